@@ -1,0 +1,134 @@
+"""`geojepa tile`: objects clipped to tiles by the native binary, and image tiles beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geojepa_cli import console, native
+from geojepa_cli.commands import options
+from geojepa_cli.errors import UsageError
+from geojepa_cli.workspace import Artifact, Workspace
+
+STAGE_VERSION = 1
+IMAGES_STAGE_VERSION = 1
+
+
+def tile(
+    ctx: typer.Context,
+    region: options.Regions = None,
+    zoom: Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")] = 16,
+    bbox: Annotated[str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`.")] = None,
+    keep_tags: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep a key that the default filter drops, such as `source:*`."),
+    ] = None,
+    drop_tags: Annotated[
+        list[str] | None,
+        typer.Option(help="Drop a key (a leading or trailing `*` matches any rest)."),
+    ] = None,
+    threads: options.Threads = options.default_threads(),
+    memory: Annotated[str, typer.Option(help="Memory to aim at, such as `512M`; does not change the result.")] = "1G",
+    json: options.Json = False,
+) -> None:
+    """Clip a region's objects to tiles.
+
+    Example: geojepa tile --region state-college
+    """
+    workspace = options.workspace(ctx)
+    for source in workspace.regions("source", region):
+        tiles = build_tiles(
+            workspace, source, zoom, parse_bbox(bbox), keep_tags or [], drop_tags or [], threads, memory
+        )
+        images = build_images(workspace, source, zoom)
+        if json:
+            result = {"counts": tiles.manifest["counts"], "images": images.ref if images else None}
+            console.emit_json("tile", tiles.ref, result)
+        else:
+            say(tiles, images)
+
+
+def build_tiles(
+    workspace: Workspace,
+    source: Artifact,
+    zoom: int = 16,
+    bbox: tuple[float, float, float, float] | None = None,
+    keep_tags: list[str] | None = None,
+    drop_tags: list[str] | None = None,
+    threads: int = 1,
+    memory: str = "1G",
+) -> Artifact:
+    """Publishes `tiles/<region>`: `tiles.h5`, the layout of docs/formats.md."""
+    params: dict[str, Any] = {
+        "zoom": zoom,
+        "bbox": list(bbox) if bbox else None,
+        "keep_tags": sorted(keep_tags or []),
+        "drop_tags": sorted(drop_tags or []),
+    }
+    with workspace.build("tiles", source.name, params, [source], STAGE_VERSION) as build:
+        if build.existing:
+            console.note(f"tiles/{build.existing.ref} is up to date, skipping")
+            return build.existing
+        arguments = ["tile", "--input", str(map_file(source)), "--output", str(build.partial / "tiles.h5")]
+        arguments += ["--zoom", str(zoom), "--threads", str(threads), "--memory", memory]
+        if bbox:
+            arguments += ["--bbox", ",".join(repr(value) for value in bbox)]
+        for key in params["keep_tags"]:
+            arguments += ["--keep-tags", key]
+        for key in params["drop_tags"]:
+            arguments += ["--drop-tags", key]
+        summary = native.run(arguments, f"tile {source.name}")
+        extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
+        return build.publish(counts=summary["counts"], extra=extra)
+
+
+def build_images(workspace: Workspace, source: Artifact, zoom: int) -> Artifact | None:
+    """Publishes `images/<region>` where the source has image tiles: `images.h5`."""
+    names = [name for name in source.manifest["files"] if name.startswith("imagery/")]
+    if not names:
+        return None
+    from geojepa_cli.store.images import write_images
+
+    with workspace.build("images", source.name, {"zoom": zoom}, [source], IMAGES_STAGE_VERSION) as build:
+        if build.existing:
+            console.note(f"images/{build.existing.ref} is up to date, skipping")
+            return build.existing
+        count = write_images(source.path / "imagery", build.partial / "images.h5", zoom=zoom)
+        return build.publish(counts={"images": count})
+
+
+def map_file(source: Artifact) -> Path:
+    """The extract of a source artifact."""
+    names = [name for name in source.manifest["files"] if name.startswith("map.")]
+    return source.file(names[0])
+
+
+def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
+    """`west,south,east,north` in degrees.
+
+    Raises:
+        UsageError: not four numbers in range and order.
+    """
+    if text is None:
+        return None
+    hint = "--bbox=-77.91,40.77,-77.81,40.82"
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint=hint) from None
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise UsageError(f"`{text}` is not a bounding box: west < east and south < north, in degrees", hint=hint)
+    return west, south, east, north
+
+
+def say(tiles: Artifact, images: Artifact | None) -> None:
+    """What was made, and what was left out and why."""
+    counts = tiles.manifest["counts"]
+    dropped = counts.get("dropped", {})
+    rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
+    rows += [(f"dropped: {reason.replace('_', ' ')}", f"{value:,}") for reason, value in dropped.items() if value]
+    console.table(f"tiles/{tiles.ref}", ["", "count"], rows)
+    if images:
+        console.say(f"images/{images.ref}: {images.manifest['counts']['images']} image tiles")

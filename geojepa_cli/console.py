@@ -1,0 +1,127 @@
+"""Results on stdout (for people or `--json`), progress and warnings on stderr; only this file and `app` print."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+JSON_SCHEMA = 1
+PLAIN_INTERVAL_S = 5.0
+
+_out = RichConsole(highlight=False, soft_wrap=True)
+_err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Meter(Protocol):
+    """What a stage sees of its progress display."""
+
+    def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
+        """Sets the work done so far (and, where it became known, the total)."""
+
+
+class _RichMeter:
+    def __init__(self, progress: Progress, description: str, total: float | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(description, total=total)
+
+    def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
+        changes: dict[str, Any] = {"completed": done}
+        if total is not None:
+            changes["total"] = total
+        if description is not None:
+            changes["description"] = description
+        self._progress.update(self._task, **changes)
+
+
+class _PlainMeter:
+    """Plain lines, at most one in five seconds, where stderr is not a terminal."""
+
+    def __init__(self, description: str, total: float | None) -> None:
+        self._description, self._total, self._started = description, total, time.monotonic()
+        self._last = self._started
+
+    def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
+        self._total = total if total is not None else self._total
+        self._description = description if description is not None else self._description
+        now = time.monotonic()
+        if now - self._last < PLAIN_INTERVAL_S:
+            return
+        self._last = now
+        of = f" of {self._total:,.0f}" if self._total is not None else ""
+        print(f"{self._description}: {done:,.0f}{of} ({now - self._started:.0f} s)", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Meter]:
+    """A live bar on a terminal, plain lines elsewhere; leaves nothing behind when it ends."""
+    if not _err.is_terminal:
+        yield _PlainMeter(description, total)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bars:
+        yield _RichMeter(bars, escape(description), total)
+
+
+def note(message: str) -> None:
+    """A line about what happens, on stderr."""
+    _err.print(escape(message))
+
+
+def warn(message: str) -> None:
+    """Something the person should know although the command goes on."""
+    _err.print(f"[yellow]warning:[/yellow] {escape(message)}")
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """An error, and after a blank line its hint."""
+    _err.print(f"[bold red]error:[/bold red] {escape(message)}")
+    if hint:
+        _err.print(f"\n[cyan]hint:[/cyan] {escape(hint)}")
+
+
+def say(text: str = "") -> None:
+    """A line of the human result, on stdout."""
+    _out.print(escape(text))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
+    """A table of the human result; columns whose cells are all numbers are set to the right."""
+    view = Table(title=escape(title), title_justify="left", caption=caption and escape(caption), caption_justify="left")
+    for index, name in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
+        view.add_column(escape(name), justify="right" if numeric else "left")
+    for row in rows:
+        view.add_row(*(escape(str(cell)) for cell in row))
+    _out.print(view)
+
+
+def emit_json(command: str, artifact: str | None, result: Mapping[str, Any] | Sequence[Any]) -> None:
+    """The one shape of every `--json` answer."""
+    answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
+    print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _is_number(cell: object) -> bool:
+    text = str(cell).replace(",", "").replace("−", "-").rstrip("%").strip()
+    if text in {"", "-", "–"}:
+        return True
+    try:
+        float(text.split(" ")[0])
+    except ValueError:
+        return False
+    return True

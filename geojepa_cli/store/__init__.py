@@ -1,0 +1,1 @@
+"""From disk to tensors: memory-mapped columns, views, and the one gather."""

@@ -1,0 +1,430 @@
+"""The workspace: artifacts are found, verified, built under a lock and published here, and nowhere else.
+
+An artifact is a directory `<workspace>/<kind>/<name>@<id>/` with a `manifest.json`, written last. Its id is made
+of everything that decides its bytes, so the same command on the same inputs finds its result and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from geojepa_cli import __version__
+from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+
+MANIFEST_SCHEMA = 1
+ID_LENGTH = 12
+MANIFEST = "manifest.json"
+TIMING = "timing.json"
+
+# kind -> (schema of its files, command that makes it)
+KINDS: dict[str, tuple[int, str]] = {
+    "source": (1, "geojepa fetch --pbf FILE --name {name}"),
+    "tiles": (1, "geojepa tile --region {name}"),
+    "images": (1, "geojepa tile --region {name}"),
+    "processed": (1, "geojepa process --region {name}"),
+    "features": (1, "geojepa process --region {name}"),
+    "tasks": (1, "geojepa build-tasks --region {region}"),
+    "models": (1, "geojepa pretrain --config tiny.yaml --name {name}"),
+    "embeddings": (1, "geojepa embed --model {model} --region {region}"),
+    "probes": (1, "geojepa probe --task {region}"),
+    "neighbours": (1, "geojepa knn --tile TILE"),
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published, read-only directory.
+
+    Attributes:
+        kind, name, id: where it stands, `<kind>/<name>@<id>/`.
+        path: its directory.
+        manifest: the parsed `manifest.json`.
+    """
+
+    kind: str
+    name: str
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def ref(self) -> str:
+        """`name@id`."""
+        return f"{self.name}@{self.id}"
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters that decided its content."""
+        return self.manifest["parameters"]  # type: ignore[no-any-return]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Its inputs as `kind/name@id`."""
+        return list(self.manifest["inputs"])
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files; DataError where the manifest has none of that name."""
+        if name not in self.manifest["files"]:
+            raise DataError(f"`{self.path}` has no file `{name}`", hint=remake_hint(self.kind, self.name))
+        return self.path / name
+
+    def verify(self) -> list[str]:
+        """Compares every file with its SHA-256; the names that differ."""
+        return [
+            name
+            for name, entry in self.manifest["files"].items()
+            if not (self.path / name).is_file() or file_sha256(self.path / name) != entry["sha256"]
+        ]
+
+
+class Build:
+    """An artifact in the making; see `Workspace.build`.
+
+    Attributes:
+        existing: the published artifact where there is nothing to do, else None.
+        partial: the directory to write into.
+    """
+
+    def __init__(self, workspace: Workspace, kind: str, name: str, identity: dict[str, Any]) -> None:
+        self._workspace, self._kind, self._name, self._identity = workspace, kind, name, identity
+        self.id = identity_hash(identity)
+        self.path = workspace.root / kind / f"{name}@{self.id}"
+        self.partial = self.path.with_name(self.path.name + ".partial")
+        self.existing: Artifact | None = None
+        self._started = time.time()
+
+    def publish(
+        self,
+        counts: Mapping[str, Any] | None = None,
+        attribution: Sequence[str] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Writes the manifest last, makes everything durable, and renames the directory into place.
+
+        Args:
+            counts: what was read, kept and dropped by reason.
+            attribution: sources and licences; those of the inputs are added.
+            extra: further manifest entries, such as `units`, `crs` or `seed`.
+        """
+        files = {}
+        for path in sorted(p for p in self.partial.rglob("*") if p.is_file()):
+            name = path.relative_to(self.partial).as_posix()
+            if name in (MANIFEST, TIMING):
+                continue
+            files[name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            _fsync(path)
+        inherited = [
+            line for ref in self._identity["inputs"] for line in self._workspace.at(ref).manifest["attribution"]
+        ]
+        manifest = {
+            "manifest_schema": MANIFEST_SCHEMA,
+            "kind": self._kind,
+            "name": self._name,
+            "id": self.id,
+            "schema": self._identity["schema"],
+            "stage_version": self._identity["stage_version"],
+            "geojepa": __version__,
+            "inputs": self._identity["inputs"],
+            "parameters": self._identity["parameters"],
+            "files": files,
+            "counts": dict(counts or {}),
+            "attribution": list(dict.fromkeys([*inherited, *attribution])),
+            **(extra or {}),
+        }
+        timing = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
+        _write_durably(self.partial / TIMING, json.dumps(timing) + "\n")
+        _write_durably(
+            self.partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        )
+        _fsync(self.partial)
+        self.partial.rename(self.path)
+        _fsync(self.path.parent)
+        return Artifact(self._kind, self._name, self.id, self.path, manifest)
+
+
+class Workspace:
+    """A directory of artifacts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # -- finding -----------------------------------------------------------------------------------------------
+
+    def artifacts(self, kind: str, name: str | None = None) -> list[Artifact]:
+        """The published artifacts of a kind (and name), oldest first; those of another schema are left out."""
+        found = []
+        for path in self._directories(kind):
+            with contextlib.suppress(DataError):
+                artifact = self._open(kind, path)
+                if name is None or artifact.name == name:
+                    found.append(artifact)
+        return sorted(found, key=lambda artifact: (_published_at(artifact.path), artifact.ref))
+
+    def names(self, kind: str) -> list[str]:
+        """The distinct names of a kind."""
+        return sorted({_split(path.name)[0] for path in self._directories(kind)})
+
+    def find(self, kind: str, ref: str) -> Artifact:
+        """The artifact `name@id`, or the newest of `name`.
+
+        Raises:
+            NotFoundError: there is none; says the nearest name and the command that makes it.
+            DataError: it is incomplete or of another schema.
+        """
+        name, _, wanted = ref.partition("@")
+        paths = [
+            p for p in self._directories(kind) if _split(p.name)[0] == name and _split(p.name)[1].startswith(wanted)
+        ]
+        if not paths:
+            raise self._missing(kind, ref)
+        if wanted and len(paths) > 1:
+            raise UsageError(f"`{ref}` is the beginning of {len(paths)} ids of {kind}", hint="geojepa artifacts")
+        return self._open(kind, max(paths, key=lambda path: (_published_at(path), path.name)))
+
+    def at(self, full_ref: str) -> Artifact:
+        """The artifact `kind/name@id`, as manifests name their inputs."""
+        kind, _, ref = full_ref.partition("/")
+        return self.find(kind, ref)
+
+    def only(self, kind: str) -> str:
+        """The one name of a kind, for commands called without `--region` or `--model`."""
+        names = self.names(kind)
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise NotFoundError(
+                f"no {kind} in `{self.root}`", hint=KINDS[kind][1].format(name="R", region="R", model="M")
+            )
+        listed = ", ".join(f"`{name}`" for name in names)
+        raise UsageError(f"which of {listed}?", hint=f"--region {names[0]}")
+
+    def regions(self, kind: str, wanted: Sequence[str] | None) -> Sequence[Artifact]:
+        """The artifacts of the regions named, or of the only one."""
+        names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
+        return [self.find(kind, name) for name in names]
+
+    def derived(self, kind: str, name: str, source: Artifact) -> Artifact:
+        """The newest artifact of `kind` made from `source`.
+
+        Raises:
+            NotFoundError: there is none; the hint names the command that makes it.
+        """
+        wanted = f"{source.kind}/{source.ref}"
+        made = [artifact for artifact in self.artifacts(kind, name) if wanted in artifact.inputs]
+        if not made:
+            raise NotFoundError(f"no {kind} of `{wanted}` in `{self.root}`", hint=remake_hint(kind, name))
+        return made[-1]
+
+    # -- building ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def build(
+        self,
+        kind: str,
+        name: str,
+        params: Mapping[str, Any],
+        inputs: Sequence[Artifact] = (),
+        stage_version: int = 1,
+        resume: bool = False,
+    ) -> Iterator[Build]:
+        """Opens `<name>@<id>.partial/` under a lock, or finds the artifact already there.
+
+        Args:
+            params: JSON values, only what changes the result (no threads, paths, verbosity).
+            resume: what a killed or failed run left is kept and can be gone on with.
+
+        Raises:
+            BusyError: another process builds the same artifact; says which.
+            UsageError: `name` is not a name.
+        """
+        check_name(name)
+        identity = {
+            "kind": kind,
+            "schema": KINDS[kind][0],
+            "stage_version": stage_version,
+            "parameters": json.loads(json.dumps(dict(params), sort_keys=True)),
+            "inputs": sorted(f"{artifact.kind}/{artifact.ref}" for artifact in inputs),
+        }
+        build = Build(self, kind, name, identity)
+        build.existing = self._published(kind, build.path)
+        if build.existing is not None:
+            with contextlib.suppress(OSError):  # asked for again: from now on the newest of its name
+                os.utime(build.path / MANIFEST)
+            yield build
+            return
+        self._make_writable(build.path.parent)
+        with _locked(build.path.with_name(build.path.name + ".lock"), what=f"{kind}/{build.path.name}"):
+            build.existing = self._published(kind, build.path)  # by a run that held the lock until now
+            if build.existing is not None:
+                yield build
+                return
+            if build.path.exists():  # a directory without a manifest is no artifact
+                shutil.rmtree(build.path)
+            if build.partial.exists() and not resume:
+                shutil.rmtree(build.partial)
+            build.partial.mkdir(exist_ok=True)
+            try:
+                yield build
+            except BaseException:
+                if not resume:
+                    shutil.rmtree(build.partial, ignore_errors=True)
+                raise
+
+    def remove(self, artifact: Artifact) -> None:
+        """Deletes an artifact; its manifest goes first, so that a kill leaves no half of it behind."""
+        (artifact.path / MANIFEST).unlink()
+        shutil.rmtree(artifact.path)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _directories(self, kind: str) -> Iterator[Path]:
+        folder = self.root / kind
+        if not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.is_dir() and _split(path.name) != ("", "") and (path / MANIFEST).is_file():
+                yield path
+
+    def _published(self, kind: str, path: Path) -> Artifact | None:
+        if not (path / MANIFEST).is_file():
+            return None
+        try:
+            return self._open(kind, path)
+        except DataError:
+            return None  # damaged: it is made anew
+
+    def _open(self, kind: str, path: Path) -> Artifact:
+        name, id_ = _split(path.name)
+        hint = remake_hint(kind, name)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+            schema, files = manifest["schema"], manifest["files"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"`{path / MANIFEST}` is not a manifest: {error}", hint=hint) from error
+        if schema != KINDS[kind][0]:
+            raise DataError(f"`{path}` has schema {schema}, this version reads {KINDS[kind][0]}", hint=hint)
+        for file_name, entry in files.items():
+            file = path / file_name
+            size = file.stat().st_size if file.is_file() else None
+            if size != entry["bytes"]:
+                got = "is missing" if size is None else f"has {size} bytes, the manifest says {entry['bytes']}"
+                raise DataError(f"`{file}` {got}", hint=hint)
+        return Artifact(kind, name, id_, path, manifest)
+
+    def _missing(self, kind: str, ref: str) -> GeojepaError:
+        name = ref.partition("@")[0]
+        what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
+        names = self.names(kind)
+        if name in names:
+            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
+            return unknown(f"version of {kind}", ref, ids, hint="geojepa artifacts")
+        earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
+        region = name.partition(".")[0]
+        if earlier and (region in self.names(earlier) or kind == "features"):
+            return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint=remake_hint(kind, name))
+        candidates = names or (self.names(earlier) if earlier else [])
+        return unknown(what, ref, candidates, hint=remake_hint(kind, name))
+
+    def _make_writable(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise GeojepaError(f"`{folder}` is not a directory", hint="geojepa --workspace DIR …") from error
+        if not os.access(folder, os.W_OK):
+            raise GeojepaError(f"`{folder}` is not writable", hint="geojepa --workspace DIR …") from None
+
+
+def check_name(name: str) -> None:
+    """UsageError where `name` cannot name an artifact (it becomes a directory, and `@` parts it from its id)."""
+    if not _NAME.fullmatch(name) or name.endswith(".partial") or len(name) > 150:
+        raise UsageError(
+            f"`{name}` is not a name",
+            hint="use letters, digits, `-`, `_`, `.` and `+`, beginning with a letter or digit",
+        )
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """First 12 hex digits of the SHA-256 of the canonical JSON of what decides an artifact's bytes."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remake_hint(kind: str, name: str) -> str:
+    """The command that makes an artifact of this kind and name."""
+    first, _, rest = name.partition(".")
+    return KINDS[kind][1].format(name=name, region=rest if kind == "embeddings" else first, model=first)
+
+
+def _split(directory: str) -> tuple[str, str]:
+    name, _, id_ = directory.rpartition("@")
+    return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
+
+
+def _published_at(path: Path) -> int:
+    return (path / MANIFEST).stat().st_mtime_ns
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _locked(path: Path, what: str) -> Iterator[None]:
+    """Holds an exclusive lock; the file says who does, and is left behind empty."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise BusyError(
+                f"`{what}` is being made by {_holder(file)}", hint="wait for it to end, then run this again"
+            ) from None
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": os.uname().nodename, "since": time.time()}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        holder = json.loads(file.read())
+        since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
+        return f"process {holder['pid']} on {holder['host']} since {since}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

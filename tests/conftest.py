@@ -1,0 +1,17 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real extracts and imagery beside the checkout (`../shared/data`); skips where that folder does not exist."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real data in `../shared`, which does not exist here")
+    return SHARED / "data"

@@ -1,0 +1,157 @@
+"""Artifacts: identity, publication, locks, damage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geojepa_cli.errors import BusyError, DataError, NotFoundError, UsageError
+from geojepa_cli.workspace import MANIFEST, Artifact, Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+def publish(
+    workspace: Workspace, kind: str = "source", name: str = "r", inputs: tuple[Artifact, ...] = (), **params: object
+) -> Artifact:
+    with workspace.build(kind, name, params, inputs) as build:
+        if build.existing:
+            return build.existing
+        (build.partial / "data").write_bytes(json.dumps(params).encode())
+        return build.publish(counts={"rows": 1}, attribution=[f"made for {kind}"])
+
+
+def test_the_same_parameters_find_the_published_artifact(workspace: Workspace) -> None:
+    first = publish(workspace, zoom=16)
+    with workspace.build("source", "r", {"zoom": 16}) as build:
+        assert build.existing is not None
+        assert build.existing.ref == first.ref
+
+
+def test_other_parameters_inputs_and_versions_make_another_id(workspace: Workspace) -> None:
+    a, b = publish(workspace, zoom=16), publish(workspace, zoom=15)
+    tiles = [publish(workspace, "tiles", inputs=(source,)) for source in (a, b)]
+    with workspace.build("tiles", "r", {}, [a], stage_version=2) as build:
+        later = build.id
+    assert len({a.id, b.id, *(t.id for t in tiles), later}) == 5
+    assert workspace.find("tiles", "r").ref == tiles[1].ref
+    assert workspace.derived("tiles", "r", a).ref == tiles[0].ref
+
+
+def test_a_version_asked_for_again_is_the_newest(workspace: Workspace) -> None:
+    first = publish(workspace, zoom=16)
+    second = publish(workspace, zoom=15)
+    os.utime(first.path / MANIFEST, (1, 1))
+    assert workspace.find("source", "r").ref == second.ref
+    os.utime(second.path / MANIFEST, (2, 2))
+    publish(workspace, zoom=16)
+    assert workspace.find("source", "r").ref == first.ref
+
+
+def test_the_manifest_carries_files_counts_and_the_attribution_of_its_inputs(workspace: Workspace) -> None:
+    source = publish(workspace)
+    tiles = publish(workspace, "tiles", inputs=(source,))
+    manifest = json.loads((tiles.path / MANIFEST).read_text())
+    assert manifest["inputs"] == [f"source/{source.ref}"]
+    assert manifest["attribution"] == ["made for source", "made for tiles"]
+    assert manifest["files"]["data"]["bytes"] == 2
+    assert "seconds" not in json.dumps(manifest)
+
+
+def test_a_failed_build_leaves_nothing_and_a_resumable_one_its_work(workspace: Workspace) -> None:
+    for resume in (False, True):
+        with pytest.raises(RuntimeError), workspace.build("models", "m", {"resume": resume}, resume=resume) as build:
+            (build.partial / "checkpoint").write_text("half")
+            raise RuntimeError
+        assert build.partial.exists() == resume
+        assert not workspace.artifacts("models")
+    with workspace.build("models", "m", {"resume": True}, resume=True) as again:
+        assert (again.partial / "checkpoint").read_text() == "half"
+        again.publish()
+    assert [a.name for a in workspace.artifacts("models")] == ["m"]
+
+
+def test_a_directory_without_a_manifest_is_no_artifact_and_is_made_anew(workspace: Workspace) -> None:
+    artifact = publish(workspace)
+    (artifact.path / MANIFEST).unlink()
+    with pytest.raises(NotFoundError):
+        workspace.find("source", "r")
+    assert publish(workspace).id == artifact.id
+    assert workspace.find("source", "r").verify() == []
+
+
+@pytest.mark.parametrize("damage", ["truncate", "delete", "manifest"])
+def test_a_damaged_artifact_is_refused_with_the_command_that_makes_it(workspace: Workspace, damage: str) -> None:
+    artifact = publish(workspace, "tiles")
+    if damage == "truncate":
+        (artifact.path / "data").write_bytes(b"")
+    elif damage == "delete":
+        (artifact.path / "data").unlink()
+    else:
+        (artifact.path / MANIFEST).write_text("{")
+    with pytest.raises(DataError) as caught:
+        workspace.find("tiles", "r")
+    assert caught.value.hint == "geojepa tile --region r"
+    assert publish(workspace, "tiles").verify() == []  # the stage does not take it for its result
+
+
+def test_a_changed_byte_is_found_by_verify(workspace: Workspace) -> None:
+    artifact = publish(workspace)
+    (artifact.path / "data").write_bytes(b"[]")
+    assert workspace.find("source", "r").verify() == ["data"]
+
+
+def test_an_artifact_of_another_schema_is_refused(workspace: Workspace) -> None:
+    artifact = publish(workspace, "tiles")
+    manifest = json.loads((artifact.path / MANIFEST).read_text())
+    (artifact.path / MANIFEST).write_text(json.dumps({**manifest, "schema": 99}))
+    with pytest.raises(DataError, match="has schema 99, this version reads"):
+        workspace.find("tiles", "r")
+
+
+def test_a_second_run_says_who_holds_the_lock_and_a_killed_one_does_not_hold_it(workspace: Workspace) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from geojepa_cli.workspace import Workspace\n"
+        f"with Workspace(Path({str(workspace.root)!r})).build('source', 'r', {{}}) as build:\n"
+        "    print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(BusyError, match=f"process {other.pid} "), workspace.build("source", "r", {}):
+            pass
+        other.kill()
+        other.wait()
+    assert publish(workspace).verify() == []
+
+
+def test_a_mistyped_name_is_answered_with_the_nearest(workspace: Workspace) -> None:
+    publish(workspace, name="harrisburg")
+    with pytest.raises(NotFoundError, match="did you mean `harrisburg`"):
+        workspace.find("source", "harisburg")
+    with pytest.raises(NotFoundError) as caught:
+        workspace.find("tiles", "harrisburg")
+    assert caught.value.hint == "geojepa tile --region harrisburg"
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", "x@y", ".hidden", "a b", "x" * 200])
+def test_a_name_that_could_leave_the_workspace_is_refused(workspace: Workspace, name: str) -> None:
+    with pytest.raises(UsageError), workspace.build("source", name, {}):
+        pass
+    assert not workspace.root.exists()
+
+
+def test_two_names_need_a_choice(workspace: Workspace) -> None:
+    publish(workspace, name="a")
+    assert workspace.only("source") == "a"
+    publish(workspace, name="b")
+    with pytest.raises(UsageError, match="which of `a`, `b`"):
+        workspace.only("source")

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Makes everything `make demo` and `make test` need: Debian packages where missing, `.venv`, the built package.
+# Safe to repeat: each step looks first whether there is anything to do.
+#
+#   tools/setup.sh [--check-tools]     --check-tools: also what `make check` and `make fuzz` need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build_packages=(g++ cmake ninja-build libosmium2-dev libprotozero-dev libgeos-dev libhdf5-dev libcli11-dev
+  zlib1g-dev libbz2-dev libexpat1-dev doctest-dev python3-venv python3-dev ca-certificates)
+test_packages=(chromium fonts-dejavu-core)
+check_packages=(clang clang-format clang-tidy libclang-rt-14-dev osmium-tool valgrind)
+
+install_debian_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  local sudo=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+      printf 'error: missing Debian packages, and neither root nor sudo\n\nhint: apt-get install %s\n' "${missing[*]}" >&2
+      exit 1
+    }
+    sudo=(sudo)
+  fi
+  echo "installing Debian packages: ${missing[*]}" >&2
+  "${sudo[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+find_python() {
+  local candidate
+  for candidate in python3.11 python3 python3.12 python3.13; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  printf 'error: no Python 3.11 or newer\n\nhint: apt-get install python3 python3-venv\n' >&2
+  exit 1
+}
+
+command -v apt-get >/dev/null && install_debian_packages "${build_packages[@]}" "${test_packages[@]}"
+[ "${1:-}" = "--check-tools" ] && install_debian_packages "${check_packages[@]}"
+
+if ! .venv/bin/python -c '' 2>/dev/null; then
+  rm -rf .venv
+  "$(find_python)" -m venv .venv
+fi
+
+# Dependencies again only when their list changes, the package when any of its files does.
+stamp() { cat "$@" | sha256sum | cut -c1-16; }
+wanted=$(stamp pyproject.toml constraints.txt)
+if [ "$(cat .venv/dependencies.stamp 2>/dev/null)" != "$wanted" ]; then
+  echo "installing Python packages" >&2
+  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt scikit-build-core pyyaml
+  # shellcheck disable=SC2046
+  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt $(.venv/bin/python tools/requirements.py)
+  echo "$wanted" >.venv/dependencies.stamp
+fi
+sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -name '*.pyc' | LC_ALL=C sort)
+# shellcheck disable=SC2086
+wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)
+if [ "$(cat .venv/package.stamp 2>/dev/null)" != "$wanted" ]; then
+  echo "building and installing geojepa" >&2
+  .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall \
+    -C build-dir=build/native -C cmake.define.GEOJEPA_TESTS=ON .
+  echo "$wanted" >.venv/package.stamp
+fi
