@@ -112,6 +112,7 @@ class Build:
         counts: Mapping[str, Any] | None = None,
         attribution: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
+        timing: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Writes the manifest last, makes everything durable, and renames the directory into place.
 
@@ -119,6 +120,7 @@ class Build:
             counts: what was read, kept and dropped by reason.
             attribution: sources and licences; those of the inputs are added.
             extra: further manifest entries, such as `units`, `crs` or `seed`.
+            timing: speeds and durations beyond the build's own, for `timing.json`.
         """
         files = {}
         for path in sorted(p for p in self.partial.rglob("*") if p.is_file()):
@@ -145,8 +147,8 @@ class Build:
             "attribution": list(dict.fromkeys([*inherited, *attribution])),
             **(extra or {}),
         }
-        timing = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
-        _write_durably(self.partial / TIMING, json.dumps(timing) + "\n")
+        times = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
+        _write_durably(self.partial / TIMING, json.dumps({**times, **(timing or {})}) + "\n")
         _write_durably(
             self.partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         )

@@ -74,7 +74,7 @@ def build_tiles(
         arguments = ["tile", "--input", str(map_file(source)), "--output", str(build.partial / "tiles.h5")]
         arguments += ["--zoom", str(zoom), "--threads", str(threads), "--memory", memory]
         if bbox:
-            arguments += ["--bbox", ",".join(repr(value) for value in bbox)]
+            arguments.append("--bbox=" + ",".join(repr(value) for value in bbox))
         for key in params["keep_tags"]:
             arguments += ["--keep-tags", key]
         for key in params["drop_tags"]:

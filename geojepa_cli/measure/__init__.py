@@ -1,0 +1,1 @@
+"""Pure tensors and arrays in, figures out."""

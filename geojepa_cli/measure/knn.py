@@ -1,0 +1,124 @@
+"""Exact nearest neighbours: one matrix product a chunk, the best k kept, ties by row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Metric = Literal["cosine", "dot", "l2"]
+
+# bounds on the size of one product and of one chunk's float32 copy (32 and 64 MiB)
+_SCORES_AT_ONCE = 8_000_000
+_VALUES_AT_ONCE = 16_000_000
+
+
+def nearest(
+    queries: Tensor,
+    vectors: Tensor,
+    k: int,
+    metric: Metric = "cosine",
+    excluded: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of `vectors` to every query, best first; equal scores come in order of rows.
+
+    Candidates are found in float32; the k best and all that come within rounding of the k-th are scored again in
+    float64, one row at a time and independent of the chunks, so the answer does not depend on how it was cut.
+
+    Args:
+        queries: [q, d].
+        vectors: [n, d], any float type (a chunk at a time is read as float32).
+        k: at most this many are returned; fewer where fewer rows are allowed.
+        metric: cosine or dot (larger is nearer), or l2 (a distance, smaller is nearer).
+        excluded: bool [n], rows that never are an answer.
+
+    Returns:
+        scores float64 [q, k'] and rows int64 [q, k'], k' = min(k, rows allowed).
+
+    Raises:
+        ValueError: shapes that do not fit, k < 1, or vectors that are not finite.
+    """
+    _check(queries, vectors, k, excluded)
+    allowed = len(vectors) - (int(excluded.sum()) if excluded is not None else 0)
+    k = min(k, allowed)
+    if not k:
+        return torch.empty(len(queries), 0, dtype=torch.float64), torch.empty(len(queries), 0, dtype=torch.int64)
+    scores = torch.empty(len(queries), k, dtype=torch.float64)
+    rows = torch.empty(len(queries), k, dtype=torch.int64)
+    step = max(1, _SCORES_AT_ONCE // min(len(vectors), _chunk_rows(vectors)))
+    for begin in range(0, len(queries), step):
+        part = slice(begin, begin + step)
+        candidates = _candidates(queries[part], vectors, k, metric, excluded)
+        for i, found in enumerate(candidates, start=begin):
+            scores[i], rows[i] = _best(queries[i], vectors, found, k, metric)
+    return scores, rows
+
+
+def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, excluded: Tensor | None) -> list[Tensor]:
+    """Per query, the rows that may be among its k nearest (ascending)."""
+    query = _prepared(queries, metric)
+    kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(query))]
+    floor = torch.full((len(query),), -torch.inf)
+    chunk = _chunk_rows(vectors)
+    for begin in range(0, len(vectors), chunk):
+        block = _prepared(vectors[begin : begin + chunk], metric)
+        if not torch.isfinite(block).all():
+            raise ValueError("vectors hold values that are not finite")
+        score = query @ block.T
+        slack = _rounding(query, block)
+        if metric == "l2":  # |q − v|² = |q|² + |v|² − 2 q·v, and |q|² is the same for all rows
+            squares = (block * block).sum(1)
+            score = 2.0 * score - squares
+            slack = 2.0 * slack + 1e-6 * squares.max()
+        if excluded is not None:
+            score[:, excluded[begin : begin + chunk]] = -torch.inf
+        if block.shape[0] >= k:
+            floor = torch.maximum(floor, score.topk(k, dim=1).values[:, -1] - slack)
+        near = (score >= floor[:, None]) & torch.isfinite(score)
+        for i in range(len(query)):
+            found = near[i].nonzero().squeeze(1)
+            kept[i].append((found + begin, score[i, found]))
+    return [
+        torch.cat([row[score >= least] for row, score in parts]) for parts, least in zip(kept, floor, strict=True)
+    ]
+
+
+def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) -> tuple[Tensor, Tensor]:
+    """The k nearest among `rows` (ascending), scored in float64."""
+    wide, block = query.double(), vectors[rows].double()
+    if metric == "l2":
+        score = -(block - wide).square().sum(1).sqrt()
+    else:
+        score = (block * wide).sum(1)
+        if metric == "cosine":
+            norms = block.square().sum(1).sqrt() * wide.square().sum().sqrt()
+            score = torch.where(norms > 0, score / norms.clamp(min=1e-300), torch.zeros_like(score)).clamp(-1, 1)
+    order = score.sort(descending=True, stable=True).indices[:k]
+    best = score[order]
+    return (-best if metric == "l2" else best), rows[order]
+
+
+def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
+    vectors = vectors.float()
+    if metric == "cosine":  # a zero vector stays zero: its cosine to anything is 0
+        return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    return vectors
+
+
+def _rounding(query: Tensor, block: Tensor) -> Tensor:
+    """A bound [q] on twice the rounding error of a float32 product with any row of `block`."""
+    return 4e-6 * query.norm(dim=1) * block.norm(dim=1).max()
+
+
+def _chunk_rows(vectors: Tensor) -> int:
+    return max(1024, _VALUES_AT_ONCE // max(1, vectors.shape[1]))
+
+
+def _check(queries: Tensor, vectors: Tensor, k: int, excluded: Tensor | None) -> None:
+    if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
+        raise ValueError(f"expected [q, d] and [n, d], got {tuple(queries.shape)} and {tuple(vectors.shape)}")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if excluded is not None and excluded.shape != vectors.shape[:1]:
+        raise ValueError(f"excluded must be [{len(vectors)}], got {tuple(excluded.shape)}")

@@ -1,0 +1,105 @@
+"""A two-layer regression head on frozen vectors, trained to the same weights by the same seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class MlpHead:
+    """A fitted head: standardised features in, labels out.
+
+    Attributes:
+        net: Linear–GELU–Linear on standardised features, in standardised labels.
+        mean, scale: of the training features, [d].
+        y_mean, y_scale: of the training labels.
+        epochs: trained until the best validation error.
+    """
+
+    net: nn.Module
+    mean: Tensor
+    scale: Tensor
+    y_mean: float
+    y_scale: float
+    epochs: int
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Labels float32 [n] of features [n, d]."""
+        return self.net((x.float() - self.mean) / self.scale).squeeze(-1) * self.y_scale + self.y_mean
+
+
+def fit_mlp(
+    x: Tensor,
+    y: Tensor,
+    x_val: Tensor,
+    y_val: Tensor,
+    hidden: int = 256,
+    max_epochs: int = 200,
+    patience: int = 20,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-2,
+    dropout: float = 0.1,
+    seed: int = 0,
+    clamp: tuple[float, float] | None = None,
+) -> MlpHead:
+    """Trains with MSE and AdamW (thesis, section 6), keeps the epoch with the lowest absolute validation error.
+
+    The caller's random state is left as it was. With an empty validation set the training error is watched.
+
+    Args:
+        x, y: training features [n, d] and labels [n].
+        x_val, y_val: validation features [m, d] and labels [m].
+        hidden: width of the one hidden layer.
+        max_epochs: at most this many passes.
+        patience: passes without a better validation error before it stops.
+        batch_size: rows a step.
+        learning_rate, weight_decay: of AdamW; the rate falls by half after a third of the patience.
+        dropout: on the hidden layer.
+        seed: of the weights, the order and the dropout.
+        clamp: range of the labels; validation predictions are clamped to it.
+    """
+    x, y = x.float(), y.float()
+    if not len(x_val):
+        x_val, y_val = x, y
+    mean, scale = x.mean(0), x.std(0, correction=0)
+    scale = torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
+    y_mean = float(y.mean())
+    y_scale = float(y.std(correction=0)) or 1.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Linear(x.shape[1], hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+        optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=max(1, patience // 3))
+        inputs, targets = (x - mean) / scale, (y - y_mean) / y_scale
+        best_error, best_epoch = float("inf"), 0
+        best_state = {name: value.clone() for name, value in net.state_dict().items()}
+        for epoch in range(1, max_epochs + 1):
+            _train_epoch(net, optimizer, inputs, targets, batch_size)
+            predicted = MlpHead(net.eval(), mean, scale, y_mean, y_scale, epoch).predict(x_val)
+            if clamp is not None:
+                predicted = predicted.clamp(*clamp)
+            error = float((predicted - y_val.float()).abs().mean())
+            schedule.step(error)
+            if error < best_error:
+                best_error, best_epoch = error, epoch
+                best_state = {name: value.clone() for name, value in net.state_dict().items()}
+            elif epoch - best_epoch >= patience:
+                break
+    net.load_state_dict(best_state)
+    return MlpHead(net.eval(), mean, scale, y_mean, y_scale, best_epoch)
+
+
+def _train_epoch(
+    net: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, batch_size: int
+) -> None:
+    net.train()
+    for rows in torch.randperm(len(inputs)).split(batch_size):
+        loss = nn.functional.mse_loss(net(inputs[rows]).squeeze(-1), targets[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

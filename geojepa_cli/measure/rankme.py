@@ -1,0 +1,29 @@
+"""RankMe: the effective number of dimensions that a set of vectors fills."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rankme(vectors: Tensor, eps: float = 1e-7) -> float:
+    """exp of the entropy of the normalised singular values; 1 where all vectors are parallel, at most min(n, d).
+
+    Garrido et al. 2023, "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
+    Representations by Their Rank", equation 1; like there, vectors are not centred.
+
+    Args:
+        vectors: [n, d], any float type.
+        eps: added to every share, as in the paper.
+
+    Raises:
+        ValueError: not a matrix, or all zero.
+    """
+    if vectors.ndim != 2 or not vectors.numel():
+        raise ValueError(f"expected vectors [n, d], got shape {tuple(vectors.shape)}")
+    singular = torch.linalg.svdvals(vectors.detach().to(torch.float64))
+    total = singular.sum()
+    if total == 0:
+        raise ValueError("all vectors are zero")
+    share = singular / total + eps
+    return float(torch.exp(-(share * share.log()).sum()))
