@@ -1,0 +1,87 @@
+"""`TileBatch`: the tokens of several tiles as packed tensors, and the way back to tile names and OSM ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OSM_TYPES = ("node", "way", "relation")
+
+
+@dataclass
+class TileBatch:
+    """T tokens (entities) of B tiles, one tile after the other in the order asked for, without padding.
+
+    `cu_seqlens[i] .. cu_seqlens[i + 1]` are the tokens of tile i; every other `*_offsets` works the same way.
+    Geometry fields are None unless it was asked for, image fields likewise.
+    """
+
+    tile_rows: Tensor  # int64 [B], row in the dataset
+    tile_zxy: Tensor  # int64 [B, 3], zoom, column, row
+    cu_seqlens: Tensor  # int32 [B + 1]
+    box: Tensor  # float32 [T, 8], four corners (x, y) in tile units
+    kind: Tensor  # uint8 [T], 0 point, 1 line, 2 area, 3 relation
+    area_m2: Tensor  # float32 [T]
+    length_m: Tensor  # float32 [T]
+    tag_ids: Tensor  # int64 [K], dataset-wide vocabulary rows
+    tag_offsets: Tensor  # int64 [T + 1]
+    piece_rows: Tensor  # int64 [T], row in the dataset
+    osm_type: Tensor  # uint8 [T], 0 node, 1 way, 2 relation
+    osm_id: Tensor  # int64 [T]
+    node_xy: Tensor | None = None  # float32 [N, 2] in tile units
+    node_offsets: Tensor | None = None  # int64 [T + 1]
+    part_offsets: Tensor | None = None  # int64 [T + 1]
+    part_node_offsets: Tensor | None = None  # int64 [P + 1]
+    part_role: Tensor | None = None  # uint8 [P], 0 point, 1 line, 2 outer ring, 3 inner ring
+    edges: Tensor | None = None  # int64 [2, E], visibility edges between nodes of the batch
+    edge_offsets: Tensor | None = None  # int64 [T + 1]
+    images: Tensor | None = None  # uint8 [Bi, 3, 224, 224], of the tiles that have one
+    image_tiles: Tensor | None = None  # int64 [Bi], which tile of the batch each image shows
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles B."""
+        return len(self.tile_rows)
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens T."""
+        return len(self.kind)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of every tile: int64 [B]."""
+        return self.cu_seqlens.diff().long()
+
+    @property
+    def token_tiles(self) -> Tensor:
+        """The tile of every token, as an index into the batch: int64 [T]."""
+        return torch.repeat_interleave(
+            torch.arange(self.n_tiles, device=self.cu_seqlens.device), self.lengths, output_size=self.n_tokens
+        )
+
+    def tile_names(self) -> list[str]:
+        """The tiles' names, such as `16_18052_25957`."""
+        return ["_".join(map(str, zxy)) for zxy in self.tile_zxy.tolist()]
+
+    def entity_refs(self) -> list[str]:
+        """The tokens' OSM elements, such as `way/123`."""
+        pairs = zip(self.osm_type.tolist(), self.osm_id.tolist(), strict=True)
+        return [f"{OSM_TYPES[osm_type]}/{osm_id}" for osm_type, osm_id in pairs]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TileBatch:
+        """The batch on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self, device: torch.device | str | None = None) -> TileBatch:
+        """The batch in page-locked memory, from which copies to a GPU overlap with its work."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> TileBatch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in values.items()}
+        return TileBatch(**changed)

@@ -1,0 +1,152 @@
+"""`images.h5`: image tiles as one uncompressed array, joined to map tiles by name when they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.grid import GROUP_ZOOM, TileId
+from geojepa_cli.store import schema
+from geojepa_cli.store.reader import map_columns
+
+SIZE_PX = 224
+_FILE_NAME = re.compile(r"(\d+)_(\d+)_(\d+)\.(webp|png|jpe?g)", re.IGNORECASE)
+_HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
+
+
+class ImageStore:
+    """Memory-mapped images of one region.
+
+    Attributes:
+        image: uint8 [n, 3, 224, 224], RGB.
+        zxy: int64 [n, 3], zoom, column and row of each image's tile.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Opens an `images.h5`.
+
+        Raises:
+            DataError: unreadable, of another schema, or without the expected columns.
+        """
+        self.path = Path(path)
+        columns, attributes = map_columns(self.path, _HINT)
+        found = attributes.get("schema_version")
+        if found != schema.VERSION:
+            raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", _HINT)
+        missing = [name for name in ("z", "x", "y", "image") if name not in columns]
+        if missing:
+            raise DataError(f"`{self.path}` has no column `{missing[0]}`", _HINT)
+        self.image: npt.NDArray[np.uint8] = columns["image"]
+        self.zxy = np.stack([columns[name] for name in "zxy"], 1).astype(np.int64)
+        if self.image.shape != (len(self.zxy), 3, SIZE_PX, SIZE_PX) or self.image.dtype != np.uint8:
+            got = f"{self.image.dtype} {list(self.image.shape)}"
+            raise DataError(f"`image` of `{self.path}` is {got}, expected uint8 [{len(self.zxy)}, 3, 224, 224]", _HINT)
+
+    def __len__(self) -> int:
+        return len(self.zxy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ImageStore, (self.path,))
+
+    def rows_of(self, z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """The image row of each tile, -1 where it has none: int64 [tiles]."""
+        wanted = _keys(np.stack([np.asarray(a, np.int64) for a in (z, x, y)], -1))
+        have = _keys(self.zxy)
+        if len(have) == 0:
+            return np.full(wanted.shape, -1, np.int64)
+        order = np.argsort(have, kind="stable")
+        place = np.minimum(np.searchsorted(have[order], wanted), len(have) - 1)
+        rows = order[place]
+        return np.where(have[rows] == wanted, rows, -1).astype(np.int64)
+
+
+def find_images(folder: Path) -> list[tuple[TileId, Path]]:
+    """The image tiles of a folder, `zoom_x_y.webp` (or png, jpg), sorted as map tiles are.
+
+    Raises:
+        DataError: two files show the same tile.
+    """
+    found: dict[TileId, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        tile = TileId(int(match[1]), int(match[2]), int(match[3]))
+        if tile in found:
+            raise DataError(f"`{found[tile]}` and `{path}` are both images of tile `{tile.name}`", "remove one of them")
+        found[tile] = path
+    return sorted(found.items(), key=lambda item: _order(item[0]))
+
+
+def write_images(
+    folder: Path,
+    path: Path,
+    zoom: int | None = None,
+    resize: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Decodes the image tiles of a folder into `images.h5`, and returns how many there are.
+
+    Args:
+        folder: holds `zoom_x_y.(webp|png|jpg)` of 224 × 224 px; other files are passed over.
+        path: the file to write.
+        zoom: take tiles of this zoom only.
+        resize: bring square images of other sizes to 224 px (Lanczos); otherwise another size is an error.
+        progress: called with (done, total) after each image.
+
+    Raises:
+        DataError: an image cannot be decoded or has another size.
+    """
+    images = [(tile, file) for tile, file in find_images(folder) if zoom is None or tile.z == zoom]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
+        out.attrs["schema_version"] = np.uint32(schema.VERSION)
+        out.attrs["kind"] = "images"
+        for i, name in enumerate("zxy"):
+            out.create_dataset(name, data=np.array([tile[i] for tile, _ in images], np.uint32))
+        column = out.create_dataset("image", (len(images), 3, SIZE_PX, SIZE_PX), np.uint8)
+        for row, (_, file) in enumerate(images):
+            column[row] = read_image(file, resize)
+            if progress is not None:
+                progress(row + 1, len(images))
+    return len(images)
+
+
+def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
+    """One image as uint8 [3, 224, 224], RGB.
+
+    Raises:
+        DataError: it cannot be decoded or has another size.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.size != (SIZE_PX, SIZE_PX) and not (resize and image.width == image.height):
+                got = f"{image.width} × {image.height} px"
+                raise DataError(
+                    f"`{path}` is {got}, expected {SIZE_PX} × {SIZE_PX}", f"resize it, or remove `{path.name}`"
+                )
+            pixels = image.convert("RGB")
+            if pixels.size != (SIZE_PX, SIZE_PX):
+                pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise DataError(f"`{path}` cannot be decoded: {error}", f"remove `{path.name}` or fetch it again") from error
+    return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
+
+
+def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """One number for each tile, zoom included."""
+    return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]
+
+
+def _order(tile: TileId) -> tuple[int, int, int, int, int]:
+    shift = max(0, tile.z - GROUP_ZOOM)
+    return tile.z, tile.y >> shift, tile.x >> shift, tile.y, tile.x

@@ -1,0 +1,266 @@
+"""`View`: which tiles, tags and pieces of a dataset a reader sees. Filters, splits and task masks are all views.
+
+A view is three sorted lists of rows (kept tiles, dropped tags, dropped pieces) and the number of drops by reason.
+It holds no data of the store; the gather applies it while it reads. An entity that loses its last tag goes too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.store import schema
+
+if TYPE_CHECKING:
+    from geojepa_cli.store.reader import RegionStore
+    from geojepa_cli.store.store import TileStore
+
+Rows = npt.NDArray[np.int64]
+Bounds = tuple[float, float, float, float]
+Shape = tuple[tuple[int, int, int], ...]
+MIN_ENTITIES, MAX_ENTITIES = 5, 1250
+_BITS = ("tiles", "dropped_pieces", "dropped_tags")  # in the order of a region's shape
+
+
+def _no_rows() -> Rows:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is seen of a dataset of one or several regions; all rows are rows of the whole dataset.
+
+    Attributes:
+        shape: (tiles, pieces, vocabulary rows) of every region, so that a view of another dataset is noticed.
+        tiles: kept tile rows, sorted, int64.
+        dropped_tags: vocabulary rows that no entity shows, sorted, int64.
+        dropped_pieces: piece rows that are left out, sorted, int64.
+        counts: number of dropped tiles or pieces by reason.
+    """
+
+    shape: Shape
+    tiles: Rows
+    dropped_tags: Rows = field(default_factory=_no_rows)
+    dropped_pieces: Rows = field(default_factory=_no_rows)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, limit in zip(_BITS, self.sizes, strict=True):
+            rows = _sorted(getattr(self, name))
+            if len(rows) and (rows[0] < 0 or rows[-1] >= limit):
+                raise ValueError(f"{name} has rows {rows[0]}..{rows[-1]}, the dataset has {limit}")
+            object.__setattr__(self, name, rows)
+
+    @classmethod
+    def full(cls, store: TileStore) -> View:
+        """Every tile, tag and piece; pieces that are no tokens too, as long as they have a tag."""
+        return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
+
+    @classmethod
+    def default(
+        cls,
+        store: TileStore,
+        min_entities: int = MIN_ENTITIES,
+        max_entities: int | None = MAX_ENTITIES,
+        imagery_only: bool = False,
+        bbox: Bounds | None = None,
+    ) -> View:
+        """The view models are trained on: tokens only, and tiles with `min_entities`..`max_entities` of them.
+
+        Args:
+            max_entities: None for no upper limit.
+            imagery_only: only tiles with an image.
+            bbox: (west, south, east, north) in degrees; tiles that overlap it stay.
+
+        Raises:
+            UsageError: imagery is asked for and the store was opened without, or the box is empty.
+        """
+        pieces = [piece_reasons(region) for region in store.regions]
+        tokens = [np.concatenate([[0], np.cumsum(codes == 0)]) for codes in pieces]
+        ends = [region["tile/pieces"].astype(np.int64) for region in store.regions]
+        lengths = np.concatenate([_no_rows(), *(np.diff(t[e]) for t, e in zip(tokens, ends, strict=True))])
+        verdicts: list[tuple[str, npt.NDArray[np.bool_]]] = []
+        if bbox is not None:
+            verdicts.append(("tiles outside the bounding box", ~_overlaps(store.tile_bounds(), bbox)))
+        if imagery_only:
+            verdicts.append(("tiles without an image", store.image_rows_required() < 0))
+        verdicts.append((f"tiles with fewer than {min_entities} entities", lengths < min_entities))
+        if max_entities is not None:
+            verdicts.append((f"tiles with more than {max_entities} entities", lengths > max_entities))
+        kept = np.ones(store.n_tiles, bool)
+        counts: dict[str, int] = {}
+        for reason, out in verdicts:
+            counts[reason] = int(np.count_nonzero(out & kept))
+            kept &= ~out
+        codes = np.concatenate([np.empty(0, np.uint8), *pieces])
+        codes[~np.repeat(kept, store.tile_piece_counts())] = 0  # what lies in a dropped tile is dropped with it
+        for code, reason in PIECE_REASONS.items():
+            counts[reason] = int(np.count_nonzero(codes == code))
+        return cls(store.shape, np.flatnonzero(kept), dropped_pieces=np.flatnonzero(codes), counts=counts)
+
+    @classmethod
+    def concat(cls, views: Sequence[View]) -> View:
+        """The view of a dataset of several regions from views of its regions, in the dataset's order."""
+        base = np.zeros(3, np.int64)
+        tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
+        counts: dict[str, int] = {}
+        for view in views:
+            tiles.append(view.tiles + base[0])
+            pieces.append(view.dropped_pieces + base[1])
+            tags.append(view.dropped_tags + base[2])
+            base += view.sizes
+            for reason, n in view.counts.items():
+                counts[reason] = counts.get(reason, 0) + n
+        shape = tuple(region for view in views for region in view.shape)
+        return cls(shape, np.concatenate(tiles), np.concatenate(tags), np.concatenate(pieces), counts)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Tiles, pieces and vocabulary rows of the whole dataset."""
+        tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
+        return tiles, pieces, vocab
+
+    def __and__(self, other: View) -> View:
+        """What both views show. Reasons that both count are taken once: they come from a view both were made of."""
+        if self.shape != other.shape:
+            raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
+        counts = {reason: max(n, self.counts.get(reason, 0)) for reason, n in other.counts.items()}
+        return View(
+            self.shape,
+            np.intersect1d(self.tiles, other.tiles, assume_unique=True),
+            np.union1d(self.dropped_tags, other.dropped_tags),
+            np.union1d(self.dropped_pieces, other.dropped_pieces),
+            {**self.counts, **counts},
+        )
+
+    def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
+        """The view with only those of its tiles that are in `tiles`; the others are counted under `reason`."""
+        kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
+        return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
+
+    def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
+        """The view without some tags and pieces; pieces that were seen before are counted under `reason`."""
+        dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
+        return replace(
+            self,
+            dropped_tags=np.union1d(self.dropped_tags, np.asarray(tags, np.int64)),
+            dropped_pieces=dropped,
+            counts=self._counted(reason, len(dropped) - len(self.dropped_pieces)),
+        )
+
+    def trimmed(self, store: TileStore) -> View:
+        """The same view without the dropped pieces that lie in dropped tiles: nothing to see, less to save."""
+        kept = np.zeros(store.n_tiles, bool)
+        kept[self.tiles] = True
+        return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
+
+    def region(self, index: int) -> View:
+        """The view of one region alone, in rows of that region; it keeps no counts."""
+        base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
+        sizes = self.shape[index]
+        tiles, pieces, tags = (
+            rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + size)] - start
+            for rows, start, size in zip((self.tiles, self.dropped_pieces, self.dropped_tags), base, sizes, strict=True)
+        )
+        return View((sizes,), tiles, tags, pieces)
+
+    def save(self, path: Path) -> None:
+        """Writes the view: one compressed bit for each tile, vocabulary row and piece of the dataset."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w", libver="latest", meta_block_size=1024) as file:
+            file.attrs["schema_version"] = np.uint32(schema.VERSION)
+            # Fixed length: a string of variable length costs a heap of 4 KB, more than most views.
+            file.attrs["kind"] = np.bytes_("view")
+            file.attrs["counts"] = np.bytes_(json.dumps(self.counts, sort_keys=True))
+            file.create_dataset("shape", data=np.array(self.shape, np.uint64).reshape(-1, 3))
+            for name, size in zip(_BITS, self.sizes, strict=True):
+                _write_bits(file, name, getattr(self, name), size)
+
+    @classmethod
+    def load(cls, paths: Path | Iterable[Path], store: TileStore | None = None) -> View:
+        """Reads a view, or those of several regions as one.
+
+        Raises:
+            DataError: unreadable, of another schema, or (where `store` is given) made for another dataset.
+        """
+        listed = [paths] if isinstance(paths, Path) else list(paths)
+        view = cls.concat([_load_one(path) for path in listed])
+        if store is not None and view.shape != store.shape:
+            names = " ".join(f"--region {region.name}" for region in store.regions)
+            shown = ", ".join(f"`{path}`" for path in listed)
+            raise DataError(f"{shown} was made for other data than is opened", f"geojepa build-tasks {names}")
+        return view
+
+    def _counted(self, reason: str | None, n: int) -> dict[str, int]:
+        return self.counts if reason is None else {**self.counts, reason: self.counts.get(reason, 0) + n}
+
+
+PIECE_REASONS = {
+    1: "entities that cover their tile",
+    2: "entities that are boundaries",
+    3: "entities that are restrictions",
+    4: "entities without a tag",
+}
+
+
+def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
+    """Why each piece is no token by default: 0 where it is one, else a key of `PIECE_REASONS`. uint8 [pieces]."""
+    tokens = region["object/token"]
+    by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)
+    by_object[(by_object == 0) & (np.diff(region["object/tags"]) == 0)] = 4
+    codes: npt.NDArray[np.uint8] = by_object[region["piece/object"]]
+    codes[(codes == 0) & (region["piece/covers_tile"] != 0)] = 1
+    return codes
+
+
+def _sorted(rows: npt.ArrayLike) -> Rows:
+    array = np.asarray(rows, np.int64).reshape(-1)
+    return array if len(array) < 2 or bool((array[1:] > array[:-1]).all()) else np.unique(array)
+
+
+def _overlaps(bounds: npt.NDArray[np.float64], bbox: Bounds) -> npt.NDArray[np.bool_]:
+    west, south, east, north = bbox
+    if not (west < east and south < north):
+        raise UsageError(f"bounding box {bbox} is empty", "--bbox west,south,east,north in degrees")
+    inside = (bounds[:, 0] < east) & (bounds[:, 2] > west) & (bounds[:, 1] < north) & (bounds[:, 3] > south)
+    return np.asarray(inside, bool)
+
+
+def _write_bits(file: h5py.File, name: str, rows: Rows, size: int) -> None:
+    bits = np.zeros(size, bool)
+    bits[rows] = True
+    packed = np.packbits(bits)
+    options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": packed.shape} if size else {}
+    file.create_dataset(name, data=packed, **options)
+
+
+def _load_one(path: Path) -> View:
+    try:
+        with h5py.File(path, "r") as file:
+            version, kind = file.attrs.get("schema_version"), _text(file.attrs.get("kind", b""))
+            if kind != "view" or version != schema.VERSION:
+                found = f"`{path}` is a `{kind}` of schema {version}, expected a `view` of schema {schema.VERSION}"
+                raise DataError(found, "geojepa build-tasks")
+            shape = tuple((int(t), int(p), int(v)) for t, p, v in file["shape"][...])
+            sizes = [sum(region[i] for region in shape) for i in range(3)]
+            tiles, pieces, tags = (
+                np.flatnonzero(np.unpackbits(file[name][...], count=size))
+                for name, size in zip(_BITS, sizes, strict=True)
+            )
+            loaded = json.loads(_text(file.attrs["counts"]))
+            counts = {str(reason): int(n) for reason, n in loaded.items()}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"`{path}` cannot be read: {error}", "geojepa build-tasks") from error
+    return View(shape, tiles, tags, pieces, counts)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
