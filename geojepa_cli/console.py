@@ -17,7 +17,9 @@ from rich.table import Table
 JSON_SCHEMA = 1
 PLAIN_INTERVAL_S = 5.0
 
-_out = RichConsole(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
+
+_out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -102,6 +104,7 @@ def say(text: str = "") -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
     """A table of the human result; columns whose cells are all numbers are set to the right."""
     view = Table(title=escape(title), title_justify="left", caption=caption and escape(caption), caption_justify="left")
+    view.show_header = any(columns)
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         view.add_column(escape(name), justify="right" if numeric else "left")
@@ -120,6 +123,8 @@ def _is_number(cell: object) -> bool:
     text = str(cell).replace(",", "").replace("−", "-").rstrip("%").strip()
     if text in {"", "-", "–"}:
         return True
+    if "_" in text:  # Python reads 16_18052 as a number, people as a tile
+        return False
     try:
         float(text.split(" ")[0])
     except ValueError:
