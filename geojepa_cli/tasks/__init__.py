@@ -1,0 +1,1 @@
+"""Task specifications, labels, masks, splits and co-occurrence."""

@@ -1,0 +1,168 @@
+"""What a masked view still tells: the single remaining tag that says most about the label.
+
+For every key and every key=value, its presence in a tile and its number of entities there are ranked against the
+label: AUROC where the label is 0 or 1, Spearman's correlation otherwise. Columns are sparse (most tags are absent
+from most tiles), so ranks are computed from the tiles that have the tag alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.tokens import Floats, Ints, RegionTokens
+
+FEW_TILES = 20  # below, some tag always fits by chance
+MIN_TILES = 5
+Measure = Literal["auroc", "spearman"]
+
+
+class Indicator(NamedTuple):
+    """A feature of a tile and how much it says.
+
+    Attributes:
+        tag: `key=value`, or `key=*`.
+        feature: `presence` or `count`.
+        score: AUROC (0.5 says nothing) or Spearman's correlation (0 says nothing).
+        tiles: tiles that have it.
+    """
+
+    tag: str
+    feature: str
+    score: float
+    tiles: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"tag": self.tag, "feature": self.feature, "score": round(self.score, 4), "tiles": self.tiles}
+
+
+class Column(NamedTuple):
+    """Sparse features: entry i says that tile `rows[i]` has the value `values[i]` (over 0) in column `columns[i]`."""
+
+    rows: Ints
+    columns: Ints
+    values: Floats
+    names: list[str]
+
+
+def strongest_tags(
+    tokens: RegionTokens, view: View, tiles: Ints, labels: Floats, measure: Measure, top: int = 20
+) -> list[Indicator]:
+    """The tags of a view that tell most about the labels, strongest first.
+
+    Args:
+        tokens: the region's tokens.
+        view: what is left of them.
+        tiles: rows of the tiles to look at, ascending.
+        labels: their labels.
+        measure: `auroc` for labels of 0 and 1.
+        top: how many to return; of the features of one tag only the strongest.
+
+    Returns:
+        Indicators; none for fewer than `FEW_TILES` tiles or where all labels are equal.
+    """
+    if len(tiles) < FEW_TILES or len(np.unique(labels)) < 2:
+        return []
+    found: dict[str, Indicator] = {}
+    for features in tag_features(tokens, view, tiles):
+        for indicator in _score(features, labels, measure):
+            known = found.get(indicator.tag)
+            if known is None or _strength(indicator, measure) > _strength(known, measure):
+                found[indicator.tag] = indicator
+    return sorted(found.values(), key=lambda found: (-_strength(found, measure), found.tag))[:top]
+
+
+def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
+    """How many entities of each tile have each key=value, and how many have each key."""
+    shown = np.ones(len(tokens.vocabulary), np.bool_)
+    shown[view.dropped_tags] = False
+    position = np.full(tokens.n_tiles, -1, np.int64)
+    position[tiles] = np.arange(len(tiles))
+    kept = (position[tokens.tiles] >= 0) & ~np.isin(tokens.pieces, view.dropped_pieces)
+    objects, rows = tokens.objects[kept], position[tokens.tiles[kept]]
+    starts = tokens.tag_offsets[objects]
+    lengths = tokens.tag_offsets[objects + 1] - starts
+    entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    tags, rows = tokens.tag_rows[entries], np.repeat(rows, lengths)
+    rows, tags = rows[shown[tags]], tags[shown[tags]]
+    pairs = [tokens.vocabulary.text(row) for row in range(len(tokens.vocabulary))]
+    keys = [f"{key}=*" for key in tokens.vocabulary.key_names]
+    return _counted(rows, tags, pairs), _counted(rows, tokens.vocabulary.key_ids[tags], keys)
+
+
+def auroc(features: Column, labels: Floats) -> Floats:
+    """Area under the ROC curve of every column against labels of 0 and 1 (Mann-Whitney, ties by half)."""
+    positive = labels > 0
+    n, n_positive = len(labels), int(positive.sum())
+    ranks, zero_rank, _ = _ranks(features, n)
+    hits = _per_column(features, positive[features.rows].astype(float))
+    rank_sum = _per_column(features, ranks * positive[features.rows]) + zero_rank * (n_positive - hits)
+    return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * (n - n_positive))
+
+
+def spearman(features: Column, labels: Floats) -> Floats:
+    """Spearman's correlation of every column with the labels (Pearson's of average ranks)."""
+    n = len(labels)
+    wanted = _average_ranks(np.zeros(n, np.int64), labels)
+    ranks, zero_rank, size = _ranks(features, n)
+    mean = (n + 1) / 2
+    own = _per_column(features, wanted[features.rows])
+    product = _per_column(features, ranks * wanted[features.rows]) + zero_rank * (wanted.sum() - own)
+    square = _per_column(features, ranks**2) + zero_rank**2 * (n - size)
+    spread = (square - n * mean**2) * ((wanted**2).sum() - n * mean**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(spread > 0, (product - n * mean**2) / np.sqrt(spread), 0.0)
+
+
+def _score(features: Column, labels: Floats, measure: Measure) -> list[Indicator]:
+    size = _per_column(features, np.ones(len(features.rows))).astype(np.int64)
+    enough = np.flatnonzero(size >= MIN_TILES)
+    indicators = []
+    for feature in ("presence", "count"):
+        values = np.ones(len(features.rows)) if feature == "presence" else features.values
+        scores = (auroc if measure == "auroc" else spearman)(features._replace(values=values), labels)
+        indicators += [Indicator(features.names[c], feature, float(scores[c]), int(size[c])) for c in enough]
+    return indicators
+
+
+def _strength(indicator: Indicator, measure: Measure) -> float:
+    return abs(indicator.score - 0.5) if measure == "auroc" else abs(indicator.score)
+
+
+def _counted(rows: Ints, columns: Ints, names: list[str]) -> Column:
+    width = max(len(names), 1)
+    cells, counts = np.unique(rows * width + columns, return_counts=True)
+    return Column(cells // width, cells % width, counts.astype(np.float64), names)
+
+
+def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
+    return np.bincount(features.columns, weights=weights, minlength=len(features.names)).astype(np.float64)
+
+
+def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
+    """Average ranks of the entries among all n tiles, the rank of a column's zeros, and its entries."""
+    size = _per_column(features, np.ones(len(features.rows)))
+    zeros = n - size
+    return _average_ranks(features.columns, features.values) + zeros[features.columns], (zeros + 1) / 2, size
+
+
+def _average_ranks(columns: Ints, values: Floats) -> Floats:
+    """Ranks from 1 within each column, ties averaged."""
+    if len(values) == 0:
+        return np.empty(0)
+    order = np.lexsort((values, columns))
+    columns, values = columns[order], values[order]
+    place = np.arange(len(order))
+    new_column = np.append(True, columns[1:] != columns[:-1])
+    new_run = new_column | np.append(True, values[1:] != values[:-1])
+    run = np.cumsum(new_run) - 1
+    first = np.flatnonzero(new_run)
+    length = np.diff(np.append(first, len(order)))
+    start = np.maximum.accumulate(np.where(new_column, place, 0))
+    ranks = np.empty(len(order))
+    ranks[order] = (first - start[first] + (length + 1) / 2)[run]
+    return ranks

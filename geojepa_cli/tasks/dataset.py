@@ -1,0 +1,114 @@
+"""Labels, splits and views of a task over the regions of a `TileStore`, in the store's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.store import schema
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.rules import Flags
+from geojepa_cli.tasks.spec import TaskSpec, load_task
+from geojepa_cli.tasks.splits import SPLITS, Groups, Splits
+from geojepa_cli.workspace import Artifact
+
+LABELS, PLAIN, MASKED, SPEC = "labels.h5", "view.h5", "view_masked.h5", "task.yaml"
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task over a dataset of n tiles; every array has one entry per tile of the store.
+
+    Attributes:
+        spec: the task.
+        labels: float32 [n]; NaN where a tile has none.
+        eligible: bool [n], has a label and a number of entities within limits; the tiles of both views.
+        kept: bool [n], eligible and not thinned out: what heads are trained and tested on.
+        split: uint8 [n], 0 train, 1 val, 2 test.
+        groups: int64 [n], zoom-14 group as in `TileStore.groups`.
+    """
+
+    spec: TaskSpec
+    labels: NDArray[np.float32]
+    eligible: Flags
+    kept: Flags
+    split: Splits
+    groups: Groups
+    _views: tuple[View, View]
+
+    @classmethod
+    def open(cls, store: TileStore, artifacts: Sequence[Artifact]) -> TaskData:
+        """Joins the `tasks/` artifacts of the store's regions, given in the store's order.
+
+        Raises:
+            DataError: they are of different definitions of a task, or made for other data.
+        """
+        if len(artifacts) != len(store.regions):
+            raise ValueError(f"{len(artifacts)} task artifacts for {len(store.regions)} regions")
+        specs = [load_task(artifact.file(SPEC)) for artifact in artifacts]
+        names = " ".join(f"--region {region.name}" for region in store.regions)
+        hint = f"geojepa build-tasks {names} --task {specs[0].name}"
+        for artifact, spec in zip(artifacts, specs, strict=True):
+            if spec != specs[0] or artifact.params.get("seed") != artifacts[0].params.get("seed"):
+                what = f"`{artifact.path}` and `{artifacts[0].path}`"
+                raise DataError(f"{what} differ in the task's definition or seed", hint=hint)
+        columns = [
+            _read_labels(a.file(LABELS), region.n_tiles, hint)
+            for a, region in zip(artifacts, store.regions, strict=True)
+        ]
+        joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+        plain, masked = (View.load([a.file(name) for a in artifacts], store) for name in (PLAIN, MASKED))
+        return cls(
+            spec=specs[0],
+            labels=joined["label"],
+            eligible=joined["eligible"].astype(np.bool_),
+            kept=joined["kept"].astype(np.bool_),
+            split=joined["split"],
+            groups=joined["group"],
+            _views=(plain, masked),
+        )
+
+    def view(self, masked: bool) -> View:
+        """The plain or the masked variant; both show the same tiles, those that are `eligible`."""
+        return self._views[int(masked)]
+
+    def rows(self, split: str, thinned: bool = True) -> NDArray[np.int64]:
+        """Tile rows of `train`, `val` or `test`; `thinned=False` with the label-0 tiles that thinning leaves out."""
+        return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
+
+    def label_range(self, rows: NDArray[np.int64]) -> tuple[float, float]:
+        """The range that predictions are clamped to: the spec's, where open the one of the labels of `rows`."""
+        low, high = self.spec.label.clamp
+        labels = self.labels[rows]
+        return (float(labels.min()) if low is None else low), (float(labels.max()) if high is None else high)
+
+
+def write_labels(path: Path, task: str, seed: int, **columns: NDArray[np.generic]) -> None:
+    """Writes `labels.h5`: one row per tile of `processed.h5`; see docs/formats.md."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        file.attrs["kind"] = np.bytes_("labels")  # of fixed length: others cost a heap of 4 KB
+        file.attrs["task"] = np.bytes_(task)
+        file.attrs["seed"] = np.int64(seed)
+        for name, values in columns.items():
+            stored = values.astype(np.uint8) if values.dtype == np.bool_ else values
+            packed = {"compression": "gzip", "shuffle": True, "chunks": stored.shape} if len(stored) else {}
+            file.create_dataset(name, data=stored, **packed)
+
+
+def _read_labels(path: Path, n_tiles: int, hint: str) -> dict[str, NDArray[np.generic]]:
+    try:
+        with h5py.File(path, "r") as file:
+            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", "group")}
+    except (OSError, KeyError) as error:
+        raise DataError(f"`{path}` cannot be read: {error}", hint=hint) from error
+    if len(columns["label"]) != n_tiles:
+        raise DataError(f"`{path}` has {len(columns['label'])} tiles, the region has {n_tiles}", hint=hint)
+    return columns

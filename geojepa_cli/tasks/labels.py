@@ -1,0 +1,105 @@
+"""Labels: one number per tile, from the tags of its tokens. Rules are applied to the vocabulary, never to tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.tasks.maxspeed import read_maxspeed
+from geojepa_cli.tasks.rules import Flags
+from geojepa_cli.tasks.spec import LabelSpec
+from geojepa_cli.tasks.tokens import Floats, RegionTokens
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one region.
+
+    Attributes:
+        values: float32 [n_tiles]; NaN for a tile that is left out (roads but no readable limit, say).
+        read: for `max`: how often each form of value occurred, by objects; `unreadable` are failures.
+        unread: the values that could not be read, with the objects that carry them.
+    """
+
+    values: NDArray[np.float32]
+    read: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
+
+
+def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
+    """The labels of every tile of a region, tiles without any token among them.
+
+    Args:
+        tokens: the region's tokens.
+        spec: what counts.
+    """
+    if spec.kind == "max":
+        return _largest(tokens, spec)
+    counted = counted_tokens(tokens, spec)
+    tiles = tokens.tiles[counted]
+    if spec.kind == "sum":
+        measure = tokens.region[f"piece/{spec.of}"][tokens.pieces[counted]].astype(np.float64)
+        values = np.bincount(tiles, weights=measure, minlength=tokens.n_tiles).astype(np.float64)
+    else:
+        values = np.bincount(tiles, minlength=tokens.n_tiles).astype(np.float64)
+    if spec.kind == "any":
+        values = np.minimum(values, 1.0)
+    return Labels(_with_absent(tokens, spec, values).astype(np.float32))
+
+
+def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
+    """The tokens with a counted tag that meet the condition, bool [K]."""
+    matches = tokens.objects_with(tokens.vocabulary.matches(spec.tags))
+    if spec.where:
+        matches &= tokens.objects_with(tokens.vocabulary.matches(spec.where))
+    return matches[tokens.objects]
+
+
+def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
+    matches = tokens.vocabulary.matches(spec.tags)
+    read, unread, numbers = _read_values(tokens, spec, matches)
+    objects = tokens.largest(numbers)
+    if spec.where:
+        objects[~tokens.objects_with(tokens.vocabulary.matches(spec.where))] = -np.inf
+    values = np.full(tokens.n_tiles, -np.inf)
+    np.maximum.at(values, tokens.tiles, objects[tokens.objects])
+    values[np.isneginf(values)] = np.nan
+    return Labels(_with_absent(tokens, spec, values).astype(np.float32), read, unread)
+
+
+def _read_values(
+    tokens: RegionTokens, spec: LabelSpec, matches: Flags
+) -> tuple[dict[str, int], dict[str, int], Floats]:
+    """Numbers of the vocabulary rows that match (-inf elsewhere), and how they were read."""
+    numbers = np.full(len(matches), -np.inf)
+    read: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
+    counts = tokens.region["vocab/count"]
+    for row in np.flatnonzero(matches):
+        value = tokens.vocabulary.values[row]
+        number, form = read_maxspeed(value) if spec.read == "speed_kmh" else _read_number(value)
+        read[form] += int(counts[row])
+        if number is not None:
+            numbers[row] = number
+        elif form == "unreadable":
+            unread[value] += int(counts[row])
+    return dict(sorted(read.items())), dict(sorted(unread.items())), numbers
+
+
+def _read_number(value: str) -> tuple[float | None, str]:
+    try:
+        number = float(value)
+    except ValueError:
+        return None, "unreadable"
+    return (number, "number") if np.isfinite(number) else (None, "unreadable")
+
+
+def _with_absent(tokens: RegionTokens, spec: LabelSpec, values: Floats) -> Floats:
+    if spec.absent is None:
+        return values
+    required = tokens.objects_with(tokens.vocabulary.matches(spec.requires))[tokens.objects]
+    present = np.bincount(tokens.tiles[required], minlength=tokens.n_tiles) > 0
+    return np.where(present, values, spec.absent)

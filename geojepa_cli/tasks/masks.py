@@ -1,0 +1,72 @@
+"""Masked variants: views without what would tell the label. Nothing is copied."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geojepa_cli.store import schema
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.rules import Flags
+from geojepa_cli.tasks.spec import TaskSpec
+from geojepa_cli.tasks.tokens import RegionTokens
+
+WHOLE, SIGNS, BARE = "entities masked whole", "points masked as signs", "entities masked to their last tag"
+SPANS = "relations masked for their members"
+
+
+def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
+    """Vocabulary rows that no entity shows: the counted tags and the mask's own, whatever value; bool [V]."""
+    return tokens.vocabulary.matches((*spec.label.tags, *spec.mask.tags), whatever_value=True)
+
+
+def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
+    """Objects that go whole, by reason, each counted under the first that holds; bool [n_objects].
+
+    - `WHOLE`: it has a tag of `mask.entities`.
+    - `SIGNS`: a single point with a counted tag whose other tags are all masked, or match `mask.signs`.
+    - `BARE`: masking took its last tag.
+    - `SPANS`: a relation (no multipolygon) with a direct member that goes: its geometry and box are its members'.
+    """
+    vocabulary = tokens.vocabulary
+    whole = tokens.objects_with(vocabulary.matches(spec.mask.entities, whatever_value=True))
+    dropped = masked_tags(tokens, spec)
+    tags = np.diff(tokens.tag_offsets)
+    touched = tokens.objects_with(dropped)
+    counted = tokens.objects_with(vocabulary.matches(spec.label.tags))
+    says_nothing_else = tokens.tag_count(dropped | vocabulary.matches(spec.mask.signs, whatever_value=True)) == tags
+    is_point = tokens.region["object/kind"] == schema.KIND["point"]
+    signs = is_point & counted & says_nothing_else if spec.mask.signs else np.zeros_like(whole)
+    bare = touched & (tokens.tag_count(dropped) == tags)
+    gone = whole | signs | bare
+    spans = relations_over(tokens, gone) & ~gone
+    return {WHOLE: whole, SIGNS: signs & ~whole, BARE: bare & ~whole & ~signs, SPANS: spans}
+
+
+def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
+    """Relations that have their members' geometry, with one of `members` among them; both bool [n_objects]."""
+    region = tokens.region
+    running = np.concatenate([[0], np.cumsum(members[region["member/object"]], dtype=np.int64)])
+    offsets = region["object/members"].astype(np.int64)
+    found: Flags = running[offsets[1:]] > running[offsets[:-1]]
+    return found & (region["object/kind"] == schema.KIND["relation"])
+
+
+def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
+    """The plain view of a region without the masked tags and entities; the same tiles, so that both compare.
+
+    Args:
+        tokens: the region's tokens.
+        spec: the task.
+        plain: a view of this region alone.
+    """
+    view = plain.drop(tags=np.flatnonzero(masked_tags(tokens, spec)))
+    in_view = np.isin(tokens.tiles, plain.tiles)
+    for reason, objects in masked_entities(tokens, spec).items():
+        view = view.drop(pieces=tokens.pieces[objects[tokens.objects] & in_view], reason=reason)
+    return view
+
+
+def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
+    """`base` restricted to the tiles that have a label, without pieces of other tiles."""
+    return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

@@ -1,0 +1,79 @@
+"""Tag rules applied to a vocabulary first: every (key, value) is looked at once, whatever number of objects has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.tasks.spec import TagRule
+
+Flags = NDArray[np.bool_]
+
+
+class RuleVocabulary:
+    """The (key, value) pairs of a region, ready for rules.
+
+    Args:
+        keys: key of every vocabulary row.
+        values: value of every vocabulary row.
+    """
+
+    def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
+        self.keys, self.values = list(keys), list(values)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def text(self, row: int) -> str:
+        """`key=value` of a row."""
+        return f"{self.keys[row]}={self.values[row]}"
+
+    @cached_property
+    def key_names(self) -> list[str]:
+        """The distinct keys in order of first appearance; `key_ids` points into it."""
+        return list(dict.fromkeys(self.keys))
+
+    @cached_property
+    def key_ids(self) -> NDArray[np.int64]:
+        """Index into `key_names` of every row, int64 [V]."""
+        ids = {key: index for index, key in enumerate(self.key_names)}
+        return np.fromiter((ids[key] for key in self.keys), np.int64, len(self))
+
+    def matches(self, rules: Iterable[TagRule], whatever_value: bool = False) -> Flags:
+        """Rows that match at least one of the rules, bool [V].
+
+        Args:
+            whatever_value: leave the rules' exceptions aside, as masks do: `bridge=no` tells of bridges too.
+        """
+        found = np.zeros(len(self), np.bool_)
+        for rule in rules:
+            found |= self._matches(rule, () if whatever_value else rule.excluded)
+        return found
+
+    def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
+        key = _Matcher([rule.key])
+        wanted_keys = np.fromiter((key(name) for name in self.key_names), np.bool_, len(self.key_names))
+        found: Flags = wanted_keys[self.key_ids]
+        if "*" in rule.values and not excluded:
+            return found
+        value, exception = _Matcher(rule.values), _Matcher(excluded)
+        for row in np.flatnonzero(found):
+            text = self.values[row]
+            found[row] = value(text) and not exception(text)
+        return found
+
+
+class _Matcher:
+    """Whether a text equals one of the patterns, in which `*` stands for any text."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._exact = {pattern for pattern in patterns if "*" not in pattern}
+        wild = [".*".join(re.escape(piece) for piece in p.split("*")) for p in patterns if "*" in p]
+        self._wild = re.compile("|".join(wild), re.DOTALL) if wild else None
+
+    def __call__(self, text: str) -> bool:
+        return text in self._exact or (self._wild is not None and self._wild.fullmatch(text) is not None)

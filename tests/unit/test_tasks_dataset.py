@@ -1,0 +1,115 @@
+"""Written tasks: read back, joined over regions, same bytes again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raw_tokens import TASKS, raw_tiles
+from synthetic_store import write_synthetic_processed
+
+from geojepa_cli.commands.build_tasks import build_region
+from geojepa_cli.errors import DataError
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.tasks.dataset import TaskData
+from geojepa_cli.tasks.labels import label_tiles
+from geojepa_cli.tasks.spec import find_task
+from geojepa_cli.tasks.tokens import RegionTokens
+from geojepa_cli.workspace import Artifact, Workspace
+
+CORNERS = {"north": (18048, 25956), "south": (18048, 25990)}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    for seed, (name, corner) in enumerate(CORNERS.items()):
+        with workspace.build("processed", name, {}) as build:
+            write_synthetic_processed(build.partial / "processed.h5", seed=seed, n_tiles=150, corner=corner)
+            build.publish()
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def made(workspace: Workspace) -> dict[str, list[Artifact]]:
+    specs = [find_task(task) for task in TASKS]
+    regions = [build_region(workspace, workspace.find("processed", name), specs) for name in CORNERS]
+    return {task: [region[i] for region in regions] for i, task in enumerate(TASKS)}
+
+
+@pytest.fixture(scope="module")
+def store(workspace: Workspace) -> TileStore:
+    return TileStore.open([workspace.find("processed", name).file("processed.h5") for name in CORNERS])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_regions_are_joined_in_the_rows_of_the_store(
+    store: TileStore, made: dict[str, list[Artifact]], task: str
+) -> None:
+    data = TaskData.open(store, made[task])
+    expected = [label_tiles(RegionTokens(region), find_task(task).label).values for region in store.regions]
+    np.testing.assert_array_equal(data.labels, np.concatenate(expected))
+    np.testing.assert_array_equal(data.groups, store.groups)
+    assert data.view(masked=False).tiles.tolist() == np.flatnonzero(data.eligible).tolist()
+    assert data.view(masked=True).tiles.tolist() == np.flatnonzero(data.eligible).tolist()
+    assert len(data.view(masked=True).dropped_tags) > 0 == len(data.view(masked=False).dropped_tags)
+    rows = np.concatenate([data.rows(name) for name in ("train", "val", "test")])
+    assert sorted(rows.tolist()) == np.flatnonzero(data.kept).tolist()
+
+
+def test_only_tiles_within_the_limits_with_a_label_are_eligible(
+    store: TileStore, made: dict[str, list[Artifact]]
+) -> None:
+    data = TaskData.open(store, made["max_speed"])
+    sizes = np.array([len(tokens) for region in store.regions for _, tokens in raw_tiles(region.path)])
+    np.testing.assert_array_equal(data.eligible, (sizes >= 5) & (sizes <= 1250) & ~np.isnan(data.labels))
+    assert (data.kept == data.eligible).all()
+
+
+def test_thinning_takes_tiles_of_label_0_only(store: TileStore, made: dict[str, list[Artifact]]) -> None:
+    data = TaskData.open(store, made["car_bridge"])
+    thinned = data.eligible & ~data.kept
+    assert thinned.sum() > 20
+    assert (data.labels[thinned] == 0).all()
+    assert (data.kept & (data.labels == 0)).sum() < 0.3 * (data.eligible & (data.labels == 0)).sum()
+    assert set(data.rows("train")) < set(data.rows("train", thinned=False))
+
+
+def test_predictions_are_clamped_to_the_range_of_the_labels(store: TileStore, made: dict[str, list[Artifact]]) -> None:
+    speed, bridge = (TaskData.open(store, made[task]) for task in ("max_speed", "bridge"))
+    assert speed.label_range(speed.rows("train")) == (-100.0, pytest.approx(60.0))
+    assert bridge.label_range(bridge.rows("train")) == (0.0, 1.0)
+
+
+def test_the_same_inputs_give_the_same_bytes(
+    workspace: Workspace, made: dict[str, list[Artifact]], tmp_path: Path
+) -> None:
+    from geojepa_cli.tasks.build import RegionData, write_task
+
+    processed = workspace.find("processed", "north").file("processed.h5")
+    write_task(RegionData.open(processed, "north"), find_task("bridge"), 0, tmp_path)
+    names = sorted(made["bridge"][0].manifest["files"])
+    assert names == ["labels.h5", "report.json", "task.yaml", "view.h5", "view_masked.h5"]
+    for name in names:
+        assert (tmp_path / name).read_bytes() == made["bridge"][0].file(name).read_bytes()
+
+
+def test_a_second_run_makes_nothing(workspace: Workspace, made: dict[str, list[Artifact]]) -> None:
+    again = build_region(workspace, workspace.find("processed", "north"), [find_task(task) for task in TASKS])
+    assert [artifact.id for artifact in again] == [made[task][0].id for task in TASKS]
+    other_seed = build_region(workspace, workspace.find("processed", "north"), [find_task("bridge")], seed=1)
+    assert other_seed[0].id != made["bridge"][0].id
+
+
+def test_tasks_of_other_data_or_another_definition_are_refused(
+    workspace: Workspace, store: TileStore, made: dict[str, list[Artifact]]
+) -> None:
+    with pytest.raises(DataError, match="differ in the task's definition"):
+        TaskData.open(store, [made["bridge"][0], made["car_bridge"][1]])
+    single = TileStore.open([workspace.find("processed", "north").file("processed.h5")])
+    fewer = write_synthetic_processed(workspace.root / "other" / "processed.h5", n_tiles=20)
+    with pytest.raises(DataError, match="20"):
+        TaskData.open(TileStore.open([fewer]), [made["bridge"][0]])
+    with pytest.raises(ValueError, match="2 task artifacts"):
+        TaskData.open(single, made["bridge"])

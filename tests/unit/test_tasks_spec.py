@@ -1,0 +1,117 @@
+"""Task definitions: what is packed, what is refused and how it is said; rules on a vocabulary."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw_tokens import CAR_HIGHWAYS, TASKS
+
+from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
+from geojepa_cli.tasks.rules import RuleVocabulary
+from geojepa_cli.tasks.spec import TagRule, find_task, load_task, packed_tasks
+
+MINIMAL = "name: park\ntitle: parks\nlabel:\n  kind: count\n  tags: [leisure=park]\n"
+
+
+def refused(tmp_path: Path, text: str) -> GeojepaError:
+    path = tmp_path / "task.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_task(path)
+    return caught.value
+
+
+def test_the_five_tasks_of_the_thesis_are_packed() -> None:
+    assert set(packed_tasks()) == set(TASKS)
+    assert {find_task(name).name: find_task(name).keep_zero for name in TASKS} == {
+        "traffic_signals": 0.05,
+        "building_count": 0.1,
+        "bridge": 0.25,
+        "car_bridge": 0.1,
+        "max_speed": 1.0,
+    }
+
+
+def test_car_bridges_are_bridges_on_roads_for_cars() -> None:
+    assert {value for rule in find_task("car_bridge").label.where for value in rule.values} == CAR_HIGHWAYS
+    assert find_task("car_bridge").label.tags == find_task("bridge").label.tags
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_resolved_task_reads_back_as_itself(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(find_task(name).to_yaml())
+    assert load_task(path) == find_task(name)
+
+
+def test_no_in_yaml_is_the_value_no_and_not_false() -> None:
+    rule = find_task("building_count").label.tags[0]
+    assert (rule.key, rule.excluded) == ("building", ("no",))
+
+
+def test_a_task_of_ones_own_is_found_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "park.yaml"
+    path.write_text(MINIMAL)
+    assert find_task(str(path)).label.tags == (TagRule(key="leisure", values=("park",)),)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        (MINIMAL + "keep_zeros: 0.1\n", "keep_zeros", "keep_zero"),
+        (MINIMAL + "  wher: [highway]\n", "label.wher", "where"),
+        (MINIMAL.replace("[leisure=park]", "[{key: a, excpt: [no]}]"), "label.tags.0.excpt", "except"),
+        (MINIMAL + "mask: {tag: [a]}\n", "mask.tag", "tags"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, text: str, key: str, meant: str) -> None:
+    message = refused(tmp_path, text).message
+    assert f"`{key}`" in message
+    assert f"did you mean `{meant}`" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MINIMAL.replace("kind: count", "kind: max"), "`read`"),
+        (MINIMAL.replace("kind: count", "kind: sum"), "`of`"),
+        (MINIMAL + "  absent: -1\n", "`requires`"),
+        (MINIMAL.replace("[leisure=park]", "[]"), "label.tags"),
+        (MINIMAL.replace("name: park", "name: My Park"), "`name`"),
+        (MINIMAL + "keep_zero: 0\n", "keep_zero"),
+        ("- a list", "not a task"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:
+    message = refused(tmp_path, text).message
+    assert says in message
+    assert str(tmp_path) in message
+
+
+def test_an_unknown_task_names_the_nearest() -> None:
+    with pytest.raises(NotFoundError, match="did you mean `max_speed`"):
+        find_task("max_sped")
+    with pytest.raises(NotFoundError, match="no file"):
+        find_task("nowhere/park.yaml")
+
+
+PATTERNS = st.lists(st.sampled_from(["*", "a", "b", "a*", "*b", "a*b", "*a*", "a.b", ""]), min_size=1, max_size=3)
+WORDS = st.text(alphabet="ab.\n", max_size=4)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), max_size=20), PATTERNS.filter(lambda p: p[0]), PATTERNS, st.booleans())
+def test_rules_match_as_shell_patterns_do(
+    pairs: list[tuple[str, str]], keys: list[str], values: list[str], with_exception: bool
+) -> None:
+    excluded = ["b", "*.*"] if with_exception else []
+    rule = TagRule.model_validate({"key": keys[0], "values": values, "except": excluded})
+    vocabulary = RuleVocabulary([k for k, _ in pairs], [v for _, v in pairs])
+    wanted = [fnmatchcase(k, keys[0]) and any(fnmatchcase(v, p) for p in values) for k, v in pairs]
+    assert vocabulary.matches([rule], whatever_value=True).tolist() == wanted
+    kept = [w and not any(fnmatchcase(v, p) for p in excluded) for w, (_, v) in zip(wanted, pairs, strict=True)]
+    assert vocabulary.matches([rule]).tolist() == kept
