@@ -1,0 +1,1 @@
+"""Vocabulary, descriptions and the text encoder."""

