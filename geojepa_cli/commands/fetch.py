@@ -1,0 +1,217 @@
+"""`geojepa fetch`: brings a map extract, and image tiles, into the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geojepa_cli import console
+from geojepa_cli.commands import options
+from geojepa_cli.errors import UsageError
+from geojepa_cli.workspace import Artifact, Workspace, check_name
+
+if TYPE_CHECKING:
+    from geojepa_cli.sources.geofabrik import Region, RemoteFile
+
+STAGE_VERSION = 1
+NO_IMAGERY = "none"
+GEOFABRIK = "https://download.geofabrik.de/index-v1-nogeom.json"
+
+
+def fetch(
+    ctx: typer.Context,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", help="Region of Geofabrik, such as `california`; may be given again."),
+    ] = None,
+    pbf: Annotated[Path | None, typer.Option("--pbf", help="A PBF or OSM XML file at hand.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
+    imagery: Annotated[
+        str, typer.Option(help="Folder with image tiles named 16_X_Y.webp, .png or .jpg, or `none`.")
+    ] = NO_IMAGERY,
+    attribution: Annotated[
+        list[str] | None,
+        typer.Option(help="Who is to be named for the data, besides OpenStreetMap; may be given again."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
+    geofabrik_url: Annotated[str, typer.Option(help="Index of a mirror, or a copy of it at hand.")] = GEOFABRIK,
+    json: options.Json = False,
+) -> None:
+    """Bring in a map extract and, optionally, image tiles.
+
+    Example: geojepa fetch --pbf state-college.osm.pbf --name state-college
+    """
+    if bool(region) == (pbf is not None):
+        raise UsageError("give either --region or --pbf", "geojepa fetch --pbf FILE --name NAME")
+    folder = None if imagery == NO_IMAGERY else Path(imagery)
+    workspace = options.workspace(ctx)
+    if pbf is not None:
+        sources: Sequence[Artifact | None] = [
+            _fetch_file(workspace, pbf, name, folder, attribution or [], dry_run, json)
+        ]
+    elif dry_run:
+        say_plan(region or [], geofabrik_url, json)
+        return
+    else:
+        if name is not None and len(region or []) > 1:
+            raise UsageError("--name names one region", "leave it out, or give one --region")
+        sources = fetch_regions(workspace, region or [], name, folder, attribution or [], geofabrik_url)
+    for source in filter(None, sources):
+        if json:
+            console.emit_json("fetch", source.ref, {"counts": source.manifest["counts"], "path": str(source.path)})
+        else:
+            say(source)
+
+
+def build_source(
+    workspace: Workspace, pbf: Path, name: str, imagery: Path | None = None, attribution: Sequence[str] = ()
+) -> Artifact:
+    """Publishes `source/<name>`: a copy of an extract as `map.osm.pbf` (`.osm`, …), and of image tiles as `imagery/`.
+
+    Args:
+        workspace: where.
+        pbf: a PBF or OSM XML file; told by its content, checked to be whole.
+        name: of the region.
+        imagery: a folder of image tiles; lines of its `ATTRIBUTION.txt` go into the manifest.
+        attribution: further lines.
+
+    Raises:
+        UsageError: a file or folder that does not exist, or a name that is none.
+        DataError: not an extract, or not a whole one; no image tiles.
+    """
+    from geojepa_cli.sources.local import OSM_ATTRIBUTION, copy_source, inspect_extract, inspect_imagery
+
+    check_name(name)
+    with console.progress(f"read {pbf.name}") as meter:
+        extract = inspect_extract(pbf, meter.update)
+    images = inspect_imagery(imagery) if imagery else None
+    lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
+    params = {
+        "map": extract.sha256,
+        "format": extract.suffix,
+        "imagery": images.sha256 if images else None,
+        "attribution": lines,
+    }
+    with workspace.build("source", name, params, [], STAGE_VERSION) as build:
+        if build.existing:
+            console.note(f"source/{build.existing.ref} is up to date, skipping")
+            return build.existing
+        copy_source(extract, images, build.partial)
+        counts = {"bytes": extract.bytes, "images": len(images.files) if images else 0}
+        return build.publish(counts=counts, attribution=lines, extra={"crs": "EPSG:4326", "origin": pbf.name})
+
+
+def fetch_regions(
+    workspace: Workspace,
+    regions: Sequence[str],
+    name: str | None = None,
+    imagery: Path | None = None,
+    attribution: Sequence[str] = (),
+    index_url: str = GEOFABRIK,
+) -> list[Artifact]:
+    """Downloads regions of Geofabrik and publishes each as `source/<its name>`.
+
+    Raises:
+        OfflineError: the server cannot be reached; what was loaded is kept and gone on with.
+    """
+    from geojepa_cli.sources import geofabrik
+
+    index = geofabrik.read_index(index_url)
+    chosen = [geofabrik.find_region(index, region) for region in regions]
+    sources = []
+    downloads = workspace.root / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    for region in chosen:
+        target = downloads / f"{region.id.replace('/', '-')}.osm.pbf"
+        with console.progress(f"download {region.id}") as meter:
+            geofabrik.download(region.url, target, meter.update)
+        sources.append(build_source(workspace, target, name or region.short, imagery, attribution))
+        target.unlink()
+    return sources
+
+
+def say_plan(wanted: Sequence[str], index_url: str, json: bool) -> None:
+    """What would be fetched; without a network, says so and still ends well."""
+    from geojepa_cli.sources import geofabrik
+
+    try:
+        index = geofabrik.read_index(index_url)
+    except geofabrik.OfflineError as error:
+        if json:
+            console.emit_json("fetch", None, {"reached": False, "regions": list(wanted), "reason": error.message})
+            return
+        names = ", ".join(f"`{region}`" for region in wanted)
+        console.warn(f"no network: {error.message}")
+        console.say(f"would look up {names} at {index_url} and download its .osm.pbf; nothing was fetched")
+        console.say(f"with a network, run this again; without: {error.hint}")
+        return
+    plans = [(region, _ask(region.url)) for region in (geofabrik.find_region(index, one) for one in wanted)]
+    if json:
+        console.emit_json("fetch", None, {"reached": True, "regions": [_row(*plan) for plan in plans]})
+        return
+    rows = [
+        (region.id, region.name, _mebibytes(file.bytes), file.modified or "unknown", region.url)
+        for region, file in plans
+    ]
+    console.table(
+        "would be fetched", ["region", "name", "MiB", "from", "url"], rows, caption="dry run: nothing was fetched"
+    )
+
+
+def say(source: Artifact) -> None:
+    """What came in."""
+    counts = source.manifest["counts"]
+    rows = [("extract", f"{counts['bytes'] / 2**20:,.1f} MiB"), ("image tiles", f"{counts['images']:,}")]
+    rows += [("attribution", line) for line in source.manifest["attribution"]]
+    console.table(f"source/{source.ref}", ["", ""], rows, caption=str(source.path))
+
+
+def _fetch_file(
+    workspace: Workspace,
+    pbf: Path,
+    name: str | None,
+    imagery: Path | None,
+    attribution: Sequence[str],
+    dry_run: bool,
+    json: bool,
+) -> Artifact | None:
+    if name is None:
+        raise UsageError("--pbf needs a --name for the region", f"geojepa fetch --pbf {pbf} --name {_stem(pbf)}")
+    if not dry_run:
+        return build_source(workspace, pbf, name, imagery, attribution)
+    from geojepa_cli.sources.local import inspect_extract, inspect_imagery
+
+    check_name(name)
+    extract = inspect_extract(pbf)
+    images = len(inspect_imagery(imagery).files) if imagery else 0
+    if json:
+        result = {"map": f"map{extract.suffix}", "bytes": extract.bytes, "sha256": extract.sha256, "images": images}
+        console.emit_json("fetch", None, result)
+    else:
+        console.say(f"would copy `{pbf}` ({_mebibytes(extract.bytes)} MiB) as source/{name} with {images} image tiles")
+    return None
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0] or "NAME"
+
+
+def _ask(url: str) -> RemoteFile:
+    from geojepa_cli.sources import geofabrik
+
+    try:
+        return geofabrik.ask(url)
+    except geofabrik.OfflineError as error:
+        console.warn(error.message)
+        return geofabrik.RemoteFile(None, None)
+
+
+def _row(region: Region, file: RemoteFile) -> dict[str, Any]:
+    return {"id": region.id, "name": region.name, "url": region.url, "bytes": file.bytes, "modified": file.modified}
+
+
+def _mebibytes(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 2**20:,.1f}"

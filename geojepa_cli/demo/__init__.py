@@ -1,0 +1,1 @@
+"""The city that geojepa makes itself: map, images and known answers."""

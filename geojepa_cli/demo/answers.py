@@ -1,0 +1,101 @@
+"""The demo city's known answers: the labels of every tile, noted down while things are placed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from geojepa_cli.demo.plan import Plan
+
+KM_PER_MILE = 1.609344
+NO_HIGHWAY = -100.0  # label of `max_speed` for a tile without any highway (thesis, chapter 6)
+CLEARANCE = 1e-3  # tiles (half a metre): nothing is placed nearer to a tile border or corner
+
+Point = tuple[float, float]
+Cell = tuple[int, int]
+KnownAnswers = dict[str, dict[str, float | None]]
+
+
+class Ledger:
+    """Counts what is placed, tile by tile.
+
+    It is told what a thing is by the code that places it and never reads tags: so its labels can check the code that
+    does. A thing is noted once for every tile that it lies in.
+    """
+
+    def __init__(self) -> None:
+        self.buildings: Counter[Cell] = Counter()
+        self.signals: Counter[Cell] = Counter()
+        self.bridges: Counter[Cell] = Counter()
+        self.car_bridges: Counter[Cell] = Counter()
+        self.highways: Counter[Cell] = Counter()
+        self.speeds_mph: dict[Cell, float] = {}
+
+    def building(self, cell: Cell) -> None:
+        self.buildings[cell] += 1
+
+    def signal(self, cells: Iterable[Cell]) -> None:
+        self.signals.update(cells)
+
+    def highway(self, cells: Iterable[Cell], mph: float | None = None) -> None:
+        for cell in cells:
+            self.highways[cell] += 1
+            if mph is not None:
+                self.speeds_mph[cell] = max(mph, self.speeds_mph.get(cell, 0.0))
+
+    def bridge(self, cells: Iterable[Cell], for_cars: bool) -> None:
+        for cell in cells:
+            self.bridges[cell] += 1
+            if for_cars:
+                self.car_bridges[cell] += 1
+
+    def answers(self, plan: Plan) -> KnownAnswers:
+        """{tile name: {task: label}} for every tile of the plan.
+
+        `max_speed` is in km/h, −100 without any highway, and None (the tile is left out of the task) where there are
+        highways but no speed limit.
+        """
+        cells = ((column, row) for row in range(plan.rows) for column in range(plan.columns))
+        return {plan.tile_name(*cell): self._answer(cell) for cell in cells}
+
+    def _answer(self, cell: Cell) -> dict[str, float | None]:
+        speed: float | None = NO_HIGHWAY
+        if self.highways[cell]:
+            mph = self.speeds_mph.get(cell)
+            speed = None if mph is None else mph * KM_PER_MILE
+        return {
+            "traffic_signals": float(self.signals[cell]),
+            "building_count": float(self.buildings[cell]),
+            "bridge": float(self.bridges[cell] > 0),
+            "car_bridge": float(self.car_bridges[cell] > 0),
+            "max_speed": speed,
+        }
+
+
+def cell_of(point: Point) -> Cell:
+    """The tile of a point that keeps clear of tile borders."""
+    for value in point:
+        if abs(value - round(value)) < CLEARANCE:
+            raise ValueError(f"{point} is too near to a tile border to say in which tile it lies")
+    return math.floor(point[0]), math.floor(point[1])
+
+
+def cells_of_line(points: Sequence[Point]) -> set[Cell]:
+    """The tiles of a line: cut at every tile border it crosses, each piece is in the tile of its middle."""
+    cells = {cell_of(point) for point in points}
+    for (ax, ay), (bx, by) in itertools.pairwise(points):
+        cuts = [0.0, *sorted(_crossings(ax, bx) + _crossings(ay, by)), 1.0]
+        for start, end in itertools.pairwise(cuts):
+            if (end - start) * math.hypot(bx - ax, by - ay) < CLEARANCE:
+                raise ValueError(f"({ax}, {ay}) to ({bx}, {by}) passes too near to a tile corner")
+            middle = (start + end) / 2
+            cells.add((math.floor(ax + middle * (bx - ax)), math.floor(ay + middle * (by - ay))))
+    return cells
+
+
+def _crossings(a: float, b: float) -> list[float]:
+    """Where along a..b (0..1) the whole numbers lie."""
+    low, high = min(a, b), max(a, b)
+    return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

@@ -1,0 +1,151 @@
+"""Draws the demo city's aerial images: 224 × 224 px a tile, seen from above as its map says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from geojepa_cli.demo.answers import Cell, Point
+from geojepa_cli.demo.city import City
+from geojepa_cli.demo.colours import GROUND, SHADOW, Paint, paint_of
+from geojepa_cli.demo.plan import District, Plan, districts
+from geojepa_cli.demo.sheet import Sheet, Tags
+
+SIZE_PX = 224
+OVERSAMPLING = 2
+CANVAS_PX = SIZE_PX * OVERSAMPLING
+TILE_M = 500.0  # ground size of the city's tiles, near enough to draw road widths
+GRAIN = 28  # cells of coarse noise along a tile
+REACH = 0.04  # tiles: how far roads and shadows stand out over their line
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Something to draw: rings (the first is outer), a line, or a point, with its paint."""
+
+    paint: Paint
+    rings: list[list[Point]]
+    closed: bool
+
+
+def write_images(city: City, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
+    """Writes `16_X_Y.webp` (lossless) for every tile of the city and returns how many.
+
+    Args:
+        folder: is made where it does not exist.
+        progress: called with (done, total) after each image.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total = city.plan.columns * city.plan.rows
+    for done, (name, image) in enumerate(draw_tiles(city), start=1):
+        image.save(folder / f"{name}.webp", lossless=True, method=0, quality=0)
+        if progress is not None:
+            progress(done, total)
+    return total
+
+
+def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
+    """Every tile's name and RGB image, in rows from the north-west."""
+    land = districts(city.plan)
+    shapes = _by_tile(_shapes(city.sheet))
+    noise = _coarse_noise(city.plan)
+    for row in range(city.plan.rows):
+        for column in range(city.plan.columns):
+            cell = (column, row)
+            yield city.plan.tile_name(*cell), _draw(cell, shapes[cell], land, noise, city.plan)
+
+
+def _shapes(sheet: Sheet) -> list[Shape]:
+    """Everything with a paint, in the order of painting."""
+    shapes = []
+    for relation in sheet.relations:
+        if relation.tags["type"] != "multipolygon":
+            continue
+        rings = [sheet.points(sheet.ways[way - 1].nodes) for _, way, _ in relation.members]
+        shapes += _shape(relation.tags, relation.id, rings, closed=True)
+    for way in sheet.ways:
+        closed = way.nodes[0] == way.nodes[-1]
+        shapes += _shape(way.tags, way.id, [sheet.points(way.nodes)], closed)
+    for node in sheet.nodes:
+        shapes += _shape(node.tags, node.id, [[(node.x, node.y)]], closed=False)
+    return sorted(shapes, key=lambda shape: shape.paint.layer)
+
+
+def _shape(tags: Tags, element_id: int, rings: list[list[Point]], closed: bool) -> list[Shape]:
+    paint = paint_of(tags, element_id)
+    if paint is None:
+        return []
+    fall = paint.height_m / TILE_M
+    shadow = [Shape(SHADOW, [[(x - fall, y - fall) for x, y in rings[0]]], closed)] if fall else []
+    return [*shadow, Shape(paint, rings, closed)]  # shadows fall to the north-west
+
+
+def _by_tile(shapes: Iterable[Shape]) -> dict[Cell, list[Shape]]:
+    result: dict[Cell, list[Shape]] = defaultdict(list)
+    for shape in shapes:
+        xs, ys = zip(*shape.rings[0], strict=True)
+        for row in range(int(min(ys) - REACH), int(max(ys) + REACH) + 1):
+            for column in range(int(min(xs) - REACH), int(max(xs) + REACH) + 1):
+                result[column, row].append(shape)
+    return result
+
+
+def _draw(
+    cell: Cell, shapes: list[Shape], land: dict[Cell, District], noise: npt.NDArray[np.float32], plan: Plan
+) -> Image.Image:
+    ground = GROUND[land[cell]]
+    colour = Image.new("RGB", (CANVAS_PX, CANVAS_PX), ground.colour)
+    rough = Image.new("L", (CANVAS_PX, CANVAS_PX), ground.roughness)
+    pens = (ImageDraw.Draw(colour), ImageDraw.Draw(rough))
+    for shape in shapes:
+        rings = [[((x - cell[0]) * CANVAS_PX, (y - cell[1]) * CANVAS_PX) for x, y in ring] for ring in shape.rings]
+        _stroke(pens[0], shape, rings, shape.paint.colour, ground.colour)
+        _stroke(pens[1], shape, rings, shape.paint.roughness, ground.roughness)
+    return _weather(colour, rough, cell, noise, plan)
+
+
+def _stroke(
+    pen: ImageDraw.ImageDraw,
+    shape: Shape,
+    rings: list[list[Point]],
+    ink: tuple[int, int, int] | int,
+    hole: tuple[int, int, int] | int,
+) -> None:
+    width = shape.paint.width_m * CANVAS_PX / TILE_M
+    if len(rings[0]) == 1:
+        x, y = rings[0][0]
+        pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=ink)
+    elif shape.closed:
+        pen.polygon(rings[0], fill=ink)
+        for ring in rings[1:]:
+            pen.polygon(ring, fill=hole)
+    else:
+        pen.line(rings[0], fill=ink, width=max(1, round(width)), joint="curve")
+
+
+def _weather(
+    colour: Image.Image, rough: Image.Image, cell: Cell, noise: npt.NDArray[np.float32], plan: Plan
+) -> Image.Image:
+    """Scales to the final size and adds light and shade: coarse noise of the whole city and a fine one of the tile."""
+    size = (SIZE_PX, SIZE_PX)
+    base = np.asarray(colour.resize(size, Image.Resampling.BOX), dtype=np.float32)
+    strength = np.asarray(rough.resize(size, Image.Resampling.BOX), dtype=np.float32)
+    column, row = cell
+    window = noise[row * GRAIN : (row + 1) * GRAIN + 1, column * GRAIN : (column + 1) * GRAIN + 1]
+    coarse = np.asarray(Image.fromarray(window).resize(size, Image.Resampling.BILINEAR))
+    generator = np.random.default_rng([plan.seed, column, row])
+    fine = generator.integers(-2, 3, size=(SIZE_PX // 2, SIZE_PX // 2)).repeat(2, axis=0).repeat(2, axis=1) / 2
+    shade = strength * (0.6 * coarse + 0.6 * fine)
+    return Image.fromarray(np.clip(base + np.rint(shade)[..., None], 0, 255).astype(np.uint8))
+
+
+def _coarse_noise(plan: Plan) -> npt.NDArray[np.float32]:
+    """Noise in −1..1 over the whole city, so that it goes on from tile to tile."""
+    shape = (plan.rows * GRAIN + 1, plan.columns * GRAIN + 1)
+    return np.random.default_rng([plan.seed, 224]).uniform(-1, 1, shape).astype(np.float32)

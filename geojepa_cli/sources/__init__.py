@@ -1,0 +1,1 @@
+"""Where maps and images come from: local files, Geofabrik."""

@@ -1,0 +1,215 @@
+"""An extract and image tiles at hand: told by their content what they are, checked, and copied."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
+from geojepa_cli.store.images import find_images
+
+CHUNK = 1 << 20
+HEAD = 4096
+OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright"
+ATTRIBUTION_FILE = "ATTRIBUTION.txt"
+_CONVERT = "osmium cat {name} -o {name}.osm.pbf, then geojepa fetch --pbf {name}.osm.pbf"
+
+# beginnings of what people have in the place of an extract -> what it is
+_STRANGERS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a pointer of git-lfs, not the file itself"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"SQLite format 3", "a SQLite or GeoPackage file"),
+    (b"\xff\xe0", "an o5m file"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"{", "JSON"),
+    (b"Mapsforge", "a Mapsforge map"),
+)
+
+
+class Extract(NamedTuple):
+    """A checked extract.
+
+    Attributes:
+        path: where it lies.
+        suffix: `.osm.pbf`, `.osm`, `.osm.gz` or `.osm.bz2`, by its content.
+        sha256: of its bytes.
+        bytes: its size.
+    """
+
+    path: Path
+    suffix: str
+    sha256: str
+    bytes: int
+
+
+class Imagery(NamedTuple):
+    """Image tiles of a folder.
+
+    Attributes:
+        files: name in the artifact (`imagery/16_X_Y.webp`) -> path.
+        sha256: of names and contents.
+        attribution: the lines of the folder's `ATTRIBUTION.txt`.
+    """
+
+    files: dict[str, Path]
+    sha256: str
+    attribution: list[str]
+
+
+def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None) -> Extract:
+    """Finds out what an extract is, and that it is whole.
+
+    Args:
+        path: a PBF or OSM XML file, the latter also packed by gzip or bzip2; its name does not matter.
+        meter: called with (bytes done, bytes in all).
+
+    Raises:
+        UsageError: there is no such file.
+        DataError: it is empty, truncated, or something else.
+    """
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise UsageError(f"`{path}` {what}", hint="geojepa fetch --pbf FILE --name NAME")
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    suffix = sniff(path, head)
+    if suffix == ".osm.pbf":
+        count_data_blobs(path)
+    else:
+        check_xml(path, suffix)
+    return Extract(path, suffix, _sha256(path, meter), path.stat().st_size)
+
+
+def sniff(path: Path, head: bytes) -> str:
+    """The kind of extract that a file with this beginning is.
+
+    Raises:
+        DataError: none; says what it looks like.
+    """
+    if not head:
+        raise DataError(f"`{path}` is empty", hint="download it again")
+    if _begins_pbf(head):
+        return ".osm.pbf"
+    for magic, suffix in ((b"\x1f\x8b", ".osm.gz"), (b"BZh", ".osm.bz2")):
+        if head.startswith(magic):
+            with _open(path, suffix) as packed:
+                _check_root(path, _first_bytes(packed, path))
+            return suffix
+    _check_root(path, head)
+    return ".osm"
+
+
+def check_xml(path: Path, suffix: str) -> None:
+    """Reads an XML extract to its end: it must unpack, hold an element, and end with its closing tag.
+
+    Raises:
+        DataError: it does not.
+    """
+    tail, found = b"", False
+    with _open(path, suffix) as file:
+        try:
+            while chunk := file.read(CHUNK):
+                window = tail + chunk
+                found = found or any(element in window for element in (b"<node", b"<way", b"<relation"))
+                tail = window[-256:]
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
+    if not tail.rstrip().endswith((b"</osm>", b"/>")):
+        raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
+    if not found:
+        raise DataError(f"`{path}` holds no data", hint="geojepa fetch --pbf FILE with another extract")
+
+
+def inspect_imagery(folder: Path) -> Imagery:
+    """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg).
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: it holds no image tile, or two of one tile.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
+    files = {f"imagery/{file.name}": file for _, file in find_images(folder)}
+    if not files:
+        raise DataError(f"`{folder}` holds no image tile", hint="name them 16_X_Y.webp, .png or .jpg")
+    digest = hashlib.sha256()
+    for name, file in sorted(files.items()):
+        digest.update(f"{name} {_sha256(file)}\n".encode())
+    note = folder / ATTRIBUTION_FILE
+    lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
+    return Imagery(files, digest.hexdigest(), [line.strip() for line in lines if line.strip()])
+
+
+def copy_source(extract: Extract, imagery: Imagery | None, folder: Path) -> None:
+    """Copies an extract as `map<suffix>`, and image tiles to `imagery/`.
+
+    Raises:
+        DataError: the extract changed since it was inspected.
+    """
+    target = folder / f"map{extract.suffix}"
+    shutil.copyfile(extract.path, target)
+    if target.stat().st_size != extract.bytes or _sha256(target) != extract.sha256:
+        raise DataError(f"`{extract.path}` changed while it was read", hint="run this again when it is complete")
+    if imagery is not None:
+        (folder / "imagery").mkdir(exist_ok=True)
+        for name, file in imagery.files.items():
+            shutil.copyfile(file, folder / name)
+
+
+def _begins_pbf(head: bytes) -> bool:
+    length = int.from_bytes(head[:4], "big")
+    if not 0 < length <= HEAD:
+        return False
+    try:
+        return parse_blob_header(head[4 : 4 + length])[0] in ("OSMHeader", "OSMData")
+    except FrameError:
+        return b"\x0a\x09OSM" in head[:12]  # it is one, broken off: the walk over its blobs says where
+
+
+def _check_root(path: Path, head: bytes) -> None:
+    """DataError unless the text is an XML document with `<osm` as its root."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    lower = text[:1024].lower()
+    if lower.startswith((b"<!doctype html", b"<html")) or b"<html" in lower:
+        hint = "the server answered with a page instead of the file; check its address and download it again"
+        raise DataError(f"`{path}` is an HTML page", hint=hint)
+    if b"<osmchange" in lower:
+        raise DataError(f"`{path}` is a file of changes, not an extract", hint="osmium apply-changes")
+    if text.startswith(b"<") and b"<osm" in lower:
+        return
+    for magic, what in _STRANGERS:
+        if text.startswith(magic):
+            raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_CONVERT.format(name=path.name))
+    raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=_CONVERT.format(name=path.name))
+
+
+def _open(path: Path, suffix: str) -> Any:
+    if suffix == ".osm.gz":
+        return gzip.open(path, "rb")
+    return bz2.open(path, "rb") if suffix == ".osm.bz2" else path.open("rb")
+
+
+def _first_bytes(packed: IO[bytes], path: Path) -> bytes:
+    try:
+        return packed.read(HEAD)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
+
+
+def _sha256(path: Path, meter: Callable[[int, int], None] | None = None) -> str:
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            if meter is not None:
+                meter(done, size)
+    return digest.hexdigest()

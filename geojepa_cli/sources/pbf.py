@@ -1,0 +1,120 @@
+"""The frame of an OSM PBF file: walks all its blobs, so that a truncated or damaged file is found before any work.
+
+https://wiki.openstreetmap.org/wiki/PBF_Format: a file is a row of (length of the header, 4 bytes big-endian;
+BlobHeader; Blob). What is inside the blobs is read by `geojepa-tiler`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from geojepa_cli.errors import DataError
+
+MAX_HEADER_BYTES = 64 * 1024  # both limits are the format's
+MAX_BLOB_BYTES = 32 * 1024 * 1024
+HINT = "download it again, and compare its size or MD5 with the server's"
+
+
+class Frame(NamedTuple):
+    """One blob: its type (`OSMHeader`, `OSMData`) and where its bytes lie."""
+
+    type: str
+    start: int
+    size: int
+
+
+class FrameError(ValueError):
+    """The bytes at hand are not the frame of a PBF."""
+
+
+def count_data_blobs(path: Path) -> int:
+    """The number of data blobs of a whole PBF file.
+
+    Raises:
+        DataError: it is truncated or damaged, or holds no data; says at which byte.
+    """
+    size = path.stat().st_size
+    data = 0
+    with path.open("rb") as file:
+        try:
+            for number, frame in enumerate(frames(file, size)):
+                if number == 0 and frame.type != "OSMHeader":
+                    raise DataError(f"`{path}` begins with a `{frame.type}` blob instead of its header", HINT)
+                data += frame.type == "OSMData"
+        except FrameError as error:
+            raise DataError(f"`{path}` is not a whole PBF file: {error}", HINT) from None
+    if data == 0:
+        raise DataError(f"`{path}` holds no data, only a header", "geojepa fetch --pbf FILE with another extract")
+    return data
+
+
+def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
+    """The blobs from the file's position to `size`.
+
+    Raises:
+        FrameError: a length that cannot be, or one that reaches past the end.
+    """
+    place = file.tell()
+    while place < size:
+        length = int.from_bytes(_read(file, 4, place, size), "big")
+        if not 0 < length <= MAX_HEADER_BYTES:
+            raise FrameError(f"a blob header of {length} bytes at byte {place}")
+        blob_type, blob_size = parse_blob_header(_read(file, length, place, size))
+        start = place + 4 + length
+        if not 0 <= blob_size <= MAX_BLOB_BYTES:
+            raise FrameError(f"a blob of {blob_size} bytes at byte {start}")
+        if start + blob_size > size:
+            raise FrameError(f"it ends at byte {size}, inside a blob that goes to byte {start + blob_size}")
+        yield Frame(blob_type, start, blob_size)
+        place = start + blob_size
+        file.seek(place, os.SEEK_SET)
+
+
+def parse_blob_header(data: bytes) -> tuple[str, int]:
+    """Type and size of the blob that follows: fields 1 and 3 of a `BlobHeader` message.
+
+    Raises:
+        FrameError: the bytes are no such message.
+    """
+    blob_type, blob_size, place = None, None, 0
+    while place < len(data):
+        key, place = _varint(data, place)
+        field, wire = key >> 3, key & 7
+        if wire == 0:
+            value, place = _varint(data, place)
+            blob_size = value if field == 3 else blob_size
+        elif wire == 2:
+            length, place = _varint(data, place)
+            if place + length > len(data):
+                raise FrameError("a blob header with a field longer than itself")
+            blob_type = data[place : place + length] if field == 1 else blob_type
+            place += length
+        else:
+            raise FrameError(f"a blob header with a field of wire type {wire}")
+    if blob_type is None or blob_size is None:
+        raise FrameError("a blob header without type or size")
+    return blob_type.decode("ascii", "replace"), blob_size
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    """A base-128 number and the place behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            raise FrameError("a blob header that breaks off")
+        byte = data[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+    raise FrameError("a number of more than ten bytes")
+
+
+def _read(file: BinaryIO, length: int, place: int, size: int) -> bytes:
+    data = file.read(length)
+    if len(data) < length:
+        raise FrameError(f"it ends at byte {size}, inside the blob header that begins at byte {place}")
+    return data
