@@ -92,4 +92,6 @@ def _told(error: OSError) -> tuple[str, str | None]:
             f"{os.strerror(error.errno).lower()}{where}",
             "geojepa --workspace DIR … with a directory you can write to",
         )
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        return f"{os.strerror(error.errno).lower()}{where}", "geojepa --workspace DIR … with another directory"
     return f"{error.strerror or error}{where}", None

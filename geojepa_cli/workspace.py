@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,7 +59,7 @@ class Artifact:
     name: str
     id: str
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(hash=False)
 
     @property
     def ref(self) -> str:

@@ -48,8 +48,8 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
     region = tokens.region
     running = np.concatenate([[0], np.cumsum(members[region["member/object"]], dtype=np.int64)])
     offsets = region["object/members"].astype(np.int64)
-    found: Flags = running[offsets[1:]] > running[offsets[:-1]]
-    return found & (region["object/kind"] == schema.KIND["relation"])
+    found: Flags = (running[offsets[1:]] > running[offsets[:-1]]) & (region["object/kind"] == schema.KIND["relation"])
+    return found
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:

@@ -1,0 +1,37 @@
+"""Runs `geojepa` as a user does: a process of its own in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "geojepa_cli"]
+
+
+def geojepa(
+    *arguments: object, cwd: Path, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs to the end, whatever the exit code."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+    )
+
+
+def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str) -> str:
+    """Runs to the end, which must be a good one; returns stdout."""
+    done = geojepa(*arguments, cwd=cwd, timeout=timeout, **environment)
+    assert done.returncode == 0, f"geojepa {' '.join(map(str, arguments))}\n{done.stderr}"
+    return done.stdout
+
+
+def artifact_names(workspace: Path) -> list[str]:
+    """`kind/name@id` of everything published, and of everything that looks like it."""
+    return sorted(p.relative_to(workspace).as_posix() for p in workspace.glob("*/*@*") if not p.name.endswith(".lock"))

@@ -1,0 +1,89 @@
+"""A stage killed at any moment: the next run completes, with the bytes of an undisturbed one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from commandline import COMMAND, run
+
+PRETRAIN = ["pretrain", "--config", "tiny.yaml", "--set", "train.max_steps=30", "--set", "train.checkpoint_every=5"]
+STAGES = {"tile": ["tile"], "process": ["process", "--text-encoder", "none"], "pretrain": PRETRAIN}
+OUTPUT = {"tile": "tiles", "process": "processed", "pretrain": "models"}
+
+
+def data_files(workspace: Path, kind: str) -> dict[str, str]:
+    """SHA-256 of each data file of the one artifact of a kind; times are left out."""
+    (artifact,) = (path for path in (workspace / kind).iterdir() if path.is_dir())
+    assert not artifact.name.endswith(".partial")
+    files = sorted(p for p in artifact.rglob("*") if p.is_file() and p.name != "timing.json")
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def kill_after(seconds: float, arguments: list[str], cwd: Path) -> bool:
+    """Starts geojepa, kills it (and only it: its child must not survive); False where it had ended by itself."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        time.sleep(seconds)
+        alive = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return alive
+
+
+def prepared(tmp_path: Path, stage: str, extract: Path) -> Path:
+    """A folder with a workspace that has all that comes before `stage`."""
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    run("fetch", "--pbf", extract, "--name", "r", cwd=folder)
+    if stage != "tile":
+        run("tile", cwd=folder)
+    if stage == "pretrain":
+        run("process", cwd=folder)
+    return folder
+
+
+def check_kills(tmp_path: Path, stage: str, extract: Path, kills: int) -> None:
+    source = prepared(tmp_path, stage, extract)
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(source, undisturbed)
+    started = time.monotonic()
+    run(*STAGES[stage], cwd=undisturbed)
+    duration = time.monotonic() - started
+    expected = data_files(undisturbed / "workspace", OUTPUT[stage])
+
+    generator = random.Random(7)
+    disturbed, killed = tmp_path / "disturbed", 0
+    shutil.copytree(source, disturbed)
+    while killed < kills:
+        if kill_after(generator.uniform(0, duration * 1.1), STAGES[stage], disturbed):
+            killed += 1
+        if generator.random() < 0.5:  # after some kills a whole run, after others a killed one again
+            run(*STAGES[stage], cwd=disturbed)
+            assert data_files(disturbed / "workspace", OUTPUT[stage]) == expected
+            shutil.rmtree(disturbed / "workspace" / OUTPUT[stage])
+    run(*STAGES[stage], cwd=disturbed)
+    assert data_files(disturbed / "workspace", OUTPUT[stage]) == expected
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_completes_on_the_next_run_with_the_same_bytes(tmp_path: Path, shared: Path, stage: str) -> None:
+    check_kills(tmp_path, stage, shared / "osm/harrisburg.osm.pbf", kills=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_twenty_kills(tmp_path: Path, shared: Path, stage: str) -> None:
+    check_kills(tmp_path, stage, shared / "osm/state-college.osm.pbf", kills=20)
