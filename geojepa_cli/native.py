@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
-LAYOUT_VERSION_HINT = "make setup"
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 def find_binary() -> Path:
@@ -92,7 +93,10 @@ def _handle(
 def _failure(code: int, errors: list[dict[str, Any]], other: collections.deque[str]) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
-        return kind(errors[-1]["message"], hint=errors[-1].get("hint") or None)
+        message, hint = errors[-1]["message"], errors[-1].get("hint") or None
+        if NO_SPACE.lower() in message.lower():
+            hint = "geojepa --workspace DIR … on a larger disk, or `geojepa artifacts --prune`"
+        return kind(message, hint=hint)
     told = "\n".join(other)
     if code < 0:
         return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{told}" if told else ""))
