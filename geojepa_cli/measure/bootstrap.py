@@ -87,19 +87,21 @@ def _relative_difference(sums: Floats, weights: Floats) -> Floats:
 
     Row counts cancel: a ratio of means over the same rows is a ratio of sums.
     """
-    a, b, dummy = np.einsum("twg,dg->wdt", sums, weights)
+    a, b, dummy = np.einsum("twg,dg->wdt", sums, weights).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(dummy > 0, (a - b) / dummy, np.nan)
     known = ~np.isnan(ratio)
     total = np.where(known, ratio, 0.0).sum(axis=1)
-    return np.divide(total, known.sum(axis=1), out=np.full(len(weights), np.nan), where=known.any(axis=1))
+    mean: Floats = np.divide(total, known.sum(axis=1), out=np.full(len(weights), np.nan), where=known.any(axis=1))
+    return mean
 
 
 def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) -> tuple[Floats, Floats]:
     if np.shape(values) != np.shape(groups) or not np.size(values):
         raise ValueError(f"expected equal, non-empty vectors, got {np.shape(values)} and {np.shape(groups)}")
     _, inverse = np.unique(groups, return_inverse=True)
-    return np.bincount(inverse, np.asarray(values, np.float64)), np.bincount(inverse).astype(np.float64)
+    sums: Floats = np.bincount(inverse, np.asarray(values, np.float64)).astype(np.float64)
+    return sums, np.bincount(inverse).astype(np.float64)
 
 
 def _draw(n_groups: int, draws: int, seed: int) -> Floats:

@@ -79,9 +79,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
         for i in range(len(query)):
             found = near[i].nonzero().squeeze(1)
             kept[i].append((found + begin, score[i, found]))
-    return [
-        torch.cat([row[score >= least] for row, score in parts]) for parts, least in zip(kept, floor, strict=True)
-    ]
+    return [torch.cat([row[score >= least] for row, score in parts]) for parts, least in zip(kept, floor, strict=True)]
 
 
 def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) -> tuple[Tensor, Tensor]:
@@ -102,13 +100,16 @@ def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) 
 def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
     vectors = vectors.float()
     if metric == "cosine":  # a zero vector stays zero: its cosine to anything is 0
-        return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        norms: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return vectors / norms.clamp(min=1e-30)
     return vectors
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
     """A bound [q] on twice the rounding error of a float32 product with any row of `block`."""
-    return 4e-6 * query.norm(dim=1) * block.norm(dim=1).max()
+    own: Tensor = torch.linalg.vector_norm(query, dim=1)
+    largest: Tensor = torch.linalg.vector_norm(block, dim=1).max()
+    return 4e-6 * own * largest
 
 
 def _chunk_rows(vectors: Tensor) -> int:

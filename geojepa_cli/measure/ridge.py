@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.measure.folds import group_folds
@@ -60,13 +61,12 @@ def fit_ridge(
         seed: of the inner folds.
         clamp: range of the labels; inner predictions are clamped to it as the reported ones will be.
     """
-    x = np.asarray(x, np.float64)
-    y = np.asarray(y, np.float64)
+    wide, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
         alpha = alphas[len(alphas) // 2]
     else:
-        alpha = _choose_alpha(x, y, group_folds(groups, folds, seed), alphas, clamp)
-    return _solve_all(x, y, (alpha,))[0]
+        alpha = _choose_alpha(wide, labels, group_folds(groups, folds, seed), alphas, clamp)
+    return _solve_all(wide, labels, (alpha,))[0]
 
 
 def _choose_alpha(
@@ -95,11 +95,14 @@ def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
     centred = y - bias
     n, d = standard.shape
     wide = d > n
-    values, vectors = np.linalg.eigh(standard @ standard.T if wide else standard.T @ standard)
-    values = values.clip(min=0.0)
-    right = vectors.T @ (centred if wide else standard.T @ centred)
+    # by torch, whose number of threads the caller sets: with another number the last bits differ
+    matrix, labels = torch.from_numpy(standard), torch.from_numpy(centred)
+    values, vectors = torch.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
+    values = values.clamp(min=0.0)
+    right = vectors.T @ (labels if wide else matrix.T @ labels)
     models = []
     for alpha in alphas:
         solution = vectors @ (right / (values + alpha))
-        models.append(Ridge(mean, scale, standard.T @ solution if wide else solution, bias, alpha))
+        weight = matrix.T @ solution if wide else solution
+        models.append(Ridge(mean, scale, weight.numpy(), bias, alpha))
     return models

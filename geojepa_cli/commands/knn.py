@@ -1,0 +1,209 @@
+"""`geojepa knn`: the places most like a tile or a map entity."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Sequence
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geojepa_cli import console
+from geojepa_cli.commands import options
+from geojepa_cli.commands.embed import LIMITS, Model, build_embeddings, check_device, find_model
+from geojepa_cli.errors import UsageError
+from geojepa_cli.workspace import Artifact, Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.search.query import SearchRegion
+
+STAGE_VERSION = 1
+
+
+def knn(
+    ctx: typer.Context,
+    tile: Annotated[str | None, typer.Option("--tile", help="A tile, such as 16_18052_25957.")] = None,
+    entity: Annotated[str | None, typer.Option("--entity", help="An OSM element, such as way/123.")] = None,
+    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Neighbours.")] = 8,
+    model: options.Model = None,
+    region: options.Regions = None,
+    exclude_same_group: Annotated[
+        bool, typer.Option("--exclude-same-group", help="Leave out the query's own zoom-14 block.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html", help="Also make a page with a map of every neighbour.")] = False,
+    device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
+    threads: options.Threads = options.default_threads(),
+    json: options.Json = False,
+) -> None:
+    """Find the places most like a tile or an entity.
+
+    Example: geojepa knn --tile 16_18052_25957 --html
+    """
+    if (tile is None) == (entity is None):
+        raise UsageError("give either --tile or --entity", "geojepa knn --tile 16_18052_25957")
+    check_device(device)
+    workspace = options.workspace(ctx)
+    _check_form(tile, entity)
+    regions = workspace.regions("processed", region or _all_regions(workspace))
+    chosen = find_model(workspace, model)
+    made = build_neighbours(workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads)
+    result = json_text.loads(made.file("neighbours.json").read_text(encoding="utf-8"))
+    page = str(made.file("neighbours.html")) if html else None
+    if json:
+        files = {"geojson": str(made.file("neighbours.geojson")), "page": page}
+        console.emit_json("knn", made.ref, result | {"files": files})
+        return
+    say(result, made, page)
+
+
+def build_neighbours(
+    workspace: Workspace,
+    model: Model,
+    regions: Sequence[Artifact],
+    tile: str | None,
+    entity: str | None,
+    k: int = 8,
+    exclude_same_group: bool = False,
+    html: bool = False,
+    device: str = "auto",
+    threads: int = 1,
+) -> Artifact:
+    """Publishes `neighbours/<query>.<model>`: `neighbours.json`, `neighbours.geojson` and, if wanted, the page.
+
+    Args:
+        workspace: where.
+        model: whose vectors are searched; embeds what is not embedded.
+        regions: processed artifacts to search in.
+        tile, entity: the query, one of them.
+        k: neighbours.
+        exclude_same_group: leave out the query's zoom-14 block.
+        html: make the page.
+        device, threads: of embedding.
+    """
+    embeddings = [build_embeddings(workspace, model, region, None, False, device, threads) for region in regions]
+    images = [next(reversed(workspace.artifacts("images", region.name)), None) for region in regions] if html else []
+    query = tile or entity or ""
+    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
+    inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
+    name = f"{query.replace('/', '-')}.{model.name}"
+    opened = _open(regions, embeddings, images)
+    hits = _search(opened, tile, entity, k, exclude_same_group)  # before the artifact: a wrong query leaves nothing
+    with workspace.build("neighbours", name, params, inputs, STAGE_VERSION) as build:
+        if build.existing:
+            return build.existing
+        from geojepa_cli.search.places import entity_place, geojson, tile_place
+
+        told = entity_place if entity else tile_place
+        places = [told(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
+        searched = sum(r.vectors.n_entities if entity else r.vectors.n_tiles for r in opened)
+        found = [place.to_json() for place in places]
+        result = {"query": found[0], "neighbours": found[1:], "model": model.ref, "searched": searched}
+        for file, content in (
+            ("neighbours.json", result | {"regions": [region.ref for region in regions]}),
+            ("neighbours.geojson", geojson(places, opened, hits)),
+        ):
+            text = json_text.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
+            (build.partial / file).write_text(text + "\n", encoding="utf-8")
+        if html:
+            lines = dict.fromkeys(line for image in images if image for line in image.manifest["attribution"])
+            credits = [line.replace("`", "") for line in lines if "OpenStreetMap" not in line]
+            page = _page(opened, hits, places, model.ref, searched, credits)
+            (build.partial / "neighbours.html").write_text(page, encoding="utf-8")
+        attribution = ["© OpenStreetMap contributors, ODbL 1.0"]
+        return build.publish(counts={"searched": searched, "neighbours": len(hits) - 1}, attribution=attribution)
+
+
+def say(result: dict[str, Any], made: Artifact, page: str | None) -> None:
+    """The neighbours as a table."""
+    query = result["query"]
+    rows = []
+    for place in result["neighbours"]:
+        tags = (f"{tag}={count}" if query["entity"] else f"{tag} ×{count}" for tag, count in place["tags"].items())
+        where = f"{place['lat']:.5f}, {place['lon']:.5f}"
+        name = f"{place['entity']} in {place['tile']}" if query["entity"] else place["tile"]
+        lines = [f"{name}  {place['region']}  {where}", shorten(", ".join(tags), 100, placeholder=" …"), place["url"]]
+        rows.append([place["rank"], f"{place['cosine']:.4f}", "\n".join(lines)])
+    what = "entities" if query["entity"] else "tiles"
+    title = f"{query['entity'] or query['tile']}: the nearest of {result['searched']:,} {what}, by {result['model']}"
+    caption = "© OpenStreetMap contributors, ODbL 1.0"
+    console.table(title, ["", "cosine", "place, main tags, link"], rows, caption)
+    console.say(f"neighbours/{made.ref}: {page or made.file('neighbours.geojson')}")
+
+
+def _check_form(tile: str | None, entity: str | None) -> None:
+    """Refuses what cannot name a tile or an entity, before anything is read."""
+    if tile is not None:
+        from geojepa_cli.grid import parse_tile
+
+        parse_tile(tile)
+        return
+    from geojepa_cli.search.query import parse_entity
+
+    parse_entity(entity or "")
+
+
+def _all_regions(workspace: Workspace) -> list[str] | None:
+    """Every region that can be embedded: a search without `--region` looks everywhere."""
+    names = workspace.names("processed")
+    return [name for name in names if workspace.artifacts("features", name)] or names or None
+
+
+def _open(
+    regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None]
+) -> list[SearchRegion]:
+    from geojepa_cli.search.query import SearchRegion
+    from geojepa_cli.store.embeddings import Embeddings
+    from geojepa_cli.store.images import ImageStore
+    from geojepa_cli.store.reader import RegionStore
+
+    pictures = images or [None] * len(regions)
+    return [
+        SearchRegion(
+            region.name,
+            Embeddings(made.file("embeddings.h5")),
+            RegionStore(region.file("processed.h5"), region.name),
+            ImageStore(image.file("images.h5")) if image else None,
+            LIMITS,
+        )
+        for region, made, image in zip(regions, embeddings, pictures, strict=True)
+    ]
+
+
+def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Any]:
+    """The query's hit, then its neighbours'."""
+    from geojepa_cli.search.query import find_entity, find_tile, nearest_entities, nearest_tiles
+
+    if tile is not None:
+        query = find_tile(regions, tile)
+        return [query, *nearest_tiles(regions, query, k, exclude)]
+    query = find_entity(regions, entity or "")
+    return [query, *nearest_entities(regions, query, k, exclude)]
+
+
+def _page(
+    regions: Sequence[SearchRegion],
+    hits: Sequence[Any],
+    places: Sequence[Any],
+    model: str,
+    searched: int,
+    credits: Sequence[str],
+) -> str:
+    import numpy as np
+
+    from geojepa_cli.grid import parse_tile, tiles_bounds
+    from geojepa_cli.search.mapdata import read_map
+    from geojepa_cli.search.page import Card, render_page
+
+    cards = []
+    for hit, place in zip(hits, places, strict=True):
+        region = regions[hit.region]
+        image = None
+        if region.images is not None:
+            z, x, y = parse_tile(place.tile)
+            row = int(region.images.rows_of([z], [x], [y])[0])
+            image = region.images.image[row] if row >= 0 else None
+        cards.append(Card(place, read_map(region.store, place.tile_row), image))
+    bounds = [tiles_bounds(*(r.vectors[f"tile/{axis}"] for axis in "zxy")) for r in regions]
+    names = sorted({region.name for region in regions})
+    return render_page(cards, model, names, searched, np.concatenate(bounds), credits)

@@ -1,0 +1,1 @@
+"""Embed tiles, probe the vectors, compare and report."""

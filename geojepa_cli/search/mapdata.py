@@ -1,0 +1,99 @@
+"""What a tile's map is drawn from: its objects with tags and geometry in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.grid import TileId, tile_bounds
+from geojepa_cli.store.batch import OSM_TYPES
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.schema import TOKEN
+
+POINT, LINE, OUTER, INNER = range(4)
+
+
+@dataclass(frozen=True)
+class MapObject:
+    """A piece of an OSM element in a tile.
+
+    Attributes:
+        ref: `way/123`.
+        tags: all tags that the tag filter kept.
+        parts: (role, vertices float64 [n, 2] in tile units: east, north of the tile's south-west corner, both over
+            its east side); an outer ring is followed by its inner rings.
+        area_m2, length_m: of the piece.
+        covers_tile: an area that covers the whole tile and has no parts.
+        is_token: whether it is a token of the model.
+    """
+
+    ref: str
+    tags: Mapping[str, str]
+    parts: tuple[tuple[int, NDArray[np.float64]], ...]
+    area_m2: float = 0.0
+    length_m: float = 0.0
+    covers_tile: bool = False
+    is_token: bool = True
+
+
+@dataclass(frozen=True)
+class TileMap:
+    """A tile and its objects.
+
+    Attributes:
+        name: `16_X_Y`.
+        bounds: (west, south, east, north) in degrees.
+        east_m, north_m: ground size.
+        objects: in the file's order.
+    """
+
+    name: str
+    bounds: tuple[float, float, float, float]
+    east_m: float
+    north_m: float
+    objects: tuple[MapObject, ...] = field(default=())
+
+
+def read_map(region: RegionStore, row: int) -> TileMap:
+    """All objects of a tile: its tokens, and also what covers it and what is no token.
+
+    Args:
+        region: a `processed.h5`.
+        row: row of its `tile/`.
+    """
+    tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
+    first, last = _span(region["tile/pieces"], row)
+    objects = tuple(read_piece(region, piece) for piece in range(first, last))
+    size = float(region["tile/east_m"][row]), float(region["tile/north_m"][row])
+    return TileMap(tile.name, tile_bounds(*tile), *size, objects)
+
+
+def read_piece(region: RegionStore, piece: int) -> MapObject:
+    """One piece with its object's tags."""
+    row = int(region["piece/object"][piece])
+    parts = []
+    for part in range(*_span(region["piece/parts"], piece)):
+        vertices = region.vertices(*_span(region["part/nodes"], part)).astype(np.float64)
+        parts.append((int(region["part/role"][part]), vertices))
+    return MapObject(
+        ref=f"{OSM_TYPES[int(region['object/osm_type'][row])]}/{int(region['object/osm_id'][row])}",
+        tags=read_tags(region, row),
+        parts=tuple(parts),
+        area_m2=float(region["piece/area_m2"][piece]),
+        length_m=float(region["piece/length_m"][piece]),
+        covers_tile=bool(region["piece/covers_tile"][piece]),
+        is_token=int(region["object/token"][row]) == TOKEN["entity"],
+    )
+
+
+def read_tags(region: RegionStore, row: int) -> dict[str, str]:
+    """The tags of an object, by its row of `object/`."""
+    vocab = region["tag/vocab"][slice(*_span(region["object/tags"], row))].tolist()
+    return {region.keys[entry]: region.values[entry] for entry in vocab}
+
+
+def _span(offsets: NDArray[np.uint64], row: int) -> tuple[int, int]:
+    return int(offsets[row]), int(offsets[row + 1])

@@ -1,0 +1,277 @@
+"""Which tiles or entities are like a given one: exact neighbours over the vectors of one or several regions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geojepa_cli.errors import NotFoundError, UsageError
+from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
+from geojepa_cli.measure.knn import nearest
+from geojepa_cli.store.batch import OSM_TYPES
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.images import ImageStore
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.view import piece_reasons
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SearchRegion:
+    """A region to search in.
+
+    Attributes:
+        name: of the region.
+        vectors: its embeddings by one model.
+        store: the processed file they were made of.
+        images: its image tiles, or None.
+        limits: fewest and most entities of an embedded tile (None: no upper limit).
+    """
+
+    name: str
+    vectors: Embeddings
+    store: RegionStore
+    images: ImageStore | None = None
+    limits: tuple[int, int | None] = (5, 1250)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row of a region's vectors, and its cosine to the query (1 for the query itself)."""
+
+    region: int
+    row: int
+    score: float = 1.0
+
+
+def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
+    """The row of a tile, in the first region that has it.
+
+    Raises:
+        UsageError: not a tile name.
+        NotFoundError: no such tile; says the nearest one, or why the tile was not embedded.
+    """
+    tile = parse_tile(name)
+    for index, region in enumerate(regions):
+        row = region.vectors.tile_index.get(tile)
+        if row is not None:
+            return Hit(index, row)
+    close, away = _nearest_tile(regions, tile)
+    hint = f"geojepa knn --tile {close}"
+    for region in regions:
+        rows = np.flatnonzero(
+            (region.store["tile/x"] == tile.x) & (region.store["tile/y"] == tile.y) & (region.store["tile/z"] == tile.z)
+        )
+        if len(rows):
+            count = _token_count(region.store, int(rows[0]))
+            has = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}"
+            message = f"{has}, the filter keeps {_range(region.limits)}"
+            raise NotFoundError(f"{message}; the nearest that it keeps is `{close}`", hint)
+    named = " and ".join(f"`{region.name}`" for region in regions)
+    raise NotFoundError(f"unknown tile `{tile.name}` in {named}; the nearest is `{close}`, {away} tiles away", hint)
+
+
+def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
+    """The row of an element's largest piece (area, or length), in the first region that has it.
+
+    Raises:
+        UsageError: not of the form node/ID, way/ID or relation/ID.
+        NotFoundError: no such entity; says the one with the nearest id, or why it was not embedded.
+    """
+    osm_type, osm_id = parse_entity(ref)
+    for index, region in enumerate(regions):
+        rows = region.vectors.rows_of_entity(osm_type, osm_id)
+        if len(rows):
+            return Hit(index, int(rows[np.argmax(region.vectors["entity/size"][rows])]))
+    for region in regions:
+        _explain_missing(region, ref, osm_type, osm_id)
+    named = " and ".join(f"`{region.name}`" for region in regions)
+    close = _nearest_entity(regions, osm_type, osm_id)
+    if close is None:
+        raise NotFoundError(f"unknown entity `{ref}` in {named}")
+    raise NotFoundError(
+        f"unknown entity `{ref}` in {named}; the nearest id is `{close}`", f"geojepa knn --entity {close}"
+    )
+
+
+def parse_entity(ref: str) -> tuple[int, int]:
+    """(type, id) of a reference such as `way/123`; type is 0 node, 1 way, 2 relation."""
+    kind, _, number = ref.strip().partition("/")
+    if kind not in OSM_TYPES or not number.isdecimal() or len(number) > 18:
+        raise UsageError(
+            f"`{ref}` is not an entity", "an entity is named node/ID, way/ID or relation/ID, such as way/123"
+        )
+    return OSM_TYPES.index(kind), int(number)
+
+
+def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
+    """The k tiles most like a tile, itself excluded; a tile of two regions comes once.
+
+    Args:
+        regions: where to search.
+        query: a tile row.
+        k: at most this many.
+        exclude_group: leave out the query's zoom-14 block, whose tiles resemble it by lying beside it.
+    """
+    home = regions[query.region].vectors
+    own = _tile(home, query.row)
+
+    def excluded(region: SearchRegion) -> Mask:
+        z, x, y = (region.vectors[f"tile/{axis}"].astype(np.int64) for axis in "zxy")
+        if exclude_group:
+            shift, own_shift = np.maximum(z - GROUP_ZOOM, 0), max(own.z - GROUP_ZOOM, 0)
+            return np.asarray((x >> shift == own.x >> own_shift) & (y >> shift == own.y >> own_shift))
+        return np.asarray((z == own.z) & (x == own.x) & (y == own.y))
+
+    return _search(regions, query, "tile/vector", k, excluded, lambda vectors, row: _tile(vectors, row))
+
+
+def nearest_entities(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
+    """The k elements most like an entity, itself excluded; of each its nearest piece, the largest where several are.
+
+    Args:
+        regions: where to search.
+        query: an entity row.
+        k: at most this many.
+        exclude_group: leave out what lies in the query's zoom-14 block.
+    """
+    home = regions[query.region].vectors
+    own = _element(home, query.row)
+    tile = _tile(home, int(home["entity/tile"][query.row]))
+
+    def excluded(region: SearchRegion) -> Mask:
+        vectors = region.vectors
+        mask = (vectors["entity/osm_id"] == own[1]) & (vectors["entity/osm_type"] == own[0])
+        if exclude_group:
+            shift = max(tile.z - GROUP_ZOOM, 0)
+            x, y = (vectors[f"tile/{axis}"].astype(np.int64) >> shift for axis in "xy")
+            mask = mask | ((x == tile.x >> shift) & (y == tile.y >> shift))[vectors["entity/tile"]]
+        return np.asarray(mask)
+
+    found = _search(regions, query, "entity/vector", k, excluded, _element)
+    masks = [excluded(region) for region in regions]
+    return [_largest_of_equals(regions, query, hit, masks[hit.region]) for hit in found]
+
+
+def _search(
+    regions: Sequence[SearchRegion],
+    query: Hit,
+    column: str,
+    k: int,
+    excluded: Callable[[SearchRegion], Mask],
+    identity: Callable[[Embeddings, int], object],
+) -> list[Hit]:
+    """Asks each region for more and more until k distinct answers are there, then takes the best of all."""
+    vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
+    found: list[Hit] = []
+    for index, region in enumerate(regions):
+        mask = torch.from_numpy(excluded(region))
+        available, wanted = int((~mask).sum()), 2 * k
+        while available:
+            scores, rows = nearest(vector, _tensor(region.vectors[column]), wanted, "cosine", mask)
+            pairs = list(zip(rows[0].tolist(), scores[0].tolist(), strict=True))
+            if wanted >= available or len({identity(region.vectors, row) for row, _ in pairs}) >= k:
+                found.extend(Hit(index, row, score) for row, score in pairs)
+                break
+            wanted *= 4
+    answer: dict[object, Hit] = {}
+    for hit in sorted(found, key=lambda hit: (-hit.score, hit.region, hit.row)):
+        answer.setdefault(identity(regions[hit.region].vectors, hit.row), hit)
+    return list(answer.values())[:k]
+
+
+def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
+    """Of an element's pieces that are as near as the nearest one, the largest: it shows most on a map."""
+    vectors = regions[hit.region].vectors
+    rows = vectors.rows_of_entity(*_element(vectors, hit.row))
+    rows = rows[~excluded[rows]]
+    if len(rows) == 1:
+        return hit
+    vector = torch.from_numpy(np.array(regions[query.region].vectors["entity/vector"][query.row : query.row + 1]))
+    scores, order = nearest(vector, torch.from_numpy(np.array(vectors["entity/vector"][rows])), len(rows))
+    equals = rows[order[0][scores[0] == scores[0, 0]].numpy()]
+    return Hit(hit.region, int(equals[np.argmax(vectors["entity/size"][equals])]), hit.score)
+
+
+def _tensor(column: NDArray[np.generic]) -> torch.Tensor:
+    with warnings.catch_warnings():  # torch warns that the mapped file is read-only; nothing here writes to it
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(column)
+
+
+def _tile(vectors: Embeddings, row: int) -> TileId:
+    return TileId(*(int(vectors[f"tile/{axis}"][row]) for axis in "zxy"))
+
+
+def _element(vectors: Embeddings, row: int) -> tuple[int, int]:
+    return int(vectors["entity/osm_type"][row]), int(vectors["entity/osm_id"][row])
+
+
+def _nearest_tile(regions: Sequence[SearchRegion], tile: TileId) -> tuple[str, int]:
+    best: tuple[int, str] | None = None
+    for region in regions:
+        vectors = region.vectors
+        if not vectors.n_tiles:
+            continue
+        scale = np.exp2(tile.z - vectors["tile/z"].astype(np.float64))
+        dx, dy = (np.abs(vectors[f"tile/{axis}"] * scale - own) for axis, own in (("x", tile.x), ("y", tile.y)))
+        row = int(np.argmin(np.hypot(dx, dy)))
+        candidate = (int(np.ceil(max(dx[row], dy[row]))), vectors.tile_name(row))
+        best = min(best, candidate) if best else candidate
+    if best is None:
+        raise NotFoundError(f"unknown tile `{tile.name}`: no tile is embedded", "geojepa embed")
+    return best[1], best[0]
+
+
+def _nearest_entity(regions: Sequence[SearchRegion], osm_type: int, osm_id: int) -> str | None:
+    best: tuple[bool, int, str] | None = None
+    for region in regions:
+        ids, types = region.vectors["entity/osm_id"], region.vectors["entity/osm_type"]
+        for same_type in (True, False):
+            rows = np.flatnonzero((types == osm_type) if same_type else (types != osm_type) & (ids == osm_id))
+            if len(rows):
+                row = int(rows[np.argmin(np.abs(ids[rows] - osm_id))])
+                exact = not same_type  # the id of another type is the likeliest slip
+                candidate = (not exact, abs(int(ids[row]) - osm_id), region.vectors.entity_ref(row))
+                best = min(best, candidate) if best else candidate
+    return best[2] if best else None
+
+
+def _explain_missing(region: SearchRegion, ref: str, osm_type: int, osm_id: int) -> None:
+    """Raises where the element is in the region, but none of its pieces was embedded."""
+    store = region.store
+    objects = np.flatnonzero((store["object/osm_id"] == osm_id) & (store["object/osm_type"] == osm_type))
+    pieces = np.flatnonzero(np.isin(store["piece/object"], objects)) if len(objects) else objects
+    if not len(pieces):
+        return
+    tile = int(np.searchsorted(store["tile/pieces"], pieces[0], side="right")) - 1
+    name = TileId(*(int(store[f"tile/{axis}"][tile]) for axis in "zxy")).name
+    if piece_reasons(store)[pieces].all():
+        raise NotFoundError(
+            f"`{ref}` is in `{region.name}`, but is no token (a boundary, or it covers its tile `{name}`)"
+        )
+    count = _entities(_token_count(store, tile))
+    message = (
+        f"`{ref}` lies in tile `{name}` of `{region.name}`, which has {count}; the filter keeps {_range(region.limits)}"
+    )
+    raise NotFoundError(message)
+
+
+def _token_count(store: RegionStore, row: int) -> int:
+    first, last = (int(end) for end in store["tile/pieces"][row : row + 2])
+    return int(np.count_nonzero(piece_reasons(store)[first:last] == 0))
+
+
+def _entities(count: int) -> str:
+    return f"{count} entit{'y' if count == 1 else 'ies'}"
+
+
+def _range(limits: tuple[int, int | None]) -> str:
+    low, high = limits
+    return f"{low} to {high}" if high is not None else f"{low} or more"

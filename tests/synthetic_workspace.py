@@ -1,0 +1,44 @@
+"""A small workspace of random artifacts for tests of what comes after `process`: no native binary, no text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from synthetic_store import write_synthetic_features, write_synthetic_images, write_synthetic_processed
+
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.workspace import Artifact, Workspace
+
+ATTRIBUTION = ["© OpenStreetMap contributors, ODbL 1.0"]
+
+
+def add_region(
+    workspace: Workspace,
+    name: str,
+    seed: int = 0,
+    n_tiles: int = 120,
+    corner: tuple[int, int] = (18048, 25956),
+    with_images: bool = False,
+    mean_entities: float = 12.0,
+) -> Artifact:
+    """Publishes `processed/`, `features/` and, if wanted, `images/` of a random region; returns the first."""
+    with workspace.build("processed", name, {"seed": seed}) as build:
+        path = build.partial / "processed.h5"
+        write_synthetic_processed(path, seed, n_tiles, corner=corner, mean_entities=mean_entities)
+        processed = build.publish(attribution=ATTRIBUTION)
+    region = RegionStore(processed.file("processed.h5"), name)
+    with workspace.build("features", name, {"seed": seed}, [processed]) as build:
+        write_synthetic_features(build.partial / "tags.h5", region.n_vocab, seed, width=16)
+        build.publish()
+    if with_images:
+        tiles = np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1)[::2].tolist()
+        with workspace.build("images", name, {"seed": seed}, [processed]) as build:
+            write_synthetic_images(build.partial / "images.h5", [tuple(tile) for tile in tiles], seed)
+            build.publish()
+    return processed
+
+
+def new_workspace(root: Path) -> Workspace:
+    """An empty workspace."""
+    return Workspace(root)

@@ -1,0 +1,134 @@
+"""Embedding a region: order, oracles by a slow loop, going on after a kill, the file's contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from synthetic_store import write_synthetic_processed
+
+from geojepa_cli import console
+from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate import embed
+from geojepa_cli.evaluate.embed import embed_region
+from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.embeddings import COLUMNS, Embeddings
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+
+ATTRIBUTES = {"model": "test", "region": "r@1"}
+
+
+@contextmanager
+def _meter() -> Iterator[console.Meter]:
+    with console.progress("test") as meter:
+        yield meter
+
+
+def _encode(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Entity: number of its tags and its id; tile: max and mean of these."""
+    counts = batch.tag_offsets.diff().float()
+    entities = torch.stack([counts, (batch.osm_id % 97).float()], 1)
+    tiles = [torch.cat([part.max(0).values, part.mean(0)]) for part in entities.split(batch.lengths.tolist())]
+    return torch.stack(tiles), entities
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TileStore:
+    return TileStore.open([write_synthetic_processed(tmp_path / "processed.h5", seed=3, n_tiles=60)], names=["r"])
+
+
+def _run(store: TileStore, folder: Path, view: View | None = None, encode: embed.Encode = _encode) -> Embeddings:
+    folder.mkdir(exist_ok=True)
+    with _meter() as meter:
+        embed_region(store, view or View.default(store), encode, folder, ATTRIBUTES, meter)
+    return Embeddings(folder / "embeddings.h5")
+
+
+@pytest.mark.parametrize(("chunk", "budget"), [(2048, 16384), (7, 40), (1, 1)])
+def test_vectors_stand_in_the_order_of_the_view_for_any_chunk(
+    store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, budget: int
+) -> None:
+    monkeypatch.setattr(embed, "CHUNK_TILES", chunk)
+    monkeypatch.setattr(embed, "BATCH_TOKENS", budget)
+    view = View.default(store)
+    made = _run(store, tmp_path / "out", view)
+    assert made.n_tiles == len(view.tiles)
+    for row, tile in enumerate(view.tiles.tolist()):
+        batch = store.read(view, [tile])
+        tiles, entities = _encode(batch)
+        first, last = made["entity/cu_seqlens"][row : row + 2].astype(int)
+        np.testing.assert_array_equal(made["tile/vector"][row], tiles[0].numpy())
+        np.testing.assert_array_equal(made["entity/vector"][first:last], entities.half().numpy())
+        np.testing.assert_array_equal(made["entity/piece"][first:last], batch.piece_rows.numpy())
+        np.testing.assert_array_equal(made["entity/osm_id"][first:last], batch.osm_id.numpy())
+        assert (made["entity/tile"][first:last] == row).all()
+        assert made.tile_name(row) == batch.tile_names()[0]
+        assert made["tile/row"][row] == tile
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "CHUNK_TILES", 5)
+    _run(store, tmp_path / "whole")
+    calls = 0
+
+    def dies(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return _encode(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(store, tmp_path / "killed", encode=dies)
+    assert len(list((tmp_path / "killed" / "chunks").glob("*.npz"))) == 3
+    calls = 100
+    _run(store, tmp_path / "killed", encode=dies)
+    n_chunks = -(-len(View.default(store).tiles) // 5)
+    assert calls == 100 + n_chunks - 3  # finished chunks are not embedded again
+    assert (tmp_path / "killed/embeddings.h5").read_bytes() == (tmp_path / "whole/embeddings.h5").read_bytes()
+    assert not (tmp_path / "killed" / "chunks").exists()
+
+
+def test_size_is_the_area_of_areas_and_the_length_of_lines(store: TileStore, tmp_path: Path) -> None:
+    made = _run(store, tmp_path / "out")
+    region, pieces = store.regions[0], made["entity/piece"].astype(int)
+    area, length = region["piece/area_m2"][pieces], region["piece/length_m"][pieces]
+    np.testing.assert_array_equal(made["entity/size"], np.where(area > 0, area, length))
+
+
+def test_columns_are_contiguous_and_of_the_documented_types(store: TileStore, tmp_path: Path) -> None:
+    made = _run(store, tmp_path / "out")
+    with h5py.File(made.path) as file:
+        for name, dtype in COLUMNS.items():
+            assert file[name].dtype == np.dtype(dtype)
+            assert file[name].chunks is None
+
+
+def test_a_vector_that_is_not_finite_is_an_error(store: TileStore, tmp_path: Path) -> None:
+    def broken(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        tiles, entities = _encode(batch)
+        return tiles * torch.nan, entities
+
+    with pytest.raises(DataError, match="not finite"):
+        _run(store, tmp_path / "out", encode=broken)
+
+
+def test_a_view_without_a_tile_is_an_error(store: TileStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no tile of `r`"):
+        _run(store, tmp_path / "out", View.default(store, min_entities=1000))
+
+
+def test_another_schema_is_refused(store: TileStore, tmp_path: Path) -> None:
+    path = _run(store, tmp_path / "out").path
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = 99
+    with pytest.raises(DataError, match="schema 99"):
+        Embeddings(path)

@@ -1,0 +1,131 @@
+"""Probes on problems with known answers: protocols, intervals, clamping, leakage between groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate.compare import compare, cross_validated_errors
+from geojepa_cli.evaluate.probe import ProbeData, cross_validation_folds, make_folds, run_probe
+
+
+def _data(n_groups: int, per_group: int = 8, seed: int = 0, binary: bool = False) -> tuple[ProbeData, np.ndarray]:
+    """Labels are a linear function of the vectors, up to noise of 0.1 (or its sign)."""
+    rng = np.random.default_rng(seed)
+    n = n_groups * per_group
+    vectors = rng.normal(size=(n, 12)).astype(np.float32)
+    labels = vectors[:, :4].sum(1).astype(np.float64) * 2 + rng.normal(scale=0.1, size=n)
+    labels = (labels > 0).astype(np.float64) if binary else labels
+    groups = np.repeat(np.arange(n_groups), per_group) + (1 << 33)
+    split = np.array([0, 0, 0, 1, 2], np.uint8)[np.repeat(np.arange(n_groups) % 5, per_group)]
+    return ProbeData(labels, np.ones(n, bool), split, groups, (-1e3, 1e3), binary), vectors
+
+
+def test_a_linear_label_is_found_and_noise_is_no_better_than_dummy() -> None:
+    data, vectors = _data(110)
+    noise = np.random.default_rng(9).normal(size=vectors.shape).astype(np.float32)
+    result = run_probe(data, {"good": vectors, "noise": noise}, ("linear",))
+    figures = {figure.model: figure for figure in result.figures}
+    assert result.protocol == "test split"
+    assert result.groups == result.test_groups == 22
+    assert figures["good"].mae.value == pytest.approx(0.08, abs=0.02)  # the mean of |N(0, 0.1)|
+    assert figures["noise"].relative is not None
+    assert 0.95 < figures["noise"].relative < 1.1
+    assert figures["good"].mae.low < figures["good"].mae.value < figures["good"].mae.high
+
+
+def test_dummy_is_the_median_of_the_training_labels() -> None:
+    data, vectors = _data(110)
+    result = run_probe(data, {"m": vectors}, ("linear",))
+    test = data.split == 2
+    expected = np.abs(data.labels[test] - np.median(data.labels[data.split == 0])).mean()
+    assert result.figures[0].model == "dummy"
+    assert result.figures[0].mae.value == pytest.approx(expected)
+    assert result.figures[0].relative == pytest.approx(1.0)
+
+
+def test_few_test_groups_are_cross_validated_over_all_groups_and_it_is_said() -> None:
+    data, vectors = _data(40)
+    result = run_probe(data, {"m": vectors}, ("linear",))
+    assert result.protocol == "cross-validation"
+    assert (result.groups, result.test_groups, result.folds) == (40, 8, 5)
+    assert (result.fold >= 0).all()
+    assert "5-fold cross-validation" in result.describe()
+    assert "8 groups, fewer than 20" in result.describe()
+
+
+def test_folds_never_share_a_group() -> None:
+    data, _ = _data(17, per_group=3)
+    tested = np.zeros(len(data.labels), int)
+    for fold in cross_validation_folds(data, 5, seed=3):
+        parts = [set(data.groups[rows].tolist()) for rows in (fold.train, fold.val, fold.test)]
+        assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+        assert len(fold.train)
+        tested[fold.test] += 1
+    assert (tested == 1).all()
+
+
+def test_thinned_tiles_are_never_fitted_and_count_only_in_the_unthinned_figure() -> None:
+    data, vectors = _data(30)
+    kept = np.random.default_rng(1).random(len(data.labels)) < 0.5
+    labels = np.where(kept, data.labels, 1000.0)  # had they been fitted, the fit would show it
+    thinned = ProbeData(labels, kept, data.split, data.groups, clamp=(-20.0, 20.0))
+    result = run_probe(thinned, {"m": vectors}, ("linear", "mlp"))
+    for figure in result.figures[1:]:
+        assert figure.mae.value < 2.0
+        assert figure.mae_unthinned > 400
+    for fold in make_folds(thinned):
+        assert kept[fold.train].all()
+        assert kept[fold.val].all()
+
+
+def test_a_group_of_thinned_tiles_alone_is_tested_too() -> None:
+    data, vectors = _data(30)
+    kept = data.groups != data.groups[0]
+    result = run_probe(ProbeData(data.labels, kept, data.split, data.groups), {"m": vectors}, ("linear",))
+    assert (result.fold >= 0).all()
+    assert result.groups == 29
+
+
+def test_predictions_are_clamped_to_the_given_range_or_that_of_the_training_labels() -> None:
+    data, vectors = _data(30)
+    clamped = ProbeData(data.labels, data.kept, data.split, data.groups, clamp=(0.0, None))
+    predicted = run_probe(clamped, {"m": 50 * vectors}, ("linear", "mlp")).predictions
+    for key in (("m", "linear"), ("m", "mlp")):
+        assert predicted[key].min() == 0.0
+        assert predicted[key].max() <= data.labels.max()
+
+
+def test_binary_tasks_have_an_auroc() -> None:
+    data, vectors = _data(60, binary=True)
+    figures = run_probe(data, {"m": vectors}, ("linear", "mlp")).figures
+    assert figures[0].auroc == 0.5
+    assert all(figure.auroc is not None and figure.auroc > 0.97 for figure in figures[1:])
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    data, vectors = _data(25)
+    first, second = (run_probe(data, {"m": vectors}, ("linear", "mlp"), seed=4) for _ in range(2))
+    assert first.figures == second.figures
+
+
+@pytest.mark.parametrize(("n_groups", "per_group"), [(2, 50), (5, 3)])
+def test_too_little_to_probe_is_an_error(n_groups: int, per_group: int) -> None:
+    data, vectors = _data(n_groups, per_group)
+    with pytest.raises(DataError, match="too few"):
+        run_probe(data, {"m": vectors}, ("linear",))
+
+
+def test_a_better_model_is_told_from_a_worse_one_and_equal_ones_are_not() -> None:
+    data, vectors = _data(40)
+    rng = np.random.default_rng(2)
+    worse = [vectors + rng.normal(scale=0.5, size=vectors.shape).astype(np.float32) for _ in range(3)]
+    errors = cross_validated_errors(data, {"good": [vectors] * 3, "worse": worse})
+    verdict = compare({"task": errors}, "good", "worse")
+    assert verdict["better"]
+    assert verdict["difference"]["high"] < 0
+    assert verdict["difference"]["groups"] == 40
+    assert len(verdict["by_seed"]) == 3
+    assert verdict["a"]["relative"] - verdict["b"]["relative"] == pytest.approx(verdict["difference"]["value"])
+    assert not compare({"task": errors}, "good", "good")["better"]

@@ -1,0 +1,66 @@
+"""The table over all probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from geojepa_cli.evaluate.report import build_tables, to_markdown
+
+
+def _probe(
+    task: str, maes: dict[str, float], masked: bool = True, regions: tuple[str, ...] = ("a@1",)
+) -> dict[str, Any]:
+    dummy = maes["dummy"]
+    figures = [
+        {
+            "model": model,
+            "head": "median" if model == "dummy" else "linear",
+            "mae": {"value": mae, "low": mae - 0.1, "high": mae + 0.1},
+            "relative": mae / dummy if dummy else None,
+        }
+        for model, mae in maes.items()
+    ]
+    return {"task": task, "masked": masked, "regions": list(regions), "stands_on": "30 groups", "figures": figures}
+
+
+def test_score_is_the_mean_ratio_to_dummy_and_harmonic_stands_beside() -> None:
+    probes = [_probe("x", {"dummy": 4.0, "m": 2.0}), _probe("y", {"dummy": 10.0, "m": 8.0})]
+    table = build_tables(probes)[0]
+    assert table.score("m (linear)") == pytest.approx(0.65)
+    assert table.score("dummy (median)") == pytest.approx(1.0)
+    assert table.harmonic("m (linear)") == pytest.approx(1.0)
+    assert table.harmonic("dummy (median)") == pytest.approx(2 / (2 + 1.25))
+    assert table.rows == ["m (linear)", "dummy (median)"]
+
+
+def test_variants_and_regions_are_never_mixed_in_a_table() -> None:
+    maes = {"dummy": 4.0, "m": 2.0}
+    probes = [_probe("x", maes), _probe("x", maes, masked=False), _probe("x", maes, regions=("a@1", "b@1"))]
+    assert [(table.masked, table.regions) for table in build_tables(probes)] == [
+        (False, ("a@1",)),
+        (True, ("a@1",)),
+        (True, ("a@1", "b@1")),
+    ]
+
+
+def test_a_newer_probe_replaces_an_older_one_of_the_same_model() -> None:
+    probes = [_probe("x", {"dummy": 4.0, "m": 2.0}), _probe("x", {"dummy": 4.0, "m": 3.0})]
+    assert build_tables(probes)[0].maes["x"]["m (linear)"] == 3.0
+
+
+def test_a_model_without_all_tasks_has_no_score() -> None:
+    probes = [_probe("x", {"dummy": 4.0, "m": 2.0, "n": 1.0}), _probe("y", {"dummy": 1.0, "m": 0.5})]
+    table = build_tables(probes)[0]
+    by_model = {entry["model"]: entry for entry in table.to_json()["models"]}
+    assert by_model["n (linear)"]["score"] is None
+    assert by_model["m (linear)"]["score"] == pytest.approx(0.5)
+    text = to_markdown([table])
+    assert "| n (linear) | 1 [0.9, 1.1] | – | – | – |" in text
+    assert "- x: 30 groups" in text
+
+
+def test_a_task_in_which_dummy_never_errs_gives_no_score() -> None:
+    table = build_tables([_probe("x", {"dummy": 0.0, "m": 0.0})])[0]
+    assert table.to_json()["models"][0]["score"] is None
