@@ -11,6 +11,8 @@ build_packages=(g++ cmake ninja-build libosmium2-dev libprotozero-dev libgeos-de
 test_packages=(chromium fonts-dejavu-core)
 check_packages=(clang clang-format clang-tidy libclang-rt-14-dev osmium-tool valgrind)
 
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
 install_debian_packages() {
   local missing=() package
   for package in "$@"; do
@@ -55,9 +57,9 @@ stamp() { cat "$@" | sha256sum | cut -c1-16; }
 wanted=$(stamp pyproject.toml constraints.txt)
 if [ "$(cat .venv/dependencies.stamp 2>/dev/null)" != "$wanted" ]; then
   echo "installing Python packages" >&2
-  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt scikit-build-core pyyaml
+  .venv/bin/python -m pip install -q -c constraints.txt scikit-build-core pyyaml
   # shellcheck disable=SC2046
-  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt $(.venv/bin/python tools/requirements.py)
+  .venv/bin/python -m pip install -q -c constraints.txt $(.venv/bin/python tools/requirements.py)
   echo "$wanted" >.venv/dependencies.stamp
 fi
 sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -name '*.pyc' | LC_ALL=C sort)
@@ -65,7 +67,7 @@ sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -n
 wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)
 if [ "$(cat .venv/package.stamp 2>/dev/null)" != "$wanted" ]; then
   echo "building and installing geojepa" >&2
-  .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall \
-    -C build-dir=build/native -C cmake.define.GEOJEPA_TESTS=ON .
+  .venv/bin/python -m pip install -q --no-deps --no-build-isolation --force-reinstall \
+    -C build-dir=build/native -C cmake.define.GEOJEPA_BUILD_TESTS=ON -C cmake.define.GEOJEPA_WERROR=ON .
   echo "$wanted" >.venv/package.stamp
 fi

@@ -12,8 +12,8 @@ import pytest
 import shapely
 
 from geojepa_cli import native
-from tests.tiles_reader import Piece, Tiles, run_tiler
-from tests.tiles_writer import Processed, ProcessedPiece, plane
+from tiles_reader import Piece, Tiles, run_tiler
+from tiles_writer import Processed, ProcessedPiece, plane
 
 TOLERANCE_M = 0.5
 LATTICE = 49152  # steps of a tile's east side

@@ -1,0 +1,323 @@
+// One function for each type of element; what they share is below them.
+#include "cut.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "areas.hpp"
+#include "assembler.hpp"
+#include "clip_area.hpp"
+#include "clip_line.hpp"
+#include "repair.hpp"
+
+namespace geojepa {
+namespace {
+
+constexpr std::size_t least_area_refs = 4;
+
+bool is_superseded(const std::vector<std::uint64_t>& sequences, std::uint64_t sequence) {
+    return std::binary_search(sequences.begin(), sequences.end(), sequence);
+}
+
+bool crosses_antimeridian(std::span<const Position> positions) {
+    const auto jumps = [](Position a, Position b) {
+        return std::abs(static_cast<double>(a.lon) - b.lon) > 180 * units_per_degree;
+    };
+    return std::adjacent_find(positions.begin(), positions.end(), jumps) != positions.end();
+}
+
+Ring to_ring(std::span<const Position> positions) {
+    Ring ring;
+    ring.reserve(positions.size());
+    for (const Position p : positions) {
+        ring.push_back({static_cast<double>(p.lon), static_cast<double>(p.lat)});
+    }
+    return ring;
+}
+
+}  // namespace
+
+Cutter::Cutter(const CutContext& context) : context_(context), cursor_(*context.locations), builder_(*context.grid) {}
+
+CutResult Cutter::nodes(const Batch& batch) {
+    CutResult out;
+    out.texts.push_back(batch);
+    const Elements elements = batch.unpack(schema::OsmType::node);
+    for (const Element& node : elements.rows) {
+        if (node.first_tag < node.last_tag && !node.deleted &&
+            !is_superseded(*context_.superseded_nodes, node.sequence)) {
+            cut_node(node, elements.tags_of(node), out);
+        }
+    }
+    return out;
+}
+
+CutResult Cutter::ways(const Batch& batch) {
+    CutResult out;
+    out.texts.push_back(batch);
+    const Elements elements = batch.unpack(schema::OsmType::way);
+    for (const Element& way : elements.rows) {
+        if (!way.deleted && !is_superseded(*context_.superseded_ways, way.sequence)) {
+            cut_way(way, elements.tags_of(way), elements.refs_of(way), out);
+        }
+    }
+    return out;
+}
+
+CutResult Cutter::relations(std::span<const Relation> relations) {
+    CutResult out;
+    for (const Relation& relation : relations) {
+        cut_relation(relation, out);
+    }
+    return out;
+}
+
+void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResult& out) {
+    const std::size_t first_tag = out.tags.size();
+    if (!add_kept_tags(tags, out)) {
+        return;
+    }
+    parts_.clear();
+    const Point point{static_cast<double>(node.position.lon), static_cast<double>(node.position.lat)};
+    if (!node.located) {
+        ++out.dropped["node without a position on the globe"];
+    } else if (!context_.grid->covers_latitude(point.lat)) {
+        ++out.dropped["node beyond the tile grid"];
+    } else {
+        const TileIndex tile{context_.grid->column(point.lon), context_.grid->row(point.lat)};
+        if (context_.window.contains(tile)) {
+            parts_.open(tile, schema::Role::point);
+            parts_.push(point);
+        }
+    }
+    store({schema::OsmType::node, node.id, node.version, schema::Kind::point, schema::Token::entity, 0, 0, 0, 0, 0, 0},
+          first_tag, false, out);
+}
+
+void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span<const std::int64_t> refs,
+                     CutResult& out) {
+    const std::size_t first_tag = out.tags.size();
+    const bool tagged = add_kept_tags(tags, out);
+    const bool member = context_.relations->uses_way(way.id);
+    if (!tagged && !member) {
+        return;
+    }
+    const std::uint32_t absent = locate(refs);
+    const bool area = refs.size() >= least_area_refs && refs.front() == refs.back() && is_area(tags);
+    if (member) {
+        out.member_ways.add(way.id, area, absent == 0, positions_);
+    }
+    if (!tagged) {
+        return;
+    }
+    parts_.clear();
+    if (positions_.size() < 2) {
+        ++out.dropped["way with fewer than two nodes in the input"];
+    } else if (area) {
+        add_area(positions_, out);
+    } else if (!add_line(positions_, out)) {
+        ++out.dropped["line of no length"];
+    }
+    store({schema::OsmType::way, way.id, way.version, area ? schema::Kind::area : schema::Kind::line,
+           area ? token_of_area(tags) : schema::Token::entity, absent, 0, 0, 0, 0, 0},
+          first_tag, false, out);
+}
+
+void Cutter::cut_relation(const Relation& relation, CutResult& out) {
+    const std::vector<Tag> tags = relation.tag_views();
+    const std::size_t first_tag = out.tags.size();
+    if (!add_kept_tags(tags, out)) {
+        return;
+    }
+    CutObject object{schema::OsmType::relation,
+                     relation.id,
+                     relation.version,
+                     schema::Kind::relation,
+                     token_of_relation(tags),
+                     absent_members(relation),
+                     0,
+                     0,
+                     0,
+                     0,
+                     0};
+    parts_.clear();
+    bool has_geometry = false;
+    if (is_multipolygon(tags) && add_multipolygon(relation, out)) {
+        object.kind = schema::Kind::area;
+        has_geometry = true;
+    } else {
+        has_geometry = add_members(relation, out);
+    }
+    if (!has_geometry && object.token == schema::Token::entity) {
+        object.token = schema::Token::restriction;
+    }
+    const bool outside = has_geometry && parts_.parts.empty();
+    if (outside) {
+        out.tags.resize(first_tag);
+        return;
+    }
+    object.first_member = out.members.size();
+    for (const Relation::OwnMember& member : relation.members) {
+        out.members.push_back({member.type, member.ref, member.role});
+    }
+    object.last_member = out.members.size();
+    store(object, first_tag, object.kind == schema::Kind::relation, out);
+}
+
+bool Cutter::add_line(std::span<const Position> positions, CutResult& out) {
+    const LineClip clip = clip_line(*context_.grid, context_.window, positions, parts_);
+    if (clip.antimeridian_segments > 0) {
+        out.dropped["line segment across the antimeridian"] += clip.antimeridian_segments;
+    }
+    return clip.has_length;
+}
+
+bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
+    if (crosses_antimeridian(positions)) {
+        ++out.dropped["area across the antimeridian"];
+        return false;
+    }
+    std::vector<Position> ring;
+    std::unique_copy(positions.begin(), positions.end(), std::back_inserter(ring));
+    while (ring.size() > 1 && ring.front() == ring.back()) {
+        ring.pop_back();
+    }
+    std::vector<Polygon> polygons;
+    if (is_simple(ring)) {
+        polygons.push_back({{to_ring(ring)}});
+        orient(polygons.front());
+    } else {
+        polygons = make_valid({to_ring(ring)});
+        ++(polygons.empty() ? out.dropped["area of no extent"] : out.repaired["ring that touched or crossed itself"]);
+    }
+    for (const Polygon& polygon : polygons) {
+        if (!clip_area(*context_.grid, context_.window, polygon, parts_)) {
+            ++out.repaired["polygon cut by GEOS"];
+        }
+    }
+    return !polygons.empty();
+}
+
+bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
+    std::vector<MemberLine> lines;
+    std::set<std::int64_t> seen;
+    bool absent = false;
+    for (const Relation::OwnMember& member : relation.members) {
+        if (member.type != schema::OsmType::way || !seen.insert(member.ref).second) {
+            continue;
+        }
+        const MemberWays::Way* way = context_.member_ways->find(member.ref);
+        absent = absent || way == nullptr || !way->complete;
+        if (way != nullptr && way->last - way->first >= 2) {
+            lines.push_back({context_.member_ways->positions(*way), member.role});
+        }
+        if (way != nullptr && crosses_antimeridian(context_.member_ways->positions(*way))) {
+            ++out.dropped["area across the antimeridian"];
+            return false;
+        }
+    }
+    const std::vector<Polygon> polygons = lines.empty() ? std::vector<Polygon>{} : assemble(lines);
+    if (polygons.empty()) {
+        ++out.repaired[absent ? "multipolygon with absent members or nodes, kept as its members"
+                              : "multipolygon with broken rings, kept as its members"];
+        return false;
+    }
+    for (const Polygon& polygon : polygons) {
+        if (!clip_area(*context_.grid, context_.window, polygon, parts_)) {
+            ++out.repaired["polygon cut by GEOS"];
+        }
+    }
+    return true;
+}
+
+bool Cutter::add_members(const Relation& relation, CutResult& out) {
+    bool found = false;
+    std::set<std::pair<schema::OsmType, std::int64_t>> seen;
+    for (const Relation::OwnMember& member : relation.members) {
+        if (!seen.emplace(member.type, member.ref).second) {
+            continue;  // a route that uses a road twice has it once
+        }
+        if (member.type == schema::OsmType::node) {
+            const std::optional<Position> position = cursor_.find(member.ref);
+            if (position && context_.grid->covers_latitude(position->lat)) {
+                const TileIndex tile{context_.grid->column(position->lon), context_.grid->row(position->lat)};
+                found = true;
+                if (context_.window.contains(tile)) {
+                    parts_.open(tile, schema::Role::point);
+                    parts_.push({static_cast<double>(position->lon), static_cast<double>(position->lat)});
+                }
+            }
+        } else if (member.type == schema::OsmType::way) {
+            const MemberWays::Way* way = context_.member_ways->find(member.ref);
+            if (way != nullptr) {
+                const std::span<const Position> positions = context_.member_ways->positions(*way);
+                found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
+            }
+        }
+    }
+    return found;
+}
+
+std::uint32_t Cutter::locate(std::span<const std::int64_t> refs) {
+    positions_.clear();
+    std::uint32_t absent = 0;
+    for (const std::int64_t ref : refs) {
+        if (const std::optional<Position> position = cursor_.find(ref)) {
+            positions_.push_back(*position);
+        } else {
+            ++absent;
+        }
+    }
+    return absent;
+}
+
+std::uint32_t Cutter::absent_members(const Relation& relation) {
+    std::uint32_t absent = 0;
+    for (const Relation::OwnMember& member : relation.members) {
+        switch (member.type) {
+            case schema::OsmType::node:
+                absent += cursor_.find(member.ref) ? 0 : 1;
+                break;
+            case schema::OsmType::way:
+                absent += context_.member_ways->find(member.ref) != nullptr ? 0 : 1;
+                break;
+            case schema::OsmType::relation:
+                absent += context_.relations->contains(member.ref) ? 0 : 1;
+                break;
+        }
+    }
+    return absent;
+}
+
+bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
+    const std::size_t first = out.tags.size();
+    for (const Tag& tag : tags) {
+        if (context_.filter->keeps(tag.key)) {
+            out.tags.push_back(tag);
+        }
+    }
+    const std::size_t kept = out.tags.size() - first;
+    out.dropped_tags += tags.size() - kept;
+    if (kept == 0 && !tags.empty()) {
+        ++out.dropped["no tag left by the tag filter"];
+    }
+    return kept > 0;
+}
+
+/// Adds the object with the pieces that `parts_` makes. One without pieces is left out, unless it is a relation that
+/// has no geometry to begin with.
+void Cutter::store(CutObject object, std::size_t first_tag, bool outline_covered, CutResult& out) {
+    object.pieces = builder_.add(object_key(object.type, object.id), parts_, outline_covered, out.pieces);
+    if (object.pieces == 0 && object.type != schema::OsmType::relation) {
+        out.tags.resize(first_tag);
+        return;
+    }
+    object.first_tag = first_tag;
+    object.last_tag = out.tags.size();
+    out.objects.push_back(object);
+}
+
+}  // namespace geojepa

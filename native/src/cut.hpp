@@ -1,0 +1,99 @@
+// Elements in, objects and their pieces out: what a worker does with a batch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "grid.hpp"
+#include "locations.hpp"
+#include "pieces.hpp"
+#include "reader.hpp"
+#include "relations.hpp"
+#include "shape.hpp"
+#include "tags.hpp"
+
+namespace geojepa {
+
+/// Why something was left out or changed, and how often.
+using Reasons = std::map<std::string, std::uint64_t>;
+
+/// An object to be stored. Ranges are those of its CutResult.
+struct CutObject {
+    schema::OsmType type;
+    std::int64_t id;
+    std::uint32_t version;
+    schema::Kind kind;
+    schema::Token token;
+    std::uint32_t absent_members;
+    std::size_t first_tag, last_tag;
+    std::size_t first_member, last_member;
+    std::size_t pieces;
+};
+
+struct CutResult {
+    std::vector<CutObject> objects;
+    std::vector<Tag> tags;
+    std::vector<Member> members;
+    PieceBatch pieces;  // in the order of the objects
+    MemberWays member_ways;
+    Reasons dropped;
+    Reasons repaired;
+    std::uint64_t dropped_tags = 0;
+    /// Keeps alive what the tags' texts point into.
+    std::vector<Batch> texts;
+};
+
+/// What all workers read and none writes.
+struct CutContext {
+    const Grid* grid;
+    TileWindow window;
+    const TagFilter* filter;
+    const LocationIndex* locations;
+    const RelationTable* relations;
+    const MemberWays* member_ways;
+    /// Sequence numbers, sorted, of nodes and ways of which the input has a newer version.
+    const std::vector<std::uint64_t>* superseded_nodes;
+    const std::vector<std::uint64_t>* superseded_ways;
+};
+
+class Cutter {
+public:
+    explicit Cutter(const CutContext& context);
+
+    CutResult nodes(const Batch& batch);
+    CutResult ways(const Batch& batch);
+    CutResult relations(std::span<const Relation> relations);
+
+private:
+    struct Geometry {
+        schema::Kind kind;
+        std::uint32_t absent_members;
+    };
+
+    void cut_node(const Element& node, const std::vector<Tag>& tags, CutResult& out);
+    void cut_way(const Element& way, const std::vector<Tag>& tags, std::span<const std::int64_t> refs, CutResult& out);
+    void cut_relation(const Relation& relation, CutResult& out);
+
+    /// Each adds parts to `parts_`; false where there was nothing to add.
+    bool add_line(std::span<const Position> positions, CutResult& out);
+    bool add_area(std::span<const Position> positions, CutResult& out);
+    bool add_multipolygon(const Relation& relation, CutResult& out);
+    bool add_members(const Relation& relation, CutResult& out);
+
+    std::uint32_t locate(std::span<const std::int64_t> refs);
+    std::uint32_t absent_members(const Relation& relation);
+    bool add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const;
+    void store(CutObject object, std::size_t first_tag, bool outline_covered, CutResult& out);
+
+    CutContext context_;
+    LocationIndex::Cursor cursor_;
+    PieceBuilder builder_;
+    TiledParts parts_;
+    std::vector<Position> positions_;
+};
+
+}  // namespace geojepa

@@ -1,0 +1,92 @@
+// First the ids alone, which is all there is to do for most files; then the versions of those that occur twice.
+#include "duplicates.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+#include "events.hpp"
+#include "reader.hpp"
+
+namespace geojepa {
+namespace {
+
+struct Version {
+    std::int64_t id;
+    std::uint32_t version;
+    std::uint64_t sequence;
+};
+
+/// Sorts ids and leaves those that occur more than once.
+void keep_repeated(std::vector<std::int64_t>& ids) {
+    std::sort(ids.begin(), ids.end());
+    std::vector<std::int64_t> repeated;
+    for (std::size_t i = 1; i < ids.size(); ++i) {
+        if (ids[i] == ids[i - 1] && (repeated.empty() || repeated.back() != ids[i])) {
+            repeated.push_back(ids[i]);
+        }
+    }
+    ids = std::move(repeated);
+}
+
+std::vector<std::uint64_t> all_but_newest(std::vector<Version> versions) {
+    std::sort(versions.begin(), versions.end(), [](const Version& a, const Version& b) {
+        return std::tie(a.id, a.version, a.sequence) < std::tie(b.id, b.version, b.sequence);
+    });
+    std::vector<std::uint64_t> superseded;
+    for (std::size_t i = 0; i + 1 < versions.size(); ++i) {
+        if (versions[i].id == versions[i + 1].id) {
+            superseded.push_back(versions[i].sequence);
+        }
+    }
+    std::sort(superseded.begin(), superseded.end());
+    return superseded;
+}
+
+template <typename Visit>
+void for_each_element(const std::vector<std::string>& inputs, const char* stage, const Visit& visit) {
+    Reader reader{inputs, {true, true, false}};
+    Progress progress{stage, reader.size()};
+    Batch batch{nullptr};
+    while (reader.next(batch)) {
+        for (const schema::OsmType type : {schema::OsmType::node, schema::OsmType::way}) {
+            for (const Element& element : batch.unpack(type).rows) {
+                visit(type, element);
+            }
+        }
+        progress.at(reader.offset());
+    }
+    progress.finish();
+}
+
+void collect(const std::vector<std::int64_t>& repeated, const Element& element, std::vector<Version>& versions) {
+    if (std::binary_search(repeated.begin(), repeated.end(), element.id)) {
+        versions.push_back({element.id, element.version, element.sequence});
+    }
+}
+
+}  // namespace
+
+Superseded find_superseded(const std::vector<std::string>& inputs) {
+    std::vector<std::int64_t> nodes;
+    std::vector<std::int64_t> ways;
+    for_each_element(inputs, "look for repeated ids", [&](schema::OsmType type, const Element& element) {
+        (type == schema::OsmType::node ? nodes : ways).push_back(element.id);
+    });
+    keep_repeated(nodes);
+    keep_repeated(ways);
+    if (nodes.empty() && ways.empty()) {
+        return {};
+    }
+    std::vector<Version> node_versions;
+    std::vector<Version> way_versions;
+    for_each_element(inputs, "compare versions", [&](schema::OsmType type, const Element& element) {
+        if (type == schema::OsmType::node) {
+            collect(nodes, element, node_versions);
+        } else {
+            collect(ways, element, way_versions);
+        }
+    });
+    return {all_but_newest(std::move(node_versions)), all_but_newest(std::move(way_versions))};
+}
+
+}  // namespace geojepa

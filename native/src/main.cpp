@@ -1,0 +1,122 @@
+// The command line of `geojepa-tiler`, and the one place where an exception becomes a message and an exit code.
+#include <CLI/CLI.hpp>
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "columns.hpp"
+#include "errors.hpp"
+#include "events.hpp"
+#include "process.hpp"
+#include "schema.hpp"
+#include "tile.hpp"
+
+namespace geojepa {
+namespace {
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+
+void print_versions() {
+    JsonObject versions;
+    versions.add("version", GEOJEPA_VERSION)
+        .add("schema_version", schema::version)
+        .add("libosmium", libosmium_version())
+        .add("geos", geos_version())
+        .add("hdf5", hdf5_version());
+    write_summary(versions);
+}
+
+void add_tile_options(CLI::App& command, TileOptions& options, std::vector<double>& bbox) {
+    command.add_option("--input", options.inputs, "OSM extracts: .osm.pbf, .osm, .osm.gz or .osm.bz2, sorted or not")
+        ->required();
+    command.add_option("--output", options.output, "file to write")->required();
+    command.add_option("--zoom", options.zoom, "zoom of the tiles, 14 to 18")->capture_default_str();
+    command.add_option("--threads", options.threads, "threads that clip; 0: one per processor")->capture_default_str();
+    command.add_option("--memory", options.memory, "memory to stay under, such as 512M")
+        ->transform(CLI::AsSizeValue(false))
+        ->default_str("512M");
+    command.add_option("--bbox", bbox, "west,south,east,north in degrees: only tiles that meet it")
+        ->delimiter(',')
+        ->expected(4);
+    command.add_option("--keep-tags", options.keep_tags,
+                       "keys to keep that are dropped by default; * matches any rest");
+    command.add_option("--drop-tags", options.drop_tags, "keys to drop as well; * matches any rest");
+}
+
+void add_process_options(CLI::App& command, ProcessOptions& options) {
+    command.add_option("--input", options.input, "file that `tile` wrote")->required();
+    command.add_option("--output", options.output, "file to write")->required();
+    command.add_option("--simplify-m", options.simplify_m, "tolerance of Douglas-Peucker in metres")
+        ->capture_default_str();
+    command.add_option("--visibility-k", options.visibility_k, "visibility edges sought for each vertex")
+        ->capture_default_str();
+    command.add_option("--min-side-m", options.min_side_m, "shortest side of a box in metres")->capture_default_str();
+    command.add_option("--threads", options.threads, "0: one per processor")->capture_default_str();
+}
+
+int run(int argc, const char* const* argv) {
+    CLI::App app{"Cuts OpenStreetMap extracts into tiles, and tiles into what the model reads.", "geojepa-tiler"};
+    bool version = false;
+    app.add_flag("--version", version, "print versions as JSON");
+    app.require_subcommand(0, 1);
+
+    TileOptions tile;
+    std::vector<double> bbox;
+    CLI::App* tile_command = app.add_subcommand("tile", "clip the objects of OSM extracts to tiles");
+    add_tile_options(*tile_command, tile, bbox);
+    ProcessOptions process;
+    CLI::App* process_command = app.add_subcommand("process", "turn tiles into model-ready columns");
+    add_process_options(*process_command, process);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == 0) {
+            return app.exit(error);
+        }
+        throw UsageError(error.what(), "geojepa-tiler --help");
+    }
+    if (version) {
+        print_versions();
+        return 0;
+    }
+    if (tile_command->parsed()) {
+        if (!bbox.empty()) {
+            tile.bbox = std::array<double, 4>{bbox[0], bbox[1], bbox[2], bbox[3]};
+        }
+        return run_tile(tile);
+    }
+    if (process_command->parsed()) {
+        return run_process(process);
+    }
+    throw UsageError("no command given", "geojepa-tiler --help");
+}
+
+}  // namespace
+}  // namespace geojepa
+
+int main(int argc, char** argv) {
+    // A full disk, a file size limit or a closed pipe is to be an error that is told, not a signal that kills.
+    (void)std::signal(SIGXFSZ, SIG_IGN);
+    (void)std::signal(SIGPIPE, SIG_IGN);
+    try {
+        return geojepa::run(argc, argv);
+    } catch (const geojepa::UsageError& error) {
+        geojepa::write_error(error.what(), error.hint());
+        return geojepa::exit_usage;
+    } catch (const geojepa::Error& error) {
+        geojepa::write_error(error.what(), error.hint());
+    } catch (const std::bad_alloc&) {
+        geojepa::write_error("out of memory", "--bbox takes a part of the input");
+    } catch (const std::exception& error) {
+        geojepa::write_error(error.what(), "");
+    } catch (...) {
+        geojepa::write_error("an error of unknown kind", "");
+    }
+    return geojepa::exit_failure;
+}

@@ -1,0 +1,24 @@
+// Polygons that are not valid, and those that the splitter cannot cut: the cases for GEOS, which only this unit uses.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "shape.hpp"
+
+namespace geojepa {
+
+/// Whether a ring (which does not repeat its first point) neither touches nor crosses itself. Exact.
+bool is_simple(std::span<const Position> ring);
+
+/// The valid polygons that cover what `rings` enclose, by the even-odd rule; empty where they enclose nothing.
+/// Rings come as they are: unoriented, open at the end, perhaps crossing.
+std::vector<Polygon> make_valid(const std::vector<Ring>& rings);
+
+/// What of `polygon` lies inside `bounds`, by GEOS's robust overlay. For what `split` cannot cut.
+std::vector<Polygon> intersect(const Polygon& polygon, const Bounds& bounds);
+
+std::string geos_version();
+
+}  // namespace geojepa

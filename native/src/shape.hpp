@@ -1,0 +1,74 @@
+// Geometry on its way from an object to its pieces.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "grid.hpp"
+#include "schema.hpp"
+
+namespace geojepa {
+
+/// A closed ring that does not repeat its first point.
+using Ring = std::vector<Point>;
+
+/// An outer ring (counter-clockwise), then its holes (clockwise).
+struct Polygon {
+    std::vector<Ring> rings;
+};
+
+/// Twice the signed area of a ring, positive where it is counter-clockwise.
+double twice_area(std::span<const Point> ring);
+
+/// Turns the rings of `polygon` the way they are to run.
+void orient(Polygon& polygon);
+
+/// A rectangle of tiles, both ends included.
+struct TileWindow {
+    TileIndex first;
+    TileIndex last;
+
+    bool contains(TileIndex tile) const noexcept {
+        return tile.x >= first.x && tile.x <= last.x && tile.y >= first.y && tile.y <= last.y;
+    }
+};
+
+/// What clipping makes of objects: their parts, each in one tile.
+struct TiledParts {
+    struct Part {
+        TileIndex tile;
+        schema::Role role;
+        /// The part is the whole tile and has no points.
+        bool covers;
+        std::size_t first_point;
+        std::size_t last_point;
+    };
+
+    std::vector<Part> parts;
+    std::vector<Point> points;
+
+    void clear() {
+        parts.clear();
+        points.clear();
+    }
+
+    /// Opens a part; the points pushed from now on are its own.
+    void open(TileIndex tile, schema::Role role) { parts.push_back({tile, role, false, points.size(), points.size()}); }
+    void push(Point point) {
+        points.push_back(point);
+        parts.back().last_point = points.size();
+    }
+    void add_covered(TileIndex tile) {
+        parts.push_back({tile, schema::Role::outer, true, points.size(), points.size()});
+    }
+    void add_polygon(TileIndex tile, const Polygon& polygon);
+
+    std::span<const Point> points_of(const Part& part) const {
+        return std::span{points}.subspan(part.first_point, part.last_point - part.first_point);
+    }
+};
+
+}  // namespace geojepa

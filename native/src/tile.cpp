@@ -1,0 +1,323 @@
+// The recipe of `tile`: relations, then nodes and ways, then the relations' geometry, then the file.
+#include "tile.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "cut.hpp"
+#include "duplicates.hpp"
+#include "errors.hpp"
+#include "events.hpp"
+#include "object_table.hpp"
+#include "piece_sorter.hpp"
+#include "tiles_file.hpp"
+#include "worker_pool.hpp"
+
+namespace geojepa {
+namespace {
+
+/// Pieces may use this share of the memory before they are spilled; the rest is for locations, objects and ways.
+constexpr std::uint64_t sorter_share = 4;
+constexpr std::size_t relations_per_task = 64;
+constexpr std::uint32_t most_threads = 256;
+
+TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>>& bbox) {
+    if (!bbox) {
+        return {{0, 0}, {grid.side() - 1, grid.side() - 1}};
+    }
+    const auto [west, south, east, north] = *bbox;
+    const bool numbers = std::isfinite(west) && std::isfinite(south) && std::isfinite(east) && std::isfinite(north);
+    if (!numbers || west >= east || south >= north || west < -180 || east > 180 || south < -90 || north > 90) {
+        throw UsageError("--bbox is west,south,east,north in degrees, west below east and south below north",
+                         "--bbox -77.90,40.76,-77.82,40.82");
+    }
+    TileWindow window{{grid.column(west * units_per_degree), grid.row(north * units_per_degree)},
+                      {grid.column(east * units_per_degree), grid.row(south * units_per_degree)}};
+    if (window.last.x > window.first.x && grid.west_edge(window.last.x) >= east * units_per_degree) {
+        --window.last.x;
+    }
+    return window;
+}
+
+/// One run over the inputs. In sorted order everything is read in two passes; otherwise nodes and ways have a pass
+/// each, after one that looks for repeated ids.
+class Tiler {
+public:
+    Tiler(const TileOptions& options, Superseded superseded)
+        : options_(&options),
+          superseded_(std::move(superseded)),
+          grid_(options.zoom),
+          window_(window_of(grid_, options.bbox)),
+          filter_(options.keep_tags, options.drop_tags),
+          pieces_(directory_of(options.output), options.memory / sorter_share) {}
+
+    void read_relations() {
+        Reader reader{options_->inputs, {false, false, true}};
+        Progress progress{"read relations", reader.size()};
+        Batch batch{nullptr};
+        while (reader.next(batch)) {
+            relations_.add(batch.unpack(schema::OsmType::relation));
+            progress.at(reader.offset());
+        }
+        progress.finish();
+        relations_.finish();
+    }
+
+    /// Returns false where the input is not sorted: then this object is of no more use.
+    bool read_sorted() {
+        Reader reader{options_->inputs, {true, true, false}};
+        Progress progress{"read nodes and ways", reader.size()};
+        const auto pool = make_pool();
+        Batch batch{nullptr};
+        std::int64_t last_node = std::numeric_limits<std::int64_t>::min();
+        std::int64_t last_way = last_node;
+        bool ways_began = false;
+        while (reader.next(batch)) {
+            const Elements nodes = batch.unpack(schema::OsmType::node);
+            if (!ids_rise(nodes, last_node) || (ways_began && !nodes.rows.empty())) {
+                return false;
+            }
+            add_locations(nodes);
+            if (batch.ways() > 0) {
+                if (!std::exchange(ways_began, true)) {
+                    pool->finish();
+                    locations_.finish();
+                }
+                if (!ids_rise(batch.unpack(schema::OsmType::way), last_way)) {
+                    return false;
+                }
+            }
+            submit(*pool, batch);
+            progress.at(reader.offset());
+        }
+        pool->finish();
+        locations_.finish();
+        progress.finish();
+        return true;
+    }
+
+    void read_unsorted() {
+        read_pass("read nodes", {true, false, false});
+        locations_.finish();
+        read_pass("read ways", {false, true, false});
+        dropped_["older version of a node"] = superseded_.nodes.size();
+        dropped_["older version of a way"] = superseded_.ways.size();
+    }
+
+    void cut_relations() {
+        member_ways_.finish();
+        const std::span<const Relation> all = relations_.relations();
+        Progress progress{"assemble relations", all.size()};
+        const auto pool = make_pool();
+        for (std::size_t first = 0; first < all.size(); first += relations_per_task) {
+            const auto some = all.subspan(first, std::min(relations_per_task, all.size() - first));
+            pool->submit([some](Cutter& cutter) { return cutter.relations(some); });
+            progress.at(first);
+        }
+        pool->finish();
+        progress.finish();
+        dropped_["older version of a relation"] = relations_.superseded();
+    }
+
+    JsonObject write() {
+        if (objects_.size() == 0 || pieces_.totals().pieces == 0) {
+            throw InputError(reason_for_nothing(),
+                             "the area may lie elsewhere, or the extract holds no tagged objects");
+        }
+        objects_.finish();
+        const FileCounts file = write_tiles_file(options_->output, grid_, objects_, pieces_);
+        return summary(file);
+    }
+
+private:
+    using Pool = WorkerPool<Cutter, CutResult>;
+
+    static std::string directory_of(const std::string& output) {
+        const std::filesystem::path parent = std::filesystem::path{output}.parent_path();
+        return parent.empty() ? "." : parent.string();
+    }
+
+    std::unique_ptr<Pool> make_pool() {
+        const CutContext context{&grid_,      window_,       &filter_,           &locations_,
+                                 &relations_, &member_ways_, &superseded_.nodes, &superseded_.ways};
+        const std::uint32_t threads =
+            options_->threads > 0 ? options_->threads : std::max(1U, std::thread::hardware_concurrency());
+        return std::make_unique<Pool>(
+            threads, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
+    }
+
+    void read_pass(const char* stage, ElementTypes types) {
+        Reader reader{options_->inputs, types};
+        Progress progress{stage, reader.size()};
+        const auto pool = make_pool();
+        Batch batch{nullptr};
+        while (reader.next(batch)) {
+            add_locations(batch.unpack(schema::OsmType::node));
+            submit(*pool, batch);
+            progress.at(reader.offset());
+        }
+        pool->finish();
+        progress.finish();
+    }
+
+    /// Whether each id is above the one before, `last` being the one before the first.
+    static bool ids_rise(const Elements& elements, std::int64_t& last) {
+        return std::ranges::all_of(
+            elements.rows, [&](const Element& element) { return element.id > std::exchange(last, element.id); });
+    }
+
+    void add_locations(const Elements& nodes) {
+        for (const Element& node : nodes.rows) {
+            ++nodes_read_;
+            const bool superseded =
+                std::binary_search(superseded_.nodes.begin(), superseded_.nodes.end(), node.sequence);
+            if (node.located && !node.deleted && !superseded) {
+                locations_.add(node.id, node.position);
+            } else if (!node.located && !node.deleted) {
+                ++unlocated_nodes_;
+            }
+        }
+    }
+
+    void submit(Pool& pool, const Batch& batch) {
+        if (batch.nodes() > 0) {
+            pool.submit([batch](Cutter& cutter) { return cutter.nodes(batch); });
+        }
+        if (batch.ways() > 0) {
+            ways_read_ += batch.ways();
+            pool.submit([batch](Cutter& cutter) { return cutter.ways(batch); });
+        }
+    }
+
+    /// Takes a worker's result, on the thread that reads.
+    void take(CutResult result) {
+        std::size_t entry = 0;
+        for (const CutObject& object : result.objects) {
+            const std::uint32_t number = objects_.add(object, result);
+            ++kinds_[static_cast<std::size_t>(object.kind)];
+            ++tokens_[static_cast<std::size_t>(object.token)];
+            for (const std::size_t last = entry + object.pieces; entry < last; ++entry) {
+                const PieceBatch::Entry& piece = result.pieces.entries[entry];
+                set_object(std::span{result.pieces.bytes}.subspan(piece.first_byte), number);
+            }
+        }
+        pieces_.add(std::move(result.pieces));
+        member_ways_.append(result.member_ways);
+        for (const auto& [reason, count] : result.dropped) {
+            dropped_[reason] += count;
+        }
+        for (const auto& [reason, count] : result.repaired) {
+            repaired_[reason] += count;
+        }
+        dropped_tags_ += result.dropped_tags;
+    }
+
+    std::string reason_for_nothing() const {
+        if (nodes_read_ + ways_read_ + relations_.relations().size() == 0) {
+            return "the input holds no data";
+        }
+        if (nodes_read_ == 0) {
+            return "the input holds no nodes, so that its ways have no place";
+        }
+        if (unlocated_nodes_ == nodes_read_) {
+            return "no node of the input has a position on the globe";
+        }
+        return options_->bbox ? "no object with tags in the box" : "no object with tags that lies in a tile";
+    }
+
+    JsonObject summary(const FileCounts& file) const {
+        JsonObject counts;
+        counts.add("nodes", nodes_read_)
+            .add("ways", ways_read_)
+            .add("relations", std::uint64_t{relations_.relations().size()})
+            .add("objects", std::uint64_t{objects_.size()})
+            .add("points", kinds_[0])
+            .add("lines", kinds_[1])
+            .add("areas", kinds_[2])
+            .add("relation_objects", kinds_[3])
+            .add("boundaries", tokens_[1])
+            .add("restrictions", tokens_[2])
+            .add("pieces", file.pieces)
+            .add("covering_pieces", file.covering_pieces)
+            .add("parts", file.parts)
+            .add("vertices", file.nodes)
+            .add("tiles", file.tiles)
+            .add("tags", file.objects.tags)
+            .add("vocabulary", file.objects.vocab)
+            .add("members", file.objects.members)
+            .add("nodes_without_position", unlocated_nodes_)
+            .add("tags_dropped", dropped_tags_)
+            .add("dropped", to_json(dropped_))
+            .add("repaired", to_json(repaired_));
+        JsonObject whole;
+        whole.add("command", "tile").add("output", options_->output).add("zoom", grid_.zoom()).add("counts", counts);
+        return whole;
+    }
+
+    static JsonObject to_json(const Reasons& reasons) {
+        JsonObject json;
+        for (const auto& [reason, count] : reasons) {
+            if (count > 0) {
+                json.add(reason, count);
+            }
+        }
+        return json;
+    }
+
+    const TileOptions* options_;
+    Superseded superseded_;
+    Grid grid_;
+    TileWindow window_;
+    TagFilter filter_;
+    LocationIndex locations_;
+    RelationTable relations_;
+    MemberWays member_ways_;
+    ObjectTable objects_;
+    PieceSorter pieces_;
+    std::uint64_t nodes_read_ = 0;
+    std::uint64_t ways_read_ = 0;
+    std::uint64_t unlocated_nodes_ = 0;
+    std::uint64_t dropped_tags_ = 0;
+    std::array<std::uint64_t, 4> kinds_{};
+    std::array<std::uint64_t, 3> tokens_{};
+    Reasons dropped_;
+    Reasons repaired_;
+};
+
+JsonObject tile(const TileOptions& options) {
+    if (options.inputs.size() == 1) {
+        Tiler tiler{options, {}};
+        tiler.read_relations();
+        if (tiler.read_sorted()) {
+            tiler.cut_relations();
+            return tiler.write();
+        }
+    }
+    Tiler tiler{options, find_superseded(options.inputs)};
+    tiler.read_relations();
+    tiler.read_unsorted();
+    tiler.cut_relations();
+    return tiler.write();
+}
+
+}  // namespace
+
+int run_tile(const TileOptions& options) {
+    if (options.threads > most_threads) {
+        throw UsageError("more than " + std::to_string(most_threads) + " threads", "--threads 0");
+    }
+    for (const std::string& input : options.inputs) {
+        check_input(input);
+    }
+    write_summary(tile(options));
+    return 0;
+}
+
+}  // namespace geojepa

@@ -1,0 +1,25 @@
+// `tiles.h5`: objects and sorted pieces, written column by column in one go.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "grid.hpp"
+#include "object_table.hpp"
+#include "piece_sorter.hpp"
+
+namespace geojepa {
+
+struct FileCounts {
+    std::uint64_t tiles = 0;
+    std::uint64_t pieces = 0;
+    std::uint64_t covering_pieces = 0;
+    std::uint64_t parts = 0;
+    std::uint64_t nodes = 0;
+    ObjectTable::Counts objects;
+};
+
+/// Writes the file. `objects` must be finished; `pieces` is used up.
+FileCounts write_tiles_file(const std::string& path, const Grid& grid, const ObjectTable& objects, PieceSorter& pieces);
+
+}  // namespace geojepa

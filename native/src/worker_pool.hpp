@@ -1,0 +1,99 @@
+// Threads that turn tasks into results, which come back in the order in which the tasks were given.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace geojepa {
+
+/// `Worker` is a thread's own state: what tasks may use without a lock.
+template <typename Worker, typename Result>
+class WorkerPool {
+public:
+    using Task = std::function<Result(Worker&)>;
+
+    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks.
+    WorkerPool(std::size_t threads, std::function<Worker()> make_worker, std::function<void(Result)> consume)
+        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(2 * threads + 2) {
+        for (std::size_t i = 0; i < threads; ++i) {
+            threads_.emplace_back([this] { work(); });
+        }
+    }
+
+    ~WorkerPool() {
+        {
+            const std::lock_guard lock{mutex_};
+            stopping_ = true;
+            tasks_.clear();
+        }
+        wake_.notify_all();
+        for (std::thread& thread : threads_) {
+            thread.join();
+        }
+    }
+
+    WorkerPool(const WorkerPool&) = delete;
+    WorkerPool& operator=(const WorkerPool&) = delete;
+
+    /// Gives a task. Waits for the oldest one where too many are under way. Throws what a task threw.
+    void submit(Task task) {
+        std::packaged_task<Result(Worker&)> packaged{std::move(task)};
+        results_.push_back(packaged.get_future());
+        {
+            const std::lock_guard lock{mutex_};
+            tasks_.push_back(std::move(packaged));
+        }
+        wake_.notify_one();
+        while (results_.size() > limit_) {
+            consume_oldest();
+        }
+    }
+
+    /// Waits for all tasks.
+    void finish() {
+        while (!results_.empty()) {
+            consume_oldest();
+        }
+    }
+
+private:
+    void consume_oldest() {
+        std::future<Result> oldest = std::move(results_.front());
+        results_.pop_front();
+        consume_(oldest.get());
+    }
+
+    void work() {
+        Worker worker = make_worker_();
+        while (true) {
+            std::unique_lock lock{mutex_};
+            wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+            if (stopping_) {
+                return;
+            }
+            std::packaged_task<Result(Worker&)> task = std::move(tasks_.front());
+            tasks_.pop_front();
+            lock.unlock();
+            task(worker);
+        }
+    }
+
+    std::function<Worker()> make_worker_;
+    std::function<void(Result)> consume_;
+    std::size_t limit_;
+    std::deque<std::future<Result>> results_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<std::packaged_task<Result(Worker&)>> tasks_;
+    bool stopping_ = false;
+    std::vector<std::thread> threads_;
+};
+
+}  // namespace geojepa

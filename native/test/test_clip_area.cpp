@@ -1,0 +1,205 @@
+// Polygons cut by tiles, against the sum of their areas and GEOS's overlay.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "clip_area.hpp"
+#include "repair.hpp"
+#include "split.hpp"
+
+using namespace geojepa;
+
+namespace {
+
+const Grid grid{16};
+const TileWindow everywhere{{0, 0}, {65535, 65535}};
+constexpr std::uint32_t corner = 32768;
+constexpr double side = 54931.640625;  // of a tile at the equator, in 1e-7 degrees
+
+Ring ring(const std::vector<std::pair<double, double>>& places) {
+    Ring result;
+    for (const auto& [x, y] : places) {
+        result.push_back({std::round(x * side), std::round(-y * side)});
+    }
+    return result;
+}
+
+Ring square(double low, double high) {
+    return ring({{low, low}, {high, low}, {high, high}, {low, high}});
+}
+
+Polygon polygon(std::vector<Ring> rings) {
+    Polygon result{std::move(rings)};
+    orient(result);
+    return result;
+}
+
+TiledParts clip(const Polygon& area) {
+    TiledParts out;
+    (void)clip_area(grid, everywhere, area, out);
+    return out;
+}
+
+std::map<std::pair<int, int>, double> areas(const TiledParts& out) {
+    std::map<std::pair<int, int>, double> result;
+    for (const TiledParts::Part& part : out.parts) {
+        const Bounds b = grid.bounds(part.tile);
+        const double whole = (b.east - b.west) * (b.north - b.south);
+        result[{static_cast<int>(part.tile.x) - static_cast<int>(corner),
+                static_cast<int>(part.tile.y) - static_cast<int>(corner)}] +=
+            part.covers ? whole : twice_area(out.points_of(part)) / 2;
+    }
+    return result;
+}
+
+double area_of(const Polygon& area) {
+    double sum = 0;
+    for (const Ring& r : area.rings) {
+        sum += twice_area(r) / 2;
+    }
+    return sum;
+}
+
+std::size_t count(const TiledParts& out, int x, int y, schema::Role role) {
+    std::size_t found = 0;
+    for (const TiledParts::Part& part : out.parts) {
+        found +=
+            part.tile == TileIndex{corner + static_cast<std::uint32_t>(x), corner + static_cast<std::uint32_t>(y)} &&
+                    part.role == role
+                ? 1
+                : 0;
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("an area inside one tile stays as it is") {
+    const TiledParts out = clip(polygon({square(0.2, 0.8)}));
+    REQUIRE(out.parts.size() == 1);
+    CHECK(out.points.size() == 4);
+    CHECK(twice_area(out.points) > 0);
+}
+
+TEST_CASE("an area over four tiles falls into four, and nothing is lost") {
+    const Polygon area = polygon({square(0.25, 1.75)});
+    const auto found = areas(clip(area));
+    REQUIRE(found.size() == 4);
+    double sum = 0;
+    for (const auto& [tile, part] : found) {
+        sum += part;
+    }
+    CHECK(sum == doctest::Approx(area_of(area)).epsilon(1e-12));
+}
+
+TEST_CASE("the teeth of a comb are parts of their own") {
+    const TiledParts out = clip(polygon(
+        {ring({{0.5, 0.1}, {1.5, 0.1}, {1.5, 0.9}, {0.5, 0.9}, {0.5, 0.6}, {1.2, 0.6}, {1.2, 0.4}, {0.5, 0.4}})}));
+    CHECK(count(out, 0, 0, schema::Role::outer) == 2);
+    CHECK(count(out, 1, 0, schema::Role::outer) == 1);
+}
+
+TEST_CASE("a hole in one tile stays a hole, one on the edge becomes part of the outline") {
+    const TiledParts inside = clip(polygon({square(0.1, 1.9), square(0.3, 0.6)}));
+    CHECK(count(inside, 0, 0, schema::Role::inner) == 1);
+    CHECK(count(inside, 1, 0, schema::Role::inner) == 0);
+    const TiledParts across = clip(polygon({square(0.1, 1.9), square(0.6, 1.4)}));
+    CHECK(count(across, 0, 0, schema::Role::inner) == 0);
+    CHECK(count(across, 0, 0, schema::Role::outer) == 1);
+}
+
+TEST_CASE("holes follow the part that they lie in") {
+    // Two bars joined on the right, each with a hole left of the edge.
+    const Polygon area =
+        polygon({ring({{0.1, 0.1}, {1.5, 0.1}, {1.5, 0.9}, {0.1, 0.9}, {0.1, 0.6}, {1.2, 0.6}, {1.2, 0.4}, {0.1, 0.4}}),
+                 ring({{0.3, 0.2}, {0.5, 0.2}, {0.5, 0.3}, {0.3, 0.3}}),
+                 ring({{0.3, 0.7}, {0.5, 0.7}, {0.5, 0.8}, {0.3, 0.8}})});
+    const TiledParts out = clip(area);
+    std::vector<schema::Role> roles;
+    for (const TiledParts::Part& part : out.parts) {
+        if (part.tile.x == corner) {
+            roles.push_back(part.role);
+        }
+    }
+    using enum schema::Role;
+    CHECK(roles == std::vector<schema::Role>{outer, inner, outer, inner});
+}
+
+TEST_CASE("tiles wholly inside are covered, and have no points") {
+    const TiledParts out = clip(polygon({square(-1.5, 2.5)}));
+    std::size_t covered = 0;
+    for (const TiledParts::Part& part : out.parts) {
+        covered += part.covers ? 1 : 0;
+    }
+    CHECK(covered == 9);
+    CHECK(out.parts.size() == 25);
+}
+
+TEST_CASE("an area that ends at an edge, or only touches it, is not beyond it") {
+    // Greenwich and the equator are edges that whole units lie on.
+    CHECK(areas(clip(polygon({square(0, 0.5)}))).size() == 1);
+    CHECK(areas(clip(polygon({ring({{0, 0.5}, {0.5, 0.2}, {0.5, 0.8}})}))).size() == 1);
+    CHECK(areas(clip(polygon({ring({{0, 0.5}, {-0.5, 0.2}, {-0.5, 0.8}})}))).size() == 1);
+    CHECK(areas(clip(polygon({ring({{-0.5, 0.2}, {0, 0.3}, {0.5, 0.2}, {0, 0.8}})}))).size() == 2);
+}
+
+TEST_CASE("a cut through vertices, and along a side, keeps both halves whole") {
+    const Polygon area =
+        polygon({ring({{-0.5, 0.2}, {0, 0.2}, {0, 0.4}, {0.5, 0.4}, {0.5, 0.8}, {0, 0.8}, {-0.5, 0.8}})});
+    const auto found = areas(clip(area));
+    REQUIRE(found.size() == 2);
+    CHECK(found.at({-1, 0}) + found.at({0, 0}) == doctest::Approx(area_of(area)).epsilon(1e-12));
+}
+
+TEST_CASE("a ring that crosses itself is told by its crossings, and GEOS helps") {
+    const Polygon bow_tie = polygon({ring({{-0.8, 0.2}, {0.8, 0.8}, {0.8, 0.2}, {-0.8, 0.8}})});
+    TiledParts out;
+    (void)clip_area(grid, everywhere, bow_tie, out);
+    CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 10}, {10, 0}, {0, 10}}));
+    CHECK(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {10, 10}, {0, 10}}));
+    CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {5, 0}, {5, 5}}));  // runs back
+    CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {5, 5}, {5, 0}}));  // touches a side
+}
+
+TEST_CASE("random stars with holes: every tile has the area that GEOS finds there") {
+    std::mt19937 random{11};
+    std::uniform_real_distribution<double> unit{0, 1};
+    for (int round = 0; round < 150; ++round) {
+        const std::size_t size = 3 + random() % 60;
+        std::vector<std::pair<double, double>> places;
+        std::vector<std::pair<double, double>> hole;
+        for (std::size_t i = 0; i < size; ++i) {
+            const double angle =
+                2 * std::numbers::pi * (static_cast<double>(i) + 0.5 * unit(random)) / static_cast<double>(size);
+            const double radius = 0.6 + 1.5 * unit(random);
+            places.emplace_back(0.3 + radius * std::cos(angle), 0.4 + radius * std::sin(angle));
+            hole.emplace_back(0.3 + 0.25 * radius * std::cos(angle), 0.4 + 0.25 * radius * std::sin(angle));
+        }
+        const Polygon area = polygon({ring(places), ring(hole)});
+        std::map<std::pair<int, int>, double> expected;
+        for (int x = -3; x <= 3; ++x) {
+            for (int y = -3; y <= 3; ++y) {
+                const Bounds b =
+                    grid.bounds({corner + static_cast<std::uint32_t>(x), corner + static_cast<std::uint32_t>(y)});
+                for (const Polygon& part : intersect(area, b)) {
+                    expected[{x, y}] += area_of(part);
+                }
+            }
+        }
+        const auto found = areas(clip(area));
+        for (const auto& [tile, value] : expected) {
+            if (value > 1) {
+                REQUIRE(found.contains(tile));
+                CHECK(found.at(tile) == doctest::Approx(value).epsilon(1e-9));
+            }
+        }
+        for (const auto& [tile, value] : found) {
+            CHECK((value < 1 || expected.contains(tile)));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// Small OPL maps read in batches; inputs that are no maps; repeated objects.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "duplicates.hpp"
+#include "errors.hpp"
+#include "locations.hpp"
+#include "reader.hpp"
+
+using namespace geojepa;
+
+namespace {
+
+struct MapFile {
+    std::string path;
+    MapFile(std::string_view suffix, std::string_view text)
+        : path((std::filesystem::temp_directory_path() / ("geojepa-map-" + std::to_string(::getpid()))).string() +
+               std::string{suffix}) {
+        std::ofstream{path, std::ios::binary} << text;
+    }
+    MapFile(const MapFile&) = delete;
+    MapFile& operator=(const MapFile&) = delete;
+    ~MapFile() { std::filesystem::remove(path); }
+};
+
+Elements read_all(const std::string& path, schema::OsmType type) {
+    Reader reader{{path}, {true, true, true}};
+    Batch batch{nullptr};
+    REQUIRE(reader.next(batch));
+    Elements elements = batch.unpack(type);
+    CHECK(elements.tags.size() < 10);
+    return elements;
+}
+
+std::string message_of(const std::string& path) {
+    try {
+        check_input(path);
+    } catch (const InputError& error) {
+        return error.what();
+    }
+    return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("elements come with their ids, versions, references and positions") {
+    const MapFile map{".opl",
+                      "n1 v3 dV x-77.5 y40.25\n"
+                      "n2 v1 dV x200 y95\n"
+                      "w7 v2 dV Thighway=path,name=A Nn1,n2\n"
+                      "r9 v1 dD Ttype=route Mw7@main,n1@\n"};
+    const Elements nodes = read_all(map.path, schema::OsmType::node);
+    REQUIRE(nodes.rows.size() == 2);
+    CHECK(nodes.rows[0].position == Position{-775000000, 402500000});
+    CHECK(nodes.rows[0].version == 3);
+    CHECK(nodes.rows[0].located);
+    CHECK_FALSE(nodes.rows[1].located);
+    CHECK(nodes.rows[1].sequence == 1);
+    const Elements ways = read_all(map.path, schema::OsmType::way);
+    REQUIRE(ways.rows.size() == 1);
+    CHECK(ways.refs == std::vector<std::int64_t>{1, 2});
+    const Elements relations = read_all(map.path, schema::OsmType::relation);
+    REQUIRE(relations.rows.size() == 1);
+    CHECK(relations.rows[0].deleted);
+    CHECK(relations.members.size() == 2);
+    CHECK(relations.members[0].type == schema::OsmType::way);
+}
+
+TEST_CASE("files that are no extract are told by what they look like") {
+    CHECK(message_of("/no/such/extract.osm.pbf").find("cannot open") != std::string::npos);
+    const MapFile page{".pbf", "<!DOCTYPE html><html>"};
+    CHECK(message_of(page.path).find("HTML page") != std::string::npos);
+    const MapFile nothing{".osm", ""};
+    CHECK(message_of(nothing.path).find("empty") != std::string::npos);
+    const MapFile json{".osm.pbf", "  {\"type\": 1}"};
+    CHECK(message_of(json.path).find("JSON") != std::string::npos);
+    CHECK(message_of("/").find("directory") != std::string::npos);
+}
+
+TEST_CASE("damaged text is an input error") {
+    const MapFile map{".opl", "n1 v1 dV x1 y1\nthis is no element\n"};
+    Reader reader{{map.path}, {true, true, true}};
+    Batch batch{nullptr};
+    const auto read_to_the_end = [&] {
+        while (reader.next(batch)) {
+        }
+    };
+    CHECK_THROWS_AS(read_to_the_end(), InputError);
+}
+
+TEST_CASE("of a repeated object the newest version stays, of equal versions the last") {
+    const MapFile map{".opl",
+                      "n1 v2 dV x1 y1\n"
+                      "n1 v1 dV x2 y2\n"
+                      "n5 v1 dV x2 y2\n"
+                      "w3 v1 dV Nn1\n"
+                      "w3 v1 dV Nn5\n"};
+    const Superseded superseded = find_superseded({map.path});
+    CHECK(superseded.nodes == std::vector<std::uint64_t>{1});
+    CHECK(superseded.ways == std::vector<std::uint64_t>{0});
+}
+
+TEST_CASE("locations are found in any order, and absent ones are not") {
+    LocationIndex index;
+    for (std::int64_t id = 1000; id > 0; id -= 3) {
+        index.add(id, {static_cast<std::int32_t>(id), -1});
+    }
+    index.finish();
+    LocationIndex::Cursor cursor{index};
+    for (const std::int64_t id : {1, 4, 7, 1000, 4, 520}) {
+        REQUIRE(cursor.find(id));
+        CHECK(cursor.find(id)->lon == id);
+    }
+    for (const std::int64_t id : {0, 2, 1001, -5, 999}) {
+        CHECK_FALSE(cursor.find(id));
+    }
+    LocationIndex empty;
+    empty.finish();
+    CHECK_FALSE(LocationIndex::Cursor{empty}.find(1));
+}
