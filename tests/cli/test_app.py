@@ -27,7 +27,20 @@ def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
 
 def test_every_command_of_the_design_is_there(tmp_path: Path) -> None:
     shown = geojepa("--help", cwd=tmp_path).stdout
-    for name in "fetch tile process build-tasks pretrain embed probe knn demo report artifacts doctor".split():
+    for name in [
+        "fetch",
+        "tile",
+        "process",
+        "build-tasks",
+        "pretrain",
+        "embed",
+        "probe",
+        "knn",
+        "demo",
+        "report",
+        "artifacts",
+        "doctor",
+    ]:
         assert f" {name} " in shown
 
 

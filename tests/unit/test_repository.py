@@ -62,7 +62,15 @@ def test_imports_go_downwards_only() -> None:
 
 
 def test_no_pickle_and_no_unsafe_loader() -> None:
-    forbidden = ("import pickle", "torch.load(", "yaml.unsafe_load", "yaml.Loader", "yaml.FullLoader", "allow_pickle=True", "eval(")
+    forbidden = (
+        "import pickle",
+        "torch.load(",
+        "yaml.unsafe_load",
+        "yaml.Loader",
+        "yaml.FullLoader",
+        "allow_pickle=True",
+        "eval(",
+    )
     for path in (ROOT / "geojepa_cli").rglob("*.py"):
         text = path.read_text().replace(".eval()", "")
         assert not [word for word in forbidden if word in text], path

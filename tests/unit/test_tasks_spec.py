@@ -48,8 +48,10 @@ def test_a_resolved_task_reads_back_as_itself(name: str, tmp_path: Path) -> None
     assert load_task(path) == find_task(name)
 
 
-def test_no_in_yaml_is_the_value_no_and_not_false() -> None:
-    rule = find_task("building_count").label.tags[0]
+def test_no_in_yaml_is_the_value_no_and_not_false(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(MINIMAL.replace("[leisure=park]", "[{key: building, except: [no]}]"))
+    rule = load_task(path).label.tags[0]
     assert (rule.key, rule.excluded) == ("building", ("no",))
 
 
