@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "geojepa_cli"]
+COMMAND = [sys.executable, "-P", "-m", "geojepa_cli"]
 
 
 def geojepa(

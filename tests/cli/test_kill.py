@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from commandline import COMMAND, run
 
-PRETRAIN = ["pretrain", "--config", "tiny.yaml", "--set", "train.max_steps=30", "--set", "train.checkpoint_every=5"]
+SMALL = ["train.max_steps=12", "train.checkpoint_every=3", "train.batch_tokens=512"]
+PRETRAIN = ["pretrain", "--config", "tiny.yaml", "--threads", "1", *(word for s in SMALL for word in ("--set", s))]
 STAGES = {"tile": ["tile"], "process": ["process", "--text-encoder", "none"], "pretrain": PRETRAIN}
 OUTPUT = {"tile": "tiles", "process": "processed", "pretrain": "models"}
 

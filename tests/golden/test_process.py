@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import shapely
 from shapely.geometry import LineString, MultiPoint, Polygon
+from tiles_writer import Piece, Processed, Tile, ground_size, tile_at, tile_bounds, to_metres, write_tiles
 
 from geojepa_cli import native
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.store import schema
-from tiles_writer import Piece, Processed, Tile, ground_size, tile_at, tile_bounds, to_metres, write_tiles
 
 PLACES = {
     "san francisco": (-122.42, 37.77),

@@ -11,7 +11,6 @@ import osmium
 import pytest
 import shapely
 from pyproj import Geod
-
 from tiles_reader import Piece, Tiles, run_tiler
 
 ZOOM = 16

@@ -28,7 +28,7 @@ def task_workspace(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 def geojepa(root: Path, *arguments: str) -> str:
     """Runs a command to its good end; returns what it says on stdout."""
-    command = [sys.executable, "-m", "geojepa_cli", "--workspace", str(root), *arguments]
+    command = [sys.executable, "-P", "-m", "geojepa_cli", "--workspace", str(root), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, f"geojepa {' '.join(arguments)}\n{done.stderr}"

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-
-from geojepa_cli import native
 from tiles_reader import Piece, Tiles, run_tiler
 from tiles_writer import Processed, ProcessedPiece, plane
+
+from geojepa_cli import native
 
 TOLERANCE_M = 0.5
 LATTICE = 49152  # steps of a tile's east side

@@ -20,7 +20,6 @@ import yaml
 from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import linemerge
-
 from tiles_reader import Piece, Tiles, run_tiler
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,1 @@
+"""Packed training configurations."""

@@ -1,0 +1,1 @@
+"""The model: modules and functions on tensors only, with no strings, files or configs."""

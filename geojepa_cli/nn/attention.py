@@ -1,0 +1,194 @@
+"""Self-attention on packed sequences, without the cost of padding.
+
+On CPU: sequences sorted by length, padded in groups of like length, scaled dot-product attention per group.
+On CUDA with half precision: the variable-length kernel. Both equal a loop over the sequences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geojepa_cli.nn.packing import cu_from_lengths, lengths_of, segment_ids
+
+# A group takes sequences down to this share of its longest: at most this much of its work is padding.
+GROUP_RATIO = 0.75
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sequences that are padded together: `rows` of the padded buffer from `start`, `count` × `length`."""
+
+    start: int
+    count: int
+    length: int
+    mask: Tensor | None  # additive, float [count, 1, 1, length]; None where nothing is padded
+
+
+@dataclass(frozen=True)
+class PackedLayout:
+    """How the tokens of a batch are grouped for attention: computed once, used by every layer.
+
+    Attributes:
+        cu_seqlens: starts of the sequences. int64 [B+1]
+        groups: what is padded together, longest first.
+        padded_from: for every row of the padded buffer, its token (any token where it is padding). int64 [P]
+        token_at: for every token, its row of the padded buffer. int64 [T]
+        padding: rows that are padding. bool [P]
+        max_length: length of the longest sequence.
+    """
+
+    cu_seqlens: Tensor
+    groups: tuple[Group, ...]
+    padded_from: Tensor
+    token_at: Tensor
+    padding: Tensor
+    max_length: int
+
+    @classmethod
+    def of(cls, cu_seqlens: Tensor) -> PackedLayout:
+        """The layout of sequences that start at `cu_seqlens` [B+1]; empty sequences are allowed."""
+        cu = cu_seqlens.long()
+        device = cu.device
+        lengths = lengths_of(cu)
+        order = lengths.argsort(descending=True, stable=True)
+        ordered = lengths[order]
+        sizes = ordered.tolist()
+        padded_lengths = torch.zeros_like(ordered)
+        spans = _group_spans(sizes)
+        for first, last in spans:
+            padded_lengths[first:last] = sizes[first]
+        padded_cu = cu_from_lengths(padded_lengths)
+        row_sequence = segment_ids(padded_cu)  # index into `order`
+        offset = torch.arange(int(padded_cu[-1]), device=device) - padded_cu[row_sequence]
+        padding = offset >= ordered[row_sequence]
+        padded_from = torch.where(padding, 0, cu[order[row_sequence]] + offset)
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=device)
+        segments = segment_ids(cu)
+        token_at = padded_cu[place[segments]] + torch.arange(int(cu[-1]), device=device) - cu[segments]
+        groups = []
+        for first, last in spans:
+            start, count, length = int(padded_cu[first]), last - first, sizes[first]
+            pad = padding[start : start + count * length].view(count, 1, 1, length)
+            mask = torch.zeros(pad.shape, device=device).masked_fill_(pad, float("-inf")) if pad.any() else None
+            groups.append(Group(start, count, length, mask))
+        return cls(cu, tuple(groups), padded_from, token_at, padding, sizes[0] if sizes else 0)
+
+
+def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
+    """Cuts lengths, sorted from the longest, into runs whose shortest is at least GROUP_RATIO of the longest."""
+    spans: list[tuple[int, int]] = []
+    first = 0
+    for i, size in enumerate(sizes):
+        if size == 0:
+            if i > first:
+                spans.append((first, i))
+            return spans
+        if size < GROUP_RATIO * sizes[first] - 2:  # the 2: tiny lengths are not worth a group of their own
+            spans.append((first, i))
+            first = i
+    if len(sizes) > first:
+        spans.append((first, len(sizes)))
+    return spans
+
+
+class _Pad(torch.autograd.Function):
+    """Tokens to padded rows. A gather both ways: rows of padding have no gradient, by the attention mask."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
+        ctx.layout = layout
+        return x.index_select(0, layout.padded_from)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0].index_select(0, ctx.layout.token_at), None
+
+
+class _Unpad(torch.autograd.Function):
+    """Padded rows back to tokens."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
+        ctx.layout = layout
+        return x.index_select(0, layout.token_at)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        padded = grads[0].index_select(0, ctx.layout.padded_from)
+        return padded.masked_fill_(ctx.layout.padding[:, None], 0.0), None
+
+
+def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout) -> Tensor:
+    """Softmax attention of every token to the tokens of its own sequence.
+
+    Args:
+        qkv: queries, keys and values side by side. [T, 3·D]
+        num_heads: heads that D is split into.
+        layout: of the T tokens.
+    Returns:
+        [T, D]
+    """
+    dim = qkv.shape[1] // 3
+    varlen_attn = _varlen_attn() if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) else None
+    if varlen_attn is not None:
+        query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
+        cu = layout.cu_seqlens.int()
+        mixed = varlen_attn(query, key, value, cu, cu, layout.max_length, layout.max_length)
+        return mixed.reshape(-1, dim)
+    padded = _Pad.apply(qkv, layout)
+    mixed = torch.cat([_group_attention(padded, group, num_heads) for group in layout.groups])
+    return _Unpad.apply(mixed, layout)
+
+
+@cache
+def _varlen_attn() -> Any:
+    """The variable-length kernel, or None in torch before 2.10. Imported on first use: that takes seconds."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
+
+
+def _group_attention(padded: Tensor, group: Group, num_heads: int) -> Tensor:
+    rows = padded.narrow(0, group.start, group.count * group.length)
+    dim = rows.shape[1] // 3
+    split = rows.view(group.count, group.length, 3, num_heads, dim // num_heads)
+    query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # [N, H, L, D/H]
+    mask = None if group.mask is None else group.mask.to(query.dtype)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(1, 2).reshape(-1, dim)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017) on packed tokens.
+
+    Args:
+        embed_dim: width D, a multiple of `num_heads`.
+        num_heads: number of heads.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}")
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.proj = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+        """[T, D] -> [T, D]."""
+        qkv = self.qkv(x)
+        if qkv.is_cuda or qkv.dtype == torch.float32:
+            return self.proj(packed_attention(qkv, self.num_heads, layout))
+        # on CPU, half precision makes the matrix products faster and the attention between them slower
+        with torch.autocast("cpu", enabled=False):
+            mixed = packed_attention(qkv.float(), self.num_heads, layout)
+        return self.proj(mixed)

@@ -1,0 +1,45 @@
+"""Image tokens: a trainable patch embedding, so that no frozen encoder leaks the whole image into every patch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+IMAGE_PX = 224
+
+
+def patch_boxes(grid: int) -> Tensor:
+    """Boxes of the patches in tile units, row by row from the north. [grid², 8], corners counter-clockwise."""
+    step = 1.0 / grid
+    row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    west, south = column.flatten() * step, 1.0 - (row.flatten() + 1) * step
+    east, north = west + step, south + step
+    return torch.stack([west, south, east, south, east, north, west, north], dim=1)
+
+
+class PatchEmbed(nn.Module):
+    """Cuts 224 px images into patches and projects each linearly (Dosovitskiy et al. 2021).
+
+    Args:
+        embed_dim: width D.
+        patch_px: side of a patch; divides 224.
+    """
+
+    boxes: Tensor
+
+    def __init__(self, embed_dim: int, patch_px: int) -> None:
+        super().__init__()
+        if IMAGE_PX % patch_px:
+            raise ValueError(f"patch_px {patch_px} does not divide {IMAGE_PX}")
+        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_px, stride=patch_px)
+        self.register_buffer("boxes", patch_boxes(IMAGE_PX // patch_px), persistent=False)
+
+    @property
+    def patches(self) -> int:
+        """Tokens per image."""
+        return len(self.boxes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images uint8 [N, 3, 224, 224] -> [N·patches, D], row by row from the north."""
+        scaled = images.to(self.proj.weight.dtype) / 127.5 - 1.0
+        return self.proj(scaled).flatten(2).transpose(1, 2).reshape(-1, self.proj.out_channels)

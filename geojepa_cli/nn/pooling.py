@@ -1,0 +1,25 @@
+"""From tokens to one vector per tile."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geojepa_cli.nn.packing import lengths_of, segment_ids
+
+
+def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
+    """Largest and mean value of each dimension over each sequence, side by side (thesis 7.6.1).
+
+    Args:
+        x: packed tokens. [T, D]
+        cu_seqlens: starts of the sequences. [B+1]
+    Returns:
+        max ‖ mean, zeros for an empty sequence. [B, 2·D]
+    """
+    lengths = lengths_of(cu_seqlens)
+    index = segment_ids(cu_seqlens)[:, None].expand_as(x)
+    shape = (len(lengths), x.shape[1])
+    largest = x.new_zeros(shape).scatter_reduce(0, index, x, "amax", include_self=False)
+    mean = x.new_zeros(shape).scatter_add(0, index, x) / lengths.clamp_min(1)[:, None].to(x.dtype)
+    return torch.cat([largest, mean], dim=1)

@@ -1,0 +1,1 @@
+"""Training: configuration to modules, the loop, schedules, checkpoints, monitors."""

@@ -1,0 +1,38 @@
+"""The plot of a run: loss and its parts, learning rate, effective ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PANELS = {
+    "loss": ("loss", "prediction"),
+    "variance terms": ("variance_predicted", "variance_context", "variance_tile"),
+    "covariance terms": ("covariance_predicted", "covariance_context", "covariance_tile"),
+    "effective rank": ("rankme_tiles", "rankme_tokens"),
+    "spread": ("std_tiles", "std_tokens", "similarity_tokens"),
+    "learning rate": ("lr",),
+}
+
+
+def plot_metrics(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+    """Draws the lines of `metrics.jsonl` as a PNG, by step; the same lines give the same bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for axes, (panel, names) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
+        axes.set_title(panel, fontsize=10)
+        for name in names:
+            points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+            if points:
+                marker = "." if len(points) < 3 else None
+                axes.plot([x for x, _ in points], [y for _, y in points], label=name, marker=marker, linewidth=1)
+        axes.set_xlabel("step", fontsize=8)
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize=7)
+    figure.savefig(path, metadata={"Software": None})

@@ -1,0 +1,113 @@
+"""Configurations: packed and own files, overrides, and errors that name the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geojepa_cli.config import PretrainConfig, dump_config, load_config, packed_configs
+from geojepa_cli.errors import DataError, GeojepaError, UsageError
+
+
+def refusal(path_or_name: str, *overrides: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_config(path_or_name, overrides)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("name", packed_configs())
+def test_every_packed_config_loads_and_is_written_back_whole(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    written = tmp_path / "config.yaml"
+    written.write_text(dump_config(config))
+    assert load_config(str(written)) == config
+
+
+def test_t_has_the_thesis_size() -> None:
+    config = load_config("t")
+    model = config.model
+    assert (model.depth, model.embed_dim, model.num_heads) == (12, 384, 8)
+    assert (model.predictor_depth, model.predictor_dim) == (4, 256)
+    masking = config.masking
+    assert (masking.random, masking.area, masking.num_targets, masking.random_ratio) == (0.2, 0.6, 4, 0.45)
+    assert (config.loss.vicreg_beta, config.loss.variance_weight, config.loss.covariance_weight) == (0.05, 25, 1)
+
+
+def test_a_path_wins_over_a_packed_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.yaml").write_text("train: {max_steps: 7}")
+    monkeypatch.chdir(tmp_path)
+    assert load_config("tiny.yaml").train.max_steps == 7
+    assert load_config("tiny").train.max_steps != 7
+
+
+def test_overrides_are_typed_and_later_ones_win() -> None:
+    config = load_config("tiny", ["train.lr=1e-3", "train.max_steps=3", "train.max_steps=5", "loss.regulariser=none"])
+    assert (config.train.lr, config.train.max_steps, config.loss.regulariser) == (1e-3, 5, "none")
+    assert load_config("ti", ["model.modalities=[tags]"]).model.modalities == ("tags",)
+    assert load_config("ti", ["loss.modality_weights.image=0.5"]).loss.modality_weights["image"] == 0.5
+    assert load_config("tiny", ["train.max_steps=null", "train.epochs=2"]).train.max_steps is None
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("train.lrr=1", "`train.lr`"),
+        ("trian.lr=1", "`train`"),
+        ("masking.area_lo=0.3", "`masking.area_low`"),
+        ("train.embed_dim=8", "`model.embed_dim`"),
+        ("train.lr=fast", "`train.lr`"),
+        ("train.lr=-1", "`train.lr`"),
+        ("train.max_steps=1.5", "`train.max_steps`"),
+        ("loss.regulariser=vic", "`loss.regulariser`"),
+        ("model.num_heads=7", "not a multiple"),
+        ("model.patch_px=33", "224"),
+        ("masking.area_high=0.1", "area_low"),
+        ("train.lr", "key=value"),
+        ("train.lr.x=1", "not a section"),
+        ("model=3", "`model`"),
+        ("loss.modality_weights.sound=1", "modality_weights"),
+    ],
+)
+def test_a_wrong_override_is_told_with_its_dotted_key(override: str, told: str) -> None:
+    assert told in refusal("tiny", override)
+
+
+def test_an_unknown_key_in_a_file_names_the_nearest_one(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {max_steps: 1}\nmodel: {embed_dims: 64}\n")
+    message = refusal(str(file))
+    assert "`model.embed_dims`" in message and "`model.embed_dim`" in message and str(file) in message
+
+
+def test_an_unknown_config_names_the_nearest_one() -> None:
+    assert "`tiny.yaml`" in refusal("tinny.yaml")
+
+
+def test_a_config_without_an_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {lr: 0.1}")
+    assert "max_steps, epochs or max_minutes" in refusal(str(file))
+    file.write_text("model: {depth: 1}")
+    assert "`train`" in refusal(str(file))
+
+
+@pytest.mark.parametrize("text", ["train: [1", "- 1\n- 2\n", "train: !!python/object/apply:os.getcwd []", "\x00"])
+def test_what_is_not_a_yaml_of_sections_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(GeojepaError):
+        load_config(str(file))
+
+
+def test_a_binary_file_is_no_config(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(DataError, match="UTF-8"):
+        load_config(str(file))
+
+
+def test_every_key_is_described() -> None:
+    for section in PretrainConfig.model_fields.values():
+        for name, field in section.annotation.model_fields.items():  # type: ignore[union-attr]
+            assert field.description, name

@@ -1,0 +1,113 @@
+"""Packed attention and pooling against loops over the sequences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from geojepa_cli.nn.attention import GROUP_RATIO, PackedLayout, SelfAttention, packed_attention
+from geojepa_cli.nn.layers import Transformer
+from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
+from geojepa_cli.nn.pooling import max_mean
+
+LENGTHS = [7, 1, 0, 40, 3, 3, 0, 39, 12]
+
+
+def attention_by_formula(qkv: Tensor, heads: int, cu: Tensor) -> Tensor:
+    """softmax(q kᵀ / sqrt(d)) v, one sequence and one head at a time."""
+    dim = qkv.shape[1] // 3
+    width = dim // heads
+    out = torch.zeros(len(qkv), dim, dtype=qkv.dtype)
+    for start, end in zip(cu[:-1].tolist(), cu[1:].tolist(), strict=True):
+        for head in range(heads):
+            columns = slice(head * width, (head + 1) * width)
+            query, key, value = (qkv[start:end, i * dim : (i + 1) * dim][:, columns] for i in range(3))
+            weights = torch.softmax(query @ key.T / math.sqrt(width), dim=-1)
+            out[start:end, columns] = weights @ value
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 33), min_size=1, max_size=12), st.integers(0, 1000))
+def test_packed_attention_equals_a_loop_over_the_sequences(lengths: list[int], seed: int) -> None:
+    cu = cu_from_lengths(torch.tensor(lengths))
+    qkv = torch.randn(sum(lengths), 24, generator=torch.Generator().manual_seed(seed))
+    if not len(qkv):
+        return
+    found = packed_attention(qkv, 2, PackedLayout.of(cu))
+    torch.testing.assert_close(found, attention_by_formula(qkv, 2, cu), atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_of_packed_attention_equal_the_loops() -> None:
+    cu = cu_from_lengths(torch.tensor(LENGTHS))
+    qkv = torch.randn(sum(LENGTHS), 24, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(sum(LENGTHS), 8, dtype=torch.float64)
+    (packed,) = torch.autograd.grad((packed_attention(qkv, 2, PackedLayout.of(cu)) * weight).sum(), qkv)
+    (looped,) = torch.autograd.grad((attention_by_formula(qkv, 2, cu) * weight).sum(), qkv)
+    torch.testing.assert_close(packed, looped)
+
+
+def test_a_layout_groups_only_sequences_of_like_length_and_pads_no_others() -> None:
+    layout = PackedLayout.of(cu_from_lengths(torch.tensor([100, 99, 80, 10, 9, 1])))
+    assert [(group.count, group.length) for group in layout.groups] == [(3, 100), (2, 10), (1, 1)]
+    assert int(layout.padding.sum()) == (1 + 20) + 1
+    assert all(group.length * GROUP_RATIO - 2 <= 80 for group in layout.groups[:1])
+
+
+def test_no_token_sees_another_sequence() -> None:
+    cu = cu_from_lengths(torch.tensor(LENGTHS))
+    transformer = Transformer(16, 2, 2, 2.0).eval()
+    x = torch.randn(sum(LENGTHS), 16)
+    changed = x.clone()
+    changed[7] += torch.linspace(0.0, 1.0, 16)  # the sequence of length 1
+    before, after = transformer(x, PackedLayout.of(cu)), transformer(changed, PackedLayout.of(cu))
+    same = torch.ones(len(x), dtype=torch.bool)
+    same[7] = False
+    assert torch.equal(before[same], after[same])
+    assert not torch.allclose(before[7], after[7])
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        SelfAttention(10, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
+def test_the_variable_length_kernel_equals_the_padded_one() -> None:
+    lengths = [7, 1, 40, 3, 39, 12]
+    cu = cu_from_lengths(torch.tensor(lengths)).cuda()
+    qkv = torch.randn(sum(lengths), 3 * 64, device="cuda")
+    layout = PackedLayout.of(cu)
+    kernel = packed_attention(qkv.bfloat16(), 2, layout).float()
+    torch.testing.assert_close(kernel, packed_attention(qkv, 2, layout), atol=3e-2, rtol=3e-2)
+
+
+def test_interleaving_puts_the_parts_of_each_sequence_side_by_side() -> None:
+    index, joined = interleave(torch.tensor([0, 2, 2, 3]), torch.tensor([0, 1, 3, 3]))
+    assert joined.tolist() == [0, 3, 5, 6]
+    assert index.tolist() == [0, 1, 3, 4, 5, 2]  # 0..2 are the first part's tokens, 3..5 the second's
+
+
+def test_ragged_ranges_and_segments() -> None:
+    assert ragged_arange(torch.tensor([5, 0, 9]), torch.tensor([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+    assert segment_ids(torch.tensor([0, 2, 2, 5])).tolist() == [0, 0, 2, 2, 2]
+
+
+def test_ranks_are_within_a_sequence() -> None:
+    cu = torch.tensor([0, 3, 3, 7])
+    keys = torch.tensor([0.5, 0.1, 0.9, 0.2, 0.8, 0.0, 0.4], dtype=torch.float64)
+    assert rank_in_segments(keys, segment_ids(cu), cu).tolist() == [1, 0, 2, 1, 3, 0, 2]
+
+
+def test_pooling_is_max_beside_mean_and_zero_for_an_empty_sequence() -> None:
+    x = torch.tensor([[1.0, -5.0], [3.0, -7.0], [-2.0, -1.0]])
+    assert max_mean(x, torch.tensor([0, 2, 2, 3])).tolist() == [
+        [3.0, -5.0, 2.0, -6.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [-2.0, -1.0, -2.0, -1.0],
+    ]

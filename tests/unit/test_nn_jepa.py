@@ -1,0 +1,203 @@
+"""The model as a whole: what sees what, and what does not depend on what."""
+
+from __future__ import annotations
+
+import torch
+from tile_batches import random_batch, tag_table
+
+from geojepa_cli.config import ModelConfig
+from geojepa_cli.nn.attention import PackedLayout
+from geojepa_cli.nn.baselines import TagPool
+from geojepa_cli.nn.encoder import TileEncoder
+from geojepa_cli.nn.jepa import Jepa
+from geojepa_cli.nn.masking import MaskedBatch, MaskRates, draw_masks
+from geojepa_cli.nn.position import IMAGE, TAGS
+from geojepa_cli.train.builder import build_encoder, build_jepa
+
+SMALL = ModelConfig(
+    tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2
+)
+WITH_IMAGES = SMALL.model_copy(update={"modalities": ("tags", "image"), "patch_px": 112})
+WITH_REGISTERS = SMALL.model_copy(update={"num_register_tokens": 3})
+RATES = MaskRates()
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def loud(model: Jepa) -> Jepa:
+    """Larger weights than at the start, so that what is seen shows."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=rng(9)))
+    return model.eval()
+
+
+def test_a_tiles_vectors_do_not_depend_on_the_other_tiles_of_the_batch() -> None:
+    for config in (SMALL, WITH_REGISTERS):
+        model = loud(build_jepa(config, 0))
+        lengths = [5, 30, 1, 12]
+        batch, table = random_batch(lengths), tag_table()
+        together = model.target_encoder(batch, table)
+        order = [2, 0, 3, 1]
+        shuffled = model.target_encoder(batch.take(order), table)
+        torch.testing.assert_close(shuffled.tiles, together.tiles[order], atol=1e-5, rtol=1e-4)
+        for tile in range(4):
+            alone = model.target_encoder(batch.take([tile]), table)
+            first = int(batch.cu_seqlens[tile])
+            torch.testing.assert_close(alone.tiles[0], together.tiles[tile], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                alone.entities, together.entities[first : first + lengths[tile]], atol=1e-5, rtol=1e-4
+            )
+
+
+def test_an_entitys_vector_does_not_depend_on_the_order_of_the_entities() -> None:
+    model, table = loud(build_jepa(SMALL, 0)), tag_table()
+    batch = random_batch([8])
+    flipped = random_batch([8])
+    order = list(reversed(range(8)))
+    tags = [batch.tag_ids[int(batch.tag_offsets[t]) : int(batch.tag_offsets[t + 1])] for t in order]
+    flipped.box, flipped.tag_ids = batch.box[order], torch.cat(tags)
+    flipped.tag_offsets = torch.tensor([0, *torch.tensor([len(t) for t in tags]).cumsum(0).tolist()])
+    found, expected = model.target_encoder(flipped, table), model.target_encoder(batch, table)
+    torch.testing.assert_close(found.entities, expected.entities[order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.tiles, expected.tiles, atol=1e-5, rtol=1e-4)
+
+
+def test_what_a_target_says_reaches_the_prediction_by_its_position_alone() -> None:
+    model, table, batch = loud(build_jepa(SMALL, 0)), tag_table(), random_batch([30, 20])
+    masks = draw_masks(batch.box, torch.zeros(50, dtype=torch.int64), batch.cu_seqlens, RATES, rng())
+    hidden = [t for t in range(50) if masks.targets[:, t].any()]
+    changed = batch
+    for token in hidden:
+        old = changed.tag_ids[int(changed.tag_offsets[token]) : int(changed.tag_offsets[token + 1])]
+        changed = changed.with_tags(token, [(int(tag) + 7) % 50 for tag in old])
+    before, after = model(batch, table, RATES, rng()), model(changed, table, RATES, rng())
+    assert torch.equal(before.predicted, after.predicted)
+    assert torch.equal(before.context, after.context)
+    assert not torch.allclose(before.target, after.target)
+
+
+def test_what_the_context_says_reaches_the_prediction() -> None:
+    model, table, batch = loud(build_jepa(SMALL, 0)), tag_table(), random_batch([30])
+    masks = draw_masks(batch.box, torch.zeros(30, dtype=torch.int64), batch.cu_seqlens, RATES, rng())
+    seen = int(masks.context.nonzero()[0])
+    old = batch.tag_ids[int(batch.tag_offsets[seen]) : int(batch.tag_offsets[seen + 1])]
+    changed = batch.with_tags(seen, [(int(tag) + 7) % 50 for tag in old])
+    before, after = model(batch, table, RATES, rng()), model(changed, table, RATES, rng())
+    assert not torch.allclose(before.predicted, after.predicted)
+
+
+def test_each_target_is_predicted_on_its_own() -> None:
+    model, table, batch = loud(build_jepa(SMALL, 0)), tag_table(), random_batch([40])
+    output = model(batch, table, RATES, rng())
+    masks = draw_masks(batch.box, torch.zeros(40, dtype=torch.int64), batch.cu_seqlens, RATES, rng())
+    alone = masks.targets.clone()
+    alone[1:] = False
+    one = type(masks)(masks.context, alone, masks.strategy)
+    indices = MaskedBatch.of(one, batch.cu_seqlens)
+    modality = torch.zeros(40, dtype=torch.int64)
+    predicted = model.predictor(output.context, batch.box, modality, indices)
+    torch.testing.assert_close(predicted, output.predicted[: len(predicted)], atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_reach_context_encoder_and_predictor_but_not_the_target() -> None:
+    model = build_jepa(WITH_IMAGES, 0)
+    output = model(random_batch([20, 9, 14], image_tiles=[0, 2]), tag_table(), RATES, rng())
+    (output.predicted - output.target).square().mean().backward()
+    assert all(p.grad is None for p in model.target_encoder.parameters())
+    for module in (model.context_encoder, model.predictor):
+        silent = [name for name, p in module.named_parameters() if p.numel() and p.grad is None]
+        assert silent == []
+
+
+def test_targets_are_layer_normalised() -> None:
+    output = build_jepa(SMALL, 0)(random_batch([20]), tag_table(), RATES, rng())
+    torch.testing.assert_close(output.target.mean(1), torch.zeros(len(output.target)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.target.var(1, correction=0), torch.ones(len(output.target)), atol=1e-3, rtol=0)
+
+
+def test_both_encoders_start_alike_and_the_seed_decides_the_weights() -> None:
+    model, again, other = build_jepa(SMALL, 3), build_jepa(SMALL, 3), build_jepa(SMALL, 4)
+    pairs = zip(model.context_encoder.parameters(), model.target_encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_building_a_model_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    build_jepa(SMALL, 7)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_image_tokens_stand_in_their_tiles_behind_the_entities() -> None:
+    encoder = build_encoder(WITH_IMAGES)
+    batch = random_batch([3, 2, 4], image_tiles=[0, 2])
+    _, tokens = encoder.tokens(batch, tag_table())
+    assert tokens.cu_seqlens.tolist() == [0, 7, 9, 17]
+    expected = [TAGS] * 3 + [IMAGE] * 4 + [TAGS] * 2 + [TAGS] * 4 + [IMAGE] * 4
+    assert tokens.modality.tolist() == expected
+    assert tokens.entity_index.tolist() == [0, 1, 2, 7, 8, 9, 10, 11, 12]
+    torch.testing.assert_close(tokens.box[tokens.entity_index], batch.box)
+
+
+def test_a_model_with_images_reads_a_batch_without() -> None:
+    encoder = build_encoder(WITH_IMAGES).eval()
+    found = encoder(random_batch([3, 6]), tag_table())
+    assert found.tiles.shape == (2, 48)
+    assert found.entities.shape == (9, 24)
+    assert bool(found.tiles.isfinite().all())
+
+
+def test_an_image_changes_its_own_tile_only() -> None:
+    encoder, table = build_encoder(WITH_IMAGES).eval(), tag_table()
+    with_image, without = random_batch([5, 5], image_tiles=[1]), random_batch([5, 5])
+    found, plain = encoder(with_image, table), encoder(without, table)
+    torch.testing.assert_close(found.tiles[0], plain.tiles[0], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found.tiles[1], plain.tiles[1])
+
+
+def test_tagpool_is_the_mean_of_tags_and_max_beside_mean_of_entities() -> None:
+    batch, table = random_batch([4, 2]), tag_table()
+    found = TagPool()(batch, table)
+    for tile, (start, end) in enumerate([(0, 4), (4, 6)]):
+        entities = [
+            table[batch.tag_ids[int(batch.tag_offsets[t]) : int(batch.tag_offsets[t + 1])]].mean(0)
+            for t in range(start, end)
+        ]
+        stacked = torch.stack(entities)
+        torch.testing.assert_close(found.entities[start:end], stacked)
+        torch.testing.assert_close(found.tiles[tile], torch.cat([stacked.max(0).values, stacked.mean(0)]))
+
+
+def test_the_input_weight_sets_how_much_a_token_speaks_of_itself() -> None:
+    batch, table = random_batch([20, 20]), tag_table()
+    shares = []
+    for weight in (None, 1.0, 100.0):
+        encoder = loud(build_jepa(SMALL.model_copy(update={"input_weight": weight}), 0)).target_encoder
+        whole = encoder(batch, table).entities[0]
+        alone = encoder.encoder(*_first_token_only(encoder, batch, table))[0]
+        shares.append(float(torch.nn.functional.cosine_similarity(whole, alone, dim=0)))
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.999
+
+
+def _first_token_only(encoder: TileEncoder, batch: Batch, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    x, _ = encoder.tokens(batch, table)
+    return x[:1], torch.tensor([0, 1])
+
+
+def test_all_layers_and_the_input_are_summed() -> None:
+    transformer = build_encoder(SMALL.model_copy(update={"input_weight": 0.5})).encoder.transformer
+    layout = PackedLayout.of(torch.tensor([0, 7]))
+    x = torch.randn(7, 24)
+    states = [x]
+    for block in transformer.blocks:
+        states.append(block(states[-1], layout))
+    normalised = [torch.nn.functional.layer_norm(state, (24,)) for state in states]
+    expected = transformer.norm(0.5 * normalised[0] + sum(normalised[1:]))
+    torch.testing.assert_close(transformer(x, layout), expected)
