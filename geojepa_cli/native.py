@@ -17,6 +17,7 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
+PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary ends when this process does
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
@@ -58,7 +59,10 @@ def run(arguments: Sequence[str], description: str) -> dict[str, Any]:
     path = find_binary()
     errors: list[dict[str, Any]] = []
     other: collections.deque[str] = collections.deque(maxlen=20)
-    with subprocess.Popen([path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    with subprocess.Popen(
+        [path, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None and process.stderr is not None
             with console.progress(description) as meter:

@@ -1,8 +1,14 @@
 // The command line of `geojepa-tiler`, and the one place where an exception becomes a message and an exit code.
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -100,7 +106,26 @@ int run(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace geojepa
 
+namespace {
+
+/// Ends with the process that started it, so that a killed stage leaves nobody who writes into its folder.
+bool follow_parent() {
+    const char* parent = std::getenv("GEOJEPA_PARENT_PID");
+    if (parent == nullptr) {
+        return true;
+    }
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    return std::to_string(getppid()) == parent;  // it may have ended before the line above
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+    if (!follow_parent()) {
+        return geojepa::exit_failure;
+    }
     // A full disk, a file size limit or a closed pipe is to be an error that is told, not a signal that kills.
     (void)std::signal(SIGXFSZ, SIG_IGN);
     (void)std::signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,73 @@
+"""The native binary as a subprocess: found, told apart, and never left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from geojepa_cli import native
+from geojepa_cli.errors import DataError, GeojepaError, UsageError
+
+
+def test_a_missing_binary_is_told_with_every_place_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(native.VARIABLE, str(tmp_path / "absent"))
+    monkeypatch.setattr(native.resources, "files", lambda name: tmp_path / "package")
+    with pytest.raises(GeojepaError) as caught:
+        native.find_binary()
+    assert str(tmp_path / "absent") in caught.value.message
+    assert str(tmp_path / "package/bin/geojepa-tiler") in caught.value.message
+    assert caught.value.hint == "pip install ."
+
+
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    path = tmp_path / "binary"
+    path.write_text(f"#!{sys.executable}\nimport os, sys, time\n{body}")
+    path.chmod(0o755)
+    monkeypatch.setenv(native.VARIABLE, str(path))
+
+
+def test_its_errors_become_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = 'print(\'{"event": "error", "message": "it is torn", "hint": "mend it"}\', file=sys.stderr)\n'
+    for code, kind in ((1, DataError), (2, UsageError)):
+        script(tmp_path, monkeypatch, f"{said}sys.exit({code})")
+        with pytest.raises(kind) as caught:
+            native.run([], "tear")
+        assert (caught.value.message, caught.value.hint) == ("it is torn", "mend it")
+
+
+def test_a_signal_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, monkeypatch, "os.kill(os.getpid(), 11)")
+    with pytest.raises(DataError, match="ended by signal 11"):
+        native.run([], "crash")
+
+
+def test_the_summary_is_returned_and_other_lines_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, monkeypatch, 'print("not json", file=sys.stderr); print(\'{"counts": {"tiles": 3}}\')')
+    assert native.run([], "count") == {"counts": {"tiles": 3}}
+
+
+def test_the_binary_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "map.osm"  # the binary waits here for a writer that never comes
+    os.mkfifo(fifo)
+    starter = (
+        "import os, subprocess, sys\n"
+        f"child = subprocess.Popen({[str(native.find_binary()), 'tile', '--input', str(fifo), '--output', 'x']!r},\n"
+        "    env={**os.environ, 'GEOJEPA_PARENT_PID': str(os.getpid())})\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(0.5)
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(")")[1]:
+        assert time.monotonic() < deadline, "the binary lives on"
+        time.sleep(0.05)
