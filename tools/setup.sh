@@ -68,6 +68,7 @@ wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)
 if [ "$(cat .venv/package.stamp 2>/dev/null)" != "$wanted" ]; then
   echo "building and installing geojepa" >&2
   .venv/bin/python -m pip install -q --no-deps --no-build-isolation --force-reinstall \
-    -C build-dir=build/native -C cmake.define.GEOJEPA_BUILD_TESTS=ON -C cmake.define.GEOJEPA_WERROR=ON .
+    --config-settings build-dir=build/native --config-settings cmake.define.GEOJEPA_BUILD_TESTS=ON \
+    --config-settings cmake.define.GEOJEPA_WERROR=ON .
   echo "$wanted" >.venv/package.stamp
 fi
