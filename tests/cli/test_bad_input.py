@@ -102,7 +102,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def own_mounts() -> list[str]:
-    """`unshare` with the options that this system allows: users may need a namespace of their own, a chroot has none."""
+    """`unshare` with the options that this system allows: users need a user namespace, a chroot has none."""
     for options in (["--map-root-user", "--mount"], ["--mount"], ["--mount", "--propagation", "unchanged"]):
         if subprocess.run(["unshare", *options, "true"], capture_output=True).returncode == 0:
             return ["unshare", *options]
@@ -110,10 +110,13 @@ def own_mounts() -> list[str]:
 
 
 def in_mount(tmp_path: Path, mount: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs geojepa in a mount namespace of its own, where `mount` has prepared `workspace/`."""
-    command = " ".join([*COMMAND, *map(str, arguments)])
+    """Runs geojepa where `mount` has prepared a folder, in a mount namespace; `left` lists what it leaves there."""
+    command, target = " ".join([*COMMAND, *map(str, arguments)]), mount.split()[-1]
+    script = (
+        f"{mount} && {command}; code=$?; find {target} -name '*@*' ! -name '*.lock' >left; umount {target}; exit $code"
+    )
     return subprocess.run(
-        [*own_mounts(), "sh", "-c", f"{mount} && {command}; code=$?; umount {mount.split()[-1]}; exit $code"],
+        [*own_mounts(), "sh", "-c", script],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -132,6 +135,7 @@ def test_a_full_or_read_only_disk_is_said_so(tmp_path: Path, mount: str) -> None
     assert path.stat().st_size > 100_000
     done = in_mount(tmp_path, mount, "fetch", "--pbf", path, "--name", "x")
     assert_refused(done, 1, "workspace")
+    assert (tmp_path / "left").read_text() == ""
 
 
 def test_a_disk_that_fills_while_tiling_is_said_so_and_nothing_is_published(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_a_disk_that_fills_while_tiling_is_said_so_and_nothing_is_published(tmp_
     (tmp_path / "workspace/tiles").mkdir()
     done = in_mount(tmp_path, "mount -t tmpfs -o size=300k none workspace/tiles", "tile", "--region", "x")
     assert_refused(done, 1, "space")
-    assert not list((tmp_path / "workspace/tiles").glob("*@*"))
+    assert (tmp_path / "left").read_text() == ""
 
 
 def test_two_runs_of_one_stage_at_once(tmp_path: Path) -> None:
