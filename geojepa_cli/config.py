@@ -39,6 +39,12 @@ class ModelConfig(_Section):
     input_weight: float | None = Field(
         default=1.0, ge=0, description="weight of a token's own input beside its layers; none: last layer (thesis)"
     )
+    null_weight: float = Field(
+        default=0.0, ge=0, description="attention to nothing, worth so many tokens; 0: softmax (thesis)"
+    )
+    freeze_tags: bool = Field(
+        default=False, description="keep the random projection of tag embeddings as it starts (thesis: trained)"
+    )
     image_encoder: Literal["patch"] = Field(default="patch", description="`patch`: trainable patch embedding")
     patch_px: int = Field(default=32, ge=1, description="side of an image patch, divides 224")
 
@@ -202,7 +208,7 @@ def _read(path_or_name: str) -> tuple[str, str]:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" (line {line + 1})"
         raise DataError(f"`{source}` is not YAML{where}: {getattr(error, 'problem', None) or error}") from None
@@ -227,7 +233,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         place = inner
     try:
         place[last] = _number(yaml.safe_load(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UsageError(f"value of `{key}` is not YAML: `{text}`", hint="--set train.lr=1e-3") from None
 
 

@@ -6,6 +6,7 @@ On CUDA with half precision: the variable-length kernel. Both equal a loop over 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -125,25 +126,31 @@ class _Unpad(torch.autograd.Function):
         return padded.masked_fill_(ctx.layout.padding[:, None], 0.0), None
 
 
-def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout) -> Tensor:
-    """Softmax attention of every token to the tokens of its own sequence.
+def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
+    """Attention of every token to the tokens of its own sequence.
+
+    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)): the softmax where `null_weight` is 0.
+    With n tokens of like score that is n / (null_weight + n) in all, so that a head can tell many from few, which
+    a softmax cannot: its weights always sum to 1.
 
     Args:
         qkv: queries, keys and values side by side. [T, 3·D]
         num_heads: heads that D is split into.
         layout: of the T tokens.
+        null_weight: tokens of score 0 that say nothing and are attended to beside the others.
     Returns:
         [T, D]
     """
     dim = qkv.shape[1] // 3
-    varlen_attn = _varlen_attn() if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) else None
+    half = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16)
+    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel knows the softmax only
     if varlen_attn is not None:
         query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
         cu = layout.cu_seqlens.int()
         mixed = varlen_attn(query, key, value, cu, cu, layout.max_length, layout.max_length)
         return mixed.reshape(-1, dim)
     padded = _Pad.apply(qkv, layout)
-    mixed = torch.cat([_group_attention(padded, group, num_heads) for group in layout.groups])
+    mixed = torch.cat([_group_attention(padded, group, num_heads, null_weight) for group in layout.groups])
     return _Unpad.apply(mixed, layout)
 
 
@@ -157,12 +164,16 @@ def _varlen_attn() -> Any:
     return varlen_attn
 
 
-def _group_attention(padded: Tensor, group: Group, num_heads: int) -> Tensor:
+def _group_attention(padded: Tensor, group: Group, num_heads: int, null_weight: float) -> Tensor:
     rows = padded.narrow(0, group.start, group.count * group.length)
     dim = rows.shape[1] // 3
     split = rows.view(group.count, group.length, 3, num_heads, dim // num_heads)
     query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # [N, H, L, D/H]
     mask = None if group.mask is None else group.mask.to(query.dtype)
+    if null_weight:
+        key, value = F.pad(key, (0, 0, 0, 1)), F.pad(value, (0, 0, 0, 1))
+        known = query.new_zeros(group.count, 1, 1, group.length) if mask is None else mask
+        mask = F.pad(known, (0, 1), value=math.log(null_weight))
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return mixed.transpose(1, 2).reshape(-1, dim)
 
@@ -173,13 +184,15 @@ class SelfAttention(nn.Module):
     Args:
         embed_dim: width D, a multiple of `num_heads`.
         num_heads: number of heads.
+        null_weight: see `packed_attention`.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, null_weight: float = 0.0) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}")
         self.num_heads = num_heads
+        self.null_weight = null_weight
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
 
@@ -187,8 +200,8 @@ class SelfAttention(nn.Module):
         """[T, D] -> [T, D]."""
         qkv = self.qkv(x)
         if qkv.is_cuda or qkv.dtype == torch.float32:
-            return self.proj(packed_attention(qkv, self.num_heads, layout))
+            return self.proj(packed_attention(qkv, self.num_heads, layout, self.null_weight))
         # on CPU, half precision makes the matrix products faster and the attention between them slower
         with torch.autocast("cpu", enabled=False):
-            mixed = packed_attention(qkv.float(), self.num_heads, layout)
+            mixed = packed_attention(qkv.float(), self.num_heads, layout, self.null_weight)
         return self.proj(mixed)

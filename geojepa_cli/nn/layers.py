@@ -24,10 +24,10 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer layer: attention, then MLP, each added to its input."""
 
-    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, null_weight: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(embed_dim)
-        self.attn = SelfAttention(embed_dim, num_heads)
+        self.attn = SelfAttention(embed_dim, num_heads, null_weight)
         self.norm2 = nn.LayerNorm(embed_dim)
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
 
@@ -48,14 +48,21 @@ class Transformer(nn.Module):
         input_weight: None: the output is that of the last layer. A number: it is the sum of what all layers say,
             each layer-normalised, and of the input with this weight: how much a token speaks of itself and how
             much of its surroundings (layers averaged as in data2vec, Baevski et al. 2022).
+        null_weight: see `packed_attention`.
     """
 
     def __init__(
-        self, embed_dim: int, depth: int, num_heads: int, mlp_ratio: float, input_weight: float | None = None
+        self,
+        embed_dim: int,
+        depth: int,
+        num_heads: int,
+        mlp_ratio: float,
+        input_weight: float | None = None,
+        null_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.input_weight = input_weight
-        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, null_weight) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:

@@ -19,14 +19,21 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
     """The whole model with its first weights, a function of the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Jepa(build_encoder(config), build_predictor(config))
+        model = Jepa(build_encoder(config), build_predictor(config))
+    if config.freeze_tags:
+        tokenizer = model.context_encoder.tokens.tokenizer
+        for part in (tokenizer.tags, tokenizer.tags_norm):
+            part.requires_grad_(False)
+    return model
 
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
     """Tokenizer and transformer of one side."""
     tokenizer = Tokenizer(config.tag_dim, config.embed_dim, config.patch_px if "image" in config.modalities else 0)
     position = PositionEncoding(config.embed_dim, rectangle=config.position == "rectangle")
-    transformer = Transformer(config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight)
+    transformer = Transformer(
+        config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight, config.null_weight
+    )
     encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
     module = TileEncoder(TileTokenizer(tokenizer, position), encoder)
     return module.apply(init_weights)
@@ -35,7 +42,9 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
 def build_predictor(config: ModelConfig) -> Predictor:
     """The predictor."""
     width = config.predictor_dim
-    transformer = Transformer(width, config.predictor_depth, config.predictor_heads, config.mlp_ratio)
+    transformer = Transformer(
+        width, config.predictor_depth, config.predictor_heads, config.mlp_ratio, null_weight=config.null_weight
+    )
     position = PositionEncoding(width, rectangle=config.position == "rectangle")
     return Predictor(config.embed_dim, width, transformer, position).apply(init_weights)
 

@@ -18,8 +18,8 @@ from geojepa_cli.nn.pooling import max_mean
 LENGTHS = [7, 1, 0, 40, 3, 3, 0, 39, 12]
 
 
-def attention_by_formula(qkv: Tensor, heads: int, cu: Tensor) -> Tensor:
-    """softmax(q kᵀ / sqrt(d)) v, one sequence and one head at a time."""
+def attention_by_formula(qkv: Tensor, heads: int, cu: Tensor, null_weight: float = 0.0) -> Tensor:
+    """exp(q kᵀ / sqrt(d)) v, over the sum of the exps and the null weight; one sequence and one head at a time."""
     dim = qkv.shape[1] // 3
     width = dim // heads
     out = torch.zeros(len(qkv), dim, dtype=qkv.dtype)
@@ -27,28 +27,29 @@ def attention_by_formula(qkv: Tensor, heads: int, cu: Tensor) -> Tensor:
         for head in range(heads):
             columns = slice(head * width, (head + 1) * width)
             query, key, value = (qkv[start:end, i * dim : (i + 1) * dim][:, columns] for i in range(3))
-            weights = torch.softmax(query @ key.T / math.sqrt(width), dim=-1)
-            out[start:end, columns] = weights @ value
+            weights = torch.exp(query @ key.T / math.sqrt(width))
+            out[start:end, columns] = weights @ value / (null_weight + weights.sum(1, keepdim=True))
     return out
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 33), min_size=1, max_size=12), st.integers(0, 1000))
-def test_packed_attention_equals_a_loop_over_the_sequences(lengths: list[int], seed: int) -> None:
+@given(st.lists(st.integers(0, 33), min_size=1, max_size=12), st.integers(0, 1000), st.sampled_from([0.0, 0.5, 64.0]))
+def test_packed_attention_equals_a_loop_over_the_sequences(lengths: list[int], seed: int, null: float) -> None:
     cu = cu_from_lengths(torch.tensor(lengths))
     qkv = torch.randn(sum(lengths), 24, generator=torch.Generator().manual_seed(seed))
     if not len(qkv):
         return
-    found = packed_attention(qkv, 2, PackedLayout.of(cu))
-    torch.testing.assert_close(found, attention_by_formula(qkv, 2, cu), atol=1e-5, rtol=1e-5)
+    found = packed_attention(qkv, 2, PackedLayout.of(cu), null)
+    torch.testing.assert_close(found, attention_by_formula(qkv, 2, cu, null), atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_of_packed_attention_equal_the_loops() -> None:
+@pytest.mark.parametrize("null", [0.0, 8.0])
+def test_gradients_of_packed_attention_equal_the_loops(null: float) -> None:
     cu = cu_from_lengths(torch.tensor(LENGTHS))
     qkv = torch.randn(sum(LENGTHS), 24, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(sum(LENGTHS), 8, dtype=torch.float64)
-    (packed,) = torch.autograd.grad((packed_attention(qkv, 2, PackedLayout.of(cu)) * weight).sum(), qkv)
-    (looped,) = torch.autograd.grad((attention_by_formula(qkv, 2, cu) * weight).sum(), qkv)
+    (packed,) = torch.autograd.grad((packed_attention(qkv, 2, PackedLayout.of(cu), null) * weight).sum(), qkv)
+    (looped,) = torch.autograd.grad((attention_by_formula(qkv, 2, cu, null) * weight).sum(), qkv)
     torch.testing.assert_close(packed, looped)
 
 
@@ -57,6 +58,15 @@ def test_a_layout_groups_only_sequences_of_like_length_and_pads_no_others() -> N
     assert [(group.count, group.length) for group in layout.groups] == [(3, 100), (2, 10), (1, 1)]
     assert int(layout.padding.sum()) == (1 + 20) + 1
     assert all(group.length * GROUP_RATIO - 2 <= 80 for group in layout.groups[:1])
+
+
+def test_a_null_weight_lets_attention_tell_many_from_few() -> None:
+    layout = PackedLayout.of(torch.tensor([0, 3, 3 + 50]))
+    alike = torch.cat([torch.zeros(53, 8), torch.ones(53, 4)], dim=1)  # equal scores, values of 1
+    softmax = packed_attention(alike, 1, layout)
+    torch.testing.assert_close(softmax, torch.ones(53, 4))
+    counted = packed_attention(alike, 1, layout, 64.0)
+    torch.testing.assert_close(counted[[0, 3], 0], torch.tensor([3 / 67, 50 / 114]))
 
 
 def test_no_token_sees_another_sequence() -> None:

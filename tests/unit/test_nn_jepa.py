@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tile_batches import random_batch, tag_table
+from tile_batches import Batch, random_batch, tag_table
 
 from geojepa_cli.config import ModelConfig
 from geojepa_cli.nn.attention import PackedLayout

@@ -66,7 +66,7 @@ def same_weights(first: Jepa, second: Jepa) -> bool:
 
 
 def test_the_loss_falls_and_the_target_does_not_collapse(region: Path, tmp_path: Path) -> None:
-    config = config_of("train.max_steps=60", "train.lr=3e-3")
+    config = config_of("train.max_steps=60", "train.lr=3e-3", "loss.vicreg_beta=0.05", "loss.tile_weight=1")
     _, result = trained(region, tmp_path, config)
     lines = read_metrics(tmp_path / METRICS)
     assert result.stopped_by == "max_steps"
@@ -109,6 +109,17 @@ def test_another_seed_trains_another_model(region: Path, tmp_path: Path) -> None
     models = [trained(region, tmp_path / str(i), config, seed)[0] for i, seed in enumerate((0, 0, 1))]
     assert same_weights(models[0], models[1])
     assert not same_weights(models[0], models[2])
+
+
+def test_a_frozen_tag_projection_stays_while_the_rest_learns(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=3", "model.freeze_tags=true", "train.weight_decay=0.5")
+    first = build_jepa(config.model, 0).target_encoder
+    model, _ = trained(region, tmp_path, config)
+    kept, moved = model.target_encoder.tokens.tokenizer, model.target_encoder.encoder.transformer.blocks[0]
+    assert torch.equal(kept.tags.weight, first.tokens.tokenizer.tags.weight)
+    assert torch.equal(kept.tags_norm.bias, first.tokens.tokenizer.tags_norm.bias)
+    before = first.encoder.transformer.blocks[0].state_dict()
+    assert not torch.equal(moved.state_dict()["mlp.fc1.weight"], before["mlp.fc1.weight"])
 
 
 def test_no_steps_leave_the_first_weights(region: Path, tmp_path: Path) -> None:
