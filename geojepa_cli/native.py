@@ -73,7 +73,10 @@ def run(arguments: Sequence[str], description: str) -> dict[str, Any]:
             process.kill()  # an interrupt must not leave it writing into a directory that goes away
             raise
     if process.returncode == 0:
-        return dict(json.loads(output))
+        try:
+            return dict(json.loads(output))
+        except ValueError:
+            raise DataError(f"`{path}` ended without a summary", hint="geojepa doctor") from None
     raise _failure(process.returncode, errors, other)
 
 

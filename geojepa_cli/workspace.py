@@ -176,6 +176,16 @@ class Workspace:
                     found.append(artifact)
         return sorted(found, key=lambda artifact: (_published_at(artifact.path), artifact.ref))
 
+    def damaged(self, kind: str) -> dict[str, str]:
+        """The published artifacts of a kind that cannot be opened, with the reason."""
+        found = {}
+        for path in self._directories(kind):
+            try:
+                self._open(kind, path)
+            except DataError as error:
+                found[f"{kind}/{path.name}"] = error.message
+        return found
+
     def names(self, kind: str) -> list[str]:
         """The distinct names of a kind."""
         return sorted({_split(path.name)[0] for path in self._directories(kind)})
@@ -200,6 +210,10 @@ class Workspace:
     def at(self, full_ref: str) -> Artifact:
         """The artifact `kind/name@id`, as manifests name their inputs."""
         kind, _, ref = full_ref.partition("/")
+        if kind not in KINDS:
+            raise unknown("kind of artifact", kind, KINDS, hint="geojepa artifacts")
+        if not ref:
+            raise UsageError(f"`{full_ref}` names no artifact", hint=f"geojepa artifacts --lineage {kind}/NAME")
         return self.find(kind, ref)
 
     def only(self, kind: str) -> str:
@@ -314,16 +328,19 @@ class Workspace:
         hint = remake_hint(kind, name)
         try:
             manifest = json.loads((path / MANIFEST).read_text())
-            schema, files = manifest["schema"], manifest["files"]
-        except (ValueError, KeyError, TypeError) as error:
+            schema = manifest["schema"]
+            files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items() if entry["sha256"]}
+            if missing := [key for key in ("inputs", "parameters", "counts", "attribution") if key not in manifest]:
+                raise KeyError(missing[0])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"`{path / MANIFEST}` is not a manifest: {error}", hint=hint) from error
         if schema != KINDS[kind][0]:
             raise DataError(f"`{path}` has schema {schema}, this version reads {KINDS[kind][0]}", hint=hint)
-        for file_name, entry in files.items():
+        for file_name, expected in files.items():
             file = path / file_name
             size = file.stat().st_size if file.is_file() else None
-            if size != entry["bytes"]:
-                got = "is missing" if size is None else f"has {size} bytes, the manifest says {entry['bytes']}"
+            if size != expected:
+                got = "is missing" if size is None else f"has {size} bytes, the manifest says {expected}"
                 raise DataError(f"`{file}` {got}", hint=hint)
         return Artifact(kind, name, id_, path, manifest)
 

@@ -80,7 +80,7 @@ def verify_all(workspace: Workspace, json: bool) -> None:
         DataError: a file differs; the hint remakes the first such artifact.
     """
     found = everything(workspace)
-    damaged: dict[str, list[str]] = {}
+    damaged = {ref: [reason] for kind in KINDS for ref, reason in workspace.damaged(kind).items()}
     with console.progress("verify", len(found)) as meter:
         for done, artifact in enumerate(found):
             names = artifact.verify()

@@ -155,3 +155,21 @@ def test_two_names_need_a_choice(workspace: Workspace) -> None:
     publish(workspace, name="b")
     with pytest.raises(UsageError, match="which of `a`, `b`"):
         workspace.only("source")
+
+
+@pytest.mark.parametrize(
+    "manifest", ['{"schema":1,"files":{}}', '{"schema":1,"files":[]}', '{"schema":1,"files":{"a":3}}']
+)
+def test_a_manifest_that_lacks_something_is_refused_and_named_by_damaged(workspace: Workspace, manifest: str) -> None:
+    artifact = publish(workspace, "tiles")
+    (artifact.path / MANIFEST).write_text(manifest)
+    with pytest.raises(DataError):
+        workspace.find("tiles", "r")
+    assert list(workspace.damaged("tiles")) == [f"tiles/{artifact.ref}"]
+    assert workspace.artifacts("tiles") == []
+
+
+@pytest.mark.parametrize("ref", ["foo", "bogus/x", "/", "tiles"])
+def test_a_reference_to_no_kind_is_a_usage_error(workspace: Workspace, ref: str) -> None:
+    with pytest.raises(UsageError):
+        workspace.at(ref)
