@@ -6,6 +6,7 @@ import collections
 import errno
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import resources
@@ -18,25 +19,39 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
 PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary ends when this process does
+MAX_THREADS = 1024
+MIN_MEMORY = 1 << 20
+_SIZE = re.compile(r"(\d{1,18})\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 def find_binary() -> Path:
-    """The binary: `$GEOJEPA_TILER`, else the one installed in the package.
+    """The binary: `$GEOJEPA_TILER` and no other where that is set, else the one installed in the package.
 
     Raises:
-        GeojepaError: there is none; lists every place searched.
+        UsageError: `$GEOJEPA_TILER` is no executable file.
+        GeojepaError: there is none in the package; says where it was searched.
     """
-    searched = []
     override = os.environ.get(VARIABLE)
     if override:
-        searched.append(Path(override))
-    searched.append(Path(str(resources.files("geojepa_cli"))) / "bin" / BINARY)
-    for path in searched:
-        if path.is_file() and os.access(path, os.X_OK):
-            return path
-    places = "\n  ".join(str(path) for path in searched)
-    raise GeojepaError(f"`{BINARY}` is not installed; searched\n  {places}", hint="pip install .")
+        return _named_binary(Path(override))
+    path = Path(str(resources.files("geojepa_cli"))) / "bin" / BINARY
+    if path.is_file() and os.access(path, os.X_OK):
+        return path
+    raise GeojepaError(f"`{BINARY}` is not installed; searched\n  {path}\n  ${VARIABLE}, unset", hint="pip install .")
+
+
+def _named_binary(path: Path) -> Path:
+    """The binary that a person chose: taking another in silence would hide the mistake."""
+    if path.is_dir():
+        what = "is a directory"
+    elif not path.exists():
+        what = "does not exist"
+    elif not os.access(path, os.X_OK):
+        what = "is not executable"
+    else:
+        return path
+    raise UsageError(f"`{path}`, named by ${VARIABLE}, {what}", hint=f"unset {VARIABLE}")
 
 
 def version() -> dict[str, Any]:
@@ -49,8 +64,33 @@ def version() -> dict[str, Any]:
         raise GeojepaError(f"`{path}` does not run: {error}", hint="pip install --force-reinstall .") from error
 
 
-def run(arguments: Sequence[str], description: str) -> dict[str, Any]:
+def check_threads(threads: int) -> None:
+    """UsageError beyond what a machine can have: each is a real thread with buffers of its own."""
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hint=f"--threads {os.cpu_count() or 1}")
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of a size such as `512M`, `1G` or `2GiB`; K, M, G and T are powers of 1024.
+
+    Raises:
+        UsageError: it is none, or below 1 MiB or above 2^60 bytes.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    size = int(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()) if match else 0
+    if not MIN_MEMORY <= size < 1 << 60:
+        raise UsageError(f"`--memory {text}` is not a size of 1M or more", hint="--memory 512M")
+    return size
+
+
+def run(arguments: Sequence[str], description: str, remake: str | None = None) -> dict[str, Any]:
     """Runs the binary to its end and returns its summary.
+
+    Args:
+        arguments: of the binary.
+        description: for the progress display.
+        remake: the `geojepa` command that makes its input anew: the hint where the binary gives none, or one that
+            names the binary itself, which people do not call.
 
     Raises:
         UsageError: it refused its arguments (exit 2).
@@ -77,7 +117,7 @@ def run(arguments: Sequence[str], description: str) -> dict[str, Any]:
             return dict(json.loads(output))
         except ValueError:
             raise DataError(f"`{path}` ended without a summary", hint="geojepa doctor") from None
-    raise _failure(process.returncode, errors, other)
+    raise _failure(process.returncode, errors, other, remake)
 
 
 def _handle(
@@ -97,10 +137,14 @@ def _handle(
         errors.append(event)
 
 
-def _failure(code: int, errors: list[dict[str, Any]], other: collections.deque[str]) -> GeojepaError:
+def _failure(
+    code: int, errors: list[dict[str, Any]], other: collections.deque[str], remake: str | None
+) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
         message, hint = errors[-1]["message"], errors[-1].get("hint") or None
+        if hint is None or hint.startswith(BINARY):
+            hint = remake
         if NO_SPACE.lower() in message.lower():
             hint = "geojepa --workspace DIR … on a larger disk, or `geojepa artifacts --prune`"
         return kind(message, hint=hint)

@@ -87,7 +87,8 @@ def build_source(
     check_name(name)
     with console.progress(f"read {pbf.name}") as meter:
         extract = inspect_extract(pbf, meter.update)
-    images = inspect_imagery(imagery) if imagery else None
+    with console.progress("read image tiles") as meter:
+        images = inspect_imagery(imagery, meter.update) if imagery else None
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     params = {
         "map": extract.sha256,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.errors import DataError
+from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 STAGE_VERSION = 1
 FEATURES_STAGE_VERSION = 1
@@ -29,6 +31,7 @@ def process(
 
     Example: geojepa process --region state-college
     """
+    native.check_threads(threads)
     workspace = options.workspace(ctx)
     for tiles in workspace.regions("tiles", region):
         processed = build_processed(workspace, tiles, simplify_m, visibility_k, threads)
@@ -56,7 +59,13 @@ def build_processed(
             return build.existing
         arguments = ["process", "--input", str(tiles.file("tiles.h5")), "--output", str(build.partial / "processed.h5")]
         arguments += ["--simplify-m", repr(simplify_m), "--visibility-k", str(visibility_k), "--threads", str(threads)]
-        summary = native.run(arguments, f"process {tiles.name}")
+        remake = remake_hint("tiles", tiles.name)
+        try:
+            summary = native.run(arguments, f"process {tiles.name}", remake)
+        except DataError as error:
+            if error.hint == remake and tiles.verify():  # of the right size, so that `tile` alone would skip it
+                raise DataError(error.message, hint=f"rm -r {shlex.quote(str(tiles.path))} && {remake}") from error
+            raise
         extra = {"crs": "tile-local east, north", "units": {"box": "tile", "xy": "tile"}}
         return build.publish(counts=summary["counts"], extra=extra)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,8 @@ import typer
 
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
-from geojepa_cli.errors import UsageError
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 STAGE_VERSION = 1
 IMAGES_STAGE_VERSION = 1
@@ -37,11 +38,14 @@ def tile(
 
     Example: geojepa tile --region state-college
     """
+    native.check_threads(threads)
+    native.parse_memory(memory)
+    for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
+        check_keys(option, keys or [])
+    box = parse_bbox(bbox)
     workspace = options.workspace(ctx)
     for source in workspace.regions("source", region):
-        tiles = build_tiles(
-            workspace, source, zoom, parse_bbox(bbox), keep_tags or [], drop_tags or [], threads, memory
-        )
+        tiles = build_tiles(workspace, source, zoom, box, keep_tags or [], drop_tags or [], threads, memory)
         images = build_images(workspace, source, zoom)
         if json:
             result = {"counts": tiles.manifest["counts"], "images": images.ref if images else None}
@@ -72,30 +76,41 @@ def build_tiles(
             console.note(f"tiles/{build.existing.ref} is up to date, skipping")
             return build.existing
         arguments = ["tile", "--input", str(map_file(source)), "--output", str(build.partial / "tiles.h5")]
-        arguments += ["--zoom", str(zoom), "--threads", str(threads), "--memory", memory]
+        arguments += ["--zoom", str(zoom), "--threads", str(threads), "--memory", str(native.parse_memory(memory))]
         if bbox:
             arguments.append("--bbox=" + ",".join(repr(value) for value in bbox))
         for key in params["keep_tags"]:
             arguments += ["--keep-tags", key]
         for key in params["drop_tags"]:
             arguments += ["--drop-tags", key]
-        summary = native.run(arguments, f"tile {source.name}")
+        summary = native.run(arguments, f"tile {source.name}", remake_hint("source", source.name))
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
 
 
 def build_images(workspace: Workspace, source: Artifact, zoom: int) -> Artifact | None:
-    """Publishes `images/<region>` where the source has image tiles: `images.h5`."""
-    names = [name for name in source.manifest["files"] if name.startswith("imagery/")]
-    if not names:
-        return None
-    from geojepa_cli.store.images import write_images
+    """Publishes `images/<region>` where the source has image tiles of this zoom: `images.h5`.
 
+    Image tiles of other zooms are left out, with a warning that counts them.
+    """
+    from geojepa_cli.store.images import parse_image_name, write_images
+
+    tiles = [parse_image_name(Path(name).name) for name in source.manifest["files"] if name.startswith("imagery/")]
+    zooms = collections.Counter(tile.z for tile in tiles if tile is not None)
+    others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
+    if others:
+        what = "none is left, so no images are published" if zooms[zoom] == 0 else f"{zooms[zoom]:,} are taken"
+        console.warn(f"source/{source.ref}: image tiles left out, {', '.join(others)}; --zoom is {zoom}: {what}")
+    if zooms[zoom] == 0:
+        return None
     with workspace.build("images", source.name, {"zoom": zoom}, [source], IMAGES_STAGE_VERSION) as build:
         if build.existing:
             console.note(f"images/{build.existing.ref} is up to date, skipping")
             return build.existing
-        count = write_images(source.path / "imagery", build.partial / "images.h5", zoom=zoom)
+        try:
+            count = write_images(source.path / "imagery", build.partial / "images.h5", zoom=zoom)
+        except DataError as error:  # the file is the workspace's own: it is not for people to mend it there
+            raise DataError(error.message, hint=f"{remake_hint('source', source.name)} --imagery DIR") from error
         return build.publish(counts={"images": count})
 
 
@@ -103,6 +118,12 @@ def map_file(source: Artifact) -> Path:
     """The extract of a source artifact."""
     names = [name for name in source.manifest["files"] if name.startswith("map.")]
     return source.file(names[0])
+
+
+def check_keys(option: str, keys: list[str]) -> None:
+    """UsageError where a key of the tag filter is empty or all blanks: it would match nothing in silence."""
+    if any(not key.strip() for key in keys):
+        raise UsageError(f"`{option}` is given an empty key", hint=f"{option} 'source:*'")
 
 
 def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
-from geojepa_cli.store.images import find_images
+from geojepa_cli.store.images import find_images, read_image
 
 CHUNK = 1 << 20
 HEAD = 4096
@@ -128,12 +128,17 @@ def check_xml(path: Path, suffix: str) -> None:
         raise DataError(f"`{path}` holds no data", hint="geojepa fetch --pbf FILE with another extract")
 
 
-def inspect_imagery(folder: Path) -> Imagery:
-    """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg).
+def inspect_imagery(folder: Path, meter: Callable[[int, int], None] | None = None) -> Imagery:
+    """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg), and decodes each, so that `tile` can rely on them.
+
+    Args:
+        folder: other files in it are passed over.
+        meter: called with (images done, images in all).
 
     Raises:
         UsageError: there is no such folder.
-        DataError: it holds no image tile, or two of one tile.
+        DataError: it holds no image tile, two of one tile, one outside the grid, or one that is no whole image of
+            224 × 224 px; names the file.
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
@@ -141,11 +146,28 @@ def inspect_imagery(folder: Path) -> Imagery:
     if not files:
         raise DataError(f"`{folder}` holds no image tile", hint="name them 16_X_Y.webp, .png or .jpg")
     digest = hashlib.sha256()
-    for name, file in sorted(files.items()):
+    for number, (name, file) in enumerate(sorted(files.items()), 1):
+        read_image(file)
         digest.update(f"{name} {_sha256(file)}\n".encode())
-    note = folder / ATTRIBUTION_FILE
-    lines = note.read_text(encoding="utf-8").splitlines() if note.is_file() else []
-    return Imagery(files, digest.hexdigest(), [line.strip() for line in lines if line.strip()])
+        if meter is not None:
+            meter(number, len(files))
+    return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
+
+
+def read_attribution(path: Path) -> list[str]:
+    """The lines of an `ATTRIBUTION.txt`, none where there is no such file.
+
+    Raises:
+        DataError: it is not text in UTF-8.
+    """
+    if not path.is_file():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        hint = f"iconv -f latin1 -t utf-8 {path} >fixed.txt && mv fixed.txt {path}"
+        raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint=hint) from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def copy_source(extract: Extract, imagery: Imagery | None, folder: Path) -> None:

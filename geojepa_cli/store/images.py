@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli.errors import DataError
-from geojepa_cli.grid import GROUP_ZOOM, TileId
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
 from geojepa_cli.store import schema
 from geojepa_cli.store.reader import map_columns
 
 SIZE_PX = 224
-_FILE_NAME = re.compile(r"(\d+)_(\d+)_(\d+)\.(webp|png|jpe?g)", re.IGNORECASE)
+_FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
+_FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
 _HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
 
 
@@ -71,18 +75,30 @@ def find_images(folder: Path) -> list[tuple[TileId, Path]]:
     """The image tiles of a folder, `zoom_x_y.webp` (or png, jpg), sorted as map tiles are.
 
     Raises:
-        DataError: two files show the same tile.
+        DataError: two files show the same tile, or a name is that of no tile.
     """
     found: dict[TileId, Path] = {}
     for path in sorted(folder.iterdir()):
-        match = _FILE_NAME.fullmatch(path.name)
-        if match is None:
+        try:
+            tile = parse_image_name(path.name)
+        except UsageError as error:
+            raise DataError(f"`{path}`: {error.message}", error.hint) from None
+        if tile is None:
             continue
-        tile = TileId(int(match[1]), int(match[2]), int(match[3]))
         if tile in found:
             raise DataError(f"`{found[tile]}` and `{path}` are both images of tile `{tile.name}`", "remove one of them")
         found[tile] = path
     return sorted(found.items(), key=lambda item: _order(item[0]))
+
+
+def parse_image_name(name: str) -> TileId | None:
+    """The tile of a file name such as `16_18052_25957.webp`; None for other names.
+
+    Raises:
+        UsageError: the name has that form, but lies outside the grid of its zoom.
+    """
+    match = _FILE_NAME.fullmatch(name)
+    return parse_tile(match[1]) if match else None
 
 
 def write_images(
@@ -123,23 +139,38 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
     """One image as uint8 [3, 224, 224], RGB.
 
     Raises:
-        DataError: it cannot be decoded or has another size.
+        DataError: it cannot be decoded, has another size or more than 8 bits, or is a decompression bomb.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    hint = f"remove `{path}`, or put a whole image of {SIZE_PX} × {SIZE_PX} px there"
     try:
-        with Image.open(path) as image:
-            if image.size != (SIZE_PX, SIZE_PX) and not (resize and image.width == image.height):
-                got = f"{image.width} × {image.height} px"
-                raise DataError(
-                    f"`{path}` is {got}, expected {SIZE_PX} × {SIZE_PX}", f"resize it, or remove `{path.name}`"
-                )
-            pixels = image.convert("RGB")
-            if pixels.size != (SIZE_PX, SIZE_PX):
-                pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be decoded: {error}", f"remove `{path.name}` or fetch it again") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                _check_form(image.size, image.mode, path, resize, hint)
+                pixels = image.convert("RGB")
+    except _UNREADABLE as error:
+        raise DataError(f"`{path}` cannot be decoded: {_told(error)}", hint) from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"`{path}` is refused: {error}", hint) from error
+    if pixels.size != (SIZE_PX, SIZE_PX):
+        pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
     return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
+
+
+def _check_form(size: tuple[int, int], mode: str, path: Path, resize: bool, hint: str) -> None:
+    """Told by the header, before anything is decoded."""
+    width, height = size
+    if size != (SIZE_PX, SIZE_PX) and not (resize and width == height):
+        raise DataError(f"`{path}` is {width} × {height} px, expected {SIZE_PX} × {SIZE_PX}", hint)
+    if mode.startswith(("I", "F")):
+        raise DataError(f"`{path}` has more than 8 bits in a channel", hint)
+
+
+def _told(error: Exception) -> str:
+    """Pillow's words, without the path that it repeats."""
+    return "it is no WebP, PNG or JPEG image" if "cannot identify" in str(error) else str(error)
 
 
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

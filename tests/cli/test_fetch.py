@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,34 @@ def test_what_cannot_be_fetched_is_refused_and_nothing_published(
     done = geojepa("fetch", *arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert told in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "workspace").exists()
+
+
+def small(path: Path) -> None:
+    Image.new("RGB", (100, 100)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "told"),
+    [
+        ("16_1_2.png", small, "100 × 100 px, expected 224 × 224"),
+        ("16_1_2.webp", lambda path: path.write_text("<!DOCTYPE html><html></html>"), "cannot be decoded"),
+        ("16_70000_2.png", lambda path: Image.new("RGB", (224, 224)).save(path), "outside the grid"),
+        ("16_1_2.webp", lambda path: path.mkdir(), "cannot be decoded"),
+        ("ATTRIBUTION.txt", lambda path: path.write_bytes(b"\xa9 USDA"), "not UTF-8"),
+    ],
+)
+def test_bad_image_tiles_are_refused_by_name_before_anything_is_published(
+    tmp_path: Path, extract: Path, name: str, make: Callable[[Path], object], told: str
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.new("RGB", (224, 224)).save(images / "16_1_1.png")
+    make(images / name)
+    done = geojepa("fetch", "--pbf", extract, "--name", "place", "--imagery", images, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert told in done.stderr and f"`{images / name}`" in done.stderr.replace("\n", "")
+    assert "hint:" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "workspace").exists()
 
 

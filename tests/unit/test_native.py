@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,59 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 
 
 def test_a_missing_binary_is_told_with_every_place_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(native.VARIABLE, str(tmp_path / "absent"))
+    monkeypatch.delenv(native.VARIABLE, raising=False)
     monkeypatch.setattr(native.resources, "files", lambda name: tmp_path / "package")
     with pytest.raises(GeojepaError) as caught:
         native.find_binary()
-    assert str(tmp_path / "absent") in caught.value.message
     assert str(tmp_path / "package/bin/geojepa-tiler") in caught.value.message
     assert caught.value.hint == "pip install ."
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.write_text("#!/bin/sh\n"), "is not executable"),
+    ],
+)
+def test_a_binary_named_by_a_person_is_taken_or_refused_but_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], object], told: str
+) -> None:
+    path = tmp_path / "mine"
+    make(path)
+    monkeypatch.setenv(native.VARIABLE, str(path))
+    with pytest.raises(UsageError, match=told) as caught:
+        native.find_binary()
+    assert f"`{path}`" in caught.value.message and native.VARIABLE in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1M", 2**20), ("512m", 2**29), ("1G", 2**30), ("2 GiB", 2**31), ("3KB", None), ("1048576", 2**20), ("4T", 2**42)],
+)
+def test_a_size_is_a_number_and_a_power_of_1024(text: str, size: int | None) -> None:
+    if size is None:
+        with pytest.raises(UsageError):
+            native.parse_memory(text)
+    else:
+        assert native.parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-5G", "G", "1.5G", "0", "1X", "99999999999T", "1K", "nan", "1e9", "5G5"])
+def test_what_is_no_size_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="--memory"):
+        native.parse_memory(text)
+
+
+def test_a_hint_that_names_the_binary_gives_way_to_a_command_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = '{"event": "error", "message": "torn", "hint": "geojepa-tiler tile --input X makes it anew"}'
+    script(tmp_path, monkeypatch, f"print({said!r}, file=sys.stderr)\nsys.exit(1)")
+    with pytest.raises(DataError, match="torn") as caught:
+        native.run([], "process", "geojepa tile --region r")
+    assert caught.value.hint == "geojepa tile --region r"
 
 
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:

@@ -130,3 +130,18 @@ def test_a_folder_without_image_tiles_is_refused(tmp_path: Path, make: object) -
     with pytest.raises(GeojepaError) as caught:
         inspect_imagery(tmp_path / "images")
     assert "16_X_Y" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("data", ["© größer".encode("latin1"), b"\xff\xfeU\x00S\x00", b"ok\n\x80"])
+def test_an_attribution_in_another_encoding_is_refused_with_its_path(tmp_path: Path, data: bytes) -> None:
+    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png")
+    note = written(tmp_path / "ATTRIBUTION.txt", data)
+    with pytest.raises(DataError, match="UTF-8") as caught:
+        inspect_imagery(tmp_path)
+    assert str(note) in caught.value.message and str(note) in (caught.value.hint or "")
+
+
+def test_an_attribution_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png")
+    written(tmp_path / "ATTRIBUTION.txt", b"\xef\xbb\xbfUSDA\r\n")
+    assert inspect_imagery(tmp_path).attribution == ["USDA"]

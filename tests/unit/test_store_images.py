@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from geojepa_cli.errors import DataError
-from geojepa_cli.store.images import ImageStore, read_image, write_images
+from geojepa_cli.store.images import ImageStore, find_images, read_image, write_images
 
 
 def picture(path: Path, size: tuple[int, int] = (224, 224), seed: int = 0) -> np.ndarray:
@@ -66,6 +69,43 @@ def test_a_broken_image_and_two_of_one_tile_are_errors(tmp_path: Path) -> None:
     picture(tmp_path / "16_1_1.png")
     with pytest.raises(DataError, match="both images of tile `16_1_1`"):
         write_images(tmp_path, tmp_path / "images.h5")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it has this size, and holds no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+@pytest.mark.parametrize("side", [10_000, 12_000, 60_000])  # Pillow lets pass, warns of, and refuses these
+@pytest.mark.parametrize("resize", [False, True])
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int, resize: bool) -> None:
+    path = tmp_path / "16_1_1.png"
+    path.write_bytes(png_header(side, side))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError) as caught:
+            read_image(path, resize)
+    assert str(path) in caught.value.message and str(path) in (caught.value.hint or "")
+
+
+def test_sixteen_bits_and_other_formats_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((224, 224), 40_000, np.uint16)).save(tmp_path / "16_1_1.png")
+    with pytest.raises(DataError, match="more than 8 bits"):
+        read_image(tmp_path / "16_1_1.png")
+    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png", format="GIF")
+    with pytest.raises(DataError, match="no WebP, PNG or JPEG"):
+        read_image(tmp_path / "16_1_2.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["16_65536_1.png", "16_1_65536.webp", "25_1_1.png", "99999_1_1.png", f"16_{'9' * 40}_1.png"]
+)
+def test_a_name_outside_the_grid_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        find_images(tmp_path)
+    assert str(tmp_path / name) in caught.value.message and caught.value.hint
 
 
 def test_a_folder_without_images_gives_an_empty_store(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""`geojepa tile` and `process`: image tiles of another zoom, options out of range, and damaged tiles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commandline import artifact_names, geojepa, run
+from PIL import Image
+
+XML = '<osm version="0.6"><node id="1" lat="40.8" lon="-77.85"><tag k="amenity" v="cafe"/></node></osm>'
+
+
+@pytest.fixture
+def fetched(tmp_path: Path) -> Path:
+    """A folder with a workspace that holds `source/place`: one node, and image tiles of zoom 16 and 15."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("16_18595_24593", "16_18595_24594", "15_9297_12296"):
+        Image.new("RGB", (224, 224)).save(images / f"{name}.png")
+    (tmp_path / "x.osm").write_text(XML)
+    run("fetch", "--pbf", "x.osm", "--name", "place", "--imagery", images, cwd=tmp_path)
+    return tmp_path
+
+
+def test_image_tiles_of_other_zooms_are_counted_and_an_empty_artifact_is_not_published(fetched: Path) -> None:
+    done = geojepa("tile", "--zoom", "17", "--json", cwd=fetched)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["images"] is None
+    told = done.stderr.replace("\n", " ")
+    assert "warning:" in told and "1 of zoom 15, 2 of zoom 16" in told and "no images are published" in told
+    assert not [name for name in artifact_names(fetched / "workspace") if name.startswith("images/")]
+
+
+def test_image_tiles_of_the_zoom_are_taken_and_the_others_counted(fetched: Path) -> None:
+    done = geojepa("tile", "--zoom", "16", "--json", cwd=fetched)
+    told = done.stderr.replace("\n", " ")
+    assert "1 of zoom 15" in told and "2 are taken" in told
+    (manifest,) = fetched.glob("workspace/images/*/manifest.json")
+    assert json.loads(manifest.read_text())["counts"] == {"images": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--memory", "-5G"], "--memory"),
+        (["--memory=-5G"], "`--memory -5G`"),
+        (["--memory", "much"], "`--memory much`"),
+        (["--memory", ""], "--memory"),
+        (["--threads", "100000"], "`--threads 100000`"),
+        (["--drop-tags", ""], "`--drop-tags` is given an empty key"),
+        (["--keep-tags", " "], "`--keep-tags` is given an empty key"),
+        (["--bbox=1,2,3"], "not a bounding box"),
+        (["--bbox=nan,2,3,4"], "not a bounding box"),
+    ],
+)
+def test_options_out_of_range_are_usage_errors(fetched: Path, arguments: list[str], told: str) -> None:
+    done = geojepa("tile", *arguments, cwd=fetched)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert not (fetched / "workspace/tiles").exists()
+
+
+def test_a_binary_that_is_not_there_is_a_usage_error(fetched: Path) -> None:
+    done = geojepa("tile", cwd=fetched, GEOJEPA_TILER="/nope")
+    assert done.returncode == 2 and "`/nope`" in done.stderr and "GEOJEPA_TILER" in done.stderr
+    assert not [name for name in artifact_names(fetched / "workspace") if name.startswith("tiles/")]
+
+
+def test_damaged_tiles_are_made_anew_by_the_command_that_the_hint_gives(fetched: Path) -> None:
+    run("tile", cwd=fetched)
+    (path,) = fetched.glob("workspace/tiles/place@*/tiles.h5")
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * len(whole))  # of the size that the manifest says
+    done = geojepa("process", "--text-encoder", "none", cwd=fetched)
+    assert done.returncode == 1, done.stderr
+    hint = done.stderr.partition("hint:")[2]
+    assert "geojepa tile --region place" in hint and "geojepa-tiler" not in hint
+    assert hint.split()[:2] == ["rm", "-r"] and hint.split()[2] == str(path.parent.relative_to(fetched))
+    path.unlink()
+    (path.parent / "manifest.json").unlink()
+    path.parent.joinpath("timing.json").unlink()
+    path.parent.rmdir()  # what the hint's first half does
+    run("tile", cwd=fetched)
+    assert path.read_bytes() == whole
+    run("process", "--text-encoder", "none", cwd=fetched)
+
+
+def test_threads_beyond_any_machine_are_a_usage_error_of_process_too(fetched: Path) -> None:
+    run("tile", cwd=fetched)
+    done = geojepa("process", "--threads", "100000", cwd=fetched)
+    assert done.returncode == 2 and "`--threads 100000`" in done.stderr
