@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.tile import Bbox, parse_bbox
 from geojepa_cli.errors import UsageError
 from geojepa_cli.workspace import Artifact, Workspace, check_name
 
 if TYPE_CHECKING:
-    from geojepa_cli.sources.geofabrik import Region, RemoteFile
+    from geojepa_cli.sources.download import RemoteFile
+    from geojepa_cli.sources.geofabrik import Region
 
 STAGE_VERSION = 1
+DOWNLOADS = "downloads"  # of the workspace: a source's id is that of its content, unknown until the download is whole
 NO_IMAGERY = "none"
 GEOFABRIK = "https://download.geofabrik.de/index-v1-nogeom.json"
+
+
+class Extras(NamedTuple):
+    """What goes into a source beside its extract.
+
+    Attributes:
+        imagery: a folder of image tiles; lines of its `ATTRIBUTION.txt` go into the manifest.
+        attribution: further lines.
+        bbox: west, south, east, north; `tile` keeps the tiles that meet it, and of the image tiles those are copied.
+    """
+
+    imagery: Path | None = None
+    attribution: tuple[str, ...] = ()
+    bbox: Bbox | None = None
 
 
 def fetch(
@@ -36,8 +53,13 @@ def fetch(
         list[str] | None,
         typer.Option(help="Who is to be named for the data, besides OpenStreetMap; may be given again."),
     ] = None,
+    bbox: Annotated[
+        str | None,
+        typer.Option(help="`west,south,east,north`: `tile` keeps the tiles that meet it; so do image tiles."),
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="With --region: Geofabrik's extract of a day, `2024-01-01`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
-    geofabrik_url: Annotated[str, typer.Option(help="Index of a mirror, or a copy of it at hand.")] = GEOFABRIK,
+    geofabrik_url: Annotated[str, typer.Option(help="A mirror, its index, or a copy of either at hand.")] = GEOFABRIK,
     json: options.Json = False,
 ) -> None:
     """Bring in a map extract and, optionally, image tiles.
@@ -46,19 +68,19 @@ def fetch(
     """
     if bool(region) == (pbf is not None):
         raise UsageError("give either --region or --pbf", "geojepa fetch --pbf FILE --name NAME")
-    folder = None if imagery == NO_IMAGERY else Path(imagery)
+    if date is not None and pbf is not None:
+        raise UsageError("--date is of Geofabrik's extracts", "geojepa fetch --region REGION --date 2024-01-01")
+    extras = Extras(None if imagery == NO_IMAGERY else Path(imagery), tuple(attribution or ()), parse_bbox(bbox))
     workspace = options.workspace(ctx)
     if pbf is not None:
-        sources: Sequence[Artifact | None] = [
-            _fetch_file(workspace, pbf, name, folder, attribution or [], dry_run, json)
-        ]
+        sources: Sequence[Artifact | None] = [_fetch_file(workspace, pbf, name, extras, dry_run, json)]
     elif dry_run:
-        say_plan(region or [], geofabrik_url, json)
+        say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS)
         return
     else:
         if name is not None and len(region or []) > 1:
             raise UsageError("--name names one region", "leave it out, or give one --region")
-        sources = fetch_regions(workspace, region or [], name, folder, attribution or [], geofabrik_url)
+        sources = fetch_regions(workspace, region or [], name, extras, geofabrik_url, date)
     for source in filter(None, sources):
         if json:
             console.emit_json("fetch", source.ref, {"counts": source.manifest["counts"], "path": str(source.path)})
@@ -67,7 +89,13 @@ def fetch(
 
 
 def build_source(
-    workspace: Workspace, pbf: Path, name: str, imagery: Path | None = None, attribution: Sequence[str] = ()
+    workspace: Workspace,
+    pbf: Path,
+    name: str,
+    imagery: Path | None = None,
+    attribution: Sequence[str] = (),
+    bbox: Bbox | None = None,
+    link: bool = False,
 ) -> Artifact:
     """Publishes `source/<name>`: a copy of an extract as `map.osm.pbf` (`.osm`, …), and of image tiles as `imagery/`.
 
@@ -75,8 +103,8 @@ def build_source(
         workspace: where.
         pbf: a PBF or OSM XML file; told by its content, checked to be whole.
         name: of the region.
-        imagery: a folder of image tiles; lines of its `ATTRIBUTION.txt` go into the manifest.
-        attribution: further lines.
+        imagery, attribution, bbox: as in `Extras`.
+        link: the extract may be shared with the artifact (a download, which nobody changes) instead of copied.
 
     Raises:
         UsageError: a file or folder that does not exist, or a name that is none.
@@ -88,19 +116,20 @@ def build_source(
     with console.progress(f"read {pbf.name}") as meter:
         extract = inspect_extract(pbf, meter.update)
     with console.progress("read image tiles") as meter:
-        images = inspect_imagery(imagery, meter.update) if imagery else None
+        images = inspect_imagery(imagery, meter.update, bbox) if imagery else None
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     params = {
         "map": extract.sha256,
         "format": extract.suffix,
         "imagery": images.sha256 if images else None,
         "attribution": lines,
+        **({"bbox": list(bbox)} if bbox else {}),
     }
     with workspace.build("source", name, params, [], STAGE_VERSION) as build:
         if build.existing:
             console.note(f"source/{build.existing.ref} is up to date, skipping")
             return build.existing
-        copy_source(extract, images, build.partial)
+        copy_source(extract, images, build.partial, link)
         counts = {"bytes": extract.bytes, "images": len(images.files) if images else 0}
         return build.publish(counts=counts, attribution=lines, extra={"crs": "EPSG:4326", "origin": pbf.name})
 
@@ -109,9 +138,9 @@ def fetch_regions(
     workspace: Workspace,
     regions: Sequence[str],
     name: str | None = None,
-    imagery: Path | None = None,
-    attribution: Sequence[str] = (),
+    extras: Extras = Extras(),
     index_url: str = GEOFABRIK,
+    date: str | None = None,
 ) -> list[Artifact]:
     """Downloads regions of Geofabrik and publishes each as `source/<its name>`.
 
@@ -119,28 +148,45 @@ def fetch_regions(
         OfflineError: the server cannot be reached; what was loaded is kept and gone on with.
     """
     from geojepa_cli.sources import geofabrik
+    from geojepa_cli.sources.download import download
 
-    index = geofabrik.read_index(index_url)
-    chosen = [geofabrik.find_region(index, region) for region in regions]
-    sources = []
-    downloads = workspace.root / "downloads"
+    downloads = workspace.root / DOWNLOADS
+    chosen = choose(regions, index_url, date, downloads)
     downloads.mkdir(parents=True, exist_ok=True)
+    sources = []
     for region in chosen:
-        target = downloads / f"{region.id.replace('/', '-')}.osm.pbf"
-        with console.progress(f"download {region.id}") as meter:
-            geofabrik.download(region.url, target, meter.update)
-        sources.append(build_source(workspace, target, name or region.short, imagery, attribution))
-        target.unlink()
+        path, own = geofabrik.local_path(region.url), False
+        if path is None:
+            path, own = downloads / f"{region.id.replace('/', '-')}{date or ''}.osm.pbf", True
+            with console.progress(f"download {region.id}") as meter:
+                download(region.url, path, meter.update)
+        sources.append(build_source(workspace, path, name or region.short, *extras, link=own))
+        if own:
+            path.unlink()
     return sources
 
 
-def say_plan(wanted: Sequence[str], index_url: str, json: bool) -> None:
-    """What would be fetched; without a network, says so and still ends well."""
+def choose(wanted: Sequence[str], index_url: str, date: str | None, cache: Path) -> list[Region]:
+    """The regions of these names, each once; those that were completed are said."""
     from geojepa_cli.sources import geofabrik
 
+    index = geofabrik.read_index(index_url, cache)
+    found: dict[str, Region] = {}
+    for name in wanted:
+        region = geofabrik.find_region(index, name)
+        if name.lower() not in (region.id, region.short):
+            console.note(f"`{name}` is `{region.path}`, {region.name}")
+        found[region.id] = geofabrik.dated(region, date) if date else region
+    return list(found.values())
+
+
+def say_plan(wanted: Sequence[str], index_url: str, json: bool, date: str | None, cache: Path) -> None:
+    """What would be fetched; without a network, says so and still ends well."""
+    from geojepa_cli.sources.download import OfflineError
+
     try:
-        index = geofabrik.read_index(index_url)
-    except geofabrik.OfflineError as error:
+        chosen = choose(wanted, index_url, date, cache)
+    except OfflineError as error:
         if json:
             console.emit_json("fetch", None, {"reached": False, "regions": list(wanted), "reason": error.message})
             return
@@ -149,7 +195,7 @@ def say_plan(wanted: Sequence[str], index_url: str, json: bool) -> None:
         console.say(f"would look up {names} at {index_url} and download its .osm.pbf; nothing was fetched")
         console.say(f"with a network, run this again; without: {error.hint}")
         return
-    plans = [(region, _ask(region.url)) for region in (geofabrik.find_region(index, one) for one in wanted)]
+    plans = [(region, _ask(region.url)) for region in chosen]
     if json:
         console.emit_json("fetch", None, {"reached": True, "regions": [_row(*plan) for plan in plans]})
         return
@@ -157,9 +203,10 @@ def say_plan(wanted: Sequence[str], index_url: str, json: bool) -> None:
         (region.id, region.name, _mebibytes(file.bytes), file.modified or "unknown", region.url)
         for region, file in plans
     ]
-    console.table(
-        "would be fetched", ["region", "name", "MiB", "from", "url"], rows, caption="dry run: nothing was fetched"
-    )
+    known = [file.bytes for _, file in plans if file.bytes is not None]
+    need = f"{_mebibytes(sum(known))} MiB of disk" + ("" if len(known) == len(plans) else " or more")
+    caption = f"needs {need}; dry run: nothing was fetched"
+    console.table("would be fetched", ["region", "name", "MiB", "from", "url"], rows, caption=caption)
 
 
 def say(source: Artifact) -> None:
@@ -174,20 +221,19 @@ def _fetch_file(
     workspace: Workspace,
     pbf: Path,
     name: str | None,
-    imagery: Path | None,
-    attribution: Sequence[str],
+    extras: Extras,
     dry_run: bool,
     json: bool,
 ) -> Artifact | None:
     if name is None:
         raise UsageError("--pbf needs a --name for the region", f"geojepa fetch --pbf {pbf} --name {_stem(pbf)}")
     if not dry_run:
-        return build_source(workspace, pbf, name, imagery, attribution)
+        return build_source(workspace, pbf, name, *extras)
     from geojepa_cli.sources.local import inspect_extract, inspect_imagery
 
     check_name(name)
     extract = inspect_extract(pbf)
-    images = len(inspect_imagery(imagery).files) if imagery else 0
+    images = len(inspect_imagery(extras.imagery, bbox=extras.bbox).files) if extras.imagery else 0
     if json:
         result = {"map": f"map{extract.suffix}", "bytes": extract.bytes, "sha256": extract.sha256, "images": images}
         console.emit_json("fetch", None, result)
@@ -201,13 +247,17 @@ def _stem(path: Path) -> str:
 
 
 def _ask(url: str) -> RemoteFile:
-    from geojepa_cli.sources import geofabrik
+    from geojepa_cli.sources.download import OfflineError, RemoteFile, ask
+    from geojepa_cli.sources.geofabrik import local_path
 
+    path = local_path(url)
+    if path is not None:
+        return RemoteFile(path.stat().st_size if path.is_file() else None, None)
     try:
-        return geofabrik.ask(url)
-    except geofabrik.OfflineError as error:
+        return ask(url)
+    except OfflineError as error:
         console.warn(error.message)
-        return geofabrik.RemoteFile(None, None)
+        return RemoteFile(None, None)
 
 
 def _row(region: Region, file: RemoteFile) -> dict[str, Any]:

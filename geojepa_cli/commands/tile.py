@@ -13,6 +13,7 @@ from geojepa_cli.commands import options
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
+Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
 STAGE_VERSION = 1
 IMAGES_STAGE_VERSION = 1
 
@@ -21,7 +22,9 @@ def tile(
     ctx: typer.Context,
     region: options.Regions = None,
     zoom: Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")] = 16,
-    bbox: Annotated[str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`.")] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
+    ] = None,
     keep_tags: Annotated[
         list[str] | None,
         typer.Option(help="Keep a key that the default filter drops, such as `source:*`."),
@@ -58,13 +61,18 @@ def build_tiles(
     workspace: Workspace,
     source: Artifact,
     zoom: int = 16,
-    bbox: tuple[float, float, float, float] | None = None,
+    bbox: Bbox | None = None,
     keep_tags: list[str] | None = None,
     drop_tags: list[str] | None = None,
     threads: int = 1,
     memory: str = "1G",
 ) -> Artifact:
-    """Publishes `tiles/<region>`: `tiles.h5`, the layout of docs/formats.md."""
+    """Publishes `tiles/<region>`: `tiles.h5`, the layout of docs/formats.md.
+
+    Without a box of its own it takes the source's, where `fetch` was given one.
+    """
+    fetched = source.params.get("bbox")
+    bbox = bbox or (tuple(fetched) if fetched else None)
     params: dict[str, Any] = {
         "zoom": zoom,
         "bbox": list(bbox) if bbox else None,
@@ -126,7 +134,7 @@ def check_keys(option: str, keys: list[str]) -> None:
         raise UsageError(f"`{option}` is given an empty key", hint=f"{option} 'source:*'")
 
 
-def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
+def parse_bbox(text: str | None) -> Bbox | None:
     """`west,south,east,north` in degrees.
 
     Raises:

@@ -1,24 +1,27 @@
-"""Geofabrik's extracts: finds a region in the server's index, and downloads it, going on where a download broke off."""
+"""Geofabrik's regions: reads the server's index, and finds a region in it by id, path, name or the beginning of one."""
 
 from __future__ import annotations
 
+import datetime
+import email.utils
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 
-from geojepa_cli.errors import DataError, GeojepaError, unknown
+from geojepa_cli import console
+from geojepa_cli.errors import DataError, UsageError, unknown
+from geojepa_cli.sources.download import OFFLINE_HINT, OfflineError, Patience, client, reaching
 
 INDEX_URL = "https://download.geofabrik.de/index-v1-nogeom.json"
-TIMEOUT_S = httpx.Timeout(30.0, connect=10.0)
-CHUNK = 1 << 20
-OFFLINE_HINT = "geojepa fetch --pbf FILE --name NAME, with an extract from elsewhere"
-PARTIAL = ".partial"
+INDEX_NAME = "index-v1.json"
+_HOME = "https://download.geofabrik.de/"
+_LATEST = "-latest.osm.pbf"
 
 
 class Region(NamedTuple):
@@ -29,12 +32,14 @@ class Region(NamedTuple):
         name: in words.
         url: of its `.osm.pbf`.
         parent: id of the region around it, or "".
+        path: the ids from the continent down, such as `north-america/us/california/norcal`.
     """
 
     id: str
     name: str
     url: str
     parent: str
+    path: str
 
     @property
     def short(self) -> str:
@@ -42,44 +47,37 @@ class Region(NamedTuple):
         return self.id.rpartition("/")[2]
 
 
-class RemoteFile(NamedTuple):
-    """What the server says of a file, each None where it does not."""
-
-    bytes: int | None
-    modified: str | None
-
-
-class OfflineError(GeojepaError):
-    """The server cannot be reached."""
-
-
-def read_index(url: str = INDEX_URL) -> list[Region]:
+def read_index(url: str = INDEX_URL, cache: Path | None = None, patience: Patience = Patience()) -> list[Region]:
     """All regions of a Geofabrik index.
 
     Args:
-        url: `http(s)://…`, or `file://…` or a path for a copy at hand.
+        url: of the index, `http(s)://…`, `file://…` or a path; or of the folder that holds `index-v1.json`.
+        cache: a folder for a copy with the server's date. It is used where the server says that nothing changed, and,
+            with a note, where it cannot be reached.
+        patience: with the server.
 
     Raises:
-        OfflineError: the server cannot be reached.
+        OfflineError: the server cannot be reached, and there is no copy.
         DataError: it answered with something else.
     """
-    text = _read_text(url)
+    url = _index_url(url)
+    text = _fetch_index(url, cache, patience) if _is_remote(url) else _read_file(url)
     try:
-        entries = [feature["properties"] for feature in json.loads(text)["features"]]
+        found = {entry["id"]: entry for entry in (feature["properties"] for feature in json.loads(text)["features"])}
         return [
-            Region(entry["id"], entry["name"], entry["urls"]["pbf"], entry.get("parent", ""))
-            for entry in entries
+            Region(id_, entry["name"], _located(entry["urls"]["pbf"], url), entry.get("parent", ""), _path(id_, found))
+            for id_, entry in found.items()
             if "pbf" in entry["urls"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"`{url}` is not an index of Geofabrik: {error!r}", hint=OFFLINE_HINT) from error
 
 
 def find_region(regions: list[Region], wanted: str) -> Region:
-    """The region of a name: `california`, `us/california`, `California`.
+    """The region of a name: `california`, `us/california`, `California`, `california/norcal`, or `califor`.
 
     Raises:
-        NotFoundError: there is none; says the nearest.
+        NotFoundError: there is none, or several; says the nearest, or those.
     """
     plain = _plain(wanted)
     for attribute in ("id", "short", "name"):
@@ -88,100 +86,125 @@ def find_region(regions: list[Region], wanted: str) -> Region:
             return found[0]
         if found:
             raise unknown("region", wanted, [region.id for region in found], hint=f"--region {found[0].id}")
-    candidates = {region.id for region in regions} | {region.short for region in regions}
-    raise unknown("region", wanted, candidates, hint="the names stand on https://download.geofabrik.de")
+    found = [region for region in regions if plain and f"/{region.path}".endswith(f"/{plain}")]
+    found = found or [region for region in regions if plain and _begins(region, plain)]
+    if len(found) == 1:
+        return found[0]
+    names = [region.id for region in found] or [name for region in regions for name in (region.id, region.short)]
+    hint = f"--region {min(names)}" if found else "the names stand on https://download.geofabrik.de"
+    raise unknown("region", wanted, names, hint=hint)
 
 
-def ask(url: str) -> RemoteFile:
-    """Size and date of a file on the server, without loading it.
-
-    Raises:
-        OfflineError: the server cannot be reached, or refuses.
-    """
-    with _reaching(url):
-        answer = httpx.head(url, follow_redirects=True, timeout=TIMEOUT_S)
-        answer.raise_for_status()
-    length = answer.headers.get("content-length")
-    return RemoteFile(int(length) if length else None, answer.headers.get("last-modified"))
-
-
-def download(url: str, target: Path, meter: Callable[[int, int | None], None] | None = None) -> None:
-    """Loads a file, goes on with what an earlier try left, and compares it with the MD5 beside it on the server.
+def dated(region: Region, date: str) -> Region:
+    """The region's extract of a day.
 
     Args:
-        url: of the file; its MD5 is expected at `<url>.md5`.
-        target: is there only when the whole file is; until then `<target>.partial`.
-        meter: called with (bytes done, bytes in all).
+        region: of the index.
+        date: `2024-01-31` or, as Geofabrik writes it, `240131`.
 
     Raises:
-        OfflineError: the server cannot be reached, or the connection broke; what was loaded is kept.
-        DataError: the file differs from its MD5; it is removed.
+        UsageError: it is no date, or the region's file is not one of a row of dates.
     """
-    partial = target.with_name(target.name + PARTIAL)
-    with _reaching(url):
-        expected = _md5_beside(url)
-        _stream(url, partial, meter)
-    with partial.open("rb") as file:
-        got = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if expected is not None and got != expected:
-        partial.unlink()
-        raise DataError(f"`{url}` has MD5 {got}, the server says {expected}", hint="run this again")
-    partial.rename(target)
+    text = date.replace("-", "")
+    try:
+        day = datetime.datetime.strptime(text, "%Y%m%d" if len(text) == 8 else "%y%m%d")
+    except ValueError:
+        raise UsageError(f"`{date}` is not a date", hint="--date 2024-01-01") from None
+    if not region.url.endswith(_LATEST):
+        raise UsageError(f"`{region.url}` has no dated versions", hint="leave out --date")
+    return region._replace(url=f"{region.url.removesuffix(_LATEST)}-{day:%y%m%d}.osm.pbf")
 
 
-def _stream(url: str, partial: Path, meter: Callable[[int, int | None], None] | None) -> None:
-    done = partial.stat().st_size if partial.exists() else 0
-    headers = {"Range": f"bytes={done}-"} if done else {}
-    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT_S) as answer:
-        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here already
-        answer.raise_for_status()
-        if answer.status_code != httpx.codes.PARTIAL_CONTENT:
-            done = 0  # the server sends the whole file
-        length = answer.headers.get("content-length")
-        total = done + int(length) if length else None
-        with partial.open("ab" if done else "wb") as file:
-            for chunk in answer.iter_bytes(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                if meter is not None:
-                    meter(done, total)
+def local_path(url: str) -> Path | None:
+    """The path of a `file://` URL; None for one on a server."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
 
 
-def _md5_beside(url: str) -> str | None:
-    answer = httpx.get(f"{url}.md5", follow_redirects=True, timeout=TIMEOUT_S)
-    match = re.match(r"([0-9a-f]{32})\b", answer.text) if answer.is_success else None
-    return match[1] if match else None
+def _begins(region: Region, plain: str) -> bool:
+    return any(_plain(name).startswith(plain) for name in (region.id, region.short, region.name))
 
 
-def _read_text(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        path = Path(url.removeprefix("file://"))
-        try:
-            return path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"`{path}`: {error.strerror}", hint="--geofabrik-url with an index-v1.json") from error
-    with _reaching(url):
-        answer = httpx.get(url, follow_redirects=True, timeout=TIMEOUT_S)
-        answer.raise_for_status()
+def _path(id_: str, found: dict[str, dict[str, str]]) -> str:
+    """Ids hold a part of the path in some cases (`us/california`, of `north-america`) and none in others (`norcal`)."""
+    path, seen, parent = id_, {id_}, found[id_].get("parent", "")
+    while parent in found and parent not in seen:
+        path = path if path.startswith(f"{parent}/") else f"{parent}/{path}"
+        seen.add(parent)
+        parent = found[parent].get("parent", "")
+    return path
+
+
+def _index_url(url: str) -> str:
+    if _is_remote(url) or url.startswith("file://"):
+        is_file = urlsplit(url).path.endswith(".json")
+        return url if is_file else f"{url.rstrip('/')}/{INDEX_NAME}"
+    path = Path(url).absolute()
+    return (path / INDEX_NAME if path.is_dir() else path).as_uri()
+
+
+def _located(url: str, index_url: str) -> str:
+    """Where a file of the index is to be had: a mirror's index names its files by Geofabrik's own address."""
+    if not url.startswith(_HOME):
+        return urljoin(index_url, url)
+    beside = urljoin(index_url, url.removeprefix(_HOME))
+    path = local_path(beside)
+    return url if path is not None and not path.is_file() else beside
+
+
+def _is_remote(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _read_file(url: str) -> str:
+    path = local_path(url) or Path(url)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
+        raise DataError(f"`{path}`: {why}", hint=f"--geofabrik-url with an {INDEX_NAME}") from error
+
+
+def _fetch_index(url: str, cache: Path | None, patience: Patience) -> str:
+    copy = cache / f"index-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json" if cache else None
+    modified = copy.stat().st_mtime if copy and copy.is_file() else None
+    headers = {} if modified is None else {"If-Modified-Since": email.utils.formatdate(modified, usegmt=True)}
+    try:
+        with client(patience) as http, reaching(url):
+            answer = http.get(url, headers=headers)
+            if answer.status_code != httpx.codes.NOT_MODIFIED or copy is None:
+                answer.raise_for_status()
+    except OfflineError as error:
+        if copy is None or modified is None:
+            raise
+        console.note(f"{error.message}; going on with the index of {email.utils.formatdate(modified, usegmt=True)}")
+        return copy.read_text(encoding="utf-8")
+    if answer.status_code == httpx.codes.NOT_MODIFIED and copy is not None:
+        return copy.read_text(encoding="utf-8")
+    if copy is not None and copy.parent.is_dir() and _is_json(answer.text):
+        _keep(answer, copy)
     return answer.text
 
 
-@contextmanager
-def _reaching(url: str) -> Iterator[None]:
-    """Failures of the network and of the server as one kind of error."""
+def _keep(answer: httpx.Response, copy: Path) -> None:
+    """Written whole or not at all; its time is the server's, so that the server can be asked what is newer."""
+    fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+    fresh.write_text(answer.text, encoding="utf-8")
+    date = email.utils.parsedate_to_datetime(answer.headers["last-modified"]) if _has_date(answer) else None
+    if date is not None:
+        os.utime(fresh, (date.timestamp(), date.timestamp()))
+    fresh.replace(copy)
+
+
+def _has_date(answer: httpx.Response) -> bool:
+    return email.utils.parsedate_tz(answer.headers.get("last-modified", "")) is not None
+
+
+def _is_json(text: str) -> bool:
     try:
-        yield
-    except httpx.HTTPStatusError as error:
-        code = error.response.status_code
-        raise OfflineError(f"`{url}` answered {code} {error.response.reason_phrase}", hint=OFFLINE_HINT) from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise OfflineError(f"`{url}` cannot be reached: {_told(error)}", hint=OFFLINE_HINT) from error
-
-
-def _told(error: Any) -> str:
-    text = str(error) or type(error).__name__
-    return re.sub(r"^\[Errno -?\d+\] ", "", text).lower()
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.grid import Bounds, tile_bounds
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.store.images import find_images, read_image
 
@@ -128,12 +129,15 @@ def check_xml(path: Path, suffix: str) -> None:
         raise DataError(f"`{path}` holds no data", hint="geojepa fetch --pbf FILE with another extract")
 
 
-def inspect_imagery(folder: Path, meter: Callable[[int, int], None] | None = None) -> Imagery:
+def inspect_imagery(
+    folder: Path, meter: Callable[[int, int], None] | None = None, bbox: Bounds | None = None
+) -> Imagery:
     """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg), and decodes each, so that `tile` can rely on them.
 
     Args:
         folder: other files in it are passed over.
         meter: called with (images done, images in all).
+        bbox: west, south, east, north; tiles that do not meet it are passed over.
 
     Raises:
         UsageError: there is no such folder.
@@ -142,9 +146,12 @@ def inspect_imagery(folder: Path, meter: Callable[[int, int], None] | None = Non
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
-    files = {f"imagery/{file.name}": file for _, file in find_images(folder)}
-    if not files:
+    found = find_images(folder)
+    if not found:
         raise DataError(f"`{folder}` holds no image tile", hint="name them 16_X_Y.webp, .png or .jpg")
+    files = {f"imagery/{file.name}": file for tile, file in found if bbox is None or _meets(tile_bounds(*tile), bbox)}
+    if not files:
+        raise DataError(f"none of the {len(found):,} image tiles of `{folder}` meets the box", hint="--imagery none")
     digest = hashlib.sha256()
     for number, (name, file) in enumerate(sorted(files.items()), 1):
         read_image(file)
@@ -170,20 +177,34 @@ def read_attribution(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def copy_source(extract: Extract, imagery: Imagery | None, folder: Path) -> None:
+def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: bool = False) -> None:
     """Copies an extract as `map<suffix>`, and image tiles to `imagery/`.
+
+    Args:
+        extract, imagery: as inspected.
+        folder: to copy into.
+        link: the extract is linked where the file system can, which costs neither time nor disk.
 
     Raises:
         DataError: the extract changed since it was inspected.
     """
     target = folder / f"map{extract.suffix}"
-    shutil.copyfile(extract.path, target)
+    try:
+        if not link:
+            raise OSError
+        target.hardlink_to(extract.path)
+    except OSError:
+        shutil.copyfile(extract.path, target)
     if target.stat().st_size != extract.bytes or _sha256(target) != extract.sha256:
         raise DataError(f"`{extract.path}` changed while it was read", hint="run this again when it is complete")
     if imagery is not None:
         (folder / "imagery").mkdir(exist_ok=True)
         for name, file in imagery.files.items():
             shutil.copyfile(file, folder / name)
+
+
+def _meets(a: Bounds, b: Bounds) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _begins_pbf(head: bytes) -> bool:

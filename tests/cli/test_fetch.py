@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commandline import artifact_names, geojepa, run
+from commandline import COMMAND, artifact_names, geojepa, run
+from geofabrik_server import Fault, Geofabrik, region, serve
 from PIL import Image
 
 XML = '<osm version="0.6"><node id="1" lat="1" lon="2"><tag k="amenity" v="{}"/></node></osm>'
@@ -155,3 +160,126 @@ def test_a_dry_run_with_an_index_at_hand_names_the_file(tmp_path: Path) -> None:
     assert "us/california" in run(*asked, cwd=tmp_path)
     mistyped = geojepa("fetch", "--dry-run", "--region", "californa", "--geofabrik-url", index, cwd=tmp_path)
     assert mistyped.returncode == 2 and "did you mean `california`" in mistyped.stderr
+
+
+@pytest.fixture
+def server(shared: Path) -> Iterator[Geofabrik]:
+    """Serves two real extracts as `us/pennsylvania` and its part `harrisburg`."""
+    with serve() as running:
+        state = running.add(STATE, (shared / "osm/state-college.osm.pbf").read_bytes())
+        city = running.add(CITY, (shared / "osm/harrisburg.osm.pbf").read_bytes())
+        running.add_index(
+            [
+                region("us/pennsylvania", "us/pennsylvania", state, "north-america"),
+                region("harrisburg", "Harrisburg", city, "us/pennsylvania"),
+            ]
+        )
+        yield running
+
+
+STATE, CITY = "/us/pennsylvania-latest.osm.pbf", "/us/pennsylvania/harrisburg-latest.osm.pbf"
+
+
+def test_regions_are_downloaded_verified_and_published_under_their_names(tmp_path: Path, server: Geofabrik) -> None:
+    server.faults[STATE].append(Fault(cut_at=1_000_000))
+    asked = ["--region", "pennsylvania/harrisburg", "--region", "pennsyl", "--geofabrik-url", server.url]
+    done = geojepa("fetch", *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "trying again at byte 1,000,000" in done.stderr.replace("\n", " ")
+    for name, path in (("harrisburg", CITY), ("pennsylvania", STATE)):
+        (copy,) = tmp_path.glob(f"workspace/source/{name}@*/map.osm.pbf")
+        assert copy.read_bytes() == server.files[path].content
+    assert not list(tmp_path.glob("workspace/downloads/*.pbf*"))  # nothing twice on the disk
+    again = geojepa("fetch", *asked[:2], *asked[4:], cwd=tmp_path)
+    assert again.returncode == 0 and "up to date" in again.stderr
+
+
+def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path, server: Geofabrik) -> None:
+    size = len(server.files[STATE].content)
+    server.faults[STATE].append(Fault(stall_at=size // 2, stall_s=60))
+    asked = ["fetch", "--region", "us/pennsylvania", "--geofabrik-url", server.url]
+    with subprocess.Popen([*COMMAND, *asked], cwd=tmp_path, stderr=subprocess.DEVNULL, env={**os.environ}) as process:
+        partial = tmp_path / "workspace/downloads/us-pennsylvania.osm.pbf.partial"
+        deadline = time.monotonic() + 60
+        while not partial.exists() or partial.stat().st_size < size // 4:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    kept = partial.stat().st_size
+    assert not artifact_names(tmp_path / "workspace")
+    run(*asked, cwd=tmp_path)
+    assert [request.range for request in server.gets(STATE)] == [None, f"bytes={kept}-"]
+    (copy,) = tmp_path.glob("workspace/source/pennsylvania@*/map.osm.pbf")
+    assert copy.read_bytes() == server.files[STATE].content
+
+
+def test_a_download_that_was_whole_when_it_was_killed_is_not_loaded_again(tmp_path: Path, server: Geofabrik) -> None:
+    downloads = tmp_path / "workspace/downloads"
+    downloads.mkdir(parents=True)
+    (downloads / "harrisburg.osm.pbf").write_bytes(server.files[CITY].content)
+    run("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
+    assert server.gets(CITY) == [] and len(artifact_names(tmp_path / "workspace")) == 1
+
+
+def test_a_wrong_md5_publishes_nothing_and_leaves_no_file(tmp_path: Path, server: Geofabrik) -> None:
+    server.files[CITY].md5 = "0" * 32
+    done = geojepa("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
+    assert done.returncode == 1 and "MD5" in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert not artifact_names(tmp_path / "workspace")
+    assert not list(tmp_path.glob("workspace/downloads/*.pbf*"))
+
+
+def test_a_page_in_the_place_of_an_extract_is_refused(tmp_path: Path, server: Geofabrik) -> None:
+    server.add(CITY, b"<!DOCTYPE html><html></html>", md5=None)
+    done = geojepa("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
+    assert done.returncode == 1 and "HTML page" in done.stderr and not artifact_names(tmp_path / "workspace")
+
+
+def test_a_dry_run_tells_size_date_and_need_and_writes_nothing(tmp_path: Path, server: Geofabrik) -> None:
+    told = run("fetch", "--dry-run", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
+    need = f"{len(server.files[CITY].content) / 2**20:,.1f} MiB of disk"
+    assert need in told and "14 Nov 2023" in told and "nothing was fetched" in told
+    assert not (tmp_path / "workspace").exists() and server.gets(CITY) == []
+
+
+def test_a_dated_extract_is_fetched_and_a_date_without_a_region_refused(tmp_path: Path, server: Geofabrik) -> None:
+    path = CITY.replace("latest", "240101")
+    server.add(path, server.files[CITY].content)
+    run("fetch", "--region", "harrisburg", "--date", "2024-01-01", "--geofabrik-url", server.url, cwd=tmp_path)
+    assert len(server.gets(path)) == 1 and not server.gets(CITY)
+    refused = geojepa("fetch", "--pbf", "x", "--name", "x", "--date", "2024-01-01", cwd=tmp_path)
+    assert refused.returncode == 2 and "--date" in refused.stderr
+
+
+def test_a_mirror_in_a_folder_is_read_without_a_download(tmp_path: Path, shared: Path) -> None:
+    data = (shared / "osm/harrisburg.osm.pbf").read_bytes()
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/harrisburg-latest.osm.pbf").write_bytes(data)
+    features = [region("harrisburg", "Harrisburg", "https://download.geofabrik.de/harrisburg-latest.osm.pbf")]
+    (tmp_path / "mirror/index-v1.json").write_text(json.dumps({"features": features}))
+    run("fetch", "--region", "harrisburg", "--geofabrik-url", "mirror", cwd=tmp_path)
+    (copy,) = tmp_path.glob("workspace/source/harrisburg@*/map.osm.pbf")
+    assert copy.read_bytes() == data and (tmp_path / "mirror/harrisburg-latest.osm.pbf").exists()
+
+
+def test_the_box_of_a_fetch_is_that_of_its_tiles_and_image_tiles(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    node = '<node id="{}" lat="40.8" lon="{}"><tag k="amenity" v="cafe"/></node>'
+    (tmp_path / "x.osm").write_text(f'<osm version="0.6">{node.format(1, -77.85)}{node.format(2, -77.75)}</osm>')
+    for name in ("16_18595_24619", "16_18614_24619"):  # the tiles of the two nodes
+        Image.new("RGB", (224, 224)).save(images / f"{name}.png")
+    box = "-77.86,40.79,-77.84,40.81"
+    asked = ["fetch", "--pbf", "x.osm", "--name", "place", "--imagery", images]
+    run(*asked, f"--bbox={box}", cwd=tmp_path)
+    told = manifest(tmp_path)
+    assert told["parameters"]["bbox"] == [-77.86, 40.79, -77.84, 40.81]
+    assert [name for name in told["files"] if name.startswith("imagery/")] == ["imagery/16_18595_24619.png"]
+    boxed = json.loads(run("tile", "--json", cwd=tmp_path))
+    assert boxed["result"]["counts"]["tiles"] == 1
+    assert json.loads(run("tile", f"--bbox={box}", "--json", cwd=tmp_path))["artifact"] == boxed["artifact"]
+    wide = json.loads(run("tile", "--bbox=-180,-85,180,85", "--json", cwd=tmp_path))
+    assert wide["result"]["counts"]["tiles"] == 2
+    elsewhere = geojepa(*asked, "--bbox=1,2,3,4", cwd=tmp_path)
+    assert elsewhere.returncode == 1 and "none of the 2 image tiles" in elsewhere.stderr

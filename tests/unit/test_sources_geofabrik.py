@@ -1,168 +1,148 @@
-"""Regions of Geofabrik's index, and downloads that go on where they broke off, against a server of the test's own."""
+"""Regions of Geofabrik's index: found by what people write, read from the server, a mirror or a copy."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
+from geofabrik_server import Fault, File, Geofabrik, region, serve
 
-from geojepa_cli.errors import DataError, NotFoundError
-from geojepa_cli.sources.geofabrik import OfflineError, ask, download, find_region, read_index
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.sources.download import OfflineError
+from geojepa_cli.sources.geofabrik import dated, find_region, local_path, read_index
 
-CONTENT = bytes(range(256)) * 5000
-
-
-def feature(id_: str, name: str, parent: str = "") -> dict[str, object]:
-    return {"properties": {"id": id_, "name": name, "parent": parent, "urls": {"pbf": f"https://x/{id_}.osm.pbf"}}}
-
-
-INDEX = {
-    "features": [
-        feature("europe", "Europe"),
-        feature("georgia", "Georgia", "europe"),
-        feature("us/georgia", "Georgia (US)", "north-america"),
-        feature("us/california", "California", "north-america"),
-        feature("us/california/norcal", "Northern California", "us/california"),
-        {"properties": {"id": "nopbf", "name": "No PBF", "urls": {}}},
-    ]
-}
-
-
-class Server(BaseHTTPRequestHandler):
-    """Serves `/whole` with ranges, `/plain` without them, `/wrong` beside a wrong MD5; notes the ranges asked for."""
-
-    ranges: ClassVar[list[str | None]] = []
-
-    def do_HEAD(self) -> None:
-        self.send_response(200 if self.path.startswith(("/whole", "/plain", "/wrong")) else 404)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        if self.path.endswith(".md5"):
-            digest = "0" * 32 if "wrong" in self.path else hashlib.md5(CONTENT).hexdigest()
-            self._answer(200, f"{digest}  x.osm.pbf\n".encode())
-        elif self.path == "/index.json":
-            self._answer(200, json.dumps(INDEX).encode())
-        elif self.path == "/page":
-            self._answer(200, b"<html></html>")
-        elif self.path in ("/whole", "/plain", "/wrong"):
-            wanted = self.headers.get("Range")
-            self.ranges.append(wanted)
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.path == "/whole" else 0
-            if start >= len(CONTENT):
-                self._answer(416, b"")
-            else:
-                self._answer(206 if start else 200, CONTENT[start:])
-        else:
-            self._answer(404, b"")
-
-    def _answer(self, code: int, body: bytes) -> None:
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+HOME = "https://download.geofabrik.de"
+# ids, names and parents as in Geofabrik's own index
+FEATURES = [
+    region("europe", "Europe", f"{HOME}/europe-latest.osm.pbf"),
+    region("north-america", "North America", f"{HOME}/north-america-latest.osm.pbf"),
+    region("georgia", "Georgia", f"{HOME}/europe/georgia-latest.osm.pbf", "europe"),
+    region("us", "United States of America", f"{HOME}/north-america/us-latest.osm.pbf", "north-america"),
+    region("us/georgia", "us/georgia", f"{HOME}/north-america/us/georgia-latest.osm.pbf", "north-america"),
+    region("us/california", "us/california", f"{HOME}/north-america/us/california-latest.osm.pbf", "north-america"),
+    region(
+        "norcal", "Northern California", f"{HOME}/north-america/us/california/norcal-latest.osm.pbf", "us/california"
+    ),
+    region("socal", "Southern California", f"{HOME}/north-america/us/california/socal-latest.osm.pbf", "us/california"),
+    region("antarctica", "Antarctica", None),
+]
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    Server.ranges = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-
-
-@pytest.fixture
-def closed_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/x"
+def server() -> Iterator[Geofabrik]:
+    with serve() as running:
+        running.add_index(FEATURES)
+        yield running
 
 
 @pytest.mark.parametrize(
     ("wanted", "id_"),
     [
         ("california", "us/california"), ("us/california", "us/california"), ("California", "us/california"),
-        ("georgia", "georgia"), ("us/georgia", "us/georgia"), ("northern california", "us/california/norcal"),
-        ("NORCAL", "us/california/norcal"),
+        ("georgia", "georgia"), ("us/georgia", "us/georgia"), ("northern california", "norcal"), ("NORCAL", "norcal"),
+        ("california/norcal", "norcal"), ("us/california/norcal", "norcal"), ("europe/georgia", "georgia"),
+        ("north-america/us/california", "us/california"), ("North America", "north-america"), ("us", "us"),
+        ("califor", "us/california"), ("nor", None), ("norc", "norcal"), ("Southern", "socal"), ("united", "us"),
     ],
 )  # fmt: skip
-def test_a_region_is_found_by_id_last_part_and_name(server: str, wanted: str, id_: str) -> None:
-    region = find_region(read_index(f"{server}/index.json"), wanted)
-    assert region.id == id_
-    assert region.url == f"https://x/{id_}.osm.pbf"
+def test_a_region_is_found_by_id_path_name_or_the_beginning_of_one(
+    server: Geofabrik, wanted: str, id_: str | None
+) -> None:
+    regions = read_index(f"{server.url}/index-v1.json")
+    if id_ is None:
+        with pytest.raises(NotFoundError, match=r"norcal|north-america"):
+            find_region(regions, wanted)
+    else:
+        assert find_region(regions, wanted).id == id_
 
 
-def test_an_unknown_region_names_the_nearest(server: str) -> None:
-    with pytest.raises(NotFoundError, match="did you mean `california`"):
-        find_region(read_index(f"{server}/index.json"), "califronia")
-
-
-def test_the_index_may_be_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "index.json"
-    path.write_text(json.dumps(INDEX))
-    assert len(read_index(str(path))) == len(read_index(path.as_uri())) == 5
-
-
-@pytest.mark.parametrize("path", ["/page", "/absent"])
-def test_what_is_no_index_is_refused_with_a_hint(server: str, path: str) -> None:
-    with pytest.raises((DataError, OfflineError)) as caught:
-        read_index(server + path)
+@pytest.mark.parametrize(
+    ("wanted", "nearest"),
+    [("califronia", "california"), ("us/califronia", "us/california"), ("norkal", "norcal"), ("antartica", None)],
+)
+def test_an_unknown_region_names_the_nearest(server: Geofabrik, wanted: str, nearest: str | None) -> None:
+    with pytest.raises(NotFoundError, match=f"did you mean `{nearest}`" if nearest else "unknown region") as caught:
+        find_region(read_index(f"{server.url}/index-v1.json"), wanted)
     assert caught.value.hint
 
 
-def test_without_a_server_the_error_says_how_to_go_on(closed_port: str, tmp_path: Path) -> None:
-    for call in (
-        lambda: read_index(closed_port),
-        lambda: ask(closed_port),
-        lambda: download(closed_port, tmp_path / "x"),
-    ):
-        with pytest.raises(OfflineError, match="cannot be reached") as caught:
-            call()
-        assert "--pbf" in (caught.value.hint or "")
+@pytest.mark.parametrize("wanted", ["", "/", "-", "*"])
+def test_no_name_is_no_region(server: Geofabrik, wanted: str) -> None:
+    with pytest.raises(NotFoundError):
+        find_region(read_index(f"{server.url}/index-v1.json"), wanted)
 
 
-def test_a_download_is_complete_and_compared_with_its_md5(server: str, tmp_path: Path) -> None:
-    seen: list[int] = []
-    download(f"{server}/whole", tmp_path / "x.osm.pbf", lambda done, total: seen.append(done))
-    assert (tmp_path / "x.osm.pbf").read_bytes() == CONTENT
-    assert seen[-1] == len(CONTENT)
-    assert [path.name for path in tmp_path.iterdir()] == ["x.osm.pbf"]
+@pytest.mark.parametrize("url", ["", "/", "/index-v1.json"])
+def test_a_mirror_is_named_by_its_index_or_its_folder_and_serves_the_files(server: Geofabrik, url: str) -> None:
+    found = find_region(read_index(server.url + url), "norcal")
+    assert found.url == f"{server.url}/north-america/us/california/norcal-latest.osm.pbf"
+    assert found.path == "north-america/us/california/norcal"
 
 
-@pytest.mark.parametrize("length", [1, 700_000, len(CONTENT)])
-def test_a_broken_download_goes_on_where_it_stopped(server: str, tmp_path: Path, length: int) -> None:
-    (tmp_path / "x.partial").write_bytes(CONTENT[:length])
-    download(f"{server}/whole", tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == CONTENT
-    assert Server.ranges == [f"bytes={length}-"]
+def test_an_index_at_hand_names_files_beside_it_where_there_are_some(tmp_path: Path) -> None:
+    (tmp_path / "index-v1.json").write_text(json.dumps({"features": FEATURES}))
+    (tmp_path / "europe").mkdir()
+    (tmp_path / "europe/georgia-latest.osm.pbf").write_bytes(b"x")
+    for url in (str(tmp_path), str(tmp_path / "index-v1.json"), (tmp_path / "index-v1.json").as_uri()):
+        regions = read_index(url)
+        assert local_path(find_region(regions, "georgia").url) == tmp_path / "europe/georgia-latest.osm.pbf"
+        assert find_region(regions, "us").url == f"{HOME}/north-america/us-latest.osm.pbf"
 
 
-def test_a_server_without_ranges_sends_all_again(server: str, tmp_path: Path) -> None:
-    (tmp_path / "x.partial").write_bytes(CONTENT[:1000])
-    download(f"{server}/plain", tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == CONTENT
+@pytest.mark.parametrize(
+    "content", [b"<html></html>", b"[]", b'{"features": [{}]}', b'{"features": [{"properties": 3}]}']
+)
+def test_what_is_no_index_is_refused_with_a_hint(server: Geofabrik, tmp_path: Path, content: bytes) -> None:
+    server.add("/index-v1.json", content)
+    with pytest.raises(DataError, match="not an index") as caught:
+        read_index(server.url, tmp_path)
+    assert caught.value.hint
+    (tmp_path / "index-v1.json").write_bytes(content)
+    with pytest.raises(DataError, match="not an index"):
+        read_index(str(tmp_path))
 
 
-def test_a_file_that_differs_from_its_md5_is_removed(server: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="MD5"):
-        download(f"{server}/wrong", tmp_path / "x")
-    assert not list(tmp_path.iterdir())
-
-
-def test_size_and_date_are_asked_without_a_download(server: str) -> None:
-    assert ask(f"{server}/whole") == (len(CONTENT), "Mon, 01 Jan 2024 00:00:00 GMT")
+def test_an_absent_index_is_an_error(server: Geofabrik, tmp_path: Path) -> None:
     with pytest.raises(OfflineError, match="404"):
-        ask(f"{server}/absent")
+        read_index(f"{server.url}/other/")
+    with pytest.raises(DataError, match=r"absent\.json"):
+        read_index(str(tmp_path / "absent.json"))
+
+
+def test_the_index_is_kept_and_loaded_again_only_when_it_is_newer(server: Geofabrik, tmp_path: Path) -> None:
+    assert len(read_index(server.url, tmp_path)) == 8
+    assert len(read_index(server.url, tmp_path)) == 8
+    assert [request.sent > 0 for request in server.gets("/index-v1.json")] == [True, False]
+    newer = json.dumps({"features": FEATURES[:2]}).encode()
+    server.files["/index-v1.json"] = File(newer, modified=1_800_000_000)
+    assert len(read_index(server.url, tmp_path)) == 2
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_a_server_the_kept_index_is_used_and_its_date_told(
+    server: Geofabrik, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_index(server.url, tmp_path)
+    server.faults["/index-v1.json"].append(Fault(status=503))
+    assert len(read_index(server.url, tmp_path)) == 8
+    assert "index of Tue, 14 Nov 2023" in capsys.readouterr().err.replace("\n", " ")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(OfflineError, match="cannot be reached"):
+        read_index(url, tmp_path)
+
+
+@pytest.mark.parametrize("date", ["2024-01-31", "240131", "20240131"])
+def test_a_dated_extract_has_its_own_address(server: Geofabrik, date: str) -> None:
+    found = dated(find_region(read_index(server.url), "georgia"), date)
+    assert found.url == f"{server.url}/europe/georgia-240131.osm.pbf"
+
+
+@pytest.mark.parametrize("date", ["2024-13-01", "yesterday", "", "24"])
+def test_what_is_no_date_is_a_usage_error(server: Geofabrik, date: str) -> None:
+    with pytest.raises(UsageError, match="not a date"):
+        dated(find_region(read_index(server.url), "georgia"), date)

@@ -1,0 +1,286 @@
+"""Downloads against a real server that misbehaves: the file is whole and has its MD5, or it is not there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from geofabrik_server import Fault, File, Geofabrik, serve
+
+from geojepa_cli.errors import BusyError, DataError
+from geojepa_cli.sources.download import OfflineError, Patience, ask, download
+
+CONTENT = random.Random(1).randbytes(3_000_000)
+OTHER = random.Random(2).randbytes(3_000_000)
+PATH = "/us/x-latest.osm.pbf"
+QUICK = Patience(tries=4, pause_s=0.01, longest_pause_s=0.05, timeout_s=0.5)
+
+
+@pytest.fixture
+def server() -> Iterator[Geofabrik]:
+    with serve() as running:
+        running.add(PATH, CONTENT)
+        yield running
+
+
+def load(server: Geofabrik, folder: Path, patience: Patience = QUICK) -> bytes:
+    """Downloads, and asserts that nothing but the file is left."""
+    download(server.url + PATH, folder / "x", patience=patience)
+    assert [path.name for path in folder.iterdir()] == ["x"]
+    return (folder / "x").read_bytes()
+
+
+def interrupted(server: Geofabrik, folder: Path, at: int) -> None:
+    """An earlier run that was cut at a byte and gave up."""
+    server.faults[PATH].append(Fault(cut_at=at))
+    with pytest.raises(OfflineError):
+        download(server.url + PATH, folder / "x", patience=QUICK._replace(tries=1))
+    assert not (folder / "x").exists()
+
+
+def test_a_download_is_whole_and_its_progress_told(server: Geofabrik, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    download(server.url + PATH, tmp_path / "x", lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cut_at_twenty_places_it_ends_whole_and_loads_no_byte_twice(
+    server: Geofabrik, tmp_path: Path, seed: int
+) -> None:
+    places = sorted(random.Random(seed).sample(range(1, len(CONTENT)), 20))
+    server.faults[PATH].extend(Fault(cut_at=place) for place in places)
+    assert load(server, tmp_path) == CONTENT
+    asked = server.gets(PATH)
+    assert [request.range for request in asked] == [None, *(f"bytes={place}-" for place in places)]
+    assert {request.if_range for request in asked[1:]} == {server.files[PATH].etag}
+
+
+@pytest.mark.parametrize("at", [0, 1, 65_536, len(CONTENT) - 1])
+def test_another_run_goes_on_where_one_broke_off(server: Geofabrik, tmp_path: Path, at: int) -> None:
+    interrupted(server, tmp_path, at)
+    assert load(server, tmp_path) == CONTENT
+    assert server.gets(PATH)[-1].range == (f"bytes={at}-" if at else None)
+
+
+def test_giving_up_says_how_much_is_kept(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults[PATH].extend([Fault(cut_at=1000)] * 10)
+    with pytest.raises(OfflineError, match="broke off") as caught:
+        load(server, tmp_path)
+    assert "1,000 of 3,000,000 bytes are kept" in (caught.value.hint or "")
+    assert len(server.gets(PATH)) == QUICK.tries  # the last ones brought nothing
+    server.faults[PATH].clear()
+    assert load(server, tmp_path) == CONTENT
+
+
+def test_a_file_that_is_all_here_is_not_asked_for_again(server: Geofabrik, tmp_path: Path) -> None:
+    (tmp_path / "x.partial").write_bytes(CONTENT)
+    assert load(server, tmp_path) == CONTENT
+    assert [request.sent for request in server.gets(PATH)] == [0]
+    server.requests.clear()
+    assert load(server, tmp_path) == CONTENT  # whole and under its own name: the MD5 tells, nothing is asked for
+    assert server.gets(PATH) == []
+
+
+@pytest.mark.parametrize("etag", ["", None, 'W/"weak"'])
+def test_a_file_that_changed_in_between_is_loaded_anew(server: Geofabrik, tmp_path: Path, etag: str | None) -> None:
+    server.files[PATH] = File(CONTENT, etag=etag)
+    interrupted(server, tmp_path, 1_000_000)
+    server.files[PATH] = File(OTHER, etag=etag, modified=1_700_009_000)
+    assert load(server, tmp_path) == OTHER
+
+
+@pytest.mark.parametrize("size", [3_000_000, 2_000_000, 500_000])
+def test_a_file_that_changes_while_it_is_loaded_is_loaded_anew(server: Geofabrik, tmp_path: Path, size: int) -> None:
+    server.faults[PATH].append(Fault(cut_at=1_000_000, bytes_per_s=5_000_000))
+
+    def change() -> None:
+        while not server.gets(PATH):
+            time.sleep(0.005)
+        server.files[PATH] = File(OTHER[:size], modified=1_700_009_000)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert load(server, tmp_path) == OTHER[:size]
+    changing.join()
+
+
+def test_a_server_that_ignores_if_range_does_not_mix_two_versions(server: Geofabrik, tmp_path: Path) -> None:
+    interrupted(server, tmp_path, 1_000_000)
+    kept = json.loads((tmp_path / "x.partial.json").read_text())
+    server.files[PATH] = File(OTHER, modified=1_700_009_000)
+    (tmp_path / "x.partial.json").write_text(json.dumps(kept | {"md5": server.files[PATH].md5}))
+    server.faults[PATH].append(Fault(ignore_if_range=True))
+    assert load(server, tmp_path) == OTHER
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_left_of_something_else_is_told_by_the_md5(server: Geofabrik, tmp_path: Path, known: bool) -> None:
+    (tmp_path / "x.partial").write_bytes(OTHER[:700_000])
+    if known:
+        (tmp_path / "x.partial.json").write_text(json.dumps({"url": server.url + "/other", "md5": None}))
+    assert load(server, tmp_path) == CONTENT
+
+
+def test_a_server_without_ranges_sends_all_again(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults[PATH].extend([Fault(cut_at=1_000_000), Fault(cut_at=2_000_000, ignore_range=True)])
+    server.faults[PATH].append(Fault(ignore_range=True))
+    assert load(server, tmp_path) == CONTENT
+
+
+@pytest.mark.parametrize("at", [None, 1_000_000])
+def test_a_wrong_md5_leaves_nothing_behind(server: Geofabrik, tmp_path: Path, at: int | None) -> None:
+    server.files[PATH] = File(CONTENT, md5="0" * 32)
+    if at:
+        server.faults[PATH].append(Fault(cut_at=at))
+    with pytest.raises(DataError, match=r"has MD5 .* the server says 0000") as caught:
+        load(server, tmp_path)
+    assert caught.value.hint and list(tmp_path.iterdir()) == []
+    assert len(server.gets(PATH)) <= 3
+
+
+def test_an_md5_that_is_published_later_than_its_file_is_asked_for_again(server: Geofabrik, tmp_path: Path) -> None:
+    server.files[f"{PATH}.md5"] = File(b"0" * 32)
+    server.faults[PATH].append(Fault(bytes_per_s=6_000_000))
+
+    def publish() -> None:
+        while not server.gets(PATH):
+            time.sleep(0.005)
+        del server.files[f"{PATH}.md5"]
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    assert load(server, tmp_path) == CONTENT
+    publishing.join()
+    assert len(server.gets(PATH)) == 1
+
+
+@pytest.mark.parametrize("off", [-100, 100])
+def test_a_length_that_is_wrong_once_is_made_good(server: Geofabrik, tmp_path: Path, off: int) -> None:
+    server.faults[PATH].append(Fault(length_off=off))
+    if off > 0:
+        assert load(server, tmp_path) == CONTENT
+        return
+    with pytest.raises(DataError, match="MD5"):
+        load(server, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_length_that_is_always_wrong_is_an_error_and_no_file(server: Geofabrik, tmp_path: Path) -> None:
+    server.files[PATH] = File(CONTENT, md5=None)
+    server.faults[PATH].extend([Fault(length_off=100, ignore_range=True)] * 20)
+    with pytest.raises(OfflineError, match=r"3,000,000 of 3,000,100 bytes|without sending complete"):
+        load(server, tmp_path)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(server: Geofabrik, tmp_path: Path, status: int) -> None:
+    server.faults[f"{PATH}.md5"].append(Fault(status=status))
+    server.faults[PATH].extend([Fault(status=status), Fault(cut_at=5000), Fault(status=status, retry_after=0)])
+    assert load(server, tmp_path) == CONTENT
+
+
+def test_a_server_that_stays_busy_is_given_up_with_a_hint(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults[PATH].extend([Fault(status=503)] * 20)
+    with pytest.raises(OfflineError, match="503") as caught:
+        load(server, tmp_path)
+    assert "--pbf" in (caught.value.hint or "") and list(tmp_path.iterdir()) == []
+    assert len(server.gets(PATH)) == QUICK.tries
+
+
+def test_the_server_says_how_long_to_wait_and_the_pauses_grow(server: Geofabrik, tmp_path: Path) -> None:
+    patience = Patience(tries=5, pause_s=0.05, longest_pause_s=0.3, timeout_s=0.5)
+    server.faults[PATH].extend([Fault(status=503)] * 3 + [Fault(status=503, retry_after=3600)])
+    started = time.monotonic()
+    assert load(server, tmp_path, patience) == CONTENT
+    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2 + 0.3
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_refusal_is_told_at_once(server: Geofabrik, tmp_path: Path, status: int) -> None:
+    server.faults[PATH].append(Fault(status=status))
+    with pytest.raises(OfflineError, match=f"answered {status}"):
+        load(server, tmp_path)
+    assert len(server.gets(PATH)) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_a_stalled_connection_is_opened_again(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults[PATH].append(Fault(stall_at=1_000_000, stall_s=3))
+    assert load(server, tmp_path) == CONTENT
+    assert server.gets(PATH)[1].range == "bytes=1000000-"
+
+
+def test_a_slow_connection_is_borne_with(server: Geofabrik, tmp_path: Path) -> None:
+    server.files[PATH] = File(CONTENT[:100_000])
+    server.faults[PATH].append(Fault(bytes_per_s=100_000))
+    patience = QUICK._replace(timeout_s=0.3)  # far less than the second that it takes
+    assert load(server, tmp_path, patience) == CONTENT[:100_000]
+    assert len(server.gets(PATH)) == 1
+
+
+def test_redirects_are_followed_for_file_and_md5(server: Geofabrik, tmp_path: Path) -> None:
+    server.add("/dated/x.osm.pbf", CONTENT)
+    server.faults[PATH].extend([Fault(redirect="/dated/x.osm.pbf")] * 2)
+    server.faults[f"{PATH}.md5"].append(Fault(redirect="/dated/x.osm.pbf.md5"))
+    server.faults["/dated/x.osm.pbf"].append(Fault(cut_at=1_000_000))
+    assert load(server, tmp_path) == CONTENT
+    assert server.gets("/dated/x.osm.pbf")[-1].range == "bytes=1000000-"
+
+
+def test_redirects_in_a_circle_end(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults[PATH].extend([Fault(redirect=PATH)] * 100)
+    with pytest.raises(OfflineError, match="redirect"):
+        load(server, tmp_path)
+
+
+def test_without_a_published_md5_the_length_is_checked_and_that_is_said(
+    server: Geofabrik, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files[PATH] = File(CONTENT, md5=None)
+    server.faults[PATH].append(Fault(cut_at=2_000_000))
+    assert load(server, tmp_path) == CONTENT
+    assert "only the length" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_without_md5_and_validator_what_is_left_is_not_trusted(server: Geofabrik, tmp_path: Path) -> None:
+    server.files[PATH] = File(CONTENT, md5=None)
+    (tmp_path / "x.partial").write_bytes(OTHER[:1000])
+    assert load(server, tmp_path) == CONTENT
+    assert server.gets(PATH)[0].range is None
+
+
+def test_two_loads_of_one_file_do_not_mix(server: Geofabrik, tmp_path: Path) -> None:
+    with (tmp_path / "x.partial").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BusyError):
+            download(server.url + PATH, tmp_path / "x", patience=QUICK)
+    assert load(server, tmp_path) == CONTENT
+
+
+def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/x"
+    started = time.monotonic()
+    for call in (lambda: ask(url), lambda: download(url, tmp_path / "x")):
+        with pytest.raises(OfflineError, match="cannot be reached") as caught:
+            call()
+        assert "--pbf" in (caught.value.hint or "")
+    assert time.monotonic() - started < 5 and list(tmp_path.iterdir()) == []
+
+
+def test_size_and_date_are_asked_without_a_download(server: Geofabrik) -> None:
+    assert ask(server.url + PATH) == (len(CONTENT), "Tue, 14 Nov 2023 22:13:20 GMT")
+    assert [request.method for request in server.requests] == ["HEAD"]
+    with pytest.raises(OfflineError, match="404"):
+        ask(server.url + "/absent")
