@@ -84,7 +84,7 @@ public:
         }
         const Bounds bounds = bounds_of(grid_, *tiles);
         if (fills(polygons, bounds)) {
-            cover(*tiles);
+            out_.covered.push_back(*tiles);
             return;
         }
         const bool one_tile = tiles->first == tiles->last;
@@ -174,14 +174,6 @@ private:
         }
         std::ranges::move(intersect(polygon, low), std::back_inserter(below));
         std::ranges::move(intersect(polygon, high), std::back_inserter(above));
-    }
-
-    void cover(const TileWindow& tiles) {
-        for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
-            for (std::uint32_t x = tiles.first.x; x <= tiles.last.x; ++x) {
-                out_.add_covered({x, y});
-            }
-        }
     }
 
     const Grid& grid_;

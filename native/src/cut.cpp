@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t least_area_refs = 4;
 
-bool is_superseded(const std::vector<std::uint64_t>& sequences, std::uint64_t sequence) {
+bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequence) {
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
 
@@ -48,7 +48,7 @@ CutResult Cutter::nodes(const Batch& batch) {
     const Elements elements = batch.unpack(schema::OsmType::node);
     for (const Element& node : elements.rows) {
         if (node.first_tag < node.last_tag && !node.deleted &&
-            !is_superseded(*context_.superseded_nodes, node.sequence)) {
+            !is_superseded(context_.superseded->nodes, node.sequence)) {
             cut_node(node, elements.tags_of(node), out);
         }
     }
@@ -60,17 +60,17 @@ CutResult Cutter::ways(const Batch& batch) {
     out.texts.push_back(batch);
     const Elements elements = batch.unpack(schema::OsmType::way);
     for (const Element& way : elements.rows) {
-        if (!way.deleted && !is_superseded(*context_.superseded_ways, way.sequence)) {
+        if (!way.deleted && !is_superseded(context_.superseded->ways, way.sequence)) {
             cut_way(way, elements.tags_of(way), elements.refs_of(way), out);
         }
     }
     return out;
 }
 
-CutResult Cutter::relations(std::span<const Relation> relations) {
+CutResult Cutter::relations(std::size_t first, std::size_t last) {
     CutResult out;
-    for (const Relation& relation : relations) {
-        cut_relation(relation, out);
+    for (std::size_t i = first; i < last; ++i) {
+        cut_relation(context_.relations->at(i), out);
     }
     return out;
 }
@@ -93,8 +93,9 @@ void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResu
             parts_.push(point);
         }
     }
-    store({schema::OsmType::node, node.id, node.version, schema::Kind::point, schema::Token::entity, 0, 0, 0, 0, 0, 0},
-          first_tag, false, out);
+    store(
+        {schema::OsmType::node, node.id, node.version, schema::Kind::point, schema::Token::entity, 0, 0, 0, 0, 0, 0, 0},
+        first_tag, out);
 }
 
 void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span<const std::int64_t> refs,
@@ -122,12 +123,12 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
         ++out.dropped["line of no length"];
     }
     store({schema::OsmType::way, way.id, way.version, area ? schema::Kind::area : schema::Kind::line,
-           area ? token_of_area(tags) : schema::Token::entity, absent, 0, 0, 0, 0, 0},
-          first_tag, false, out);
+           area ? token_of_area(tags) : schema::Token::entity, absent, 0, 0, 0, 0, 0, 0},
+          first_tag, out);
 }
 
 void Cutter::cut_relation(const Relation& relation, CutResult& out) {
-    const std::vector<Tag> tags = relation.tag_views();
+    const std::vector<Tag>& tags = relation.tags;
     const std::size_t first_tag = out.tags.size();
     if (!add_kept_tags(tags, out)) {
         return;
@@ -138,6 +139,7 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
                      schema::Kind::relation,
                      token_of_relation(tags),
                      absent_members(relation),
+                     0,
                      0,
                      0,
                      0,
@@ -154,17 +156,15 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     if (!has_geometry && object.token == schema::Token::entity) {
         object.token = schema::Token::restriction;
     }
-    const bool outside = has_geometry && parts_.parts.empty();
+    const bool outside = has_geometry && parts_.empty();
     if (outside) {
         out.tags.resize(first_tag);
         return;
     }
     object.first_member = out.members.size();
-    for (const Relation::OwnMember& member : relation.members) {
-        out.members.push_back({member.type, member.ref, member.role});
-    }
+    out.members.insert(out.members.end(), relation.members.begin(), relation.members.end());
     object.last_member = out.members.size();
-    store(object, first_tag, object.kind == schema::Kind::relation, out);
+    store(object, first_tag, out);
 }
 
 bool Cutter::add_line(std::span<const Position> positions, CutResult& out) {
@@ -205,11 +205,11 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
     std::vector<MemberLine> lines;
     std::set<std::int64_t> seen;
     bool absent = false;
-    for (const Relation::OwnMember& member : relation.members) {
+    for (const Member& member : relation.members) {
         if (member.type != schema::OsmType::way || !seen.insert(member.ref).second) {
             continue;
         }
-        const MemberWays::Way* way = context_.member_ways->find(member.ref);
+        const MemberWay* way = context_.member_ways->find(member.ref);
         absent = absent || way == nullptr || !way->complete;
         if (way != nullptr && way->last - way->first >= 2) {
             lines.push_back({context_.member_ways->positions(*way), member.role});
@@ -236,7 +236,7 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
 bool Cutter::add_members(const Relation& relation, CutResult& out) {
     bool found = false;
     std::set<std::pair<schema::OsmType, std::int64_t>> seen;
-    for (const Relation::OwnMember& member : relation.members) {
+    for (const Member& member : relation.members) {
         if (!seen.emplace(member.type, member.ref).second) {
             continue;  // a route that uses a road twice has it once
         }
@@ -251,10 +251,11 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
                 }
             }
         } else if (member.type == schema::OsmType::way) {
-            const MemberWays::Way* way = context_.member_ways->find(member.ref);
+            const MemberWay* way = context_.member_ways->find(member.ref);
             if (way != nullptr) {
                 const std::span<const Position> positions = context_.member_ways->positions(*way);
                 found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
+                parts_.outline_covered(*context_.grid);
             }
         }
     }
@@ -276,7 +277,7 @@ std::uint32_t Cutter::locate(std::span<const std::int64_t> refs) {
 
 std::uint32_t Cutter::absent_members(const Relation& relation) {
     std::uint32_t absent = 0;
-    for (const Relation::OwnMember& member : relation.members) {
+    for (const Member& member : relation.members) {
         switch (member.type) {
             case schema::OsmType::node:
                 absent += cursor_.find(member.ref) ? 0 : 1;
@@ -309,12 +310,14 @@ bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
 
 /// Adds the object with the pieces that `parts_` makes. One without pieces is left out, unless it is a relation that
 /// has no geometry to begin with.
-void Cutter::store(CutObject object, std::size_t first_tag, bool outline_covered, CutResult& out) {
-    object.pieces = builder_.add(object_key(object.type, object.id), parts_, outline_covered, out.pieces);
-    if (object.pieces == 0 && object.type != schema::OsmType::relation) {
+void Cutter::store(CutObject object, std::size_t first_tag, CutResult& out) {
+    const PieceBuilder::Added added = builder_.add(object_key(object.type, object.id), parts_, out.pieces);
+    if (added.records + added.covered == 0 && object.type != schema::OsmType::relation) {
         out.tags.resize(first_tag);
         return;
     }
+    object.pieces = added.records;
+    object.covered = added.covered;
     object.first_tag = first_tag;
     object.last_tag = out.tags.size();
     out.objects.push_back(object);

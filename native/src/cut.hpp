@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "duplicates.hpp"
 #include "grid.hpp"
 #include "locations.hpp"
 #include "pieces.hpp"
@@ -31,7 +32,8 @@ struct CutObject {
     std::uint32_t absent_members;
     std::size_t first_tag, last_tag;
     std::size_t first_member, last_member;
-    std::size_t pieces;
+    std::size_t pieces;   // records
+    std::size_t covered;  // rectangles of covered tiles
 };
 
 struct CutResult {
@@ -39,7 +41,7 @@ struct CutResult {
     std::vector<Tag> tags;
     std::vector<Member> members;
     PieceBatch pieces;  // in the order of the objects
-    MemberWays member_ways;
+    MemberWayBatch member_ways;
     Reasons dropped;
     Reasons repaired;
     std::uint64_t dropped_tags = 0;
@@ -55,9 +57,7 @@ struct CutContext {
     const LocationIndex* locations;
     const RelationTable* relations;
     const MemberWays* member_ways;
-    /// Sequence numbers, sorted, of nodes and ways of which the input has a newer version.
-    const std::vector<std::uint64_t>* superseded_nodes;
-    const std::vector<std::uint64_t>* superseded_ways;
+    const Superseded* superseded;
 };
 
 class Cutter {
@@ -66,14 +66,10 @@ public:
 
     CutResult nodes(const Batch& batch);
     CutResult ways(const Batch& batch);
-    CutResult relations(std::span<const Relation> relations);
+    /// Rows [first, last) of the table of relations.
+    CutResult relations(std::size_t first, std::size_t last);
 
 private:
-    struct Geometry {
-        schema::Kind kind;
-        std::uint32_t absent_members;
-    };
-
     void cut_node(const Element& node, const std::vector<Tag>& tags, CutResult& out);
     void cut_way(const Element& way, const std::vector<Tag>& tags, std::span<const std::int64_t> refs, CutResult& out);
     void cut_relation(const Relation& relation, CutResult& out);
@@ -87,7 +83,7 @@ private:
     std::uint32_t locate(std::span<const std::int64_t> refs);
     std::uint32_t absent_members(const Relation& relation);
     bool add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const;
-    void store(CutObject object, std::size_t first_tag, bool outline_covered, CutResult& out);
+    void store(CutObject object, std::size_t first_tag, CutResult& out);
 
     CutContext context_;
     LocationIndex::Cursor cursor_;

@@ -17,29 +17,28 @@ struct Version {
 };
 
 /// Sorts ids and leaves those that occur more than once.
-void keep_repeated(std::vector<std::int64_t>& ids) {
+void keep_repeated(LongArray<std::int64_t>& ids) {
     std::sort(ids.begin(), ids.end());
-    std::vector<std::int64_t> repeated;
+    std::size_t kept = 0;
     for (std::size_t i = 1; i < ids.size(); ++i) {
-        if (ids[i] == ids[i - 1] && (repeated.empty() || repeated.back() != ids[i])) {
-            repeated.push_back(ids[i]);
+        // What was kept lies before `i`, so it overwrites nothing that is still to be compared.
+        if (ids[i] == ids[i - 1] && (kept == 0 || ids[kept - 1] != ids[i])) {
+            ids[kept++] = ids[i];
         }
     }
-    ids = std::move(repeated);
+    ids.resize(kept);
 }
 
-std::vector<std::uint64_t> all_but_newest(std::vector<Version> versions) {
+void keep_all_but_newest(LongArray<Version>& versions, LongArray<std::uint64_t>& superseded) {
     std::sort(versions.begin(), versions.end(), [](const Version& a, const Version& b) {
         return std::tie(a.id, a.version, a.sequence) < std::tie(b.id, b.version, b.sequence);
     });
-    std::vector<std::uint64_t> superseded;
     for (std::size_t i = 0; i + 1 < versions.size(); ++i) {
         if (versions[i].id == versions[i + 1].id) {
             superseded.push_back(versions[i].sequence);
         }
     }
     std::sort(superseded.begin(), superseded.end());
-    return superseded;
 }
 
 template <typename Visit>
@@ -58,7 +57,7 @@ void for_each_element(const std::vector<std::string>& inputs, const char* stage,
     progress.finish();
 }
 
-void collect(const std::vector<std::int64_t>& repeated, const Element& element, std::vector<Version>& versions) {
+void collect(const LongArray<std::int64_t>& repeated, const Element& element, LongArray<Version>& versions) {
     if (std::binary_search(repeated.begin(), repeated.end(), element.id)) {
         versions.push_back({element.id, element.version, element.sequence});
     }
@@ -66,19 +65,19 @@ void collect(const std::vector<std::int64_t>& repeated, const Element& element, 
 
 }  // namespace
 
-Superseded find_superseded(const std::vector<std::string>& inputs) {
-    std::vector<std::int64_t> nodes;
-    std::vector<std::int64_t> ways;
+void find_superseded(const std::vector<std::string>& inputs, ArrayMemory& arrays, Superseded& found) {
+    LongArray<std::int64_t> nodes{arrays};
+    LongArray<std::int64_t> ways{arrays};
     for_each_element(inputs, "look for repeated ids", [&](schema::OsmType type, const Element& element) {
         (type == schema::OsmType::node ? nodes : ways).push_back(element.id);
     });
     keep_repeated(nodes);
     keep_repeated(ways);
     if (nodes.empty() && ways.empty()) {
-        return {};
+        return;
     }
-    std::vector<Version> node_versions;
-    std::vector<Version> way_versions;
+    LongArray<Version> node_versions{arrays};
+    LongArray<Version> way_versions{arrays};
     for_each_element(inputs, "compare versions", [&](schema::OsmType type, const Element& element) {
         if (type == schema::OsmType::node) {
             collect(nodes, element, node_versions);
@@ -86,7 +85,8 @@ Superseded find_superseded(const std::vector<std::string>& inputs) {
             collect(ways, element, way_versions);
         }
     });
-    return {all_but_newest(std::move(node_versions)), all_but_newest(std::move(way_versions))};
+    keep_all_but_newest(node_versions, found.nodes);
+    keep_all_but_newest(way_versions, found.ways);
 }
 
 }  // namespace geojepa

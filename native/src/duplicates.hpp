@@ -5,16 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "long_array.hpp"
+
 namespace geojepa {
 
 /// Sequence numbers, sorted, of the elements of which a newer version is in the input, or, of equal versions, a later
 /// one. Only looked for where files are not sorted by type and id, or more than one.
 struct Superseded {
-    std::vector<std::uint64_t> nodes;
-    std::vector<std::uint64_t> ways;
+    explicit Superseded(ArrayMemory& arrays) : nodes(arrays), ways(arrays) {}
+
+    LongArray<std::uint64_t> nodes;
+    LongArray<std::uint64_t> ways;
 };
 
 /// Reads the inputs once, and once more where an id occurs twice.
-Superseded find_superseded(const std::vector<std::string>& inputs);
+void find_superseded(const std::vector<std::string>& inputs, ArrayMemory& arrays, Superseded& found);
 
 }  // namespace geojepa

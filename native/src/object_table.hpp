@@ -2,14 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "columns.hpp"
 #include "cut.hpp"
+#include "long_array.hpp"
 #include "schema.hpp"
-#include "tags.hpp"
+#include "vocabulary.hpp"
 
 namespace geojepa {
 
@@ -21,6 +21,9 @@ public:
         std::uint64_t members = 0;
     };
 
+    /// The vocabulary takes up to `vocabulary_bytes` of memory, all else is in `arrays`.
+    ObjectTable(ArrayMemory& arrays, std::size_t vocabulary_bytes);
+
     /// Takes an object out of `result`; returns its number, which counts objects in the order of their arrival.
     std::uint32_t add(const CutObject& object, const CutResult& result);
 
@@ -30,10 +33,10 @@ public:
     void finish();
 
     /// The row that the object with this number has in the file.
-    std::uint32_t row_of(std::uint32_t number) const { return row_of_[number]; }
+    std::uint32_t row_of(std::uint32_t number) const { return row_of_.empty() ? number : row_of_[number]; }
 
-    /// Writes `object/`, `tag/`, `vocab/`, `member/` and `role/`.
-    Counts write(ColumnWriter& writer) const;
+    /// Writes `object/`, `tag/`, `vocab/`, `member/` and `role/`. To be called once.
+    Counts write(ColumnWriter& writer);
 
 private:
     struct Row {
@@ -53,18 +56,27 @@ private:
         std::uint64_t object_key;
         std::uint32_t role;
     };
+    struct Place {
+        std::uint64_t key;
+        std::uint32_t number;
+    };
 
+    const Row& row(std::size_t i) const { return order_.empty() ? rows_[i] : rows_[order_[i].number]; }
+    /// The row of the object with this key, or `size()`.
+    std::size_t find(std::uint64_t key) const;
     void write_objects(ColumnWriter& writer) const;
-    Counts write_tags(ColumnWriter& writer) const;
-    std::uint64_t write_members(ColumnWriter& writer) const;
+    Counts write_tags(ColumnWriter& writer);
+    std::uint64_t write_members(ColumnWriter& writer);
 
-    std::vector<Row> rows_;
-    std::vector<std::uint32_t> tags_;  // the vocabulary's numbers
-    std::vector<MemberRow> members_;
+    ArrayMemory* arrays_;
+    LongArray<Row> rows_;
+    LongArray<std::uint32_t> tags_;  // the vocabulary's numbers
+    LongArray<MemberRow> members_;
     Vocabulary vocabulary_;
-    std::map<std::string, std::uint32_t, std::less<>> roles_;
-    std::vector<std::uint32_t> order_;  // numbers in the order of rows
-    std::vector<std::uint32_t> row_of_;
+    Vocabulary roles_;  // as keys without a value
+    // Empty where objects arrived in the order of the file.
+    LongArray<Place> order_;
+    LongArray<std::uint32_t> row_of_;
 };
 
 }  // namespace geojepa

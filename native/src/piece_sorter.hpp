@@ -1,16 +1,17 @@
-// Sorts pieces by tile and object in bounded memory: what does not fit is written to temporary files and merged.
+// Sorts pieces by tile and object in bounded memory: what does not fit is written to a temporary file and merged.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "long_array.hpp"
 #include "pieces.hpp"
+#include "spill_file.hpp"
 
 namespace geojepa {
 
@@ -22,15 +23,18 @@ public:
         std::uint64_t nodes = 0;
     };
 
-    /// Temporary files are made in `directory`, and are gone when the sorter is, however the program ends. A run is
-    /// spilled whenever pieces take more than `memory` bytes.
-    PieceSorter(std::string directory, std::size_t memory);
+    /// A run is spilled to the directory of `arrays` whenever records take more than `bytes`. The file is gone when
+    /// the sorter is, however the program ends.
+    PieceSorter(const Grid& grid, ArrayMemory& arrays, std::size_t bytes);
+    ~PieceSorter();
+    PieceSorter(const PieceSorter&) = delete;
+    PieceSorter& operator=(const PieceSorter&) = delete;
 
     /// Takes pieces whose keys have not been added before.
-    void add(PieceBatch batch);
+    void add(const PieceBatch& batch);
 
     const Totals& totals() const noexcept { return totals_; }
-    std::uint64_t spilled_bytes() const noexcept { return spilled_bytes_; }
+    std::uint64_t spilled_bytes() const noexcept { return spilled_.bytes(); }
 
     /// Calls `visit` with every record in order. To be called once, at the end.
     void for_each(const std::function<void(std::span<const std::byte>)>& visit);
@@ -38,26 +42,32 @@ public:
 private:
     struct Place {
         PieceKey key;
-        std::uint32_t batch;
-        std::uint32_t entry;
+        std::uint64_t first_byte;
     };
-    struct CloseFile {
-        void operator()(std::FILE* file) const { (void)std::fclose(file); }
+    /// Covered tiles within one row of zoom-14 groups, by the first of them.
+    struct CoveredRow {
+        PieceKey first;
+        CoveredTiles tiles;
     };
-    using File = std::unique_ptr<std::FILE, CloseFile>;
-    class Run;
+    class Source;
+    class MemorySource;
+    class RunSource;
+    class CoveredSource;
 
-    std::vector<Place> sorted_places() const;
-    std::span<const std::byte> record_at(const Place& place) const;
+    void add_record(std::span<const std::byte> record);
+    void add_covered(const CoveredTiles& covered);
+    void sort_records();
     void spill();
+    std::span<const std::byte> record_at(const Place& place) const;
+    std::vector<std::unique_ptr<Source>> sources();
 
-    std::string directory_;
-    std::size_t memory_;
-    std::size_t used_ = 0;
-    std::vector<PieceBatch> batches_;
-    std::vector<File> runs_;
+    const Grid* grid_;
+    std::size_t bytes_;
+    std::vector<std::byte> records_;
+    std::vector<Place> places_;
+    SpillFile spilled_;
+    LongArray<CoveredRow> covered_;
     Totals totals_;
-    std::uint64_t spilled_bytes_ = 0;
 };
 
 }  // namespace geojepa

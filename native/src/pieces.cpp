@@ -73,13 +73,6 @@ std::size_t append_rounded(std::span<const Point> points, schema::Role role, std
     return out.size() - start;
 }
 
-Ring corners(const Bounds& bounds) {
-    return {{bounds.west, bounds.south},
-            {bounds.east, bounds.south},
-            {bounds.east, bounds.north},
-            {bounds.west, bounds.north}};
-}
-
 }  // namespace
 
 std::uint64_t object_key(schema::OsmType type, std::int64_t id) {
@@ -103,6 +96,17 @@ void PieceView::decode(std::span<const std::byte> record) {
     }
 }
 
+PieceHeader header_of(std::span<const std::byte> record) {
+    PieceHeader header;
+    std::memcpy(&header, record.data(), sizeof(header));
+    return header;
+}
+
+std::size_t record_bytes(const PieceHeader& header) {
+    return sizeof(PieceHeader) + header.parts * (sizeof(schema::Role) + sizeof(std::uint32_t)) +
+           header.nodes * sizeof(Position);
+}
+
 void set_object(std::span<std::byte> record, std::uint32_t object) {
     std::memcpy(record.data() + offsetof(PieceHeader, object), &object, sizeof(object));
 }
@@ -116,20 +120,9 @@ const EnuFrame& PieceBuilder::frame_of(TileIndex tile) {
     return slot.frame;
 }
 
-std::size_t PieceBuilder::add(std::uint64_t object, TiledParts& parts, bool outline_covered, PieceBatch& out) {
-    if (parts.parts.empty()) {
-        return 0;
-    }
-    if (outline_covered) {
-        for (TiledParts::Part& part : parts.parts) {
-            if (part.covers) {
-                part.first_point = parts.points.size();
-                const Ring ring = corners(grid_->bounds(part.tile));
-                parts.points.insert(parts.points.end(), ring.begin(), ring.end());
-                part.last_point = parts.points.size();
-                part.covers = false;
-            }
-        }
+PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& parts, PieceBatch& out) {
+    for (const TileWindow& tiles : parts.covered) {
+        out.covered.push_back({object, tiles, 0});
     }
     order_.resize(parts.parts.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -137,15 +130,42 @@ std::size_t PieceBuilder::add(std::uint64_t object, TiledParts& parts, bool outl
     const auto before = [&](std::size_t a, std::size_t b) {
         return tile_of(a).y != tile_of(b).y ? tile_of(a).y < tile_of(b).y : tile_of(a).x < tile_of(b).x;
     };
-    std::stable_sort(order_.begin(), order_.end(), before);
-    std::size_t pieces = 0;
-    for (std::size_t first = 0, last = 0; first < order_.size(); first = last, ++pieces) {
+    if (order_.size() > 1) {
+        std::stable_sort(order_.begin(), order_.end(), before);
+    }
+    Added added{0, parts.covered.size()};
+    for (std::size_t first = 0, last = 0; first < order_.size(); first = last, ++added.records) {
         while (last < order_.size() && tile_of(order_[last]) == tile_of(order_[first])) {
             ++last;
         }
         add_piece(object, parts, std::span{order_}.subspan(first, last - first), out);
     }
-    return pieces;
+    return added;
+}
+
+PieceHeader PieceBuilder::covering(TileIndex tile, std::uint64_t object_key, std::uint32_t object) {
+    area_m2_ = length_m_ = 0;
+    measure(outline_of(grid_->bounds(tile)), schema::Role::outer, frame_of(tile));
+    return {{grid_->sort_key(tile), object_key},
+            static_cast<float>(area_m2_),
+            static_cast<float>(length_m_),
+            object,
+            0,
+            0,
+            1};
+}
+
+void PieceBuilder::measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame) {
+    if (role == schema::Role::point) {
+        return;
+    }
+    const bool ring = role == schema::Role::outer || role == schema::Role::inner;
+    plane_.clear();
+    for (const Point p : points) {
+        plane_.push_back(frame.to_enu(p.lon / units_per_degree, p.lat / units_per_degree));
+    }
+    length_m_ += path_length(plane_, ring);
+    area_m2_ += ring ? (role == schema::Role::outer ? 1 : -1) * ring_area(plane_) : 0;
 }
 
 void PieceBuilder::add_piece(std::uint64_t object, const TiledParts& parts, std::span<const std::size_t> selected,
@@ -155,34 +175,24 @@ void PieceBuilder::add_piece(std::uint64_t object, const TiledParts& parts, std:
     PieceHeader header{};
     header.key = {grid_->sort_key(tile), object};
     nodes_.clear();
+    area_m2_ = length_m_ = 0;
     const std::size_t first_byte = out.bytes.size();
     out.bytes.resize(first_byte + sizeof(PieceHeader));
-    const Ring outline = corners(grid_->bounds(tile));
     for (const std::size_t i : selected) {
         const TiledParts::Part& part = parts.parts[i];
-        const std::span<const Point> points = part.covers ? std::span<const Point>{outline} : parts.points_of(part);
-        const bool ring = part.role == schema::Role::outer || part.role == schema::Role::inner;
-        if (part.role != schema::Role::point) {
-            plane_.clear();
-            for (const Point p : points) {
-                plane_.push_back(frame.to_enu(p.lon / units_per_degree, p.lat / units_per_degree));
-            }
-            header.length_m += path_length(plane_, ring);
-            header.area_m2 += ring ? (part.role == schema::Role::outer ? 1 : -1) * ring_area(plane_) : 0;
-        }
-        if (part.covers) {
-            header.covers_tile = 1;
-            continue;
-        }
+        const std::span<const Point> points = parts.points_of(part);
+        measure(points, part.role, frame);
         append(out.bytes, part.role);
         append(out.bytes, static_cast<std::uint32_t>(append_rounded(points, part.role, nodes_)));
         ++header.parts;
     }
+    header.area_m2 = static_cast<float>(area_m2_);
+    header.length_m = static_cast<float>(length_m_);
     header.nodes = static_cast<std::uint32_t>(nodes_.size());
     const auto* first_node = reinterpret_cast<const std::byte*>(nodes_.data());
     out.bytes.insert(out.bytes.end(), first_node, first_node + nodes_.size() * sizeof(Position));
     std::memcpy(out.bytes.data() + first_byte, &header, sizeof(header));
-    out.entries.push_back({header.key, first_byte, out.bytes.size()});
+    out.first_bytes.push_back(first_byte);
 }
 
 }  // namespace geojepa

@@ -26,8 +26,8 @@ struct PieceKey {
 /// The start of a record. Then, for each part, its role (u8) and its number of nodes (u32); then all nodes (Position).
 struct PieceHeader {
     PieceKey key;
-    double area_m2;
-    double length_m;
+    float area_m2;
+    float length_m;
     /// Number of the object in the order of its arrival.
     std::uint32_t object;
     std::uint32_t parts;
@@ -45,19 +45,27 @@ struct PieceView {
     void decode(std::span<const std::byte> record);
 };
 
-/// Records one after the other.
-struct PieceBatch {
-    struct Entry {
-        PieceKey key;
-        std::size_t first_byte, last_byte;
-    };
-    std::vector<Entry> entries;
-    std::vector<std::byte> bytes;
+/// Tiles that an object covers whole. Their records are made when they are written.
+struct CoveredTiles {
+    std::uint64_t object_key;
+    TileWindow tiles;
+    std::uint32_t object;
+};
 
-    std::span<const std::byte> record(const Entry& entry) const {
-        return std::span{bytes}.subspan(entry.first_byte, entry.last_byte - entry.first_byte);
+/// Records one after the other, and what stands for records.
+struct PieceBatch {
+    std::vector<std::size_t> first_bytes;  // of each record
+    std::vector<std::byte> bytes;
+    std::vector<CoveredTiles> covered;
+
+    std::span<const std::byte> record(std::size_t i) const {
+        const std::size_t last = i + 1 < first_bytes.size() ? first_bytes[i + 1] : bytes.size();
+        return std::span{bytes}.subspan(first_bytes[i], last - first_bytes[i]);
     }
 };
+
+PieceHeader header_of(std::span<const std::byte> record);
+std::size_t record_bytes(const PieceHeader& header);
 
 /// Sets the object's number in a record.
 void set_object(std::span<std::byte> record, std::uint32_t object);
@@ -67,9 +75,16 @@ class PieceBuilder {
 public:
     explicit PieceBuilder(const Grid& grid) : grid_(&grid) {}
 
-    /// Adds a record for each tile in `parts`, whose parts keep their order within it. Where `outline_covered` is set,
-    /// a covered tile becomes a ring along its edges, as one part among others. Returns the number of records.
-    std::size_t add(std::uint64_t object, TiledParts& parts, bool outline_covered, PieceBatch& out);
+    struct Added {
+        std::size_t records = 0;
+        std::size_t covered = 0;
+    };
+
+    /// Adds a record for each tile in `parts`, whose parts keep their order within it, and the covered tiles.
+    Added add(std::uint64_t object, const TiledParts& parts, PieceBatch& out);
+
+    /// The record of a tile that an object covers; it has no parts.
+    PieceHeader covering(TileIndex tile, std::uint64_t object_key, std::uint32_t object);
 
 private:
     struct Frame {
@@ -78,6 +93,7 @@ private:
     };
 
     const EnuFrame& frame_of(TileIndex tile);
+    void measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame);
     void add_piece(std::uint64_t object, const TiledParts& parts, std::span<const std::size_t> selected,
                    PieceBatch& out);
 
@@ -86,6 +102,8 @@ private:
     std::vector<std::size_t> order_;
     std::vector<Position> nodes_;
     std::vector<EastNorth> plane_;
+    double area_m2_ = 0;  // of the piece under way, as is the length
+    double length_m_ = 0;
 };
 
 }  // namespace geojepa

@@ -3,89 +3,117 @@
 
 #include <algorithm>
 #include <tuple>
-#include <utility>
 
 namespace geojepa {
+namespace {
 
-std::vector<Tag> Relation::tag_views() const {
-    std::vector<Tag> views;
-    views.reserve(tags.size());
-    for (const auto& [key, value] : tags) {
-        views.push_back({key, value});
+template <typename T>
+void sort_by_id(LongArray<T>& rows) {
+    const auto by_id = [](const T& a, const T& b) { return a.id < b.id; };
+    if (!std::is_sorted(rows.begin(), rows.end(), by_id)) {
+        std::sort(rows.begin(), rows.end(), by_id);
     }
-    return views;
+}
+
+template <typename T>
+const T* find_by_id(const LongArray<T>& rows, std::int64_t id) {
+    const T* found =
+        std::lower_bound(rows.begin(), rows.end(), id, [](const T& row, std::int64_t key) { return row.id < key; });
+    return found != rows.end() && found->id == id ? found : nullptr;
+}
+
+}  // namespace
+
+std::uint64_t RelationTable::store(std::string_view text) {
+    text_.append(text);
+    return text_.size() - text.size();
 }
 
 void RelationTable::add(const Elements& elements) {
     for (const Element& element : elements.rows) {
-        Relation relation{element.id, element.version, element.sequence, element.deleted, {}, {}};
+        rows_.push_back({element.id, element.sequence, tags_.size(), members_.size(),
+                         static_cast<std::uint32_t>(element.last_tag - element.first_tag),
+                         static_cast<std::uint32_t>(element.last_ref - element.first_ref), element.version,
+                         element.deleted});
         for (const Tag& tag : elements.tags_of(element)) {
-            relation.tags.emplace_back(tag.key, tag.value);
+            const std::uint64_t first = store(tag.key);
+            (void)store(tag.value);
+            tags_.push_back(
+                {first, static_cast<std::uint32_t>(tag.key.size()), static_cast<std::uint32_t>(tag.value.size())});
         }
         for (const Member& member : elements.members_of(element)) {
-            relation.members.push_back({member.type, member.ref, std::string{member.role}});
+            members_.push_back(
+                {member.ref, store(member.role), static_cast<std::uint32_t>(member.role.size()), member.type});
         }
-        relations_.push_back(std::move(relation));
     }
 }
 
 void RelationTable::finish() {
-    const auto newest_last = [](const Relation& a, const Relation& b) {
+    const auto newest_last = [](const Row& a, const Row& b) {
         return std::tie(a.id, a.version, a.sequence) < std::tie(b.id, b.version, b.sequence);
     };
-    std::sort(relations_.begin(), relations_.end(), newest_last);
-    std::vector<Relation> newest;
-    for (Relation& relation : relations_) {
-        if (!newest.empty() && newest.back().id == relation.id) {
-            newest.back() = std::move(relation);
+    std::sort(rows_.begin(), rows_.end(), newest_last);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+        if (i + 1 < rows_.size() && rows_[i + 1].id == rows_[i].id) {
             ++superseded_;
-        } else {
-            newest.push_back(std::move(relation));
+        } else if (!rows_[i].deleted) {
+            rows_[kept++] = rows_[i];
         }
     }
-    std::erase_if(newest, [](const Relation& relation) { return relation.deleted; });
-    relations_ = std::move(newest);
-    for (const Relation& relation : relations_) {
-        for (const Relation::OwnMember& member : relation.members) {
+    rows_.resize(kept);
+    for (const Row& row : rows_.view()) {
+        for (const MemberText& member : members_.view(row.first_member, row.first_member + row.members)) {
             if (member.type == schema::OsmType::way) {
                 member_ways_.push_back(member.ref);
             }
         }
     }
     std::sort(member_ways_.begin(), member_ways_.end());
-    member_ways_.erase(std::unique(member_ways_.begin(), member_ways_.end()), member_ways_.end());
+    const auto* last = std::unique(member_ways_.begin(), member_ways_.end());
+    member_ways_.resize(static_cast<std::size_t>(last - member_ways_.begin()));
+}
+
+Relation RelationTable::at(std::size_t i) const {
+    const Row& row = rows_[i];
+    Relation relation{row.id, row.version, {}, {}};
+    for (const TagText& tag : tags_.view(row.first_tag, row.first_tag + row.tags)) {
+        const char* text = text_.begin() + tag.first;
+        relation.tags.push_back({{text, tag.key_bytes}, {text + tag.key_bytes, tag.value_bytes}});
+    }
+    for (const MemberText& member : members_.view(row.first_member, row.first_member + row.members)) {
+        relation.members.push_back({member.type, member.ref, {text_.begin() + member.role, member.role_bytes}});
+    }
+    return relation;
 }
 
 bool RelationTable::contains(std::int64_t id) const {
-    const auto found = std::lower_bound(relations_.begin(), relations_.end(), id,
-                                        [](const Relation& relation, std::int64_t key) { return relation.id < key; });
-    return found != relations_.end() && found->id == id;
+    return find_by_id(rows_, id) != nullptr;
 }
 
 bool RelationTable::uses_way(std::int64_t id) const {
     return std::binary_search(member_ways_.begin(), member_ways_.end(), id);
 }
 
-void MemberWays::add(std::int64_t id, bool area, bool complete, std::span<const Position> positions) {
-    const std::size_t first = positions_.size();
-    positions_.insert(positions_.end(), positions.begin(), positions.end());
-    ways_.push_back({id, area, complete, first, positions_.size()});
+void MemberWayBatch::add(std::int64_t id, bool area, bool complete, std::span<const Position> way) {
+    ways.push_back({id, positions.size(), positions.size() + way.size(), area, complete});
+    positions.insert(positions.end(), way.begin(), way.end());
 }
 
-void MemberWays::append(const MemberWays& other) {
-    for (const Way& way : other.ways_) {
-        add(way.id, way.area, way.complete, other.positions(way));
+void MemberWays::append(const MemberWayBatch& batch) {
+    const std::uint64_t base = positions_.size();
+    for (const MemberWay& way : batch.ways) {
+        ways_.push_back({way.id, base + way.first, base + way.last, way.area, way.complete});
     }
+    positions_.append(batch.positions);
 }
 
 void MemberWays::finish() {
-    std::sort(ways_.begin(), ways_.end(), [](const Way& a, const Way& b) { return a.id < b.id; });
+    sort_by_id(ways_);
 }
 
-const MemberWays::Way* MemberWays::find(std::int64_t id) const {
-    const auto found =
-        std::lower_bound(ways_.begin(), ways_.end(), id, [](const Way& way, std::int64_t key) { return way.id < key; });
-    return found != ways_.end() && found->id == id ? &*found : nullptr;
+const MemberWay* MemberWays::find(std::int64_t id) const {
+    return find_by_id(ways_, id);
 }
 
 }  // namespace geojepa

@@ -29,6 +29,24 @@ void orient(Polygon& polygon) {
     }
 }
 
+Ring outline_of(const Bounds& bounds) {
+    return {{bounds.west, bounds.south},
+            {bounds.east, bounds.south},
+            {bounds.east, bounds.north},
+            {bounds.west, bounds.north}};
+}
+
+void TiledParts::outline_covered(const Grid& grid) {
+    for (const TileWindow& window : covered) {
+        for (std::uint32_t y = window.first.y; y <= window.last.y; ++y) {
+            for (std::uint32_t x = window.first.x; x <= window.last.x; ++x) {
+                add_polygon({x, y}, {{outline_of(grid.bounds({x, y}))}});
+            }
+        }
+    }
+    covered.clear();
+}
+
 void TiledParts::add_polygon(TileIndex tile, const Polygon& polygon) {
     for (std::size_t i = 0; i < polygon.rings.size(); ++i) {
         open(tile, i == 0 ? schema::Role::outer : schema::Role::inner);

@@ -26,6 +26,9 @@ double twice_area(std::span<const Point> ring);
 /// Turns the rings of `polygon` the way they are to run.
 void orient(Polygon& polygon);
 
+/// A tile's edges as a ring.
+Ring outline_of(const Bounds& bounds);
+
 /// A rectangle of tiles, both ends included.
 struct TileWindow {
     TileIndex first;
@@ -41,29 +44,30 @@ struct TiledParts {
     struct Part {
         TileIndex tile;
         schema::Role role;
-        /// The part is the whole tile and has no points.
-        bool covers;
         std::size_t first_point;
         std::size_t last_point;
     };
 
     std::vector<Part> parts;
     std::vector<Point> points;
+    /// Tiles that an area covers whole, as rectangles: they have no points, and there may be millions of them.
+    std::vector<TileWindow> covered;
 
+    bool empty() const { return parts.empty() && covered.empty(); }
     void clear() {
         parts.clear();
         points.clear();
+        covered.clear();
     }
 
     /// Opens a part; the points pushed from now on are its own.
-    void open(TileIndex tile, schema::Role role) { parts.push_back({tile, role, false, points.size(), points.size()}); }
+    void open(TileIndex tile, schema::Role role) { parts.push_back({tile, role, points.size(), points.size()}); }
     void push(Point point) {
         points.push_back(point);
         parts.back().last_point = points.size();
     }
-    void add_covered(TileIndex tile) {
-        parts.push_back({tile, schema::Role::outer, true, points.size(), points.size()});
-    }
+    /// Turns covered tiles into parts along their edges.
+    void outline_covered(const Grid& grid);
     void add_polygon(TileIndex tile, const Polygon& polygon);
 
     std::span<const Point> points_of(const Part& part) const {

@@ -1,18 +1,11 @@
-// Key patterns, and the interning of tags.
+// Key patterns.
 #include "tags.hpp"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "tag_filter_default.hpp"
 
 namespace geojepa {
-namespace {
-
-constexpr std::size_t block_bytes = std::size_t{1} << 16U;
-
-}  // namespace
 
 std::string_view value_of(const std::vector<Tag>& tags, std::string_view key) {
     const auto found = std::find_if(tags.begin(), tags.end(), [&](const Tag& tag) { return tag.key == key; });
@@ -41,42 +34,5 @@ bool KeySet::contains(std::string_view key) const {
 
 TagFilter::TagFilter(const std::vector<std::string>& keep, const std::vector<std::string>& drop)
     : keep_(keep), drop_(drop), default_(default_dropped_keys()) {}
-
-std::size_t Vocabulary::Hash::operator()(const Tag& tag) const noexcept {
-    const std::hash<std::string_view> hash;
-    return hash(tag.key) * 31 + hash(tag.value);
-}
-
-std::string_view Vocabulary::store(std::string_view text) {
-    if (blocks_.empty() || blocks_.back().size() + text.size() > blocks_.back().capacity()) {
-        blocks_.emplace_back();
-        blocks_.back().reserve(std::max(block_bytes, text.size()));
-    }
-    std::string& block = blocks_.back();
-    const std::size_t start = block.size();
-    block += text;
-    return std::string_view{block}.substr(start);
-}
-
-std::uint32_t Vocabulary::intern(Tag tag) {
-    const auto found = numbers_.find(tag);
-    if (found != numbers_.end()) {
-        return found->second;
-    }
-    const auto number = static_cast<std::uint32_t>(pairs_.size());
-    pairs_.push_back({store(tag.key), store(tag.value)});
-    numbers_.emplace(pairs_.back(), number);
-    return number;
-}
-
-std::vector<std::uint32_t> Vocabulary::sorted() const {
-    std::vector<std::uint32_t> order(pairs_.size());
-    std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) {
-        const int keys = pairs_[a].key.compare(pairs_[b].key);
-        return keys != 0 ? keys < 0 : pairs_[a].value < pairs_[b].value;
-    });
-    return order;
-}
 
 }  // namespace geojepa

@@ -1,11 +1,8 @@
-// Tags: which keys are kept, and the vocabulary of the pairs that were.
+// Tags: which keys are kept.
 #pragma once
 
-#include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -44,31 +41,6 @@ private:
     KeySet keep_;
     KeySet drop_;
     KeySet default_;
-};
-
-/// Numbers (key, value) pairs in the order in which they come.
-class Vocabulary {
-public:
-    std::uint32_t intern(Tag tag);
-    std::size_t size() const noexcept { return pairs_.size(); }
-    Tag pair(std::uint32_t number) const { return pairs_[number]; }
-
-    /// Numbers sorted by the bytes of key, then value.
-    std::vector<std::uint32_t> sorted() const;
-
-private:
-    struct Hash {
-        std::size_t operator()(const Tag& tag) const noexcept;
-    };
-    struct Equal {
-        bool operator()(const Tag& a, const Tag& b) const noexcept { return a.key == b.key && a.value == b.value; }
-    };
-
-    std::string_view store(std::string_view text);
-
-    std::deque<std::string> blocks_;  // the text of all pairs; blocks never move
-    std::vector<Tag> pairs_;
-    std::unordered_map<Tag, std::uint32_t, Hash, Equal> numbers_;
 };
 
 }  // namespace geojepa

@@ -23,9 +23,8 @@
 namespace geojepa {
 namespace {
 
-/// Pieces may use this share of the memory before they are spilled; the rest is for locations, objects and ways.
-constexpr std::uint64_t sorter_share = 4;
 constexpr std::size_t relations_per_task = 64;
+constexpr std::size_t members_per_task = 4096;
 constexpr std::uint32_t most_threads = 256;
 
 TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>>& bbox) {
@@ -46,17 +45,38 @@ TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>
     return window;
 }
 
+/// How `--memory` is shared out. The rest is for the program itself, the reader and the batches under way.
+struct MemoryPlan {
+    explicit MemoryPlan(std::uint64_t memory) {
+        const std::uint64_t shared = memory > 2 * reserved ? memory - reserved : memory / 2;
+        arrays = shared / 2;
+        records = shared / 4;
+        vocabulary = shared / 8;
+    }
+
+    static constexpr std::uint64_t reserved = std::uint64_t{32} << 20U;
+    std::uint64_t arrays;
+    std::uint64_t records;
+    std::uint64_t vocabulary;
+};
+
 /// One run over the inputs. In sorted order everything is read in two passes; otherwise nodes and ways have a pass
 /// each, after one that looks for repeated ids.
 class Tiler {
 public:
-    Tiler(const TileOptions& options, Superseded superseded)
+    explicit Tiler(const TileOptions& options)
         : options_(&options),
-          superseded_(std::move(superseded)),
+          memory_(options.memory),
           grid_(options.zoom),
           window_(window_of(grid_, options.bbox)),
           filter_(options.keep_tags, options.drop_tags),
-          pieces_(directory_of(options.output), options.memory / sorter_share) {}
+          arrays_(directory_of(options.output), memory_.arrays),
+          superseded_(arrays_),
+          locations_(arrays_),
+          relations_(arrays_),
+          member_ways_(arrays_),
+          objects_(arrays_, memory_.vocabulary),
+          pieces_(grid_, arrays_, memory_.records) {}
 
     void read_relations() {
         Reader reader{options_->inputs, {false, false, true}};
@@ -103,6 +123,8 @@ public:
         return true;
     }
 
+    void find_repeated() { find_superseded(options_->inputs, arrays_, superseded_); }
+
     void read_unsorted() {
         read_pass("read nodes", {true, false, false});
         locations_.finish();
@@ -113,12 +135,14 @@ public:
 
     void cut_relations() {
         member_ways_.finish();
-        const std::span<const Relation> all = relations_.relations();
-        Progress progress{"assemble relations", all.size()};
+        Progress progress{"assemble relations", relations_.size()};
         const auto pool = make_pool();
-        for (std::size_t first = 0; first < all.size(); first += relations_per_task) {
-            const auto some = all.subspan(first, std::min(relations_per_task, all.size() - first));
-            pool->submit([some](Cutter& cutter) { return cutter.relations(some); });
+        for (std::size_t first = 0, last = 0; first < relations_.size(); first = last) {
+            std::size_t members = 0;
+            while (last < relations_.size() && last - first < relations_per_task && members < members_per_task) {
+                members += relations_.members_of(last++);
+            }
+            pool->submit([first, last](Cutter& cutter) { return cutter.relations(first, last); });
             progress.at(first);
         }
         pool->finish();
@@ -132,7 +156,7 @@ public:
                              "the area may lie elsewhere, or the extract holds no tagged objects");
         }
         objects_.finish();
-        const FileCounts file = write_tiles_file(options_->output, grid_, objects_, pieces_);
+        const FileCounts file = write_tiles_file(options_->output, grid_, arrays_, objects_, pieces_);
         return summary(file);
     }
 
@@ -145,8 +169,7 @@ private:
     }
 
     std::unique_ptr<Pool> make_pool() {
-        const CutContext context{&grid_,      window_,       &filter_,           &locations_,
-                                 &relations_, &member_ways_, &superseded_.nodes, &superseded_.ways};
+        const CutContext context{&grid_, window_, &filter_, &locations_, &relations_, &member_ways_, &superseded_};
         const std::uint32_t threads =
             options_->threads > 0 ? options_->threads : std::max(1U, std::thread::hardware_concurrency());
         return std::make_unique<Pool>(
@@ -198,17 +221,20 @@ private:
 
     /// Takes a worker's result, on the thread that reads.
     void take(CutResult result) {
-        std::size_t entry = 0;
+        std::size_t record = 0;
+        std::size_t covered = 0;
         for (const CutObject& object : result.objects) {
             const std::uint32_t number = objects_.add(object, result);
             ++kinds_[static_cast<std::size_t>(object.kind)];
             ++tokens_[static_cast<std::size_t>(object.token)];
-            for (const std::size_t last = entry + object.pieces; entry < last; ++entry) {
-                const PieceBatch::Entry& piece = result.pieces.entries[entry];
-                set_object(std::span{result.pieces.bytes}.subspan(piece.first_byte), number);
+            for (const std::size_t last = record + object.pieces; record < last; ++record) {
+                set_object(std::span{result.pieces.bytes}.subspan(result.pieces.first_bytes[record]), number);
+            }
+            for (const std::size_t last = covered + object.covered; covered < last; ++covered) {
+                result.pieces.covered[covered].object = number;
             }
         }
-        pieces_.add(std::move(result.pieces));
+        pieces_.add(result.pieces);
         member_ways_.append(result.member_ways);
         for (const auto& [reason, count] : result.dropped) {
             dropped_[reason] += count;
@@ -220,7 +246,7 @@ private:
     }
 
     std::string reason_for_nothing() const {
-        if (nodes_read_ + ways_read_ + relations_.relations().size() == 0) {
+        if (nodes_read_ + ways_read_ + relations_.size() == 0) {
             return "the input holds no data";
         }
         if (nodes_read_ == 0) {
@@ -236,7 +262,7 @@ private:
         JsonObject counts;
         counts.add("nodes", nodes_read_)
             .add("ways", ways_read_)
-            .add("relations", std::uint64_t{relations_.relations().size()})
+            .add("relations", std::uint64_t{relations_.size()})
             .add("objects", std::uint64_t{objects_.size()})
             .add("points", kinds_[0])
             .add("lines", kinds_[1])
@@ -272,10 +298,12 @@ private:
     }
 
     const TileOptions* options_;
-    Superseded superseded_;
+    MemoryPlan memory_;
     Grid grid_;
     TileWindow window_;
     TagFilter filter_;
+    ArrayMemory arrays_;
+    Superseded superseded_;
     LocationIndex locations_;
     RelationTable relations_;
     MemberWays member_ways_;
@@ -293,14 +321,15 @@ private:
 
 JsonObject tile(const TileOptions& options) {
     if (options.inputs.size() == 1) {
-        Tiler tiler{options, {}};
+        Tiler tiler{options};
         tiler.read_relations();
         if (tiler.read_sorted()) {
             tiler.cut_relations();
             return tiler.write();
         }
     }
-    Tiler tiler{options, find_superseded(options.inputs)};
+    Tiler tiler{options};
+    tiler.find_repeated();
     tiler.read_relations();
     tiler.read_unsorted();
     tiler.cut_relations();

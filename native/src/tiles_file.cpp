@@ -12,7 +12,7 @@ namespace {
 
 class PieceColumns {
 public:
-    PieceColumns(ColumnWriter& writer, const Grid& grid, const PieceSorter::Totals& totals)
+    PieceColumns(ColumnWriter& writer, const Grid& grid, ArrayMemory& arrays, const PieceSorter::Totals& totals)
         : writer_(&writer),
           grid_(&grid),
           object_(writer, schema::piece_object, totals.pieces),
@@ -22,7 +22,13 @@ public:
           parts_(writer, schema::piece_parts, totals.pieces + 1),
           role_(writer, schema::part_role, totals.parts),
           part_nodes_(writer, schema::part_nodes, totals.parts + 1),
-          lonlat_(writer, schema::node_lonlat, totals.nodes) {
+          lonlat_(writer, schema::node_lonlat, totals.nodes),
+          z_(arrays),
+          x_(arrays),
+          y_(arrays),
+          east_m_(arrays),
+          north_m_(arrays),
+          tile_pieces_(arrays) {
         parts_.push(0);
         part_nodes_.push(0);
     }
@@ -30,8 +36,8 @@ public:
     void add(const PieceView& piece, std::uint32_t row) {
         begin_tile(piece.header.key.tile);
         object_.push(row);
-        area_.push(static_cast<float>(piece.header.area_m2));
-        length_.push(static_cast<float>(piece.header.length_m));
+        area_.push(piece.header.area_m2);
+        length_.push(piece.header.length_m);
         covers_.push(static_cast<std::uint8_t>(piece.header.covers_tile));
         for (std::size_t i = 0; i < piece.roles.size(); ++i) {
             role_.push(static_cast<std::uint8_t>(piece.roles[i]));
@@ -58,12 +64,12 @@ public:
         role_.flush();
         part_nodes_.flush();
         lonlat_.flush();
-        writer_->write(schema::tile_z, z_);
-        writer_->write(schema::tile_x, x_);
-        writer_->write(schema::tile_y, y_);
-        writer_->write(schema::tile_east_m, east_m_);
-        writer_->write(schema::tile_north_m, north_m_);
-        writer_->write(schema::tile_pieces, tile_pieces_);
+        writer_->write(schema::tile_z, z_.view());
+        writer_->write(schema::tile_x, x_.view());
+        writer_->write(schema::tile_y, y_.view());
+        writer_->write(schema::tile_east_m, east_m_.view());
+        writer_->write(schema::tile_north_m, north_m_.view());
+        writer_->write(schema::tile_pieces, tile_pieces_.view());
         counts_.tiles = z_.size();
         return counts_;
     }
@@ -98,24 +104,24 @@ private:
     ColumnStream<std::uint8_t> role_;
     ColumnStream<std::uint64_t> part_nodes_;
     ColumnStream<std::int32_t> lonlat_;
-    std::vector<std::uint8_t> z_;
-    std::vector<std::uint32_t> x_;
-    std::vector<std::uint32_t> y_;
-    std::vector<double> east_m_;
-    std::vector<double> north_m_;
-    std::vector<std::uint64_t> tile_pieces_;
+    LongArray<std::uint8_t> z_;
+    LongArray<std::uint32_t> x_;
+    LongArray<std::uint32_t> y_;
+    LongArray<double> east_m_;
+    LongArray<double> north_m_;
+    LongArray<std::uint64_t> tile_pieces_;
 };
 
 }  // namespace
 
-FileCounts write_tiles_file(const std::string& path, const Grid& grid, const ObjectTable& objects,
+FileCounts write_tiles_file(const std::string& path, const Grid& grid, ArrayMemory& arrays, ObjectTable& objects,
                             PieceSorter& pieces) {
     ColumnWriter writer{path};
     writer.set_attribute("schema_version", schema::version);
     writer.set_attribute("kind", std::string{"tiles"});
     writer.set_attribute("zoom", grid.zoom());
     const ObjectTable::Counts object_counts = objects.write(writer);
-    PieceColumns columns{writer, grid, pieces.totals()};
+    PieceColumns columns{writer, grid, arrays, pieces.totals()};
     Progress progress{"write tiles", pieces.totals().pieces};
     PieceView piece;
     std::uint64_t done = 0;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "grid.hpp"
+#include "long_array.hpp"
 #include "object_table.hpp"
 #include "piece_sorter.hpp"
 
@@ -20,6 +21,7 @@ struct FileCounts {
 };
 
 /// Writes the file. `objects` must be finished; `pieces` is used up.
-FileCounts write_tiles_file(const std::string& path, const Grid& grid, const ObjectTable& objects, PieceSorter& pieces);
+FileCounts write_tiles_file(const std::string& path, const Grid& grid, ArrayMemory& arrays, ObjectTable& objects,
+                            PieceSorter& pieces);
 
 }  // namespace geojepa

@@ -28,6 +28,10 @@ struct MapFile {
     ~MapFile() { std::filesystem::remove(path); }
 };
 
+ArrayMemory memory(std::uint64_t bytes = std::uint64_t{1} << 30U) {
+    return {std::filesystem::temp_directory_path().string(), bytes};
+}
+
 Elements read_all(const std::string& path, schema::OsmType type) {
     Reader reader{{path}, {true, true, true}};
     Batch batch{nullptr};
@@ -100,13 +104,18 @@ TEST_CASE("of a repeated object the newest version stays, of equal versions the 
                       "n5 v1 dV x2 y2\n"
                       "w3 v1 dV Nn1\n"
                       "w3 v1 dV Nn5\n"};
-    const Superseded superseded = find_superseded({map.path});
-    CHECK(superseded.nodes == std::vector<std::uint64_t>{1});
-    CHECK(superseded.ways == std::vector<std::uint64_t>{0});
+    ArrayMemory arrays = memory();
+    Superseded superseded{arrays};
+    find_superseded({map.path}, arrays, superseded);
+    REQUIRE(superseded.nodes.size() == 1);
+    CHECK(superseded.nodes[0] == 1);
+    REQUIRE(superseded.ways.size() == 1);
+    CHECK(superseded.ways[0] == 0);
 }
 
 TEST_CASE("locations are found in any order, and absent ones are not") {
-    LocationIndex index;
+    ArrayMemory arrays = memory();
+    LocationIndex index{arrays};
     for (std::int64_t id = 1000; id > 0; id -= 3) {
         index.add(id, {static_cast<std::int32_t>(id), -1});
     }
@@ -119,7 +128,33 @@ TEST_CASE("locations are found in any order, and absent ones are not") {
     for (const std::int64_t id : {0, 2, 1001, -5, 999}) {
         CHECK_FALSE(cursor.find(id));
     }
-    LocationIndex empty;
+    LocationIndex empty{arrays};
     empty.finish();
     CHECK_FALSE(LocationIndex::Cursor{empty}.find(1));
+}
+
+TEST_CASE("locations are the same in the sparse and the dense form, in memory and in a file") {
+    for (const std::uint64_t bytes : {std::uint64_t{1} << 30U, std::uint64_t{1} << 20U}) {
+        for (const std::int64_t step : {1, 2, 3, 7}) {
+            ArrayMemory arrays = memory(bytes);
+            LocationIndex index{arrays};
+            constexpr std::int64_t count = 200000;
+            // From both ends, so that they are not sorted; ids below 0 are those of files that no server has seen.
+            for (std::int64_t i = 0; i < count; ++i) {
+                const std::int64_t id = (i % 2 == 0 ? i : count - i) * step - 1000;
+                index.add(id, {static_cast<std::int32_t>(id), 7});
+            }
+            index.finish();
+            CHECK(index.size() == count);
+            CHECK(index.is_dense() == (step <= 2));
+            LocationIndex::Cursor cursor{index};
+            std::int64_t wrong = 0;
+            for (std::int64_t id = -1100; id < count * step - 900; ++id) {
+                const bool there = id >= -1000 && id < (count * step) - 1000 && (id + 1000) % step == 0;
+                const std::optional<Position> found = cursor.find(id);
+                wrong += found.has_value() != there || (there && found->lon != id) ? 1 : 0;
+            }
+            CHECK(wrong == 0);
+        }
+    }
 }

@@ -1,8 +1,16 @@
 // The tag filter, the vocabulary, and what tags say about an object.
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "areas.hpp"
 #include "tags.hpp"
+#include "vocabulary.hpp"
 
 using namespace geojepa;
 
@@ -31,14 +39,64 @@ TEST_CASE("keep overrides the default list, drop overrides both") {
     CHECK_FALSE(filter.keeps("name:de"));
 }
 
+namespace {
+
+using Numbered = std::vector<std::pair<std::string, std::vector<std::uint32_t>>>;
+
+std::string joined(Tag tag) {
+    std::string text{tag.key};
+    text += '=';
+    text += tag.value;
+    return text;
+}
+
+Numbered all_of(Vocabulary& vocabulary) {
+    Numbered found;
+    vocabulary.for_each([&](Tag tag, std::span<const std::uint32_t> numbers) {
+        found.emplace_back(joined(tag), std::vector<std::uint32_t>{numbers.begin(), numbers.end()});
+    });
+    return found;
+}
+
+}  // namespace
+
 TEST_CASE("the vocabulary numbers a pair once and sorts by bytes") {
-    Vocabulary vocabulary;
+    Vocabulary vocabulary{std::filesystem::temp_directory_path().string(), 1U << 20U};
     CHECK(vocabulary.intern({"b", "x"}) == 0);
     CHECK(vocabulary.intern({"a", "\xC3\x96"}) == 1);
     CHECK(vocabulary.intern({"a", "z"}) == 2);
     CHECK(vocabulary.intern({"b", "x"}) == 0);
     CHECK(vocabulary.intern({"bx", ""}) == 3);
-    CHECK(vocabulary.sorted() == std::vector<std::uint32_t>{2, 1, 0, 3});
+    CHECK(vocabulary.intern({"", "bx"}) == 4);
+    CHECK(all_of(vocabulary) == Numbered{{"=bx", {4}}, {"a=z", {2}}, {"a=\xC3\x96", {1}}, {"b=x", {0}}, {"bx=", {3}}});
+}
+
+TEST_CASE("a vocabulary that outgrows its memory comes out as one that does not") {
+    std::vector<std::map<std::string, std::size_t>> runs;
+    for (const std::size_t bytes : {std::size_t{1} << 30U, std::size_t{100000}, std::size_t{1}}) {
+        Vocabulary vocabulary{std::filesystem::temp_directory_path().string(), bytes};
+        std::mt19937 random{3};
+        std::map<std::uint32_t, std::string> given;
+        for (int i = 0; i < 20000; ++i) {
+            const std::string key = std::to_string(random() % 40);
+            const std::string value = std::to_string(random() % 200);
+            given[vocabulary.intern({key, value})] = key + "=" + value;
+        }
+        CHECK(given.size() == vocabulary.numbers());
+        CHECK((vocabulary.spilled_bytes() > 0) == (bytes < 1U << 30U));
+        std::map<std::string, std::size_t> pairs;
+        for (const auto& [text, numbers] : all_of(vocabulary)) {
+            CHECK(pairs.emplace(text, pairs.size()).second);
+            for (const std::uint32_t number : numbers) {
+                CHECK(given.at(number) == text);
+                given.erase(number);
+            }
+        }
+        CHECK(given.empty());
+        runs.push_back(pairs);
+    }
+    CHECK(runs[0] == runs[1]);
+    CHECK(runs[0] == runs[2]);
 }
 
 TEST_CASE("closed ways are areas by the table, and by area=yes or no") {

@@ -1,0 +1,63 @@
+// Sorted runs of records in one unnamed file, written one after the other and read side by side.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace geojepa {
+
+class SpillFile {
+public:
+    explicit SpillFile(std::string directory) : directory_(std::move(directory)) {}
+    ~SpillFile();
+    SpillFile(const SpillFile&) = delete;
+    SpillFile& operator=(const SpillFile&) = delete;
+
+    /// Adds a record to the run under way. Throws OutputError with the system's reason.
+    void add(std::span<const std::byte> record);
+    /// Ends the run; the next record begins another.
+    void end_run();
+
+    std::size_t runs() const noexcept { return runs_.size(); }
+    std::uint64_t bytes() const noexcept { return written_; }
+
+    /// Reads a run from its start, some records at a time.
+    class Reader {
+    public:
+        /// `buffer` bytes are read at once, more where a record is longer.
+        Reader(const SpillFile& file, std::size_t run, std::size_t buffer);
+
+        /// The next record, valid until the next call; nothing at the end of the run.
+        std::optional<std::span<const std::byte>> next();
+
+    private:
+        bool fill(std::size_t bytes);
+
+        const SpillFile* file_;
+        std::uint64_t next_;
+        std::uint64_t last_;
+        std::size_t buffer_bytes_;
+        std::vector<std::byte> buffer_;
+        std::size_t at_ = 0;
+    };
+
+private:
+    struct Run {
+        std::uint64_t first, last;
+    };
+
+    void flush();
+
+    std::string directory_;
+    int file_ = -1;
+    std::vector<Run> runs_;
+    std::uint64_t run_start_ = 0;
+    std::uint64_t written_ = 0;
+    std::vector<std::byte> pending_;
+};
+
+}  // namespace geojepa
