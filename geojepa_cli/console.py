@@ -119,6 +119,25 @@ def emit_json(command: str, artifact: str | None, result: Mapping[str, Any] | Se
     print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
 
 
+def emit_json_of(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """The answer of a command that made one or several artifacts: one document either way.
+
+    Args:
+        command: its name.
+        made: `name@id` and result of each. One stands as it is; of several, `artifact` and `result` are lists.
+    """
+    if len(made) == 1:
+        emit_json(command, *made[0])
+        return
+    answer = {
+        "schema": JSON_SCHEMA,
+        "command": command,
+        "artifact": [ref for ref, _ in made],
+        "result": [result for _, result in made],
+    }
+    print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+
+
 def _is_number(cell: object) -> bool:
     text = str(cell).replace(",", "").replace("−", "-").rstrip("%").strip()
     if text in {"", "-", "–"}:

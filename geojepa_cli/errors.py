@@ -45,6 +45,23 @@ class MissingExtraError(GeojepaError):
     """An optional dependency is not installed."""
 
 
+class InterruptedRunError(GeojepaError):
+    """The person stopped a run (Ctrl-C) that can be gone on with; the hint says how."""
+
+    exit_code = 130
+
+
+def not_yaml(source: str, error: Exception) -> UsageError:
+    """The error for a file that a person wrote and that PyYAML (or UTF-8) refuses, with line and column."""
+    hint = "mend the file and run the same command again"
+    if isinstance(error, UnicodeDecodeError):
+        return UsageError(f"`{source}` is not UTF-8 text: {error.reason}", hint=hint)
+    mark = getattr(error, "problem_mark", None)
+    where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    reason = getattr(error, "problem", None) or " ".join(str(error).split())
+    return UsageError(f"`{source}` is not YAML{where}: {reason}", hint=hint)
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like `name`, or None where none is alike."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)

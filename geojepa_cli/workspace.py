@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,6 +82,24 @@ class Artifact:
         if name not in self.manifest["files"]:
             raise DataError(f"`{self.path}` has no file `{name}`", hint=remake_hint(self.kind, self.name))
         return self.path / name
+
+    def read_json(self, name: str) -> Any:
+        """One of its files as JSON.
+
+        Raises:
+            DataError: it is not JSON any more; the hint makes the artifact anew.
+        """
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.broken(f"`{self.path / name}` is not JSON: {error}") from error
+
+    def broken(self, message: str) -> DataError:
+        """The error for content that cannot be read although the manifest's sizes are right.
+
+        The same command would find the artifact and stop, so the hint removes it first.
+        """
+        return DataError(message, hint=f"rm -r {shlex.quote(str(self.path))} && {remake_hint(self.kind, self.name)}")
 
     def verify(self) -> list[str]:
         """Compares every file with its SHA-256; the names that differ."""
@@ -195,9 +214,12 @@ class Workspace:
 
         Raises:
             NotFoundError: there is none; says the nearest name and the command that makes it.
+            UsageError: nothing follows the `@`, or several ids begin like this.
             DataError: it is incomplete or of another schema.
         """
-        name, _, wanted = ref.partition("@")
+        name, at, wanted = ref.partition("@")
+        if at and not wanted:
+            raise UsageError(f"`{ref}` has no id after the `@`", hint=f"`{name}` is the newest; geojepa artifacts")
         paths = [
             p for p in self._directories(kind) if _split(p.name)[0] == name and _split(p.name)[1].startswith(wanted)
         ]
@@ -261,7 +283,7 @@ class Workspace:
 
         Args:
             params: JSON values, only what changes the result (no threads, paths, verbosity).
-            resume: what a killed or failed run left is kept and can be gone on with.
+            resume: what a killed or failed run left is kept and can be gone on with, unless it left no file.
 
         Raises:
             BusyError: another process builds the same artifact; says which.
@@ -296,7 +318,7 @@ class Workspace:
             try:
                 yield build
             except BaseException:
-                if not resume:
+                if not resume or not _holds_a_file(build.partial):
                     shutil.rmtree(build.partial, ignore_errors=True)
                 raise
 
@@ -304,6 +326,28 @@ class Workspace:
         """Deletes an artifact; its manifest goes first, so that a kill leaves no half of it behind."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
+
+    def leftovers(self) -> list[Path]:
+        """What ended runs left and nobody works on: `.partial` directories, and directories without a manifest."""
+        found = []
+        for kind in KINDS:
+            for path in sorted((self.root / kind).glob("*@*")):
+                partial = path.name.endswith(".partial")
+                if path.is_dir() and (partial or (_split(path.name)[0] and not (path / MANIFEST).is_file())):
+                    with contextlib.suppress(BusyError), _locked(_lock_of(path), what=path.name):
+                        found.append(path)
+        return found
+
+    def remove_leftover(self, path: Path) -> bool:
+        """Deletes what `leftovers` found; False where another process has taken it up since."""
+        try:
+            with _locked(_lock_of(path), what=path.name):
+                if path.name.endswith(".partial") or not (path / MANIFEST).is_file():
+                    shutil.rmtree(path)
+                    return True
+        except (BusyError, FileNotFoundError):
+            pass
+        return False
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -397,6 +441,15 @@ def remake_hint(kind: str, name: str) -> str:
 def _split(directory: str) -> tuple[str, str]:
     name, _, id_ = directory.rpartition("@")
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
+
+
+def _lock_of(path: Path) -> Path:
+    """The lock of an artifact's directory, finished or `.partial`."""
+    return path.with_name(path.name.removesuffix(".partial") + ".lock")
+
+
+def _holds_a_file(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _published_at(path: Path) -> int:

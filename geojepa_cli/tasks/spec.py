@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
+from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 
@@ -162,9 +162,8 @@ def load_task(path: Path) -> TaskSpec:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_WordsLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"`{path}` is not YAML: {reason}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise not_yaml(str(path), error) from error
     if not isinstance(content, dict):
         raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`")
     try:
@@ -190,14 +189,18 @@ def _folders() -> Iterator[Path]:
 
 
 def _told(path: Path, error: ValidationError) -> tuple[str, str | None]:
-    """The first thing wrong, in this project's words."""
-    first = error.errors()[0]
+    """The first thing wrong, in this project's words; unknown keys first, as a mistyped key is also a missing one."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
+    known = _keys_at(first["loc"][:-1])
+    if first["type"] == "missing":
+        return f"`{path}` lacks `{where}`", f"keys: {', '.join(known)}"
     if first["type"] != "extra_forbidden":
-        return f"`{path}`: `{where or 'task'}`: {first['msg'].removeprefix('Value error, ')}", None
-    key = str(first["loc"][-1])
-    close = nearest(key, _keys_at(first["loc"][:-1]))
-    return f"`{path}` has an unknown key `{where}`" + (f"; did you mean `{close}`?" if close else ""), None
+        reason = first["msg"].removeprefix("Value error, ")
+        return f"`{path}`: `{where or 'task'}`: {reason[:1].lower()}{reason[1:]}", None
+    close = nearest(str(first["loc"][-1]), known)
+    guess = f"; did you mean `{close}`?" if close else ""
+    return f"`{path}` has an unknown key `{where}`{guess}", f"keys: {', '.join(known)}"
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

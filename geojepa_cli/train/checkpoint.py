@@ -74,6 +74,15 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     return place
 
 
+def checkpoint_step(path: Path) -> int | None:
+    """The step a checkpoint was taken at, without reading its tensors; None where there is none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads(file.metadata()["place"])["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """A safetensors file, written beside `path`, flushed to the disk, then renamed to it."""
     partial = path.with_name(path.name + ".writing")

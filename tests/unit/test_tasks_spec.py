@@ -68,6 +68,8 @@ def test_a_task_of_ones_own_is_found_by_its_file(tmp_path: Path) -> None:
         (MINIMAL + "  wher: [highway]\n", "label.wher", "where"),
         (MINIMAL.replace("[leisure=park]", "[{key: a, excpt: [no]}]"), "label.tags.0.excpt", "except"),
         (MINIMAL + "mask: {tag: [a]}\n", "mask.tag", "tags"),
+        (MINIMAL.replace("title:", "titel:"), "titel", "title"),  # `title` is missing, too
+        (MINIMAL.replace("  kind:", "  knd:"), "label.knd", "kind"),
     ],
 )
 def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, text: str, key: str, meant: str) -> None:
@@ -86,7 +88,10 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, tex
         (MINIMAL.replace("name: park", "name: My Park"), "`name`"),
         (MINIMAL + "keep_zero: 0\n", "keep_zero"),
         ("- a list", "not a task"),
-        ("a: [", "not YAML"),
+        ("a: [", "not YAML, line 1, column 5"),
+        ("name: park\nlabel: {kind: count\n", "not YAML, line 3, column 1"),
+        ("name: park\n", "lacks `title`"),
+        ("[" * 5000, "not YAML"),
     ],
 )
 def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:

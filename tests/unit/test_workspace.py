@@ -173,3 +173,52 @@ def test_a_manifest_that_lacks_something_is_refused_and_named_by_damaged(workspa
 def test_a_reference_to_no_kind_is_a_usage_error(workspace: Workspace, ref: str) -> None:
     with pytest.raises(UsageError):
         workspace.at(ref)
+
+
+def test_a_failed_run_that_could_be_resumed_leaves_only_what_holds_something(workspace: Workspace) -> None:
+    for content in (False, True):
+        with (
+            pytest.raises(RuntimeError),
+            workspace.build("models", "m", {"content": content}, resume=True) as build,
+        ):
+            (build.partial / "chunks").mkdir()
+            if content:
+                (build.partial / "chunks" / "0.npz").write_bytes(b"data")
+            raise RuntimeError
+        assert build.partial.exists() == content
+
+
+def test_what_ended_runs_left_is_found_and_removed_and_what_a_run_works_on_is_not(workspace: Workspace) -> None:
+    kept = publish(workspace)
+    with pytest.raises(RuntimeError), workspace.build("models", "m", {}, resume=True) as failed:
+        (failed.partial / "checkpoint").write_bytes(b"data")
+        raise RuntimeError
+    half = publish(workspace, zoom=3)
+    (half.path / MANIFEST).unlink()
+    with workspace.build("models", "running", {}, resume=True) as running:
+        (running.partial / "checkpoint").write_bytes(b"data")
+        assert workspace.leftovers() == [half.path, failed.partial]
+        assert not workspace.remove_leftover(running.partial)
+        assert running.partial.exists()
+        running.publish()
+    assert all(workspace.remove_leftover(path) for path in workspace.leftovers())
+    assert workspace.leftovers() == []
+    assert not half.path.exists() and not failed.partial.exists()
+    assert workspace.find("source", "r").ref == kept.ref
+
+
+def test_a_name_with_nothing_after_the_at_sign_is_not_the_newest(workspace: Workspace) -> None:
+    publish(workspace)
+    with pytest.raises(UsageError, match="no id after the `@`"):
+        workspace.find("source", "r@")
+
+
+def test_json_that_is_none_any_more_names_the_artifact_and_how_to_make_it_anew(workspace: Workspace) -> None:
+    artifact = publish(workspace, zoom=16)
+    data = (artifact.path / "data").read_bytes()
+    assert artifact.read_json("data") == {"zoom": 16}
+    (artifact.path / "data").write_bytes(b"{" * len(data))
+    with pytest.raises(DataError, match="is not JSON") as caught:
+        workspace.find("source", "r").read_json("data")
+    hint = caught.value.hint or ""
+    assert hint.startswith(f"rm -r {artifact.path} && geojepa fetch")
