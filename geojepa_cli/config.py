@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from geojepa_cli.errors import DataError, UsageError, nearest, unknown
+from geojepa_cli.errors import UsageError, nearest, not_yaml, unknown
 
 Modality = Literal["tags", "image"]
 MODALITIES: tuple[Modality, ...] = ("tags", "image")  # in the order of their numbers in `nn.position`
@@ -173,8 +173,7 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
         overrides: `section.key=value`, values in YAML, applied in order.
 
     Raises:
-        UsageError: no such config, an unknown key, a value of another type, or an override that is none.
-        DataError: the file is not YAML.
+        UsageError: no such config, not YAML, an unknown key, a value of another type, or an override that is none.
     """
     raw = _parse(*_read(path_or_name))
     for override in overrides:
@@ -197,7 +196,7 @@ def _read(path_or_name: str) -> tuple[str, str]:
         try:
             return path.read_text(encoding="utf-8"), str(path)
         except UnicodeDecodeError as error:
-            raise DataError(f"`{path}` is not UTF-8 text: {error.reason}") from None
+            raise not_yaml(str(path), error) from None
     name = path_or_name if path_or_name.endswith(".yaml") else path_or_name + ".yaml"
     packed = packed_configs()
     if name in packed:
@@ -208,14 +207,15 @@ def _read(path_or_name: str) -> tuple[str, str]:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = "" if line is None else f" (line {line + 1})"
-        raise DataError(f"`{source}` is not YAML{where}: {getattr(error, 'problem', None) or error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise not_yaml(source, error) from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise DataError(f"`{source}` holds {_kind(raw)}, expected sections such as `train:`")
+        raise UsageError(
+            f"`{source}` holds {_kind(raw)}, expected sections such as `train:`",
+            hint=f"sections: {', '.join(_keys([]))}",
+        )
     return raw
 
 
@@ -260,7 +260,7 @@ def _told(error: ValidationError, source: str) -> UsageError:
             guess = f"; did you mean `{better}`?"
         return UsageError(f"unknown key `{dotted}` in `{source}`{guess}", hint=f"keys: {', '.join(_keys(path[:-1]))}")
     if first["type"] == "missing":
-        return UsageError(f"`{source}` lacks `{dotted}`")
+        return UsageError(f"`{source}` lacks `{dotted}`", hint=f"keys: {', '.join(_keys(path[:-1]))}")
     got = first.get("input")
     shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{got}`"
     reason = first["msg"].removeprefix("Value error, ")
