@@ -36,6 +36,8 @@ app = typer.Typer(
 for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn, demo, report, artifacts, doctor):
     app.command(name=_command.__name__.replace("_", "-"))(_command)
 
+INTERRUPTED = ("interrupted", "the same command goes on; artifacts that were finished are kept")
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -71,8 +73,12 @@ def main() -> NoReturn:
         _report(*_told(error), debug)
         sys.exit(1)
     except KeyboardInterrupt:
-        console.error("interrupted")
+        _report(*INTERRUPTED, debug)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C, without a word
+            _report(*INTERRUPTED, debug)
+        raise
     sys.exit(0)
 
 

@@ -31,4 +31,4 @@ def card(rank: int, entity: str | None = None, image: bool = False, tag: str = "
 def page(*cards: Card) -> str:
     """The page of a query and its neighbours."""
     bounds = np.array([tile_bounds(*TILE), tile_bounds(16, 18060, 25960), tile_bounds(16, 9000, 25960)])
-    return render_page(cards, "tiny@0123456789ab", ["a"], 1234, bounds)
+    return render_page(cards, "tiny@0123456789ab", ["a"], 1234, bounds, ["© OpenStreetMap contributors, ODbL 1.0"])

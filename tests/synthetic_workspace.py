@@ -22,19 +22,27 @@ def add_region(
     with_images: bool = False,
     mean_entities: float = 12.0,
 ) -> Artifact:
-    """Publishes `processed/`, `features/` and, if wanted, `images/` of a random region; returns the first."""
-    with workspace.build("processed", name, {"seed": seed}) as build:
+    """Publishes a random region from an (empty) source on: `tiles/`, `processed/`, `features/`, perhaps `images/`.
+
+    Returns:
+        The processed artifact.
+    """
+    with workspace.build("source", name, {"seed": seed}) as build:
+        source = build.existing or build.publish(attribution=ATTRIBUTION)
+    with workspace.build("tiles", name, {"zoom": 16, "seed": seed}, [source]) as build:
+        tiles = build.existing or build.publish()
+    with workspace.build("processed", name, {"seed": seed}, [tiles]) as build:
         path = build.partial / "processed.h5"
         write_synthetic_processed(path, seed, n_tiles, corner=corner, mean_entities=mean_entities)
-        processed = build.publish(attribution=ATTRIBUTION)
+        processed = build.publish()
     region = RegionStore(processed.file("processed.h5"), name)
     with workspace.build("features", name, {"seed": seed}, [processed]) as build:
         write_synthetic_features(build.partial / "tags.h5", region.n_vocab, seed, width=16)
         build.publish()
     if with_images:
-        tiles = np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1)[::2].tolist()
-        with workspace.build("images", name, {"seed": seed}, [processed]) as build:
-            write_synthetic_images(build.partial / "images.h5", [tuple(tile) for tile in tiles], seed)
+        zxy = np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1)[::2].tolist()
+        with workspace.build("images", name, {"zoom": 16}, [source]) as build:
+            write_synthetic_images(build.partial / "images.h5", [tuple(tile) for tile in zxy], seed)
             build.publish()
     return processed
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import KINDS, Artifact, Workspace, remake_hint
 
 
@@ -21,7 +23,10 @@ def artifacts(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove older versions that nothing newer was made of.")
+        bool,
+        typer.Option(
+            "--prune", help="Remove older versions that nothing newer was made of, and leftovers of ended runs."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove without asking.")] = False,
     json: options.Json = False,
@@ -60,8 +65,11 @@ def show_all(workspace: Workspace, json: bool) -> None:
     if not found:
         console.say(f"no artifacts in `{workspace.root}`")
         return
-    rows = [(a.kind, a.ref, f"{size(a) / 1e6:,.1f}", ", ".join(a.inputs)) for a in found]
-    console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "MB", "made of"], rows)
+    rows = [(a.kind, a.ref, _megabytes(size(a)), _variant(a), ", ".join(a.inputs)) for a in found]
+    console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "MB", "what", "made of"], rows)
+    for kind in KINDS:
+        for reason in workspace.damaged(kind).values():
+            console.warn(f"damaged: {reason}")
 
 
 def show_lineage(workspace: Workspace, artifact: Artifact, json: bool) -> None:
@@ -91,35 +99,50 @@ def verify_all(workspace: Workspace, json: bool) -> None:
         console.emit_json("artifacts", None, {"verified": len(found), "damaged": damaged})
     if damaged:
         first = next(iter(damaged))
-        kind, _, ref = first.partition("/")
         listed = "; ".join(f"`{ref}`: {', '.join(names)}" for ref, names in damaged.items())
-        raise DataError(f"files differ from their manifest: {listed}", hint=remake_hint(kind, ref.partition("@")[0]))
+        raise DataError(f"files differ from their manifest: {listed}", hint=_mend(workspace, first))
     if not json:
-        console.say(f"{len(found)} artifacts verified")
+        console.say(f"{_counted(len(found), 'artifact')} verified")
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
-    """Removes versions that are not the newest of their name and that no kept artifact was made of."""
-    old = prunable(everything(workspace))
-    total = sum(size(artifact) for artifact in old)
+    """Removes versions that are not the newest of their name and that no kept artifact was made of, and leftovers.
+
+    A leftover is what a killed or failed run left in the making; what a running one works on is not touched.
+    """
+    old, left = prunable(everything(workspace)), workspace.leftovers()
+    sizes = {path: _bytes_below(path) for path in left}
+    total = sum(size(artifact) for artifact in old) + sum(sizes.values())
     if not json:
         for artifact in old:
-            console.say(f"{artifact.kind}/{artifact.ref}  {size(artifact) / 1e6:,.1f} MB")
-        console.say(f"{len(old)} artifacts, {total / 1e6:,.1f} MB")
-    removed = bool(old) and (yes or (not json and typer.confirm("remove them?")))
+            what = _variant(artifact)
+            told = f"{artifact.kind}/{artifact.ref}" + (f" ({what})" if what else "")
+            console.say(f"{told}  {_megabytes(size(artifact))} MB")
+        for path, held in sizes.items():
+            console.say(f"{path.parent.name}/{path.name}  {_megabytes(held)} MB{_why_kept(path)}")
+        leftovers = f" and {_counted(len(left), 'leftover')}" if left else ""
+        console.say(f"{_counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)} MB")
+    removed = bool(old or left) and (yes or (not json and _confirmed()))
     if removed:
         for artifact in old:
             workspace.remove(artifact)
+        for path in left:
+            if not workspace.remove_leftover(path):
+                console.warn(f"`{path}` is being worked on again: it stays")
     if json:
         refs = [f"{artifact.kind}/{artifact.ref}" for artifact in old]
-        console.emit_json("artifacts", None, {"prunable": refs, "bytes": total, "removed": removed})
+        names = [f"{path.parent.name}/{path.name}" for path in left]
+        console.emit_json("artifacts", None, {"prunable": refs, "leftovers": names, "bytes": total, "removed": removed})
 
 
 def prunable(found: Iterable[Artifact]) -> list[Artifact]:
-    """Versions older than the newest of their kind and name, unless a newest one was made of them."""
+    """Versions older than the newest of their kind, name and variant, unless a newest one was made of them.
+
+    The masked probe of a task is no older version of the plain one, nor are the vectors for one task of another's.
+    """
     found = list(found)
     by_ref = {f"{artifact.kind}/{artifact.ref}": artifact for artifact in found}
-    newest = {(artifact.kind, artifact.name): artifact for artifact in found}  # lists are oldest first
+    newest = {(a.kind, a.name, _variant(a)): a for a in found}  # lists are oldest first
     kept: set[str] = set()
     waiting = [f"{artifact.kind}/{artifact.ref}" for artifact in newest.values()]
     while waiting:
@@ -146,4 +169,63 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _told(params: Any) -> str:
-    return " ".join(f"{key}={value}" for key, value in params.items() if value not in (None, [], {}))[:100]
+    """Parameters in a line: plain values only, a configuration is in the artifact's own files."""
+    shown = {key: _plain(value) for key, value in params.items()}
+    return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("name", ""))  # of a task; other sections are long
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _variant(artifact: Artifact) -> str:
+    """What sets artifacts of one name apart that are no versions of each other; "" where there is nothing."""
+    params = artifact.params
+    if artifact.kind in ("tiles", "images"):
+        return f"zoom {params['zoom']}" if "zoom" in params else ""
+    if artifact.kind == "embeddings":
+        return f"{params.get('task') or ''}{', masked' if params.get('masked') else ''}".strip(", ")
+    if artifact.kind == "probes":
+        return "masked" if params.get("masked") else "plain"
+    return "page" if artifact.kind == "neighbours" and params.get("html") else ""
+
+
+def _mend(workspace: Workspace, ref: str) -> str:
+    """The command that makes a damaged artifact anew; where its sizes are right it has to go first."""
+    kind, _, rest = ref.partition("/")
+    try:
+        return workspace.at(ref).broken("").hint or ""
+    except DataError:
+        return remake_hint(kind, rest.partition("@")[0])
+
+
+def _why_kept(path: Path) -> str:
+    if not path.name.endswith(".partial"):
+        return "  (incomplete)"
+    resumable = path.parent.name in ("models", "embeddings")
+    return "  (left by an ended run; the same command would go on with it)" if resumable else "  (left by an ended run)"
+
+
+def _confirmed() -> bool:
+    """Asks; an end of the input is no answer."""
+    try:
+        return typer.confirm("remove them?")
+    except typer.Abort:
+        console.say()
+        raise UsageError("no answer, so nothing was removed", hint="geojepa artifacts --prune --yes") from None
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}" if size >= 1e5 or size == 0 else f"{size / 1e6:.3f}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_text
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, check_some_left, limits_of
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import Artifact, Workspace
 
@@ -28,8 +28,8 @@ def build_tasks(
         typer.Option(help="A packed task, or a YAML file; give it again for several. Default: all five."),
     ] = None,
     seed: options.Seed = 0,
-    min_entities: Annotated[int, typer.Option(min=0, help="Leave out tiles with fewer entities.")] = 5,
-    max_entities: Annotated[int, typer.Option(min=1, help="Leave out tiles with more entities.")] = 1250,
+    min_entities: Fewest = None,
+    max_entities: Most = None,
     need_splits: Annotated[
         bool, typer.Option("--need-splits", help="Fail where train, val or test would be empty.")
     ] = False,
@@ -39,22 +39,20 @@ def build_tasks(
 
     Example: geojepa build-tasks --region state-college --task max_speed
     """
-    if min_entities > max_entities:
-        raise UsageError(f"--min-entities {min_entities} is above --max-entities {max_entities}")
+    limits = limits_of(min_entities, max_entities)
     workspace = options.workspace(ctx)
     specs = find_specs(task)
     reports: Reports = {spec.name: [] for spec in specs}
     for processed in workspace.regions("processed", region):
-        artifacts = build_region(workspace, processed, specs, seed, min_entities, max_entities)
+        artifacts = build_region(workspace, processed, specs, seed, limits)
         for artifact in artifacts:
-            report = json_text.loads(artifact.file("report.json").read_text(encoding="utf-8"))
+            report = artifact.read_json("report.json")
             reports[report["task"]].append((artifact, report))
     check_groups(reports, need_splits)
-    for spec in specs:
-        if json:
-            for artifact, report in reports[spec.name]:
-                console.emit_json("build-tasks", artifact.ref, report)
-    if not json:
+    if json:
+        made = [(artifact.ref, report) for spec in specs for artifact, report in reports[spec.name]]
+        console.emit_json_of("build-tasks", made)
+    else:
         say(reports)
 
 
@@ -64,13 +62,21 @@ def find_specs(tasks: list[str] | None) -> list[TaskSpec]:
     Raises:
         UsageError: an invalid definition, or two of the same name.
     """
-    from geojepa_cli.tasks.spec import find_task, packed_tasks
+    from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
-    specs = [find_task(name) for name in dict.fromkeys(tasks or packed_tasks())]
+    packed = packed_tasks()
+    wanted = list(dict.fromkeys(tasks or packed))
+    specs = [find_task(name) for name in wanted]
     names = [spec.name for spec in specs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(f"two definitions of the task `{sorted(twice)[0]}`", hint="give one of them another `name`")
+    for given, spec in zip(wanted, specs, strict=True):
+        if given not in packed and spec.name in packed and spec != load_task(packed[spec.name]):
+            console.warn(
+                f"`{given}` is named like the packed task `{spec.name}`, and differs from it: commands with "
+                f"--task {spec.name} take the one that was built last; give it another `name` to keep both"
+            )
     return specs
 
 
@@ -79,18 +85,21 @@ def build_region(
     processed: Artifact,
     specs: list[TaskSpec],
     seed: int = 0,
-    min_entities: int = 5,
-    max_entities: int = 1250,
+    limits: Limits = DEFAULT,
 ) -> list[Artifact]:
-    """Publishes `tasks/<region>.<task>` for every task; the region is opened once, and only where there is work."""
+    """Publishes `tasks/<region>.<task>` for every task; the region is opened once, and only where there is work.
+
+    Raises:
+        DataError: no tile has a number of entities within the limits.
+    """
     data: RegionData | None = None
     made, current = [], 0
     for spec in specs:
         params = {
             "task": spec.resolved(),
             "seed": seed,
-            "min_entities": min_entities,
-            "max_entities": max_entities,
+            "min_entities": limits.low,
+            "max_entities": limits.high,
         }
         name = f"{processed.name}.{spec.name}"
         with workspace.build("tasks", name, params, [processed], STAGE_VERSION) as build:
@@ -101,11 +110,16 @@ def build_region(
             from geojepa_cli.tasks.build import RegionData, write_task
 
             if data is None:
-                data = RegionData.open(processed.file("processed.h5"), processed.name, min_entities, max_entities)
+                data = RegionData.open(processed.file("processed.h5"), processed.name, *limits)
+                check_some_left(data.store, limits, f"geojepa build-tasks --region {processed.name}")
             report = write_task(data, spec, seed, build.partial)
             made.append(build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]}))
     if current:
-        console.note(f"{current} of {len(specs)} tasks of `{processed.name}` are up to date, skipping")
+        verb = "is" if current == 1 else "are"
+        console.note(
+            f"{current} of {len(specs)} task{'s' if len(specs) > 1 else ''} of `{processed.name}` {verb} up to date, "
+            "skipping"
+        )
     return made
 
 

@@ -102,17 +102,33 @@ def run_demo(workspace: Workspace, size: str, seed: int, steps: int, threads: in
 
 
 def build_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Writes the city's map and images to a folder of its own and fetches them from there, as `fetch --pbf` does."""
-    from geojepa_cli.commands.fetch import build_source
+    """Publishes the city's map and images as `fetch --pbf` does, but not as OpenStreetMap's: it is invented."""
+    from geojepa_cli.commands.fetch import STAGE_VERSION as FETCH_VERSION
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
+    from geojepa_cli.sources.local import copy_source, inspect_extract, inspect_imagery
 
     with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
         folder = Path(name)
         write_pbf(city, folder / "demo.osm.pbf")
         with console.progress("draw images", len(city.answers)) as meter:
             write_images(city, folder / "images", meter.update)
-        return build_source(workspace, folder / "demo.osm.pbf", NAME, folder / "images", [ATTRIBUTION])
+        extract, images = inspect_extract(folder / "demo.osm.pbf"), inspect_imagery(folder / "images")
+        params = {
+            "map": extract.sha256,
+            "format": extract.suffix,
+            "imagery": images.sha256,
+            "attribution": [ATTRIBUTION],
+        }
+        with workspace.build("source", NAME, params, [], FETCH_VERSION) as build:
+            if build.existing:
+                console.note(f"source/{build.existing.ref} is up to date, skipping")
+                return build.existing
+            copy_source(extract, images, build.partial)
+            counts = {"bytes": extract.bytes, "images": len(images.files)}
+            return build.publish(
+                counts=counts, attribution=[ATTRIBUTION], extra={"crs": "EPSG:4326", "origin": "demo.osm.pbf"}
+            )
 
 
 def probe_task(
@@ -196,6 +212,8 @@ def _figures(probes: Sequence[Artifact]) -> tuple[list[str], list[list[str]]]:
 def _told(artifact: Artifact) -> str:
     counts: dict[str, Any] = artifact.manifest["counts"]
     numbers = {name: value for name, value in counts.items() if isinstance(value, int)}
+    if artifact.kind == "models":
+        numbers = {name: numbers[name] for name in ("tiles", "steps", "parameters")}
     return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in list(numbers.items())[:3])
 
 

@@ -8,17 +8,19 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import UsageError, unknown
+from geojepa_cli.commands.imagery import images_of
+from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, check_some_left, limits_of
+from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
 from geojepa_cli.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.config import PretrainConfig
     from geojepa_cli.evaluate.embed import Encode
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
 
 STAGE_VERSION = 1
 TAGPOOL = "tagpool"
-LIMITS = (5, 1250)
 
 
 class Model(NamedTuple):
@@ -39,6 +41,8 @@ def embed(
     region: options.Regions = None,
     task: Annotated[str | None, typer.Option("--task", help="Embed the tiles of this task.")] = None,
     masked: Annotated[bool, typer.Option("--masked", help="With --task: hide what the task asks for.")] = False,
+    min_entities: Fewest = None,
+    max_entities: Most = None,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -51,18 +55,26 @@ def embed(
         raise UsageError(
             "--masked hides what a task asks for, so it needs one", "geojepa embed --task max_speed --masked"
         )
+    if task is not None and (min_entities is not None or max_entities is not None):
+        raise UsageError(
+            "--task embeds the tiles of the task, which has limits of its own",
+            f"geojepa build-tasks --task {task} --min-entities … --max-entities …",
+        )
+    limits = limits_of(min_entities, max_entities)
     check_device(device)
     workspace = options.workspace(ctx)
     chosen = find_model(workspace, model)
+    made = []
     for processed in workspace.regions("processed", region):
-        tasks = find_task_artifact(workspace, processed, task) if task else None
-        made = build_embeddings(workspace, chosen, processed, tasks, masked, device, threads)
-        counts = made.manifest["counts"]
-        if json:
-            console.emit_json("embed", made.ref, {"model": chosen.ref, "region": processed.ref, "counts": counts})
-            continue
-        rows = [(name, f"{value:,}") for name, value in counts.items()]
-        console.table(f"embeddings/{made.ref}", ["", "count"], rows, caption=str(made.path))
+        of_task = find_task_artifact(workspace, processed, task) if task else None
+        artifact = build_embeddings(workspace, chosen, processed, of_task, masked, device, threads, limits)
+        counts = artifact.manifest["counts"]
+        made.append((artifact.ref, {"model": chosen.ref, "region": processed.ref, "counts": counts}))
+        if not json:
+            rows = [(name, f"{value:,}") for name, value in counts.items()]
+            console.table(f"embeddings/{artifact.ref}", ["", "count"], rows, caption=str(artifact.path))
+    if json:
+        console.emit_json_of("embed", made)
 
 
 def find_model(workspace: Workspace, ref: str | None) -> Model:
@@ -108,6 +120,7 @@ def build_embeddings(
     masked: bool = False,
     device: str = "auto",
     threads: int = 1,
+    limits: Limits = DEFAULT,
 ) -> Artifact:
     """Publishes `embeddings/<model>.<region>`: `embeddings.h5`.
 
@@ -115,15 +128,19 @@ def build_embeddings(
         workspace: where.
         model: by `find_model`.
         processed: the region.
-        task: embed the tiles of this task; None: all within the default limits.
+        task: embed the tiles of this task; None: all within the limits.
         masked: the task's masked view.
         device: `cpu`, `cuda` or `auto`.
         threads: of torch.
+        limits: fewest and most entities of a tile, where there is no task.
+
+    Raises:
+        DataError: no tile is left, or the model cannot be read.
     """
     features = workspace.derived("features", processed.name, processed)
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
-    params |= {} if task else {"min_entities": LIMITS[0], "max_entities": LIMITS[1]}
+    params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     images = _images(workspace, model, processed)
     inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
     with workspace.build("embeddings", f"{model.name}.{processed.name}", params, inputs, STAGE_VERSION, True) as build:
@@ -138,7 +155,7 @@ def build_embeddings(
         torch.set_num_threads(threads)
         paths = [images.file("images.h5")] if images else None
         store = TileStore.open([processed.file("processed.h5")], paths, [processed.name])
-        view = _view(store, task, masked)
+        view = _view(store, task, masked, limits)
         tags = open_features([features.file("tags.h5")], store)
         encode, modalities = _encoder(model, tags.table, pick_device(device))
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
@@ -170,22 +187,41 @@ def pick_device(wanted: str) -> str:
     return wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _view(store: TileStore, task: Artifact | None, masked: bool) -> View:
+def model_config(model: Artifact) -> PretrainConfig:
+    """The configuration that a model was trained with.
+
+    Raises:
+        DataError: its `config.yaml` is broken.
+    """
+    from geojepa_cli.config import load_config
+
+    try:
+        return load_config(str(model.file("config.yaml")))
+    except UsageError as error:  # nobody wrote this file by hand: it is data, not a wrong command
+        raise model.broken(error.message) from error
+
+
+def _view(store: TileStore, task: Artifact | None, masked: bool, limits: Limits) -> View:
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.dataset import TaskData
 
-    return TaskData.open(store, [task]).view(masked) if task else View.default(store, *LIMITS)
+    if task is None:
+        check_some_left(store, limits, f"geojepa embed --region {store.regions[0].name}")
+        return View.default(store, *limits)
+    view = TaskData.open(store, [task]).view(masked)
+    if not len(view.tiles):
+        region, name = store.regions[0].name, task.params["task"]["name"]
+        raise DataError(
+            f"tasks/{task.ref} has no tile", f"geojepa build-tasks --region {region} --task {name} --max-entities …"
+        )
+    return view
 
 
 def _images(workspace: Workspace, model: Model, processed: Artifact) -> Artifact | None:
-    """The region's newest images where the model was trained with any."""
-    if model.artifact is None:
+    """The images of the processed tiles where the model was trained with any."""
+    if model.artifact is None or "image" not in model_config(model.artifact).model.modalities:
         return None
-    from geojepa_cli.config import load_config
-
-    config = load_config(str(model.artifact.file("config.yaml")))
-    found = workspace.artifacts("images", processed.name) if "image" in config.model.modalities else []
-    return found[-1] if found else None
+    return images_of(workspace, processed)
 
 
 def _encoder(model: Model, table: object, device: str) -> tuple[Encode, tuple[str, ...]]:
@@ -202,8 +238,11 @@ def _encoder(model: Model, table: object, device: str) -> tuple[Encode, tuple[st
     else:
         from geojepa_cli.train.load import load_encoder
 
-        module, config = load_encoder(model.artifact.path, device)
-        modalities = tuple(config.model.modalities)
+        modalities = tuple(model_config(model.artifact).model.modalities)
+        try:
+            module = load_encoder(model.artifact.path, device)[0]
+        except GeojepaError as error:
+            raise model.artifact.broken(error.message) from error
     assert isinstance(table, torch.Tensor)
     tags = table.to(device)
 

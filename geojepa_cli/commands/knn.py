@@ -11,7 +11,9 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.commands.embed import LIMITS, Model, build_embeddings, check_device, find_model
+from geojepa_cli.commands.embed import Model, build_embeddings, check_device, find_model
+from geojepa_cli.commands.imagery import images_of
+from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, check_some_left, limits_of
 from geojepa_cli.errors import UsageError
 from geojepa_cli.workspace import Artifact, Workspace
 
@@ -32,6 +34,8 @@ def knn(
         bool, typer.Option("--exclude-same-group", help="Leave out the query's own zoom-14 block.")
     ] = False,
     html: Annotated[bool, typer.Option("--html", help="Also make a page with a map of every neighbour.")] = False,
+    min_entities: Fewest = None,
+    max_entities: Most = None,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -43,12 +47,15 @@ def knn(
     if (tile is None) == (entity is None):
         raise UsageError("give either --tile or --entity", "geojepa knn --tile 16_18052_25957")
     check_device(device)
+    limits = limits_of(min_entities, max_entities)
     workspace = options.workspace(ctx)
     _check_form(tile, entity)
     regions = workspace.regions("processed", region or _all_regions(workspace))
     chosen = find_model(workspace, model)
-    made = build_neighbours(workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads)
-    result = json_text.loads(made.file("neighbours.json").read_text(encoding="utf-8"))
+    made = build_neighbours(
+        workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
+    )
+    result = made.read_json("neighbours.json")
     page = str(made.file("neighbours.html")) if html else None
     if json:
         files = {"geojson": str(made.file("neighbours.geojson")), "page": page}
@@ -68,6 +75,7 @@ def build_neighbours(
     html: bool = False,
     device: str = "auto",
     threads: int = 1,
+    limits: Limits = DEFAULT,
 ) -> Artifact:
     """Publishes `neighbours/<query>.<model>`: `neighbours.json`, `neighbours.geojson` and, if wanted, the page.
 
@@ -80,14 +88,22 @@ def build_neighbours(
         exclude_same_group: leave out the query's zoom-14 block.
         html: make the page.
         device, threads: of embedding.
+        limits: fewest and most entities of a tile that is searched.
+
+    Raises:
+        NotFoundError: no such tile or entity; told before anything is embedded.
+        DataError: no tile of a region is within the limits.
     """
-    embeddings = [build_embeddings(workspace, model, region, None, False, device, threads) for region in regions]
-    images = [next(reversed(workspace.artifacts("images", region.name)), None) for region in regions] if html else []
+    _check_query(regions, tile, entity, limits)
+    embeddings = [
+        build_embeddings(workspace, model, region, None, False, device, threads, limits) for region in regions
+    ]
+    images = [images_of(workspace, region) for region in regions] if html else []
     query = tile or entity or ""
     params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
     inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
     name = f"{query.replace('/', '-')}.{model.name}"
-    opened = _open(regions, embeddings, images)
+    opened = _open(regions, embeddings, images, limits)
     hits = _search(opened, tile, entity, k, exclude_same_group)  # before the artifact: a wrong query leaves nothing
     with workspace.build("neighbours", name, params, inputs, STAGE_VERSION) as build:
         if build.existing:
@@ -106,12 +122,10 @@ def build_neighbours(
             text = json_text.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
             (build.partial / file).write_text(text + "\n", encoding="utf-8")
         if html:
-            lines = dict.fromkeys(line for image in images if image for line in image.manifest["attribution"])
-            credits = [line.replace("`", "") for line in lines if "OpenStreetMap" not in line]
-            page = _page(opened, hits, places, model.ref, searched, credits)
+            credits = dict.fromkeys(line for artifact in inputs for line in artifact.manifest["attribution"])
+            page = _page(opened, hits, places, model.ref, searched, list(credits))
             (build.partial / "neighbours.html").write_text(page, encoding="utf-8")
-        attribution = ["© OpenStreetMap contributors, ODbL 1.0"]
-        return build.publish(counts={"searched": searched, "neighbours": len(hits) - 1}, attribution=attribution)
+        return build.publish(counts={"searched": searched, "neighbours": len(hits) - 1})
 
 
 def say(result: dict[str, Any], made: Artifact, page: str | None) -> None:
@@ -126,7 +140,7 @@ def say(result: dict[str, Any], made: Artifact, page: str | None) -> None:
         rows.append([place["rank"], f"{place['cosine']:.4f}", "\n".join(lines)])
     what = "entities" if query["entity"] else "tiles"
     title = f"{query['entity'] or query['tile']}: the nearest of {result['searched']:,} {what}, by {result['model']}"
-    caption = "© OpenStreetMap contributors, ODbL 1.0"
+    caption = "; ".join(made.manifest["attribution"]) or None
     console.table(title, ["", "cosine", "place, main tags, link"], rows, caption)
     console.say(f"neighbours/{made.ref}: {page or made.file('neighbours.geojson')}")
 
@@ -138,9 +152,25 @@ def _check_form(tile: str | None, entity: str | None) -> None:
 
         parse_tile(tile)
         return
-    from geojepa_cli.search.query import parse_entity
+    from geojepa_cli.search.check import parse_entity
 
     parse_entity(entity or "")
+
+
+def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: Limits) -> None:
+    """Refuses, before minutes of embedding, a query that the regions do not have and regions without a tile."""
+    from geojepa_cli.search.check import check_entity, check_tile
+    from geojepa_cli.store.reader import RegionStore
+    from geojepa_cli.store.store import TileStore
+
+    stores = [RegionStore(region.file("processed.h5"), region.name) for region in regions]
+    if tile is not None:
+        check_tile(stores, tile, limits)
+    else:
+        check_entity(stores, entity or "", limits)
+    for region in regions:
+        alone = TileStore.open([region.file("processed.h5")], names=[region.name])
+        check_some_left(alone, limits, f"geojepa knn --region {region.name} --tile TILE")
 
 
 def _all_regions(workspace: Workspace) -> list[str] | None:
@@ -150,7 +180,7 @@ def _all_regions(workspace: Workspace) -> list[str] | None:
 
 
 def _open(
-    regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None]
+    regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None], limits: Limits
 ) -> list[SearchRegion]:
     from geojepa_cli.search.query import SearchRegion
     from geojepa_cli.store.embeddings import Embeddings
@@ -164,7 +194,7 @@ def _open(
             Embeddings(made.file("embeddings.h5")),
             RegionStore(region.file("processed.h5"), region.name),
             ImageStore(image.file("images.h5")) if image else None,
-            LIMITS,
+            limits,
         )
         for region, made, image in zip(regions, embeddings, pictures, strict=True)
     ]

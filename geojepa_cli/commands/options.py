@@ -24,7 +24,7 @@ Model = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads; does not change the result.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed; part of the artifact's id.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed; part of the artifact's id.")]
 
 
 def default_threads() -> int:

@@ -10,7 +10,8 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import NotFoundError, UsageError
+from geojepa_cli.commands.imagery import images_of
+from geojepa_cli.errors import InterruptedRunError, NotFoundError, UsageError
 from geojepa_cli.workspace import Artifact, Build, Workspace, check_name
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def build_model(
         if not resume:
             for left in build.partial.iterdir():
                 left.unlink()
-        counts, timing = _train(build, config, seed, processed, features, images, torch_device, threads)
+        try:
+            counts, timing = _train(build, config, seed, processed, features, images, torch_device, threads)
+        except KeyboardInterrupt:
+            raise _interrupted(build) from None
         _describe(build, config, name, seed, inputs, counts)
         return build.publish(counts=counts, extra={"seed": seed}, timing=timing)
 
@@ -144,6 +148,21 @@ def _train(
     return counts, timing
 
 
+def _interrupted(build: Build) -> InterruptedRunError:
+    """What to tell a person who stopped a run: where it stood, and that nothing before the checkpoint is lost."""
+    from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
+
+    step = checkpoint_step(build.partial / CHECKPOINT)
+    if step is None:
+        return InterruptedRunError(
+            "interrupted before the first checkpoint", "the same command begins anew; --set train.checkpoint_every=N"
+        )
+    return InterruptedRunError(
+        f"interrupted; the last checkpoint is of step {step:,}",
+        f"the same command goes on from step {step:,} (--no-resume begins anew)",
+    )
+
+
 def _describe(
     build: Build, config: PretrainConfig, name: str, seed: int, inputs: Sequence[Artifact], counts: dict[str, Any]
 ) -> None:
@@ -162,12 +181,12 @@ def _describe(
 
 
 def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifact | None]:
-    """The newest images of each region, where it has any."""
-    found = [next(reversed(workspace.artifacts("images", region.name)), None) for region in processed]
+    """The images of each region's tiles, where it has any."""
+    found = [images_of(workspace, region) for region in processed]
     if not any(found):
         names = ", ".join(f"`{region.name}`" for region in processed)
         raise NotFoundError(
-            f"the config's modalities hold `image`, and {names} has no images",
+            f"the config's modalities hold `image`, and {names} has no images of its tiles' source and zoom",
             hint="geojepa fetch --pbf FILE --name NAME --imagery DIR, or --config t.yaml",
         )
     return found

@@ -10,7 +10,16 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.commands.embed import TAGPOOL, Model, build_embeddings, check_device, find_model, find_task_artifact
+from geojepa_cli.commands.embed import (
+    TAGPOOL,
+    Model,
+    build_embeddings,
+    check_device,
+    find_model,
+    find_task_artifact,
+    model_config,
+)
+from geojepa_cli.commands.limits import Limits
 from geojepa_cli.errors import UsageError
 from geojepa_cli.workspace import Artifact, Workspace
 
@@ -51,7 +60,7 @@ def probe(
     models = list(dict.fromkeys(find_model(workspace, name) for name in wanted))
     models += [] if any(m.name == TAGPOOL for m in models) else [Model(TAGPOOL, None)]
     made = build_probe(workspace, regions, tasks, models, masked, HEADS[head], seed, device, threads)
-    report = json_text.loads(made.file("report.json").read_text(encoding="utf-8"))
+    report = made.read_json("report.json")
     if json:
         console.emit_json("probe", made.ref, report)
         return
@@ -71,6 +80,8 @@ def build_probe(
 ) -> Artifact:
     """Publishes `probes/<task>.<model>`: `report.json`, `predictions.csv`, `plot.png`; embeds what is not embedded.
 
+    What is embedded for the plain variant has the limits of entities that the task was built with: its tiles.
+
     Args:
         workspace: where.
         regions, tasks: processed artifacts and their task, in the same order.
@@ -80,8 +91,12 @@ def build_probe(
         seed: of folds, heads and intervals.
         device, threads: of embedding and heads.
     """
+    warn_of_other_splits(models, regions, tasks)
     embeddings = [
-        [build_embeddings(workspace, model, r, t if masked else None, masked, device, threads) for model in models]
+        [
+            build_embeddings(workspace, model, r, t if masked else None, masked, device, threads, task_limits(t))
+            for model in models
+        ]
         for r, t in zip(regions, tasks, strict=True)
     ]
     name = tasks[0].params["task"]["name"]
@@ -118,6 +133,33 @@ def build_probe(
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / "plot.png")
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
         return build.publish(counts=counts, extra={"seed": seed})
+
+
+def task_limits(task: Artifact) -> Limits:
+    """Fewest and most entities of the tiles that a task was built on."""
+    return Limits(task.params["min_entities"], task.params["max_entities"])
+
+
+def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
+    """Says where a model was trained on these regions by another split, or by none: it may have seen test tiles."""
+    names = {region.name for region in regions}
+    seed = tasks[0].params["seed"]
+    for model in models:
+        if model.artifact is None:
+            continue
+        trained_on = {
+            ref.split("/")[1].partition("@")[0] for ref in model.artifact.inputs if ref.startswith("processed/")
+        }
+        if not names & trained_on:
+            continue
+        data = model_config(model.artifact).data
+        if not data.exclude_test_groups:
+            how = "was trained on all tiles, test groups too (`data.exclude_test_groups` is false)"
+        elif data.split_seed != seed:
+            how = f"was trained with data.split_seed={data.split_seed}, the task was split with --seed {seed}"
+        else:
+            continue
+        console.warn(f"`{model.ref}` {how}: test tiles may have been trained on")
 
 
 def probe_data(data: TaskData) -> tuple[Any, ProbeData]:
@@ -158,9 +200,7 @@ def tile_vectors(store: TileStore, rows: Any, embeddings: Sequence[Artifact]) ->
         found[found] = known[places[found]] == wanted[found]
         if not found.all():
             message = f"{int((~found).sum())} tiles of the task have no vector in `{artifact.ref}`"
-            raise DataError(
-                message, f"geojepa build-tasks --region {store.regions[index].name} with the default limits"
-            )
+            raise DataError(message, f"geojepa build-tasks --region {store.regions[index].name} --min-entities 1")
         parts.append(np.asarray(vectors["tile/vector"][places]))
     return np.concatenate(parts)
 
@@ -211,7 +251,7 @@ def _report(
 ) -> dict[str, Any]:
     strongest = {}
     for processed, task in zip(regions, tasks, strict=True):
-        found = json_text.loads(task.file("report.json").read_text(encoding="utf-8"))["strongest"]
+        found = task.read_json("report.json")["strongest"]
         strongest[processed.name] = {"measure": found["measure"], "tags": found["tags"][:3]}
     return {
         **params,

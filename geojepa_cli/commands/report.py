@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import NotFoundError
+from geojepa_cli.errors import DataError, NotFoundError
+from geojepa_cli.workspace import Workspace, remake_hint
 
 
 def report(
@@ -26,13 +26,11 @@ def report(
     Example: geojepa report --out report
     """
     workspace = options.workspace(ctx)
-    probes = workspace.artifacts("probes")
-    if not probes:
-        raise NotFoundError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")
+    reports = read_probes(workspace)
     from geojepa_cli.evaluate.plot import plot_report
     from geojepa_cli.evaluate.report import build_tables, cells, to_markdown
 
-    tables = build_tables(json_text.loads(probe.file("report.json").read_text(encoding="utf-8")) for probe in probes)
+    tables = build_tables(reports)
     folder = out or workspace.root / "report"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(to_markdown(tables), encoding="utf-8")
@@ -48,3 +46,34 @@ def report(
         console.table(table.title, columns, [[row, *cells(table, row)] for row in table.rows])
     console.say("score: mean of MAE / Dummy's, 0 is perfect; harmonic: depends on the models in the table")
     console.say(f"written to {folder / 'report.md'}")
+
+
+def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
+    """The `report.json` of every probe, oldest first; damaged ones are left out with a warning that says so.
+
+    Raises:
+        NotFoundError: the workspace has no probe.
+        DataError: none of them can be read.
+    """
+    from geojepa_cli.evaluate.report import check_probe
+
+    for ref, reason in workspace.damaged("probes").items():
+        mend = remake_hint("probes", ref.partition("/")[2].partition("@")[0])
+        console.warn(f"left out: {reason}\n  to mend it: {mend}")
+    reports: list[dict[str, Any]] = []
+    last: DataError | None = None
+    for probe in workspace.artifacts("probes"):
+        try:
+            report = probe.read_json("report.json")
+            if wrong := check_probe(report):
+                raise probe.broken(f"`{probe.path / 'report.json'}` is no report of a probe: {wrong}")
+        except DataError as error:
+            console.warn(f"left out: {error.message}\n  to mend it: {error.hint}")
+            last = error
+        else:
+            reports.append(report)
+    if reports:
+        return reports
+    if last is not None:
+        raise last
+    raise NotFoundError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")

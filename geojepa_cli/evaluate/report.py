@@ -6,9 +6,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from geojepa_cli.measure.metrics import harmonic_score, relative_to_dummy
 
 DUMMY = "dummy"
+
+
+class _Interval(BaseModel):
+    value: float
+    low: float
+    high: float
+
+
+class _Figure(BaseModel):
+    model: str
+    head: str
+    mae: _Interval
+    relative: float | None
+
+
+class _Probe(BaseModel):
+    """What a table needs of a probe's report."""
+
+    task: str
+    stands_on: str
+    masked: bool
+    regions: list[str]
+    figures: list[_Figure]
 
 
 @dataclass
@@ -106,6 +131,17 @@ def build_tables(probes: Iterable[Mapping[str, Any]]) -> list[ReportTable]:
             if figure["relative"] is not None:
                 table.relative.setdefault(task, {})[row] = figure["relative"]
     return [tables[key] for key in sorted(tables)]
+
+
+def check_probe(report: object) -> str | None:
+    """What is wrong with a probe's `report.json`, or None where a table can be made of it."""
+    try:
+        figures = _Probe.model_validate(report).figures
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return None if any(figure.model == DUMMY for figure in figures) else "figures: none of Dummy"
 
 
 def to_markdown(tables: Iterable[ReportTable]) -> str:

@@ -38,7 +38,7 @@ def render_page(
     regions: Sequence[str],
     embedded: int,
     tiles: Any = None,
-    image_credits: Sequence[str] = (),
+    credits: Sequence[str] = (),
 ) -> str:
     """The page as HTML.
 
@@ -48,7 +48,7 @@ def render_page(
         regions: their names.
         embedded: number of vectors searched.
         tiles: float64 [n, 4] bounds of all tiles of the search, for the overview, or None.
-        image_credits: whose the images are, where their artifact says so.
+        credits: whose maps and images they are, as the artifacts' manifests say.
 
     All text that comes from OSM is escaped: by the template's autoescape, in drawings by `draw_tile`.
     """
@@ -66,8 +66,9 @@ def render_page(
         model=model,
         regions=list(regions),
         embedded=f"{embedded:,}",
-        image_credits=list(image_credits),
         has_images=any(card.image is not None for card in cards),
+        of_osm=any("OpenStreetMap" in line for line in credits),
+        credits=[line.replace("`", "") for line in credits if "OpenStreetMap" not in line],
         locator=Markup(draw_locator(places, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
         copyright_url=ODBL,
     )

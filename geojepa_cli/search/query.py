@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geojepa_cli.errors import NotFoundError, UsageError
+from geojepa_cli.errors import DataError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
 from geojepa_cli.measure.knn import nearest
-from geojepa_cli.store.batch import OSM_TYPES
+from geojepa_cli.search.check import check_entity, check_tile, parse_entity
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
-from geojepa_cli.store.view import piece_reasons
 
 Mask = NDArray[np.bool_]
 
@@ -62,19 +61,8 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
         row = region.vectors.tile_index.get(tile)
         if row is not None:
             return Hit(index, row)
-    close, away = _nearest_tile(regions, tile)
-    hint = f"geojepa knn --tile {close}"
-    for region in regions:
-        rows = np.flatnonzero(
-            (region.store["tile/x"] == tile.x) & (region.store["tile/y"] == tile.y) & (region.store["tile/z"] == tile.z)
-        )
-        if len(rows):
-            count = _token_count(region.store, int(rows[0]))
-            has = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}"
-            message = f"{has}, the filter keeps {_range(region.limits)}"
-            raise NotFoundError(f"{message}; the nearest that it keeps is `{close}`", hint)
-    named = " and ".join(f"`{region.name}`" for region in regions)
-    raise NotFoundError(f"unknown tile `{tile.name}` in {named}; the nearest is `{close}`, {away} tiles away", hint)
+    check_tile([region.store for region in regions], name, regions[0].limits)
+    raise DataError(f"tile `{tile.name}` has no vector although the filter keeps it", "geojepa artifacts --verify")
 
 
 def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
@@ -89,25 +77,8 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
         rows = region.vectors.rows_of_entity(osm_type, osm_id)
         if len(rows):
             return Hit(index, int(rows[np.argmax(region.vectors["entity/size"][rows])]))
-    for region in regions:
-        _explain_missing(region, ref, osm_type, osm_id)
-    named = " and ".join(f"`{region.name}`" for region in regions)
-    close = _nearest_entity(regions, osm_type, osm_id)
-    if close is None:
-        raise NotFoundError(f"unknown entity `{ref}` in {named}")
-    raise NotFoundError(
-        f"unknown entity `{ref}` in {named}; the nearest id is `{close}`", f"geojepa knn --entity {close}"
-    )
-
-
-def parse_entity(ref: str) -> tuple[int, int]:
-    """(type, id) of a reference such as `way/123`; type is 0 node, 1 way, 2 relation."""
-    kind, _, number = ref.strip().partition("/")
-    if kind not in OSM_TYPES or not number.isdecimal() or len(number) > 18:
-        raise UsageError(
-            f"`{ref}` is not an entity", "an entity is named node/ID, way/ID or relation/ID, such as way/123"
-        )
-    return OSM_TYPES.index(kind), int(number)
+    check_entity([region.store for region in regions], ref, regions[0].limits)
+    raise DataError(f"`{ref}` has no vector although the filter keeps its tile", "geojepa artifacts --verify")
 
 
 def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
@@ -211,67 +182,3 @@ def _tile(vectors: Embeddings, row: int) -> TileId:
 
 def _element(vectors: Embeddings, row: int) -> tuple[int, int]:
     return int(vectors["entity/osm_type"][row]), int(vectors["entity/osm_id"][row])
-
-
-def _nearest_tile(regions: Sequence[SearchRegion], tile: TileId) -> tuple[str, int]:
-    best: tuple[int, str] | None = None
-    for region in regions:
-        vectors = region.vectors
-        if not vectors.n_tiles:
-            continue
-        scale = np.exp2(tile.z - vectors["tile/z"].astype(np.float64))
-        dx, dy = (np.abs(vectors[f"tile/{axis}"] * scale - own) for axis, own in (("x", tile.x), ("y", tile.y)))
-        row = int(np.argmin(np.hypot(dx, dy)))
-        candidate = (int(np.ceil(max(dx[row], dy[row]))), vectors.tile_name(row))
-        best = min(best, candidate) if best else candidate
-    if best is None:
-        raise NotFoundError(f"unknown tile `{tile.name}`: no tile is embedded", "geojepa embed")
-    return best[1], best[0]
-
-
-def _nearest_entity(regions: Sequence[SearchRegion], osm_type: int, osm_id: int) -> str | None:
-    best: tuple[bool, int, str] | None = None
-    for region in regions:
-        ids, types = region.vectors["entity/osm_id"], region.vectors["entity/osm_type"]
-        for same_type in (True, False):
-            rows = np.flatnonzero((types == osm_type) if same_type else (types != osm_type) & (ids == osm_id))
-            if len(rows):
-                row = int(rows[np.argmin(np.abs(ids[rows] - osm_id))])
-                exact = not same_type  # the id of another type is the likeliest slip
-                candidate = (not exact, abs(int(ids[row]) - osm_id), region.vectors.entity_ref(row))
-                best = min(best, candidate) if best else candidate
-    return best[2] if best else None
-
-
-def _explain_missing(region: SearchRegion, ref: str, osm_type: int, osm_id: int) -> None:
-    """Raises where the element is in the region, but none of its pieces was embedded."""
-    store = region.store
-    objects = np.flatnonzero((store["object/osm_id"] == osm_id) & (store["object/osm_type"] == osm_type))
-    pieces = np.flatnonzero(np.isin(store["piece/object"], objects)) if len(objects) else objects
-    if not len(pieces):
-        return
-    tile = int(np.searchsorted(store["tile/pieces"], pieces[0], side="right")) - 1
-    name = TileId(*(int(store[f"tile/{axis}"][tile]) for axis in "zxy")).name
-    if piece_reasons(store)[pieces].all():
-        raise NotFoundError(
-            f"`{ref}` is in `{region.name}`, but is no token (a boundary, or it covers its tile `{name}`)"
-        )
-    count = _entities(_token_count(store, tile))
-    message = (
-        f"`{ref}` lies in tile `{name}` of `{region.name}`, which has {count}; the filter keeps {_range(region.limits)}"
-    )
-    raise NotFoundError(message)
-
-
-def _token_count(store: RegionStore, row: int) -> int:
-    first, last = (int(end) for end in store["tile/pieces"][row : row + 2])
-    return int(np.count_nonzero(piece_reasons(store)[first:last] == 0))
-
-
-def _entities(count: int) -> str:
-    return f"{count} entit{'y' if count == 1 else 'ies'}"
-
-
-def _range(limits: tuple[int, int | None]) -> str:
-    low, high = limits
-    return f"{low} to {high}" if high is not None else f"{low} or more"

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 from commandline import COMMAND, geojepa, run
+from safetensors import safe_open
 from synthetic_workspace import add_region, new_workspace
+
+from geojepa_cli.commands.imagery import images_of
+from geojepa_cli.workspace import Workspace
 
 SMALL = [
     *("--config", "tiny.yaml", "--threads", "1"),
@@ -116,3 +120,67 @@ def test_features_of_another_width_are_refused(place: Path) -> None:
     assert done.returncode == 1
     assert "--set model.tag_dim=16" in done.stderr
     assert not published(place)
+
+
+def partials(place: Path) -> list[Path]:
+    return sorted((place / "workspace").glob("*/*.partial"))
+
+
+def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
+    assert geojepa("pretrain", "--region", "oak", "--set", "train.max_steps=1", cwd=place).returncode == 1
+    assert not partials(place)
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on_from_the_last_checkpoint(place: Path) -> None:
+    command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000"]
+    with subprocess.Popen(
+        [*COMMAND, *command], cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        while not (partials(place) and (partials(place)[0] / "checkpoint.safetensors").is_file()):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        out, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    with safe_open(partials(place)[0] / "checkpoint.safetensors", framework="numpy") as file:
+        step = json.loads(file.metadata()["place"])["step"]
+    assert f"interrupted; the last checkpoint is of step {step:,}" in told
+    assert f"the same command goes on from step {step:,}" in told
+    assert out == "" and "Traceback" not in told
+    done = geojepa("artifacts", "--prune", "--yes", cwd=place)
+    assert done.returncode == 0 and "the same command would go on with it" in done.stdout
+    assert not partials(place)
+
+
+def test_images_of_another_source_or_zoom_than_the_tiles_are_not_joined(place: Path) -> None:
+    workspace = Workspace(place / "workspace")
+    oak = workspace.find("processed", "oak")
+    tiles = workspace.at(oak.inputs[0])
+    source = workspace.at(tiles.inputs[0])
+    with workspace.build("source", "oak", {"other": True}) as build:
+        other = build.publish()
+    for zoom, origin in ((15, source), (16, other)):
+        with workspace.build("images", "oak", {"zoom": zoom}, [origin]) as build:
+            build.publish()
+    assert images_of(workspace, oak) is None
+    with workspace.build("images", "oak", {"zoom": 16}, [source]) as build:
+        right = build.publish()
+    with workspace.build("images", "oak", {"zoom": 14}, [source]) as build:
+        build.publish()
+    found = images_of(workspace, oak)
+    assert found is not None and found.ref == right.ref
+
+
+@pytest.mark.parametrize(("file", "garbage"), [("weights.safetensors", b"\xff"), ("config.yaml", b"[")])
+def test_a_model_with_a_broken_file_is_told_with_how_to_make_it_anew(place: Path, file: str, garbage: bytes) -> None:
+    run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", "--name", "m", cwd=place)
+    (model,) = published(place)
+    (model / file).write_bytes(garbage * (model / file).stat().st_size)
+    done = geojepa("embed", "--model", "m", "--region", "oak", cwd=place)
+    assert done.returncode == 1, done.stderr
+    assert file in done.stderr and "Traceback" not in done.stderr
+    assert f"rm -r {model.relative_to(place)} && geojepa pretrain" in done.stderr
+    assert not partials(place)
+    done = geojepa("artifacts", "--verify", cwd=place)
+    assert done.returncode == 1
+    assert f"rm -r {model.relative_to(place)} && geojepa pretrain" in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geojepa_cli.config import PretrainConfig, dump_config, load_config, packed_configs
-from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.errors import GeojepaError, UsageError
 
 
 def refusal(path_or_name: str, *overrides: str) -> str:
@@ -103,8 +103,14 @@ def test_what_is_not_a_yaml_of_sections_is_refused(text: str, tmp_path: Path) ->
 def test_a_binary_file_is_no_config(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(UsageError, match="UTF-8"):
         load_config(str(file))
+
+
+def test_a_syntax_error_is_a_usage_error_with_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("train:\n  lr: [1, 2\nmodel:\n")
+    assert "line 3, column 6" in refusal(str(file))
 
 
 def test_every_key_is_described() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from geojepa_cli.evaluate.report import build_tables, to_markdown
+from geojepa_cli.evaluate.report import build_tables, check_probe, to_markdown
 
 
 def _probe(
@@ -64,3 +64,13 @@ def test_a_model_without_all_tasks_has_no_score() -> None:
 def test_a_task_in_which_dummy_never_errs_gives_no_score() -> None:
     table = build_tables([_probe("x", {"dummy": 0.0, "m": 0.0})])[0]
     assert table.to_json()["models"][0]["score"] is None
+
+
+def test_what_a_report_lacks_is_named() -> None:
+    whole = _probe("x", {"dummy": 4.0, "m": 2.0})
+    assert check_probe(whole) is None
+    assert check_probe([]) is not None
+    assert "stands_on" in (check_probe({key: value for key, value in whole.items() if key != "stands_on"}) or "")
+    broken = {**whole, "figures": [{**whole["figures"][0], "mae": {"value": 1.0, "low": 0.5}}]}
+    assert "figures.0.mae.high" in (check_probe(broken) or "")
+    assert "Dummy" in (check_probe({**whole, "figures": whole["figures"][1:]}) or "")

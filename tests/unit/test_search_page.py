@@ -60,8 +60,6 @@ def test_every_place_is_told_with_its_link_size_and_attribution() -> None:
     assert f"{ground_size(*TILE)[0]:.0f} × {ground_size(*TILE)[1]:.0f} m" in html
     assert "OpenStreetMap contributors" in html
     assert "ODbL" in html
-    assert "NAIP" not in html
-    assert "NAIP" in page(card(0, image=True))
 
 
 def test_ids_of_drawings_are_unique_in_the_page() -> None:
@@ -109,8 +107,12 @@ def test_geojson_rings_are_closed_and_turn_as_rfc_7946_wants() -> None:
     assert not shapely.geometry.LinearRing(inner).is_ccw
 
 
-def test_images_are_credited_as_their_artifact_says() -> None:
+def test_maps_and_images_are_credited_as_their_manifests_say_and_nobody_else_is() -> None:
     bounds = np.array([[-81.0, 34.0, -80.0, 36.0]])
-    html = render_page([card(0, image=True)], "m", ["a"], 1, bounds, ["Somebody & Sons"])
-    assert "Images: Somebody &amp; Sons." in html
-    assert "NAIP" not in html
+    invented = render_page([card(0, image=True)], "m", ["a"], 1, bounds, ["A city of `geojepa demo` & Sons"])
+    assert "A city of geojepa demo &amp; Sons." in invented
+    assert "OpenStreetMap contributors" not in invented
+    assert "NAIP" not in invented
+    both = render_page([card(0)], "m", ["a"], 1, bounds, ["© OpenStreetMap contributors, ODbL 1.0", "Imagery: NAIP"])
+    assert "https://www.openstreetmap.org/copyright" in both
+    assert "Imagery: NAIP." in both
