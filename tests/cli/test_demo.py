@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commandline import artifact_names, geojepa, run
 
-from geojepa_cli.commands.demo import check_answers
+from geojepa_cli.commands.demo import ATTRIBUTION, check_answers
 from geojepa_cli.demo.city import QUERY_TILE, make_city
 from geojepa_cli.errors import DataError
 from geojepa_cli.workspace import Workspace
@@ -34,6 +34,13 @@ def test_every_stage_publishes_its_artifact(folder: Path, answer: dict[str, dict
         "source", "tiles", "images", "processed", "features", "tasks", "models", "embeddings", "probes", "neighbours",
     }  # fmt: skip
     assert (folder / str(answer["result"]["page"])).read_text(encoding="utf-8").count("<svg") > 4
+
+
+def test_an_invented_city_is_nobodys_but_the_demos(folder: Path, answer: dict[str, object]) -> None:
+    workspace = Workspace(folder / "workspace")
+    assert workspace.find("source", "demo").manifest["attribution"] == [ATTRIBUTION]
+    footer = (folder / str(answer["result"]["page"])).read_text(encoding="utf-8").partition("<footer>")[2]  # type: ignore[index]
+    assert "Demo city" in footer and "OpenStreetMap" not in footer
 
 
 def test_the_labels_of_every_task_were_compared_with_the_known_answers(folder: Path, answer: dict[str, object]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +15,16 @@ import numpy as np
 import pytest
 import shapely.geometry
 from synthetic_workspace import add_region
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from geojepa_cli.app import app
 from geojepa_cli.commands.build_tasks import build_region, find_specs
-from geojepa_cli.errors import NotFoundError, UsageError
+from geojepa_cli.commands.embed import Model
+from geojepa_cli.commands.limits import Limits
+from geojepa_cli.commands.probe import warn_of_other_splits
+from geojepa_cli.config import dump_config, load_config
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.grid import TileId
 from geojepa_cli.search.mapdata import read_tags
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
@@ -208,3 +215,175 @@ def test_a_task_that_was_not_built_names_the_command_that_builds_it(run: Run) ->
     with pytest.raises(NotFoundError) as caught:
         run("probe", "--task", "bridge", "--region", "alpha")
     assert "geojepa build-tasks --region alpha" in (caught.value.hint or "")
+
+
+def test_embeddings_of_several_regions_are_one_document(run: Run) -> None:
+    answer = _json(run("embed", "--region", "alpha", "--region", "beta", "--model", "tagpool", "--json"))
+    assert [ref.partition("@")[0] for ref in answer["artifact"]] == ["tagpool.alpha", "tagpool.beta"]
+    assert [result["region"].partition("@")[0] for result in answer["result"]] == ["alpha", "beta"]
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Workspace:
+    """A region `town`, whose tiles hold more entities than `--max-entities 20` keeps."""
+    made = Workspace(tmp_path / "workspace")
+    add_region(made, "town", 5, 40, mean_entities=60.0)
+    return made
+
+
+def _invoke(workspace: Workspace, *arguments: object) -> Result:
+    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
+
+
+def _token_counts(workspace: Workspace, name: str) -> dict[str, int]:
+    """Tokens of every tile, counted one by one."""
+    store = RegionStore(workspace.find("processed", name).file("processed.h5"))
+    counts = {}
+    for row in range(store.n_tiles):
+        first, last = (int(end) for end in store["tile/pieces"][row : row + 2])
+        tokens = 0
+        for piece in range(first, last):
+            thing = int(store["piece/object"][piece])
+            tagged = store["object/tags"][thing + 1] > store["object/tags"][thing]
+            tokens += bool(store["object/token"][thing] == 0 and not store["piece/covers_tile"][piece] and tagged)
+        counts[TileId(*(int(store[f"tile/{axis}"][row]) for axis in "zxy")).name] = tokens
+    return counts
+
+
+def test_limits_of_entities_choose_the_tiles_and_are_part_of_the_id(crowded: Workspace) -> None:
+    counts = _token_counts(crowded, "town")
+    refs = []
+    for low, high in ((5, 1250), (1, 40), (30, 2000)):
+        limits = () if low == 5 else ("--min-entities", low, "--max-entities", high)
+        done = _invoke(crowded, "embed", "--region", "town", *limits, "--json")
+        refs.append(json.loads(done.stdout)["artifact"])
+        vectors = Embeddings(crowded.find("embeddings", refs[-1]).file("embeddings.h5"))
+        found = {vectors.tile_name(row) for row in range(vectors.n_tiles)}
+        assert found == {name for name, count in counts.items() if low <= count <= high}
+    assert len(set(refs)) == 3
+
+
+@pytest.mark.parametrize("command", [("embed",), ("knn", "--tile", "QUERY")])
+def test_limits_that_leave_no_tile_say_what_would(crowded: Workspace, command: tuple[str, ...]) -> None:
+    counts = _token_counts(crowded, "town")
+    query = max(counts, key=lambda name: counts[name])
+    arguments = [query if word == "QUERY" else word for word in command]
+    free = next(count for count in range(2, counts[query]) if count not in counts.values())
+    done = _invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
+    assert isinstance(done.exception, DataError | NotFoundError)
+    assert f"--max-entities {counts[query]}" in (done.exception.hint or "")
+    assert _invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
+    assert not list(crowded.root.glob("*/*.partial"))
+
+
+def test_a_probe_embeds_the_tiles_that_its_task_was_built_on(crowded: Workspace) -> None:
+    town = crowded.find("processed", "town")
+    most = sorted(_token_counts(crowded, "town").values())[-2]  # leaves out the tile with the most
+    build_region(crowded, town, find_specs(["building_count"]), limits=Limits(1, most))
+    done = _invoke(crowded, "probe", "--task", "building_count", "--head", "linear", "--json")
+    assert done.exception is None, done.exception
+    made = [artifact.params for artifact in crowded.artifacts("embeddings")]
+    assert [(params["min_entities"], params["max_entities"]) for params in made] == [(1, most)]
+
+
+def test_limits_belong_to_the_task_where_a_task_is_embedded(run: Run) -> None:
+    with pytest.raises(UsageError, match="limits of its own"):
+        run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
+
+
+@pytest.mark.parametrize(
+    "query", [("--entity", "way/1"), ("--tile", "16_1_1"), ("--tile", "15_9024_12978")], ids=["entity", "tile", "zoom"]
+)
+def test_a_query_that_is_not_there_is_refused_before_anything_is_embedded(
+    crowded: Workspace, query: tuple[str, str]
+) -> None:
+    assert isinstance(_invoke(crowded, "knn", *query).exception, NotFoundError)
+    assert crowded.artifacts("embeddings") == []
+
+
+def test_a_tile_of_another_zoom_is_told_with_those_at_its_place(run: Run, vectors: Embeddings) -> None:
+    name = vectors.tile_name(4)
+    x, y = (int(part) for part in name.split("_")[1:])
+    siblings = {f"16_{2 * (x // 2) + i}_{2 * (y // 2) + j}" for i in (0, 1) for j in (0, 1)}
+    there = siblings & {vectors.tile_name(row) for row in range(vectors.n_tiles)}
+    with pytest.raises(NotFoundError, match=r"is of zoom 15, those of .* are of zoom 16") as caught:
+        run("knn", "--tile", f"15_{x // 2}_{y // 2}", "--region", "alpha")
+    assert {word.strip("`,;") for word in caught.value.message.split() if word.startswith("`16_")} == there
+    with pytest.raises(NotFoundError, match=f"at its place lies `{name}`"):
+        run("knn", "--tile", f"18_{4 * x + 3}_{4 * y}", "--region", "alpha")
+    with pytest.raises(NotFoundError, match="none of them lies there"):
+        run("knn", "--tile", "15_1_1", "--region", "alpha")
+
+
+def test_neighbours_credit_what_the_manifests_say_and_nobody_else(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    with workspace.build("source", "r", {"seed": 0}) as build:  # taken up by `add_region`
+        build.publish(attribution=["an invented town"])
+    town = add_region(workspace, "r", 0, 40)
+    name = next(name for name, count in _token_counts(workspace, "r").items() if count >= 5)
+    done = _invoke(workspace, "knn", "--tile", name, "--html")
+    assert "an invented town" in done.stdout and "contributors" not in done.stdout
+    (made,) = workspace.artifacts("neighbours")
+    assert made.manifest["attribution"] == town.manifest["attribution"] == ["an invented town"]
+    footer = made.file("neighbours.html").read_text(encoding="utf-8").partition("<footer>")[2]
+    assert "an invented town" in footer and "OpenStreetMap" not in footer
+
+
+def test_a_split_by_another_seed_than_the_models_is_warned_of(workspace: Workspace) -> None:
+    alpha, beta = workspace.find("processed", "alpha"), workspace.find("processed", "beta")
+    models = []
+    for config in ("split_seed=0", "split_seed=3", "exclude_test_groups=false"):
+        with workspace.build("models", "m", {"config": config}, [alpha]) as build:
+            (build.partial / "config.yaml").write_text(dump_config(load_config("tiny.yaml", [f"data.{config}"])))
+            models.append(Model("m", build.publish()))
+    (task,) = build_region(workspace, alpha, find_specs(["max_speed"]))
+    for region, told in ((alpha, ["", "data.split_seed=3", "exclude_test_groups"]), (beta, ["", "", ""])):
+        for model, text in zip(models, told, strict=True):
+            warned = io.StringIO()
+            with contextlib.redirect_stderr(warned):
+                warn_of_other_splits([model], [region], [task])
+            assert text in warned.getvalue() and bool(text) == ("may have been trained on" in warned.getvalue())
+    for model in models:
+        assert model.artifact is not None
+        workspace.remove(model.artifact)
+
+
+def test_a_damaged_probe_is_left_out_of_the_report_with_a_warning(crowded: Workspace, tmp_path: Path) -> None:
+    build_region(crowded, crowded.find("processed", "town"), find_specs(["building_count", "max_speed"]))
+    for task in ("building_count", "max_speed"):
+        done = _invoke(crowded, "probe", "--task", task, "--head", "linear")
+        assert done.exception is None, done.exception
+    whole = json.loads(_invoke(crowded, "report", "--out", tmp_path, "--json").stdout)["result"][0]
+    assert set(whole["protocols"]) == {"building_count", "max_speed"}
+    file = crowded.find("probes", "max_speed.tagpool").file("report.json")
+    for garbage in (b"{" * file.stat().st_size, b"[1]" + b" " * (file.stat().st_size - 3), b"{}"):
+        file.write_bytes(garbage)
+        done = _invoke(crowded, "report", "--out", tmp_path, "--json")
+        assert done.exception is None, done.exception
+        assert set(json.loads(done.stdout)["result"][0]["protocols"]) == {"building_count"}
+        assert "max_speed.tagpool@" in done.stderr and "geojepa probe --task max_speed" in done.stderr
+    other = crowded.find("probes", "building_count.tagpool")
+    crowded.remove(other)
+    file.write_bytes(b"{" * manifest_bytes(file))
+    done = _invoke(crowded, "report", "--out", tmp_path)
+    assert isinstance(done.exception, DataError)
+    assert (done.exception.hint or "").endswith("geojepa probe --task max_speed")
+
+
+def manifest_bytes(file: Path) -> int:
+    """Bytes that the manifest says the file has."""
+    return int(json.loads((file.parent / "manifest.json").read_text())["files"][file.name]["bytes"])
+
+
+def test_prune_keeps_the_newest_of_every_variant(crowded: Workspace) -> None:
+    build_region(crowded, crowded.find("processed", "town"), find_specs(["building_count"]))
+    probe = ("probe", "--task", "building_count", "--head", "linear")
+    for arguments in ((*probe, "--masked"), probe, (*probe, "--seed", "1")):
+        assert _invoke(crowded, *arguments).exception is None
+    masked, _, newer = crowded.artifacts("probes")
+    unanswered = _invoke(crowded, "artifacts", "--prune")
+    assert isinstance(unanswered.exception, UsageError) and "--yes" in (unanswered.exception.hint or "")
+    assert len(crowded.artifacts("probes")) == 3
+    assert _invoke(crowded, "artifacts", "--prune", "--yes").exception is None
+    assert [artifact.ref for artifact in crowded.artifacts("probes")] == [masked.ref, newer.ref]
+    assert len(crowded.artifacts("embeddings")) == 2  # the masked and the plain vectors
