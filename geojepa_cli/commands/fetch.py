@@ -17,6 +17,7 @@ from geojepa_cli.workspace import Artifact, Workspace, check_name
 if TYPE_CHECKING:
     from geojepa_cli.sources.download import RemoteFile
     from geojepa_cli.sources.geofabrik import Region
+    from geojepa_cli.sources.scenes import Scene
 
 STAGE_VERSION = 1
 DOWNLOADS = "downloads"  # of the workspace: a source's id is that of its content, unknown until the download is whole
@@ -47,7 +48,8 @@ def fetch(
     pbf: Annotated[Path | None, typer.Option("--pbf", help="A PBF or OSM XML file at hand.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
-        str, typer.Option(help="Folder with image tiles named 16_X_Y.webp, .png or .jpg, or `none`.")
+        str,
+        typer.Option(help="Folder of GeoTIFF or VRT files, or of tiles named 16_X_Y.webp, .png or .jpg; or `none`."),
     ] = NO_IMAGERY,
     attribution: Annotated[
         list[str] | None,
@@ -130,8 +132,19 @@ def build_source(
             console.note(f"source/{build.existing.ref} is up to date, skipping")
             return build.existing
         copy_source(extract, images, build.partial, link)
-        counts = {"bytes": extract.bytes, "images": len(images.files) if images else 0}
+        counts = {"bytes": extract.bytes, "images": len(images.files) if images and not images.scenes else 0}
+        if images and images.scenes:
+            counts["scenes"] = len(images.scenes)
+            say_scenes(images.scenes)
         return build.publish(counts=counts, attribution=lines, extra={"crs": "EPSG:4326", "origin": pbf.name})
+
+
+def say_scenes(scenes: Sequence[Scene]) -> None:
+    """What kind of imagery came: its CRS, resolution, depth and date."""
+    for scene in scenes:
+        width, height = scene.resolution
+        size = f"{width:.4g} × {height:.4g} per pixel"
+        console.note(f"{scene.path.name}: {scene.crs}, {size}, {scene.dtype}, {scene.date or 'no date'}")
 
 
 def fetch_regions(
@@ -213,6 +226,7 @@ def say(source: Artifact) -> None:
     """What came in."""
     counts = source.manifest["counts"]
     rows = [("extract", f"{counts['bytes'] / 2**20:,.1f} MiB"), ("image tiles", f"{counts['images']:,}")]
+    rows += [("scenes", f"{counts['scenes']:,}")] if "scenes" in counts else []
     rows += [("attribution", line) for line in source.manifest["attribution"]]
     console.table(f"source/{source.ref}", ["", ""], rows, caption=str(source.path))
 

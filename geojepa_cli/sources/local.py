@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds, tile_bounds
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
+from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first
 from geojepa_cli.store.images import find_images, read_image
 
 CHUNK = 1 << 20
@@ -52,17 +53,19 @@ class Extract(NamedTuple):
 
 
 class Imagery(NamedTuple):
-    """Image tiles of a folder.
+    """Image tiles, or georeferenced scenes, of a folder.
 
     Attributes:
         files: name in the artifact (`imagery/16_X_Y.webp`) -> path.
         sha256: of names and contents.
         attribution: the lines of the folder's `ATTRIBUTION.txt`.
+        scenes: newest first; none where the folder holds image tiles.
     """
 
     files: dict[str, Path]
     sha256: str
     attribution: list[str]
+    scenes: tuple[Scene, ...] = ()
 
 
 def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None) -> Extract:
@@ -132,7 +135,8 @@ def check_xml(path: Path, suffix: str) -> None:
 def inspect_imagery(
     folder: Path, meter: Callable[[int, int], None] | None = None, bbox: Bounds | None = None
 ) -> Imagery:
-    """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg), and decodes each, so that `tile` can rely on them.
+    """Finds a folder's image tiles, `16_X_Y.webp` (or png, jpg), and decodes each, so that `tile` can rely on them;
+    or its GeoTIFF and VRT files.
 
     Args:
         folder: other files in it are passed over.
@@ -146,10 +150,15 @@ def inspect_imagery(
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
-    found = find_images(folder)
+    found, scenes = find_images(folder), find_scenes(folder)
+    if scenes and found:
+        raise DataError(f"`{folder}` holds both image tiles and GeoTIFF files", hint="--imagery DIR with one kind")
+    if scenes:
+        return _inspect_scenes(folder, scenes, bbox)
     if not found:
-        raise DataError(f"`{folder}` holds no image tile", hint="name them 16_X_Y.webp, .png or .jpg")
-    files = {f"imagery/{file.name}": file for tile, file in found if bbox is None or _meets(tile_bounds(*tile), bbox)}
+        hint = "name them 16_X_Y.webp, .png or .jpg, or give GeoTIFF or VRT files"
+        raise DataError(f"`{folder}` holds no image tile", hint=hint)
+    files = {f"imagery/{file.name}": file for tile, file in found if bbox is None or meets(tile_bounds(*tile), bbox)}
     if not files:
         raise DataError(f"none of the {len(found):,} image tiles of `{folder}` meets the box", hint="--imagery none")
     digest = hashlib.sha256()
@@ -159,6 +168,24 @@ def inspect_imagery(
         if meter is not None:
             meter(number, len(files))
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
+
+
+def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Imagery:
+    """GeoTIFF files are copied with what belongs to them; a VRT, which only points to others, as a GeoTIFF."""
+    parts = {path for path in paths if path.suffix.lower() == ".vrt" for path in inspect_scene(path).files[1:]}
+    scenes = [inspect_scene(path) for path in paths if path.absolute() not in {part.absolute() for part in parts}]
+    scenes = newest_first([scene for scene in scenes if bbox is None or meets(scene.bounds, bbox)])
+    if not scenes:
+        raise DataError(f"none of the {len(paths):,} scenes of `{folder}` meets the box", hint="--imagery none")
+    digest, files = hashlib.sha256(), {}
+    for scene in sorted(scenes, key=lambda scene: scene.path.name):
+        for file in (scene.path, *sorted(file for file in scene.files if file != scene.path)):
+            digest.update(f"{file.name} {_sha256(file)}\n".encode())
+            if scene.path.suffix.lower() != ".vrt":
+                files[f"imagery/{file.name}"] = file
+        if scene.path.suffix.lower() == ".vrt":
+            files[f"imagery/{scene.path.name}.tif"] = scene.path
+    return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE), tuple(scenes))
 
 
 def read_attribution(path: Path) -> list[str]:
@@ -200,11 +227,10 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
     if imagery is not None:
         (folder / "imagery").mkdir(exist_ok=True)
         for name, file in imagery.files.items():
-            shutil.copyfile(file, folder / name)
-
-
-def _meets(a: Bounds, b: Bounds) -> bool:
-    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+            if file.suffix.lower() == ".vrt":
+                materialise(file, folder / name)
+            else:
+                shutil.copyfile(file, folder / name)
 
 
 def _begins_pbf(head: bytes) -> bool:

@@ -1,0 +1,136 @@
+"""`--imagery DIR` of GeoTIFF and VRT files: fetched, resampled by `tile`, and left out with a word where they do not
+fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from commandline import artifact_names, geojepa, run
+from pyproj import Transformer
+from rasterio.transform import from_origin
+
+from geojepa_cli.grid import tile_of
+from geojepa_cli.sources.scenes import Mosaic, inspect_scene
+from geojepa_cli.store.images import ImageStore
+
+LON, LAT = -77.85, 40.8
+NODE = '<node id="{}" lat="{}" lon="{}"><tag k="amenity" v="cafe"/></node>'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An extract of nodes in five tiles, and a folder with one scene that covers two of them, one in part."""
+    nodes = "".join(NODE.format(i + 1, LAT, LON + i * 360 / 2**16) for i in range(5))
+    (tmp_path / "x.osm").write_text(f'<osm version="0.6">{nodes}</osm>')
+    (tmp_path / "images").mkdir()
+    scene(tmp_path / "images/m_20200831.tif", 18)
+    return tmp_path
+
+
+def scene(path: Path, zone: int, dtype: str = "uint8", lon: float = LON) -> None:
+    """900 m of noise around the first node."""
+    crs = f"EPSG:{26900 + zone}"
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, LAT)
+    data = np.random.default_rng(0).integers(1, 256, (3, 450, 450)).astype(dtype)
+    profile = {"driver": "GTiff", "width": 450, "height": 450, "count": 3, "dtype": dtype, "crs": crs}
+    with rasterio.open(path, "w", **profile, transform=from_origin(x - 450, y + 450, 2, 2)) as out:
+        out.write(data)
+
+
+def fetch(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return geojepa("fetch", "--pbf", "x.osm", "--name", "place", "--imagery", "images", *more, cwd=folder)
+
+
+def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(folder: Path) -> None:
+    done = fetch(folder)
+    assert done.returncode == 0, done.stderr
+    assert "m_20200831.tif: EPSG:26918, 2 × 2 per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
+    told = json.loads(run("tile", "--json", cwd=folder))
+    (path,) = folder.glob("workspace/images/*/images.h5")
+    assert told["result"]["images"] == path.parent.name
+    store = ImageStore(path)
+    first = tile_of(LON, LAT, 16)
+    wanted = [[16, first.x + step, first.y] for step in range(5)]
+    mosaic = Mosaic([inspect_scene(folder / "images/m_20200831.tif")], None)
+    pictures = [mosaic.picture(tile_of(LON + i * 360 / 2**16, LAT, 16)) for i in range(5)]
+    mosaic.close()
+    kept = [(zxy, picture) for zxy, picture in zip(wanted, pictures, strict=True) if picture is not None]
+    assert 2 <= len(kept) < 5 and store.zxy.tolist() == [zxy for zxy, _ in kept]
+    with h5py.File(path) as file:
+        shares = file["valid"][:]
+        assert json.loads(file.attrs["scenes"]) == [
+            {"crs": "EPSG:26918", "date": "2020-08-31", "name": "m_20200831.tif"}
+        ]
+    for image, share, (_, picture) in zip(store.image, shares, kept, strict=True):
+        assert np.array_equal(image, picture.pixels) and share == pytest.approx(picture.valid.mean())
+        assert share > 0
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    assert manifest["counts"]["images"] == len(kept)
+    assert manifest["counts"]["tiles without imagery"] == 5 - len(kept)
+    assert manifest["counts"]["partly covered"] == sum(share < 1 for share in shares) > 0
+    assert "up to date" in geojepa("tile", cwd=folder).stderr
+    assert [name.name for name in path.parent.iterdir() if "pixels" in name.name] == []
+
+
+def test_the_same_scenes_give_the_same_bytes(folder: Path) -> None:
+    fetch(folder)
+    run("tile", cwd=folder)
+    (path,) = folder.glob("workspace/images/*/images.h5")
+    before = path.read_bytes()
+    (path.parent / "manifest.json").unlink()
+    run("tile", cwd=folder)
+    assert path.read_bytes() == before
+
+
+def test_a_vrt_is_fetched_as_what_it_shows_and_its_parts_are_not_taken_twice(folder: Path) -> None:
+    source = folder / "images/m_20200831.tif"
+    rasterio.shutil.copy(str(source), str(folder / "images/all_20210101.vrt"), driver="VRT")
+    done = fetch(folder)
+    assert done.returncode == 0, done.stderr
+    (manifest,) = folder.glob("workspace/source/*/manifest.json")
+    assert sorted(json.loads(manifest.read_text())["files"]) == ["imagery/all_20210101.vrt.tif", "map.osm"]
+    source.unlink()  # the source holds all that it needs
+    run("tile", cwd=folder)
+    assert len(list(folder.glob("workspace/images/*/images.h5"))) == 1
+
+
+def test_imagery_of_elsewhere_is_told_and_the_map_goes_on_without(folder: Path) -> None:
+    (folder / "images/m_20200831.tif").unlink()
+    scene(folder / "images/far.tif", 18, lon=LON + 2)
+    fetch(folder)
+    done = geojepa("tile", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["images"] is None
+    assert "none of its 5 tiles lies in one of its 1 scenes" in done.stderr.replace("\n", " ")
+    assert [name.partition("/")[0] for name in artifact_names(folder / "workspace")] == ["source", "tiles"]
+
+
+def test_the_range_of_sixteen_bits_is_recorded(folder: Path) -> None:
+    scene(folder / "images/m_20200831.tif", 18, "uint16")
+    fetch(folder)
+    run("tile", cwd=folder)
+    (manifest,) = folder.glob("workspace/images/*/manifest.json")
+    low, high = json.loads(manifest.read_text())["scaling"]
+    assert 1 <= low < 12 and 245 < high <= 255
+
+
+@pytest.mark.parametrize("name", ["16_1_1.png", "page.tif", "torn.vrt"])
+def test_a_folder_with_something_wrong_is_refused_before_anything_is_published(folder: Path, name: str) -> None:
+    (folder / "images" / name).write_text("<!DOCTYPE html><html></html>")
+    done = fetch(folder)
+    assert done.returncode == 1 and "hint:" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (folder / "workspace").exists()
+
+
+def test_a_box_leaves_out_scenes_that_lie_elsewhere(folder: Path) -> None:
+    scene(folder / "images/far.tif", 18, lon=LON + 2)
+    assert fetch(folder, "--bbox=-77.86,40.79,-77.84,40.81").returncode == 0
+    (manifest,) = folder.glob("workspace/source/*/manifest.json")
+    assert sorted(json.loads(manifest.read_text())["files"]) == ["imagery/m_20200831.tif", "map.osm"]
