@@ -1,9 +1,16 @@
 // The one unit that speaks to HDF5. Its calls are made under one lock: the library is not thread-safe.
 #include "columns.hpp"
 
+#include <fcntl.h>
 #include <hdf5.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -346,6 +353,39 @@ void ColumnReader::read_rows(const char* path, std::size_t first_row, std::size_
         throw InputError("cannot read column `" + std::string{path} + "` of `" + state_->path +
                          "`: " + reason_of_failure());
     }
+}
+
+const void* ColumnReader::map_bytes(const char* path, std::size_t bytes, std::shared_ptr<const void>& mapping) const {
+    const std::lock_guard lock{library_lock()};
+    const Handle dataset = state_->dataset(path);
+    const Handle creation{H5Dget_create_plist(dataset.get()), H5Pclose};
+    const haddr_t offset = H5Dget_offset(dataset.get());
+    if (bytes == 0 || H5Pget_layout(creation.get()) != H5D_CONTIGUOUS || offset == HADDR_UNDEF ||
+        std::endian::native != std::endian::little) {
+        return nullptr;
+    }
+    const int file = ::open(state_->path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status {};
+    if (file < 0 || ::fstat(file, &status) != 0) {
+        const int reason = errno;
+        (void)::close(file);
+        throw InputError("cannot open `" + state_->path + "`: " + std::strerror(reason));
+    }
+    const std::size_t skipped = offset % static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const bool whole = offset + bytes <= static_cast<std::uint64_t>(status.st_size);
+    void* address =
+        whole ? ::mmap(nullptr, bytes + skipped, PROT_READ, MAP_SHARED, file, static_cast<off_t>(offset - skipped))
+              : MAP_FAILED;
+    (void)::close(file);
+    if (address == MAP_FAILED) {
+        if (whole) {
+            return nullptr;
+        }
+        throw InputError("`" + state_->path + "` is cut short: column `" + path + "` ends beyond it");
+    }
+    mapping = {address,
+               [size = bytes + skipped](const void* start) { (void)::munmap(const_cast<void*>(start), size); }};
+    return static_cast<const std::byte*>(address) + skipped;
 }
 
 std::string hdf5_version() {

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "schema.hpp"
@@ -115,6 +116,23 @@ private:
     std::size_t rows_ = 0;
 };
 
+/// A column of a file as an array, mapped where the file allows it, so that it takes no memory of the process's own.
+template <typename T>
+class MappedColumn {
+public:
+    std::size_t size() const noexcept { return view_.size(); }
+    const T& operator[](std::size_t i) const noexcept { return view_[i]; }
+    std::span<const T> view() const noexcept { return view_; }
+    std::span<const T> view(std::size_t first, std::size_t last) const noexcept {
+        return view_.subspan(first, last - first);
+    }
+
+private:
+    friend class ColumnReader;
+    std::shared_ptr<const void> mapping_;
+    std::span<const T> view_;
+};
+
 /// Reads a file. Throws InputError where it cannot be opened or is damaged, SchemaError where a column is missing or
 /// has another type or width than the schema says.
 class ColumnReader {
@@ -139,6 +157,22 @@ public:
         return read(column, 0, rows(column));
     }
 
+    /// All values of a column.
+    template <typename T>
+    MappedColumn<T> map(schema::Column<T> column) const {
+        MappedColumn<T> mapped;
+        const std::size_t values = rows(column) * column.width;
+        const void* bytes = map_bytes(column.path, values * sizeof(T), mapped.mapping_);
+        if (bytes != nullptr) {
+            mapped.view_ = {static_cast<const T*>(bytes), values};
+        } else {
+            auto copy = std::make_shared<const std::vector<T>>(read(column));
+            mapped.view_ = *copy;
+            mapped.mapping_ = std::move(copy);
+        }
+        return mapped;
+    }
+
     /// Rows [first_row, last_row) of a column.
     template <typename T>
     std::vector<T> read(schema::Column<T> column, std::size_t first_row, std::size_t last_row) const {
@@ -154,6 +188,8 @@ private:
     std::size_t checked_rows(const char* path, ElementType type, std::size_t width) const;
     void check_range(const char* path, std::size_t first_row, std::size_t last_row, std::size_t present) const;
     void read_rows(const char* path, std::size_t first_row, std::size_t rows, void* values) const;
+    /// Null where the column is empty or does not lie in the file as an array of these bytes.
+    const void* map_bytes(const char* path, std::size_t bytes, std::shared_ptr<const void>& mapping) const;
 
     std::unique_ptr<State> state_;
 };

@@ -46,10 +46,12 @@ void for_each_element(const std::vector<std::string>& inputs, const char* stage,
     Reader reader{inputs, {true, true, false}};
     Progress progress{stage, reader.size()};
     Batch batch{nullptr};
+    std::vector<Outline> outlines;
     while (reader.next(batch)) {
         for (const schema::OsmType type : {schema::OsmType::node, schema::OsmType::way}) {
-            for (const Element& element : batch.unpack(type).rows) {
-                visit(type, element);
+            batch.outline(type, outlines);
+            for (const Outline& outline : outlines) {
+                visit(type, outline);
             }
         }
         progress.at(reader.offset());
@@ -57,7 +59,7 @@ void for_each_element(const std::vector<std::string>& inputs, const char* stage,
     progress.finish();
 }
 
-void collect(const LongArray<std::int64_t>& repeated, const Element& element, LongArray<Version>& versions) {
+void collect(const LongArray<std::int64_t>& repeated, const Outline& element, LongArray<Version>& versions) {
     if (std::binary_search(repeated.begin(), repeated.end(), element.id)) {
         versions.push_back({element.id, element.version, element.sequence});
     }
@@ -68,7 +70,7 @@ void collect(const LongArray<std::int64_t>& repeated, const Element& element, Lo
 void find_superseded(const std::vector<std::string>& inputs, ArrayMemory& arrays, Superseded& found) {
     LongArray<std::int64_t> nodes{arrays};
     LongArray<std::int64_t> ways{arrays};
-    for_each_element(inputs, "look for repeated ids", [&](schema::OsmType type, const Element& element) {
+    for_each_element(inputs, "look for repeated ids", [&](schema::OsmType type, const Outline& element) {
         (type == schema::OsmType::node ? nodes : ways).push_back(element.id);
     });
     keep_repeated(nodes);
@@ -78,7 +80,7 @@ void find_superseded(const std::vector<std::string>& inputs, ArrayMemory& arrays
     }
     LongArray<Version> node_versions{arrays};
     LongArray<Version> way_versions{arrays};
-    for_each_element(inputs, "compare versions", [&](schema::OsmType type, const Element& element) {
+    for_each_element(inputs, "compare versions", [&](schema::OsmType type, const Outline& element) {
         if (type == schema::OsmType::node) {
             collect(nodes, element, node_versions);
         } else {

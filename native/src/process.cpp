@@ -44,10 +44,12 @@ void check_layout(const ColumnReader& input, const std::string& path) {
 template <typename T>
 void copy_column(const ColumnReader& input, ColumnWriter& output, schema::Column<T> column) {
     constexpr std::size_t rows_at_once = std::size_t{1} << 18U;
-    const std::size_t rows = input.rows(column);
+    const MappedColumn<T> values = input.map(column);
+    const std::size_t rows = values.size() / column.width;
     output.create(column, rows);
     for (std::size_t row = 0; row < rows; row += rows_at_once) {
-        output.write_at(column, row, input.read(column, row, std::min(rows, row + rows_at_once)));
+        output.write_at(column, row,
+                        values.view(row * column.width, std::min(rows, row + rows_at_once) * column.width));
     }
 }
 
@@ -153,9 +155,8 @@ private:
 /// the number of threads. At most one batch a thread is in memory.
 class Conveyor {
 public:
-    Conveyor(const ProcessOptions& options, const ColumnReader& input, const Directory& directory, const Grid& grid,
-             ProcessedColumns& columns)
-        : options_{options}, input_{input}, directory_{directory}, grid_{grid}, columns_{columns} {}
+    Conveyor(const ProcessOptions& options, const Directory& directory, const Grid& grid, ProcessedColumns& columns)
+        : options_{options}, directory_{directory}, grid_{grid}, columns_{columns} {}
 
     ProcessCounts run(std::uint32_t thread_count) {
         Progress progress{"process", directory_.tile_x.size()};
@@ -202,7 +203,7 @@ private:
             first = next_tile_;
             last = next_tile_ = directory_.batch_end(first);
         }
-        const TileBatch batch{input_, directory_, first, last};
+        const TileBatch batch{directory_, first, last};
         ProcessedRows rows;
         ProcessCounts counts;
         for (std::size_t tile = first; tile < last; ++tile) {
@@ -231,7 +232,6 @@ private:
     }
 
     const ProcessOptions& options_;
-    const ColumnReader& input_;
     const Directory& directory_;
     const Grid& grid_;
     ProcessedColumns& columns_;
@@ -279,7 +279,7 @@ int run_process(const ProcessOptions& options) {
     copy_unchanged(input, output);
     ProcessedColumns columns{output, options.output, grid.zoom(), directory};
     const std::uint32_t processors = std::max(1U, std::thread::hardware_concurrency());
-    Conveyor conveyor{options, input, directory, grid, columns};
+    Conveyor conveyor{options, directory, grid, columns};
     const ProcessCounts counts = conveyor.run(options.threads == 0 ? processors : options.threads);
     columns.finish();
     output.close();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -220,6 +221,23 @@ Elements Batch::unpack(schema::OsmType type) const {
     return {};
 }
 
+void Batch::outline(schema::OsmType type, std::vector<Outline>& out) const {
+    out.clear();
+    if (type == schema::OsmType::node) {
+        std::uint64_t sequence = state_->first.nodes;
+        for (const osmium::Node& node : state_->buffer.select<osmium::Node>()) {
+            const osmium::Location place = node.location();
+            out.push_back(
+                {node.id(), sequence++, node.version(), {place.x(), place.y()}, place.valid(), node.deleted()});
+        }
+    } else if (type == schema::OsmType::way) {
+        std::uint64_t sequence = state_->first.ways;
+        for (const osmium::Way& way : state_->buffer.select<osmium::Way>()) {
+            out.push_back({way.id(), sequence++, way.version(), {}, false, way.deleted()});
+        }
+    }
+}
+
 struct Reader::Inputs {
     std::vector<std::string> paths;
     osmium::osm_entity_bits::type bits;
@@ -291,6 +309,17 @@ std::uint64_t Reader::offset() const {
 
 std::uint64_t Reader::size() const {
     return inputs_->all_bytes;
+}
+
+void set_up_reading(std::uint32_t threads) {
+    // libosmium takes these from the environment only; what stands there already is the user's wish. Queues that are
+    // longer than this hold megabytes and speed nothing up.
+    constexpr int keep = 0;
+    (void)::setenv("OSMIUM_POOL_THREADS", std::to_string(threads).c_str(), keep);
+    for (const char* queue :
+         {"OSMIUM_MAX_INPUT_QUEUE_SIZE", "OSMIUM_MAX_OSMDATA_QUEUE_SIZE", "OSMIUM_MAX_WORK_QUEUE_SIZE"}) {
+        (void)::setenv(queue, std::to_string(threads + 1).c_str(), keep);
+    }
 }
 
 void check_input(const std::string& path) {

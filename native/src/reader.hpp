@@ -54,6 +54,17 @@ struct Elements {
     }
 };
 
+/// What an element is without its tags and references.
+struct Outline {
+    std::int64_t id;
+    std::uint64_t sequence;
+    std::uint32_t version;
+    /// Nodes only.
+    Position position;
+    bool located;
+    bool deleted;
+};
+
 /// Some elements of the input, still in the reader's form. Cheap to move; unpacking may be left to a worker.
 class Batch {
 public:
@@ -63,6 +74,8 @@ public:
     std::size_t nodes() const noexcept;
     std::size_t ways() const noexcept;
     Elements unpack(schema::OsmType type) const;
+    /// The same elements in short, into `out`, whose memory is used again.
+    void outline(schema::OsmType type, std::vector<Outline>& out) const;
 
 private:
     std::shared_ptr<const State> state_;
@@ -94,6 +107,9 @@ private:
     struct Inputs;
     std::unique_ptr<Inputs> inputs_;
 };
+
+/// How many threads decode, and how much they may decode ahead. To be called before the first reader is made.
+void set_up_reading(std::uint32_t threads);
 
 /// Throws InputError where a file is not there or is plainly no OSM extract, before any long work starts.
 void check_input(const std::string& path);

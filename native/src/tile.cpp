@@ -1,6 +1,10 @@
 // The recipe of `tile`: relations, then nodes and ways, then the relations' geometry, then the file.
 #include "tile.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -24,8 +28,10 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t relations_per_task = 64;
-constexpr std::size_t members_per_task = 4096;
+constexpr std::size_t members_per_task = 1024;
 constexpr std::uint32_t most_threads = 256;
+constexpr std::uint64_t least_memory = std::uint64_t{64} << 20U;
+constexpr std::uint32_t most_arenas = 4;
 
 TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>>& bbox) {
     if (!bbox) {
@@ -45,19 +51,33 @@ TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>
     return window;
 }
 
-/// How `--memory` is shared out. The rest is for the program itself, the reader and the batches under way.
-struct MemoryPlan {
-    explicit MemoryPlan(std::uint64_t memory) {
-        const std::uint64_t shared = memory > 2 * reserved ? memory - reserved : memory / 2;
+/// How `--memory` and `--threads` are shared out. What is not given here is for the program itself, the reader's
+/// queues and the batches under way; where memory is short these are kept few, and so are the threads that hold them.
+struct Plan {
+    explicit Plan(const TileOptions& options) {
+        const std::uint64_t shared = options.memory > 2 * reserved ? options.memory - reserved : options.memory / 2;
         arrays = shared / 2;
         records = shared / 4;
         vocabulary = shared / 8;
+        threads = options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+        threads = at_most(threads, options.memory / per_thread);
+        decoders = at_most(threads, options.memory / per_decoder);
     }
 
-    static constexpr std::uint64_t reserved = std::uint64_t{32} << 20U;
+    static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
+    static constexpr std::uint64_t reserved = 32 * mebibyte;
+    static constexpr std::uint64_t per_thread = 24 * mebibyte;
+    static constexpr std::uint64_t per_decoder = 64 * mebibyte;
     std::uint64_t arrays;
     std::uint64_t records;
     std::uint64_t vocabulary;
+    std::uint32_t threads;
+    std::uint32_t decoders;
+
+private:
+    static std::uint32_t at_most(std::uint32_t threads, std::uint64_t limit) {
+        return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(limit, 1, threads));
+    }
 };
 
 /// One run over the inputs. In sorted order everything is read in two passes; otherwise nodes and ways have a pass
@@ -66,17 +86,17 @@ class Tiler {
 public:
     explicit Tiler(const TileOptions& options)
         : options_(&options),
-          memory_(options.memory),
+          plan_(options),
           grid_(options.zoom),
           window_(window_of(grid_, options.bbox)),
           filter_(options.keep_tags, options.drop_tags),
-          arrays_(directory_of(options.output), memory_.arrays),
+          arrays_(directory_of(options.output), plan_.arrays),
           superseded_(arrays_),
           locations_(arrays_),
           relations_(arrays_),
           member_ways_(arrays_),
-          objects_(arrays_, memory_.vocabulary),
-          pieces_(grid_, arrays_, memory_.records) {}
+          objects_(arrays_, plan_.vocabulary),
+          pieces_(grid_, arrays_, plan_.records) {}
 
     void read_relations() {
         Reader reader{options_->inputs, {false, false, true}};
@@ -100,17 +120,18 @@ public:
         std::int64_t last_way = last_node;
         bool ways_began = false;
         while (reader.next(batch)) {
-            const Elements nodes = batch.unpack(schema::OsmType::node);
-            if (!ids_rise(nodes, last_node) || (ways_began && !nodes.rows.empty())) {
+            batch.outline(schema::OsmType::node, outlines_);
+            if (!ids_rise(last_node) || (ways_began && !outlines_.empty())) {
                 return false;
             }
-            add_locations(nodes);
+            add_locations();
             if (batch.ways() > 0) {
                 if (!std::exchange(ways_began, true)) {
                     pool->finish();
                     locations_.finish();
                 }
-                if (!ids_rise(batch.unpack(schema::OsmType::way), last_way)) {
+                batch.outline(schema::OsmType::way, outlines_);
+                if (!ids_rise(last_way)) {
                     return false;
                 }
             }
@@ -170,10 +191,9 @@ private:
 
     std::unique_ptr<Pool> make_pool() {
         const CutContext context{&grid_, window_, &filter_, &locations_, &relations_, &member_ways_, &superseded_};
-        const std::uint32_t threads =
-            options_->threads > 0 ? options_->threads : std::max(1U, std::thread::hardware_concurrency());
         return std::make_unique<Pool>(
-            threads, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
+            plan_.threads, [context] { return Cutter{context}; },
+            [this](CutResult result) { take(std::move(result)); });
     }
 
     void read_pass(const char* stage, ElementTypes types) {
@@ -182,7 +202,8 @@ private:
         const auto pool = make_pool();
         Batch batch{nullptr};
         while (reader.next(batch)) {
-            add_locations(batch.unpack(schema::OsmType::node));
+            batch.outline(schema::OsmType::node, outlines_);
+            add_locations();
             submit(*pool, batch);
             progress.at(reader.offset());
         }
@@ -190,16 +211,18 @@ private:
         progress.finish();
     }
 
-    /// Whether each id is above the one before, `last` being the one before the first.
-    static bool ids_rise(const Elements& elements, std::int64_t& last) {
+    /// Whether each id in `outlines_` is above the one before, `last` being the one before the first.
+    bool ids_rise(std::int64_t& last) const {
         return std::ranges::all_of(
-            elements.rows, [&](const Element& element) { return element.id > std::exchange(last, element.id); });
+            outlines_, [&](const Outline& element) { return element.id > std::exchange(last, element.id); });
     }
 
-    void add_locations(const Elements& nodes) {
-        for (const Element& node : nodes.rows) {
+    /// Takes the nodes in `outlines_`.
+    void add_locations() {
+        for (const Outline& node : outlines_) {
             ++nodes_read_;
             const bool superseded =
+                !superseded_.nodes.empty() &&
                 std::binary_search(superseded_.nodes.begin(), superseded_.nodes.end(), node.sequence);
             if (node.located && !node.deleted && !superseded) {
                 locations_.add(node.id, node.position);
@@ -298,7 +321,7 @@ private:
     }
 
     const TileOptions* options_;
-    MemoryPlan memory_;
+    Plan plan_;
     Grid grid_;
     TileWindow window_;
     TagFilter filter_;
@@ -309,6 +332,7 @@ private:
     MemberWays member_ways_;
     ObjectTable objects_;
     PieceSorter pieces_;
+    std::vector<Outline> outlines_;  // of the batch under way
     std::uint64_t nodes_read_ = 0;
     std::uint64_t ways_read_ = 0;
     std::uint64_t unlocated_nodes_ = 0;
@@ -345,6 +369,15 @@ int run_tile(const TileOptions& options) {
     for (const std::string& input : options.inputs) {
         check_input(input);
     }
+    const Plan plan{options};
+    set_up_reading(plan.decoders);
+    if (options.memory < least_memory) {
+        write_warning("--memory below 64M is aimed at, and cannot be kept");
+    }
+#ifdef __GLIBC__
+    // Every arena keeps what one of its threads has freed.
+    (void)::mallopt(M_ARENA_MAX, static_cast<int>(std::min(plan.threads, most_arenas)));
+#endif
     write_summary(tile(options));
     return 0;
 }

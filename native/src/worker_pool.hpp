@@ -21,7 +21,7 @@ public:
 
     /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks.
     WorkerPool(std::size_t threads, std::function<Worker()> make_worker, std::function<void(Result)> consume)
-        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(2 * threads + 2) {
+        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(threads + 2) {
         for (std::size_t i = 0; i < threads; ++i) {
             threads_.emplace_back([this] { work(); });
         }
