@@ -65,8 +65,8 @@ def show_all(workspace: Workspace, json: bool) -> None:
     if not found:
         console.say(f"no artifacts in `{workspace.root}`")
         return
-    rows = [(a.kind, a.ref, _megabytes(size(a)), _variant(a), ", ".join(a.inputs)) for a in found]
-    console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "MB", "what", "made of"], rows)
+    rows = [(a.kind, a.ref, _shown(size(a)), _variant(a), ", ".join(a.inputs)) for a in found]
+    console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "size", "what", "made of"], rows)
     for kind in KINDS:
         for reason in workspace.damaged(kind).values():
             console.warn(f"damaged: {reason}")
@@ -117,11 +117,14 @@ def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
         for artifact in old:
             what = _variant(artifact)
             told = f"{artifact.kind}/{artifact.ref}" + (f" ({what})" if what else "")
-            console.say(f"{told}  {_megabytes(size(artifact))} MB")
+            console.say(f"{told}  {_shown(size(artifact))}")
         for path, held in sizes.items():
-            console.say(f"{path.parent.name}/{path.name}  {_megabytes(held)} MB{_why_kept(path)}")
+            console.say(f"{path.parent.name}/{path.name}  {_shown(held)}{_why_kept(path)}")
+        if not old and not left:
+            console.say("nothing to remove")
+            return
         leftovers = f" and {_counted(len(left), 'leftover')}" if left else ""
-        console.say(f"{_counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)} MB")
+        console.say(f"{_counted(len(old), 'artifact')}{leftovers}, {_shown(total)}")
     removed = bool(old or left) and (yes or (not json and _confirmed()))
     if removed:
         for artifact in old:
@@ -223,8 +226,8 @@ def _bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f}" if size >= 1e5 or size == 0 else f"{size / 1e6:.3f}"
+def _shown(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 
 def _counted(count: int, what: str) -> str:

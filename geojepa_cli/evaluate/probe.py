@@ -105,7 +105,8 @@ class ProbeResult:
         on = f"{self.tiles:,} tiles in {self.groups} zoom-14 groups"
         if self.protocol == "test split":
             return f"on the test split: {on}"
-        few = f"the test split has {self.test_groups} groups, fewer than {MIN_TEST_GROUPS}"
+        groups = f"{self.test_groups} group{'' if self.test_groups == 1 else 's'}"
+        few = f"the test split has {groups}, fewer than {MIN_TEST_GROUPS}"
         return f"{self.folds}-fold cross-validation over groups ({few}): {on}"
 
 

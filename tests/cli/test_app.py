@@ -80,6 +80,11 @@ def test_a_workspace_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     assert "ws" in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_pruning_nothing_says_so_without_asking(tmp_path: Path) -> None:
+    done = geojepa("artifacts", "--prune", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout == "nothing to remove\n"
+
+
 def test_json_has_one_shape(tmp_path: Path) -> None:
     done = geojepa("artifacts", "--json", cwd=tmp_path)
     assert json.loads(done.stdout) == {"schema": 1, "command": "artifacts", "artifact": None, "result": []}

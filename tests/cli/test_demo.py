@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from commandline import artifact_names, geojepa, run
+from commandline import COMMAND, artifact_names, geojepa, run
 
 from geojepa_cli.commands.demo import ATTRIBUTION, check_answers
 from geojepa_cli.demo.city import QUERY_TILE, make_city
@@ -78,3 +81,17 @@ def test_an_unknown_size_is_a_usage_error(tmp_path: Path) -> None:
     done: subprocess.CompletedProcess[str] = geojepa("demo", "--size", "huge", cwd=tmp_path)
     assert done.returncode == 2 and "--size full or --size small" in done.stderr
     assert not (tmp_path / "workspace").exists()
+
+
+def test_ctrl_c_is_said_and_ends_with_130(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "demo"], cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+    ) as running:
+        while not list(tmp_path.glob("geojepa-demo-*/images/*")):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    assert "error: interrupted" in told and "Traceback" not in told
+    assert not list((tmp_path / "workspace").glob("*/*@*.partial"))

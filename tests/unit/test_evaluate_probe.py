@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,12 @@ def test_few_test_groups_are_cross_validated_over_all_groups_and_it_is_said() ->
     assert (result.fold >= 0).all()
     assert "5-fold cross-validation" in result.describe()
     assert "8 groups, fewer than 20" in result.describe()
+
+
+def test_one_group_is_told_in_the_singular() -> None:
+    data, vectors = _data(40)
+    result = run_probe(data, {"m": vectors}, ("linear",))
+    assert "has 1 group, fewer than 20" in replace(result, test_groups=1).describe()
 
 
 def test_folds_never_share_a_group() -> None:
