@@ -45,6 +45,9 @@ class ModelConfig(_Section):
     freeze_tags: bool = Field(
         default=False, description="keep the random projection of tag embeddings as it starts (thesis: trained)"
     )
+    predict_tile: bool = Field(
+        default=False, description="also predict the whole tile's vector from the context's (thesis: no)"
+    )
     image_encoder: Literal["patch"] = Field(default="patch", description="`patch`: trainable patch embedding")
     patch_px: int = Field(default=32, ge=1, description="side of an image patch, divides 224")
 
@@ -69,19 +72,25 @@ class MaskingConfig(_Section):
     random: float = Field(default=0.2, ge=0, description="odds of random masks")
     area: float = Field(default=0.6, ge=0, description="odds of area masks")
     modality: float = Field(default=0.2, ge=0, description="odds of modality masks, where there are several")
-    num_targets: int = Field(default=4, ge=1, description="targets of random and area masks")
+    kind: float = Field(default=0.0, ge=0, description="odds of masks of like entities (thesis: 0)")
+    num_targets: int = Field(default=4, ge=1, description="targets of random, area and kind masks")
     random_ratio: float = Field(default=0.45, gt=0, lt=1, description="share of the tokens in a random target")
     area_low: float = Field(default=0.35, gt=0, le=1, description="least share of the tile's area in an area target")
     area_high: float = Field(default=0.40, gt=0, le=1, description="largest share of it")
     aspect: float = Field(default=2.0, ge=1, description="largest aspect ratio of an area target")
+    kind_low: float = Field(default=0.5, ge=-1, le=1, description="likeness (cosine) of a kind target's entities, from")
+    kind_high: float = Field(default=0.99, ge=-1, le=1, description="likeness of a kind target's entities, to")
     random_context: float = Field(default=0.10, ge=0, lt=1, description="least share of tokens left as context, random")
     area_context: float = Field(default=0.15, ge=0, lt=1, description="the same for area masks")
     modality_context: float = Field(default=0.15, ge=0, lt=1, description="the same for modality masks")
+    kind_context: float = Field(default=0.10, ge=0, lt=1, description="the same for kind masks")
 
     @model_validator(mode="after")
     def _sensible(self) -> MaskingConfig:
-        if self.random + self.area <= 0:
-            raise ValueError("random and area are both 0: no tile of one modality could be masked")
+        if self.random + self.area + self.kind <= 0:
+            raise ValueError("random, area and kind are all 0: no tile of one modality could be masked")
+        if self.kind_low > self.kind_high:
+            raise ValueError(f"kind_low {self.kind_low} is above kind_high {self.kind_high}")
         if self.area_low > self.area_high:
             raise ValueError(f"area_low {self.area_low} is above area_high {self.area_high}")
         return self
@@ -97,6 +106,9 @@ class LossConfig(_Section):
     smooth_l1_beta: float = Field(default=2.0, gt=0, description="where smooth L1 turns from square to linear")
     modality_weights: dict[Modality, float] = Field(
         default_factory=_equal_weights, description="weights of the modalities' mean losses"
+    )
+    tile_prediction_weight: float = Field(
+        default=1.0, ge=0, description="weight of the predicted tile vector (`model.predict_tile`)"
     )
     regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="against collapse")
     vicreg_beta: float = Field(default=0.05, ge=0, description="weight of the regulariser beside the prediction")

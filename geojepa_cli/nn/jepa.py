@@ -13,7 +13,7 @@ from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.encoder import TileEncoder
 from geojepa_cli.nn.masking import MaskedBatch, MaskRates, draw_masks
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.predictor import Predictor
+from geojepa_cli.nn.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.tokenizer import TileTensors
 
 
@@ -29,7 +29,8 @@ class JepaOutput:
         context_modality: int64 [C]
         context_tiles: max ‖ mean over each tile's context. [B, 2·D]
         target_tiles: max ‖ mean over all tokens of the target encoder: the tile embedding; no gradient. [B, 2·D]
-        tokens: number of tokens in the batch.
+        predicted_tiles: what is predicted of it from context_tiles, or None. [B, 3·D]
+        lengths: number of tokens of each tile. int64 [B]
     """
 
     predicted: Tensor
@@ -39,7 +40,13 @@ class JepaOutput:
     context_modality: Tensor
     context_tiles: Tensor
     target_tiles: Tensor
-    tokens: int
+    predicted_tiles: Tensor | None
+    lengths: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens in the batch."""
+        return int(self.lengths.sum())
 
 
 class Jepa(nn.Module):
@@ -50,34 +57,41 @@ class Jepa(nn.Module):
     Args:
         context_encoder: trained.
         predictor: trained.
+        tile_predictor: trained; None: tile vectors are not predicted.
     """
 
-    def __init__(self, context_encoder: TileEncoder, predictor: Predictor) -> None:
+    def __init__(
+        self, context_encoder: TileEncoder, predictor: Predictor, tile_predictor: TilePredictor | None = None
+    ) -> None:
         super().__init__()
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
+        self.tile_predictor = tile_predictor
 
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
         """Masks drawn from `rng`, both encoders and the predictor on one batch."""
         x, tokens = self.context_encoder.tokens(batch, tag_table)
         cu = tokens.cu_seqlens
-        masks = MaskedBatch.of(draw_masks(tokens.box, tokens.modality, cu, rates, rng), cu)
+        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.content)
+        masks = MaskedBatch.of(drawn, cu)
         context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
         predicted = self.predictor(context, tokens.box, tokens.modality, masks)
         with torch.no_grad():
             whole, _ = self.target_encoder.tokens(batch, tag_table)
             whole = self.target_encoder.encoder(whole, cu)
             target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
+        context_tiles = max_mean(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
             target=target,
             target_modality=tokens.modality[masks.target_index],
             context=context,
             context_modality=tokens.modality[masks.context_index],
-            context_tiles=max_mean(context, masks.context_cu),
+            context_tiles=context_tiles,
             target_tiles=max_mean(whole, cu),
-            tokens=len(x),
+            predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
+            lengths=cu.diff(),
         )
 
     def update_target(self, momentum: float) -> None:

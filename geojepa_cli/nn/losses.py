@@ -40,6 +40,23 @@ def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights
     return mean_over_modalities(per_token, modality, weights)
 
 
+def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tensor) -> Tensor:
+    """Smooth L1 between predicted and target tile vectors, every dimension of the target standardised over the batch.
+
+    The target is max ‖ mean ‖ mean · log n: the last part tells a tile of five houses from one of fifty.
+
+    Args:
+        predicted: [B, 3·D]
+        target_tiles: max ‖ mean; no gradient flows into it. [B, 2·D]
+        lengths: n, tokens of each tile. int64 [B]
+    """
+    tiles = target_tiles.detach()
+    mean = tiles[:, tiles.shape[1] // 2 :]
+    target = torch.cat([tiles, mean * lengths.clamp_min(1).to(tiles.dtype).log()[:, None]], dim=1)
+    target = (target - target.mean(dim=0)) / (target.std(dim=0, unbiased=False) + 1e-3)
+    return F.smooth_l1_loss(predicted, target)
+
+
 def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
     """Hinge on the standard deviation of each dimension (VICReg, Bardes et al. 2022, eq. 1). [N, D] -> scalar."""
     if len(x) < 2:

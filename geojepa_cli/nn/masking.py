@@ -1,4 +1,4 @@
-"""Which tokens are context and which are to be predicted: random, area and modality masks (thesis 7.6.8).
+"""Which tokens are context and which are to be predicted: random, area and modality masks (thesis 7.6.8), kind masks.
 
 Drawn per tile, for all tiles of a packed batch at once.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geojepa_cli.nn.packing import (
@@ -19,8 +20,9 @@ from geojepa_cli.nn.packing import (
     rank_in_segments,
     segment_ids,
 )
+from geojepa_cli.nn.position import TAGS
 
-RANDOM, AREA, MODALITY = 0, 1, 2
+RANDOM, AREA, MODALITY, KIND = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -28,26 +30,33 @@ class MaskRates:
     """How masks are drawn; the defaults are the thesis's.
 
     Attributes:
-        random, area, modality: odds of the three strategies; where a tile has one modality only, the share of
-            `modality` goes to the other two.
-        num_targets: targets of `random` and `area`; `modality` has one.
+        random, area, modality, kind: odds of the strategies; where a tile has one modality only, the share of
+            `modality` goes to the others. `kind` is not in the thesis.
+        num_targets: targets of all strategies but `modality`, which has one.
         random_ratio: share of the tile's tokens in a random target.
         area_low, area_high: share of the tile's area in an area target.
         aspect: largest aspect ratio of an area target, smallest is its inverse.
-        random_context, area_context, modality_context: smallest share of the tile's tokens left as context.
+        kind_low, kind_high: least cosine similarity to its anchor that puts an entity into a kind target, drawn
+            between the two: from "roads" to "residential roads".
+        random_context, area_context, modality_context, kind_context: smallest share of the tile's tokens left as
+            context.
     """
 
     random: float = 0.2
     area: float = 0.6
     modality: float = 0.2
+    kind: float = 0.0
     num_targets: int = 4
     random_ratio: float = 0.45
     area_low: float = 0.35
     area_high: float = 0.40
     aspect: float = 2.0
+    kind_low: float = 0.5
+    kind_high: float = 0.99
     random_context: float = 0.10
     area_context: float = 0.15
     modality_context: float = 0.15
+    kind_context: float = 0.10
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Masks:
     Attributes:
         context: bool [T]
         targets: bool [num_targets, T]; a tile's targets may overlap, and some of them may be empty.
-        strategy: RANDOM, AREA or MODALITY of each tile. int64 [B]
+        strategy: RANDOM, AREA, MODALITY or KIND of each tile. int64 [B]
     """
 
     context: Tensor
@@ -65,10 +74,18 @@ class Masks:
     strategy: Tensor
 
 
-def draw_masks(box: Tensor, modality: Tensor, cu_seqlens: Tensor, rates: MaskRates, rng: torch.Generator) -> Masks:
+def draw_masks(
+    box: Tensor,
+    modality: Tensor,
+    cu_seqlens: Tensor,
+    rates: MaskRates,
+    rng: torch.Generator,
+    content: Tensor | None = None,
+) -> Masks:
     """Draws a strategy for each tile and its masks.
 
-    A tile of one token is all context. Where no area target holds a token, the tile's mask is random.
+    A tile of one token is all context. Where no area target holds a token, or kind targets hold all of them, the
+    tile's mask is random.
 
     Args:
         box: corners of each token's box, tile units. [T, 8]
@@ -76,6 +93,7 @@ def draw_masks(box: Tensor, modality: Tensor, cu_seqlens: Tensor, rates: MaskRat
         cu_seqlens: starts of the tiles. [B+1]
         rates: how.
         rng: a generator on the CPU, so that masks are the same on any device.
+        content: what each token says, without position; kind masks need it. [T, D]
     """
     device = box.device
     cu = cu_seqlens.long()
@@ -88,16 +106,23 @@ def draw_masks(box: Tensor, modality: Tensor, cu_seqlens: Tensor, rates: MaskRat
     random = random_targets(noise[1:], segments, cu, rates.random_ratio)
     area = area_targets(box, segments, areas, rates)
     other, multimodal = modality_target(modality, segments, cu, chance[1])
-    strategy = _strategies(chance[0], multimodal, rates)
-    area_is_empty = count_in_segments(area, cu).sum(0) == 0
-    strategy = torch.where((strategy == AREA) & area_is_empty, RANDOM, strategy)
-
-    chosen = strategy[segments]
     alone = torch.zeros_like(random)
     alone[0] = other
-    targets = torch.where(chosen == RANDOM, random, torch.where(chosen == AREA, area, alone))
-    shares = torch.tensor([rates.random_context, rates.area_context, rates.modality_context], device=device)
-    minimum = (shares[strategy] * lengths).ceil().long().clamp_min(1)
+    strategy = _strategies(chance[0], multimodal, rates)
+    strategy = torch.where((strategy == AREA) & (count_in_segments(area, cu).sum(0) == 0), RANDOM, strategy)
+    by_strategy = {RANDOM: random, AREA: area, MODALITY: alone}
+    if rates.kind and content is not None:
+        span = rates.kind_high - rates.kind_low
+        kind = kind_targets(content, modality, segments, cu, noise[1:], rates.kind_low + span * areas[0])
+        nothing_left = count_in_segments(kind.any(0)[None], cu)[0] == lengths
+        strategy = torch.where((strategy == KIND) & nothing_left, RANDOM, strategy)
+        by_strategy[KIND] = kind
+
+    targets = random
+    for number, drawn in by_strategy.items():
+        targets = torch.where(strategy[segments] == number, drawn, targets)
+    smallest = [rates.random_context, rates.area_context, rates.modality_context, rates.kind_context]
+    minimum = (torch.tensor(smallest, device=device)[strategy] * lengths).ceil().long().clamp_min(1)
     minimum = torch.minimum(minimum, (lengths - 1).clamp_min(1))
     context = _grow(~targets.any(0), minimum, noise[0], segments, cu)
     return Masks(context, targets & ~context, strategy)
@@ -148,12 +173,42 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
     return modality != kept_kind[segments], number > 1
 
 
+def kind_targets(
+    content: Tensor, modality: Tensor, segments: Tensor, cu_seqlens: Tensor, noise: Tensor, threshold: Tensor
+) -> Tensor:
+    """Entities that say about the same as one of them, drawn as the anchor: all houses, or all roads.
+
+    A random or area target leaves other houses in sight; here the rest of the tile alone has to tell of them.
+
+    Args:
+        content: [T, D]
+        modality: only TAGS tokens are anchors and targets; pixels have no kind. int64 [T]
+        segments: tile of each token. int64 [T]
+        cu_seqlens: starts of the tiles. [B+1]
+        noise: the entity with the smallest is the anchor. [N, T]
+        threshold: least cosine similarity to the anchor. [N, B]
+    Returns:
+        bool [N, T]
+    """
+    is_entity = modality == TAGS
+    entities_first = torch.where(is_entity, 0.5 * noise, 0.5 + 0.5 * noise)
+    first = rank_in_segments(entities_first, segments, cu_seqlens) == 0  # [N, T]
+    target, token = (first & is_entity).nonzero(as_tuple=True)
+    anchor = torch.zeros_like(threshold, dtype=torch.int64)
+    anchor[target, segments[token]] = token
+    directions = F.normalize(content.detach().float(), dim=1)
+    similarity = torch.stack([(directions * directions[rows[segments]]).sum(1) for rows in anchor])
+    # an anchor is of its own kind, whatever rounding says
+    return is_entity & (first | (similarity >= threshold[:, segments]))
+
+
 def _strategies(chance: Tensor, multimodal: Tensor, rates: MaskRates) -> Tensor:
+    odds = torch.tensor([rates.random, rates.area, rates.kind], dtype=torch.float64, device=chance.device)
+    strategies = torch.tensor([RANDOM, AREA, KIND], device=chance.device)
     modality = torch.where(multimodal, rates.modality, 0.0)
-    total = rates.random + rates.area + modality
-    pick = chance * total
-    unimodal = torch.where(pick < rates.random, RANDOM, AREA)
-    return torch.where(pick < rates.random + rates.area, unimodal, MODALITY)
+    pick = chance * (odds.sum() + modality)
+    unimodal = strategies[torch.bucketize(pick, odds.cumsum(0), right=True).clamp_max(2)]
+    return torch.where(pick < odds.sum(), unimodal, MODALITY)
 
 
 def _grow(context: Tensor, minimum: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The predictor: from encoded context and the targets' positions to the targets' latent vectors."""
+"""The predictors: from encoded context to the latent vectors of the targets, and of the whole tile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.attention import PackedLayout
-from geojepa_cli.nn.layers import Transformer
+from geojepa_cli.nn.layers import Mlp, Transformer
 from geojepa_cli.nn.masking import MaskedBatch
 from geojepa_cli.nn.position import PositionEncoding
 
@@ -54,3 +54,22 @@ class Predictor(nn.Module):
         x = nn.functional.embedding(masks.predictor_index, rows)  # its backward adds up repeated rows fast
         x = self.transformer(x, PackedLayout.of(masks.predictor_cu))
         return self.proj_out(x.index_select(0, masks.predicted_at))
+
+
+class TilePredictor(nn.Module):
+    """From the context's tile vector to what the whole tile's would be, nothing told of what is missing.
+
+    `Predictor` is told where every target lies, and so how many there are; here the context itself has to tell.
+
+    Args:
+        embed_dim: width D of the encoders.
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * embed_dim)
+        self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, 3 * embed_dim)
+
+    def forward(self, context_tiles: Tensor) -> Tensor:
+        """max ‖ mean over each tile's context [B, 2·D] -> max ‖ mean ‖ mean · log n over the tile [B, 3·D]."""
+        return self.mlp(self.norm(context_tiles))

@@ -11,7 +11,7 @@ from geojepa_cli.nn.jepa import Jepa
 from geojepa_cli.nn.layers import Transformer, init_weights
 from geojepa_cli.nn.masking import MaskRates
 from geojepa_cli.nn.position import PositionEncoding
-from geojepa_cli.nn.predictor import Predictor
+from geojepa_cli.nn.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.tokenizer import TileTokenizer, Tokenizer
 
 
@@ -19,7 +19,9 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
     """The whole model with its first weights, a function of the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Jepa(build_encoder(config), build_predictor(config))
+        encoder, predictor = build_encoder(config), build_predictor(config)
+        tiles = TilePredictor(config.embed_dim).apply(init_weights) if config.predict_tile else None
+        model = Jepa(encoder, predictor, tiles)
     if config.freeze_tags:
         tokenizer = model.context_encoder.tokens.tokenizer
         for part in (tokenizer.tags, tokenizer.tags_norm):

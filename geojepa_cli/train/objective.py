@@ -7,12 +7,12 @@ from torch import Tensor
 
 from geojepa_cli.config import MODALITIES, LossConfig
 from geojepa_cli.nn.jepa import JepaOutput
-from geojepa_cli.nn.losses import VicReg, prediction_loss, vicreg
+from geojepa_cli.nn.losses import VicReg, prediction_loss, tile_prediction_loss, vicreg
 from geojepa_cli.train.builder import modality_weights
 
 
 def objective(output: JepaOutput, config: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """Smooth L1 of the predictions, plus VICReg on predictions, context and tile embeddings.
+    """Smooth L1 of the predicted tokens (and tile vectors), plus VICReg on predictions, context and tile embeddings.
 
     Per modality, and never pooled over modalities (the thesis pools them, and leaves the tile embedding alone).
 
@@ -25,6 +25,10 @@ def objective(output: JepaOutput, config: LossConfig) -> tuple[Tensor, dict[str,
         predicted, output.target.float(), output.target_modality, weights, config.smooth_l1_beta
     )
     parts = {"prediction": prediction.detach()}
+    if output.predicted_tiles is not None:
+        tile = tile_prediction_loss(output.predicted_tiles.float(), output.target_tiles.float(), output.lengths)
+        prediction = prediction + config.tile_prediction_weight * tile
+        parts["prediction_tile"] = tile.detach()
     if config.regulariser == "none":
         return prediction, {"loss": prediction.detach(), **parts}
     tokens = [

@@ -19,6 +19,7 @@ SMALL = ModelConfig(
 )
 WITH_IMAGES = SMALL.model_copy(update={"modalities": ("tags", "image"), "patch_px": 112})
 WITH_REGISTERS = SMALL.model_copy(update={"num_register_tokens": 3})
+PREDICTS_TILES = SMALL.model_copy(update={"predict_tile": True})
 RATES = MaskRates()
 
 
@@ -66,7 +67,7 @@ def test_an_entitys_vector_does_not_depend_on_the_order_of_the_entities() -> Non
 
 
 def test_what_a_target_says_reaches_the_prediction_by_its_position_alone() -> None:
-    model, table, batch = loud(build_jepa(SMALL, 0)), tag_table(), random_batch([30, 20])
+    model, table, batch = loud(build_jepa(PREDICTS_TILES, 0)), tag_table(), random_batch([30, 20])
     masks = draw_masks(batch.box, torch.zeros(50, dtype=torch.int64), batch.cu_seqlens, RATES, rng())
     hidden = [t for t in range(50) if masks.targets[:, t].any()]
     changed = batch
@@ -76,6 +77,9 @@ def test_what_a_target_says_reaches_the_prediction_by_its_position_alone() -> No
     before, after = model(batch, table, RATES, rng()), model(changed, table, RATES, rng())
     assert torch.equal(before.predicted, after.predicted)
     assert torch.equal(before.context, after.context)
+    assert before.predicted_tiles is not None
+    assert torch.equal(before.predicted_tiles, after.predicted_tiles)
+    assert not torch.allclose(before.target_tiles, after.target_tiles)
     assert not torch.allclose(before.target, after.target)
 
 

@@ -11,7 +11,14 @@ from torch import nn
 
 from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.image import PatchEmbed, patch_boxes
-from geojepa_cli.nn.losses import covariance_loss, mean_over_modalities, prediction_loss, variance_loss, vicreg
+from geojepa_cli.nn.losses import (
+    covariance_loss,
+    mean_over_modalities,
+    prediction_loss,
+    tile_prediction_loss,
+    variance_loss,
+    vicreg,
+)
 from geojepa_cli.nn.position import PositionEncoding, rectangle_features
 
 
@@ -43,6 +50,32 @@ def test_no_gradient_flows_into_the_target() -> None:
     prediction_loss(predicted, target, torch.zeros(2, dtype=torch.int64), torch.ones(2), 1.0).backward()
     assert target.grad is None
     assert predicted.grad is not None
+
+
+def test_the_tile_target_is_max_mean_and_mean_by_log_count_standardised_over_the_batch() -> None:
+    rng = torch.Generator().manual_seed(0)
+    tiles = torch.randn(5, 4, dtype=torch.float64, generator=rng, requires_grad=True)  # D = 2
+    predicted = 3.0 * torch.randn(5, 6, dtype=torch.float64, generator=rng)
+    lengths = [1, 7, 40, 3, 200]
+    rows = tiles.tolist()
+    targets = [[*row, row[2] * math.log(n), row[3] * math.log(n)] for row, n in zip(rows, lengths, strict=True)]
+    total = 0.0
+    for j in range(6):
+        column = [row[j] for row in targets]
+        mean = sum(column) / 5
+        spread = math.sqrt(sum((value - mean) ** 2 for value in column) / 5)
+        for i in range(5):
+            d = abs(float(predicted[i, j]) - (column[i] - mean) / (spread + 1e-3))
+            total += d * d / 2 if d < 1 else d - 0.5
+    loss = tile_prediction_loss(predicted.requires_grad_(), tiles, torch.tensor(lengths))
+    assert loss.item() == pytest.approx(total / 30)
+    loss.backward()
+    assert tiles.grad is None
+    assert predicted.grad is not None
+
+
+def test_a_batch_of_one_tile_has_a_finite_tile_loss() -> None:
+    assert torch.isfinite(tile_prediction_loss(torch.ones(1, 6), torch.ones(1, 4), torch.tensor([9])))
 
 
 def test_variance_and_covariance_are_those_of_the_paper() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geojepa_cli.nn.masking import (
     AREA,
+    KIND,
     MODALITY,
     RANDOM,
     MaskedBatch,
@@ -20,8 +21,10 @@ from geojepa_cli.nn.masking import (
     Masks,
     area_targets,
     draw_masks,
+    kind_targets,
 )
 from geojepa_cli.nn.packing import cu_from_lengths, segment_ids
+from geojepa_cli.nn.position import IMAGE, TAGS
 
 ONLY_RANDOM = MaskRates(random=1, area=0, modality=0)
 ONLY_AREA = MaskRates(random=0, area=1, modality=0)
@@ -132,6 +135,74 @@ def test_a_modality_mask_keeps_one_modality_as_context_and_has_one_target() -> N
         assert len(context_kinds) == 1  # both are above the minimum of 3 tokens
         kept |= context_kinds
     assert kept == {0, 1}
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True)) / math.dist(a, [0.0] * len(a)) / math.dist(b, [0.0] * len(b))
+
+
+def test_a_kind_target_is_what_resembles_its_anchor_and_never_an_image_patch() -> None:
+    rng = torch.Generator().manual_seed(3)
+    lengths, targets = [12, 1, 0, 30], 3
+    cu, tokens = cu_from_lengths(torch.tensor(lengths)), sum(lengths)
+    content = torch.randn(tokens, 4, generator=rng)
+    modality = (torch.rand(tokens, generator=rng) < 0.3).long()
+    modality[12] = IMAGE  # a tile of one image patch has no anchor
+    noise = torch.rand(targets, tokens, generator=rng, dtype=torch.float64)
+    threshold = torch.rand(targets, len(lengths), generator=rng, dtype=torch.float64)
+    found = kind_targets(content, modality, segment_ids(cu), cu, noise, threshold)
+    for target in range(targets):
+        for tile, (start, end) in enumerate(zip(cu[:-1].tolist(), cu[1:].tolist(), strict=True)):
+            entities = [t for t in range(start, end) if modality[t] == TAGS]
+            expected: set[int] = set()
+            if entities:
+                anchor = min(entities, key=lambda t: float(noise[target, t]))
+                least = float(threshold[target, tile])
+                like = [t for t in entities if cosine(content[t].tolist(), content[anchor].tolist()) >= least]
+                expected = {anchor, *like}
+            assert set((start + found[target, start:end].nonzero().flatten()).tolist()) == expected
+
+
+def test_kind_masks_hide_whole_kinds_and_leave_a_context() -> None:
+    rates = MaskRates(random=0, area=0, modality=0, kind=1, kind_low=0.9, kind_context=0.0, num_targets=2)
+    kinds = torch.nn.functional.one_hot(torch.arange(60) % 5).float()  # five kinds, nothing alike between them
+    cu = torch.tensor([0, 30, 60])
+    hidden = set()
+    for seed in range(10):
+        rng = torch.Generator().manual_seed(seed)
+        box, modality = rectangles(60, rng), torch.zeros(60, dtype=torch.int64)
+        masks = draw_masks(box, modality, cu, rates, rng, kinds)
+        assert masks.strategy.tolist() == [KIND, KIND]
+        for tile in (slice(0, 30), slice(30, 60)):
+            of_context = set(kinds[tile][masks.context[tile]].argmax(1).tolist())
+            of_targets = set(kinds[tile][masks.targets.any(0)[tile]].argmax(1).tolist())
+            assert of_context | of_targets == set(range(5))
+            assert not of_context & of_targets
+            assert 1 <= len(of_targets) <= 2
+            hidden |= of_targets
+    assert hidden == set(range(5))
+
+
+def test_a_tile_of_one_kind_gets_a_random_mask() -> None:
+    rates = MaskRates(random=0, area=0, modality=0, kind=1)
+    rng = torch.Generator().manual_seed(0)
+    same = torch.ones(20, 3)
+    masks = draw_masks(rectangles(20, rng), torch.zeros(20, dtype=torch.int64), torch.tensor([0, 20]), rates, rng, same)
+    assert masks.strategy.tolist() == [RANDOM]
+    assert masks.targets.any()
+
+
+def test_kind_masks_come_as_often_as_asked_and_change_no_other_mask() -> None:
+    tiles = 4000
+    rng = torch.Generator().manual_seed(1)
+    box, modality = rectangles(tiles * 6, rng), torch.zeros(tiles * 6, dtype=torch.int64)
+    content, cu = torch.randn(tiles * 6, 8, generator=rng), torch.arange(0, tiles * 6 + 1, 6)
+    rates = MaskRates(random=0.6, area=0.0, modality=0.5, kind=0.4, kind_low=0.9)
+    masks = draw_masks(box, modality, cu, rates, torch.Generator().manual_seed(2), content)
+    assert float((masks.strategy == KIND).float().mean()) == pytest.approx(0.4, abs=0.03)
+    only_random = draw_masks(box, modality, cu, ONLY_RANDOM, torch.Generator().manual_seed(2), content)
+    random_tiles = (masks.strategy == RANDOM)[segment_ids(cu)]
+    assert torch.equal(masks.targets[:, random_tiles], only_random.targets[:, random_tiles])
 
 
 def test_masks_are_a_function_of_the_generator() -> None:

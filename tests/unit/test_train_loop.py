@@ -104,6 +104,16 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights_and_log(
     assert logs[0] == logs[1]
 
 
+def test_the_predicted_tile_vector_is_trained_and_logged(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=60", "train.lr=3e-3", "model.predict_tile=true", "masking.kind=0.5")
+    trained(region, tmp_path, config)
+    lines = read_metrics(tmp_path / METRICS)
+    assert lines[-1]["prediction_tile"] < 0.8 * lines[1]["prediction_tile"]
+    without = config_of("train.max_steps=4", "model.predict_tile=false")
+    trained(region, tmp_path / "without", without)
+    assert "prediction_tile" not in read_metrics(tmp_path / "without" / METRICS)[-1]
+
+
 def test_another_seed_trains_another_model(region: Path, tmp_path: Path) -> None:
     config = config_of("train.max_steps=2")
     models = [trained(region, tmp_path / str(i), config, seed)[0] for i, seed in enumerate((0, 0, 1))]
