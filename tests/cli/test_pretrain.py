@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -169,6 +170,21 @@ def test_images_of_another_source_or_zoom_than_the_tiles_are_not_joined(place: P
         build.publish()
     found = images_of(workspace, oak)
     assert found is not None and found.ref == right.ref
+
+
+def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place: Path) -> None:
+    workspace = Workspace(place / "workspace")
+    right = workspace.find("images", "elm")
+    source = workspace.at(right.inputs[0])
+    with workspace.build("images", "elm", {"zoom": 15}, [source]) as build:
+        shutil.copy(right.file("images.h5"), build.partial)
+        newer = build.publish()
+    assert workspace.find("images", "elm").ref == newer.ref
+    images = ["--set", "model.modalities=[tags, image]", "--set", "model.patch_px=112"]
+    run("pretrain", *SMALL, *images, "--region", "elm", "--set", "train.max_steps=0", "--name", "m", cwd=place)
+    run("embed", "--model", "m", "--region", "elm", cwd=place)
+    for made in (workspace.find("models", "m"), workspace.find("embeddings", "m.elm")):
+        assert [ref for ref in made.inputs if ref.startswith("images/")] == [f"images/{right.ref}"]
 
 
 @pytest.mark.parametrize(("file", "garbage"), [("weights.safetensors", b"\xff"), ("config.yaml", b"[")])
