@@ -170,6 +170,16 @@ def test_images_of_another_source_or_zoom_than_the_tiles_are_not_joined(place: P
         build.publish()
     found = images_of(workspace, oak)
     assert found is not None and found.ref == right.ref
+    with workspace.build("tiles", "oak", {"zoom": 16, "bbox": [0, 0, 1, 1]}, [source]) as build:
+        fewer = build.publish()
+    with workspace.build("images", "oak", {}, [source, fewer]) as build:  # scenes, resampled to other tiles
+        build.publish()
+    found = images_of(workspace, oak)
+    assert found is not None and found.ref == right.ref
+    with workspace.build("images", "oak", {}, [source, tiles]) as build:
+        resampled = build.publish()
+    found = images_of(workspace, oak)
+    assert found is not None and found.ref == resampled.ref
 
 
 def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place: Path) -> None:
