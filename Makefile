@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests; both set up all they need first.
-.PHONY: demo test test-all check setup schema format clean
+.PHONY: demo test test-all check fuzz setup schema format clean
 
 VENV := .venv/bin
 
@@ -25,6 +25,12 @@ check:
 	clang-format --dry-run -Werror $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v -e schema.hpp -e area_table.hpp -e tag_filter_default.hpp)
 	clang-tidy --quiet -p build/native $$(git ls-files 'native/src/*.cpp')
 	$(MAKE) test
+
+# libFuzzer with ASan and UBSan on the reader and the clipper, ten minutes each unless FUZZ_SECONDS says otherwise.
+FUZZ_SECONDS := 600
+fuzz:
+	tools/setup.sh --check-tools
+	tools/fuzz.sh $(FUZZ_SECONDS)
 
 setup:
 	tools/setup.sh

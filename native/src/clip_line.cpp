@@ -12,6 +12,7 @@ namespace {
 
 /// Stretches below this (1e-7 degrees × 1e-5, about a micrometre) are rounding, not length.
 constexpr double noise = 1e-5;
+constexpr double half_turn = 180 * units_per_degree;
 
 Point to_point(Position position) {
     return {static_cast<double>(position.lon), static_cast<double>(position.lat)};
@@ -52,7 +53,6 @@ public:
         }
     }
 
-    void interrupt() { open_ = false; }
     bool open() const { return open_; }
 
 private:
@@ -119,6 +119,17 @@ private:
     bool open_ = false;
 };
 
+/// The shorter way between two points whose longitudes differ by more than half a turn.
+void across_antimeridian(LineWalker& walker, Point from, Point to) {
+    const double edge = std::copysign(half_turn, from.lon);
+    const double rest = std::abs(edge - from.lon);
+    const double whole = rest + std::abs(std::copysign(half_turn, to.lon) - to.lon);
+    const double t = whole > 0 ? rest / whole : 0;  // both may lie on it
+    const double lat = from.lat + t * (to.lat - from.lat);
+    walker.segment(from, {edge, lat});
+    walker.segment({-edge, lat}, to);
+}
+
 /// Puts the part that ends a closed line before the one that begins it.
 void join_ends(TiledParts& out, std::size_t first_part) {
     TiledParts::Part& first = out.parts[first_part];
@@ -160,13 +171,12 @@ LineClip clip_line(const Grid& grid, const TileWindow& window, std::span<const P
         if (line[i] == line[i + 1]) {
             continue;
         }
-        if (std::abs(static_cast<double>(line[i].lon) - line[i + 1].lon) > 180 * units_per_degree) {
+        if (std::abs(static_cast<double>(line[i].lon) - line[i + 1].lon) > half_turn) {
             ++result.antimeridian_segments;
-            walker.interrupt();
-            first_segment = false;
-            continue;
+            across_antimeridian(walker, to_point(line[i]), to_point(line[i + 1]));
+        } else {
+            walker.segment(to_point(line[i]), to_point(line[i + 1]));
         }
-        walker.segment(to_point(line[i]), to_point(line[i + 1]));
         if (std::exchange(first_segment, false)) {
             starts_open =
                 out.parts.size() > first_part && out.points[out.parts[first_part].first_point] == to_point(line[i]);

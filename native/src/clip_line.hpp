@@ -12,7 +12,7 @@ namespace geojepa {
 struct LineClip {
     /// Whether the line has any length.
     bool has_length = false;
-    /// Segments longer than 180 degrees of longitude: they cross the antimeridian, and are left out.
+    /// Segments longer than 180 degrees of longitude: they cross the antimeridian, and are cut there.
     std::uint32_t antimeridian_segments = 0;
 };
 

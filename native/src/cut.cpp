@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "antimeridian.hpp"
 #include "areas.hpp"
 #include "assembler.hpp"
 #include "clip_area.hpp"
@@ -22,13 +23,6 @@ bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequ
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
 
-bool crosses_antimeridian(std::span<const Position> positions) {
-    const auto jumps = [](Position a, Position b) {
-        return std::abs(static_cast<double>(a.lon) - b.lon) > 180 * units_per_degree;
-    };
-    return std::adjacent_find(positions.begin(), positions.end(), jumps) != positions.end();
-}
-
 Ring to_ring(std::span<const Position> positions) {
     Ring ring;
     ring.reserve(positions.size());
@@ -36,6 +30,20 @@ Ring to_ring(std::span<const Position> positions) {
         ring.push_back({static_cast<double>(p.lon), static_cast<double>(p.lat)});
     }
     return ring;
+}
+
+/// Polygons of the globe turned by half; none where a line goes around a pole.
+std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
+    std::vector<std::vector<Position>> turned;
+    std::vector<MemberLine> turned_lines;
+    for (const MemberLine& line : lines) {
+        turned.push_back(turn_by_half(line.positions));
+        if (crosses_antimeridian(turned.back())) {
+            return {};
+        }
+        turned_lines.push_back({turned.back(), line.role});
+    }
+    return assemble(turned_lines);
 }
 
 }  // namespace
@@ -156,6 +164,7 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     if (!has_geometry && object.token == schema::Token::entity) {
         object.token = schema::Token::restriction;
     }
+    restrict_parts();
     const bool outside = has_geometry && parts_.empty();
     if (outside) {
         out.tags.resize(first_tag);
@@ -170,18 +179,22 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
 bool Cutter::add_line(std::span<const Position> positions, CutResult& out) {
     const LineClip clip = clip_line(*context_.grid, context_.window, positions, parts_);
     if (clip.antimeridian_segments > 0) {
-        out.dropped["line segment across the antimeridian"] += clip.antimeridian_segments;
+        out.repaired["line segment across the antimeridian, cut there"] += clip.antimeridian_segments;
     }
     return clip.has_length;
 }
 
 bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
-    if (crosses_antimeridian(positions)) {
-        ++out.dropped["area across the antimeridian"];
-        return false;
+    std::vector<Position> ring{positions.begin(), positions.end()};
+    const bool turned = crosses_antimeridian(ring);
+    if (turned) {
+        ring = turn_by_half(ring);
+        if (crosses_antimeridian(ring)) {
+            ++out.dropped["area around a pole"];
+            return false;
+        }
     }
-    std::vector<Position> ring;
-    std::unique_copy(positions.begin(), positions.end(), std::back_inserter(ring));
+    ring.erase(std::unique(ring.begin(), ring.end()), ring.end());
     while (ring.size() > 1 && ring.front() == ring.back()) {
         ring.pop_back();
     }
@@ -193,18 +206,30 @@ bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
         polygons = make_valid({to_ring(ring)});
         ++(polygons.empty() ? out.dropped["area of no extent"] : out.repaired["ring that touched or crossed itself"]);
     }
+    const bool has_extent = !polygons.empty();
+    add_polygons(std::move(polygons), turned, out);
+    return has_extent;
+}
+
+/// Cuts polygons into tiles; first at the antimeridian, where they are those of the globe turned by half.
+void Cutter::add_polygons(std::vector<Polygon> polygons, bool turned, CutResult& out) {
+    if (turned && !polygons.empty()) {
+        polygons = turn_back(polygons);
+        ++out.repaired["area across the antimeridian, cut there"];
+    }
     for (const Polygon& polygon : polygons) {
         if (!clip_area(*context_.grid, context_.window, polygon, parts_)) {
             ++out.repaired["polygon cut by GEOS"];
         }
     }
-    return !polygons.empty();
 }
 
 bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
     std::vector<MemberLine> lines;
     std::set<std::int64_t> seen;
     bool absent = false;
+    bool crosses = false;
+    bool touches = false;
     for (const Member& member : relation.members) {
         if (member.type != schema::OsmType::way || !seen.insert(member.ref).second) {
             continue;
@@ -212,24 +237,26 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
         const MemberWay* way = context_.member_ways->find(member.ref);
         absent = absent || way == nullptr || !way->complete;
         if (way != nullptr && way->last - way->first >= 2) {
-            lines.push_back({context_.member_ways->positions(*way), member.role});
-        }
-        if (way != nullptr && crosses_antimeridian(context_.member_ways->positions(*way))) {
-            ++out.dropped["area across the antimeridian"];
-            return false;
+            const std::span<const Position> positions = context_.member_ways->positions(*way);
+            lines.push_back({positions, member.role});
+            crosses = crosses || crosses_antimeridian(positions);
+            touches = touches || touches_antimeridian(positions);
         }
     }
-    const std::vector<Polygon> polygons = lines.empty() ? std::vector<Polygon>{} : assemble(lines);
+    std::vector<Polygon> polygons;
+    if (!crosses) {
+        polygons = lines.empty() ? std::vector<Polygon>{} : assemble(lines);
+    }
+    const bool turned = polygons.empty() && (crosses || touches);
+    if (turned) {
+        polygons = assemble_turned(lines);
+    }
     if (polygons.empty()) {
         ++out.repaired[absent ? "multipolygon with absent members or nodes, kept as its members"
                               : "multipolygon with broken rings, kept as its members"];
         return false;
     }
-    for (const Polygon& polygon : polygons) {
-        if (!clip_area(*context_.grid, context_.window, polygon, parts_)) {
-            ++out.repaired["polygon cut by GEOS"];
-        }
-    }
+    add_polygons(std::move(polygons), turned, out);
     return true;
 }
 
@@ -260,6 +287,12 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
         }
     }
     return found;
+}
+
+void Cutter::restrict_parts() {
+    if (context_.only != nullptr) {
+        context_.only->restrict(parts_);
+    }
 }
 
 std::uint32_t Cutter::locate(std::span<const std::int64_t> refs) {
@@ -311,6 +344,7 @@ bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
 /// Adds the object with the pieces that `parts_` makes. One without pieces is left out, unless it is a relation that
 /// has no geometry to begin with.
 void Cutter::store(CutObject object, std::size_t first_tag, CutResult& out) {
+    restrict_parts();
     const PieceBuilder::Added added = builder_.add(object_key(object.type, object.id), parts_, out.pieces);
     if (added.records + added.covered == 0 && object.type != schema::OsmType::relation) {
         out.tags.resize(first_tag);

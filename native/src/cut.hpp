@@ -16,6 +16,7 @@
 #include "relations.hpp"
 #include "shape.hpp"
 #include "tags.hpp"
+#include "tile_set.hpp"
 
 namespace geojepa {
 
@@ -53,6 +54,8 @@ struct CutResult {
 struct CutContext {
     const Grid* grid;
     TileWindow window;
+    /// Tiles of interest within the window; null where all of them are.
+    const TileSet* only;
     const TagFilter* filter;
     const LocationIndex* locations;
     const RelationTable* relations;
@@ -79,6 +82,10 @@ private:
     bool add_area(std::span<const Position> positions, CutResult& out);
     bool add_multipolygon(const Relation& relation, CutResult& out);
     bool add_members(const Relation& relation, CutResult& out);
+
+    void add_polygons(std::vector<Polygon> polygons, bool turned, CutResult& out);
+    /// Leaves what lies in the area of interest.
+    void restrict_parts();
 
     std::uint32_t locate(std::span<const std::int64_t> refs);
     std::uint32_t absent_members(const Relation& relation);

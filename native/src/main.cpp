@@ -49,6 +49,7 @@ void add_tile_options(CLI::App& command, TileOptions& options, std::vector<doubl
     command.add_option("--bbox", bbox, "west,south,east,north in degrees: only tiles that meet it")
         ->delimiter(',')
         ->expected(4);
+    command.add_option("--polygon", options.polygon, "GeoJSON or .poly file: only tiles that share some area with it");
     command.add_option("--keep-tags", options.keep_tags,
                        "keys to keep that are dropped by default; * matches any rest");
     command.add_option("--drop-tags", options.drop_tags, "keys to drop as well; * matches any rest");

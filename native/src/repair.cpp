@@ -221,6 +221,27 @@ std::vector<Polygon> intersect(const Polygon& polygon, const Bounds& bounds) {
     return polygons;
 }
 
+std::vector<Polygon> polygons_of_geojson(const std::string& text) {
+    GEOSContextHandle_t context = Geos::of_this_thread().get();
+    GEOSGeoJSONReader* reader = GEOSGeoJSONReader_create_r(context);
+    GEOSGeometry* geometry = GEOSGeoJSONReader_readGeometry_r(context, reader, text.c_str());
+    GEOSGeoJSONReader_destroy_r(context, reader);
+    if (geometry == nullptr) {
+        throw InputError("the polygon file is not valid GeoJSON", "--polygon area.geojson");
+    }
+    const Geometry owner{geometry};
+    std::vector<Polygon> polygons;
+    collect_polygons(geometry, polygons);
+    for (Polygon& polygon : polygons) {
+        for (Ring& ring : polygon.rings) {
+            for (Point& p : ring) {
+                p = {p.lon * units_per_degree, p.lat * units_per_degree};
+            }
+        }
+    }
+    return polygons;
+}
+
 std::string geos_version() {
     return GEOSversion();
 }

@@ -19,6 +19,9 @@ std::vector<Polygon> make_valid(const std::vector<Ring>& rings);
 /// What of `polygon` lies inside `bounds`, by GEOS's robust overlay. For what `split` cannot cut.
 std::vector<Polygon> intersect(const Polygon& polygon, const Bounds& bounds);
 
+/// All polygons of a GeoJSON text, as they stand there, in units of 1e-7 degrees. Throws InputError where it is none.
+std::vector<Polygon> polygons_of_geojson(const std::string& text);
+
 std::string geos_version();
 
 }  // namespace geojepa

@@ -213,6 +213,7 @@ void Simplifier::choose_rings(PieceShape& shape, std::size_t first, std::size_t 
         conflicts = count_conflicts(rings);
     }
     conflicts = nudge(rings, conflicts);
+    conflicts = open_slivers(rings, conflicts);
     std::vector<std::uint8_t> crossing(rings.size(), 0);
     for (std::size_t at = 0; conflicts > 0 && at < segments_.size(); ++at) {
         crossing[segments_[at].ring] |= conflicts_[at];
@@ -317,16 +318,89 @@ std::size_t Simplifier::nudge_one(std::span<Ring> rings, std::size_t conflicts) 
     return conflicts;
 }
 
-bool Simplifier::Ring::turns_as_it_should() const {
-    std::int64_t twice_area = 0;
+/// Makes triangles of the rings in conflict that enclose nothing. Returns how many conflicts are left.
+std::size_t Simplifier::open_slivers(std::span<Ring> rings, std::size_t conflicts) {
+    std::vector<std::size_t> suspects;
+    for (std::size_t at = 0; conflicts > 0 && at < segments_.size(); ++at) {
+        if (conflicts_[at] != 0 && (suspects.empty() || suspects.back() != segments_[at].ring)) {
+            suspects.push_back(segments_[at].ring);
+        }
+    }
+    for (const std::size_t row : suspects) {
+        if (rings[row].is_sliver()) {
+            conflicts = open_sliver(rings, row, conflicts);
+        }
+    }
+    return conflicts;
+}
+
+/// The first vertex, the farthest one, and a third beside either of them, if that makes the conflicts fewer.
+std::size_t Simplifier::open_sliver(std::span<Ring> rings, std::size_t row, std::size_t conflicts) {
+    Ring& ring = rings[row];
+    const Ring before = ring;
+    const std::size_t last = ring.lattice.size() - 1;
+    const std::size_t far = ring.farthest();
+    const std::size_t third = far + 1 < last ? far + 1 : far - 1;
+    std::fill(ring.keep.begin(), ring.keep.end(), std::uint8_t{0});
+    ring.keep[0] = ring.keep[far] = ring.keep[third] = ring.keep[last] = 1;
+    constexpr std::array<LatticePoint, 4> steps{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}}};
+    const LatticePoint start = ring.lattice.front();
+    if (ring.lattice[far] == start) {
+        ring.move(far, {start.x + 1, start.y});
+    }
+    for (const LatticePoint base : {start, ring.lattice[far]}) {
+        for (const LatticePoint step : steps) {
+            ring.move(third, {base.x + step.x, base.y + step.y});
+            const std::size_t left = count_conflicts(rings);
+            if (left < conflicts && ring.turns_as_it_should()) {
+                ring.nudged = true;
+                return left;
+            }
+        }
+    }
+    ring = before;
+    return count_conflicts(rings);
+}
+
+std::int64_t Simplifier::Ring::twice_area() const {
+    std::int64_t area = 0;
     std::size_t previous = 0;
     for (std::size_t at = 1; at < lattice.size(); ++at) {
         if (keep[at] != 0) {
-            twice_area += cross(lattice.front(), lattice[previous], lattice[at]);
+            area += cross(lattice.front(), lattice[previous], lattice[at]);
             previous = at;
         }
     }
-    return clockwise ? twice_area < 0 : twice_area > 0;
+    return area;
+}
+
+/// Whether no vertex lies further than a step from the line between the first and the farthest one.
+bool Simplifier::Ring::is_sliver() const {
+    const LatticePoint start = lattice.front();
+    const LatticePoint end = lattice[farthest()];
+    const double length = std::hypot(start.x - end.x, start.y - end.y);
+    return std::all_of(lattice.begin(), lattice.end(), [&](LatticePoint point) {
+        return static_cast<double>(std::abs(cross(start, end, point))) <= length;
+    });
+}
+
+std::size_t Simplifier::Ring::farthest() const {
+    const auto squared = [this](std::size_t at) {
+        const std::int64_t dx = lattice[at].x - std::int64_t{lattice.front().x};
+        const std::int64_t dy = lattice[at].y - std::int64_t{lattice.front().y};
+        return dx * dx + dy * dy;
+    };
+    std::size_t best = 1;
+    for (std::size_t at = 2; at + 1 < lattice.size(); ++at) {
+        if (squared(at) > squared(best)) {
+            best = at;
+        }
+    }
+    return best;
+}
+
+bool Simplifier::Ring::turns_as_it_should() const {
+    return clockwise ? twice_area() < 0 : twice_area() > 0;
 }
 
 /// The first vertex stands at both ends.

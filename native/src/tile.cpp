@@ -21,6 +21,8 @@
 #include "events.hpp"
 #include "object_table.hpp"
 #include "piece_sorter.hpp"
+#include "polygon_file.hpp"
+#include "tile_set.hpp"
 #include "tiles_file.hpp"
 #include "worker_pool.hpp"
 
@@ -49,6 +51,20 @@ TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>
         --window.last.x;
     }
     return window;
+}
+
+std::optional<TileSet> tiles_of_polygon(const Grid& grid, const TileOptions& options) {
+    if (options.polygon.empty()) {
+        return std::nullopt;
+    }
+    if (options.bbox) {
+        throw UsageError("--bbox and --polygon exclude each other", "--polygon " + options.polygon);
+    }
+    TileSet tiles{grid, read_polygons(options.polygon)};
+    if (tiles.empty()) {
+        throw InputError("the polygons of `" + options.polygon + "` meet no tile", "longitude comes before latitude");
+    }
+    return tiles;
 }
 
 /// How `--memory` and `--threads` are shared out. What is not given here is for the program itself, the reader's
@@ -88,7 +104,8 @@ public:
         : options_(&options),
           plan_(options),
           grid_(options.zoom),
-          window_(window_of(grid_, options.bbox)),
+          only_(tiles_of_polygon(grid_, options)),
+          window_(only_ ? only_->window() : window_of(grid_, options.bbox)),
           filter_(options.keep_tags, options.drop_tags),
           arrays_(directory_of(options.output), plan_.arrays),
           superseded_(arrays_),
@@ -190,7 +207,9 @@ private:
     }
 
     std::unique_ptr<Pool> make_pool() {
-        const CutContext context{&grid_, window_, &filter_, &locations_, &relations_, &member_ways_, &superseded_};
+        const CutContext context{&grid_,        window_,     only_ ? &*only_ : nullptr,
+                                 &filter_,      &locations_, &relations_,
+                                 &member_ways_, &superseded_};
         return std::make_unique<Pool>(
             plan_.threads, [context] { return Cutter{context}; },
             [this](CutResult result) { take(std::move(result)); });
@@ -278,6 +297,9 @@ private:
         if (unlocated_nodes_ == nodes_read_) {
             return "no node of the input has a position on the globe";
         }
+        if (only_) {
+            return "no object with tags in the polygon";
+        }
         return options_->bbox ? "no object with tags in the box" : "no object with tags that lies in a tile";
     }
 
@@ -323,6 +345,7 @@ private:
     const TileOptions* options_;
     Plan plan_;
     Grid grid_;
+    std::optional<TileSet> only_;
     TileWindow window_;
     TagFilter filter_;
     ArrayMemory arrays_;

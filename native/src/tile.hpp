@@ -19,6 +19,8 @@ struct TileOptions {
     std::uint64_t memory = std::uint64_t{512} << 20U;
     /// West, south, east, north in degrees; only tiles that meet it are written.
     std::optional<std::array<double, 4>> bbox;
+    /// GeoJSON or .poly file; only tiles that share some area with it are written. Not together with `bbox`.
+    std::string polygon;
     /// Keys (`*` first or last matches any rest) that are kept though they are dropped by default.
     std::vector<std::string> keep_tags;
     /// Keys that are dropped as well.

@@ -104,14 +104,25 @@ TEST_CASE("a line of no length says so") {
     CHECK(out.parts.empty());
 }
 
-TEST_CASE("a segment across the antimeridian is left out, and the rest stays") {
-    const std::vector<Position> positions{{1799000000, 100}, {1799900000, 100}, {-1799900000, 100}, {-1799000000, 100}};
+TEST_CASE("a segment across the antimeridian is cut there, and meets itself at its latitude") {
+    const std::vector<Position> positions{{1799000000, 100}, {1799900000, 100}, {-1799700000, 500}, {-1799000000, 100}};
     TiledParts out;
     CHECK(clip_line(grid, everywhere, positions, out).antimeridian_segments == 1);
+    std::vector<Point> at_edge;
     for (const TiledParts::Part& part : out.parts) {
-        CHECK((part.tile.x < 20 || part.tile.x > 65515));
+        const Bounds tile = grid.bounds(part.tile);
+        for (const Point p : out.points_of(part)) {
+            CHECK((p.lon >= tile.west && p.lon <= tile.east));
+            if (std::abs(p.lon) == 1.8e9) {
+                at_edge.push_back(p);
+            }
+        }
     }
-    CHECK(!out.parts.empty());
+    REQUIRE(at_edge.size() == 2);
+    CHECK(at_edge[0].lon == 1.8e9);
+    CHECK(at_edge[1].lon == -1.8e9);
+    CHECK(at_edge[0].lat == doctest::Approx(200));  // a quarter of the way
+    CHECK(at_edge[1].lat == at_edge[0].lat);
 }
 
 TEST_CASE("only tiles of the window are filled, in full") {

@@ -257,12 +257,39 @@ TEST_CASE("an input that crosses itself is kept and counted") {
     CHECK(counts.crossing == 1);
 }
 
-TEST_CASE("a ring smaller than a step of the lattice is kept and counted") {
-    PieceShape shape;
-    add_part(shape, schema::Role::outer, {{1, 1}, {1.003, 1}, {1.003, 1.003}, {1, 1.003}});
-    RingCounts counts;
-    CHECK(std::ranges::count(kept_of(shape, 0.5, &counts), 1) == 3);
-    CHECK(counts.crossing == 1);
+TEST_CASE("a ring narrower than a step of the lattice comes out one step wide") {
+    const std::vector<std::vector<EastNorth>> rings{
+        {{1, 1}, {1.003, 1}, {1.003, 1.003}, {1, 1.003}},      // all in one place
+        {{1, 1}, {9, 3}, {9.001, 3.002}, {5, 2.002}},          // along a line
+        {{1, 1}, {1, 9}, {1, 9.001}, {1, 4}, {1.0005, 1.02}},  // along a meridian
+    };
+    for (const auto& points : rings) {
+        for (const auto role : {schema::Role::outer, schema::Role::inner}) {
+            PieceShape shape;
+            add_part(shape, role, points);
+            const PieceShape before = shape;
+            Simplifier simplifier{0.0};
+            std::vector<std::uint8_t> keep;
+            RingCounts counts;
+            simplifier.choose(shape, keep, counts);
+            CHECK(std::ranges::count(keep, 1) >= 3);
+            CHECK(counts.crossing == 0);
+            CHECK_FALSE(any_crossing(kept_segments(shape, keep)));
+            std::vector<LatticePoint> ring;
+            for (std::size_t at = 0; at < keep.size(); ++at) {
+                if (keep[at] != 0) {
+                    ring.push_back(shape.lattice[at]);
+                    CHECK(std::ranges::any_of(
+                        before.lattice, [&](LatticePoint point) { return squared_distance(point, ring.back()) <= 2; }));
+                }
+            }
+            std::int64_t twice_area = 0;
+            for (std::size_t at = 0; at < ring.size(); ++at) {
+                twice_area += cross(ring[0], ring[at], ring[(at + 1) % ring.size()]);
+            }
+            CHECK((twice_area > 0) == (role == schema::Role::outer));
+        }
+    }
 }
 
 TEST_CASE("buildings of a relation may overlap, rings of a multipolygon may not") {

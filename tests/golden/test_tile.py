@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import shapely
 from pyproj import Geod
 from tiles_reader import Piece, Tiles, run_tiler
+
+from geojepa_cli.errors import DataError, UsageError
 
 ZOOM = 16
 X, Y = 18052, 25957
@@ -404,6 +407,154 @@ def test_a_box_keeps_only_the_tiles_that_meet_it(tmp_path: Path) -> None:
     east, north = at(1.5, 0.1)
     tiles = tile(tmp_path, world, "--bbox", f"{west},{south},{east},{north}")
     assert where(tiles, "way/1") == {(0, 0), (1, 0)}
+
+
+L_SHAPE = [(-0.5, -0.5), (2.5, -0.5), (2.5, 0.5), (0.5, 0.5), (0.5, 2.5), (-0.5, 2.5)]
+
+
+def write_area(path: Path, form: str) -> Path:
+    """An L of five tiles, with a corner of (2, 2) cut off by a second polygon; in degrees."""
+    ring = [at(*place) for place in L_SHAPE]
+    triangle = [at(2.2, 2.9), at(2.8, 2.9), at(2.8, 2.2)]
+    if form == "poly":
+        sections = ["\n".join(f"  {lon:.9E} {lat:.9E}" for lon, lat in points) for points in (ring, triangle)]
+        path.write_text(f"area\n1\n{sections[0]}\nEND\n2\n{sections[1]}\nEND\nEND\n")
+        return path
+    polygons = [[[*points, points[0]]] for points in (ring, triangle)]
+    geometry = {"type": "MultiPolygon", "coordinates": polygons}
+    feature = {"type": "Feature", "properties": {}, "geometry": geometry}
+    whole = {"type": "FeatureCollection", "features": [feature]} if form == "features" else geometry
+    path.write_text(json.dumps(whole))
+    return path
+
+
+@pytest.mark.parametrize("form", ["poly", "geometry", "features"])
+def test_a_polygon_keeps_only_the_tiles_that_share_some_area_with_it(tmp_path: Path, form: str) -> None:
+    world = Map()
+    for x in range(-2, 5):
+        for y in range(-2, 5):
+            world.node((x + 0.5, y + 0.5), amenity="bench")
+    world.way(1, [(-1.5, 1.5), (3.5, 1.5)], highway="primary")
+    world.way(2, [(-1.5, -1.5), (4.5, -1.5), (4.5, 4.5), (-1.5, 4.5)], close=True, landuse="forest")
+    world.relation(3, ["w2@outer"], type="multipolygon", natural="wood")
+    area = write_area(tmp_path / f"area.{form}", form)
+    tiles = tile(tmp_path, world, "--polygon", str(area))
+    expected = {(x, y) for x in range(-1, 3) for y in range(-1, 3) if x <= 0 or y <= 0} | {(2, 2)}
+    assert {(x - X, y - Y) for x, y in tiles.names} == expected
+    assert where(tiles, "way/2") == where(tiles, "relation/3") == expected
+    assert where(tiles, "way/1") == {(-1, 1), (0, 1)}
+    # What is kept is kept whole: the pieces are those of a run without a polygon.
+    for place, piece in tile(tmp_path, world).all_pieces():
+        if place in tiles.tile_rows:
+            assert tiles.pieces(place)[piece.ref].area_m2 == piece.area_m2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot open"),
+        ("", "no polygon"),
+        ('{"type": "Polygon", "coordinates": [[', "GeoJSON"),
+        ('{"type": "Point", "coordinates": [1, 2]}', "no polygon"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [500, 0], [0, 5], [0, 0]]]}', "not on the globe"),
+        ("area\n1\n 1 2\n 2 2\n 2 1\n", "no END"),
+        ("area\n1\n 1 2\n 2 2\nEND\nEND\n", "fewer than three points"),
+        ("area\n1\n one two\nEND\nEND\n", "no longitude and latitude"),
+        ("area\n1\n 1 2\n 2 2\n 2 1\nEND\nEND\n", "no object with tags in the polygon"),
+    ],
+)
+def test_a_polygon_file_of_no_use_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    area = tmp_path / "area.poly"
+    if text is not None:
+        area.write_text(text)
+    with pytest.raises(DataError, match=message):
+        tile(tmp_path, mixed_map(), "--polygon", str(area))
+    assert not (tmp_path / "tiles.h5").exists()
+
+
+def test_a_box_and_a_polygon_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        tile(tmp_path, mixed_map(), "--polygon", "area.poly", "--bbox", "0,0,1,1")
+
+
+def antimeridian_map() -> Map:
+    """Fiji's longitudes: a road, a lake with an island, and a wood of two ways, all on both sides."""
+    world = Map()
+    places = {1: (179.99, -17.001), 2: (-179.985, -17.004)}
+    places |= {11: (179.98, -17.03), 12: (-179.98, -17.03), 13: (-179.98, -17.01), 14: (179.98, -17.01)}
+    places |= {21: (179.995, -17.025), 22: (-179.995, -17.025), 23: (-179.995, -17.015), 24: (179.995, -17.015)}
+    places |= {31: (179.97, -17.05), 32: (-179.97, -17.06), 33: (-179.99, -17.04)}
+    world.lines += [f"n{number} v1 dV x{lon} y{lat}" for number, (lon, lat) in places.items()]
+    world.lines += [
+        "w1 v1 dV Thighway=primary Nn1,n2",
+        "w2 v1 dV Tnatural=water Nn11,n12,n13,n14,n11",
+        "w3 v1 dV T Nn21,n22,n23,n24,n21",
+        "w4 v1 dV T Nn31,n32,n33",
+        "w5 v1 dV T Nn33,n31",
+        "w6 v1 dV Tnatural=water Nn31,n32,n33,n31",
+        "r1 v1 dV Ttype=multipolygon,natural=water Mw2@outer,w3@inner",
+        "r2 v1 dV Ttype=multipolygon,natural=wood Mw4@outer,w5@outer",
+    ]
+    return world
+
+
+def shifted(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(lon % 360, lat) for lon, lat in points]
+
+
+def test_what_crosses_the_antimeridian_is_cut_there(tmp_path: Path) -> None:
+    tiles, counts = run_tiler(antimeridian_map().write(tmp_path / "map.osm.pbf"), tmp_path / "tiles.h5")
+    road = [(179.99, -17.001), (-179.985, -17.004)]
+    lake = shapely.Polygon(shifted([(179.98, -17.03), (-179.98, -17.03), (-179.98, -17.01), (179.98, -17.01)]))
+    island = shapely.Polygon(
+        shifted([(179.995, -17.025), (-179.995, -17.025), (-179.995, -17.015), (179.995, -17.015)])
+    )
+    wood = shapely.Polygon(shifted([(179.97, -17.05), (-179.97, -17.06), (-179.99, -17.04)]))
+    expected = {"way/2": lake, "relation/1": lake - island, "relation/2": wood, "way/6": wood}
+    found: dict[str, list[float]] = {ref: [] for ref in expected}
+    length = 0.0
+    for (x, _), piece in tiles.all_pieces():
+        assert x < 8 or x >= 2**ZOOM - 8
+        if piece.ref == "way/1":
+            length += piece.length_m
+            continue
+        column = shapely.box(edge_longitude(x), -18, edge_longitude(x + 1), -16)
+        assert piece.covers_tile or piece.geometry().within(column.buffer(1e-7))
+        found[piece.ref].append(piece.area_m2)
+    assert length == pytest.approx(GEOD.geometry_length(shapely.LineString(road)), rel=1e-4)
+    for ref, shape in expected.items():
+        assert sum(found[ref]) == pytest.approx(ground_area(shape), rel=1e-3), ref
+        assert {x < 8 for (x, _), piece in tiles.all_pieces() if piece.ref == ref} == {True, False}
+    assert counts["repaired"]["line segment across the antimeridian, cut there"] == 1
+    assert counts["repaired"]["area across the antimeridian, cut there"] == 4
+    assert counts["dropped"] == {}
+
+
+def test_an_area_around_a_pole_is_left_out_and_counted(tmp_path: Path) -> None:
+    world = Map()
+    places = [(0, -70), (120, -70), (-120, -70)]
+    world.lines += [f"n{number} v1 dV x{lon} y{lat}" for number, (lon, lat) in enumerate(places, 1)]
+    world.lines += ["n9 v1 dV Tamenity=bench x1 y-70", "w1 v1 dV Tnatural=glacier Nn1,n2,n3,n1"]
+    tiles, counts = run_tiler(world.write(tmp_path / "map.osm.pbf"), tmp_path / "tiles.h5")
+    assert list(tiles.rows) == ["node/9"]
+    assert counts["dropped"] == {"area around a pole": 1}
+
+
+def test_extracts_that_share_a_border_give_what_one_extract_of_both_gives(tmp_path: Path) -> None:
+    """Each has some nodes of the way and of the ring across the border, and one member of the route is in one only."""
+    whole = mixed_map()
+    whole.relation(20, ["w1@", "w5@"], type="route", route="hiking")
+    run_tiler(whole.write(tmp_path / "whole.osm.pbf"), tmp_path / "whole.h5")
+    nodes = [line for line in whole.lines if line.startswith("n")]
+    rest = [line for line in whole.lines if not line.startswith("n")]
+    parts = []
+    for name, some in (("west", nodes[: len(nodes) * 2 // 3]), ("east", nodes[len(nodes) // 3 :])):
+        part = Map()
+        part.lines = some + [line for line in rest if name == "west" or not line.startswith("w5 ")]
+        parts.append(part.write(tmp_path / f"{name}.osm.pbf"))
+    for inputs in (parts, parts[::-1]):
+        run_tiler(inputs, tmp_path / "both.h5")
+        assert (tmp_path / "both.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
 @pytest.mark.parametrize("zoom", [14, 15, 17, 18])

@@ -1,0 +1,146 @@
+// Bytes as a ring and as a line around the corner of four tiles: what clipping makes of them lies in its tiles, and
+// adds up to what went in.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "clip_area.hpp"
+#include "clip_line.hpp"
+#include "pieces.hpp"
+#include "repair.hpp"
+
+namespace {
+
+using namespace geojepa;
+
+constexpr std::size_t most_points = 200;
+
+void require(bool holds, const char* what) {
+    if (!holds) {
+        std::fputs(what, stderr);
+        std::abort();
+    }
+}
+
+/// Two bytes a coordinate. The first byte says how far apart the points lie, from one unit to some tiles, and whether
+/// the corner is one at which edges are whole units.
+std::vector<Position> positions_of(const std::uint8_t* data, std::size_t size) {
+    const double step = std::pow(2.0, (data[0] & 7U));
+    const Position origin = (data[0] & 8U) != 0 ? Position{0, 0} : Position{-771234567, 407654321};
+    std::vector<Position> positions;
+    for (std::size_t at = 1; at + 4 <= size && positions.size() < most_points; at += 4) {
+        std::int16_t pair[2];
+        std::memcpy(pair, data + at, sizeof(pair));
+        positions.push_back({origin.lon + static_cast<std::int32_t>(pair[0] * step),
+                             origin.lat + static_cast<std::int32_t>(pair[1] * step)});
+    }
+    return positions;
+}
+
+void check_inside(const Grid& grid, const TiledParts& parts) {
+    for (const TiledParts::Part& part : parts.parts) {
+        const Bounds tile = grid.bounds(part.tile);
+        constexpr double rounding = 1e-5;
+        for (const Point p : parts.points_of(part)) {
+            require(p.lon >= tile.west - rounding && p.lon <= tile.east + rounding && p.lat >= tile.south - rounding &&
+                        p.lat <= tile.north + rounding,
+                    "a point outside its tile\n");
+        }
+    }
+}
+
+double area_of(const Grid& grid, const TiledParts& parts) {
+    double area = 0;
+    for (const TiledParts::Part& part : parts.parts) {
+        const double twice = twice_area(parts.points_of(part));
+        require((twice > 0) == (part.role == schema::Role::outer) || twice == 0, "a ring that runs the wrong way\n");
+        area += twice / 2;
+    }
+    for (const TileWindow& tiles : parts.covered) {
+        const Bounds first = grid.bounds(tiles.first);
+        const Bounds last = grid.bounds(tiles.last);
+        area += (last.east - first.west) * (first.north - last.south);
+    }
+    return area;
+}
+
+double length_of(const TiledParts& parts) {
+    double length = 0;
+    for (const TiledParts::Part& part : parts.parts) {
+        const auto points = parts.points_of(part);
+        for (std::size_t i = 1; i < points.size(); ++i) {
+            length += std::hypot(points[i].lon - points[i - 1].lon, points[i].lat - points[i - 1].lat);
+        }
+    }
+    return length;
+}
+
+void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Position> ring) {
+    ring.erase(std::unique(ring.begin(), ring.end()), ring.end());
+    while (ring.size() > 1 && ring.front() == ring.back()) {
+        ring.pop_back();
+    }
+    if (ring.size() < 3) {
+        return;
+    }
+    Ring points;
+    for (const Position p : ring) {
+        points.push_back({static_cast<double>(p.lon), static_cast<double>(p.lat)});
+    }
+    std::vector<Polygon> polygons;
+    if (is_simple(ring)) {
+        polygons.push_back({{points}});
+        orient(polygons.front());
+    } else {
+        polygons = make_valid({points});
+    }
+    TiledParts parts;
+    double expected = 0;
+    for (const Polygon& polygon : polygons) {
+        for (const Ring& part : polygon.rings) {
+            expected += twice_area(part) / 2;
+        }
+        (void)clip_area(grid, everywhere, polygon, parts);
+    }
+    check_inside(grid, parts);
+    // A unit's square is about a square centimetre; slivers below a thousandth of it are left out.
+    require(std::abs(area_of(grid, parts) - expected) <= 1e-9 * expected + 1.0, "area was lost or added\n");
+    PieceBuilder builder{grid};
+    PieceBatch batch;
+    (void)builder.add(1, parts, batch);
+    PieceView view;
+    for (std::size_t i = 0; i < batch.first_bytes.size(); ++i) {
+        view.decode(batch.record(i));
+    }
+}
+
+void check_line(const Grid& grid, const TileWindow& everywhere, const std::vector<Position>& line) {
+    TiledParts parts;
+    (void)clip_line(grid, everywhere, line, parts);
+    check_inside(grid, parts);
+    double whole = 0;
+    for (std::size_t i = 1; i < line.size(); ++i) {
+        whole += std::hypot(static_cast<double>(line[i].lon) - line[i - 1].lon,
+                            static_cast<double>(line[i].lat) - line[i - 1].lat);
+    }
+    require(length_of(parts) <= whole * (1 + 1e-9) + 1.0, "length was added\n");
+}
+
+}  // namespace
+
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    static const Grid grid{18};
+    static const TileWindow everywhere{{0, 0}, {grid.side() - 1, grid.side() - 1}};
+    if (size > 0) {
+        const std::vector<Position> positions = positions_of(data, size);
+        check_area(grid, everywhere, positions);
+        check_line(grid, everywhere, positions);
+    }
+    return 0;
+}
