@@ -33,19 +33,21 @@ def process(
     """
     native.check_threads(threads)
     workspace = options.workspace(ctx)
+    made = []
     for tiles in workspace.regions("tiles", region):
         processed = build_processed(workspace, tiles, simplify_m, visibility_k, threads)
         features = build_features(workspace, processed, text_encoder) if text_encoder != "none" else None
         counts = processed.manifest["counts"]
+        made.append((processed.ref, {"counts": counts, "features": features.ref if features else None}))
         if json:
-            result = {"counts": counts, "features": features.ref if features else None}
-            console.emit_json("process", processed.ref, result)
             continue
         rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
         console.table(f"processed/{processed.ref}", ["", "count"], rows)
         if features:
             rows = [(name.replace("_", " "), f"{value:,}") for name, value in features.manifest["counts"].items()]
             console.table(f"features/{features.ref}", ["", "count"], rows)
+    if json:
+        console.emit_json_of("process", made)
 
 
 def build_processed(

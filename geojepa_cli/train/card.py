@@ -7,7 +7,6 @@ from typing import Any
 
 from geojepa_cli.config import PretrainConfig, dump_config
 
-OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0"
 _FIGURES = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
 
 
@@ -29,7 +28,7 @@ def model_card(
         inputs: artifacts it was trained on, `kind/name@id`.
         counts: tiles, tokens, steps, parameters, and why it stopped.
         last_line: of `metrics.jsonl`.
-        attribution: of the data.
+        attribution: of the data, from the manifests.
     """
     model = config.model
     what = "GeoJEPA-" + ("TI" if "image" in model.modalities else "T")
@@ -70,7 +69,7 @@ def model_card(
             "",
             "## Attribution",
             "",
-            *[f"- {line}" for line in dict.fromkeys([*attribution, OSM_ATTRIBUTION])],
+            *[f"- {line}" for line in dict.fromkeys(attribution)],
             "",
             "## Configuration",
             "",
