@@ -277,12 +277,20 @@ bool Simplifier::give_back(std::span<Ring> rings) {
     return changed;
 }
 
-/// Moves vertices at conflicts by one step as long as that makes the conflicts fewer. Returns how many are left.
+/// Moves vertices at conflicts by a step, or two where one does not help, as long as that makes the conflicts fewer.
+/// Returns how many are left.
 std::size_t Simplifier::nudge(std::span<Ring> rings, std::size_t conflicts) {
     // more than this is no matter of rounding
     constexpr std::size_t most_conflicts = 16;
+    static constexpr std::array<LatticePoint, 8> one_step{
+        {{1, 0}, {0, 1}, {-1, 0}, {0, -1}, {1, 1}, {-1, 1}, {-1, -1}, {1, -1}}};
+    // for a needle that lies on an edge, which one step brings onto the edge and no further
+    static constexpr std::array<LatticePoint, 4> two_steps{{{2, 0}, {0, 2}, {-2, 0}, {0, -2}}};
     while (conflicts > 0 && conflicts <= most_conflicts) {
-        const std::size_t left = nudge_one(rings, conflicts);
+        std::size_t left = nudge_one(rings, conflicts, one_step);
+        if (left == conflicts) {
+            left = nudge_one(rings, conflicts, two_steps);
+        }
         if (left == conflicts) {
             count_conflicts(rings);
             break;
@@ -292,7 +300,7 @@ std::size_t Simplifier::nudge(std::span<Ring> rings, std::size_t conflicts) {
     return conflicts;
 }
 
-std::size_t Simplifier::nudge_one(std::span<Ring> rings, std::size_t conflicts) {
+std::size_t Simplifier::nudge_one(std::span<Ring> rings, std::size_t conflicts, std::span<const LatticePoint> steps) {
     std::vector<std::pair<std::uint32_t, std::size_t>> suspects;
     for (std::size_t row = 0; row < segments_.size(); ++row) {
         if (conflicts_[row] != 0) {
@@ -301,7 +309,6 @@ std::size_t Simplifier::nudge_one(std::span<Ring> rings, std::size_t conflicts) 
             suspects.emplace_back(segments_[row].ring, from + segments_[row].stretch.size() - 1);
         }
     }
-    constexpr std::array<LatticePoint, 8> steps{{{1, 0}, {0, 1}, {-1, 0}, {0, -1}, {1, 1}, {-1, 1}, {-1, -1}, {1, -1}}};
     for (const auto& [row, at] : suspects) {
         Ring& ring = rings[row];
         const LatticePoint place = ring.lattice[at];

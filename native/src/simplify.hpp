@@ -25,14 +25,14 @@ struct RingCounts {
 /// (Hausdorff distance). Ends of lines and `fixed` vertices stay; a ring keeps at least three vertices. Where the
 /// shortened rings of an area meet, or leave another vertex on the wrong side, the stretches concerned get their
 /// farthest vertex back until they do not (after Saalfeld 1999, "Topologically consistent line simplification").
-/// Where rounding to the lattice alone made them meet, a vertex is moved by one step of it. A ring that is narrower
-/// than a step, a sliver along a tile's edge perhaps, becomes a triangle one step wide. What crosses even then came so.
-/// A vertex on the lattice point of the one before goes, whatever the tolerance.
+/// Where rounding to the lattice alone made them meet, a vertex is moved by a step or two of it. A ring that is
+/// narrower than a step, a sliver along a tile's edge perhaps, becomes a triangle one step wide. What crosses even then
+/// came so. A vertex on the lattice point of the one before goes, whatever the tolerance.
 class Simplifier {
 public:
     explicit Simplifier(double tolerance_m) : tolerance_m_{tolerance_m} {}
 
-    /// Writes 1 (keep) or 0 per vertex; may move a vertex of a ring by one step of the lattice.
+    /// Writes 1 (keep) or 0 per vertex; may move a vertex of a ring by a step or two of the lattice.
     void choose(PieceShape& shape, std::vector<std::uint8_t>& keep, RingCounts& counts);
 
 private:
@@ -62,7 +62,7 @@ private:
     std::size_t count_conflicts(std::span<const Ring> rings);
     bool give_back(std::span<Ring> rings);
     std::size_t nudge(std::span<Ring> rings, std::size_t conflicts);
-    std::size_t nudge_one(std::span<Ring> rings, std::size_t conflicts);
+    std::size_t nudge_one(std::span<Ring> rings, std::size_t conflicts, std::span<const LatticePoint> steps);
     std::size_t open_slivers(std::span<Ring> rings, std::size_t conflicts);
     std::size_t open_sliver(std::span<Ring> rings, std::size_t row, std::size_t conflicts);
     void keep_between(std::span<const EastNorth> chain, std::size_t from, std::size_t to, std::span<std::uint8_t> keep);

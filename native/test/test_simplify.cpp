@@ -249,6 +249,19 @@ TEST_CASE("a ring that rounding made to touch itself has a vertex moved by one s
     CHECK(moved == 1);
 }
 
+TEST_CASE("a needle along an edge is moved off it by two steps where one does not do") {
+    PieceShape shape;
+    add_part(shape, schema::Role::outer, {{0, 0.01}, {0, -5.24}, {9.84, -5.24}, {9.84, 0.02}, {11.99, 0.01}});
+    REQUIRE(any_crossing(kept_segments(shape, std::vector<std::uint8_t>(5, 1))));
+    Simplifier simplifier{0.0};
+    std::vector<std::uint8_t> keep;
+    RingCounts counts;
+    simplifier.choose(shape, keep, counts);
+    CHECK(counts.crossing == 0);
+    CHECK(counts.nudged == 1);
+    CHECK_FALSE(any_crossing(kept_segments(shape, keep)));
+}
+
 TEST_CASE("an input that crosses itself is kept and counted") {
     PieceShape shape;
     add_part(shape, schema::Role::outer, {{0, 0}, {10, 10}, {10, 0}, {0, 10}});
