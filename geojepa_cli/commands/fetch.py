@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -17,24 +17,38 @@ from geojepa_cli.workspace import Artifact, Workspace, check_name
 if TYPE_CHECKING:
     from geojepa_cli.sources.download import RemoteFile
     from geojepa_cli.sources.geofabrik import Region
+    from geojepa_cli.sources.local import Extract, Imagery
     from geojepa_cli.sources.scenes import Scene
 
 STAGE_VERSION = 1
 DOWNLOADS = "downloads"  # of the workspace: a source's id is that of its content, unknown until the download is whole
-NO_IMAGERY = "none"
+NO_IMAGERY, NAIP = "none", "naip"
+STAC = "https://planetarycomputer.microsoft.com/api/stac/v1"
 GEOFABRIK = "https://download.geofabrik.de/index-v1-nogeom.json"
+
+
+class Naip(NamedTuple):
+    """NAIP imagery as it is asked for.
+
+    Attributes:
+        year: of capture, None for the newest of each footprint.
+        url: of the STAC API.
+    """
+
+    year: int | None = None
+    url: str = STAC
 
 
 class Extras(NamedTuple):
     """What goes into a source beside its extract.
 
     Attributes:
-        imagery: a folder of image tiles; lines of its `ATTRIBUTION.txt` go into the manifest.
+        imagery: a folder of image tiles or scenes, whose `ATTRIBUTION.txt` goes into the manifest; or NAIP.
         attribution: further lines.
         bbox: west, south, east, north; `tile` keeps the tiles that meet it, and of the image tiles those are copied.
     """
 
-    imagery: Path | None = None
+    imagery: Path | Naip | None = None
     attribution: tuple[str, ...] = ()
     bbox: Bbox | None = None
 
@@ -49,8 +63,9 @@ def fetch(
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
         str,
-        typer.Option(help="Folder of GeoTIFF or VRT files, or of tiles named 16_X_Y.webp, .png or .jpg; or `none`."),
+        typer.Option(help="`naip`; a folder of GeoTIFF or VRT files, or of 16_X_Y.webp, .png or .jpg; or `none`."),
     ] = NO_IMAGERY,
+    year: Annotated[int | None, typer.Option(min=2003, help="With `naip`: of this year only.")] = None,
     attribution: Annotated[
         list[str] | None,
         typer.Option(help="Who is to be named for the data, besides OpenStreetMap; may be given again."),
@@ -62,9 +77,10 @@ def fetch(
     date: Annotated[str | None, typer.Option(help="With --region: Geofabrik's extract of a day, `2024-01-01`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")] = False,
     geofabrik_url: Annotated[str, typer.Option(help="A mirror, its index, or a copy of either at hand.")] = GEOFABRIK,
+    stac_url: Annotated[str, typer.Option(help="With `naip`: another STAC API with such a collection.")] = STAC,
     json: options.Json = False,
 ) -> None:
-    """Bring in a map extract and, optionally, image tiles.
+    """Bring in a map extract and, optionally, aerial images.
 
     Example: geojepa fetch --pbf state-college.osm.pbf --name state-college
     """
@@ -72,10 +88,13 @@ def fetch(
         raise UsageError("give either --region or --pbf", "geojepa fetch --pbf FILE --name NAME")
     if date is not None and pbf is not None:
         raise UsageError("--date is of Geofabrik's extracts", "geojepa fetch --region REGION --date 2024-01-01")
-    extras = Extras(None if imagery == NO_IMAGERY else Path(imagery), tuple(attribution or ()), parse_bbox(bbox))
+    if year is not None and imagery != NAIP:
+        raise UsageError("--year is of NAIP imagery", "geojepa fetch --region REGION --imagery naip --year 2020")
+    found = {NO_IMAGERY: None, NAIP: Naip(year, stac_url)}.get(imagery, Path(imagery))
+    extras = Extras(found, tuple(attribution or ()), parse_bbox(bbox))
     workspace = options.workspace(ctx)
     if pbf is not None:
-        sources: Sequence[Artifact | None] = [_fetch_file(workspace, pbf, name, extras, dry_run, json)]
+        sources: Iterable[Artifact | None] = [_fetch_file(workspace, pbf, name, extras, dry_run, json)]
     elif dry_run:
         say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS)
         return
@@ -83,18 +102,21 @@ def fetch(
         if name is not None and len(region or []) > 1:
             raise UsageError("--name names one region", "leave it out, or give one --region")
         sources = fetch_regions(workspace, region or [], name, extras, geofabrik_url, date)
+    made = []
     for source in filter(None, sources):
         if json:
-            console.emit_json("fetch", source.ref, {"counts": source.manifest["counts"], "path": str(source.path)})
+            made.append((source.ref, {"counts": source.manifest["counts"], "path": str(source.path)}))
         else:
             say(source)
+    if made:
+        console.emit_json_of("fetch", made)
 
 
 def build_source(
     workspace: Workspace,
     pbf: Path,
     name: str,
-    imagery: Path | None = None,
+    imagery: Path | Naip | None = None,
     attribution: Sequence[str] = (),
     bbox: Bbox | None = None,
     link: bool = False,
@@ -112,13 +134,12 @@ def build_source(
         UsageError: a file or folder that does not exist, or a name that is none.
         DataError: not an extract, or not a whole one; no image tiles.
     """
-    from geojepa_cli.sources.local import OSM_ATTRIBUTION, copy_source, inspect_extract, inspect_imagery
+    from geojepa_cli.sources.local import OSM_ATTRIBUTION, copy_source, inspect_extract
 
     check_name(name)
     with console.progress(f"read {pbf.name}") as meter:
         extract = inspect_extract(pbf, meter.update)
-    with console.progress("read image tiles") as meter:
-        images = inspect_imagery(imagery, meter.update, bbox) if imagery else None
+    images = find_imagery(imagery, extract, bbox)
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     params = {
         "map": extract.sha256,
@@ -135,8 +156,34 @@ def build_source(
         counts = {"bytes": extract.bytes, "images": len(images.files) if images and not images.scenes else 0}
         if images and images.scenes:
             counts["scenes"] = len(images.scenes)
-            say_scenes(images.scenes)
+            if not isinstance(imagery, Naip):
+                say_scenes(images.scenes)
         return build.publish(counts=counts, attribution=lines, extra={"crs": "EPSG:4326", "origin": pbf.name})
+
+
+def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bbox | None) -> Imagery | None:
+    """The imagery of an extract, None where none is wanted or, with a warning, where NAIP has none.
+
+    Raises:
+        DataError, UsageError: a folder without imagery.
+        OfflineError: the STAC API cannot be reached.
+    """
+    from geojepa_cli.sources import naip
+    from geojepa_cli.sources.local import extract_bounds, inspect_imagery
+
+    if imagery is None:
+        return None
+    if isinstance(imagery, Path):
+        with console.progress("read image tiles") as meter:
+            return inspect_imagery(imagery, meter.update, bbox)
+    box = bbox or extract_bounds(extract)
+    with console.progress("search NAIP"):
+        items = naip.search(box, imagery.url, imagery.year)
+    if items:
+        return naip.imagery(items)
+    of, place = f" of {imagery.year}" if imagery.year else "", ",".join(f"{value:.4g}" for value in box)
+    console.warn(f"there are no NAIP images{of} in {place} (NAIP is of the United States); the map goes on without")
+    return None
 
 
 def say_scenes(scenes: Sequence[Scene]) -> None:
@@ -243,16 +290,19 @@ def _fetch_file(
         raise UsageError("--pbf needs a --name for the region", f"geojepa fetch --pbf {pbf} --name {_stem(pbf)}")
     if not dry_run:
         return build_source(workspace, pbf, name, *extras)
-    from geojepa_cli.sources.local import inspect_extract, inspect_imagery
+    from geojepa_cli.sources.local import inspect_extract
 
     check_name(name)
     extract = inspect_extract(pbf)
-    images = len(inspect_imagery(extras.imagery, bbox=extras.bbox).files) if extras.imagery else 0
+    found = find_imagery(extras.imagery, extract, extras.bbox)
+    scenes = len(found.scenes) if found else 0
+    images = len(found.files) if found and not scenes else 0
     if json:
         result = {"map": f"map{extract.suffix}", "bytes": extract.bytes, "sha256": extract.sha256, "images": images}
-        console.emit_json("fetch", None, result)
+        console.emit_json("fetch", None, {**result, "scenes": scenes})
     else:
-        console.say(f"would copy `{pbf}` ({_mebibytes(extract.bytes)} MiB) as source/{name} with {images} image tiles")
+        what = f"{scenes:,} scenes" if scenes else f"{images:,} image tiles"
+        console.say(f"would copy `{pbf}` ({_mebibytes(extract.bytes)} MiB) as source/{name} with {what}")
     return None
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
-from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.grid import TileId
+from geojepa_cli.commands.tile_images import build_images as build_images
+from geojepa_cli.errors import UsageError
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
-
-if TYPE_CHECKING:
-    from geojepa_cli.sources.scenes import Mosaic
-    from geojepa_cli.store.images import Row
 
 Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
 STAGE_VERSION = 1
-IMAGES_STAGE_VERSION = 1
 
 
 def tile(
@@ -42,6 +34,9 @@ def tile(
     ] = None,
     threads: options.Threads = options.default_threads(),
     memory: Annotated[str, typer.Option(help="Memory to aim at, such as `512M`; does not change the result.")] = "1G",
+    skip_failed: Annotated[
+        bool, typer.Option("--skip-failed", help="Publish the images without those whose imagery cannot be read.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Clip a region's objects to tiles.
@@ -54,14 +49,16 @@ def tile(
         check_keys(option, keys or [])
     box = parse_bbox(bbox)
     workspace = options.workspace(ctx)
+    made = []
     for source in workspace.regions("source", region):
         tiles = build_tiles(workspace, source, zoom, box, keep_tags or [], drop_tags or [], threads, memory)
-        images = build_images(workspace, source, zoom, tiles)
+        images = build_images(workspace, source, zoom, tiles, threads, skip_failed)
         if json:
-            result = {"counts": tiles.manifest["counts"], "images": images.ref if images else None}
-            console.emit_json("tile", tiles.ref, result)
+            made.append((tiles.ref, {"counts": tiles.manifest["counts"], "images": images.ref if images else None}))
         else:
             say(tiles, images)
+    if json:
+        console.emit_json_of("tile", made)
 
 
 def build_tiles(
@@ -103,90 +100,6 @@ def build_tiles(
         return build.publish(counts=summary["counts"], extra=extra)
 
 
-def build_images(workspace: Workspace, source: Artifact, zoom: int, tiles: Artifact | None = None) -> Artifact | None:
-    """Publishes `images/<region>` where the source has imagery: `images.h5`.
-
-    Image tiles of other zooms are left out, with a warning that counts them; georeferenced scenes are resampled to
-    `tiles`, or raise no image where none are given.
-    """
-    names = [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
-    if any(path.suffix.lower() in (".tif", ".tiff") for path in names):
-        return _resample(workspace, source, tiles) if tiles is not None else None
-    from geojepa_cli.store.images import parse_image_name, write_images
-
-    found = [parse_image_name(path.name) for path in names]
-    zooms = collections.Counter(tile.z for tile in found if tile is not None)
-    others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
-    if others:
-        what = "none is left, so no images are published" if zooms[zoom] == 0 else f"{zooms[zoom]:,} are taken"
-        console.warn(f"source/{source.ref}: image tiles left out, {', '.join(others)}; --zoom is {zoom}: {what}")
-    if zooms[zoom] == 0:
-        return None
-    with workspace.build("images", source.name, {"zoom": zoom}, [source], IMAGES_STAGE_VERSION) as build:
-        if build.existing:
-            console.note(f"images/{build.existing.ref} is up to date, skipping")
-            return build.existing
-        try:
-            count = write_images(source.path / "imagery", build.partial / "images.h5", zoom=zoom)
-        except DataError as error:  # the file is the workspace's own: it is not for people to mend it there
-            raise DataError(error.message, hint=f"{remake_hint('source', source.name)} --imagery DIR") from error
-        return build.publish(counts={"images": count})
-
-
-class _NoImageryError(Exception):
-    """No tile lies in a scene: the unfinished artifact goes, and the map goes on without images."""
-
-
-def _resample(workspace: Workspace, source: Artifact, tiles: Artifact) -> Artifact | None:
-    """`images.h5` of the tiles that the source's scenes cover, wholly or in part."""
-    from geojepa_cli.sources.scenes import Mosaic, find_scaling, find_scenes, inspect_scene, newest_first
-    from geojepa_cli.store.images import write_rows
-
-    try:
-        with workspace.build("images", source.name, {}, [source, tiles], IMAGES_STAGE_VERSION) as build:
-            if build.existing:
-                console.note(f"images/{build.existing.ref} is up to date, skipping")
-                return build.existing
-            scenes = newest_first([inspect_scene(path) for path in find_scenes(source.path / "imagery")])
-            scaling, wanted = find_scaling(scenes), _tiles_of(tiles)
-            counts = collections.Counter({"images": 0, "partly covered": 0, "tiles without imagery": 0})
-            told = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes]
-            write_rows(_rows(Mosaic(scenes, scaling), wanted, counts), build.partial / "images.h5", told)
-            if counts["images"] == 0:
-                raise _NoImageryError(f"none of its {len(wanted):,} tiles lies in one of its {len(scenes):,} scenes")
-            extra = {"scaling": list(scaling) if scaling else None, "scenes": told}
-            return build.publish(counts=counts, extra=extra)
-    except _NoImageryError as error:
-        console.warn(f"source/{source.ref}: {error}, so no images are published")
-        return None
-
-
-def _rows(mosaic: Mosaic, wanted: list[TileId], counts: collections.Counter[str]) -> Iterator[Row]:
-    """The images of the tiles that have one, and counts them."""
-    from geojepa_cli.store.images import Row
-
-    with console.progress("resample imagery", len(wanted)) as meter, contextlib.closing(mosaic):
-        for done, tile in enumerate(wanted, 1):
-            picture = mosaic.picture(tile)
-            if picture is None:
-                counts["tiles without imagery"] += 1
-            else:
-                share = float(picture.valid.mean())
-                counts["images"] += 1
-                counts["partly covered"] += share < 1
-                yield Row(tile, picture.pixels, share, picture.scene)
-            meter.update(done)
-
-
-def _tiles_of(tiles: Artifact) -> list[TileId]:
-    """The tiles of a `tiles.h5`, in its order."""
-    import h5py
-
-    with h5py.File(tiles.file("tiles.h5")) as file:
-        columns = [file[f"tile/{name}"][:].tolist() for name in "zxy"]
-    return [TileId(*zxy) for zxy in zip(*columns, strict=True)]
-
-
 def map_file(source: Artifact) -> Path:
     """The extract of a source artifact."""
     names = [name for name in source.manifest["files"] if name.startswith("map.")]
@@ -212,6 +125,11 @@ def parse_bbox(text: str | None) -> Bbox | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint=hint) from None
+    if -180 <= east < west <= 180:
+        raise UsageError(
+            f"`{text}` crosses the antimeridian, or its west and east are exchanged",
+            hint=f"take one side of 180° at a time: --bbox={west:g},{south:g},180,{north:g}",
+        )
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(f"`{text}` is not a bounding box: west < east and south < north, in degrees", hint=hint)
     return west, south, east, north

@@ -22,7 +22,7 @@ from geojepa_cli.errors import BusyError, DataError, GeojepaError
 PARTIAL = ".partial"
 STATE = ".partial.json"  # of which version of the file the partial one is
 OFFLINE_HINT = "geojepa fetch --pbf FILE --name NAME, with an extract from elsewhere"
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 Report = Callable[[int, int | None], None]
@@ -192,8 +192,8 @@ class _Load:
                 raise _OtherVersionError
             self.total = self.done  # all of it is here already
             return False
-        if code in _TRANSIENT:
-            raise _BrokenError(f"it answered {code} {answer.reason_phrase}", _retry_after(answer))
+        if code in TRANSIENT:
+            raise _BrokenError(f"it answered {code} {answer.reason_phrase}", retry_after(answer))
         answer.raise_for_status()
         if code == httpx.codes.PARTIAL_CONTENT:
             known = self.state.get("validator")
@@ -311,8 +311,8 @@ def _md5_beside(http: httpx.Client, url: str) -> str | None:
         raise
     except httpx.TransportError as error:
         raise _BrokenError(told(error)) from error
-    if answer.status_code in _TRANSIENT:
-        raise _BrokenError(f"it answered {answer.status_code} {answer.reason_phrase}", _retry_after(answer))
+    if answer.status_code in TRANSIENT:
+        raise _BrokenError(f"it answered {answer.status_code} {answer.reason_phrase}", retry_after(answer))
     match = re.match(r"\s*([0-9a-fA-F]{32})\b", answer.text) if answer.is_success else None
     return match[1].lower() if match else None
 
@@ -339,7 +339,7 @@ def _content_range(answer: httpx.Response) -> tuple[int | None, int | None] | No
     return int(match[1]) if match[1] else None, int(match[3]) if match[3] != "*" else None
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
+def retry_after(answer: httpx.Response) -> float | None:
     text = answer.headers.get("retry-after", "")
     return float(text) if text.isdecimal() else None
 

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -60,12 +60,14 @@ class Imagery(NamedTuple):
         sha256: of names and contents.
         attribution: the lines of the folder's `ATTRIBUTION.txt`.
         scenes: newest first; none where the folder holds image tiles.
+        texts: name in the artifact -> content, of what `fetch` writes itself.
     """
 
     files: dict[str, Path]
     sha256: str
     attribution: list[str]
     scenes: tuple[Scene, ...] = ()
+    texts: Mapping[str, str] = {}
 
 
 def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None) -> Extract:
@@ -130,6 +132,27 @@ def check_xml(path: Path, suffix: str) -> None:
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
     if not found:
         raise DataError(f"`{path}` holds no data", hint="geojepa fetch --pbf FILE with another extract")
+
+
+def extract_bounds(extract: Extract) -> Bounds:
+    """The box of an extract, (west, south, east, north): as its header says, else that of its nodes.
+
+    Raises:
+        DataError: it has neither.
+    """
+    import osmium
+
+    file = osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
+    with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
+        box = reader.header().box()
+    if not box.valid():
+        nodes: Iterable[Any] = osmium.FileProcessor(file, osmium.osm.osm_entity_bits.NODE)
+        for node in nodes:
+            if node.location.valid():
+                box.extend(node.location)
+    if not box.valid():
+        raise DataError(f"`{extract.path}` has no place", hint="--bbox=WEST,SOUTH,EAST,NORTH")
+    return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat
 
 
 def inspect_imagery(
@@ -231,6 +254,8 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
                 materialise(file, folder / name)
             else:
                 shutil.copyfile(file, folder / name)
+        for name, text in imagery.texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def _begins_pbf(head: bytes) -> bool:

@@ -1,10 +1,4 @@
-"""Georeferenced images (GeoTIFF, VRT) in any CRS and bit depth: told apart, checked, and resampled to image tiles.
-
-A tile is resampled in two steps: the source is read averaged down by a whole factor to at most the tile's resolution
-(from an overview where it has one, and only the window that the tile needs), then sampled bilinearly at the places
-that GDAL's warper computes without approximation. Values and validity are warped side by side and divided, so that a
-no-data border neither darkens its neighbours nor leaves a seam.
-"""
+"""Georeferenced images (GeoTIFF, VRT) in any CRS and bit depth: told apart and checked."""
 
 from __future__ import annotations
 
@@ -20,18 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli.errors import DataError
-from geojepa_cli.grid import SEMI_MAJOR_AXIS_M, Bounds, TileId, tile_bounds
-from geojepa_cli.store.images import SIZE_PX
+from geojepa_cli.grid import Bounds
 
 SUFFIXES = (".tif", ".tiff", ".vrt")
-MERCATOR = "EPSG:3857"
 SAMPLE_PX = 512  # side of the decimated read from which a scene's range and its alpha band are judged
 LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
-_MARGIN_PX = 2  # bilinear needs one; the other is for rounding
 _ALPHA_BETWEEN = 0.05  # an alpha band with a larger share of half-transparent pixels is data, such as NAIP's infrared
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
-
-Floats = npt.NDArray[np.float32]
 
 
 class Scene(NamedTuple):
@@ -66,20 +55,6 @@ class Scaling(NamedTuple):
 
     low: float
     high: float
-
-
-class Picture(NamedTuple):
-    """A tile's image.
-
-    Attributes:
-        pixels: uint8 [3, 224, 224]; 0 where nothing is valid.
-        valid: bool [224, 224].
-        scene: index of the newest scene that shows in it.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    valid: npt.NDArray[np.bool_]
-    scene: int
 
 
 def find_scenes(folder: Path) -> list[Path]:
@@ -149,7 +124,7 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
             with _opened(scene.path) as source:
                 shape = _decimated(source)
                 pixels = source.read(scene.bands, out_shape=(3, *shape)).astype(np.float64)
-                valid = _validity(source, scene.masked, pixels, out_shape=shape)
+                valid = validity(source, scene.masked, pixels, out_shape=shape)
             samples.append(pixels[:, valid].ravel())
     if not samples:
         return None
@@ -166,146 +141,7 @@ def meets(a: Bounds, b: Bounds) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-class Mosaic:
-    """Scenes merged by validity, newest first. Files are opened when they are first needed; close it at the end."""
-
-    def __init__(self, scenes: Sequence[Scene], scaling: Scaling | None) -> None:
-        self.scenes, self.scaling = list(scenes), scaling
-        self._open: dict[int, Any] = {}
-
-    def close(self) -> None:
-        """Closes the files."""
-        for source in self._open.values():
-            source.close()
-        self._open.clear()
-
-    def picture(self, tile: TileId) -> Picture | None:
-        """The image of a tile, None where no scene has a valid pixel in it.
-
-        Raises:
-            DataError: a file cannot be read.
-        """
-        pixels = np.zeros((3, SIZE_PX, SIZE_PX), np.uint8)
-        valid = np.zeros((SIZE_PX, SIZE_PX), bool)
-        newest = -1
-        for index, scene in enumerate(self.scenes):
-            if not meets(tile_bounds(*tile), scene.bounds):
-                continue
-            found = self._warp(index, scene, tile)
-            if found is None:
-                continue
-            values, there = found
-            new = there & ~valid
-            if new.any():
-                pixels[:, new] = self._to_bytes(values, scene)[:, new]
-                valid |= new
-                newest = index if newest < 0 else newest
-            if valid.all():
-                break
-        return Picture(pixels, valid, newest) if newest >= 0 else None
-
-    def _to_bytes(self, values: Floats, scene: Scene) -> npt.NDArray[np.uint8]:
-        if scene.dtype != "uint8" and self.scaling is not None:
-            low, high = self.scaling
-            values = (values - low) * (255.0 / (high - low))
-        return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-    def _warp(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
-        """Values float32 [3, 224, 224] and where they are valid, None where the scene lies elsewhere."""
-        from rasterio.enums import Resampling
-        from rasterio.warp import reproject
-
-        with _reading(scene.path):
-            if index not in self._open:
-                self._open[index] = _open(scene.path)
-            source = self._open[index]
-            part = _read_part(source, scene, tile)
-            if part is None:
-                return None
-            weighted, transform, scale = part
-            out = np.zeros((4, SIZE_PX, SIZE_PX), np.float32)
-            reproject(
-                weighted,
-                out,
-                src_transform=transform,
-                src_crs=source.crs,
-                dst_transform=tile_transform(tile),
-                dst_crs=MERCATOR,
-                resampling=Resampling.bilinear,
-                tolerance=0.0,
-                XSCALE=scale,  # GDAL's own guess is from boxes, which widens the kernel for a scene that lies askew
-                YSCALE=scale,
-            )
-        weight = out[3]
-        valid = weight >= 0.5
-        values = (out[:3] / np.where(valid, weight, np.float32(1.0))).astype(np.float32)
-        return (values, valid) if valid.any() else None
-
-
-def tile_transform(tile: TileId) -> Any:
-    """The affine transform from pixels of a tile's image to metres of Web Mercator."""
-    from rasterio.transform import from_origin
-
-    half = np.pi * SEMI_MAJOR_AXIS_M
-    side = 2.0 * half / 2**tile.z
-    return from_origin(tile.x * side - half, half - tile.y * side, side / SIZE_PX, side / SIZE_PX)
-
-
-def _read_part(source: Any, scene: Scene, tile: TileId) -> tuple[Floats, Any, float] | None:
-    """What a tile needs of a scene: float32 [4, rows, columns] (valid values, 0 elsewhere; validity), its transform,
-    and how many pixels of the tile one of it is wide, at most 1."""
-    from rasterio.enums import Resampling
-    from rasterio.transform import Affine
-    from rasterio.windows import Window
-
-    box = _pixel_box(source, tile)
-    if box is None:
-        return None
-    left, top, right, bottom, finer = box
-    factor = max(1, int(finer))
-    margin = _MARGIN_PX * factor
-    column = int(max(0, np.floor((left - margin) / factor) * factor))
-    row = int(max(0, np.floor((top - margin) / factor) * factor))
-    width = int(min(source.width, np.ceil(right + margin))) - column
-    height = int(min(source.height, np.ceil(bottom + margin))) - row
-    if width <= 0 or height <= 0:
-        return None
-    window = Window(column, row, width, height)
-    shape = (-(-height // factor), -(-width // factor))
-    how = {"window": window, "out_shape": shape, "resampling": Resampling.average}
-    data = source.read(scene.bands, **{**how, "out_shape": (3, *shape)}).astype(np.float32)
-    valid = _validity(source, scene.masked, data, **how)
-    weighted = np.zeros((4, *shape), np.float32)
-    weighted[:3, valid] = data[:, valid]
-    weighted[3] = valid
-    scale = Affine.scale(width / shape[1], height / shape[0])
-    return weighted, source.transform * Affine.translation(column, row) * scale, min(1.0, factor / finer)
-
-
-def _pixel_box(source: Any, tile: TileId) -> tuple[float, float, float, float, float] | None:
-    """Left, top, right and bottom of a tile in the scene's pixels, and how many times finer these are than the tile's;
-    None where it has no place there."""
-    from rasterio.warp import transform
-
-    steps = np.linspace(0.0, SIZE_PX, 9)
-    columns, rows = (axis.ravel() for axis in np.meshgrid(steps, steps))
-    xs, ys = tile_transform(tile) * (columns, rows)
-    xs, ys = (np.asarray(axis) for axis in transform(MERCATOR, source.crs, xs, ys))
-    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
-        return None
-    columns, rows = ~source.transform * (xs, ys)
-    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
-    outside = right <= 0 or bottom <= 0 or left >= source.width or top >= source.height
-    if outside:
-        return None
-    across, down = (
-        np.stack([np.diff(grid.reshape(9, 9), axis=axis).mean() for grid in (columns, rows)]) for axis in (1, 0)
-    )
-    area = abs(across[0] * down[1] - across[1] * down[0])
-    return left, top, right, bottom, float(np.sqrt(area) / (SIZE_PX / 8))
-
-
-def _validity(source: Any, masked: bool, data: npt.NDArray[Any], **how: Any) -> npt.NDArray[np.bool_]:
+def validity(source: Any, masked: bool, data: npt.NDArray[Any], **how: Any) -> npt.NDArray[np.bool_]:
     """Where pixels are valid: bool [rows, columns]. NaN never is."""
     finite: npt.NDArray[np.bool_] = np.isfinite(data).all(axis=0)
     return finite & (source.dataset_mask(**how) >= 128) if masked else finite
@@ -366,7 +202,8 @@ def _date(source: Any, path: Path) -> str:
     return ""
 
 
-def _open(path: Path) -> Any:
+def open_raster(path: Path) -> Any:
+    """The dataset of a file; `reading` turns what it raises into an error of ours."""
     import rasterio
 
     with warnings.catch_warnings():
@@ -376,12 +213,13 @@ def _open(path: Path) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    with _reading(path), _open(path) as source:
+    with reading(path), open_raster(path) as source:
         yield source
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
+    """Failures of GDAL with a file as errors of ours."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,7 +19,6 @@ from geojepa_cli.store import schema
 from geojepa_cli.store.reader import map_columns
 
 SIZE_PX = 224
-_IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX
 _FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
 _FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
@@ -125,7 +123,7 @@ def write_images(
     images = [(tile, file) for tile, file in find_images(folder) if zoom is None or tile.z == zoom]
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-        column = _create(out, [tile for tile, _ in images])
+        column = create_images(out, [tile for tile, _ in images])
         for row, (_, file) in enumerate(images):
             column[row] = read_image(file, resize)
             if progress is not None:
@@ -133,59 +131,7 @@ def write_images(
     return len(images)
 
 
-class Row(NamedTuple):
-    """One image that was resampled from scenes.
-
-    Attributes:
-        tile: which.
-        pixels: uint8 [3, 224, 224].
-        valid: share of its pixels that a scene covers, above 0 and up to 1.
-        scene: index of the newest scene in it.
-    """
-
-    tile: TileId
-    pixels: npt.NDArray[np.uint8]
-    valid: float
-    scene: int
-
-
-def write_rows(rows: Iterable[Row], path: Path, scenes: list[dict[str, str]]) -> int:
-    """Writes resampled images to `images.h5`, with their valid share and scene, and returns how many there are.
-
-    How many tiles have a valid pixel is known at the end only, and the array is one contiguous block: the pixels wait
-    in a file beside it.
-
-    Args:
-        rows: in the order of the tiles.
-        path: the file to write.
-        scenes: name, date and CRS of each scene, in the order that `Row.scene` counts.
-    """
-    waiting = path.with_name(f"{path.name}.pixels")
-    tiles: list[TileId] = []
-    valid: list[float] = []
-    scene: list[int] = []
-    try:
-        with waiting.open("wb") as file:
-            for row in rows:
-                file.write(row.pixels.tobytes())
-                tiles.append(row.tile)
-                valid.append(row.valid)
-                scene.append(row.scene)
-        with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-            column = _create(out, tiles)
-            out.attrs["scenes"] = json.dumps(scenes, sort_keys=True)
-            out.create_dataset("valid", data=np.array(valid, np.float32))
-            out.create_dataset("scene", data=np.array(scene, np.uint32))
-            with waiting.open("rb") as file:
-                for index in range(len(tiles)):
-                    pixels = np.frombuffer(file.read(_IMAGE_BYTES), np.uint8)
-                    column[index] = pixels.reshape(3, SIZE_PX, SIZE_PX)
-    finally:
-        waiting.unlink(missing_ok=True)
-    return len(tiles)
-
-
-def _create(out: h5py.File, tiles: Sequence[TileId]) -> h5py.Dataset:
+def create_images(out: h5py.File, tiles: Sequence[TileId]) -> h5py.Dataset:
     """The attributes and tile columns of an `images.h5`; returns its empty column of images."""
     out.attrs["schema_version"] = np.uint32(schema.VERSION)
     out.attrs["kind"] = "images"

@@ -17,7 +17,8 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 
 from geojepa_cli.grid import tile_of
-from geojepa_cli.sources.scenes import Mosaic, inspect_scene
+from geojepa_cli.sources.mosaic import Mosaic
+from geojepa_cli.sources.scenes import inspect_scene
 from geojepa_cli.store.images import ImageStore
 
 LON, LAT = -77.85, 40.8

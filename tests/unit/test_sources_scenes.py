@@ -18,9 +18,8 @@ from rasterio.transform import Affine, from_origin
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import TileId, tile_of
+from geojepa_cli.sources.mosaic import Mosaic, Picture
 from geojepa_cli.sources.scenes import (
-    Mosaic,
-    Picture,
     Scaling,
     find_scaling,
     find_scenes,
