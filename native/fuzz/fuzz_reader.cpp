@@ -33,10 +33,20 @@ public:
         if (::ftruncate(file_, 0) != 0 || ::pwrite(file_, data, size, 0) != static_cast<ssize_t>(size)) {
             std::abort();
         }
+        close_what_was_left_open();
         return path_.data();
     }
 
 private:
+    /// libosmium leaves a PBF file open where it throws. That does no harm to a program that ends then; here, after
+    /// some thousand inputs, no file could be opened any more, and every input would seem to be refused.
+    void close_what_was_left_open() const {
+        const int tried = ::dup(file_);
+        for (int file = file_ + 1; file <= tried; ++file) {
+            (void)::close(file);
+        }
+    }
+
     std::array<char, 32> path_{"/tmp/geojepa-fuzz-XXXXXX"};
     int file_;
 };

@@ -140,24 +140,32 @@ private:
         return crossings_.size() % 2 == 0;
     }
 
-    /// Makes the polygons of one side.
+    /// Makes the polygons of one side. Where crossings coincide, a hole that touches the edge there may come out as a
+    /// ring of its own.
     bool emit(bool above, std::vector<Polygon>& out) {
         const std::size_t first = out.size();
+        std::vector<Ring> holes;
         for (std::size_t i = 0; i < chains_.size(); ++i) {
             if (chains_[i].above == above && !chains_[i].used) {
                 Ring ring = ring_from(i);
-                if (ring.size() >= 3 && twice_area(ring) > 2 * no_area) {
+                const double area = ring.size() >= 3 ? twice_area(ring) : 0;
+                if (area > 2 * no_area) {
                     out.push_back({{std::move(ring)}});
+                } else if (area < -2 * no_area) {
+                    holes.push_back(std::move(ring));
                 }
             }
         }
         for (const Ring* hole : whole_[above ? 1 : 0]) {
-            const std::size_t owner = owner_of(*hole, out, first);
+            holes.push_back(*hole);
+        }
+        for (Ring& hole : holes) {
+            const std::size_t owner = owner_of(hole, out, first);
             if (owner == none) {
                 out.resize(first);
                 return false;
             }
-            out[owner].rings.push_back(*hole);
+            out[owner].rings.push_back(std::move(hole));
         }
         return true;
     }
@@ -181,8 +189,8 @@ private:
 
     /// The outer ring around a hole, by the majority of the hole's points: single ones may lie on a ring.
     static std::size_t owner_of(const Ring& hole, const std::vector<Polygon>& polygons, std::size_t first) {
-        if (polygons.size() == first + 1) {
-            return first;
+        if (polygons.size() <= first + 1) {
+            return polygons.size() == first ? none : first;
         }
         std::size_t best = none;
         std::size_t best_inside = 0;

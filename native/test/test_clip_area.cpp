@@ -209,3 +209,16 @@ TEST_CASE("random stars with holes: every tile has the area that GEOS finds ther
         }
     }
 }
+
+TEST_CASE("a hole that touches the corner of four tiles stays a hole") {
+    // what the even-odd rule makes of a ring that crosses itself, found by the fuzz target
+    const Polygon area = polygon(
+        {ring({{-0.5, -0.5}, {20, -0.01}, {-20, 3.5}, {-0.4, 0.07}}), ring({{-0.4, 0.07}, {0, 0}, {-0.3, 0.6}})});
+    const TiledParts out = clip(area);
+    double sum = 0;
+    for (const auto& [tile, inside] : areas(out)) {
+        sum += inside;
+    }
+    CHECK(sum == doctest::Approx(area_of(area)).epsilon(1e-9));
+    CHECK(count(out, -1, 0, schema::Role::inner) + count(out, -1, 0, schema::Role::outer) >= 1);
+}
