@@ -12,7 +12,7 @@ from geojepa_cli.commands import options
 from geojepa_cli.errors import DataError
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2  # since 2, rounding is within the tolerance of the simplification
 FEATURES_STAGE_VERSION = 1
 
 

@@ -32,6 +32,8 @@ class Simplifier {
 public:
     explicit Simplifier(double tolerance_m) : tolerance_m_{tolerance_m} {}
 
+    void set_tolerance(double tolerance_m) { tolerance_m_ = tolerance_m; }
+
     /// Writes 1 (keep) or 0 per vertex; may move a vertex of a ring by a step or two of the lattice.
     void choose(PieceShape& shape, std::vector<std::uint8_t>& keep, RingCounts& counts);
 

@@ -13,6 +13,14 @@ constexpr std::uint32_t first_u16_zoom = 16;
 /// Steps by which simplification may still move a vertex that was limited to the lattice.
 constexpr std::int32_t nudge_room = 16;
 
+/// How far rounding moves a vertex at most: half the diagonal of a lattice step, and of the unit that clipped vertices
+/// are rounded to. Simplification keeps off the tolerance by as much, so that the two together stay within it.
+double rounding_m(double step_m) {
+    constexpr double half_diagonal = 0.75;  // 0.7072, and something for the arithmetic
+    constexpr double unit_m = 0.01113;      // 1e-7 degrees of latitude
+    return half_diagonal * (step_m + unit_m);
+}
+
 enum Side : unsigned { west = 1, east = 2, south = 4, north = 8 };
 
 }  // namespace
@@ -43,6 +51,7 @@ void TileProcessor::begin_tile(const TileFrame& tile) {
     tile_ = tile;
     frame_ = EnuFrame{tile.bounds.west / units_per_degree, tile.bounds.south / units_per_degree};
     lattice_ = lattice_of(tile.zoom);
+    simplifier_.set_tolerance(std::max(0.0, simplify_m_ - rounding_m(tile.east_m / lattice_.scale)));
 }
 
 void TileProcessor::add_piece(const PieceInput& piece, ProcessedRows& rows, ProcessCounts& counts) {

@@ -73,7 +73,7 @@ Lattice lattice_of(std::uint32_t zoom);
 class TileProcessor {
 public:
     TileProcessor(double simplify_m, std::uint32_t visibility_k, double min_side_m)
-        : simplifier_{simplify_m}, visibility_k_{visibility_k}, min_side_m_{min_side_m} {}
+        : simplify_m_{simplify_m}, simplifier_{simplify_m}, visibility_k_{visibility_k}, min_side_m_{min_side_m} {}
 
     void begin_tile(const TileFrame& tile);
     void add_piece(const PieceInput& piece, ProcessedRows& rows, ProcessCounts& counts);
@@ -85,6 +85,7 @@ private:
     StoredBox box_of(const PieceInput& piece, ProcessCounts& counts);
     void add_kept(ProcessedRows& rows, ProcessCounts& counts);
 
+    double simplify_m_;
     Simplifier simplifier_;
     std::uint32_t visibility_k_;
     double min_side_m_;
