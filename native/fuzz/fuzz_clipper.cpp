@@ -27,10 +27,10 @@ void require(bool holds, const char* what) {
     }
 }
 
-/// Two bytes a coordinate. The first byte says how far apart the points lie, from a quarter of a unit, where many fall
-/// together, to some tiles, and whether the corner is one at which edges are whole units.
+/// Two bytes a coordinate. The first byte says how far apart the points lie, from half a unit to four, which is
+/// twenty tiles for the farthest, and whether the corner is one at which edges are whole units.
 std::vector<Position> positions_of(const std::uint8_t* data, std::size_t size) {
-    const double step = std::pow(2.0, (data[0] & 7U)) / 4;
+    const double step = std::pow(2.0, (data[0] & 3U)) / 2;
     const Position origin = (data[0] & 8U) != 0 ? Position{0, 0} : Position{-771234567, 407654321};
     std::vector<Position> positions;
     for (std::size_t at = 1; at + 4 <= size && positions.size() < most_points; at += 4) {
