@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, check_some_left, limits_of
+from geojepa_cli.commands.filters import Box, Filters, WithImagery
+from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, limits_of
+from geojepa_cli.commands.tasks_tables import say
+from geojepa_cli.commands.tile import parse_bbox
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace import Artifact, Build, Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.tasks.build import RegionData
     from geojepa_cli.tasks.spec import TaskSpec
+    from geojepa_cli.tasks.splits import SplitRule
 
-STAGE_VERSION = 1
-Reports = dict[str, list[tuple[Artifact, dict[str, Any]]]]
+STAGE_VERSION = 2
+Report = dict[str, Any]
+Reports = dict[str, list[Report]]
 
 
 def build_tasks(
@@ -30,8 +38,20 @@ def build_tasks(
     seed: options.Seed = 0,
     min_entities: Fewest = None,
     max_entities: Most = None,
-    need_splits: Annotated[
-        bool, typer.Option("--need-splits", help="Fail where train, val or test would be empty.")
+    bbox: Box = None,
+    with_imagery: WithImagery = False,
+    split: Annotated[
+        str,
+        typer.Option(help="`group`: by zoom-14 block. `random`: tile by tile, only to show how much leakage flatters."),
+    ] = "group",
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Deal the groups into this many folds, for cross-validation.")
+    ] = None,
+    buffer: Annotated[
+        bool, typer.Option("--buffer", help="Take groups next to a test group out of train and validation.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Go on where train, val or test (or a fold) is empty.")
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -39,21 +59,35 @@ def build_tasks(
 
     Example: geojepa build-tasks --region state-college --task max_speed
     """
-    limits = limits_of(min_entities, max_entities)
+    from geojepa_cli.tasks.splits import SplitRule
+
+    filters = Filters(limits_of(min_entities, max_entities), parse_bbox(bbox), with_imagery)
+    settings = Settings(SplitRule(seed, split, folds, buffer), filters)
     workspace = options.workspace(ctx)
     specs = find_specs(task)
-    reports: Reports = {spec.name: [] for spec in specs}
-    for processed in workspace.regions("processed", region):
-        artifacts = build_region(workspace, processed, specs, seed, limits)
-        for artifact in artifacts:
-            report = artifact.read_json("report.json")
-            reports[report["task"]].append((artifact, report))
-    check_groups(reports, need_splits)
+    regions = workspace.regions("processed", region)
+    made = build_regions(workspace, regions, specs, settings, lambda reports: check_splits(reports, allow_empty))
     if json:
-        made = [(artifact.ref, report) for spec in specs for artifact, report in reports[spec.name]]
-        console.emit_json_of("build-tasks", made)
+        in_order = [made[region.name][i] for i in range(len(specs)) for region in regions]
+        console.emit_json_of(
+            "build-tasks", [(artifact.ref, artifact.read_json("report.json")) for artifact in in_order]
+        )
     else:
-        say(reports)
+        say([(region, artifact.read_json("report.json")) for region, row in made.items() for artifact in row])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tiles are split, and which are read."""
+
+    rule: SplitRule
+    filters: Filters
+
+    def params(self, spec: TaskSpec) -> dict[str, Any]:
+        """What decides the artifact of a task."""
+        dealt = self.rule.as_json()
+        seed = dealt.pop("seed")
+        return {"task": spec.resolved(), "seed": seed, "split": dealt, **self.filters.params()}
 
 
 def find_specs(tasks: list[str] | None) -> list[TaskSpec]:
@@ -81,66 +115,106 @@ def find_specs(tasks: list[str] | None) -> list[TaskSpec]:
 
 
 def build_region(
-    workspace: Workspace,
-    processed: Artifact,
-    specs: list[TaskSpec],
-    seed: int = 0,
-    limits: Limits = DEFAULT,
+    workspace: Workspace, processed: Artifact, specs: list[TaskSpec], seed: int = 0, limits: Limits = DEFAULT
 ) -> list[Artifact]:
-    """Publishes `tasks/<region>.<task>` for every task; the region is opened once, and only where there is work.
+    """Publishes `tasks/<region>.<task>` for every task, split by groups, whatever splits are empty."""
+    from geojepa_cli.tasks.splits import SplitRule
+
+    settings = Settings(SplitRule(seed), Filters(limits))
+    return build_regions(workspace, [processed], specs, settings)[processed.name]
+
+
+def build_regions(
+    workspace: Workspace,
+    regions: Sequence[Artifact],
+    specs: Sequence[TaskSpec],
+    settings: Settings,
+    check: Callable[[Reports], None] = lambda reports: None,
+) -> dict[str, list[Artifact]]:
+    """Publishes `tasks/<region>.<task>` for every region and task; a region is opened once, where there is work.
+
+    Args:
+        workspace: where.
+        regions: processed artifacts.
+        specs: the tasks.
+        settings: of splits and filters.
+        check: is given the reports by task before anything is published, and may raise.
+
+    Returns:
+        By region the artifacts in the order of `specs`.
 
     Raises:
-        DataError: no tile has a number of entities within the limits.
+        DataError: a region has no tile that the filters keep.
     """
-    data: RegionData | None = None
-    made, current = [], 0
-    for spec in specs:
-        params = {
-            "task": spec.resolved(),
-            "seed": seed,
-            "min_entities": limits.low,
-            "max_entities": limits.high,
+    builds: dict[str, list[Build]] = {}
+    reports: dict[str, list[Report]] = {}
+    with ExitStack() as stack:
+        for processed in regions:
+            builds[processed.name] = [
+                stack.enter_context(_build(workspace, processed, spec, settings)) for spec in specs
+            ]
+            reports[processed.name] = _write(workspace, processed, specs, settings, builds[processed.name])
+        check({spec.name: [row[place] for row in reports.values()] for place, spec in enumerate(specs)})
+        return {
+            name: [
+                build.existing or build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]})
+                for build, report in zip(row, reports[name], strict=True)
+            ]
+            for name, row in builds.items()
         }
-        name = f"{processed.name}.{spec.name}"
-        with workspace.build("tasks", name, params, [processed], STAGE_VERSION) as build:
-            if build.existing:
-                made.append(build.existing)
-                current += 1
-                continue
-            from geojepa_cli.tasks.build import RegionData, write_task
 
-            if data is None:
-                data = RegionData.open(processed.file("processed.h5"), processed.name, *limits)
-                check_some_left(data.store, limits, f"geojepa build-tasks --region {processed.name}")
-            report = write_task(data, spec, seed, build.partial)
-            made.append(build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]}))
-    if current:
+
+def _build(workspace: Workspace, processed: Artifact, spec: TaskSpec, settings: Settings) -> Any:
+    images = settings.filters.images(workspace, processed)
+    inputs = [processed, *([images] if images else [])]
+    return workspace.build("tasks", f"{processed.name}.{spec.name}", settings.params(spec), inputs, STAGE_VERSION)
+
+
+def _write(
+    workspace: Workspace, processed: Artifact, specs: Sequence[TaskSpec], settings: Settings, builds: list[Build]
+) -> list[Report]:
+    """Writes what is not there yet; the report of every task."""
+    data: RegionData | None = None
+    reports: list[Report] = []
+    for spec, build in zip(specs, builds, strict=True):
+        if build.existing:
+            reports.append(build.existing.read_json("report.json"))
+            continue
+        from geojepa_cli.tasks.build import write_task
+
+        if data is None:
+            command = f"geojepa build-tasks --region {processed.name}"
+            data = settings.filters.open_region(workspace, processed, command)
+        reports.append(write_task(data, spec, settings.rule, build.partial))
+    if current := sum(build.existing is not None for build in builds):
         verb = "is" if current == 1 else "are"
-        console.note(
-            f"{current} of {len(specs)} task{'s' if len(specs) > 1 else ''} of `{processed.name}` {verb} up to date, "
-            "skipping"
-        )
-    return made
+        plural = "s" if len(specs) > 1 else ""
+        console.note(f"{current} of {len(specs)} task{plural} of `{processed.name}` {verb} up to date, skipping")
+    return reports
 
 
-def check_groups(reports: Reports, need_splits: bool) -> None:
+def check_splits(reports: Reports, allow_empty: bool) -> None:
     """Says where splits are too small, over all regions of a task together.
 
     Raises:
-        DataError: `need_splits`, and a split of a task is empty.
+        DataError: a split or a fold of a task is empty, and that is not allowed.
     """
-    from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
+    from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts
 
     few: dict[int, list[str]] = {}
     for task, made in reports.items():
-        groups = {name: groups_in_split(made, name) for name in ("train", "val", "test")}
-        empty = [f"`{name}`" for name, count in groups.items() if count == 0]
-        if empty and need_splits:
-            hint = "add a --region, take another --seed, or leave out --need-splits and cross-validate"
-            raise DataError(f"no tile of task `{task}` falls into {' or '.join(empty)}", hint=hint)
-        if groups["test"] < FEW_TEST_GROUPS:
-            few.setdefault(groups["test"], []).append(task)
-    if few:
+        groups = groups_by_part(made)
+        empty = empty_parts(groups)
+        if empty and not allow_empty:
+            raise DataError(f"no tile of task `{task}` falls into {' or '.join(empty)}", hint=_enough(made[0]))
+        if empty:
+            console.warn(f"no tile of task `{task}` falls into {' or '.join(empty)}")
+        tested = sum(groups.values()) if "folds" in made[0] else groups["test"]
+        if tested < FEW_TEST_GROUPS:
+            few.setdefault(tested, []).append(task)
+    if any(made[0]["split"]["by"] == "random" for made in reports.values()):
+        console.warn(RANDOM_SPLIT)
+    elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
             f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 blocks), so figures on the test split say little; "
@@ -148,54 +222,18 @@ def check_groups(reports: Reports, need_splits: bool) -> None:
         )
 
 
-def groups_in_split(made: list[tuple[Artifact, dict[str, Any]]], split: str) -> int:
-    """Groups with a kept tile; one that two regions share counts in each."""
-    return sum(int(report["splits"][split]["groups"]) for _, report in made)
+def groups_by_part(made: Sequence[Report]) -> dict[str, int]:
+    """Groups with a kept tile by split, or by fold; one that two regions share counts twice."""
+    parts = [
+        {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]
+        for report in made
+    ]
+    return {name: sum(int(part[name]["groups"]) for part in parts) for name in parts[0]}
 
 
-def say(reports: Reports) -> None:
-    """One table of all tasks, then label histograms by split."""
-    rows = []
-    for made in reports.values():
-        for artifact, report in made:
-            tiles, splits = report["tiles"], report["splits"]
-            groups = "/".join(str(splits[name]["groups"]) for name in splits)
-            by_split = "/".join(str(splits[name]["tiles"]) for name in splits)
-            counts = [f"{tiles['eligible']:,}", f"{tiles['kept']:,}", by_split, groups]
-            rows.append([artifact.name.removesuffix(f".{report['task']}"), report["task"], *counts, *strongest(report)])
-    columns = ["region", "task", "tiles", "kept", "train/val/test", "groups", "strongest tag left", ""]
-    caption = "kept: after thinning of label-0 tiles; groups: zoom-14 blocks; the strongest tag is that of kept tiles"
-    console.table("tasks", columns, rows, caption=caption)
-    for task, made in reports.items():
-        histogram(task, made)
-
-
-def strongest(report: dict[str, Any]) -> tuple[str, str]:
-    """The tag that tells most in the masked view, and its figure."""
-    tags = report["strongest"]["tags"]
-    if not tags:
-        return "–", "–"
-    measure = {"auroc": "AUROC", "spearman": "ρ"}[report["strongest"]["measure"]]
-    return tags[0]["tag"], f"{measure} {tags[0]['score']:.2f} ({tags[0]['feature']})"
-
-
-def histogram(task: str, made: list[tuple[Artifact, dict[str, Any]]]) -> None:
-    """Tiles by label and split, over all regions."""
-    parts = ["train", "val", "test", "test_unthinned"]
-    totals: dict[str, list[int]] = {}
-    bounds: list[float | None] = []
-    for part in parts:
-        pairs = [(report["splits"].get(part) or report["test_unthinned"])["histogram"] for _, report in made]
-        bounds = [bound for bound, _ in pairs[0]]
-        totals[part] = [sum(histogram[i][1] for histogram in pairs) for i in range(len(bounds))]
-    shown = [i for i in range(len(bounds)) if any(totals[part][i] for part in parts)]
-    rows = [[_bin(bounds, i), *(f"{totals[part][i]:,}" for part in parts)] for i in shown]
-    unit = made[0][1]["unit"]
-    console.table(f"{task}: tiles by label" + (f" ({unit})" if unit else ""), ["label", *parts], rows)
-
-
-def _bin(bounds: list[float | None], index: int) -> str:
-    upper = bounds[index]
-    if upper is None:
-        return f"over {bounds[index - 1]:g}"
-    return f"up to {upper:g}"
+def _enough(report: Report) -> str:
+    if "folds" in report:
+        return "--folds with a smaller number, another --region beside it, or --allow-empty"
+    if report["split"]["buffer"]:
+        return "leave out --buffer, add a --region, or --allow-empty"
+    return "--allow-empty (`probe` then cross-validates over groups), add a --region, or take another --seed"

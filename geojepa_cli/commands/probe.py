@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 HEADS = {"linear": ("linear",), "mlp": ("mlp",), "both": ("linear", "mlp")}
 
 
@@ -129,7 +129,7 @@ def build_probe(
         text = json_text.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / "report.json").write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / "predictions.csv", store, rows, probed, result)
-        title = f"{data.spec.title}{' (masked)' if masked else ''}"
+        title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / "plot.png")
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
         return build.publish(counts=counts, extra={"seed": seed})
@@ -169,13 +169,21 @@ def probe_data(data: TaskData) -> tuple[Any, ProbeData]:
     from geojepa_cli.evaluate.probe import ProbeData
 
     rows = np.flatnonzero(data.eligible)
+    fold = None if data.fold is None else data.fold[rows]
     columns = (
         data.labels[rows].astype(np.float64),
         data.kept[rows],
         data.split[rows],
         data.groups[rows].astype(np.int64),
     )
-    return rows, ProbeData(*columns, clamp=data.spec.label.clamp, binary=data.spec.binary)
+    return rows, ProbeData(
+        *columns,
+        clamp=data.spec.label.clamp,
+        binary=data.spec.binary,
+        task_fold=fold,
+        buffer=data.rule.buffer,
+        random=data.rule.by == "random",
+    )
 
 
 def tile_vectors(store: TileStore, rows: Any, embeddings: Sequence[Artifact]) -> Any:
@@ -237,7 +245,10 @@ def say(report: dict[str, Any], made: Artifact) -> None:
         *(["AUROC"] if binary else []),
     ]
     variant = "masked" if report["masked"] else "plain"
+    variant += ", RANDOM SPLIT" if report.get("random") else ""
     console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=report["stands_on"])
+    if report.get("random"):
+        console.warn(report["stands_on"])
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]
@@ -259,6 +270,8 @@ def _report(
         "unit": data.spec.label.unit,
         "regions": [processed.ref for processed in regions],
         "protocol": result.protocol,
+        "random": result.random,
+        "buffer": result.buffer,
         "stands_on": result.describe(),
         "groups": result.groups,
         "test_groups": result.test_groups,

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.probe import ProbeData, ProbeResult
 from geojepa_cli.store.store import TileStore
-
-SPLITS = ("train", "val", "test")
+from geojepa_cli.tasks.splits import PARTS
 
 
 def write_predictions(
@@ -34,5 +33,5 @@ def write_predictions(
         writer.writerow(["tile", "region", "group", "split", "kept", "fold", "label", *heads])
         for place, row in enumerate(tested.tolist()):
             said = [f"{values[row]:.6g}" for values in result.predictions.values()]
-            about = [names[place], regions[place], groups[place], SPLITS[data.split[row]], int(data.kept[row])]
+            about = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
             writer.writerow([*about, int(result.fold[row]), f"{data.labels[row]:.6g}", *said])

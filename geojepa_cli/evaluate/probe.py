@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from geojepa_cli.evaluate.heads import Fold, predict_dummy, predict_head
 from geojepa_cli.measure.bootstrap import Interval, bootstrap_mean
 from geojepa_cli.measure.folds import group_folds
 from geojepa_cli.measure.metrics import auroc
+from geojepa_cli.tasks.splits import RANDOM_SPLIT, next_to
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -31,10 +32,13 @@ class ProbeData:
     Attributes:
         labels: float64 [n].
         kept: bool [n], not thinned out.
-        split: uint8 [n], 0 train, 1 val, 2 test.
+        split: uint8 [n], 0 train, 1 val, 2 test, 3 buffer.
         groups: int64 [n].
         clamp: fixed ends of the label range; None is the training labels' end.
         binary: whether labels are 0 or 1.
+        task_fold: uint8 [n], the folds that the task was built with; None where it was built without.
+        buffer: groups next to tested ones are neither fitted nor chosen on.
+        random: tiles were dealt one by one, so that neighbours stand on both sides.
     """
 
     labels: Floats
@@ -43,6 +47,9 @@ class ProbeData:
     groups: NDArray[np.int64]
     clamp: tuple[float | None, float | None] = (None, None)
     binary: bool = False
+    task_fold: NDArray[np.uint8] | None = None
+    buffer: bool = False
+    random: bool = False
 
     @property
     def test_groups(self) -> int:
@@ -81,13 +88,14 @@ class ProbeResult:
     """What came out.
 
     Attributes:
-        protocol: `test split`, or `cross-validation`.
+        protocol: `test split`, `cross-validation`, or `task folds`.
         groups, tiles, tiles_unthinned: that the figures stand on.
         test_groups: of the task's own split; below 20 it is cross-validated.
         folds: 1 for the test split.
         figures: Dummy first.
         predictions: by (model, head), float64 [n]; NaN where a row was not tested.
         fold: int64 [n], in which fold a row was tested; -1 for none.
+        buffer, random: as in `ProbeData`.
     """
 
     protocol: str
@@ -99,12 +107,22 @@ class ProbeResult:
     figures: list[Figure]
     predictions: dict[tuple[str, str], Floats]
     fold: NDArray[np.int64]
+    buffer: bool = False
+    random: bool = False
 
     def describe(self) -> str:
         """One line on what the figures stand on."""
+        if self.random:
+            return f"{RANDOM_SPLIT}; {self._stands_on()}"
+        return self._stands_on() + ("; groups next to tested ones left out of training" if self.buffer else "")
+
+    def _stands_on(self) -> str:
         on = f"{self.tiles:,} tiles in {self.groups} zoom-14 groups"
         if self.protocol == "test split":
             return f"on the test split: {on}"
+        if self.protocol == "task folds":
+            of = "tiles" if self.random else "groups"
+            return f"{self.folds}-fold cross-validation over {of} (the task's folds): {on}"
         groups = f"{self.test_groups} group{'' if self.test_groups == 1 else 's'}"
         few = f"the test split has {groups}, fewer than {MIN_TEST_GROUPS}"
         return f"{self.folds}-fold cross-validation over groups ({few}): {on}"
@@ -146,19 +164,22 @@ def run_probe(
     dummy = float(np.abs(predictions[keys[0]] - data.labels)[counted].mean())
     figures = [_figure(data, key, predictions[key], counted, whole, dummy, seed) for key in keys]
     groups = len(np.unique(data.groups[counted]))
-    protocol = "test split" if len(folds) == 1 else "cross-validation"
+    protocol = "test split" if len(folds) == 1 else "cross-validation" if data.task_fold is None else "task folds"
     sizes = int(counted.sum()), int(whole.sum())
-    return ProbeResult(protocol, groups, *sizes, data.test_groups, len(folds), figures, predictions, tested)
+    made = ProbeResult(protocol, groups, *sizes, data.test_groups, len(folds), figures, predictions, tested)
+    return replace(made, buffer=data.buffer, random=data.random)
 
 
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
-    """The task's own split where it has 20 test groups, else 5 folds over all groups.
+    """The task's own folds, or its split where that has 20 test groups (or is random), else 5 folds over all groups.
 
     Only kept tiles are fitted; all eligible tiles of the test groups are tested, so that the unthinned figure comes
     from the same heads.
     """
+    if data.task_fold is not None:
+        return _folds(data, data.task_fold.astype(np.int64))
     split = [np.flatnonzero(data.kept & (data.split == part)) for part in range(2)]
-    if data.test_groups >= MIN_TEST_GROUPS and len(split[0]) >= MIN_TILES:
+    if data.test_groups >= (1 if data.random else MIN_TEST_GROUPS) and len(split[0]) >= MIN_TILES:
         return [Fold(split[0], split[1], np.flatnonzero(data.split == 2))]
     return cross_validation_folds(data, FOLDS, seed)
 
@@ -175,15 +196,30 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
         raise DataError(
             message, "add a region: geojepa build-tasks --region A, then geojepa probe --region A --region B"
         )
-    fold = _deal(data, k, seed)
+    return _folds(data, _deal(data, k, seed))
+
+
+def _folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
+    """Every fold is tested once; with a buffer, what lies next to it is neither fitted nor chosen on.
+
+    Raises:
+        DataError: the buffer leaves nothing to fit.
+    """
     count = int(fold.max()) + 1
     made = []
     for number in range(count):
-        val = data.kept & (fold == (number + 1) % count)
-        train = data.kept & (fold != number) & ~val
+        tested = fold == number
+        allowed = data.kept & ~tested
+        if data.buffer:
+            allowed &= ~next_to(data.groups, np.unique(data.groups[tested]))
+        val = allowed & (fold == (number + 1) % count)
+        train = allowed & ~val
         if not train.any():
             train, val = val, train
-        made.append(Fold(np.flatnonzero(train), np.flatnonzero(val), np.flatnonzero(fold == number)))
+        if not train.any():
+            message = f"the buffer leaves nothing to train on where fold {number} of {count} is tested"
+            raise DataError(message, "add a region, or geojepa build-tasks --folds with more, or without --buffer")
+        made.append(Fold(np.flatnonzero(train), np.flatnonzero(val), np.flatnonzero(tested)))
     return made
 
 

@@ -38,11 +38,12 @@ class _Probe(BaseModel):
 
 @dataclass
 class ReportTable:
-    """Probes that may be compared: of the same regions and the same variant.
+    """Probes that may be compared: of the same regions and the same variant, and not by a random split with others.
 
     Attributes:
         regions: artifacts that were probed, `name@id`.
         masked: which variant of the tasks.
+        random: tiles were dealt one by one, so that the figures flatter.
         maes: task -> row -> MAE; a row is a model with one head, `tiny (linear)`.
         intervals: the same, (low, high).
         relative: the same, MAE / Dummy's.
@@ -51,6 +52,7 @@ class ReportTable:
 
     regions: tuple[str, ...]
     masked: bool
+    random: bool = False
     maes: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     relative: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class ReportTable:
     def title(self) -> str:
         """Such as `masked tasks of harrisburg, state-college`."""
         names = ", ".join(region.partition("@")[0] for region in self.regions)
-        return f"{'masked' if self.masked else 'plain'} tasks of {names}"
+        return f"{'masked' if self.masked else 'plain'} tasks of {names}{' (RANDOM SPLIT)' if self.random else ''}"
 
     @property
     def tasks(self) -> list[str]:
@@ -99,6 +101,7 @@ class ReportTable:
         return {
             "regions": list(self.regions),
             "masked": self.masked,
+            "random": self.random,
             "protocols": self.protocols,
             "models": [
                 {
@@ -118,9 +121,9 @@ def build_tables(probes: Iterable[Mapping[str, Any]]) -> list[ReportTable]:
     Args:
         probes: parsed reports.
     """
-    tables: dict[tuple[tuple[str, ...], bool], ReportTable] = {}
+    tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}
     for probe in probes:
-        key = (tuple(sorted(probe["regions"])), bool(probe["masked"]))
+        key = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
         table.protocols[task] = probe["stands_on"]

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import MAX_ENTITIES, MIN_ENTITIES, View
+from geojepa_cli.store.view import MAX_ENTITIES, MIN_ENTITIES, Bounds, View
 from geojepa_cli.tasks.cooccurrence import strongest_tags
 from geojepa_cli.tasks.dataset import LABELS, MASKED, PLAIN, SPEC, write_labels
 from geojepa_cli.tasks.labels import Labels, label_tiles
+from geojepa_cli.tasks.leakage import leakage, sides_of_folds, sides_of_split
 from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec
-from geojepa_cli.tasks.splits import SPLITS, Splits, check_splits, groups_per_split, split_groups, survives_thinning
+from geojepa_cli.tasks.splits import (
+    BUFFER,
+    PARTS,
+    RANDOM_SPLIT,
+    SPLITS,
+    SplitRule,
+    Splits,
+    empty_parts,
+    few_groups,
+    groups_in,
+    split_groups,
+    survives_thinning,
+    with_buffer,
+)
+from geojepa_cli.tasks.statistics import commonest_tags, entities_per_tile, label_histogram
 from geojepa_cli.tasks.tokens import RegionTokens
 
 REPORT = "report.json"
 SHOWN_TAGS = 20
-# Upper bounds of a histogram's bins; the last is open.
-BINS = {
-    "count": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
-    "any": (0.0, 1.0),
-    "max": (0.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 110.0),
-    "sum": (0.0, 1e2, 1e3, 1e4, 3e4, 1e5, 2e5),
-}
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class RegionData:
     Attributes:
         store: the region alone.
         tokens: its tokens.
-        base: tokens only, and tiles within the limits of entities.
+        base: tokens only, and tiles within the limits of entities and the other filters.
     """
 
     store: TileStore
@@ -48,24 +56,44 @@ class RegionData:
 
     @classmethod
     def open(
-        cls, path: Path, name: str, min_entities: int = MIN_ENTITIES, max_entities: int = MAX_ENTITIES
+        cls,
+        path: Path,
+        name: str,
+        min_entities: int = MIN_ENTITIES,
+        max_entities: int = MAX_ENTITIES,
+        bbox: Bounds | None = None,
+        images: Path | None = None,
     ) -> RegionData:
-        """Opens a `processed.h5`."""
-        store = TileStore.open([path], names=[name])
-        return cls(store, RegionTokens(store.regions[0]), View.default(store, min_entities, max_entities))
+        """Opens a `processed.h5`.
+
+        Args:
+            path, name: of the region.
+            min_entities, max_entities: limits of a tile's entities.
+            bbox: (west, south, east, north) in degrees; only tiles that overlap it.
+            images: an `images.h5`; only tiles that have an image in it.
+        """
+        store = TileStore.open([path], None if images is None else [images], names=[name])
+        base = View.default(store, min_entities, max_entities, imagery_only=images is not None, bbox=bbox)
+        return cls(store, RegionTokens(store.regions[0]), base)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of every tile."""
+        return self.store.tile_names()
 
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """What `labels.h5` holds, one entry per tile."""
+    """What `labels.h5` holds, one entry per tile; `fold` is None where none was asked for."""
 
     labels: Labels
     eligible: Flags
     kept: Flags
     split: Splits
+    fold: Splits | None = None
 
 
-def task_columns(data: RegionData, spec: TaskSpec, seed: int) -> TaskColumns:
+def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
     """Labels of every tile, which tiles are eligible and kept, and their splits."""
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
@@ -73,25 +101,28 @@ def task_columns(data: RegionData, spec: TaskSpec, seed: int) -> TaskColumns:
     eligible = within & ~np.isnan(labels.values)
     kept = eligible.copy()
     zeros = np.flatnonzero(eligible & (labels.values == 0))
-    kept[zeros] = survives_thinning(data.store.tile_names(zeros), spec.keep_zero, spec.name, seed)
-    return TaskColumns(labels, eligible, kept, split_groups(data.store.groups, seed))
+    kept[zeros] = survives_thinning(data.store.tile_names(zeros), spec.keep_zero, spec.name, rule.seed)
+    names = data.names if rule.by == "random" else []
+    groups = data.store.groups
+    return TaskColumns(labels, eligible, kept, rule.splits(groups, names), rule.fold_numbers(groups, names))
 
 
-def write_task(data: RegionData, spec: TaskSpec, seed: int, folder: Path) -> dict[str, Any]:
+def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) -> dict[str, Any]:
     """Writes `labels.h5`, `view.h5`, `view_masked.h5`, `task.yaml` and `report.json`; returns the report."""
-    columns = task_columns(data, spec, seed)
+    columns = task_columns(data, spec, rule)
     plain = plain_view(data.store, columns.eligible, data.base)
     masked = masked_view(data.tokens, spec, plain)
-    report = make_report(data, spec, columns, masked) | {"seed": seed}
+    report = make_report(data, spec, rule, columns, masked)
     write_labels(
         folder / LABELS,
         spec.name,
-        seed,
+        rule,
         label=columns.labels.values,
         eligible=columns.eligible,
         kept=columns.kept,
         split=columns.split,
         group=data.store.groups,
+        **({} if columns.fold is None else {"fold": columns.fold}),
     )
     plain.save(folder / PLAIN)
     masked.save(folder / MASKED)
@@ -101,25 +132,23 @@ def write_task(data: RegionData, spec: TaskSpec, seed: int, folder: Path) -> dic
     return report
 
 
-def make_report(data: RegionData, spec: TaskSpec, columns: TaskColumns, masked: View) -> dict[str, Any]:
+def make_report(
+    data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns, masked: View
+) -> dict[str, Any]:
     """Counts, label histograms by split, what the mask takes and what it leaves; plain JSON values."""
-    labels, groups = columns.labels.values, data.store.groups
-    splits = {}
-    for number, name in enumerate(SPLITS):
-        in_split = columns.kept & (columns.split == number)
-        splits[name] = {
-            **_histogram(labels[in_split], spec),
-            "groups": groups_per_split(columns.split, columns.kept, groups)[name],
-        }
+    labels = columns.labels.values
     whole_test = labels[columns.eligible & (columns.split == SPLITS.index("test"))]
     kept = np.flatnonzero(columns.kept)
     measure = "auroc" if spec.binary else "spearman"
     strongest = strongest_tags(
         data.tokens, masked, kept, labels[kept].astype(np.float64), "auroc" if spec.binary else "spearman", SHOWN_TAGS
     )
+    parts = _parts(data, spec, rule, columns)
     return {
         "task": spec.name,
         "unit": spec.label.unit,
+        "seed": rule.seed,
+        "split": rule.as_json(),
         "tiles": {
             "all": data.store.n_tiles,
             "within_limits": len(data.base.tiles),
@@ -128,26 +157,65 @@ def make_report(data: RegionData, spec: TaskSpec, columns: TaskColumns, masked: 
             "label_0": int((columns.eligible & (labels == 0)).sum()),
             "label_0_kept": int((columns.kept & (labels == 0)).sum()),
         },
-        "splits": splits,
-        "test_unthinned": _histogram(whole_test, spec),
-        "warnings": check_splits(columns.split, columns.kept, groups),
+        **parts,
+        "test_unthinned": label_histogram(whole_test, spec),
+        "warnings": _warnings(rule, parts),
         "values": {"read": columns.labels.read, "unreadable": columns.labels.unread},
         "mask": {
             "tags": int(masked_tags(data.tokens, spec).sum()),
             **{reason: count for reason, count in masked.counts.items() if "masked" in reason},
         },
         "strongest": {"measure": measure, "tags": [indicator.as_json() for indicator in strongest]},
+        "leakage": _leakage(data, rule, columns),
+        "statistics": {
+            "entities_per_tile": entities_per_tile(data.tokens, columns.eligible),
+            "tags": commonest_tags(data.tokens, columns.eligible),
+        },
         "views": {"plain": dict(data.base.counts), "masked": dict(masked.counts)},
     }
 
 
-def _histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Tiles, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above)."""
-    bins = BINS[spec.label.kind]
-    counts = np.bincount(np.searchsorted(bins, labels, side="left"), minlength=len(bins) + 1).tolist()
-    return {
-        "tiles": len(labels),
-        "mean": round(float(labels.mean(dtype=np.float64)), 4) if len(labels) else None,
-        "median": round(float(np.median(labels)), 4) if len(labels) else None,
-        "histogram": [[bound, count] for bound, count in zip((*bins, None), counts, strict=True)],
+def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
+    """`splits`, and `folds` where they were asked for: label histogram and groups of each."""
+    labels, groups = columns.labels.values, data.store.groups
+
+    def part(rows: Flags) -> dict[str, Any]:
+        return {**label_histogram(labels[rows], spec), "groups": groups_in(groups, rows)}
+
+    names = PARTS if rule.buffer else SPLITS
+    found: dict[str, Any] = {
+        "splits": {name: part(columns.kept & (columns.split == number)) for number, name in enumerate(names)}
     }
+    if columns.fold is not None:
+        found["folds"] = [part(columns.kept & (columns.fold == number)) for number in range(rule.folds or 0)]
+    return found
+
+
+def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
+    """What a person should know before using the figures of this region alone."""
+    found = [RANDOM_SPLIT] if rule.by == "random" else []
+    if rule.folds is not None:
+        counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
+        return [*found, *(f"no tile falls into {name}" for name in empty_parts(counts))]
+    found += [f"no tile falls into {name}" for name in empty_parts({k: v["tiles"] for k, v in parts["splits"].items()})]
+    return found + few_groups(parts["splits"]["test"]["groups"])
+
+
+def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
+    """Entities on both sides of the split by groups, with a buffer too, of that by tiles, and of folds."""
+    kept, groups = columns.kept, data.store.groups
+    by_group = split_groups(groups, rule.seed)
+    by_tile = np.full(len(kept), BUFFER, np.uint8)
+    rows = np.flatnonzero(kept)
+    by_tile[rows] = SplitRule(rule.seed, "random").splits(groups[rows], data.store.tile_names(rows))
+    found = {
+        "group": leakage(data.tokens, sides_of_split(by_group, kept)),
+        "group with buffer": leakage(data.tokens, sides_of_split(with_buffer(groups, by_group, rule.seed), kept)),
+        "random": leakage(data.tokens, sides_of_split(by_tile, kept)),
+    }
+    if columns.fold is not None:
+        found["folds"] = leakage(data.tokens, sides_of_folds(columns.fold, kept, groups, False))
+        if rule.by == "group":
+            found["folds with buffer"] = leakage(data.tokens, sides_of_folds(columns.fold, kept, groups, True))
+    used = ("folds" if rule.folds else rule.by) + (" with buffer" if rule.buffer else "")
+    return {"used": used, "splits": found}

@@ -82,13 +82,12 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
     position[tiles] = np.arange(len(tiles))
-    kept = (position[tokens.tiles] >= 0) & ~np.isin(tokens.pieces, view.dropped_pieces)
-    objects, rows = tokens.objects[kept], position[tokens.tiles[kept]]
-    starts = tokens.tag_offsets[objects]
-    lengths = tokens.tag_offsets[objects + 1] - starts
-    entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    tags, rows = tokens.tag_rows[entries], np.repeat(rows, lengths)
-    rows, tags = rows[shown[tags]], tags[shown[tags]]
+    seen = np.zeros(tokens.region.n_pieces, np.bool_)
+    seen[tokens.pieces] = position[tokens.tiles] >= 0
+    seen[view.dropped_pieces] = False
+    of_token, tags = tokens.entries
+    wanted = shown[tags] & seen[tokens.pieces][of_token]
+    rows, tags = position[tokens.tiles[of_token[wanted]]], tags[wanted]
     pairs = [tokens.vocabulary.text(row) for row in range(len(tokens.vocabulary))]
     keys = [f"{key}=*" for key in tokens.vocabulary.key_names]
     return _counted(rows, tags, pairs), _counted(rows, tokens.vocabulary.key_ids[tags], keys)

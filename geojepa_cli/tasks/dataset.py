@@ -14,9 +14,10 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
+from geojepa_cli.tasks.leakage import sides_of_split, without_shared
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec, load_task
-from geojepa_cli.tasks.splits import SPLITS, Groups, Splits
+from geojepa_cli.tasks.splits import SPLITS, Groups, SplitRule, Splits
 from geojepa_cli.workspace import Artifact
 
 LABELS, PLAIN, MASKED, SPEC = "labels.h5", "view.h5", "view_masked.h5", "task.yaml"
@@ -31,8 +32,10 @@ class TaskData:
         labels: float32 [n]; NaN where a tile has none.
         eligible: bool [n], has a label and a number of entities within limits; the tiles of both views.
         kept: bool [n], eligible and not thinned out: what heads are trained and tested on.
-        split: uint8 [n], 0 train, 1 val, 2 test.
+        split: uint8 [n], 0 train, 1 val, 2 test, 3 buffer.
         groups: int64 [n], zoom-14 group as in `TileStore.groups`.
+        rule: how tiles were dealt.
+        fold: uint8 [n], 0..k-1; None where the task was built without folds.
     """
 
     spec: TaskSpec
@@ -41,6 +44,8 @@ class TaskData:
     kept: Flags
     split: Splits
     groups: Groups
+    rule: SplitRule
+    fold: Splits | None
     _views: tuple[View, View]
 
     @classmethod
@@ -56,11 +61,12 @@ class TaskData:
         names = " ".join(f"--region {region.name}" for region in store.regions)
         hint = f"geojepa build-tasks {names} --task {specs[0].name}"
         for artifact, spec in zip(artifacts, specs, strict=True):
-            if spec != specs[0] or artifact.params.get("seed") != artifacts[0].params.get("seed"):
+            if spec != specs[0] or split_rule(artifact) != split_rule(artifacts[0]):
                 what = f"`{artifact.path}` and `{artifacts[0].path}`"
-                raise DataError(f"{what} differ in the task's definition or seed", hint=hint)
+                raise DataError(f"{what} differ in the task's definition, seed or split", hint=hint)
+        rule = split_rule(artifacts[0])
         columns = [
-            _read_labels(a.file(LABELS), region.n_tiles, hint)
+            _read_labels(a.file(LABELS), region.n_tiles, hint, *(["fold"] if rule.folds else []))
             for a, region in zip(artifacts, store.regions, strict=True)
         ]
         joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
@@ -72,6 +78,8 @@ class TaskData:
             kept=joined["kept"].astype(np.bool_),
             split=joined["split"],
             groups=joined["group"],
+            rule=rule,
+            fold=joined.get("fold"),
             _views=(plain, masked),
         )
 
@@ -83,6 +91,11 @@ class TaskData:
         """Tile rows of `train`, `val` or `test`; `thinned=False` with the label-0 tiles that thinning leaves out."""
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
+    def unshared_view(self, store: TileStore, masked: bool) -> View:
+        """`view` without the entities of kept test tiles that kept train or validation tiles show too."""
+        (sides,) = sides_of_split(self.split, self.kept)
+        return without_shared(store, self.view(masked), np.flatnonzero(sides.seen), np.flatnonzero(sides.tested))
+
     def label_range(self, rows: NDArray[np.int64]) -> tuple[float, float]:
         """The range that predictions are clamped to: the spec's, where open the one of the labels of `rows`."""
         low, high = self.spec.label.clamp
@@ -90,23 +103,30 @@ class TaskData:
         return (float(labels.min()) if low is None else low), (float(labels.max()) if high is None else high)
 
 
-def write_labels(path: Path, task: str, seed: int, **columns: NDArray[np.generic]) -> None:
+def split_rule(artifact: Artifact) -> SplitRule:
+    """How a task's tiles were dealt, from its manifest."""
+    return SplitRule(**{"seed": artifact.params["seed"], **artifact.params.get("split", {})})
+
+
+def write_labels(path: Path, task: str, rule: SplitRule, **columns: NDArray[np.generic]) -> None:
     """Writes `labels.h5`: one row per tile of `processed.h5`; see docs/formats.md."""
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
         file.attrs["kind"] = np.bytes_("labels")  # of fixed length: others cost a heap of 4 KB
         file.attrs["task"] = np.bytes_(task)
-        file.attrs["seed"] = np.int64(seed)
+        file.attrs["seed"] = np.int64(rule.seed)
+        file.attrs["split"] = np.bytes_(rule.by)
+        file.attrs["buffer"] = np.uint8(rule.buffer)
         for name, values in columns.items():
             stored = values.astype(np.uint8) if values.dtype == np.bool_ else values
             packed = {"compression": "gzip", "shuffle": True, "chunks": stored.shape} if len(stored) else {}
             file.create_dataset(name, data=stored, **packed)
 
 
-def _read_labels(path: Path, n_tiles: int, hint: str) -> dict[str, NDArray[np.generic]]:
+def _read_labels(path: Path, n_tiles: int, hint: str, *more: str) -> dict[str, NDArray[np.generic]]:
     try:
         with h5py.File(path, "r") as file:
-            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", "group")}
+            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", "group", *more)}
     except (OSError, KeyError) as error:
         raise DataError(f"`{path}` cannot be read: {error}", hint=hint) from error
     if len(columns["label"]) != n_tiles:

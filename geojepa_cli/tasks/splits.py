@@ -7,19 +7,77 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import GROUP_ZOOM
 
 SPLITS = ("train", "val", "test")
+BUFFER = len(SPLITS)  # in the split column: next to a test group, so neither trained nor chosen on
+PARTS = (*SPLITS, "buffer")
 SHARES = (0.8, 0.1, 0.1)
 FEW_TEST_GROUPS = 20
+RANDOM_SPLIT = "RANDOM SPLIT: neighbouring tiles stand in train and in test, so its figures flatter; quote none of them"
+_SIDE = 1 << GROUP_ZOOM
 
 Splits = NDArray[np.uint8]
 Groups = NDArray[np.int64]  # column << 32 | row of the zoom-14 group, as `TileStore.groups`
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How tiles are dealt to train, validation and test.
+
+    Attributes:
+        seed: another seed draws other groups.
+        by: `group`: all tiles of a zoom-14 group on one side. `random`: tile by tile, so that neighbours stand on both
+            sides; it exists to show how much that flatters.
+        folds: also deal the groups (or tiles) into this many folds, to be tested one after the other.
+        buffer: take the groups next to a test group out of train and validation.
+    """
+
+    seed: int = 0
+    by: str = "group"
+    folds: int | None = None
+    buffer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.by not in ("group", "random"):
+            raise UsageError(f"unknown split `{self.by}`", hint="--split group or random")
+        if self.folds is not None and not 2 <= self.folds <= 255:
+            raise UsageError(f"the number of folds must lie in 2..255, got {self.folds}", hint="--folds 5")
+        if self.buffer and self.by == "random":
+            raise UsageError(
+                "a buffer lies between groups, and a random split has none", hint="leave out --buffer or --split random"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as in `report.json`."""
+        return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
+
+    def splits(self, groups: Groups, names: Sequence[str]) -> Splits:
+        """0 train, 1 val, 2 test, 3 buffer of every tile, uint8 [n].
+
+        Args:
+            groups: the zoom-14 group of every tile, int64 [n].
+            names: of the tiles; looked at by a random split only.
+        """
+        if self.by == "random":
+            return split_by(hash_fractions(names, f"random/{self.seed}"))
+        split = split_groups(groups, self.seed)
+        return with_buffer(groups, split, self.seed) if self.buffer else split
+
+    def fold_numbers(self, groups: Groups, names: Sequence[str]) -> Splits | None:
+        """The fold 0..k-1 of every tile, uint8 [n]; None where there are no folds."""
+        if self.folds is None:
+            return None
+        if self.by == "random":
+            return _floor(hash_fractions(names, f"random-fold/{self.seed}"), self.folds)
+        return fold_groups(groups, self.folds, self.seed)
 
 
 def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
@@ -41,42 +99,78 @@ def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) ->
         seed: another seed draws other groups.
         shares: of train, validation and test; their sum is 1.
     """
+    return split_by(_by_group(groups, f"split/{seed}"), shares)
+
+
+def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> Splits:
+    """0 train, 1 val, 2 test for numbers in [0, 1), uint8 [n]."""
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1.0) > 1e-9:
         raise UsageError(f"shares of train, val and test must sum to 1, got {list(shares)}")
-    bounds = np.cumsum(shares)[:-1]
-    return np.searchsorted(bounds, _by_group(groups, f"split/{seed}"), side="right").astype(np.uint8)
+    return np.searchsorted(np.cumsum(shares)[:-1], fractions, side="right").astype(np.uint8)
 
 
 def fold_groups(groups: Groups, k: int, seed: int) -> Splits:
     """The fold 0..k-1 of every row by its group, uint8 [n]; as stable as the split, so folds are of unlike size."""
-    if not 2 <= k <= 255:
-        raise UsageError(f"the number of folds must lie in 2..255, got {k}")
-    return np.floor(_by_group(groups, f"fold/{seed}") * k).astype(np.uint8)
+    return _floor(_by_group(groups, f"fold/{seed}"), k)
 
 
-def check_splits(split: Splits, kept: NDArray[np.bool_], groups: Groups, strict: bool = False) -> list[str]:
-    """What is wrong with a split of the kept tiles, as warnings.
+def with_buffer(groups: Groups, split: Splits, seed: int) -> Splits:
+    """The split with `BUFFER` for every train and validation row whose group touches a test group, corners too.
 
-    Raises:
-        DataError: `strict`, and a split has no tile.
+    Whether a neighbour is a test group is asked of its hash, and not of the data: a group that lies in another region,
+    or that a region added later brings, is heeded from the start, and nothing moves when it comes.
+
+    Args:
+        groups: int64 [n].
+        split: of `split_groups` with the same seed, uint8 [n].
+        seed: of the split.
     """
-    counts = groups_per_split(split, kept, groups)
-    empty = [name for name in SPLITS if counts[name] == 0]
-    if empty and strict:
-        names = " and ".join(f"`{name}`" for name in empty)
-        raise DataError(f"no tile falls into {names}", hint="add a region, take another --seed, or cross-validate")
-    warnings = [f"no tile falls into `{name}`" for name in empty]
-    if 0 < counts["test"] < FEW_TEST_GROUPS:
-        warnings.append(
-            f"only {counts['test']} test groups (zoom-14 blocks), fewer than {FEW_TEST_GROUPS}: "
-            "figures on them say little, cross-validate over groups instead"
-        )
-    return warnings
+    unique, inverse = np.unique(groups, return_inverse=True)
+    around = neighbours(unique)
+    tested: NDArray[np.bool_] = split_groups(around.ravel(), seed) == SPLITS.index("test")
+    near = np.asarray(tested.reshape(around.shape).any(axis=1), np.bool_)
+    return np.where(near[inverse] & (split != SPLITS.index("test")), np.uint8(BUFFER), split).astype(np.uint8)
+
+
+def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
+    """Whether the group of every row touches (corners too) or is one of the chosen ones, bool [n]."""
+    unique, inverse = np.unique(groups, return_inverse=True)
+    touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
+    near = np.asarray(touched.any(axis=1), np.bool_)
+    return near[inverse]
+
+
+def neighbours(groups: Groups) -> Groups:
+    """The eight groups around each, int64 [n, 8]; columns go on across the antimeridian, rows end at the poles."""
+    steps = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
+    x: Groups = ((groups >> 32)[:, None] + np.array([dx for dx, _ in steps])) % _SIDE
+    y: Groups = (groups & 0xFFFFFFFF)[:, None] + np.array([dy for _, dy in steps])
+    return np.where((y >= 0) & (y < _SIDE), x << 32 | y, groups[:, None])
+
+
+def empty_parts(counts: dict[str, int]) -> list[str]:
+    """The parts without a tile, in back-ticks; an empty buffer is none."""
+    return [f"`{name}`" for name, count in counts.items() if count == 0 and name != PARTS[BUFFER]]
+
+
+def few_groups(count: int) -> list[str]:
+    """The warning for too few tested groups; none where there are enough, or no group at all."""
+    if not 0 < count < FEW_TEST_GROUPS:
+        return []
+    return [
+        f"only {count} test groups (zoom-14 blocks), fewer than {FEW_TEST_GROUPS}: "
+        "figures on them say little, cross-validate over groups instead"
+    ]
 
 
 def groups_per_split(split: Splits, kept: NDArray[np.bool_], groups: Groups) -> dict[str, int]:
     """Distinct groups with a kept tile, by split."""
-    return {name: len(np.unique(groups[kept & (split == number)])) for number, name in enumerate(SPLITS)}
+    return {name: groups_in(groups, kept & (split == number)) for number, name in enumerate(SPLITS)}
+
+
+def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
+    """Distinct groups among some rows."""
+    return len(np.unique(groups[rows]))
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
@@ -84,6 +178,12 @@ def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: 
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
     return hash_fractions(tile_names, f"thin/{task}/{seed}") < share
+
+
+def _floor(fractions: NDArray[np.float64], k: int) -> Splits:
+    if not 2 <= k <= 255:
+        raise UsageError(f"the number of folds must lie in 2..255, got {k}", hint="--folds 5")
+    return np.floor(fractions * k).astype(np.uint8)
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:

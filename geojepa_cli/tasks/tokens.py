@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,27 @@ class RegionTokens:
         tile_of_piece = np.repeat(np.arange(self.n_tiles), ends[1:] - ends[:-1])
         self.pieces: Ints = np.flatnonzero(piece_reasons(region) == 0)
         self.objects, self.tiles = objects[self.pieces], tile_of_piece[self.pieces]
+
+    @cached_property
+    def entries(self) -> tuple[Ints, Ints]:
+        """Every tag of every token: index of the token (ascending) and vocabulary row, int64 each."""
+        starts = self.tag_offsets[self.objects]
+        lengths = self.tag_offsets[self.objects + 1] - starts
+        entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        return np.repeat(np.arange(len(self.objects)), lengths), self.tag_rows[entries]
+
+    def objects_in(self, tiles: Flags) -> Flags:
+        """Objects with a token in one of the tiles [n_tiles], bool [n_objects]."""
+        found = np.zeros(self.n_objects, np.bool_)
+        found[self.objects[tiles[self.tiles]]] = True
+        return found
+
+    def tags_of(self, objects: Ints) -> Ints:
+        """How many of some objects have each tag, int64 [V]."""
+        starts = self.tag_offsets[objects]
+        lengths = self.tag_offsets[objects + 1] - starts
+        entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        return np.bincount(self.tag_rows[entries], minlength=len(self.vocabulary))
 
     def objects_with(self, matches: Flags) -> Flags:
         """Objects with at least one tag among the vocabulary rows `matches` [V], bool [n_objects]."""

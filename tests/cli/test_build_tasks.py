@@ -9,8 +9,10 @@ import pytest
 from commandline import artifact_names, geojepa, run
 from synthetic_workspace import add_region, new_workspace
 
+from geojepa_cli.grid import tile_bounds
 from geojepa_cli.tasks.spec import find_task
 
+ANY = ["--allow-empty"]  # the regions here are small
 PARK = """
 name: park_area
 title: parks
@@ -29,21 +31,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_five_tasks_are_made_for_every_region_and_a_second_run_says_so(folder: Path) -> None:
-    first = geojepa("build-tasks", "--region", "north", "--region", "south", cwd=folder)
+    first = geojepa("build-tasks", "--region", "north", "--region", "south", *ANY, cwd=folder)
     assert first.returncode == 0, first.stderr
-    for word in ("bridge", "max_speed", "AUROC", "train/val/test", "test_unthinned"):
+    for word in ("bridge", "max_speed", "AUROC", "train/val/test", "test_unthinned", "leakage", "left out"):
         assert word in first.stdout
     assert "test groups" in first.stderr
     made = [name for name in artifact_names(folder / "workspace") if name.startswith("tasks/")]
     assert len(made) == 10
-    again = geojepa("build-tasks", "--region", "north", "--region", "south", cwd=folder)
+    again = geojepa("build-tasks", "--region", "north", "--region", "south", *ANY, cwd=folder)
     assert "5 of 5 tasks of `north` are up to date" in again.stderr
     assert again.stdout == first.stdout
     assert [name for name in artifact_names(folder / "workspace") if name.startswith("tasks/")] == made
 
 
 def test_json_answers_hold_the_report(folder: Path) -> None:
-    answer = json.loads(run("build-tasks", "--region", "north", "--task", "bridge", "--json", cwd=folder))
+    answer = json.loads(run("build-tasks", "--region", "north", "--task", "bridge", *ANY, "--json", cwd=folder))
     assert answer["command"] == "build-tasks"
     assert answer["artifact"].startswith("north.bridge@")
     result = answer["result"]
@@ -55,7 +57,7 @@ def test_json_answers_hold_the_report(folder: Path) -> None:
 
 def test_json_of_several_artifacts_is_one_document_with_a_list(folder: Path) -> None:
     command = ["build-tasks", "--region", "north", "--region", "south", "--task", "bridge", "--task", "max_speed"]
-    answer = json.loads(run(*command, "--json", cwd=folder))
+    answer = json.loads(run(*command, *ANY, "--json", cwd=folder))
     assert set(answer) == {"schema", "command", "artifact", "result"}
     names = [ref.partition("@")[0] for ref in answer["artifact"]]
     assert names == ["north.bridge", "south.bridge", "north.max_speed", "south.max_speed"]
@@ -64,18 +66,18 @@ def test_json_of_several_artifacts_is_one_document_with_a_list(folder: Path) -> 
 
 def test_one_task_that_is_up_to_date_is_said_in_the_singular(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "r", seed=3)
-    run("build-tasks", "--task", "bridge", cwd=tmp_path)
-    told = geojepa("build-tasks", "--task", "bridge", "--task", "max_speed", cwd=tmp_path).stderr
+    run("build-tasks", "--task", "bridge", *ANY, cwd=tmp_path)
+    told = geojepa("build-tasks", "--task", "bridge", "--task", "max_speed", *ANY, cwd=tmp_path).stderr
     assert "1 of 2 tasks of `r` is up to date" in told
 
 
 def test_a_task_named_like_a_packed_one_is_warned_of_where_it_differs(folder: Path) -> None:
     (folder / "mine.yaml").write_text(PARK.replace("park_area", "bridge"))
-    told = geojepa("build-tasks", "--region", "south", "--task", "mine.yaml", cwd=folder).stderr
+    told = geojepa("build-tasks", "--region", "south", "--task", "mine.yaml", *ANY, cwd=folder).stderr
     assert "`mine.yaml` is named like the packed task `bridge`" in told
     same = find_task("car_bridge").to_yaml()
     (folder / "same.yaml").write_text(same)
-    told = geojepa("build-tasks", "--region", "south", "--task", "same.yaml", cwd=folder).stderr
+    told = geojepa("build-tasks", "--region", "south", "--task", "same.yaml", *ANY, cwd=folder).stderr
     assert "packed task" not in told
 
 
@@ -85,12 +87,12 @@ def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(
     assert "no tile of `north` has 5,000 to 9,000 entities: its " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
-    assert run(*wider[1:], "--task", "bridge", cwd=folder)
+    assert run(*wider[1:], "--task", "bridge", *ANY, cwd=folder)
 
 
 def test_a_task_of_ones_own_is_built_from_its_file(folder: Path) -> None:
     (folder / "park.yaml").write_text(PARK)
-    answer = json.loads(run("build-tasks", "--region", "north", "--task", "park.yaml", "--json", cwd=folder))
+    answer = json.loads(run("build-tasks", "--region", "north", "--task", "park.yaml", *ANY, "--json", cwd=folder))
     assert answer["artifact"].startswith("north.park_area@")
     assert answer["result"]["mask"]["entities masked whole"] > 0
     assert answer["result"]["strongest"]["measure"] == "spearman"
@@ -119,10 +121,110 @@ def test_wrong_arguments_are_refused_with_exit_code_2_and_nothing_is_made(
     assert artifact_names(folder / "workspace") == before
 
 
-def test_an_empty_split_is_an_error_on_request(tmp_path: Path) -> None:
+def test_an_empty_split_is_an_error_before_anything_is_made(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "tiny", n_tiles=12)
-    done = geojepa("build-tasks", "--need-splits", cwd=tmp_path)
+    before = artifact_names(tmp_path / "workspace")
+    done = geojepa("build-tasks", cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "no tile of task `bridge` falls into " in done.stderr
+    assert "hint: --allow-empty" in done.stderr
+    assert artifact_names(tmp_path / "workspace") == before
+    allowed = geojepa("build-tasks", "--allow-empty", cwd=tmp_path)
+    assert allowed.returncode == 0 and "falls into" in allowed.stderr
+    found = geojepa("build-tasks", "--task", "bridge", cwd=tmp_path)  # what is there already is checked all the same
+    assert found.returncode == 1
+
+
+def test_an_empty_fold_is_an_error_too(folder: Path) -> None:
+    done = geojepa("build-tasks", "--region", "north", "--task", "bridge", "--folds", "60", cwd=folder)
     assert done.returncode == 1
-    assert "falls into" in done.stderr
-    assert "hint" in done.stderr
-    assert geojepa("build-tasks", cwd=tmp_path).returncode == 0
+    assert "`fold " in done.stderr and "hint: --folds with a smaller number" in done.stderr
+
+
+def test_folds_and_buffer_are_counted_in_report_and_tables(folder: Path) -> None:
+    command = ["build-tasks", "--region", "north", "--region", "south", "--task", "max_speed", *ANY]
+    told = run(*command, "--folds", "2", "--buffer", cwd=folder)
+    assert "train/val/test/buffer" in told and "fold 1" in told
+    for result in json.loads(run(*command, "--folds", "2", "--buffer", "--json", cwd=folder))["result"]:
+        assert result["split"] == {"by": "group", "seed": 0, "folds": 2, "buffer": True}
+        assert result["leakage"]["used"] == "folds with buffer"
+        assert sum(part["tiles"] for part in result["folds"]) == result["tiles"]["kept"]
+        assert sum(part["tiles"] for part in result["splits"].values()) == result["tiles"]["kept"]
+        shares = {name: split["shared_tokens"] for name, split in result["leakage"]["splits"].items()}
+        assert shares["group with buffer"] <= shares["group"] and shares["folds with buffer"] <= shares["folds"]
+
+
+def test_a_random_split_is_marked_wherever_its_figures_stand(tmp_path: Path) -> None:
+    add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=150)
+    grouped = json.loads(run("build-tasks", "--task", "building_count", *ANY, "--json", cwd=tmp_path))
+    done = geojepa("build-tasks", "--task", "building_count", "--split", "random", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "RANDOM SPLIT" in done.stderr and "tasks (RANDOM SPLIT)" in done.stdout
+    answer = json.loads(run("build-tasks", "--task", "building_count", "--split", "random", "--json", cwd=tmp_path))
+    assert answer["artifact"] != grouped["artifact"]
+    assert "RANDOM SPLIT" in answer["result"]["warnings"][0]
+    leak = answer["result"]["leakage"]
+    assert leak["used"] == "random" and leak["splits"] == grouped["result"]["leakage"]["splits"]
+    probed = geojepa("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
+    assert probed.returncode == 0, probed.stderr
+    assert "RANDOM SPLIT" in probed.stdout and "RANDOM SPLIT" in probed.stderr
+    run("build-tasks", "--task", "building_count", *ANY, cwd=tmp_path)  # the newest again
+    assert "RANDOM" not in run("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
+    tables = json.loads(run("report", "--out", tmp_path / "out", "--json", cwd=tmp_path))["result"]
+    assert [table["random"] for table in tables] == [False, True]
+    page = (tmp_path / "out/report.md").read_text()
+    assert "(RANDOM SPLIT)" in page and "its figures flatter" in page
+
+
+def test_filters_of_tiles_are_counted_and_part_of_the_id(tmp_path: Path) -> None:
+    add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=120, with_images=True)
+    command = ["build-tasks", "--task", "building_count", *ANY]
+    whole = json.loads(run(*command, "--json", cwd=tmp_path))
+    imaged = json.loads(run(*command, "--with-imagery", "--json", cwd=tmp_path))
+    west, south, east, north = tile_bounds(16, 18052, 25960)
+    box = f"--bbox={west},{south},{east + 0.02},{north + 0.02}"
+    boxed = json.loads(run(*command, box, "--json", cwd=tmp_path))
+    assert len({answer["artifact"] for answer in (whole, imaged, boxed)}) == 3
+    for answer, reason in ((imaged, "tiles without an image"), (boxed, "tiles outside the bounding box")):
+        counts, tiles = answer["result"]["views"]["plain"], answer["result"]["tiles"]
+        assert 0 < tiles["within_limits"] < whole["result"]["tiles"]["within_limits"]
+        dropped = sum(count for why, count in counts.items() if why.startswith("tiles"))
+        assert counts[reason] > 0 and tiles["within_limits"] + dropped == tiles["all"]
+    assert imaged["result"]["views"]["plain"]["tiles without an image"] == 60
+    assert "tiles outside the bounding box" in run(*command, box, cwd=tmp_path)
+
+
+def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
+    add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=150, with_images=True)
+    run("build-tasks", "--task", "building_count", "--with-imagery", *ANY, cwd=tmp_path)
+    for variant in ([], ["--masked"]):
+        told = run("probe", "--task", "building_count", "--head", "linear", *variant, cwd=tmp_path)
+        assert "cross-validation" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--with-imagery"], 2, "has no images"),
+        (["--bbox", "0,0,1,1"], 1, "tiles outside the bounding box"),
+        (["--bbox", "1,2,3"], 2, "is not a bounding box"),
+        (["--split", "rows"], 2, "unknown split `rows`"),
+        (["--folds", "1"], 2, "2..255"),
+        (["--split", "random", "--buffer"], 2, "a random split has none"),
+    ],
+)
+def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str], code: int, says: str) -> None:
+    before = artifact_names(folder / "workspace")
+    done = geojepa("build-tasks", "--region", "north", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert says in done.stderr and "hint: " in done.stderr
+    assert artifact_names(folder / "workspace") == before
+
+
+def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
+    (folder / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
+    done = geojepa("build-tasks", "--region", "north", "--task", "names.yaml", "--min-entities", "1", cwd=folder)
+    assert done.returncode == 1  # no name is a number, so no tile has a label
+    told = run("build-tasks", "--region", "north", "--task", "names.yaml", *ANY, cwd=folder)
+    assert "names: values read, by objects: unreadable" in told
+    assert "`Main Street` (" in told

@@ -137,3 +137,50 @@ def test_a_better_model_is_told_from_a_worse_one_and_equal_ones_are_not() -> Non
     assert len(verdict["by_seed"]) == 3
     assert verdict["a"]["relative"] - verdict["b"]["relative"] == pytest.approx(verdict["difference"]["value"])
     assert not compare({"task": errors}, "good", "good")["better"]
+
+
+def _row_of_groups(n: int) -> np.ndarray:
+    """`n` groups side by side, in the encoding of `TileStore.groups`."""
+    return np.array([(4000 + x) << 32 | 6000 for x in range(n)])
+
+
+def test_the_tasks_own_folds_are_tested_one_after_the_other_and_it_is_said() -> None:
+    data, vectors = _data(30)
+    fold = (np.repeat(np.arange(30), 8) % 3).astype(np.uint8)
+    result = run_probe(replace(data, task_fold=fold), {"m": vectors}, ("linear",))
+    assert result.protocol == "task folds"
+    np.testing.assert_array_equal(result.fold, fold)
+    assert result.describe().startswith("3-fold cross-validation over groups (the task's folds): 240 tiles in 30")
+
+
+@pytest.mark.parametrize("with_folds", [False, True])
+def test_with_a_buffer_no_fold_fits_or_chooses_on_groups_next_to_its_tested_ones(with_folds: bool) -> None:
+    data, vectors = _data(24)
+    groups = np.repeat(_row_of_groups(24), 8)
+    fold = (np.repeat(np.arange(24), 8) // 6).astype(np.uint8) if with_folds else None
+    buffered = replace(data, groups=groups, task_fold=fold, buffer=True)
+    left_out = 0
+    for part in make_folds(buffered):
+        tested = set((groups[part.test] >> 32).tolist())
+        used = set((groups[np.concatenate([part.train, part.val])] >> 32).tolist())
+        assert used and not used & {column + step for column in tested for step in (-1, 0, 1)}
+        left_out += 24 - len(tested) - len(used)
+    assert left_out > 0
+    assert "next to tested ones left out" in run_probe(buffered, {"m": vectors}, ("linear",)).describe()
+
+
+def test_a_buffer_that_leaves_nothing_to_train_on_is_an_error() -> None:
+    data, _ = _data(6)
+    groups = np.repeat(_row_of_groups(6), 8)
+    fold = (np.repeat(np.arange(6), 8) % 2).astype(np.uint8)
+    with pytest.raises(DataError, match="buffer leaves nothing to train on"):
+        make_folds(replace(data, groups=groups, task_fold=fold, buffer=True))
+
+
+def test_a_random_split_is_used_whatever_the_groups_and_marked() -> None:
+    data, vectors = _data(10)
+    split = np.random.default_rng(0).choice(3, len(data.labels), p=[0.6, 0.2, 0.2]).astype(np.uint8)
+    result = run_probe(replace(data, split=split, random=True), {"m": vectors}, ("linear",))
+    assert result.protocol == "test split"
+    assert result.describe().startswith("RANDOM SPLIT")
+    np.testing.assert_array_equal(result.fold >= 0, split == 2)

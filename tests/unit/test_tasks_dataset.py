@@ -9,12 +9,14 @@ import pytest
 from raw_tokens import TASKS, raw_tiles
 from synthetic_store import write_synthetic_processed
 
-from geojepa_cli.commands.build_tasks import build_region
+from geojepa_cli.commands.build_tasks import Settings, build_region, build_regions
+from geojepa_cli.commands.filters import Filters
 from geojepa_cli.errors import DataError
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.tasks.dataset import TaskData
+from geojepa_cli.tasks.dataset import TaskData, split_rule
 from geojepa_cli.tasks.labels import label_tiles
 from geojepa_cli.tasks.spec import find_task
+from geojepa_cli.tasks.splits import SplitRule, fold_groups, split_groups, with_buffer
 from geojepa_cli.tasks.tokens import RegionTokens
 from geojepa_cli.workspace import Artifact, Workspace
 
@@ -88,7 +90,7 @@ def test_the_same_inputs_give_the_same_bytes(
     from geojepa_cli.tasks.build import RegionData, write_task
 
     processed = workspace.find("processed", "north").file("processed.h5")
-    write_task(RegionData.open(processed, "north"), find_task("bridge"), 0, tmp_path)
+    write_task(RegionData.open(processed, "north"), find_task("bridge"), SplitRule(0), tmp_path)
     names = sorted(made["bridge"][0].manifest["files"])
     assert names == ["labels.h5", "report.json", "task.yaml", "view.h5", "view_masked.h5"]
     for name in names:
@@ -113,3 +115,29 @@ def test_tasks_of_other_data_or_another_definition_are_refused(
         TaskData.open(TileStore.open([fewer]), [made["bridge"][0]])
     with pytest.raises(ValueError, match="2 task artifacts"):
         TaskData.open(single, made["bridge"])
+
+
+def test_folds_and_buffer_are_read_back_and_tasks_dealt_otherwise_are_not_joined(
+    workspace: Workspace, store: TileStore, made: dict[str, list[Artifact]]
+) -> None:
+    rule = SplitRule(seed=0, folds=3, buffer=True)
+    regions = [workspace.find("processed", name) for name in CORNERS]
+    built = build_regions(workspace, regions, [find_task("bridge")], Settings(rule, Filters()))
+    artifacts = [built[name][0] for name in CORNERS]
+    data = TaskData.open(store, artifacts)
+    assert data.rule == rule
+    np.testing.assert_array_equal(data.fold, fold_groups(store.groups, 3, 0))
+    np.testing.assert_array_equal(data.split, with_buffer(store.groups, split_groups(store.groups, 0), 0))
+    plain = TaskData.open(store, made["bridge"])
+    assert plain.fold is None and plain.rule == SplitRule(0)
+    with pytest.raises(DataError, match="seed or split"):
+        TaskData.open(store, [made["bridge"][0], artifacts[1]])
+    report = artifacts[0].read_json("report.json")
+    for parts in (report["splits"].values(), report["folds"]):
+        assert sum(part["tiles"] for part in parts) == report["tiles"]["kept"]
+    assert report["splits"]["buffer"]["tiles"] == int((data.kept & (data.split == 3))[: store.tile_offsets[1]].sum())
+
+
+def test_an_artifact_from_before_there_were_rules_is_split_by_group(tmp_path: Path) -> None:
+    with Workspace(tmp_path).build("tasks", "r.bridge", {"seed": 4}) as build:
+        assert split_rule(build.publish()) == SplitRule(4)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import group_of
 from geojepa_cli.tasks.splits import (
-    check_splits,
+    BUFFER,
+    SplitRule,
+    empty_parts,
+    few_groups,
     fold_groups,
     group_names,
     groups_per_split,
     hash_fractions,
+    next_to,
     split_groups,
     survives_thinning,
+    with_buffer,
 )
 
 
@@ -88,15 +93,74 @@ def test_thinning_is_nested_so_that_a_larger_share_only_adds_tiles() -> None:
     assert survives_thinning(names, 1.0, "bridge", 0).all()
 
 
-def test_few_test_groups_are_warned_of_and_empty_splits_are_an_error_on_request() -> None:
-    every = np.ones(300, bool)
-    split = split_groups(groups(300), 0)
-    assert check_splits(split, every, groups(300), strict=True) == []
-    few = check_splits(split[:100], every[:100], groups(100))
-    assert len(few) == 1 and "test groups" in few[0]
-    with pytest.raises(DataError, match="`val` and `test`"):
-        check_splits(np.zeros(10, np.uint8), np.ones(10, bool), groups(10), strict=True)
-    assert len(check_splits(np.zeros(10, np.uint8), np.ones(10, bool), groups(10))) == 2
+def block(side: int, corner: tuple[int, int] = (4500, 6400)) -> np.ndarray:
+    """The groups of a square, row by row."""
+    return np.array([(corner[0] + i % side) << 32 | (corner[1] + i // side) for i in range(side * side)])
+
+
+def test_the_buffer_is_every_group_that_touches_a_test_group() -> None:
+    side = 40
+    split = split_groups(block(side), 0)
+    test = split.reshape(side, side) == 2
+    found = with_buffer(block(side), split, 0).reshape(side, side)
+    for y in range(1, side - 1):  # at the rim, groups outside the square count too
+        for x in range(1, side - 1):
+            near = test[y - 1 : y + 2, x - 1 : x + 2].any()
+            expected = 2 if test[y, x] else BUFFER if near else split[y * side + x]
+            assert found[y, x] == expected
+    assert {0, 1, 2, BUFFER} == set(found.ravel().tolist())
+
+
+def test_the_buffer_does_not_move_when_regions_are_added() -> None:
+    # A strip whose neighbours come later: the hash of what is not there yet counts from the start.
+    all_groups = block(30)
+    strip = all_groups[5 * 30 : 6 * 30]
+    whole = with_buffer(all_groups, split_groups(all_groups, 2), 2)[5 * 30 : 6 * 30]
+    np.testing.assert_array_equal(with_buffer(strip, split_groups(strip, 2), 2), whole)
+
+
+def test_neighbours_of_tested_groups_are_found_across_the_antimeridian_and_not_beyond_the_poles() -> None:
+    last = (1 << 14) - 1
+    groups_ = np.array([x << 32 | y for x, y in ((0, 10), (last, 11), (5, 0), (5, last), (last - 1, 10))])
+    assert next_to(groups_, groups_[:1]).tolist() == [True, True, False, False, False]
+    assert next_to(groups_, groups_[2:3]).tolist() == [False, False, True, False, False]
+    assert next_to(groups_, groups_[:0]).tolist() == [False] * 5
+
+
+def test_a_random_split_puts_tiles_of_one_group_on_several_sides_and_is_stable() -> None:
+    rule = SplitRule(seed=1, by="random", folds=4)
+    names = [f"16_{i}_25957" for i in range(4000)]
+    one_group = np.repeat(groups(1), 4000)
+    split, fold = rule.splits(one_group, names), rule.fold_numbers(one_group, names)
+    assert fold is not None
+    np.testing.assert_allclose(np.bincount(split) / 4000, [0.8, 0.1, 0.1], atol=0.02)
+    np.testing.assert_allclose(np.bincount(fold) / 4000, 0.25, atol=0.03)
+    np.testing.assert_array_equal(rule.splits(one_group[9:99], names[9:99]), split[9:99])
+    np.testing.assert_array_equal(rule.fold_numbers(one_group[9:99], names[9:99]), fold[9:99])
+    assert (SplitRule(seed=2, by="random").splits(one_group, names) != split).any()
+
+
+def test_a_rule_splits_by_group_and_gives_folds_only_where_asked() -> None:
+    np.testing.assert_array_equal(SplitRule(3).splits(groups(90), []), split_groups(groups(90), 3))
+    assert SplitRule(3).fold_numbers(groups(90), []) is None
+    np.testing.assert_array_equal(SplitRule(3, folds=5).fold_numbers(groups(90), []), fold_groups(groups(90), 5, 3))
+    buffered = SplitRule(3, buffer=True).splits(groups(90), [])
+    np.testing.assert_array_equal(buffered, with_buffer(groups(90), split_groups(groups(90), 3), 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"by": "tile"}, "`tile`"), ({"folds": 1}, "2..255"), ({"by": "random", "buffer": True}, "between groups")],
+)
+def test_rules_that_make_no_sense_are_refused(arguments: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        SplitRule(**arguments)  # type: ignore[arg-type]
+
+
+def test_empty_parts_and_few_groups_are_named() -> None:
+    assert empty_parts({"train": 3, "val": 0, "test": 0, "buffer": 0}) == ["`val`", "`test`"]
+    assert few_groups(20) == [] == few_groups(0)
+    assert "only 19 test groups" in few_groups(19)[0]
 
 
 def test_groups_are_counted_once_and_only_with_a_kept_tile() -> None:

@@ -1,0 +1,118 @@
+"""Entities on both sides of a split: against sets of OSM ids, one tile at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from raw_tokens import Token, raw_tiles
+from synthetic_store import write_synthetic_processed
+
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.leakage import (
+    SHARED,
+    Sides,
+    leakage,
+    sides_of_folds,
+    sides_of_split,
+    without_shared,
+)
+from geojepa_cli.tasks.masks import masked_view
+from geojepa_cli.tasks.spec import find_task
+from geojepa_cli.tasks.tokens import RegionTokens
+
+Tiles = list[tuple[str, list[Token]]]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_synthetic_processed(tmp_path_factory.mktemp("leakage") / "processed.h5", seed=5, n_tiles=90)
+
+
+def refs(tiles: Tiles, rows: np.ndarray) -> set[tuple[int, int]]:
+    return {token.ref for row in np.flatnonzero(rows).tolist() for token in tiles[row][1]}
+
+
+def random_sides(n: int, seed: int) -> Sides:
+    side = np.random.default_rng(seed).integers(0, 3, n)
+    return Sides(side == 0, side == 1)
+
+
+def test_figures_equal_those_of_sets_of_ids(path: Path) -> None:
+    tiles, tokens = raw_tiles(path), RegionTokens(RegionStore(path))
+    parts = [random_sides(len(tiles), seed) for seed in range(3)]
+    found = leakage(tokens, parts)
+    expected: Counter[str] = Counter()
+    tags: Counter[str] = Counter()
+    for sides in parts:
+        shared = refs(tiles, sides.tested) & refs(tiles, sides.seen)
+        tested = [token for row in np.flatnonzero(sides.tested) for token in tiles[row][1]]
+        expected["test_tokens"] += len(tested)
+        expected["shared_tokens"] += sum(token.ref in shared for token in tested)
+        expected["test_entities"] += len(refs(tiles, sides.tested))
+        expected["shared_entities"] += len(shared)
+        for token in {token.ref: token for token in tested if token.ref in shared}.values():
+            tags.update(f"{key}={value}" for key, value in token.tags.items())
+    assert {name: found[name] for name in expected} == expected
+    assert found["share"] == round(expected["shared_tokens"] / expected["test_tokens"], 4) > 0
+    assert sum(found["kinds"].values()) == expected["shared_entities"]
+    assert len(found["tags"]) == 10
+    assert {entry["tag"]: entry["entities"] for entry in found["tags"]}.items() <= tags.items()
+    assert [entry["entities"] for entry in found["tags"]] == sorted(tags.values(), reverse=True)[:10]
+
+
+def test_nothing_is_shared_where_one_side_is_empty(path: Path) -> None:
+    tokens = RegionTokens(RegionStore(path))
+    every, none = np.ones(tokens.n_tiles, bool), np.zeros(tokens.n_tiles, bool)
+    assert leakage(tokens, [Sides(every, none)])["share"] is None
+    assert leakage(tokens, [Sides(none, every)])["shared_entities"] == 0
+    assert leakage(tokens, [Sides(every, every)])["share"] == 1.0
+
+
+def test_the_sides_of_a_split_leave_out_the_buffer_and_what_is_not_kept() -> None:
+    split = np.array([0, 1, 2, 3, 2], np.uint8)
+    (sides,) = sides_of_split(split, np.array([1, 1, 1, 1, 0], bool))
+    assert sides.seen.tolist() == [True, True, False, False, False]
+    assert sides.tested.tolist() == [False, False, True, False, False]
+
+
+def test_the_sides_of_folds_leave_out_neighbours_with_a_buffer() -> None:
+    groups = np.array([(100 + x) << 32 | 7 for x in range(5)])
+    fold = np.array([0, 1, 1, 2, 1], np.uint8)
+    kept = np.array([1, 1, 1, 1, 0], bool)
+    plain = sides_of_folds(fold, kept, groups, buffer=False)
+    assert plain[0].seen.tolist() == [False, True, True, True, False]
+    buffered = sides_of_folds(fold, kept, groups, buffer=True)
+    assert [np.flatnonzero(sides.tested).tolist() for sides in buffered] == [[0], [1, 2], [3]]
+    assert [np.flatnonzero(sides.seen).tolist() for sides in buffered] == [[2, 3], [], [0, 1]]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_view_without_shared_entities_shows_test_tiles_nothing_that_train_tiles_show(
+    path: Path, tmp_path: Path, masked: bool
+) -> None:
+    # The second region is a copy of the first: its elements are the same, though its rows are others.
+    store = TileStore.open([path, write_synthetic_processed(tmp_path / "copy.h5", seed=5, n_tiles=90)])
+    views = []
+    for region in store.regions:
+        view = View.default(TileStore([region]), min_entities=1)
+        views.append(masked_view(RegionTokens(region), find_task("building_count"), view) if masked else view)
+    view = View.concat(views)
+    seen, tested = np.arange(0, 40), np.concatenate([np.arange(50, 90), np.arange(90, 110)])
+    found = without_shared(store, view, seen, tested)
+
+    def shown(view: View, rows: np.ndarray) -> list[tuple[int, str]]:
+        rows = np.intersect1d(rows, view.tiles)
+        batch = store.read(view, rows)
+        return [(int(piece), ref) for piece, ref in zip(batch.piece_rows, batch.entity_refs(), strict=True)]
+
+    known = {ref for _, ref in shown(view, seen)}
+    before = shown(view, tested)
+    assert shown(found, tested) == [(piece, ref) for piece, ref in before if ref not in known]
+    assert shown(found, seen) == shown(view, seen)
+    assert found.counts[SHARED] == len(before) - len(shown(found, tested)) > 0
+    np.testing.assert_array_equal(found.tiles, view.tiles)
