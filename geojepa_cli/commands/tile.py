@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +26,16 @@ def tile(
     bbox: Annotated[
         str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
     ] = None,
+    polygon: Annotated[
+        Path | None,
+        typer.Option(help="Keep tiles that share some area with the polygons of a GeoJSON or Osmosis `.poly` file."),
+    ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Make one region of several, under this name: what lies on a border is not doubled."
+        ),
+    ] = None,
     keep_tags: Annotated[
         list[str] | None,
         typer.Option(help="Keep a key that the default filter drops, such as `source:*`."),
@@ -42,17 +54,21 @@ def tile(
     """Clip a region's objects to tiles.
 
     Example: geojepa tile --region state-college
+
+    Example: geojepa tile --region hessen --region bayern --merge both --polygon spessart.geojson
     """
     native.check_threads(threads)
     native.parse_memory(memory)
     for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
         check_keys(option, keys or [])
-    box = parse_bbox(bbox)
+    area = check_area(parse_bbox(bbox), polygon)
     workspace = options.workspace(ctx)
     made = []
-    for source in workspace.regions("source", region):
-        tiles = build_tiles(workspace, source, zoom, box, keep_tags or [], drop_tags or [], threads, memory)
-        images = build_images(workspace, source, zoom, tiles, threads, skip_failed)
+    for sources in regions_to_tile(workspace, region, merge):
+        tiles = build_tiles(
+            workspace, sources, zoom, area, keep_tags or [], drop_tags or [], threads, memory, name=merge
+        )
+        images = None if merge else build_images(workspace, sources[0], zoom, tiles, threads, skip_failed)
         if json:
             made.append((tiles.ref, {"counts": tiles.manifest["counts"], "images": images.ref if images else None}))
         else:
@@ -61,43 +77,92 @@ def tile(
         console.emit_json_of("tile", made)
 
 
+def regions_to_tile(workspace: Workspace, region: list[str] | None, merge: str | None) -> list[list[Artifact]]:
+    """The sources of each region to be made: one each, or all of them with `--merge`.
+
+    Raises:
+        UsageError: `--merge` with fewer than two regions, or with the name of a region that is there.
+    """
+    sources = list(workspace.regions("source", region))
+    if merge is None:
+        return [[source] for source in sources]
+    if len(sources) < 2:
+        raise UsageError("`--merge` is given one region", hint=f"--region A --region B --merge {merge}")
+    if any(source.name == merge for source in workspace.artifacts("source")):
+        raise UsageError(f"`--merge {merge}`: there is a region of that name", hint=f"--merge {merge}-and-more")
+    imaged = [source.name for source in sources if any(n.startswith("imagery/") for n in source.manifest["files"])]
+    if imaged:
+        console.warn(f"imagery of {', '.join(imaged)} is left out: `--merge` takes the maps only")
+    return [sources]
+
+
 def build_tiles(
     workspace: Workspace,
-    source: Artifact,
+    sources: Artifact | Sequence[Artifact],
     zoom: int = 16,
-    bbox: Bbox | None = None,
+    area: Bbox | Path | None = None,
     keep_tags: list[str] | None = None,
     drop_tags: list[str] | None = None,
     threads: int = 1,
     memory: str = "1G",
+    name: str | None = None,
 ) -> Artifact:
     """Publishes `tiles/<region>`: `tiles.h5`, the layout of docs/formats.md.
 
-    Without a box of its own it takes the source's, where `fetch` was given one.
+    Args:
+        workspace: where.
+        sources: of one region, or of several that are read as one.
+        zoom: of the tiles.
+        area: a box or a file of polygons. Without one it takes the sources' box, where `fetch` was given one.
+        keep_tags: keys to keep that the filter drops.
+        drop_tags: keys to drop as well.
+        threads: that clip.
+        memory: to aim at.
+        name: of the region that is made. Default: that of the first source.
     """
-    fetched = source.params.get("bbox")
-    bbox = bbox or (tuple(fetched) if fetched else None)
+    sources = [sources] if isinstance(sources, Artifact) else sorted(sources, key=lambda source: source.ref)
+    name = name or sources[0].name
+    bbox = None if isinstance(area, Path) else area or fetched_box(sources)
     params: dict[str, Any] = {
         "zoom": zoom,
         "bbox": list(bbox) if bbox else None,
         "keep_tags": sorted(keep_tags or []),
         "drop_tags": sorted(drop_tags or []),
     }
-    with workspace.build("tiles", source.name, params, [source], STAGE_VERSION) as build:
+    if isinstance(area, Path):
+        params["polygon_sha256"] = hashlib.sha256(area.read_bytes()).hexdigest()
+    with workspace.build("tiles", name, params, sources, STAGE_VERSION) as build:
         if build.existing:
             console.note(f"tiles/{build.existing.ref} is up to date, skipping")
             return build.existing
-        arguments = ["tile", "--input", str(map_file(source)), "--output", str(build.partial / "tiles.h5")]
-        arguments += ["--zoom", str(zoom), "--threads", str(threads), "--memory", str(native.parse_memory(memory))]
+        arguments = ["tile", "--output", str(build.partial / "tiles.h5"), "--zoom", str(zoom)]
+        for source in sources:
+            arguments += ["--input", str(map_file(source))]
+        arguments += ["--threads", str(threads), "--memory", str(native.parse_memory(memory))]
         if bbox:
             arguments.append("--bbox=" + ",".join(repr(value) for value in bbox))
+        if isinstance(area, Path):
+            arguments += ["--polygon", str(area)]
         for key in params["keep_tags"]:
             arguments += ["--keep-tags", key]
         for key in params["drop_tags"]:
             arguments += ["--drop-tags", key]
-        summary = native.run(arguments, f"tile {source.name}", remake_hint("source", source.name))
+        summary = native.run(arguments, f"tile {name}", remake_hint("source", sources[0].name))
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
+
+
+def fetched_box(sources: Sequence[Artifact]) -> Bbox | None:
+    """The box that `fetch` was given.
+
+    Raises:
+        UsageError: several sources, and not the same of all.
+    """
+    boxes = {tuple(source.params.get("bbox") or ()) for source in sources}
+    if len(boxes) > 1:
+        raise UsageError("the regions were fetched with different boxes", hint="--bbox=west,south,east,north")
+    (box,) = boxes
+    return (box[0], box[1], box[2], box[3]) if box else None
 
 
 def map_file(source: Artifact) -> Path:
@@ -110,6 +175,21 @@ def check_keys(option: str, keys: list[str]) -> None:
     """UsageError where a key of the tag filter is empty or all blanks: it would match nothing in silence."""
     if any(not key.strip() for key in keys):
         raise UsageError(f"`{option}` is given an empty key", hint=f"{option} 'source:*'")
+
+
+def check_area(bbox: Bbox | None, polygon: Path | None) -> Bbox | Path | None:
+    """The one of both that is given.
+
+    Raises:
+        UsageError: both are, or the polygons are in no file.
+    """
+    if polygon is None:
+        return bbox
+    if bbox is not None:
+        raise UsageError("`--bbox` and `--polygon` exclude each other", hint=f"--polygon {polygon}")
+    if not polygon.is_file():
+        raise UsageError(f"`--polygon {polygon}` is no file", hint="--polygon area.geojson")
+    return polygon
 
 
 def parse_bbox(text: str | None) -> Bbox | None:
@@ -141,6 +221,7 @@ def say(tiles: Artifact, images: Artifact | None) -> None:
     dropped = counts.get("dropped", {})
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
     rows += [(f"dropped: {reason.replace('_', ' ')}", f"{value:,}") for reason, value in dropped.items() if value]
+    rows += [(f"repaired: {reason}", f"{value:,}") for reason, value in counts.get("repaired", {}).items()]
     console.table(f"tiles/{tiles.ref}", ["", "count"], rows)
     if images:
         told = images.manifest["counts"]

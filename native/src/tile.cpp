@@ -269,6 +269,7 @@ private:
             const std::uint32_t number = objects_.add(object, result);
             ++kinds_[static_cast<std::size_t>(object.kind)];
             ++tokens_[static_cast<std::size_t>(object.token)];
+            incomplete_ += object.absent_members > 0 ? 1 : 0;
             for (const std::size_t last = record + object.pieces; record < last; ++record) {
                 set_object(std::span{result.pieces.bytes}.subspan(result.pieces.first_bytes[record]), number);
             }
@@ -315,6 +316,7 @@ private:
             .add("relation_objects", kinds_[3])
             .add("boundaries", tokens_[1])
             .add("restrictions", tokens_[2])
+            .add("objects_with_absent_members", incomplete_)
             .add("pieces", file.pieces)
             .add("covering_pieces", file.covering_pieces)
             .add("parts", file.parts)
@@ -362,6 +364,7 @@ private:
     std::uint64_t dropped_tags_ = 0;
     std::array<std::uint64_t, 4> kinds_{};
     std::array<std::uint64_t, 3> tokens_{};
+    std::uint64_t incomplete_ = 0;  // ways and relations of which the input lacks nodes or members
     Reasons dropped_;
     Reasons repaired_;
 };

@@ -41,9 +41,81 @@ def test_image_tiles_of_the_zoom_are_taken_and_the_others_counted(fetched: Path)
     assert json.loads(manifest.read_text())["counts"] == {"images": 2}
 
 
+NODE = '<node id="{0}" version="1" lat="{1}" lon="{2}">{3}</node>'
+CAFE = '<tag k="amenity" v="cafe"/>'
+#: Nodes from west to east, every other one a cafe, and a road along them all.
+NODES = [NODE.format(i, 40.8, -77.85 + 0.002 * i, CAFE if i % 2 else "") for i in range(1, 11)]
+REFS = "".join(f'<nd ref="{i}"/>' for i in range(1, 11))
+ROAD = f'<way id="5" version="1">{REFS}<tag k="highway" v="primary"/></way>'
+AREA = {"type": "Polygon", "coordinates": [[[-77.85, 40.79], [-77.843, 40.79], [-77.843, 40.81], [-77.85, 40.79]]]}
+
+
+def fetch(folder: Path, name: str, nodes: list[str]) -> None:
+    (folder / f"{name}.osm").write_text(f'<osm version="0.6">{"".join(nodes)}{ROAD}</osm>')
+    run("fetch", "--pbf", f"{name}.osm", "--name", name, cwd=folder)
+
+
+def tiles_of(folder: Path, name: str) -> Path:
+    (path,) = folder.glob(f"workspace/tiles/{name}@*/tiles.h5")
+    return path
+
+
+def test_regions_that_share_a_border_are_merged_to_what_one_extract_of_both_gives(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    fetch(tmp_path, "whole", NODES)
+    regions = ["--region", "east", "--region", "west"]
+    answer = json.loads(run("tile", *regions, "--merge", "both", "--json", cwd=tmp_path))
+    assert answer["artifact"].startswith("both@") and answer["result"]["counts"]["objects"] == 6
+    run("tile", "--region", "whole", cwd=tmp_path)
+    assert tiles_of(tmp_path, "both").read_bytes() == tiles_of(tmp_path, "whole").read_bytes()
+    told = geojepa("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
+    assert "up to date" in told.stderr
+    run("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
+
+
+def test_one_region_or_a_name_that_is_taken_cannot_be_merged(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    for arguments, told in (
+        (["--region", "west", "--merge", "both"], "one region"),
+        (["--region", "west", "--region", "east", "--merge", "west"], "there is a region of that name"),
+        (["--region", "west", "--region", "east", "--merge", "a/b"], "a/b"),
+    ):
+        done = geojepa("tile", *arguments, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert told in done.stderr and "hint:" in done.stderr
+    assert not (tmp_path / "workspace/tiles").exists()
+
+
+def test_a_polygon_keeps_the_tiles_that_share_some_area_with_it(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES)
+    (tmp_path / "area.geojson").write_text(json.dumps(AREA))
+    corners = [f"  {lon}  {lat}" for lon, lat in AREA["coordinates"][0]]  # type: ignore[attr-defined]
+    (tmp_path / "area.poly").write_text("\n".join(["area", "1", *corners, "END", "END", ""]))
+    counts = {}
+    for arguments in ([], ["--polygon", "area.geojson"], ["--polygon", "area.poly"]):
+        answer = json.loads(run("tile", *arguments, "--json", cwd=tmp_path))
+        counts[answer["artifact"]] = answer["result"]["counts"]
+    whole, geojson, poly = counts.values()
+    assert geojson == poly and whole["tiles"] > geojson["tiles"] > 0
+    run("tile", cwd=tmp_path)
+    (tmp_path / "copy.geojson").write_text(json.dumps(AREA))
+    again = geojepa("tile", "--polygon", "copy.geojson", "--json", cwd=tmp_path)
+    assert "up to date" in again.stderr and json.loads(again.stdout)["artifact"] in counts
+
+
+def test_incomplete_objects_are_counted(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    answer = json.loads(run("tile", "--json", cwd=tmp_path))
+    assert answer["result"]["counts"]["objects_with_absent_members"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["--polygon", "nowhere.geojson"], "`--polygon nowhere.geojson` is no file"),
+        (["--polygon", "x.osm", "--bbox=1,2,3,4"], "exclude each other"),
         (["--memory", "-5G"], "--memory"),
         (["--memory=-5G"], "`--memory -5G`"),
         (["--memory", "much"], "`--memory much`"),
