@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.scenes import Scaling, Scene
     from geojepa_cli.store.image_log import ImageLog
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 CONNECTIONS = 8  # at once to the servers of images
 FAILED_LIST = "failed.txt"
 _SHOWN = 5

@@ -1,9 +1,9 @@
 """Image tiles from georeferenced scenes, merged by validity, newest first.
 
 A tile is resampled in two steps: the scene is read averaged down by a whole factor to at most the tile's resolution
-(from an overview where it has one, and only the window that the tile needs), then sampled bilinearly at the places
-that GDAL's warper computes without approximation. Values and validity are warped side by side and divided, so that a
-no-data border neither darkens its neighbours nor leaves a seam.
+(from an overview where it has one, and only the window that the tile needs), then sampled bilinearly at the places of
+the tile's pixels. Where all that is read is valid, the values are sampled alone; elsewhere values and validity are
+sampled side by side and divided, so that a no-data border neither darkens its neighbours nor leaves a seam.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.grid import GROUP_ZOOM, SEMI_MAJOR_AXIS_M, TileId, tile_bounds
+from geojepa_cli.grid import GROUP_ZOOM, TileId, tile_bounds
 from geojepa_cli.sources.download import OfflineError
+from geojepa_cli.sources.sampling import Doubles, Floats, pixel_places, place, sample
 from geojepa_cli.sources.scenes import Scaling, Scene, open_raster, reading, validity
 from geojepa_cli.store.images import SIZE_PX
 
-MERCATOR = "EPSG:3857"
 _MARGIN_PX = 2  # bilinear needs one; the other is for rounding
 _OPEN_FILES = 32  # of each thread
 _FAILURES_IN_A_ROW = 16  # after so many tiles that a server failed, the others are not tried
-
-Floats = npt.NDArray[np.float32]
 
 
 class OpenScene(Protocol):
@@ -71,11 +69,11 @@ class LocalScene:
 
 
 class Picture(NamedTuple):
-    """A tile's image.
+    """A tile's image of some bands and side.
 
     Attributes:
-        pixels: uint8 [3, 224, 224]; 0 where nothing is valid.
-        valid: bool [224, 224].
+        pixels: uint8 [bands, side, side]; 0 where nothing is valid.
+        valid: bool [side, side].
         scene: index of the newest scene that shows in it.
     """
 
@@ -94,16 +92,41 @@ class Failed(NamedTuple):
     error: GeojepaError
 
 
+class _Part(NamedTuple):
+    """What a tile needs of a scene.
+
+    Attributes:
+        data: of the scene's own type [bands, rows, columns].
+        valid: bool [rows, columns]; None where all is, and the tile lies within it.
+        columns, rows: float64 [side, side], where the middles of the tile's pixels lie in it.
+        coarser: how many of its pixels one of the tile's is wide, at most 2.
+    """
+
+    data: npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_] | None
+    columns: Doubles
+    rows: Doubles
+    coarser: float
+
+
 class Mosaic:
-    """Scenes merged by validity, newest first. Files are opened when they are first needed; close it at the end."""
+    """Scenes merged by validity, newest first. Files are opened when they are first needed; close it at the end.
+
+    Args:
+        scenes: newest first, all with the same number of bands.
+        scaling: of those of more than 8 bits.
+        open_scene: opens one of them.
+        size_px: side of the images.
+    """
 
     def __init__(
         self,
         scenes: Sequence[Scene],
         scaling: Scaling | None = None,
         open_scene: Callable[[Scene], OpenScene] = LocalScene,
+        size_px: int = SIZE_PX,
     ) -> None:
-        self.scenes, self.scaling, self._open_scene = list(scenes), scaling, open_scene
+        self.scenes, self.scaling, self._open_scene, self._size_px = list(scenes), scaling, open_scene, size_px
         self._bounds = np.array([scene.bounds for scene in scenes], np.float64).reshape(-1, 4)
         self._open: OrderedDict[int, OpenScene] = OrderedDict()
 
@@ -118,19 +141,22 @@ class Mosaic:
         Raises:
             DataError, OfflineError: a file cannot be read.
         """
-        pixels = np.zeros((3, SIZE_PX, SIZE_PX), np.uint8)
-        valid = np.zeros((SIZE_PX, SIZE_PX), bool)
+        side = self._size_px
+        pixels, valid = np.zeros((0, side, side), np.uint8), np.zeros((side, side), bool)
         newest = -1
         for index in self._meeting(tile):
-            found = self._warp(index, self.scenes[index], tile)
+            scene = self.scenes[index]
+            found = self._sample(index, scene, tile)
             if found is None:
                 continue
-            values, there = found
-            new = there & ~valid
-            if new.any():
-                pixels[:, new] = self._to_bytes(values, self.scenes[index])[:, new]
-                valid |= new
-                newest = index if newest < 0 else newest
+            values, there = self._to_bytes(found[0], scene), found[1]
+            if newest < 0:  # the only one of most tiles
+                pixels = values if there.all() else np.where(there, values, np.uint8(0))
+                valid, newest = there, index
+            else:
+                new = there & ~valid
+                np.copyto(pixels, values, where=new)
+                valid = valid | new
             if valid.all():
                 break
         return Picture(pixels, valid, newest) if newest >= 0 else None
@@ -161,40 +187,31 @@ class Mosaic:
     def _to_bytes(self, values: Floats, scene: Scene) -> npt.NDArray[np.uint8]:
         if scene.dtype != "uint8" and self.scaling is not None:
             low, high = self.scaling
-            values = (values - low) * (255.0 / (high - low))
+            values = (values - low) * np.float32(255.0 / (high - low))
         return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
-    def _warp(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
-        """Values float32 [3, 224, 224] and where they are valid, None where the scene lies elsewhere."""
-        from rasterio.enums import Resampling
-        from rasterio.warp import reproject
-
+    def _sample(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
+        """Values float32 [bands, side, side] and where they are valid, None where the scene lies elsewhere."""
         opened = self._opened(index)
         try:
             with opened.reading():
-                part = _read_part(opened.source, scene, opened.masked, tile)
+                part = _read_part(opened.source, scene, opened.masked, tile, self._size_px)
         except GeojepaError:
             self._forget(index)
             raise
         if part is None:
             return None
-        weighted, transform, scale = part
-        out = np.zeros((4, SIZE_PX, SIZE_PX), np.float32)
-        reproject(
-            weighted,
-            out,
-            src_transform=transform,
-            src_crs=opened.source.crs,
-            dst_transform=tile_transform(tile),
-            dst_crs=MERCATOR,
-            resampling=Resampling.bilinear,
-            tolerance=0.0,
-            XSCALE=scale,  # GDAL's own guess is from boxes, which widens the kernel for a scene that lies askew
-            YSCALE=scale,
-        )
-        weight = out[3]
-        valid = weight >= 0.5
-        values = (out[:3] / np.where(valid, weight, np.float32(1.0))).astype(np.float32)
+        where = part.columns, part.rows, part.coarser
+        if part.valid is None:
+            return sample(part.data, *where), np.ones(part.columns.shape, bool)
+        weighted = np.zeros((len(part.data) + 1, *part.valid.shape), np.float32)
+        np.copyto(weighted[:-1], part.data, where=part.valid, casting="unsafe")
+        weighted[-1] = part.valid
+        out = sample(weighted, *where)
+        weight, (height, width) = out[-1], part.valid.shape
+        inside = (part.columns >= 0) & (part.columns <= width) & (part.rows >= 0) & (part.rows <= height)
+        valid = inside & (weight >= 0.5)
+        values = (out[:-1] / np.where(valid, weight, np.float32(1.0))).astype(np.float32, copy=False)
         return (values, valid) if valid.any() else None
 
 
@@ -274,64 +291,44 @@ def _group_of(tile: TileId) -> tuple[int, int, int]:
     return tile.z, tile.x >> shift, tile.y >> shift
 
 
-def tile_transform(tile: TileId) -> Any:
-    """The affine transform from pixels of a tile's image to metres of Web Mercator."""
-    from rasterio.transform import from_origin
-
-    half = np.pi * SEMI_MAJOR_AXIS_M
-    side = 2.0 * half / 2**tile.z
-    return from_origin(tile.x * side - half, half - tile.y * side, side / SIZE_PX, side / SIZE_PX)
-
-
-def _read_part(source: Any, scene: Scene, masked: bool, tile: TileId) -> tuple[Floats, Any, float] | None:
-    """What a tile needs of a scene: float32 [4, rows, columns] (valid values, 0 elsewhere; validity), its transform,
-    and how many pixels of the tile one of it is wide, at most 1."""
+def _read_part(source: Any, scene: Scene, masked: bool, tile: TileId, size_px: int) -> _Part | None:
+    """What a tile needs of a scene, None where it lies elsewhere."""
     from rasterio.enums import Resampling
-    from rasterio.transform import Affine
     from rasterio.windows import Window
 
-    box = _pixel_box(source, tile)
-    if box is None:
+    placing = place(tile, size_px, source.crs, source.transform)
+    if placing is None:
         return None
-    left, top, right, bottom, finer = box
-    factor = max(1, int(finer))
+    (left, top), (right, bottom) = (
+        [axis(grid) for grid in (placing.columns, placing.rows)] for axis in (np.min, np.max)
+    )
+    if right <= 0 or bottom <= 0 or left >= source.width or top >= source.height:
+        return None
+    factor = _factor(source, placing.finer)
     margin = _MARGIN_PX * factor
+    # whole pixels of the overview, so that it is copied and not resampled
     column = int(max(0, np.floor((left - margin) / factor) * factor))
     row = int(max(0, np.floor((top - margin) / factor) * factor))
-    width = int(min(source.width, np.ceil(right + margin))) - column
-    height = int(min(source.height, np.ceil(bottom + margin))) - row
+    width = int(min(source.width, np.ceil((right + margin) / factor) * factor)) - column
+    height = int(min(source.height, np.ceil((bottom + margin) / factor) * factor)) - row
     if width <= 0 or height <= 0:
         return None
     window = Window(column, row, width, height)
     shape = (-(-height // factor), -(-width // factor))
     how = {"window": window, "out_shape": shape, "resampling": Resampling.average}
-    data = source.read(scene.bands, **{**how, "out_shape": (3, *shape)}).astype(np.float32)
-    valid = validity(source, masked, data, **how)
-    weighted = np.zeros((4, *shape), np.float32)
-    weighted[:3, valid] = data[:, valid]
-    weighted[3] = valid
-    scale = Affine.scale(width / shape[1], height / shape[0])
-    return weighted, source.transform * Affine.translation(column, row) * scale, min(1.0, factor / finer)
+    data = source.read(scene.bands, **{**how, "out_shape": (len(scene.bands), *shape)})
+    within = left >= 0 and top >= 0 and right <= source.width and bottom <= source.height
+    valid = None
+    if masked or data.dtype.kind == "f" or not within:
+        found = validity(source, masked, data, **how)
+        valid = None if within and found.all() else found
+    columns, rows = pixel_places(placing, tile, size_px, source.crs, source.transform)
+    columns, rows = (columns - column) * (shape[1] / width), (rows - row) * (shape[0] / height)
+    return _Part(data, valid, columns, rows, placing.finer / factor)
 
 
-def _pixel_box(source: Any, tile: TileId) -> tuple[float, float, float, float, float] | None:
-    """Left, top, right and bottom of a tile in the scene's pixels, and how many times finer these are than the tile's;
-    None where it has no place there."""
-    from rasterio.warp import transform
-
-    steps = np.linspace(0.0, SIZE_PX, 9)
-    columns, rows = (axis.ravel() for axis in np.meshgrid(steps, steps))
-    xs, ys = tile_transform(tile) * (columns, rows)
-    xs, ys = (np.asarray(axis) for axis in transform(MERCATOR, source.crs, xs, ys))
-    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
-        return None
-    columns, rows = ~source.transform * (xs, ys)
-    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
-    outside = right <= 0 or bottom <= 0 or left >= source.width or top >= source.height
-    if outside:
-        return None
-    across, down = (
-        np.stack([np.diff(grid.reshape(9, 9), axis=axis).mean() for grid in (columns, rows)]) for axis in (1, 0)
-    )
-    area = abs(across[0] * down[1] - across[1] * down[0])
-    return left, top, right, bottom, float(np.sqrt(area) / (SIZE_PX / 8))
+def _factor(source: Any, finer: float) -> int:
+    """By what a scene is averaged that is so many times finer than the tile: a multiple of the coarsest overview that
+    is still as fine, which then is read as it is, or whole parts of it."""
+    overview = max([factor for factor in source.overviews(1) if factor <= finer], default=1)
+    return overview * max(1, int(finer / overview))
