@@ -49,6 +49,11 @@ def tile(
     skip_failed: Annotated[
         bool, typer.Option("--skip-failed", help="Publish the images without those whose imagery cannot be read.")
     ] = False,
+    image_size: Annotated[int, typer.Option(help="Side of images made of scenes, px; models read 224.")] = 224,
+    bands: Annotated[str, typer.Option(help="Of images made of scenes: `rgb`, or `rgbn` with near infrared.")] = "rgb",
+    image_codec: Annotated[
+        str, typer.Option(help="How images are stored: `raw` (mapped into memory), `webp-lossless`, or `webp`.")
+    ] = "raw",
     json: options.Json = False,
 ) -> None:
     """Clip a region's objects to tiles.
@@ -57,8 +62,12 @@ def tile(
 
     Example: geojepa tile --region hessen --region bayern --merge both --polygon spessart.geojson
     """
+    from geojepa_cli.store.image_form import ImageForm, check_form
+
     native.check_threads(threads)
     native.parse_memory(memory)
+    form = ImageForm(image_size, bands, image_codec)
+    check_form(form)
     for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
         check_keys(option, keys or [])
     area = check_area(parse_bbox(bbox), polygon)
@@ -68,7 +77,7 @@ def tile(
         tiles = build_tiles(
             workspace, sources, zoom, area, keep_tags or [], drop_tags or [], threads, memory, name=merge
         )
-        images = None if merge else build_images(workspace, sources[0], zoom, tiles, threads, skip_failed)
+        images = None if merge else build_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
         if json:
             made.append((tiles.ref, {"counts": tiles.manifest["counts"], "images": images.ref if images else None}))
         else:

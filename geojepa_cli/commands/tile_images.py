@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console
-from geojepa_cli.errors import DataError, GeojepaError
+from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.workspace import Artifact, Build, Workspace, remake_hint
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.mosaic import Mosaic
     from geojepa_cli.sources.ranges import RangeReader, Traffic
     from geojepa_cli.sources.scenes import Scaling, Scene
+    from geojepa_cli.store.image_form import ImageForm
     from geojepa_cli.store.image_log import ImageLog
 
 STAGE_VERSION = 2
@@ -54,6 +55,7 @@ def build_images(
     tiles: Artifact | None = None,
     threads: int = 1,
     skip_failed: bool = False,
+    form: ImageForm | None = None,
 ) -> Artifact | None:
     """Publishes `images/<region>` where the source has imagery: `images.h5`.
 
@@ -67,35 +69,46 @@ def build_images(
         tiles: the tiles made of the source.
         threads: that resample scenes at once.
         skip_failed: publish without the tiles whose imagery cannot be read.
+        form: side, bands and packing of the images; by default 224 px, RGB, unpacked.
 
     Raises:
+        UsageError: another side or other bands than those of given image tiles.
         DataError: an image, or the imagery of a tile, cannot be read; what could be is kept for the next run.
     """
     from geojepa_cli.sources.naip import ITEMS_FILE
     from geojepa_cli.sources.scenes import SUFFIXES
+    from geojepa_cli.store.image_form import ImageForm
     from geojepa_cli.store.images import parse_image_name
 
+    form = form or ImageForm()
     names = [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
     if any(path.suffix.lower() in SUFFIXES or path.name == ITEMS_FILE for path in names):
-        return _Resampling(workspace, source, zoom, tiles, threads, skip_failed).run() if tiles is not None else None
+        return (
+            _Resampling(workspace, source, zoom, tiles, threads, skip_failed, form).run() if tiles is not None else None
+        )
+    if names and form.shape != ImageForm().shape:
+        message = f"source/{source.ref} holds image tiles of 224 × 224 px RGB: --image-size and --bands are of scenes"
+        raise UsageError(message, hint=f"geojepa tile --region {source.name}")
     found = [parse_image_name(path.name) for path in names]
     zooms = collections.Counter(tile.z for tile in found if tile is not None)
     others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
     if others:
         what = "none is left, so no images are published" if zooms[zoom] == 0 else f"{zooms[zoom]:,} are taken"
         console.warn(f"source/{source.ref}: image tiles left out, {', '.join(others)}; --zoom is {zoom}: {what}")
-    return _decode(workspace, source, zoom) if zooms[zoom] else None
+    return _decode(workspace, source, zoom, form, threads) if zooms[zoom] else None
 
 
-def _decode(workspace: Workspace, source: Artifact, zoom: int) -> Artifact:
+def _decode(workspace: Workspace, source: Artifact, zoom: int, form: ImageForm, threads: int) -> Artifact:
     from geojepa_cli.store.images import write_images
 
-    with workspace.build("images", source.name, {"zoom": zoom}, [source], STAGE_VERSION) as build:
+    params = {"zoom": zoom, **form.params}
+    with workspace.build("images", source.name, params, [source], STAGE_VERSION) as build:
         if build.existing:
             console.note(f"images/{build.existing.ref} is up to date, skipping")
             return build.existing
         try:
-            count = write_images(source.path / "imagery", build.partial / "images.h5", zoom=zoom)
+            path = build.partial / "images.h5"
+            count = write_images(source.path / "imagery", path, zoom, codec=form.codec, threads=threads)
         except DataError as error:  # the file is the workspace's own: it is not for people to mend it there
             raise DataError(error.message, hint=f"{remake_hint('source', source.name)} --imagery DIR") from error
         return build.publish(counts={"images": count})
@@ -109,14 +122,22 @@ class _Resampling:
     """Scenes to the images of the tiles that they cover, wholly or in part."""
 
     def __init__(
-        self, workspace: Workspace, source: Artifact, zoom: int, tiles: Artifact, threads: int, skip_failed: bool
+        self,
+        workspace: Workspace,
+        source: Artifact,
+        zoom: int,
+        tiles: Artifact,
+        threads: int,
+        skip_failed: bool,
+        form: ImageForm,
     ) -> None:
         self._workspace, self._source, self._tiles = workspace, source, tiles
-        self._zoom, self._threads, self._skip_failed = zoom, threads, skip_failed
+        self._threads, self._skip_failed, self._form = threads, skip_failed, form
+        self._params = {"zoom": zoom, **form.params}
 
     def run(self) -> Artifact | None:
         try:
-            with self._build({"zoom": self._zoom}) as build:
+            with self._build(self._params) as build:
                 if build.existing:
                     return _up_to_date(build.existing)
                 return self._resample(build)
@@ -131,14 +152,14 @@ class _Resampling:
     def _resample(self, build: Build) -> Artifact:
         from geojepa_cli.store.image_log import ImageLog
 
-        imagery, wanted = _open_imagery(self._source, self._threads), _tiles_of(self._tiles)
+        imagery, wanted = _open_imagery(self._source, self._threads, self._form), _tiles_of(self._tiles)
         (build.partial / FAILED_LIST).unlink(missing_ok=True)
-        with ImageLog(build.partial) as log:
+        with ImageLog(build.partial, self._form) as log:
             failed = _fill(log, imagery, wanted)
             _say_traffic(imagery.traffic())
             if failed and self._skip_failed and any(row.place >= 0 for row in log.rows.values()):
                 names = sorted(tile.name for tile in failed)
-                with self._build({"zoom": self._zoom, "without": names}) as other:
+                with self._build({**self._params, "without": names}) as other:
                     _warn_failed(failed)
                     return _up_to_date(other.existing) if other.existing else _publish(other, log, imagery, wanted)
             if failed:
@@ -153,20 +174,21 @@ class _Resampling:
             return _publish(build, log, imagery, wanted, remove=True)
 
 
-def _open_imagery(source: Artifact, threads: int) -> Imagery:
+def _open_imagery(source: Artifact, threads: int, form: ImageForm) -> Imagery:
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.mosaic import Mosaic
     from geojepa_cli.sources.ranges import RangeReader
     from geojepa_cli.sources.scenes import find_scaling, find_scenes, inspect_scene, newest_first
 
+    infrared, size = form.bands == "rgbn", form.size_px
     items = source.path / "imagery" / naip.ITEMS_FILE
     if items.is_file():
         found, reader = naip.read_items(items), RangeReader(naip.sign)
-        remote, opener = newest_first(naip.scenes_of(found)), naip.open_scenes(found, reader)
-        return Imagery(remote, None, lambda: Mosaic(remote, None, opener), CONNECTIONS, reader)
-    scenes = newest_first([inspect_scene(path) for path in find_scenes(source.path / "imagery")])
+        remote, opener = newest_first(naip.scenes_of(found, infrared)), naip.open_scenes(found, reader)
+        return Imagery(remote, None, lambda: Mosaic(remote, None, opener, size), CONNECTIONS, reader)
+    scenes = newest_first([inspect_scene(path, infrared) for path in find_scenes(source.path / "imagery")])
     scaling = find_scaling(scenes)
-    return Imagery(scenes, scaling, lambda: Mosaic(scenes, scaling), threads)
+    return Imagery(scenes, scaling, lambda: Mosaic(scenes, scaling, size_px=size), threads)
 
 
 def _fill(log: ImageLog, imagery: Imagery, wanted: Sequence[TileId]) -> dict[TileId, GeojepaError]:
@@ -192,7 +214,7 @@ def _fill(log: ImageLog, imagery: Imagery, wanted: Sequence[TileId]) -> dict[Til
 
 def _publish(build: Build, log: ImageLog, imagery: Imagery, wanted: list[TileId], remove: bool = False) -> Artifact:
     told = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in imagery.scenes]
-    images = log.write(wanted, build.partial / "images.h5", told)
+    images = log.write(wanted, build.partial / "images.h5", told, imagery.threads)
     if remove:
         log.remove()
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]

@@ -27,7 +27,7 @@ from geojepa_cli.grid import GROUP_ZOOM, TileId, tile_bounds
 from geojepa_cli.sources.download import OfflineError
 from geojepa_cli.sources.sampling import Doubles, Floats, pixel_places, place, sample
 from geojepa_cli.sources.scenes import Scaling, Scene, open_raster, reading, validity
-from geojepa_cli.store.images import SIZE_PX
+from geojepa_cli.store.image_form import SIZE_PX
 
 _MARGIN_PX = 2  # bilinear needs one; the other is for rounding
 _OPEN_FILES = 32  # of each thread

@@ -96,9 +96,10 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def scenes_of(items: Sequence[Item]) -> list[Scene]:
-    """The items as scenes; what only their headers tell is looked at when they are opened."""
-    return [_scene(item) for item in items]
+def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
+    """The items as scenes, with the infrared band where that is wanted; what only their headers tell is looked at when
+    they are opened."""
+    return [_scene(item, infrared) for item in items]
 
 
 def sign(href: str, refused: str | None = None) -> str:
@@ -172,16 +173,17 @@ def open_scenes(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene],
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 
 
-def _scene(item: Item) -> Scene:
+def _scene(item: Item, infrared: bool) -> Scene:
     properties, asset = item["properties"], item["assets"]["image"]
     names = [band.get("common_name") for band in asset.get("eo:bands", [])]
-    known = all(colour in names for colour in _COLOURS)
-    red, green, blue = (names.index(colour) + 1 for colour in _COLOURS) if known else (1, 2, 3)
+    wanted = (*_COLOURS, "nir") if infrared else _COLOURS
+    # NAIP's own order where the API does not say it
+    bands = tuple(names.index(name) + 1 if name in names else i for i, name in enumerate(wanted, 1))
     west, south, east, north = (float(value) for value in item["bbox"])
     gsd = float(properties.get("gsd") or 0.0)
     crs = f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else ""
     path = _path(item)
-    return Scene(path, crs, (gsd, gsd), "uint8", (red, green, blue), False, _date(item), (west, south, east, north), ())
+    return Scene(path, crs, (gsd, gsd), "uint8", bands, False, _date(item), (west, south, east, north), ())
 
 
 def _trim(item: Mapping[str, Any]) -> Item:

@@ -31,7 +31,8 @@ class Scene(NamedTuple):
         crs: as text, such as `EPSG:26911`.
         resolution: width and height of a pixel in units of the CRS.
         dtype: of its bands.
-        bands: 1-based indices of red, green and blue (thrice the same for a grey image).
+        bands: 1-based indices of red, green and blue (thrice the same for a grey image), and of near infrared where
+            that is wanted.
         masked: whether its own mask, no-data value or alpha band says where it is valid; otherwise all of it is.
         date: of capture, `2020-08-31`, or "" where neither its tags nor its name say.
         bounds: west, south, east, north in degrees, with a margin.
@@ -42,7 +43,7 @@ class Scene(NamedTuple):
     crs: str
     resolution: tuple[float, float]
     dtype: str
-    bands: tuple[int, int, int]
+    bands: tuple[int, ...]
     masked: bool
     date: str
     bounds: Bounds
@@ -62,11 +63,15 @@ def find_scenes(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def inspect_scene(path: Path) -> Scene:
+def inspect_scene(path: Path, infrared: bool = False) -> Scene:
     """Opens a scene and looks at what tells whether it can be used.
 
+    Args:
+        path: of the file.
+        infrared: whether that band is wanted too.
+
     Raises:
-        DataError: it is no raster, lies nowhere on the earth, is complex or has a palette.
+        DataError: it is no raster, lies nowhere on the earth, is complex or has a palette, or lacks infrared.
     """
     from rasterio.enums import ColorInterp
 
@@ -80,12 +85,13 @@ def inspect_scene(path: Path) -> Scene:
         if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
             types = ", ".join(dict.fromkeys(source.dtypes))
             raise DataError(f"`{path}` has bands of type {types}", hint=f"gdal_translate -ot Float32 {path} float.tif")
+        bands = _choose_bands(source)
         return Scene(
             path,
             source.crs.to_string(),
             source.res,
             source.dtypes[0],
-            _choose_bands(source),
+            (*bands, _infrared(source, bands, path)) if infrared else bands,
             _is_masked(source),
             _date(source, path),
             _bounds(source),
@@ -123,7 +129,7 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
         if scene.dtype != "uint8":
             with _opened(scene.path) as source:
                 shape = _decimated(source)
-                pixels = source.read(scene.bands, out_shape=(3, *shape)).astype(np.float64)
+                pixels = source.read(scene.bands, out_shape=(len(scene.bands), *shape)).astype(np.float64)
                 valid = validity(source, scene.masked, pixels, out_shape=shape)
             samples.append(pixels[:, valid].ravel())
     if not samples:
@@ -172,18 +178,40 @@ def _choose_bands(source: Any) -> tuple[int, int, int]:
     return (1, 2, 3) if source.count >= 3 else (1, 1, 1)
 
 
+def _infrared(source: Any, bands: tuple[int, int, int], path: Path) -> int:
+    """The band that says so, else the first one that is neither a colour nor transparency."""
+    from rasterio.enums import ColorInterp
+
+    colours = list(source.colorinterp)
+    if ColorInterp.nir in colours:
+        return colours.index(ColorInterp.nir) + 1
+    transparent = _alpha_band(source)
+    left = [index for index in source.indexes if index not in bands and index != transparent]
+    if not left or source.count < 4:
+        raise DataError(f"`{path}` has no infrared band", hint="geojepa tile --bands rgb")
+    return int(left[0])
+
+
 def _is_masked(source: Any) -> bool:
-    """Whether the dataset's mask is one. GDAL takes the fourth band of four for an alpha band where nothing else is
-    said, and in aerial images that is infrared."""
+    """Whether the dataset's mask is one."""
     from rasterio.enums import ColorInterp, MaskFlags
 
-    if ColorInterp.alpha in source.colorinterp:
-        index = source.colorinterp.index(ColorInterp.alpha) + 1
-        alpha = source.read(index, out_shape=_decimated(source))
-        full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1.0
-        if np.mean((alpha != 0) & (alpha != full)) > _ALPHA_BETWEEN:
-            return False
+    if ColorInterp.alpha in source.colorinterp and _alpha_band(source) is None:
+        return False
     return any(MaskFlags.all_valid not in flags for flags in source.mask_flag_enums)
+
+
+def _alpha_band(source: Any) -> int | None:
+    """The band that tells where the scene is transparent. GDAL takes the fourth band of four for one where nothing
+    else is said, and in aerial images that is infrared."""
+    from rasterio.enums import ColorInterp
+
+    if ColorInterp.alpha not in source.colorinterp:
+        return None
+    index = int(source.colorinterp.index(ColorInterp.alpha)) + 1
+    alpha = source.read(index, out_shape=_decimated(source))
+    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1.0
+    return None if np.mean((alpha != 0) & (alpha != full)) > _ALPHA_BETWEEN else index
 
 
 def _decimated(source: Any) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from geojepa_cli.grid import TileId
 from geojepa_cli.store import schema
-from geojepa_cli.store.images import SIZE_PX, create_images
+from geojepa_cli.store.image_form import SIZE_PX, ImageForm
+from geojepa_cli.store.images import put_images
 
-IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX
+IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX  # of the default form
 _PIXELS, _LINES = "images.pixels", "images.jsonl"
 
 
@@ -41,13 +42,14 @@ class ImageLog:
         rows: what is known of the tiles that are done.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Opens the log of a folder, and reads what an earlier run left there."""
+    def __init__(self, folder: Path, form: ImageForm = ImageForm()) -> None:
+        """Opens the log of a folder, and reads what an earlier run with images of this form left there."""
+        self._form, self._image_bytes = form, int(np.prod(form.shape))
         self._pixels_path, self._lines_path = folder / _PIXELS, folder / _LINES
         self.rows: dict[TileId, Row] = {}
         images, length = self._read()
         self._pixels, self._lines = self._pixels_path.open("ab"), self._lines_path.open("ab")
-        self._pixels.truncate(images * IMAGE_BYTES)  # a kill leaves pixels without a line, or half a line
+        self._pixels.truncate(images * self._image_bytes)  # a kill leaves pixels without a line, or half a line
         self._lines.truncate(length)
         self._images = images
 
@@ -59,7 +61,7 @@ class ImageLog:
         self._lines.close()
 
     def add(self, tile: TileId, pixels: npt.NDArray[np.uint8], valid: float, scene: int) -> None:
-        """Keeps an image, uint8 [3, 224, 224]."""
+        """Keeps an image, uint8 [bands, side, side]."""
         self._pixels.write(np.ascontiguousarray(pixels).tobytes())
         self._pixels.flush()
         self._write(tile, Row(self._images, valid, scene))
@@ -69,25 +71,23 @@ class ImageLog:
         """Keeps that no scene covers a tile."""
         self._write(tile, Row(-1))
 
-    def write(self, tiles: Sequence[TileId], path: Path, scenes: list[dict[str, str]]) -> int:
+    def write(self, tiles: Sequence[TileId], path: Path, scenes: list[dict[str, str]], threads: int = 1) -> int:
         """Writes the images of tiles to an `images.h5`, and returns how many there are.
 
         Args:
             tiles: in the order of the file; those without an image are passed over.
             path: the file to write.
             scenes: name, date and CRS of each scene, in the order that `Row.scene` counts.
+            threads: that pack images.
         """
         found = [(tile, row) for tile in tiles if (row := self.rows.get(tile)) is not None and row.place >= 0]
         with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-            column = create_images(out, [tile for tile, _ in found])
+            put_images(
+                out, [tile for tile, _ in found], self._form, self._images_of([row for _, row in found]), threads
+            )
             out.attrs["scenes"] = json.dumps(scenes, sort_keys=True)
             out.create_dataset("valid", data=np.array([row.valid for _, row in found], np.float32))
             out.create_dataset("scene", data=np.array([row.scene for _, row in found], np.uint32))
-            with self._pixels_path.open("rb") as file:
-                for index, (_, row) in enumerate(found):
-                    file.seek(row.place * IMAGE_BYTES)
-                    pixels = np.frombuffer(file.read(IMAGE_BYTES), np.uint8)
-                    column[index] = pixels.reshape(3, SIZE_PX, SIZE_PX)
         return len(found)
 
     def remove(self) -> None:
@@ -95,6 +95,12 @@ class ImageLog:
         self.__exit__(None, None, None)
         for path in (self._pixels_path, self._lines_path):
             path.unlink(missing_ok=True)
+
+    def _images_of(self, rows: Sequence[Row]) -> Iterator[npt.NDArray[np.uint8]]:
+        with self._pixels_path.open("rb") as file:
+            for row in rows:
+                file.seek(row.place * self._image_bytes)
+                yield np.frombuffer(file.read(self._image_bytes), np.uint8).reshape(self._form.shape)
 
     def _write(self, tile: TileId, row: Row) -> None:
         self._lines.write(json.dumps([*tile, *row]).encode() + b"\n")
@@ -105,7 +111,7 @@ class ImageLog:
         """Takes up the whole lines whose pixels are there; how many images, and how many bytes of lines, they are."""
         if not self._lines_path.is_file():
             return 0, 0
-        have = self._pixels_path.stat().st_size // IMAGE_BYTES if self._pixels_path.is_file() else 0
+        have = self._pixels_path.stat().st_size // self._image_bytes if self._pixels_path.is_file() else 0
         images = length = 0
         for line in self._lines_path.read_bytes().splitlines(keepends=True):
             try:

@@ -1,11 +1,11 @@
-"""`images.h5`: image tiles as one uncompressed array, joined to map tiles by name when they are read."""
+"""`images.h5`: image tiles as one uncompressed array, or packed, joined to map tiles by name when they are read."""
 
 from __future__ import annotations
 
 import re
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +16,66 @@ import numpy.typing as npt
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
 from geojepa_cli.store import schema
+from geojepa_cli.store.image_form import BANDS, RAW, SIZE_PX, ImageForm, PackedImages, pack_all
 from geojepa_cli.store.reader import map_columns
 
-SIZE_PX = 224
 _FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
 _FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
 _HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
+_FORM_HINT = f"geojepa tile --region NAME --image-size {SIZE_PX} --bands rgb"
 
 
 class ImageStore:
-    """Memory-mapped images of one region.
+    """Images of one region, memory-mapped; packed ones are unpacked when they are read.
 
     Attributes:
-        image: uint8 [n, 3, 224, 224], RGB.
+        image: uint8 [n, 3, 224, 224], RGB; of another form where that was asked for.
         zxy: int64 [n, 3], zoom, column and row of each image's tile.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, any_form: bool = False) -> None:
         """Opens an `images.h5`.
 
+        Args:
+            path: of it.
+            any_form: take images of any side and bands; models take 224 × 224 px RGB only.
+
         Raises:
-            DataError: unreadable, of another schema, or without the expected columns.
+            DataError: unreadable, of another schema, without the expected columns, or of another form.
         """
-        self.path = Path(path)
+        self.path, self._any_form = Path(path), any_form
         columns, attributes = map_columns(self.path, _HINT)
         found = attributes.get("schema_version")
         if found != schema.VERSION:
             raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", _HINT)
-        missing = [name for name in ("z", "x", "y", "image") if name not in columns]
+        packed = "webp" in columns
+        needed = ("z", "x", "y", *(("webp", "webp_offsets") if packed else ("image",)))
+        missing = [name for name in needed if name not in columns]
         if missing:
             raise DataError(f"`{self.path}` has no column `{missing[0]}`", _HINT)
-        self.image: npt.NDArray[np.uint8] = columns["image"]
         self.zxy = np.stack([columns[name] for name in "zxy"], 1).astype(np.int64)
-        if self.image.shape != (len(self.zxy), 3, SIZE_PX, SIZE_PX) or self.image.dtype != np.uint8:
-            got = f"{self.image.dtype} {list(self.image.shape)}"
-            raise DataError(f"`image` of `{self.path}` is {got}, expected uint8 [{len(self.zxy)}, 3, 224, 224]", _HINT)
+        if packed:
+            shape = (BANDS.get(str(attributes.get("bands")), 0), *(int(attributes.get("size_px", 0)),) * 2)
+            offsets = columns["webp_offsets"].astype(np.uint64, copy=False)
+            self.image: Any = PackedImages(columns["webp"], offsets, shape, str(self.path))
+        else:
+            self.image = columns["image"]
+        self._check()
+
+    def _check(self) -> None:
+        shape, expected = self.image.shape, (len(self.zxy), 3, SIZE_PX, SIZE_PX)
+        if self._any_form and len(shape) == 4:
+            expected = (len(self.zxy), *shape[1:])
+        if shape != expected or self.image.dtype != np.uint8:
+            got = f"`image` of `{self.path}` is {self.image.dtype} {list(shape)}, expected uint8 {list(expected)}"
+            raise DataError(f"{got}: models read images of {SIZE_PX} × {SIZE_PX} px, red, green and blue", _FORM_HINT)
 
     def __len__(self) -> int:
         return len(self.zxy)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ImageStore, (self.path,))
+        return (ImageStore, (self.path, self._any_form))
 
     def rows_of(self, z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The image row of each tile, -1 where it has none: int64 [tiles]."""
@@ -107,6 +125,8 @@ def write_images(
     zoom: int | None = None,
     resize: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    codec: str = RAW,
+    threads: int = 1,
 ) -> int:
     """Decodes the image tiles of a folder into `images.h5`, and returns how many there are.
 
@@ -116,28 +136,55 @@ def write_images(
         zoom: take tiles of this zoom only.
         resize: bring square images of other sizes to 224 px (Lanczos); otherwise another size is an error.
         progress: called with (done, total) after each image.
+        codec: of `ImageForm`.
+        threads: that pack.
 
     Raises:
         DataError: an image cannot be decoded or has another size.
     """
     images = [(tile, file) for tile, file in find_images(folder) if zoom is None or tile.z == zoom]
+
+    def read() -> Iterator[npt.NDArray[np.uint8]]:
+        for row, (_, file) in enumerate(images, 1):
+            yield read_image(file, resize)
+            if progress is not None:
+                progress(row, len(images))
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-        column = create_images(out, [tile for tile, _ in images])
-        for row, (_, file) in enumerate(images):
-            column[row] = read_image(file, resize)
-            if progress is not None:
-                progress(row + 1, len(images))
+        put_images(out, [tile for tile, _ in images], ImageForm(codec=codec), read(), threads)
     return len(images)
 
 
-def create_images(out: h5py.File, tiles: Sequence[TileId]) -> h5py.Dataset:
-    """The attributes and tile columns of an `images.h5`; returns its empty column of images."""
+def put_images(
+    out: h5py.File,
+    tiles: Sequence[TileId],
+    form: ImageForm,
+    images: Iterable[npt.NDArray[np.uint8]],
+    threads: int = 1,
+) -> None:
+    """Writes the attributes, tile columns and images of an `images.h5`.
+
+    Args:
+        out: the open file.
+        tiles, images: one for each other, in the order of the file.
+        form: of the images.
+        threads: that pack.
+    """
     out.attrs["schema_version"] = np.uint32(schema.VERSION)
     out.attrs["kind"] = "images"
+    out.attrs["bands"], out.attrs["size_px"] = form.bands, np.uint32(form.size_px)
     for i, name in enumerate("zxy"):
         out.create_dataset(name, data=np.array([tile[i] for tile in tiles], np.uint32))
-    return out.create_dataset("image", (len(tiles), 3, SIZE_PX, SIZE_PX), np.uint8)
+    if form.codec == RAW:
+        column = out.create_dataset("image", (len(tiles), *form.shape), np.uint8)
+        for row, image in enumerate(images):
+            column[row] = image
+        return
+    packed = list(pack_all(images, form.codec, threads))
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in packed], dtype=np.uint64)]).astype(np.uint64)
+    out.create_dataset("webp_offsets", data=offsets)
+    out.create_dataset("webp", data=np.frombuffer(b"".join(packed), np.uint8))
 
 
 def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:

@@ -13,10 +13,11 @@ import pytest
 import rasterio
 import rasterio.shutil
 from commandline import artifact_names, geojepa, run
+from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
-from geojepa_cli.grid import tile_of
+from geojepa_cli.grid import TileId, tile_of
 from geojepa_cli.sources.mosaic import Mosaic
 from geojepa_cli.sources.scenes import inspect_scene
 from geojepa_cli.store.images import ImageStore
@@ -35,12 +36,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scene(path: Path, zone: int, dtype: str = "uint8", lon: float = LON) -> None:
+def scene(path: Path, zone: int, dtype: str = "uint8", lon: float = LON, bands: int = 3) -> None:
     """900 m of noise around the first node."""
     crs = f"EPSG:{26900 + zone}"
     x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, LAT)
-    data = np.random.default_rng(0).integers(1, 256, (3, 450, 450)).astype(dtype)
-    profile = {"driver": "GTiff", "width": 450, "height": 450, "count": 3, "dtype": dtype, "crs": crs}
+    data = np.random.default_rng(0).integers(1, 256, (bands, 450, 450)).astype(dtype)
+    profile = {"driver": "GTiff", "width": 450, "height": 450, "count": bands, "dtype": dtype, "crs": crs}
     with rasterio.open(path, "w", **profile, transform=from_origin(x - 450, y + 450, 2, 2)) as out:
         out.write(data)
 
@@ -135,3 +136,57 @@ def test_a_box_leaves_out_scenes_that_lie_elsewhere(folder: Path) -> None:
     assert fetch(folder, "--bbox=-77.86,40.79,-77.84,40.81").returncode == 0
     (manifest,) = folder.glob("workspace/source/*/manifest.json")
     assert sorted(json.loads(manifest.read_text())["files"]) == ["imagery/m_20200831.tif", "map.osm"]
+
+
+def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models(folder: Path) -> None:
+    """Beside those of the default form, which a model reads."""
+    scene(folder / "images/m_20200831.tif", 18, bands=4)
+    fetch(folder)
+    run("tile", cwd=folder)
+    form = ("--image-size", "100", "--bands", "rgbn", "--image-codec", "webp-lossless")
+    told = json.loads(run("tile", *form, "--json", cwd=folder))
+    path = folder / "workspace/images" / told["result"]["images"] / "images.h5"
+    manifest = json.loads(path.with_name("manifest.json").read_text())
+    expected = {"zoom": 16, "image_size": 100, "bands": "rgbn", "image_codec": "webp-lossless"}
+    assert manifest["parameters"] == expected
+    store = ImageStore(path, any_form=True)
+    mosaic = Mosaic([inspect_scene(folder / "images/m_20200831.tif", infrared=True)], size_px=100)
+    for (z, x, y), image in zip(store.zxy.tolist(), store.image, strict=True):
+        picture = mosaic.picture(TileId(z, x, y))
+        assert picture is not None and image.shape == (4, 100, 100) and np.array_equal(image, picture.pixels)
+    mosaic.close()
+    assert len(store) >= 2 and len(list(folder.glob("workspace/images/*/images.h5"))) == 2
+    run("process", cwd=folder)
+    done = geojepa("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "models read images of 224 × 224 px" in done.stderr.replace("\n", " ")
+    assert "--image-size 224 --bands rgb" in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "told"),
+    [
+        (("--bands", "rgbn"), 1, "no infrared band"),
+        (("--bands", "nir"), 2, "--bands `nir` is none of rgb, rgbn"),
+        (("--image-codec", "png"), 2, "none of raw, webp-lossless, webp"),
+        (("--image-size", "3"), 2, "--image-size 3 is not from"),
+    ],
+)
+def test_forms_that_cannot_be_made_are_told(folder: Path, more: tuple[str, ...], code: int, told: str) -> None:
+    fetch(folder)
+    done = geojepa("tile", *more, cwd=folder)
+    assert done.returncode == code and told in done.stderr.replace("\n", " ") and "hint:" in done.stderr
+    assert not list(folder.glob("workspace/images/*/images.h5"))
+
+
+def test_given_image_tiles_keep_their_form_and_may_be_packed(folder: Path) -> None:
+    (folder / "images/m_20200831.tif").unlink()
+    first = tile_of(LON, LAT, 16)
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"images/{first.name}.png")
+    fetch(folder)
+    done = geojepa("tile", "--image-size", "256", cwd=folder)
+    assert done.returncode == 2 and "are of scenes" in done.stderr.replace("\n", " ")
+    told = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
+    store = ImageStore(folder / "workspace/images" / told["result"]["images"] / "images.h5")
+    assert np.array_equal(store.image[0], pixels.transpose(2, 0, 1))

@@ -35,16 +35,16 @@ WORLD_M = 2 * math.pi * 6378137.0
 UTM = "EPSG:26911"
 
 
-def tile_points(tile: TileId = TILE) -> tuple[np.ndarray, np.ndarray]:
-    """Web Mercator x and y of the middle of each pixel of a tile: [224, 224]."""
-    steps = (np.arange(SIDE) + 0.5) / SIDE
+def tile_points(tile: TileId = TILE, size: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Web Mercator x and y of the middle of each pixel of a tile: [size, size]."""
+    steps = (np.arange(size) + 0.5) / size
     x = (tile.x + steps) / 2**tile.z * WORLD_M - WORLD_M / 2
     y = WORLD_M / 2 - (tile.y + steps) / 2**tile.z * WORLD_M
     return tuple(np.meshgrid(x, y))  # type: ignore[return-value]
 
 
-def project(crs: str, tile: TileId = TILE) -> tuple[np.ndarray, np.ndarray]:
-    return Transformer.from_crs("EPSG:3857", crs, always_xy=True).transform(*tile_points(tile))
+def project(crs: str, tile: TileId = TILE, size: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    return Transformer.from_crs("EPSG:3857", crs, always_xy=True).transform(*tile_points(tile, size))
 
 
 def around(crs: str, pixel: float, margin: int = 8, tile: TileId = TILE) -> tuple[Affine, int, int]:
@@ -78,9 +78,9 @@ def picture(*paths: Path, tile: TileId = TILE) -> Picture:
     return found
 
 
-def bilinear(data: np.ndarray, crs: str, transform: Affine) -> np.ndarray:
-    """The tile as pyproj and NumPy see it: float64 [bands, 224, 224]."""
-    columns, rows = ~transform * project(crs)
+def bilinear(data: np.ndarray, crs: str, transform: Affine, size: int = SIDE) -> np.ndarray:
+    """The tile as pyproj and NumPy see it: float64 [bands, size, size]."""
+    columns, rows = ~transform * project(crs, size=size)
     columns, rows = columns - 0.5, rows - 0.5
     left, top = np.floor(columns).astype(int), np.floor(rows).astype(int)
     across, down = columns - left, rows - top
@@ -101,6 +101,38 @@ def test_a_tile_agrees_with_pyproj_and_numpy(tmp_path: Path, crs: str, pixel: fl
     off = np.abs(found.pixels - bilinear(data.astype(np.float64), crs, transform))
     assert (off <= 2).mean() >= 0.99
     assert off.max() <= 3
+
+
+@pytest.mark.parametrize("size", [100, 256])
+def test_four_bands_of_another_side_agree_with_pyproj_and_numpy(tmp_path: Path, size: int) -> None:
+    """Infrared is the band that says so, or the fourth; its values are not hidden by its being 0."""
+    transform, height, width = around(UTM, 6.0)
+    data = noise((4, height, width))
+    data[3, :, : width // 2] = 0
+    path = write(tmp_path / "a.tif", data, UTM, transform)
+    scene = inspect_scene(path, infrared=True)
+    mosaic = Mosaic([scene], size_px=size)
+    found = mosaic.picture(TILE)
+    mosaic.close()
+    assert found is not None and found.valid.all() and found.pixels.shape == (4, size, size)
+    off = np.abs(found.pixels - bilinear(data.astype(np.float64), UTM, transform, size))
+    assert (off <= 2).mean() >= 0.99
+    with rasterio.open(path, "r+") as out:
+        out.colorinterp = [ColorInterp.nir, ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    assert inspect_scene(path, infrared=True).bands == (2, 3, 4, 1)
+
+
+def test_a_scene_without_infrared_is_refused_where_it_is_wanted(tmp_path: Path) -> None:
+    transform, height, width = around(UTM, 20.0)
+    three = write(tmp_path / "a.tif", noise((3, height, width)), UTM, transform)
+    data = noise((4, height, width))
+    data[3] = 255
+    transparent = write(tmp_path / "b.tif", data, UTM, transform)
+    with rasterio.open(transparent, "r+") as out:
+        out.colorinterp = [*out.colorinterp[:3], ColorInterp.alpha]
+    for path in (three, transparent):
+        with pytest.raises(DataError, match="no infrared band"):
+            inspect_scene(path, infrared=True)
 
 
 def test_a_raster_that_lies_askew_agrees_too(tmp_path: Path) -> None:

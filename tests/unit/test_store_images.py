@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import warnings
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from geojepa_cli.errors import DataError
-from geojepa_cli.store.images import ImageStore, find_images, read_image, write_images
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.grid import TileId
+from geojepa_cli.store.image_form import ImageForm, check_form
+from geojepa_cli.store.images import ImageStore, find_images, put_images, read_image, write_images
 
 
 def picture(path: Path, size: tuple[int, int] = (224, 224), seed: int = 0) -> np.ndarray:
@@ -119,3 +123,62 @@ def test_real_naip_tiles_are_read(shared: Path, tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images.h5")
     assert len(store) == 192
     assert len({(x >> 2, y >> 2) for _, x, y in store.zxy.tolist()}) == 12
+
+
+def smooth(bands: int, side: int, seed: int) -> np.ndarray:
+    """An image as compressible as a photograph; infrared is 0 in places, where a transparent pixel would lose its
+    colours."""
+    rows, columns = np.indices((side, side)) / 30
+    colours = np.stack([120 + 90 * np.sin(rows + seed + band) * np.cos(columns) for band in range(bands)])
+    colours += np.random.default_rng(seed).integers(-5, 6, colours.shape)
+    colours[3:, : side // 3] = 0
+    return colours.astype(np.uint8)
+
+
+@pytest.mark.parametrize("form", [ImageForm(96, "rgb", "webp-lossless"), ImageForm(64, "rgbn", "webp-lossless")])
+def test_images_packed_without_loss_are_the_same_again(tmp_path: Path, form: ImageForm) -> None:
+    images = [smooth(form.shape[0], form.size_px, seed) for seed in range(130)]
+    tiles = [TileId(16, number, 7) for number in range(130)]
+    with h5py.File(tmp_path / "images.h5", "w") as out:
+        put_images(out, tiles, form, images, threads=2)
+    store = ImageStore(tmp_path / "images.h5", any_form=True)
+    assert store.image.shape == (130, *form.shape) and store.image.dtype == np.uint8
+    assert all(np.array_equal(found, image) for found, image in zip(store.image, images, strict=True))
+    rows = np.array([129, 0, 64])
+    out = np.zeros((3, *form.shape), np.uint8)
+    store.image.take(rows, axis=0, out=out, mode="clip")
+    assert np.array_equal(out, np.stack([images[row] for row in rows]))
+    assert (tmp_path / "images.h5").stat().st_size < 0.8 * sum(image.nbytes for image in images)
+    again = pickle.loads(pickle.dumps(store))
+    assert np.array_equal(again.image[-1], images[-1])
+
+
+def test_packed_images_are_read_for_models_like_others(tmp_path: Path) -> None:
+    for row in range(2):
+        Image.fromarray(smooth(3, 224, row).transpose(1, 2, 0)).save(tmp_path / f"16_{row}_7.png")
+    write_images(tmp_path, tmp_path / "raw.h5")
+    write_images(tmp_path, tmp_path / "packed.h5", codec="webp")
+    raw, packed = ImageStore(tmp_path / "raw.h5"), ImageStore(tmp_path / "packed.h5")
+    assert (packed.zxy == raw.zxy).all()
+    off = np.abs(packed.image.take(np.array([0, 1])).astype(int) - raw.image.take([0, 1], axis=0).astype(int))
+    assert 0 < off.mean() < 6
+    with h5py.File(tmp_path / "packed.h5", "r+") as file:
+        file["webp"][:] = 0
+    with pytest.raises(DataError, match=r"image 1 of .* cannot be unpacked"):
+        ImageStore(tmp_path / "packed.h5").image[1]
+
+
+@pytest.mark.parametrize("form", [ImageForm(224, "rgbn"), ImageForm(256), ImageForm(256, "rgb", "webp")])
+def test_images_of_another_form_are_refused_for_models(tmp_path: Path, form: ImageForm) -> None:
+    with h5py.File(tmp_path / "images.h5", "w") as out:
+        put_images(out, [TileId(16, 1, 1)], form, [smooth(form.shape[0], form.size_px, 0)])
+    assert ImageStore(tmp_path / "images.h5", any_form=True).image.shape == (1, *form.shape)
+    with pytest.raises(DataError, match="models read images of 224 × 224 px, red, green and blue") as caught:
+        ImageStore(tmp_path / "images.h5")
+    assert caught.value.hint and "--image-size 224 --bands rgb" in caught.value.hint
+
+
+@pytest.mark.parametrize("form", [ImageForm(0), ImageForm(9999), ImageForm(bands="nir"), ImageForm(codec="png")])
+def test_a_form_that_there_is_not_is_a_usage_error(form: ImageForm) -> None:
+    with pytest.raises(UsageError, match=r"--image-size|--bands|--image-codec"):
+        check_form(form)
