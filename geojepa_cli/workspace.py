@@ -16,7 +16,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "probes": (1, "geojepa probe --task {region}"),
     "neighbours": (1, "geojepa knn --tile TILE"),
 }
+Fits = Callable[[list[str], Mapping[str, Any]], bool]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 
@@ -99,6 +100,9 @@ class Artifact:
 
         The same command would find the artifact and stop, so the hint removes it first.
         """
+        again = _pretrain_again(self.path, self.manifest) if self.kind == "models" else None
+        if again:  # with its own config, which therefore has to stay until then
+            return DataError(message, hint=f"rm {shlex.quote(str(self.path / MANIFEST))} && {again}")
         return DataError(message, hint=f"rm -r {shlex.quote(str(self.path))} && {remake_hint(self.kind, self.name)}")
 
     def verify(self) -> list[str]:
@@ -250,6 +254,21 @@ class Workspace:
         listed = ", ".join(f"`{name}`" for name in names)
         raise UsageError(f"which of {listed}?", hint=f"--region {names[0]}")
 
+    def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
+        """The newest artifact of a kind (and name) that fits; None where there is none.
+
+        Args:
+            fits: told the inputs (`kind/name@id`) and the parameters; what cannot be read may fit.
+
+        Raises:
+            DataError: it is incomplete or of another schema: an older one would be taken in silence.
+        """
+        paths = [path for path in self._directories(kind) if name in (None, _split(path.name)[0])]
+        for path in sorted(paths, key=lambda path: (_published_at(path), path.name), reverse=True):
+            if _may_fit(path, fits):
+                return self._open(kind, path)
+        return None
+
     def regions(self, kind: str, wanted: Sequence[str] | None) -> Sequence[Artifact]:
         """The artifacts of the regions named, or of the only one."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
@@ -260,12 +279,13 @@ class Workspace:
 
         Raises:
             NotFoundError: there is none; the hint names the command that makes it.
+            DataError: the newest is incomplete or of another schema: an older one would be taken in silence.
         """
         wanted = f"{source.kind}/{source.ref}"
-        made = [artifact for artifact in self.artifacts(kind, name) if wanted in artifact.inputs]
-        if not made:
+        made = self.newest(kind, name, lambda inputs, params: wanted in inputs)
+        if made is None:
             raise NotFoundError(f"no {kind} of `{wanted}` in `{self.root}`", hint=remake_hint(kind, name))
-        return made[-1]
+        return made
 
     # -- building ----------------------------------------------------------------------------------------------
 
@@ -378,6 +398,7 @@ class Workspace:
                 raise KeyError(missing[0])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"`{path / MANIFEST}` is not a manifest: {error}", hint=hint) from error
+        hint = (_pretrain_again(path, manifest) if kind == "models" else None) or hint
         if schema != KINDS[kind][0]:
             raise DataError(f"`{path}` has schema {schema}, this version reads {KINDS[kind][0]}", hint=hint)
         for file_name, expected in files.items():
@@ -436,6 +457,27 @@ def remake_hint(kind: str, name: str) -> str:
     """The command that makes an artifact of this kind and name."""
     first, _, rest = name.partition(".")
     return KINDS[kind][1].format(name=name, region=rest if kind == "embeddings" else first, model=first)
+
+
+def _pretrain_again(path: Path, manifest: Mapping[str, Any]) -> str | None:
+    """The command that trains a model anew by its own config; None where that is damaged too."""
+    config = path / "config.yaml"
+    known = manifest["files"].get(config.name, {}).get("sha256")
+    if known is None or not config.is_file() or file_sha256(config) != known:
+        return None
+    words = ["geojepa", "pretrain", "--config", str(config), "--name", _split(path.name)[0]]
+    for ref in manifest["inputs"]:
+        words += ["--region", ref.partition("/")[2]] if ref.startswith("processed/") else []
+    seed = manifest["parameters"].get("seed", 0)
+    return shlex.join(words + (["--seed", str(seed)] if seed else []))
+
+
+def _may_fit(path: Path, fits: Fits) -> bool:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        return fits(manifest["inputs"], manifest["parameters"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
 
 
 def _split(directory: str) -> tuple[str, str]:

@@ -78,16 +78,23 @@ def embed(
 
 
 def find_model(workspace: Workspace, ref: str | None) -> Model:
-    """The model named; without a name the newest in the workspace, or TagPool where there is none.
+    """The model named; without a name the newest in the workspace, or, with a note, TagPool where there is none.
 
     Raises:
         NotFoundError: no such model; says the nearest.
+        DataError: the model is incomplete or of another schema: no other is taken in its place.
     """
     if ref == TAGPOOL:
         return Model(TAGPOOL, None)
     if ref is None:
-        models = workspace.artifacts("models")
-        return Model(models[-1].name, models[-1]) if models else Model(TAGPOOL, None)
+        newest = workspace.newest("models")
+        if newest is not None:
+            return Model(newest.name, newest)
+        console.note(
+            f"no model in `{workspace.root}`: taking {TAGPOOL}, untrained pooling of tag embeddings; "
+            "`geojepa pretrain` trains one"
+        )
+        return Model(TAGPOOL, None)
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
         raise unknown("model", ref, [*names, TAGPOOL], hint=f"geojepa pretrain --config tiny.yaml --name {ref}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from geojepa_cli.errors import NotFoundError
 from geojepa_cli.workspace import Artifact, Workspace
 
@@ -12,19 +15,21 @@ def images_of(workspace: Workspace, processed: Artifact) -> Artifact | None:
     Scenes are resampled to certain tiles, which are then an input of the images; image tiles as given have a zoom.
     A region may have images of several zooms and of several sources: `images/R` of another zoom has none of these
     tiles, and of another source they may show another place or year.
+
+    Raises:
+        DataError: the newest that may belong are damaged.
     """
     tiles = _input(workspace, processed, "tiles")
     if tiles is None:
         return None
-    found = [images for images in workspace.artifacts("images", processed.name) if _fits(images, tiles)]
-    return found[-1] if found else None
 
+    def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
+        if any(ref.startswith("tiles/") for ref in inputs):
+            return f"tiles/{tiles.ref}" in inputs
+        sources = {ref for ref in tiles.inputs if ref.startswith("source/")}
+        return params.get("zoom") == tiles.params.get("zoom") and bool(sources.intersection(inputs))
 
-def _fits(images: Artifact, tiles: Artifact) -> bool:
-    if any(ref.startswith("tiles/") for ref in images.inputs):
-        return f"tiles/{tiles.ref}" in images.inputs
-    sources = {ref for ref in tiles.inputs if ref.startswith("source/")}
-    return images.params.get("zoom") == tiles.params.get("zoom") and bool(sources.intersection(images.inputs))
+    return workspace.newest("images", processed.name, fits)
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:

@@ -175,8 +175,8 @@ def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | No
 
 def _all_regions(workspace: Workspace) -> list[str] | None:
     """Every region that can be embedded: a search without `--region` looks everywhere."""
-    names = workspace.names("processed")
-    return [name for name in names if workspace.artifacts("features", name)] or names or None
+    names, ready = workspace.names("processed"), workspace.names("features")
+    return [name for name in names if name in ready] or names or None
 
 
 def _open(

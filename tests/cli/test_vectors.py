@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ import h5py
 import numpy as np
 import pytest
 import shapely.geometry
+from commandline import geojepa
 from synthetic_workspace import add_region
 from typer.testing import CliRunner, Result
 
 from geojepa_cli.app import app
 from geojepa_cli.commands.build_tasks import build_region, find_specs
-from geojepa_cli.commands.embed import Model
+from geojepa_cli.commands.embed import TAGPOOL, Model, build_embeddings
 from geojepa_cli.commands.limits import Limits
+from geojepa_cli.commands.pretrain import build_model
 from geojepa_cli.commands.probe import warn_of_other_splits
 from geojepa_cli.config import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
@@ -28,7 +31,7 @@ from geojepa_cli.grid import TileId
 from geojepa_cli.search.mapdata import read_tags
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace import MANIFEST, Workspace
 
 Run = Callable[..., str]
 
@@ -346,6 +349,61 @@ def test_a_split_by_another_seed_than_the_models_is_warned_of(workspace: Workspa
     for model in models:
         assert model.artifact is not None
         workspace.remove(model.artifact)
+
+
+@pytest.fixture
+def modelled(tmp_path: Path) -> Workspace:
+    """A region with a task and two versions of an untrained model."""
+    made = Workspace(tmp_path / "workspace")
+    region = add_region(made, "town", 0, 60)
+    build_region(made, region, find_specs(["max_speed"]))
+    for steps in (0, 1):
+        settings = [f"train.max_steps={steps}", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
+        build_model(made, [region], load_config("tiny.yaml", settings), "net", seed=3)
+    return made
+
+
+@pytest.mark.parametrize("damage", ["truncate", "schema"])
+@pytest.mark.parametrize(
+    "command", [("embed",), ("knn", "--tile", "TILE"), ("probe", "--task", "max_speed", "--masked")]
+)
+def test_a_damaged_model_is_refused_and_neither_an_older_one_nor_tagpool_taken(
+    modelled: Workspace, damage: str, command: tuple[str, ...]
+) -> None:
+    model = modelled.artifacts("models")[-1]
+    if damage == "truncate":
+        weights = model.file("weights.safetensors")
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        (model.path / MANIFEST).write_text(json.dumps({**model.manifest, "schema": 99}))
+    region = RegionStore(modelled.find("processed", "town").file("processed.h5"), "town")
+    tile = TileId(*(int(region[f"tile/{axis}"][0]) for axis in "zxy")).name
+    words = [tile if word == "TILE" else word for word in command]
+    done = geojepa("--workspace", modelled.root, *words, cwd=modelled.root.parent)
+    assert done.returncode == 1 and done.stdout == ""
+    assert ("has 1000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
+    assert not (modelled.root / "embeddings").exists()
+    mend = shlex.split(done.stderr.partition("hint: ")[2])
+    assert mend[0] == "geojepa" and "pretrain" in mend
+    again = geojepa(*mend[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
+    assert again.returncode == 0, again.stderr
+    assert modelled.find("models", model.ref).verify() == []  # the same model, by its own config and seed
+
+
+def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None:
+    tile = Embeddings(_of_tagpool(workspace)).tile_name(0)
+    for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
+        done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
+        assert done.returncode == 0, done.stderr
+        assert "no model" in done.stderr and "taking tagpool" in done.stderr and "geojepa pretrain" in done.stderr
+        named = geojepa(
+            "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
+        )
+        assert named.returncode == 0 and "no model" not in named.stderr
+
+
+def _of_tagpool(workspace: Workspace) -> Path:
+    return build_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
 
 
 def test_a_damaged_probe_is_left_out_of_the_report_with_a_warning(crowded: Workspace, tmp_path: Path) -> None:

@@ -103,6 +103,26 @@ def test_a_damaged_artifact_is_refused_with_the_command_that_makes_it(workspace:
     assert publish(workspace, "tiles").verify() == []  # the stage does not take it for its result
 
 
+@pytest.mark.parametrize("damage", ["truncate", "manifest", "schema"])
+def test_a_damaged_newest_is_refused_and_no_older_one_taken_in_its_place(workspace: Workspace, damage: str) -> None:
+    source, other = publish(workspace), publish(workspace, name="s")
+    publish(workspace, "tiles", inputs=(source,), zoom=15)
+    newest = publish(workspace, "tiles", inputs=(source,), zoom=16)
+    if damage == "truncate":
+        (newest.path / "data").write_bytes(b"")
+    elif damage == "manifest":
+        (newest.path / MANIFEST).write_text("{")
+    else:
+        (newest.path / MANIFEST).write_text(json.dumps({**newest.manifest, "schema": 99}))
+    for find in (lambda: workspace.newest("tiles"), lambda: workspace.derived("tiles", "r", source)):
+        with pytest.raises(DataError) as caught:
+            find()
+        assert caught.value.hint == "geojepa tile --region r"
+    if damage != "manifest":  # it says what it was made of, which is something else
+        with pytest.raises(NotFoundError):
+            workspace.derived("tiles", "r", other)
+
+
 def test_a_changed_byte_is_found_by_verify(workspace: Workspace) -> None:
     artifact = publish(workspace)
     (artifact.path / "data").write_bytes(b"[]")
