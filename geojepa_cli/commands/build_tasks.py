@@ -11,6 +11,8 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.analyze_task import build_analysis
+from geojepa_cli.commands.analyze_task import say as say_analysis
 from geojepa_cli.commands.filters import Box, Filters, WithImagery
 from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, limits_of
 from geojepa_cli.commands.tasks_tables import say
@@ -53,6 +55,10 @@ def build_tasks(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Go on where train, val or test (or a fold) is empty.")
     ] = False,
+    analyze: Annotated[
+        str | None,
+        typer.Option(help="Instead: list the tags that tell most about this task's label, and draw them."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Make labels, splits and masked views.
@@ -64,8 +70,17 @@ def build_tasks(
     filters = Filters(limits_of(min_entities, max_entities), parse_bbox(bbox), with_imagery)
     settings = Settings(SplitRule(seed, split, folds, buffer), filters)
     workspace = options.workspace(ctx)
-    specs = find_specs(task)
+    if analyze is not None and task:
+        raise UsageError("--analyze looks at one task and builds none", hint=f"geojepa build-tasks --analyze {analyze}")
+    specs = find_specs([analyze] if analyze else task)
     regions = workspace.regions("processed", region)
+    if analyze is not None:
+        analysis = build_analysis(workspace, regions, specs[0], settings)
+        if json:
+            console.emit_json("build-tasks", analysis.ref, analysis.read_json("analysis.json"))
+        else:
+            say_analysis(analysis)
+        return
     made = build_regions(workspace, regions, specs, settings, lambda reports: check_splits(reports, allow_empty))
     if json:
         in_order = [made[region.name][i] for i in range(len(specs)) for region in regions]

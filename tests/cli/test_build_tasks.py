@@ -228,3 +228,29 @@ def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
     told = run("build-tasks", "--region", "north", "--task", "names.yaml", *ANY, cwd=folder)
     assert "names: values read, by objects: unreadable" in told
     assert "`Main Street` (" in told
+
+
+def test_analyze_lists_what_tells_the_label_marks_what_the_mask_leaves_and_draws_it(folder: Path) -> None:
+    command = ["build-tasks", "--region", "north", "--region", "south", "--analyze", "building_count"]
+    told = run(*command, cwd=folder)
+    for word in ("building=yes", "hidden", "left", "lift", "bits", "cooccurrence.png"):
+        assert word in told
+    answer = json.loads(run(*command, "--json", cwd=folder))
+    assert answer["artifact"].startswith("north+1.building_count.analysis@")
+    made = folder / "workspace/tasks" / answer["artifact"]
+    assert json.loads((made / "analysis.json").read_text()) == answer["result"]
+    assert (made / "cooccurrence.png").is_file() and (made / "statistics.png").is_file()
+    masks = {entry["tag"]: entry["mask"] for entry in answer["result"]["within"]}
+    assert masks["building=yes"] == "hidden"
+    assert {entry["mask"] for entry in answer["result"]["between"]} >= {"left"}
+
+
+def test_analyze_takes_a_file_and_refuses_what_it_cannot_say(folder: Path, tmp_path: Path) -> None:
+    (folder / "park2.yaml").write_text(PARK)
+    assert "park_area" in run("build-tasks", "--region", "north", "--analyze", "park2.yaml", cwd=folder)
+    both = geojepa("build-tasks", "--region", "north", "--analyze", "bridge", "--task", "bridge", cwd=folder)
+    assert both.returncode == 2 and "hint: geojepa build-tasks --analyze bridge" in both.stderr
+    add_region(new_workspace(tmp_path / "workspace"), "tiny", n_tiles=12)
+    few = geojepa("build-tasks", "--analyze", "building_count", cwd=tmp_path)
+    assert few.returncode == 1 and "fit by chance" in few.stderr
+    assert not [name for name in artifact_names(tmp_path / "workspace") if name.startswith("tasks/")]

@@ -1,0 +1,125 @@
+"""A task over several regions, looked at as a whole: which tags tell the label, and what its tiles hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geojepa_cli.tasks.association import (
+    Association,
+    Occurrences,
+    PairLifts,
+    Pool,
+    between,
+    entropy_bits,
+    pair_lifts,
+    pool,
+    within,
+)
+from geojepa_cli.tasks.build import RegionData, make_report, task_columns
+from geojepa_cli.tasks.labels import counted_tokens
+from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
+from geojepa_cli.tasks.spec import TaskSpec
+from geojepa_cli.tasks.splits import SplitRule
+
+ANALYSIS = "analysis.json"
+LISTED = 50
+IN_MAP = 12  # of each question
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out.
+
+    Attributes:
+        within, between: tags, most telling first.
+        map_tags: the tags of the heat map, those that the mask hides first, with how it treats them.
+        lifts: of these.
+        reports: of the regions, as `build-tasks` makes them.
+        sizes: tiles, entities, entities that count, and how much there is to tell, in bits.
+    """
+
+    within: list[Association]
+    between: list[Association]
+    map_tags: list[tuple[str, str]]
+    lifts: PairLifts
+    reports: list[dict[str, Any]]
+    sizes: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            **self.sizes,
+            "within": [found.as_json() for found in self.within[:LISTED]],
+            "between": [found.as_json() for found in self.between[:LISTED]],
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes `analysis.json`."""
+        text = json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / ANALYSIS).write_text(text + "\n", encoding="utf-8")
+
+
+def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
+    """Looks at the kept tiles of a task in all regions together."""
+    found, reports = [], []
+    for data in regions:
+        occurrences, report = _of_region(data, spec, rule)
+        found.append(occurrences)
+        reports.append(report)
+    pooled = pool(found)
+    inside, outside = (within(pooled), between(pooled)) if pooled.worth_asking else ([], [])
+    tags = _map_tags(inside, outside)
+    lifts = pair_lifts(pooled, [tag for tag, _ in tags])
+    return Analysis(inside, outside, tags, lifts, reports, _sizes(pooled, spec, regions))
+
+
+def _of_region(data: RegionData, spec: TaskSpec, rule: SplitRule) -> tuple[Occurrences, dict[str, Any]]:
+    columns = task_columns(data, spec, rule)
+    masked = masked_view(data.tokens, spec, plain_view(data.store, columns.eligible, data.base))
+    tiles = np.flatnonzero(columns.kept)
+    shown = np.ones(data.tokens.region.n_pieces, np.bool_)
+    shown[masked.dropped_pieces] = False
+    occurrences = Occurrences(
+        data.tokens,
+        columns.labels.values[tiles].astype(np.float64),
+        tiles,
+        counted_tokens(data.tokens, spec.label),
+        shown[data.tokens.pieces],
+        masked_tags(data.tokens, spec),
+    )
+    return occurrences, make_report(data, spec, rule, columns, masked)
+
+
+def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[str, Any]:
+    sizes: dict[str, Any] = {
+        "task": spec.name,
+        "regions": [region.name for data in regions for region in data.store.regions],
+        "tiles": len(pooled.labels),
+        "entities": len(pooled.counted),
+        "entities_that_count": int(pooled.counted.sum()),
+    }
+    if not pooled.worth_asking:
+        return {**sizes, "high_above": None, "high_tiles": 0, "entropy_bits": None}
+    return {
+        **sizes,
+        "high_above": round(float(pooled.labels[~pooled.high].max()), 4),
+        "high_tiles": int(pooled.high.sum()),
+        "entropy_bits": {
+            "within": round(entropy_bits(pooled.counted), 6),
+            "between": round(entropy_bits(pooled.classes), 6),
+        },
+    }
+
+
+def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
+    """The first of both lists; hidden ones first, then by their place in the lists."""
+    states = {found.tag: found.mask for found in reversed([*outside, *inside])}
+    chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])
+    order = ("hidden", "partly", "left")
+    return sorted(((tag, states[tag]) for tag in chosen), key=lambda pair: order.index(pair[1]))

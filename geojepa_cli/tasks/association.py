@@ -1,0 +1,281 @@
+"""Which tags go together with a label: on the entities that count, and on the other entities of their tiles.
+
+Two questions, each answered by lift and by mutual information in bits. Within: does an entity with this tag count for
+the label? Between: does a tile with this tag, on an entity that does not count, have a high label? Lift is how many
+times as often both are seen as they would be if they had nothing to do with each other: P(a, b) / (P(a) P(b)).
+Regions are pooled, tags by their text; each figure says how much of the tag the mask leaves in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.tasks.cooccurrence import FEW_TILES, MIN_TILES
+from geojepa_cli.tasks.rules import Flags
+from geojepa_cli.tasks.tokens import Floats, Ints, RegionTokens
+
+CLASSES = 4
+
+
+class Occurrences(NamedTuple):
+    """The tokens of the kept tiles of one region.
+
+    Attributes:
+        tokens: of the region.
+        labels: of its kept tiles, float64 [t].
+        tiles: rows of these tiles, ascending.
+        counted: tokens that count for the label, bool [K].
+        left: tokens that the mask leaves in, bool [K].
+        hidden: vocabulary rows that the mask drops, bool [V].
+    """
+
+    tokens: RegionTokens
+    labels: Floats
+    tiles: Ints
+    counted: Flags
+    left: Flags
+    hidden: Flags
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All regions as one: n entities in t tiles, m (entity, feature) pairs; a feature is a `key=value` or a `key=*`.
+
+    Attributes:
+        names: of the features.
+        labels: float64 [t].
+        tile: of every entity, int64 [n], ascending.
+        counted: entities that count for the label, bool [n].
+        entity, feature: of every pair, int64 [m].
+        left: whether the masked variant shows the pair, bool [m].
+    """
+
+    names: list[str]
+    labels: Floats
+    tile: Ints
+    counted: Flags
+    entity: Ints
+    feature: Ints
+    left: Flags
+
+    @cached_property
+    def high(self) -> Flags:
+        """Tiles whose label is above the median (for labels of 0 and 1: label 1), bool [t]."""
+        return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
+
+    @cached_property
+    def classes(self) -> Ints:
+        """Every tile's class of label, by quarters of the tiles as far as equal labels allow, int64 [t]."""
+        bounds = np.unique(np.quantile(self.labels, np.arange(1, CLASSES) / CLASSES))
+        return np.unique(np.searchsorted(bounds, self.labels, side="left"), return_inverse=True)[1]
+
+    @property
+    def worth_asking(self) -> bool:
+        """Whether there are tiles enough and labels differ; below, something fits by chance."""
+        return len(self.labels) >= FEW_TILES and len(np.unique(self.labels)) > 1
+
+
+@dataclass(frozen=True)
+class Association:
+    """One tag and how much it tells.
+
+    Attributes:
+        tag: `key=value`, or `key=*`.
+        seen: entities (within) or tiles (between) that have it.
+        both: those of them that count, or whose label is high.
+        lift: 1 says nothing.
+        bits: mutual information.
+        entities: entities that have it; between: those that do not count.
+        left: how many of these the mask leaves in.
+    """
+
+    tag: str
+    seen: int
+    both: int
+    lift: float
+    bits: float
+    entities: int
+    left: int
+
+    @property
+    def mask(self) -> str:
+        """`hidden` (all of it), `left` (99 % of it or more), or `partly`."""
+        return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        values = {"tag": self.tag, "seen": self.seen, "both": self.both}
+        figures = {"lift": round(self.lift, 4), "bits": round(self.bits, 6)}
+        return {**values, **figures, "entities": self.entities, "left": self.left, "mask": self.mask}
+
+
+def pool(regions: Iterable[Occurrences]) -> Pool:
+    """Puts the kept tiles of all regions together."""
+    ids: dict[str, int] = {}
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("labels", "tile", "counted")}
+    pairs: dict[str, list[NDArray[Any]]] = {name: [] for name in ("entity", "feature", "left")}
+    n_tiles = n_entities = 0
+    for region in regions:
+        tokens, vocabulary = region.tokens, region.tokens.vocabulary
+        position = np.full(tokens.n_tiles, -1, np.int64)
+        position[region.tiles] = np.arange(len(region.tiles)) + n_tiles
+        kept = position[tokens.tiles] >= 0
+        number = np.cumsum(kept) - 1 + n_entities
+        of_token, rows = tokens.entries
+        inside = kept[of_token]
+        of_token, rows = of_token[inside], rows[inside]
+        left = region.left[of_token] & ~region.hidden[rows]
+        texts = [vocabulary.text(row) for row in range(len(vocabulary))]
+        by_key = [f"{key}=*" for key in vocabulary.key_names]
+        for names, features in ((texts, rows), (by_key, vocabulary.key_ids[rows])):
+            known = np.array([ids.setdefault(name, len(ids)) for name in names], np.int64)
+            pairs["entity"].append(number[of_token])
+            pairs["feature"].append(known[features])
+            pairs["left"].append(left)
+        columns["labels"].append(region.labels)
+        columns["tile"].append(position[tokens.tiles[kept]])
+        columns["counted"].append(region.counted[kept])
+        n_tiles += len(region.tiles)
+        n_entities += int(kept.sum())
+    joined = {name: np.concatenate(parts) for name, parts in {**columns, **pairs}.items()}
+    return Pool(list(ids), **joined)
+
+
+def within(pooled: Pool, top: int | None = None) -> list[Association]:
+    """The tags that tell most of whether their entity counts, by mutual information, most first."""
+    size = len(pooled.names)
+    seen = np.bincount(pooled.feature, minlength=size)
+    both = np.bincount(pooled.feature[pooled.counted[pooled.entity]], minlength=size)
+    left = np.bincount(pooled.feature[pooled.left], minlength=size)
+    n, n_counted = len(pooled.counted), int(pooled.counted.sum())
+    table = np.stack([both, seen - both], axis=1)
+    bits = information_bits(table, np.array([n_counted, n - n_counted]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lift = both * n / (seen * n_counted)
+    return _ranked(pooled, seen, both, lift, bits, seen, left, top)
+
+
+def between(pooled: Pool, top: int | None = None) -> list[Association]:
+    """The tags that tell most of the label from entities that do not count, by mutual information, most first."""
+    size, n_classes = len(pooled.names), int(pooled.classes.max()) + 1
+    other = ~pooled.counted[pooled.entity]
+    feature, tile = pooled.feature[other], pooled.tile[pooled.entity[other]]
+    entities = np.bincount(feature, minlength=size)
+    left = np.bincount(feature[pooled.left[other]], minlength=size)
+    cells = np.unique(feature * len(pooled.labels) + tile)
+    feature, tile = cells // len(pooled.labels), cells % len(pooled.labels)
+    table = np.bincount(feature * n_classes + pooled.classes[tile], minlength=size * n_classes)
+    table = table.reshape(size, n_classes)
+    seen = np.bincount(feature, minlength=size)
+    both = np.bincount(feature[pooled.high[tile]], minlength=size)
+    bits = information_bits(table, np.bincount(pooled.classes))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lift = both * len(pooled.labels) / (seen * int(pooled.high.sum()))
+    return _ranked(pooled, seen, both, lift, bits, entities, left, top)
+
+
+def information_bits(table: Ints, totals: Ints) -> Floats:
+    """Mutual information between having a feature and a class, in bits, float64 [features].
+
+    Args:
+        table: how many of each class have each feature, [features, classes].
+        totals: how many of each class there are, [classes].
+    """
+    n = totals.sum()
+    bits = np.zeros(len(table))
+    for cells in (table, totals - table):
+        share = cells.sum(axis=1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = cells / n * np.log2(cells * n / (share * totals))
+        bits += np.where(cells > 0, terms, 0.0).sum(axis=1)
+    return np.maximum(bits, 0.0)
+
+
+def entropy_bits(classes: NDArray[Any]) -> float:
+    """How much there is to tell: the entropy of classes, in bits."""
+    shares = np.unique(classes, return_counts=True)[1] / len(classes)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+@dataclass(frozen=True)
+class PairLifts:
+    """Lift of every two of some tags, [f, f], and of every tag with the label, [f]; NaN where nothing can be said.
+
+    Attributes:
+        same: both tags on one entity; `same_label`: an entity that counts.
+        apart: on two entities of a tile; `apart_label`: on an entity that does not count, in a tile of high label.
+    """
+
+    same: Floats
+    same_label: Floats
+    apart: Floats
+    apart_label: Floats
+
+
+def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
+    """How often tags go together, against what chance would give; where chance gives less than one, NaN."""
+    position = np.full(len(pooled.names), -1, np.int64)
+    ids = {name: number for number, name in enumerate(pooled.names)}
+    position[[ids[tag] for tag in tags]] = np.arange(len(tags))
+    column = position[pooled.feature]
+    has = np.zeros((len(tags), len(pooled.counted)), np.bool_)
+    has[column[column >= 0], pooled.entity[column >= 0]] = True
+    n, t, f = len(pooled.counted), len(pooled.labels), len(tags)
+    count = np.stack([np.bincount(pooled.tile[row], minlength=t) for row in has]) if f else np.zeros((0, t), np.int64)
+    same, apart = np.zeros((f, f)), np.zeros((f, f))
+    for a in range(f):
+        for b in range(a, f):
+            joint = pooled.tile[has[a] & has[b]]
+            same[a, b] = same[b, a] = len(joint)
+            one = (count[a] == 1) & (count[b] == 1) & (np.bincount(joint, minlength=t) == 1)
+            apart[a, b] = apart[b, a] = int(((count[a] > 0) & (count[b] > 0) & ~one).sum())
+    other = np.stack([np.bincount(pooled.tile[row & ~pooled.counted], minlength=t) > 0 for row in has]) if f else count
+    return PairLifts(
+        _lift(same, has.sum(1)[:, None], has.sum(1), n),
+        _lift((has & pooled.counted).sum(1), has.sum(1), pooled.counted.sum(), n),
+        _lift(apart, (count > 0).sum(1)[:, None], (count > 0).sum(1), t),
+        _lift((other & pooled.high).sum(1), other.sum(1), pooled.high.sum(), t),
+    )
+
+
+def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Floats:
+    expected = a * b / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((expected >= 1) | (both > 0), both / expected, np.nan)
+
+
+def _ranked(
+    pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
+) -> list[Association]:
+    """Those with enough cases, most bits first; of a key with one value only the pair."""
+    if not pooled.worth_asking:
+        return []
+    rows = np.flatnonzero(seen >= MIN_TILES)
+    order = rows[np.lexsort((np.array([pooled.names[row] for row in rows]), -bits[rows].round(12)))].tolist()
+    values = {
+        (pooled.names[row].partition("=")[0], int(seen[row]), int(both[row])) for row in order if _pair(pooled, row)
+    }
+    found = [
+        Association(
+            pooled.names[row],
+            int(seen[row]),
+            int(both[row]),
+            float(lift[row]) if np.isfinite(lift[row]) else 0.0,
+            float(bits[row]),
+            int(entities[row]),
+            int(left[row]),
+        )
+        for row in order
+        if _pair(pooled, row) or (pooled.names[row].removesuffix("=*"), int(seen[row]), int(both[row])) not in values
+    ]
+    return found[:top]
+
+
+def _pair(pooled: Pool, row: int) -> bool:
+    return not pooled.names[row].endswith("=*")
