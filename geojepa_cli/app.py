@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from geojepa_cli import __version__, console
+from geojepa_cli import __version__, console, hints
 from geojepa_cli.commands import options
 from geojepa_cli.commands.artifacts import artifacts
 from geojepa_cli.commands.build_tasks import build_tasks
@@ -25,17 +28,49 @@ from geojepa_cli.commands.probe import probe
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
-from geojepa_cli.errors import GeojepaError
+from geojepa_cli.errors import GeojepaError, nearest
+
+
+def _without_types(params: Iterable[Any]) -> None:
+    """Switches take no value: some versions of typer show `<bool>` beside them."""
+    for param in params:
+        if getattr(param, "is_flag", False) or getattr(param, "is_bool_flag", False):
+            param.metavar = ""
+
+
+class _Command(TyperCommand):
+    """A command."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Its `--help`."""
+        _without_types(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
+class _Group(TyperGroup):
+    """All commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Its `--help`."""
+        _without_types(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
 
 app = typer.Typer(
+    cls=_Group,
     help="Embeddings of map tiles and map entities from OpenStreetMap and aerial imagery.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn, demo, report, artifacts, doctor):
-    app.command(name=_command.__name__.replace("_", "-"))(_command)
+    app.command(name=_command.__name__.replace("_", "-"), cls=_Command)(_command)
 
+BUG = 70  # EX_SOFTWARE of sysexits.h
+COMMANDS = [info.name for info in app.registered_commands if info.name]
+# typer brings a click of its own, or takes the one that is installed
+REFUSED = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+NO_MEMORY = ("not enough memory", "--threads 1")
 INTERRUPTED = ("interrupted", "the same command goes on; artifacts that were finished are kept")
 
 
@@ -62,30 +97,75 @@ def globals_(
 
 
 def main() -> NoReturn:
-    """Runs the command line; exit code 0, 1 for data and I/O, 2 for usage, 130 when interrupted."""
+    """Runs the command line; exit code 0, 1 for data and I/O, 2 for usage, 70 for a bug, 130 when interrupted."""
     debug = "--debug" in sys.argv[1:]
     try:
-        app()
+        code = app(standalone_mode=False)
     except GeojepaError as error:
-        _report(error.message, error.hint, debug)
-        sys.exit(error.exit_code)
+        _end(error.exit_code, error.message, error.hint, debug)
+    except REFUSED as error:
+        _end(error.exit_code, *_refused(error), debug)
+    except typer.Abort:
+        _end(1, "aborted", None, debug)
+    except MemoryError:
+        _end(1, *NO_MEMORY, debug)
     except OSError as error:
-        _report(*_told(error), debug)
-        sys.exit(1)
+        _end(1, *_told(error), debug)
     except KeyboardInterrupt:
-        _report(*INTERRUPTED, debug)
-        sys.exit(130)
-    except SystemExit as end:
-        if end.code == 130:  # what typer makes of Ctrl-C, without a word
-            _report(*INTERRUPTED, debug)
-        raise
-    sys.exit(0)
+        _end(130, *INTERRUPTED, debug)
+    except Exception as error:
+        if _is_out_of_memory(error):
+            _end(1, *NO_MEMORY, debug)
+        _end(BUG, *_bug(error), debug)
+    if code == 130:  # what typer makes of Ctrl-C, without a word
+        _end(130, *INTERRUPTED, debug)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _report(message: str, hint: str | None, debug: bool) -> None:
+def _end(code: int, message: str, hint: str | None, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    console.error(message, hint)
+    if message:
+        console.error(message, hint)
+    sys.exit(code)
+
+
+def _refused(error: Any) -> tuple[str, str | None]:
+    """A command line that does not parse, as message and hint; help that was asked for by no arguments is shown."""
+    context = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        console.note(context.get_help())
+        return "", None
+    message = re.sub(r"'([^']*)'", r"`\1`", error.format_message()).rstrip(".")
+    message = message[:1].lower() + message[1:]
+    name = context.info_name if context is not None and context.parent is not None else None
+    if name is None:
+        return message, hints.paste("geojepa", nearest(_first_word(message), COMMANDS) or "", "--help").replace(
+            " ''", ""
+        )
+    default = getattr(error.param, "default", None) if getattr(error, "param", None) else None
+    if isinstance(default, int | float | str) and not isinstance(default, bool):
+        return message, hints.paste(error.param.opts[0], str(default))
+    example = re.search(r"Example: (geojepa .*)", context.command.help or "")
+    if type(error).__name__ == "MissingParameter" and example:
+        return message, example[1].strip()
+    return message, f"geojepa {name} --help"
+
+
+def _first_word(message: str) -> str:
+    """What stands first in back-ticks."""
+    found = re.search(r"`([^`]*)`", message)
+    return found[1] if found else ""
+
+
+def _bug(error: Exception) -> tuple[str, str]:
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"this is a bug of geojepa: {what}", hints.paste("geojepa", "--debug", *sys.argv[1:])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has no type of its own for it on CPU."""
+    return isinstance(error, RuntimeError) and bool(re.search("can't allocate memory|out of memory", str(error)))
 
 
 def _told(error: OSError) -> tuple[str, str | None]:

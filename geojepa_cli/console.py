@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,33 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from geojepa_cli import hints
+
 JSON_SCHEMA = 1
 PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 
+# what a terminal or a page obeys instead of showing: C0 but tab and newline, DEL, C1, and turns of the text's direction
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text with its control characters written out, such as `\\x1b`: names and tags come from anybody."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON in which control characters, DEL and C1 too, are escaped: the same value, and nothing a terminal obeys."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
 
 
 class Meter(Protocol):
@@ -40,7 +61,7 @@ class _RichMeter:
         if total is not None:
             changes["total"] = total
         if description is not None:
-            changes["description"] = description
+            changes["description"] = _shown(description)
         self._progress.update(self._task, **changes)
 
 
@@ -59,7 +80,11 @@ class _PlainMeter:
             return
         self._last = now
         of = f" of {self._total:,.0f}" if self._total is not None else ""
-        print(f"{self._description}: {done:,.0f}{of} ({now - self._started:.0f} s)", file=sys.stderr, flush=True)
+        print(
+            f"{printable(self._description)}: {done:,.0f}{of} ({now - self._started:.0f} s)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @contextmanager
@@ -76,47 +101,49 @@ def progress(description: str, total: float | None = None) -> Iterator[Meter]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=_err, transient=True) as bars:
-        yield _RichMeter(bars, escape(description), total)
+        yield _RichMeter(bars, _shown(description), total)
 
 
 def note(message: str) -> None:
     """A line about what happens, on stderr."""
-    _err.print(escape(message))
+    _err.print(_shown(message))
 
 
-def warn(message: str) -> None:
-    """Something the person should know although the command goes on."""
-    _err.print(f"[yellow]warning:[/yellow] {escape(message)}")
+def warn(message: str, hint: str | None = None) -> None:
+    """Something the person should know although the command goes on, and the command that mends it."""
+    _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
+    if hint:
+        _err.print(f"  to mend it: {_shown(hints.complete(hint))}")
 
 
 def error(message: str, hint: str | None = None) -> None:
     """An error, and after a blank line its hint."""
-    _err.print(f"[bold red]error:[/bold red] {escape(message)}")
+    _err.print(f"[bold red]error:[/bold red] {_shown(message)}")
     if hint:
-        _err.print(f"\n[cyan]hint:[/cyan] {escape(hint)}")
+        _err.print(f"\n[cyan]hint:[/cyan] {_shown(hints.complete(hint))}")
 
 
 def say(text: str = "") -> None:
     """A line of the human result, on stdout."""
-    _out.print(escape(text))
+    _out.print(_shown(text))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
     """A table of the human result; columns whose cells are all numbers are set to the right."""
-    view = Table(title=escape(title), title_justify="left", caption=caption and escape(caption), caption_justify="left")
+    view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        view.add_column(escape(name), justify="right" if numeric else "left")
+        view.add_column(_shown(name), justify="right" if numeric else "left")
     for row in rows:
-        view.add_row(*(escape(str(cell)) for cell in row))
+        view.add_row(*(_shown(str(cell)) for cell in row))
     _out.print(view)
 
 
 def emit_json(command: str, artifact: str | None, result: Mapping[str, Any] | Sequence[Any]) -> None:
     """The one shape of every `--json` answer."""
     answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
-    print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+    print(to_json(answer), flush=True)
 
 
 def emit_json_of(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -135,7 +162,7 @@ def emit_json_of(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) ->
         "artifact": [ref for ref, _ in made],
         "result": [result for _, result in made],
     }
-    print(json.dumps(answer, ensure_ascii=False, allow_nan=False), flush=True)
+    print(to_json(answer), flush=True)
 
 
 def _is_number(cell: object) -> bool:

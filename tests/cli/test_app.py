@@ -71,6 +71,71 @@ def test_an_unknown_name_is_a_usage_error_with_a_hint_and_no_traceback(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told", "hint"),
+    [
+        (["nosuch"], "no such command `nosuch`", "geojepa --help"),
+        (["tile", "--zoom", "13"], "`--zoom`", "geojepa tile --zoom 16"),
+        (["knn", "--k", "0", "--tile", "16_1_2"], "`--k`", "geojepa knn --tile 16_1_2 --k 8"),
+        (["knn", "--k", "many"], "`--k`", "geojepa knn --k 8"),
+        (["probe"], "missing option `--task`", "geojepa probe --task max_speed --masked"),
+        (["knn", "--taile", "x"], "--taile", "geojepa knn --help"),
+    ],
+)
+def test_a_line_that_does_not_parse_gets_the_same_form_of_message_and_a_hint(
+    tmp_path: Path, arguments: list[str], told: str, hint: str
+) -> None:
+    done = geojepa(*arguments, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    first, blank, last = done.stderr.splitlines()
+    assert first.startswith("error: ") and told in first and blank == ""
+    assert last == f"hint: {hint}"
+
+
+def test_no_arguments_show_the_help(tmp_path: Path) -> None:
+    done = geojepa(cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr and "error:" not in done.stderr
+
+
+def test_switches_are_shown_without_a_type(tmp_path: Path) -> None:
+    for command in ([], ["knn"], ["tile"], ["pretrain"]):
+        assert "bool" not in geojepa(*command, "--help", cwd=tmp_path).stdout
+
+
+BROKEN = """
+import sys
+from geojepa_cli import app
+def broken():
+    raise {error}
+app.app.command("broken")(broken)
+sys.argv = ["geojepa", *{arguments}]
+app.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        ("ValueError('expected a \\x1b[2Jlist')", 70, "this is a bug of geojepa: ValueError: expected a \\x1b[2Jlist"),
+        ("RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')", 1, "not enough memory"),
+        ("MemoryError()", 1, "not enough memory"),
+    ],
+)
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unexpected_error_is_one_message_with_a_code_of_its_own(
+    tmp_path: Path, error: str, code: int, told: str, debug: bool
+) -> None:
+    arguments = ["--debug"] * debug + ["--workspace", "a b", "broken"]
+    script = BROKEN.format(error=error, arguments=arguments)
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == code and done.stdout == ""
+    assert f"error: {told}" in done.stderr and "hint: geojepa " in done.stderr
+    assert ("Traceback" in done.stderr) == debug
+    if code == 70 and not debug:
+        assert done.stderr.endswith("hint: geojepa --debug --workspace 'a b' broken\n")
+
+
 def test_a_workspace_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "ws").write_text("a file, not a directory")
     extract = tmp_path / "x.osm"

@@ -1,0 +1,40 @@
+"""What reaches a terminal: nothing that it would obey."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+
+from geojepa_cli import console
+
+EVIL = "a\x1b[31mb\x00\x7f\x9b2J\r\x08\u202ec"
+WRITTEN = r"a\x1b[31mb\x00\x7f\x9b2J\r\x08\u202ec"
+SAFE = "Straße – 東京\tλ\nنص"
+
+
+def test_control_characters_are_written_out_and_text_stays() -> None:
+    assert console.printable(EVIL) == WRITTEN
+    assert console.printable(SAFE) == SAFE
+
+
+def test_json_escapes_them_and_means_the_same() -> None:
+    text = console.to_json({EVIL: SAFE})
+    assert json.loads(text) == {EVIL: SAFE}
+    assert console.printable(text) == text and "\n" not in text
+
+
+def test_no_way_of_printing_lets_them_through() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        console.note(EVIL)
+        console.warn(EVIL, EVIL)
+        console.error(EVIL, EVIL)
+        console.say(EVIL)
+        console.table(EVIL, [EVIL], [[EVIL]], caption=EVIL)
+        console.emit_json(EVIL, EVIL, [EVIL])
+        with console.progress(EVIL) as meter:
+            meter.update(1, description=EVIL)
+    printed = out.getvalue() + err.getvalue()
+    assert console.printable(printed) == printed
+    assert err.getvalue().count(WRITTEN) == 5 and out.getvalue().count(WRITTEN) == 5
