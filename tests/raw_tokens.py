@@ -7,6 +7,7 @@ and docs/adr/0004-tasks.md word by word.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +41,9 @@ def raw_tiles(path: Path) -> list[tuple[str, list[Token]]]:
         first, last = column["object/tags"][row], column["object/tags"][row + 1]
         return {keys[v]: values[v] for v in column["tag/vocab"][first:last]}
 
+    members_of: dict[int, list[int]] = defaultdict(list)
+    for relation, member in zip(column["member/relation"], column["member/object"], strict=True):
+        members_of[relation].append(member)
     tiles = []
     for tile, (z, x, y) in enumerate(zip(column["tile/z"], column["tile/x"], column["tile/y"], strict=True)):
         tokens = []
@@ -48,7 +52,7 @@ def raw_tiles(path: Path) -> list[tuple[str, list[Token]]]:
             tags = tags_of(row)
             if column["object/token"][row] == 0 and not column["piece/covers_tile"][piece] and tags:
                 ref = (column["object/osm_type"][row], column["object/osm_id"][row])
-                members = [tags_of(m) for m in column["member/object"][slice(*column["object/members"][row : row + 2])]]
+                members = [tags_of(m) for m in members_of[row]]
                 tokens.append(Token(tags, column["object/kind"][row], piece, ref, members))
         tiles.append((f"{z}_{x}_{y}", tokens))
     return tiles
@@ -123,7 +127,7 @@ def spans_hidden(task: str, token: Token) -> bool:
 def _numeric(file: h5py.File) -> list[str]:
     wanted: list[str] = []
     file.visititems(lambda name, item: wanted.append(name) if isinstance(item, h5py.Dataset) else None)
-    tables = ("tile/", "object/", "piece/object", "piece/covers_tile", "tag/", "member/object")
+    tables = ("tile/", "object/", "piece/object", "piece/covers_tile", "tag/", "member/object", "member/relation")
     return [name for name in wanted if name.startswith(tables)]
 
 

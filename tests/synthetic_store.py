@@ -55,7 +55,7 @@ def write_synthetic_processed(
         path: file to write; its folder is made.
         kind: `processed` or `tiles`.
         mean_entities: pieces a tile has on average; some tiles have none but a boundary, some exactly one.
-        xy_dtype: `u16` or `f32`, the type of `node/xy`.
+        xy_dtype: `u16` or `f32`, the type of `node/xy` and `piece/box_centre`; with `f32` offsets are u64.
         empty: no row in any table.
 
     Returns:
@@ -94,7 +94,8 @@ def write_columns(
         for name, column in schema.COLUMNS.items():
             if kind not in column.files:
                 continue
-            dtype = xy_dtype if name == "node/xy" else column.dtypes[0]
+            wide = kind == "tiles" or xy_dtype == "f32"
+            dtype = xy_dtype if xy_dtype in column.dtypes else column.dtypes[-1 if wide else 0]
             array = np.asarray(columns[name], dtype=NUMPY[dtype])
             file.create_dataset(name, data=array.reshape(-1, column.width) if column.width > 1 else array)
     return path
@@ -184,7 +185,9 @@ def _add_piece(
     columns["piece/covers_tile"].append(int(obj["covers"]))
     columns["piece/area_m2"].append(float(rng.uniform(1, 1e4)) if obj["kind"] >= 2 else 0.0)
     columns["piece/length_m"].append(float(rng.uniform(1, 500)) if obj["kind"] >= 1 else 0.0)
-    columns["piece/box"].append(_box(rng, obj["covers"]))
+    centre, side = _box(rng, obj["covers"])
+    columns["piece/box_centre"].append(np.rint(centre * 49152 + 8192) if xy_dtype == "u16" else centre)
+    columns["piece/box_side"].append(side)
     n_parts = 0 if obj["covers"] else 1 if obj["kind"] == 0 else int(rng.choice([1, 1, 1, 2, 3]))
     first_nodes: list[int] = []
     n_nodes = 0
@@ -207,14 +210,12 @@ def _add_piece(
     columns["piece/edges"].append(len(columns["edge/ends"]))
 
 
-def _box(rng: np.random.Generator, covers: bool) -> list[float]:
-    """A turned rectangle, counter-clockwise from its lowest corner."""
+def _box(rng: np.random.Generator, covers: bool) -> tuple[np.ndarray, list[float]]:
+    """Centre of a turned rectangle, half of its first side, and the ratio of the second one to it."""
     if covers:
-        return [0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+        return np.array([0.5, 0.5]), [0.5, 0.0, 1.0]
     centre, size, turn = rng.uniform(0, 1, 2), rng.uniform(0.005, 0.2, 2), rng.uniform(0, math.pi / 2)
-    along = np.array([math.cos(turn), math.sin(turn)]) * size[0]
-    across = np.array([-math.sin(turn), math.cos(turn)]) * size[1]
-    return [float(v) for p in (centre, centre + along, centre + along + across, centre + across) for v in p]
+    return centre, [math.cos(turn) * size[0] / 2, math.sin(turn) * size[0] / 2, size[1] / size[0]]
 
 
 def _add_objects(columns: dict[str, list[Any]], objects: list[Object]) -> None:
@@ -227,6 +228,7 @@ def _add_objects(columns: dict[str, list[Any]], objects: list[Object]) -> None:
         columns["object/absent_members"].append(obj["id"] % 2)
         columns["tag/vocab"].extend(sorted(obj["tags"]))
         columns["object/tags"].append(len(columns["tag/vocab"]))
+        columns["member/relation"].extend([len(columns["object/osm_id"]) - 1] * len(obj["members"]))
         columns["member/object"].extend(obj["members"])
         columns["member/role"].extend(m % 3 for m in obj["members"])
         columns["object/members"].append(len(columns["member/object"]))

@@ -124,7 +124,7 @@ def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) 
             file.attrs.create(name, value, dtype="u4" if isinstance(value, int) else None)
         for name, column in schema.COLUMNS.items():
             if "tiles" in column.files:
-                file.create_dataset(name, data=np.asarray(values[name], dtype=DTYPES[column.dtypes[0]]))
+                file.create_dataset(name, data=np.asarray(values[name], dtype=DTYPES[column.dtypes[-1]]))
     return path
 
 
@@ -155,7 +155,8 @@ class Processed:
             self.attributes = dict(file.attrs)
             self.columns = {name: file[name][()] for name in schema.COLUMNS if name in file}
         xy = self.columns["node/xy"]
-        self.units = (xy.astype(np.float64) - 8192) / 49152 if xy.dtype == np.uint16 else xy.astype(np.float64)
+        self.units = _units(xy)
+        self.centres = _units(self.columns["piece/box_centre"])
         self.tile_of_piece = np.repeat(
             np.arange(len(self.columns["tile/x"])), np.diff(self.columns["tile/pieces"].astype(np.int64))
         )
@@ -183,6 +184,17 @@ class Processed:
             east_m=east_m,
             roles=c["part/role"][first:last],
             parts=[self.units[a:b] * east_m for a, b in pairwise(offsets)],
-            box=c["piece/box"][row].astype(np.float64).reshape(4, 2) * east_m,
+            box=self._box(row) * east_m,
             edges=c["edge/ends"][int(c["piece/edges"][row]) : int(c["piece/edges"][row + 1])],
         )
+
+    def _box(self, row: int) -> np.ndarray:
+        """Corners [4, 2] in tile units."""
+        x, y, ratio = self.columns["piece/box_side"][row].astype(np.float64)
+        along, across = np.array([x, y]), ratio * np.array([-y, x])
+        return self.centres[row] + np.stack([-along - across, along - across, along + across, across - along])
+
+
+def _units(xy: np.ndarray) -> np.ndarray:
+    """Stored positions in tile units."""
+    return (xy.astype(np.float64) - 8192) / 49152 if xy.dtype == np.uint16 else xy.astype(np.float64)

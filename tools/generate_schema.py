@@ -30,6 +30,7 @@ CPP = {
     "f64": "double",
 }
 BOTH = ["tiles", "processed"]
+OFFSETS = ["u32", "u64"]
 Column = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ def columns(schema: dict[str, Any]) -> list[Column]:
     found: list[Column] = []
     for table, spec in schema["tables"].items():
         for name, column in spec["columns"].items():
-            dtype = "u64" if "csr" in column else column["dtype"]
+            dtype = OFFSETS if "csr" in column else column["dtype"]
             found.append(
                 {
                     "table": table,
@@ -84,8 +85,12 @@ def cpp_schema(schema: dict[str, Any]) -> str:
     lines.append("")
     for column in columns(schema):
         path, base = f"{column['table']}/{column['name']}", f"{column['table']}_{column['name']}"
-        if column["dtypes"] == ["str"]:
+        if column["csr"] or column["dtypes"] == ["str"]:
             lines.append(f'inline constexpr Column<std::uint64_t> {base}{{"{path}", 1}};')
+            lines.append(f'inline constexpr Column<std::uint32_t> {base}_u32{{"{path}", 1}};')
+        if column["csr"]:
+            continue
+        if column["dtypes"] == ["str"]:
             lines.append(f'inline constexpr Column<std::uint8_t> {base}_utf8{{"{path}_utf8", 1}};')
             continue
         for dtype in column["dtypes"]:
@@ -136,7 +141,7 @@ def python_schema(schema: dict[str, Any]) -> str:
     for column in columns(schema):
         path = f"{column['table']}/{column['name']}"
         if column["dtypes"] == ["str"]:
-            lines.append(entry(path, ["u64"], 1, f"{path}_utf8", column["in"]))
+            lines.append(entry(path, OFFSETS, 1, f"{path}_utf8", column["in"]))
             lines.append(entry(f"{path}_utf8", ["u8"], 1, "", column["in"]))
         else:
             lines.append(entry(path, column["dtypes"], column["width"], column["csr"], column["in"]))
@@ -157,7 +162,7 @@ def markdown_tables(schema: dict[str, Any]) -> str:
             dtype = " or ".join(column["dtypes"])
             meaning = column["doc"]
             if column["csr"]:
-                dtype, meaning = "u64", f"{meaning}: rows `[i] .. [i+1]` of `{column['csr']}/`"
+                meaning = f"{meaning}: rows `[i] .. [i+1]` of `{column['csr']}/`"
             if column["dtypes"] == ["str"]:
                 dtype, meaning = "str", f"{meaning}: bytes `[i] .. [i+1]` of `{column['name']}_utf8` (u8)"
             if column["enum"]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.store.reader import RegionStore, decode_xy
+from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy
 
 if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
@@ -153,7 +153,8 @@ class _Columns:
 
     def take_tokens(self, share: _Share) -> None:
         """One value a token."""
-        for name in ("box", "area_m2", "length_m"):
+        self.arrays["box"][share.place] = _take_boxes(share.region, share.pieces)
+        for name in ("area_m2", "length_m"):
             _take(share.region[f"piece/{name}"], share.pieces, self.arrays[name], share.place)
         for name in ("kind", "osm_type", "osm_id"):
             _take(share.region[f"object/{name}"], share.objects, self.arrays[name], share.place)
@@ -250,6 +251,11 @@ def _take_pairs(column: Array, rows: Rows) -> Array:
     if len(column) == 0:
         return np.empty((0, 2), column.dtype)
     return column.view(np.uint64)[:, 0].take(rows).view(column.dtype).reshape(-1, 2)
+
+
+def _take_boxes(region: RegionStore, rows: Rows) -> Array:
+    """Corners of boxes as float32 [n, 8]."""
+    return box_corners(_take_xy(region["piece/box_centre"], rows), region["piece/box_side"].take(rows, axis=0))
 
 
 def _take_xy(column: Array, rows: Rows) -> Array:

@@ -21,11 +21,11 @@ from geojepa_cli.store import schema
 
 Array = npt.NDArray[Any]
 _NUMPY = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4", "i64": "<i8", "f32": "<f4", "f64": "<f8"}
-XY_SHIFT, XY_SCALE = 8192.0, 49152.0  # u16 vertices: tile units = (value - 8192) / 49152
+XY_SHIFT, XY_SCALE = 8192, 49152  # u16 vertices: tile units = (value - 8192) / 49152
 
 
 class RegionStore:
-    """One file of the store, its columns as read-only arrays: `region["piece/box"]`.
+    """One file of the store, its columns as read-only arrays: `region["piece/area_m2"]`.
 
     Attributes:
         path: the file.
@@ -141,10 +141,33 @@ class RegionStore:
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
     """Stored vertices (u16 with headroom, or float32) as float32 tile units."""
-    if stored.dtype == np.uint16:
-        # In double first: exactly the nearest float32 of the stored position.
-        return ((stored - np.float64(XY_SHIFT)) / np.float64(XY_SCALE)).astype(np.float32)
-    return np.asarray(stored, np.float32)
+    if stored.dtype != np.uint16:
+        return np.asarray(stored, np.float32)
+    # Whole numbers of this size are exact in float32, and a division rounds once: the nearest to the stored position.
+    values = stored.astype(np.float32)
+    values -= np.float32(XY_SHIFT)
+    values /= np.float32(XY_SCALE)
+    return values
+
+
+def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
+    """Rectangles as four corners (x, y), counter-clockwise from the lowest (then leftmost), in tile units.
+
+    Args:
+        centre: [n, 2] as `decode_xy` gives them.
+        side: float32 [n, 3], rows of `piece/box_side`.
+
+    Returns:
+        float32 [n, 8].
+    """
+    x, y = centre.T
+    along_x, along_y, ratio = side.T
+    across_x, across_y = -along_y * ratio, along_x * ratio
+    corners = np.empty((len(side), 8), np.float32)
+    for corner, (along, across) in enumerate(((-1, -1), (1, -1), (1, 1), (-1, 1))):
+        corners[:, 2 * corner] = x + along * along_x + across * across_x
+        corners[:, 2 * corner + 1] = y + along * along_y + across * across_y
+    return corners
 
 
 def map_columns(path: Path, hint: str | None) -> tuple[dict[str, Array], Mapping[str, Any]]:

@@ -46,10 +46,9 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
 def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
     """Relations that have their members' geometry, with one of `members` among them; both bool [n_objects]."""
     region = tokens.region
-    running = np.concatenate([[0], np.cumsum(members[region["member/object"]], dtype=np.int64)])
-    offsets = region["object/members"].astype(np.int64)
-    found: Flags = (running[offsets[1:]] > running[offsets[:-1]]) & (region["object/kind"] == schema.KIND["relation"])
-    return found
+    found: Flags = np.zeros(region.n_objects, np.bool_)
+    found[region["member/relation"][members[region["member/object"]]]] = True
+    return found & (region["object/kind"] == schema.KIND["relation"])
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,6 +64,53 @@ private:
     Spool spool_;
     schema::Column<T> column_;
     std::size_t values_ = 0;
+};
+
+/// Offsets whose last one, and with it their width, is known at the end: what waits is how many children each row has.
+class OffsetSpool {
+public:
+    OffsetSpool(const std::string& beside, schema::Column<std::uint32_t> narrow, schema::Column<std::uint64_t> wide)
+        : spool_{beside}, narrow_{narrow}, wide_{wide} {}
+
+    void append(std::span<const std::uint32_t> sizes) {
+        spool_.append(sizes.data(), sizes.size_bytes());
+        rows_ += sizes.size();
+        total_ = std::accumulate(sizes.begin(), sizes.end(), total_);
+    }
+
+    /// Writes the column, with four bytes an offset where the last one fits.
+    void move_to(ColumnWriter& writer) {
+        if (total_ <= std::numeric_limits<std::uint32_t>::max()) {
+            move_as(writer, narrow_);
+        } else {
+            move_as(writer, wide_);
+        }
+    }
+
+private:
+    template <typename T>
+    void move_as(ColumnWriter& writer, schema::Column<T> column) {
+        constexpr std::size_t rows_at_once = std::size_t{1} << 17U;
+        ColumnStream<T> offsets{writer, column, rows_ + 1};
+        offsets.push(0);
+        spool_.rewind();
+        std::vector<std::uint32_t> sizes;
+        std::uint64_t end = 0;
+        for (std::size_t row = 0; row < rows_; row += sizes.size()) {
+            sizes.resize(std::min(rows_at_once, rows_ - row));
+            spool_.read(sizes.data(), sizes.size() * sizeof(std::uint32_t));
+            for (const std::uint32_t size : sizes) {
+                offsets.push(static_cast<T>(end += size));
+            }
+        }
+        offsets.flush();
+    }
+
+    Spool spool_;
+    schema::Column<std::uint32_t> narrow_;
+    schema::Column<std::uint64_t> wide_;
+    std::size_t rows_ = 0;
+    std::uint64_t total_ = 0;
 };
 
 }  // namespace geojepa

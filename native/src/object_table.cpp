@@ -142,7 +142,7 @@ ObjectTable::Counts ObjectTable::write_tags(ColumnWriter& writer) {
         values.add(tag.value);
         ++pairs;
     });
-    LongArray<std::uint64_t> counts{*arrays_};
+    LongArray<std::uint32_t> counts{*arrays_};
     counts.resize(pairs);
     ColumnStream offsets{writer, schema::object_tags, rows_.size() + 1};
     ColumnStream tags{writer, schema::tag_vocab, tags_.size()};

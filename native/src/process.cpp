@@ -6,6 +6,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -53,17 +54,74 @@ void copy_column(const ColumnReader& input, ColumnWriter& output, schema::Column
     }
 }
 
-/// Everything but vertices, boxes and edges stays as it is.
+/// Offsets with four bytes each, where the last one fits.
+void copy_offsets(const ColumnReader& input, ColumnWriter& output, schema::Column<std::uint64_t> wide,
+                  schema::Column<std::uint32_t> narrow) {
+    const MappedColumn<std::uint64_t> offsets = input.map(wide);
+    if (offsets.size() == 0 || !std::is_sorted(offsets.view().begin(), offsets.view().end())) {
+        throw InputError(std::string{"the input is damaged: the offsets of `"} + wide.path + "` do not rise",
+                         tile_hint);
+    }
+    if (offsets[offsets.size() - 1] > std::numeric_limits<std::uint32_t>::max()) {
+        copy_column(input, output, wide);
+        return;
+    }
+    ColumnStream<std::uint32_t> copied{output, narrow, offsets.size()};
+    for (const std::uint64_t offset : offsets.view()) {
+        copied.push(static_cast<std::uint32_t>(offset));
+    }
+    copied.flush();
+}
+
+/// A relation's members as rows that name it: of the objects few are relations.
+void copy_members(const ColumnReader& input, ColumnWriter& output) {
+    const MappedColumn<std::uint64_t> members = input.map(schema::object_members);
+    const std::size_t rows = input.rows(schema::member_object);
+    if (members.size() == 0 || members[0] != 0 || members[members.size() - 1] != rows) {
+        throw InputError("the input is damaged: `object/members` does not hold every member", tile_hint);
+    }
+    ColumnStream<std::uint32_t> relation{output, schema::member_relation, rows};
+    std::size_t object = 0;
+    for (std::size_t row = 0; row < rows; ++row) {
+        while (members[object + 1] <= row) {
+            ++object;
+        }
+        relation.push(static_cast<std::uint32_t>(object));
+    }
+    relation.flush();
+    copy_column(input, output, schema::member_object);
+    copy_column(input, output, schema::member_role);
+}
+
+/// Everything but vertices, boxes and edges stays as it is; what only tells of the input is left behind.
 void copy_unchanged(const ColumnReader& input, ColumnWriter& output) {
     const auto copy = [&](auto... columns) { (copy_column(input, output, columns), ...); };
-    copy(schema::tile_z, schema::tile_x, schema::tile_y, schema::tile_east_m, schema::tile_north_m,
-         schema::tile_pieces);
-    copy(schema::object_osm_type, schema::object_osm_id, schema::object_version, schema::object_kind,
-         schema::object_token, schema::object_absent_members, schema::object_tags, schema::object_members);
-    copy(schema::piece_object, schema::piece_area_m2, schema::piece_length_m, schema::piece_covers_tile,
-         schema::piece_parts, schema::part_role);
-    copy(schema::member_object, schema::member_role, schema::role_text, schema::role_text_utf8, schema::tag_vocab);
-    copy(schema::vocab_key, schema::vocab_key_utf8, schema::vocab_value, schema::vocab_value_utf8, schema::vocab_count);
+    copy(schema::tile_z, schema::tile_x, schema::tile_y, schema::tile_east_m, schema::tile_north_m);
+    copy_offsets(input, output, schema::tile_pieces, schema::tile_pieces_u32);
+    copy(schema::object_osm_type, schema::object_osm_id, schema::object_kind, schema::object_token);
+    copy_offsets(input, output, schema::object_tags, schema::object_tags_u32);
+    copy(schema::piece_object, schema::piece_area_m2, schema::piece_length_m, schema::piece_covers_tile);
+    copy_offsets(input, output, schema::piece_parts, schema::piece_parts_u32);
+    copy(schema::part_role, schema::tag_vocab);
+    copy_members(input, output);
+    copy_offsets(input, output, schema::role_text, schema::role_text_u32);
+    copy_offsets(input, output, schema::vocab_key, schema::vocab_key_u32);
+    copy_offsets(input, output, schema::vocab_value, schema::vocab_value_u32);
+    copy(schema::role_text_utf8, schema::vocab_key_utf8, schema::vocab_value_utf8, schema::vocab_count);
+}
+
+/// A rectangle without what follows from the rest: centre, half of the first side, ratio of the second to the first.
+struct BoxRow {
+    std::array<double, 2> centre;
+    std::array<float, 3> side;
+};
+
+BoxRow box_row(const StoredBox& box) {
+    const std::array<double, 2> along{(double{box[2]} - double{box[0]}) / 2, (double{box[3]} - double{box[1]}) / 2};
+    const std::array<double, 2> across{(double{box[6]} - double{box[0]}) / 2, (double{box[7]} - double{box[1]}) / 2};
+    const double ratio = std::hypot(across[0], across[1]) / std::hypot(along[0], along[1]);
+    return {{(double{box[0]} + double{box[4]}) / 2, (double{box[1]} + double{box[5]}) / 2},
+            {static_cast<float>(along[0]), static_cast<float>(along[1]), static_cast<float>(ratio)}};
 }
 
 /// The columns that `process` adds, filled batch after batch. Vertices and edges wait in spools for their number.
@@ -75,23 +133,23 @@ public:
           xy_u16_{path, schema::node_xy_u16},
           xy_f32_{path, schema::node_xy_f32},
           ends_{path, schema::edge_ends},
+          piece_edges_{path, schema::piece_edges_u32, schema::piece_edges},
+          part_nodes_{path, schema::part_nodes_u32, schema::part_nodes},
           is_u16_{lattice_.low >= 0} {
-        writer_.create(schema::piece_box, directory.pieces);
-        writer_.create(schema::piece_edges, directory.pieces + 1);
-        writer_.create(schema::part_nodes, directory.parts + 1);
-        const std::array<std::uint64_t, 1> zero{0};
-        writer_.write_at(schema::piece_edges, 0, zero);
-        writer_.write_at(schema::part_nodes, 0, zero);
+        writer_.create(schema::piece_box_side, directory.pieces);
+        if (is_u16_) {
+            writer_.create(schema::piece_box_centre_u16, directory.pieces);
+        } else {
+            writer_.create(schema::piece_box_centre_f32, directory.pieces);
+        }
     }
 
     void append(const ProcessedRows& rows) {
-        writer_.write_at(schema::piece_box, pieces_, flat<float>(rows.boxes));
-        append_offsets(schema::piece_edges, pieces_ + 1, rows.edge_counts, edge_count_);
-        append_offsets(schema::part_nodes, parts_ + 1, rows.part_sizes, node_count_);
+        append_boxes(rows.boxes);
         append_nodes(rows.nodes);
+        piece_edges_.append(rows.edge_counts);
+        part_nodes_.append(rows.part_sizes);
         ends_.append(flat<std::uint32_t>(rows.edges));
-        pieces_ += rows.boxes.size();
-        parts_ += rows.part_sizes.size();
     }
 
     void finish() {
@@ -100,6 +158,8 @@ public:
         } else {
             xy_f32_.move_to(writer_);
         }
+        piece_edges_.move_to(writer_);
+        part_nodes_.move_to(writer_);
         ends_.move_to(writer_);
     }
 
@@ -109,14 +169,31 @@ private:
         return {rows.empty() ? nullptr : rows.front().data(), rows.size() * Width};
     }
 
-    void append_offsets(schema::Column<std::uint64_t> column, std::size_t row, std::span<const std::uint32_t> sizes,
-                        std::uint64_t& total) {
-        std::vector<std::uint64_t> ends;
-        ends.reserve(sizes.size());
-        for (const std::uint32_t size : sizes) {
-            ends.push_back(total += size);
+    void append_boxes(const std::vector<StoredBox>& boxes) {
+        std::vector<std::array<float, 3>> sides;
+        std::vector<std::array<std::uint16_t, 2>> centres_u16;
+        std::vector<std::array<float, 2>> centres_f32;
+        for (const StoredBox& box : boxes) {
+            const auto& [centre, side] = box_row(box);
+            sides.push_back(side);
+            if (is_u16_) {
+                centres_u16.push_back({fixed_point(centre[0]), fixed_point(centre[1])});
+            } else {
+                centres_f32.push_back({static_cast<float>(centre[0]), static_cast<float>(centre[1])});
+            }
         }
-        writer_.write_at(column, row, ends);
+        writer_.write_at(schema::piece_box_side, pieces_, flat<float>(sides));
+        if (is_u16_) {
+            writer_.write_at(schema::piece_box_centre_u16, pieces_, flat<std::uint16_t>(centres_u16));
+        } else {
+            writer_.write_at(schema::piece_box_centre_f32, pieces_, flat<float>(centres_f32));
+        }
+        pieces_ += boxes.size();
+    }
+
+    std::uint16_t fixed_point(double tile_units) const {
+        const double value = std::round(tile_units * lattice_.scale) + lattice_.offset;
+        return static_cast<std::uint16_t>(std::clamp(value, 0.0, double{std::numeric_limits<std::uint16_t>::max()}));
     }
 
     void append_nodes(std::span<const LatticePoint> nodes) {
@@ -144,11 +221,10 @@ private:
     ColumnSpool<std::uint16_t> xy_u16_;
     ColumnSpool<float> xy_f32_;
     ColumnSpool<std::uint32_t> ends_;
+    OffsetSpool piece_edges_;
+    OffsetSpool part_nodes_;
     bool is_u16_;
     std::size_t pieces_ = 0;
-    std::size_t parts_ = 0;
-    std::uint64_t node_count_ = 0;
-    std::uint64_t edge_count_ = 0;
 };
 
 /// Batches go to whichever thread is free and come back in their own order, so that the output does not depend on

@@ -70,7 +70,8 @@ def slow_read(files: list[dict[str, np.ndarray]], view: View, tiles: list[int]) 
             if not tags or piece + piece_base in dropped_pieces:
                 continue
             token = {"tile": position, "piece": piece + piece_base, "tags": tags, "parts": [], "edges": []}
-            token |= {name: f[f"piece/{name}"][piece] for name in ("box", "area_m2", "length_m")}
+            token |= {name: f[f"piece/{name}"][piece] for name in ("area_m2", "length_m")}
+            token["box"] = slow_box(f["piece/box_centre"][piece], *f["piece/box_side"][piece].tolist())
             token |= {name: int(f[f"object/{name}"][obj]) for name in ("kind", "osm_type", "osm_id")}
             for part in range(int(f["piece/parts"][piece]), int(f["piece/parts"][piece + 1])):
                 xy = f["node/xy"][int(f["part/nodes"][part]) : int(f["part/nodes"][part + 1])]
@@ -81,6 +82,14 @@ def slow_read(files: list[dict[str, np.ndarray]], view: View, tiles: list[int]) 
                 token["edges"].append(f["edge/ends"][edge].astype(int).tolist())
             tokens.append(token)
     return tokens
+
+
+def slow_box(centre: np.ndarray, along_x: float, along_y: float, ratio: float) -> list[float]:
+    """The corners as docs/formats.md gives them, in double."""
+    x, y = ((int(v) - 8192) / 49152 for v in centre) if centre.dtype == np.uint16 else centre.tolist()
+    across_x, across_y = -along_y * ratio, along_x * ratio
+    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    return [c for a, b in signs for c in (x + a * along_x + b * across_x, y + a * along_y + b * across_y)]
 
 
 def tokens_of(batch: TileBatch) -> list[dict[str, Any]]:
@@ -113,6 +122,8 @@ def assert_same(got: list[dict[str, Any]], expected: list[dict[str, Any]]) -> No
             if name == "parts":
                 assert [role for role, _ in a[name]] == [role for role, _ in value]
                 assert all(np.array_equal(x, y) for (_, x), (_, y) in zip(a[name], value, strict=True))
+            elif name == "box":
+                assert np.allclose(a[name], value, atol=1e-6)
             else:
                 assert np.array_equal(a[name], value), name
 

@@ -55,7 +55,7 @@ def test_another_schema_is_refused_with_the_command_that_makes_the_file_anew(pat
     assert error.value.hint == "geojepa process --region oak"
 
 
-@pytest.mark.parametrize("column", ["piece/box", "tag/vocab", "vocab/key_utf8", "tile/pieces"])
+@pytest.mark.parametrize("column", ["piece/box_side", "tag/vocab", "vocab/key_utf8", "tile/pieces"])
 def test_a_missing_column_is_named(path: Path, column: str) -> None:
     with h5py.File(path, "a") as file:
         del file[column]

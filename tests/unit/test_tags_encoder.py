@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from geojepa_cli.errors import MissingExtraError, NotFoundError
+from geojepa_cli.store import schema
 from geojepa_cli.tags import encoder as encoder_module
 from geojepa_cli.tags.descriptions import Source, describe
 from geojepa_cli.tags.encoder import MiniLM, encoder_identity
@@ -112,7 +113,7 @@ VOCABULARY = [  # key, value, count, as a processed file has them: sorted
 
 def write_vocabulary(path: Path, rows: list[tuple[str, str, int]]) -> Path:
     with h5py.File(path, "w") as file:
-        file.attrs["schema_version"] = np.uint32(1)
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
         for column, texts in (("key", [key for key, _, _ in rows]), ("value", [value for _, value, _ in rows])):
             encoded = [text.encode() for text in texts]
             file[f"vocab/{column}"] = np.cumsum([0, *map(len, encoded)], dtype=np.uint64)
@@ -127,7 +128,7 @@ def test_features_have_a_row_per_pair_and_rare_values_share_their_keys(tmp_path:
     assert counts == {"pairs": 7, "described": 2, "plain": 1, "fell_back_to_key": 4, "texts": 6}
     with h5py.File(tmp_path / "tags.h5") as file:
         embedding, source = file["embedding"][:], file["source"][:]
-        assert file.attrs["encoder"] == "all-MiniLM-L6-v2" and file.attrs["schema_version"] == 1
+        assert file.attrs["encoder"] == "all-MiniLM-L6-v2" and file.attrs["schema_version"] == schema.VERSION
         for name in ("embedding", "source"):
             assert file[name].chunks is None
             assert file[name].id.get_offset() % 64 == 0
