@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import View
+from geojepa_cli.store.view import View, piece_reasons
 
 MASKED_KEYS = ("bridge", "layer", "maxspeed", "traffic_signals", "crossing:signals")
 TOKEN_FIELDS = ("box", "kind", "area_m2", "length_m", "osm_type", "osm_id", "tag_ids")
@@ -64,8 +64,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "tiles": len(plain.tiles),
         "entities": tokens,
         "entities_per_tile": tokens / max(1, len(plain.tiles)),
-        "store_bytes_per_entity": size / max(1, tokens),
-        "store_bytes_per_piece": size / max(1, store.n_pieces),
+        "store_bytes": size,
+        "bytes_per_entity": {
+            "of all tiles": size / max(1, sum(int((piece_reasons(region) == 0).sum()) for region in store.regions)),
+            "of tiles within the limits alone": size / max(1, tokens),
+            "with boundaries and what covers a tile": size / max(1, store.n_pieces),
+        },
         "open_and_compile_s": opened_s,
         "budget": options.budget,
         "threads": options.threads,

@@ -48,7 +48,8 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
     region = tokens.region
     found: Flags = np.zeros(region.n_objects, np.bool_)
     found[region["member/relation"][members[region["member/object"]]]] = True
-    return found & (region["object/kind"] == schema.KIND["relation"])
+    found &= region["object/kind"] == schema.KIND["relation"]
+    return found
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
