@@ -113,6 +113,9 @@ def _train(
     from geojepa_cli.train.loop import pretrain_jepa
 
     torch.set_num_threads(threads)
+    # else threads add the gradients of rows that occur twice in the order in which they come
+    torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False
     data = TrainingData.open(
         config,
         [artifact.file("processed.h5") for artifact in processed],
