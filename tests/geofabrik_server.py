@@ -30,6 +30,7 @@ class Fault:
         redirect: answered with a 302 to this path.
         ignore_range: the file is sent whole whatever was asked for.
         ignore_if_range: the range is sent although the file is another version.
+        piece: the answer to a range holds so many bytes at most, and says so.
         stall_at: at this byte nothing comes any more, for `stall_s`.
         bytes_per_s: of a slow connection.
     """
@@ -41,6 +42,7 @@ class Fault:
     redirect: str | None = None
     ignore_range: bool = False
     ignore_if_range: bool = False
+    piece: int | None = None
     stall_at: int | None = None
     stall_s: float = 1.0
     bytes_per_s: int | None = None
@@ -102,10 +104,13 @@ class Geofabrik:
         return [request for request in self.requests if request.method == "GET" and request.path == path]
 
 
-def region(id_: str, name: str, url: str | None, parent: str | None = None) -> dict[str, Any]:
-    """A feature of an index as Geofabrik writes it."""
+def region(
+    id_: str, name: str, url: str | None, parent: str | None = None, ring: list[list[float]] | None = None
+) -> dict[str, Any]:
+    """A feature of an index as Geofabrik writes it, with a geometry (`index-v1.json`) or without (`-nogeom`)."""
     properties: dict[str, Any] = {"id": id_, "name": name, "urls": {"pbf": url} if url else {}}
-    return {"type": "Feature", "properties": properties | ({"parent": parent} if parent else {})}
+    place = {"geometry": {"type": "MultiPolygon", "coordinates": [[ring]]}} if ring else {}
+    return {"type": "Feature", "properties": properties | ({"parent": parent} if parent else {}), **place}
 
 
 @contextmanager
@@ -167,16 +172,17 @@ class _Handler(BaseHTTPRequestHandler):
         start = self._start(request, file, modified, fault)
         if start is not None and start >= size:
             return self._plain(416, {"Content-Range": f"bytes */{size}"})
+        end = size if start is None or fault.piece is None else min(size, start + fault.piece)
         self.send_response(200 if start is None else 206)
         if start is not None:
-            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(size - (start or 0) + (fault.length_off if start is None else 0)))
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(end - (start or 0) + (fault.length_off if start is None else 0)))
         self.send_header("Last-Modified", modified)
         if file.etag:
             self.send_header("ETag", file.etag)
         self.end_headers()
         if request.method == "GET":
-            self._send(request, file.content, start or 0, fault)
+            self._send(request, file.content[:end], start or 0, fault)
 
     def _start(self, request: Request, file: File, modified: str, fault: Fault) -> int | None:
         """First byte of the range asked for, None where the whole file is due."""

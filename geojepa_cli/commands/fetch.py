@@ -24,6 +24,7 @@ STAGE_VERSION = 1
 DOWNLOADS = "downloads"  # of the workspace: a source's id is that of its content, unknown until the download is whole
 NO_IMAGERY, NAIP = "none", "naip"
 STAC = "https://planetarycomputer.microsoft.com/api/stac/v1"
+IMAGE_BYTES = 3 * 224 * 224
 GEOFABRIK = "https://download.geofabrik.de/index-v1-nogeom.json"
 
 
@@ -96,7 +97,7 @@ def fetch(
     if pbf is not None:
         sources: Iterable[Artifact | None] = [_fetch_file(workspace, pbf, name, extras, dry_run, json)]
     elif dry_run:
-        say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS)
+        say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS, extras)
         return
     else:
         if name is not None and len(region or []) > 1:
@@ -240,7 +241,9 @@ def choose(wanted: Sequence[str], index_url: str, date: str | None, cache: Path)
     return list(found.values())
 
 
-def say_plan(wanted: Sequence[str], index_url: str, json: bool, date: str | None, cache: Path) -> None:
+def say_plan(
+    wanted: Sequence[str], index_url: str, json: bool, date: str | None, cache: Path, extras: Extras = Extras()
+) -> None:
     """What would be fetched; without a network, says so and still ends well."""
     from geojepa_cli.sources.download import OfflineError
 
@@ -256,8 +259,10 @@ def say_plan(wanted: Sequence[str], index_url: str, json: bool, date: str | None
         console.say(f"with a network, run this again; without: {error.hint}")
         return
     plans = [(region, _ask(region.url)) for region in chosen]
+    images = [plan_imagery(extras.imagery, extras.bbox or region.bounds) for region in chosen]
     if json:
-        console.emit_json("fetch", None, {"reached": True, "regions": [_row(*plan) for plan in plans]})
+        told = [{**_row(*plan), "imagery": found} for plan, found in zip(plans, images, strict=True)]
+        console.emit_json("fetch", None, {"reached": True, "regions": told})
         return
     rows = [
         (region.id, region.name, _mebibytes(file.bytes), file.modified or "unknown", region.url)
@@ -267,6 +272,69 @@ def say_plan(wanted: Sequence[str], index_url: str, json: bool, date: str | None
     need = f"{_mebibytes(sum(known))} MiB of disk" + ("" if len(known) == len(plans) else " or more")
     caption = f"needs {need}; dry run: nothing was fetched"
     console.table("would be fetched", ["region", "name", "MiB", "from", "url"], rows, caption=caption)
+    for region, found in zip(chosen, images, strict=True):
+        if found is not None:
+            console.say(f"{region.id}: {_told_imagery(found)}")
+
+
+def plan_imagery(imagery: Path | Naip | None, box: Bbox | None) -> dict[str, Any] | None:
+    """What is known of imagery before it is fetched: number, dates, and bytes on disk, which for scenes on a server are
+    those of an image for every tile of the box, the most that can be; None without imagery.
+
+    Raises:
+        DataError, UsageError: a folder without imagery.
+    """
+    from geojepa_cli.sources import naip
+    from geojepa_cli.sources.download import OfflineError
+    from geojepa_cli.sources.local import inspect_imagery
+
+    if imagery is None:
+        return None
+    if isinstance(imagery, Path):
+        found = inspect_imagery(imagery, bbox=box)
+        size = sum(path.stat().st_size for path in found.files.values())
+        scenes = len(found.scenes)
+        return {
+            "images": 0 if scenes else len(found.files),
+            "scenes": scenes,
+            "dates": _span([scene.date for scene in found.scenes]),
+            "bytes": size,
+            "at_most": False,
+        }
+    if box is None:
+        return {"reason": "NAIP is searched when the extract is here; --bbox tells before"}
+    try:
+        items = naip.search(box, imagery.url, imagery.year)
+    except OfflineError as error:
+        return {"reason": error.message}
+    most = _tiles_in(box) * IMAGE_BYTES if items else 0
+    dates = _span([scene.date for scene in naip.scenes_of(items)])
+    return {"images": 0, "scenes": len(items), "dates": dates, "bytes": most, "at_most": True}
+
+
+def _tiles_in(box: Bbox) -> int:
+    from geojepa_cli.grid import tile_of
+
+    west, south, east, north = box
+    limit = 85.0  # of Web Mercator
+    first, last = tile_of(west, min(north, limit), 16), tile_of(min(east, 179.9999), max(south, -limit), 16)
+    return (last.x - first.x + 1) * (last.y - first.y + 1)
+
+
+def _span(dates: Sequence[str]) -> list[str]:
+    known = sorted(date for date in dates if date)
+    return [known[0], known[-1]] if known else []
+
+
+def _told_imagery(found: dict[str, Any]) -> str:
+    if "reason" in found:
+        return f"imagery: {found['reason']}"
+    if not found["scenes"] and not found["images"]:
+        return "imagery: none here (NAIP is of the United States); the map would go on without"
+    what = f"{found['scenes']:,} scenes" if found["scenes"] else f"{found['images']:,} image tiles"
+    dates = f" of {' to '.join(dict.fromkeys(found['dates']))}" if found["dates"] else ""
+    most = "at most " if found["at_most"] else ""
+    return f"imagery: {what}{dates}, {most}{_mebibytes(found['bytes'])} MiB of disk"
 
 
 def say(source: Artifact) -> None:
@@ -294,16 +362,23 @@ def _fetch_file(
 
     check_name(name)
     extract = inspect_extract(pbf)
-    found = find_imagery(extras.imagery, extract, extras.bbox)
-    scenes = len(found.scenes) if found else 0
-    images = len(found.files) if found and not scenes else 0
+    found = plan_imagery(extras.imagery, extras.bbox or _box_of(extract, extras.imagery))
     if json:
-        result = {"map": f"map{extract.suffix}", "bytes": extract.bytes, "sha256": extract.sha256, "images": images}
-        console.emit_json("fetch", None, {**result, "scenes": scenes})
+        result = {"map": f"map{extract.suffix}", "bytes": extract.bytes, "sha256": extract.sha256}
+        counts = {key: (found or {}).get(key, 0) for key in ("images", "scenes")}
+        console.emit_json("fetch", None, {**result, **counts, "imagery": found})
     else:
-        what = f"{scenes:,} scenes" if scenes else f"{images:,} image tiles"
-        console.say(f"would copy `{pbf}` ({_mebibytes(extract.bytes)} MiB) as source/{name} with {what}")
+        console.say(f"would copy `{pbf}` ({_mebibytes(extract.bytes)} MiB) as source/{name}")
+        if found is not None:
+            console.say(_told_imagery(found))
     return None
+
+
+def _box_of(extract: Extract, imagery: Path | Naip | None) -> Bbox | None:
+    """Of use for NAIP alone."""
+    from geojepa_cli.sources.local import extract_bounds
+
+    return extract_bounds(extract) if isinstance(imagery, Naip) else None
 
 
 def _stem(path: Path) -> str:

@@ -9,13 +9,14 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 
 from geojepa_cli import console
-from geojepa_cli.errors import DataError, UsageError, unknown
+from geojepa_cli.errors import DataError, NotFoundError, UsageError, nearest, unknown
+from geojepa_cli.grid import Bounds
 from geojepa_cli.sources.download import OFFLINE_HINT, OfflineError, Patience, client, reaching
 
 INDEX_URL = "https://download.geofabrik.de/index-v1-nogeom.json"
@@ -33,6 +34,7 @@ class Region(NamedTuple):
         url: of its `.osm.pbf`.
         parent: id of the region around it, or "".
         path: the ids from the continent down, such as `north-america/us/california/norcal`.
+        bounds: west, south, east, north in degrees, where the index has geometries.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Region(NamedTuple):
     url: str
     parent: str
     path: str
+    bounds: Bounds | None = None
 
     @property
     def short(self) -> str:
@@ -63,9 +66,18 @@ def read_index(url: str = INDEX_URL, cache: Path | None = None, patience: Patien
     url = _index_url(url)
     text = _fetch_index(url, cache, patience) if _is_remote(url) else _read_file(url)
     try:
-        found = {entry["id"]: entry for entry in (feature["properties"] for feature in json.loads(text)["features"])}
+        features = json.loads(text)["features"]
+        found = {entry["id"]: entry for entry in (feature["properties"] for feature in features)}
+        places = {feature["properties"]["id"]: _bounds(feature.get("geometry")) for feature in features}
         return [
-            Region(id_, entry["name"], _located(entry["urls"]["pbf"], url), entry.get("parent", ""), _path(id_, found))
+            Region(
+                id_,
+                entry["name"],
+                _located(entry["urls"]["pbf"], url),
+                entry.get("parent", ""),
+                _path(id_, found),
+                places[id_],
+            )
             for id_, entry in found.items()
             if "pbf" in entry["urls"]
         ]
@@ -90,8 +102,14 @@ def find_region(regions: list[Region], wanted: str) -> Region:
     found = found or [region for region in regions if plain and _begins(region, plain)]
     if len(found) == 1:
         return found[0]
-    names = [region.id for region in found] or [name for region in regions for name in (region.id, region.short)]
-    hint = f"--region {min(names)}" if found else "the names stand on https://download.geofabrik.de"
+    if found:
+        several = ", ".join(f"`{region.id}`" for region in sorted(found)[:8])
+        message = f"`{wanted}` begins {len(found)} regions: {several}" + (", …" if len(found) > 8 else "")
+        raise NotFoundError(message, hint=f"geojepa fetch --region {min(found).id}")
+    names = [name for region in regions for name in (region.id, region.short)]
+    near = nearest(wanted, names)
+    known = [region.id for region in regions if near in (region.id, region.short)]
+    hint = f"geojepa fetch --region {known[0]}" if known else "the names stand on https://download.geofabrik.de"
     raise unknown("region", wanted, names, hint=hint)
 
 
@@ -122,6 +140,24 @@ def local_path(url: str) -> Path | None:
 
 def _begins(region: Region, plain: str) -> bool:
     return any(_plain(name).startswith(plain) for name in (region.id, region.short, region.name))
+
+
+def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
+    """The box of a (multi)polygon of GeoJSON."""
+    points: list[list[float]] = []
+
+    def collect(part: Any) -> None:
+        if part and isinstance(part[0], (int, float)):
+            points.append(part)
+        else:
+            for inner in part:
+                collect(inner)
+
+    collect((geometry or {}).get("coordinates", []))
+    if not points:
+        return None
+    lon, lat = [point[0] for point in points], [point[1] for point in points]
+    return min(lon), min(lat), max(lon), max(lat)
 
 
 def _path(id_: str, found: dict[str, dict[str, str]]) -> str:

@@ -175,7 +175,10 @@ def inspect_imagery(
         raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
     found, scenes = find_images(folder), find_scenes(folder)
     if scenes and found:
-        raise DataError(f"`{folder}` holds both image tiles and GeoTIFF files", hint="--imagery DIR with one kind")
+        what = f"`{folder}` holds both image tiles (`{found[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
+        tiles = "[0-9]*_[0-9]*_[0-9]*.*"
+        hint = f"mkdir {folder}-tiles && mv {folder}/{tiles} {folder}-tiles, and then --imagery of one of both"
+        raise DataError(f"{what}, of which only one kind can be read", hint)
     if scenes:
         return _inspect_scenes(folder, scenes, bbox)
     if not found:

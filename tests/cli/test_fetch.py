@@ -243,6 +243,23 @@ def test_a_dry_run_tells_size_date_and_need_and_writes_nothing(tmp_path: Path, s
     assert not (tmp_path / "workspace").exists() and server.gets(CITY) == []
 
 
+def test_a_dry_run_tells_number_dates_and_need_of_imagery(tmp_path: Path, server: Geofabrik, shared: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in sorted((shared / "naip/geotiff").glob("m_4709963*.tif")):
+        (images / path.name).write_bytes(path.read_bytes())
+    asked = ("fetch", "--dry-run", "--region", "harrisburg", "--geofabrik-url", server.url)
+    told = " ".join(run(*asked, "--imagery", images, cwd=tmp_path).split())
+    size = sum(path.stat().st_size for path in images.iterdir()) / 2**20
+    assert f"imagery: 2 scenes of 2018-07-16 to 2020-08-31, {size:,.1f} MiB of disk" in told
+    found = json.loads(run(*asked, "--imagery", images, "--json", cwd=tmp_path))["result"]["regions"][0]["imagery"]
+    assert found["scenes"] == 2 and found["bytes"] == sum(path.stat().st_size for path in images.iterdir())
+    late = run(*asked, "--imagery", "naip", "--stac-url", "http://127.0.0.1:9", cwd=tmp_path)
+    assert "NAIP is searched when the extract is here" in " ".join(late.split())
+    gone = run(*asked, "--imagery", "naip", "--stac-url", "http://127.0.0.1:9", "--bbox=-77,40,-76,41", cwd=tmp_path)
+    assert "cannot be searched" in " ".join(gone.split()) and not (tmp_path / "workspace").exists()
+
+
 def test_a_dated_extract_is_fetched_and_a_date_without_a_region_refused(tmp_path: Path, server: Geofabrik) -> None:
     path = CITY.replace("latest", "240101")
     server.add(path, server.files[CITY].content)

@@ -184,7 +184,11 @@ def test_without_naip_or_without_the_api_the_way_out_is_said(tmp_path: Path, ser
 def test_a_dry_run_counts_the_scenes(tmp_path: Path, server: stac_server.Planetary) -> None:
     done = fetch(tmp_path, server, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["result"]["scenes"] == 2
+    told = json.loads(done.stdout)["result"]
+    # six tiles in a row, each of 3 × 224 × 224 bytes
+    expected = {"images": 0, "scenes": 2, "dates": ["2021-07-04", "2021-07-04"], "bytes": 903_168, "at_most": True}
+    assert told["scenes"] == 2 and told["imagery"] == expected
+    assert "2 scenes of 2021-07-04, at most 0.9 MiB of disk" in fetch(tmp_path, server, "--dry-run").stdout
     assert not (tmp_path / "workspace").exists()
 
 

@@ -131,6 +131,14 @@ def test_what_is_left_of_something_else_is_told_by_the_md5(server: Geofabrik, tm
     assert load(server, tmp_path) == CONTENT
 
 
+def test_a_server_that_sends_a_range_in_pieces_is_asked_for_the_rest(server: Geofabrik, tmp_path: Path) -> None:
+    """Without an MD5, which would tell that the file is short."""
+    server.files[PATH].md5 = None
+    server.faults[PATH].extend([Fault(cut_at=1_000_000), *[Fault(piece=600_000)] * 4])
+    assert load(server, tmp_path) == CONTENT
+    assert len(server.gets(PATH)) == 5
+
+
 def test_a_server_without_ranges_sends_all_again(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].extend([Fault(cut_at=1_000_000), Fault(cut_at=2_000_000, ignore_range=True)])
     server.faults[PATH].append(Fault(ignore_range=True))

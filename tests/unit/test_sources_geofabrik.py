@@ -66,7 +66,20 @@ def test_a_region_is_found_by_id_path_name_or_the_beginning_of_one(
 def test_an_unknown_region_names_the_nearest(server: Geofabrik, wanted: str, nearest: str | None) -> None:
     with pytest.raises(NotFoundError, match=f"did you mean `{nearest}`" if nearest else "unknown region") as caught:
         find_region(read_index(f"{server.url}/index-v1.json"), wanted)
-    assert caught.value.hint
+    assert caught.value.hint and (nearest is None or caught.value.hint.endswith(nearest))
+
+
+def test_the_beginning_of_several_names_them(server: Geofabrik) -> None:
+    with pytest.raises(NotFoundError, match="`nor` begins 2 regions: `norcal`, `north-america`") as caught:
+        find_region(read_index(f"{server.url}/index-v1.json"), "nor")
+    assert caught.value.hint == "geojepa fetch --region norcal"
+
+
+def test_an_index_with_geometries_tells_the_boxes(server: Geofabrik) -> None:
+    ring = [[-10.0, 50.0], [2.0, 50.0], [2.0, 61.5], [-10.0, 50.0]]
+    server.add_index([region("a", "A", f"{HOME}/a-latest.osm.pbf", ring=ring), *FEATURES])
+    found = {one.id: one.bounds for one in read_index(f"{server.url}/index-v1.json")}
+    assert found["a"] == (-10.0, 50.0, 2.0, 61.5) and found["us"] is None
 
 
 @pytest.mark.parametrize("wanted", ["", "/", "-", "*"])
