@@ -127,8 +127,7 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
     plain.save(folder / PLAIN)
     masked.save(folder / MASKED)
     (folder / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / REPORT).write_text(text + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(_a_line_each(report), encoding="utf-8")
     return report
 
 
@@ -173,6 +172,15 @@ def make_report(
         },
         "views": {"plain": dict(data.base.counts), "masked": dict(masked.counts)},
     }
+
+
+def _a_line_each(report: dict[str, Any]) -> str:
+    """JSON with a line for every entry: half the bytes of an indented one, and a difference is still found by eye."""
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
+        for key, value in report.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from geojepa_cli.tasks.splits import BUFFER, SPLITS, Splits, next_to
 from geojepa_cli.tasks.tokens import Ints, RegionTokens
 
 SHARED = "entities that train tiles show too"
-SHOWN_TAGS = 10
+SHOWN_TAGS = 5
 _KINDS = {number: name for name, number in schema.KIND.items()}
 _ID_BITS = 60
 

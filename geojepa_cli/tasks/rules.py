@@ -24,6 +24,7 @@ class RuleVocabulary:
 
     def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
         self.keys, self.values = list(keys), list(values)
+        self._found: dict[tuple[TagRule, tuple[str, ...]], Flags] = {}  # tasks ask for the same rules again and again
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,14 +52,31 @@ class RuleVocabulary:
         """
         found = np.zeros(len(self), np.bool_)
         for rule in rules:
-            found |= self._matches(rule, () if whatever_value else rule.excluded)
+            asked = (rule, () if whatever_value else rule.excluded)
+            if asked not in self._found:
+                self._found[asked] = self._matches(*asked)
+            found |= self._found[asked]
         return found
+
+    @cached_property
+    def value_names(self) -> dict[str, int]:
+        """The distinct values; `value_ids` points into it."""
+        return {value: index for index, value in enumerate(dict.fromkeys(self.values))}
+
+    @cached_property
+    def value_ids(self) -> NDArray[np.int64]:
+        """Number of the value of every row, int64 [V]."""
+        return np.fromiter((self.value_names[value] for value in self.values), np.int64, len(self))
 
     def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
         key = _Matcher([rule.key])
         wanted_keys = np.fromiter((key(name) for name in self.key_names), np.bool_, len(self.key_names))
         found: Flags = wanted_keys[self.key_ids]
         if "*" in rule.values and not excluded:
+            return found
+        if not excluded and not any("*" in pattern for pattern in rule.values):
+            wanted = np.array([self.value_names[text] for text in rule.values if text in self.value_names], np.int64)
+            found &= np.isin(self.value_ids, wanted)
             return found
         value, exception = _Matcher(rule.values), _Matcher(excluded)
         for row in np.flatnonzero(found):
@@ -67,13 +85,21 @@ class RuleVocabulary:
         return found
 
 
+_HELD = re.compile(r"\*[^*]+\*")
+
+
 class _Matcher:
     """Whether a text equals one of the patterns, in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}
+        # most wild patterns ask whether a text holds another
+        self._held = [p.strip("*") for p in patterns if _HELD.fullmatch(p)]
+        patterns = [p for p in patterns if not _HELD.fullmatch(p)]
         wild = [".*".join(re.escape(piece) for piece in p.split("*")) for p in patterns if "*" in p]
         self._wild = re.compile("|".join(wild), re.DOTALL) if wild else None
 
     def __call__(self, text: str) -> bool:
-        return text in self._exact or (self._wild is not None and self._wild.fullmatch(text) is not None)
+        if text in self._exact or any(part in text for part in self._held):
+            return True
+        return self._wild is not None and self._wild.fullmatch(text) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,15 @@ def test_analyze_takes_a_file_and_refuses_what_it_cannot_say(folder: Path, tmp_p
     few = geojepa("build-tasks", "--analyze", "building_count", cwd=tmp_path)
     assert few.returncode == 1 and "fit by chance" in few.stderr
     assert not [name for name in artifact_names(tmp_path / "workspace") if name.startswith("tasks/")]
+
+
+def test_every_command_of_tasks_md_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/tasks.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    (tmp_path / "park_area.yaml").write_text(text.replace("leisure=park", "landuse=grass"))
+    add_region(new_workspace(tmp_path / "workspace"), "state-college", n_tiles=200)
+    commands = re.findall(r"^geojepa (build-tasks .*)$|`geojepa (probe [^`]*)`", page, flags=re.M)
+    assert len(commands) == 3
+    for build, probe in commands:
+        arguments = (build or f"{probe} --head linear").split()
+        run(*arguments, *(["--allow-empty"] if build else []), cwd=tmp_path)

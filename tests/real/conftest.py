@@ -11,12 +11,12 @@ import pytest
 
 from geojepa_cli.workspace import Workspace
 
-TASK_REGIONS = ("state-college", "harrisburg")
+TASK_REGIONS = ("state-college", "harrisburg", "columbus", "baltimore-harbor")
 
 
 @pytest.fixture(scope="session")
 def task_workspace(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """state-college and harrisburg from `fetch` to `build-tasks`, without text embeddings."""
+    """Four extracts from `fetch` to `build-tasks`, without text embeddings."""
     root = tmp_path_factory.mktemp("real") / "workspace"
     for region in TASK_REGIONS:
         geojepa(root, "fetch", "--pbf", str(shared / "osm" / f"{region}.osm.pbf"), "--name", region)

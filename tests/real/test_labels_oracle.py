@@ -17,7 +17,7 @@ from geojepa_cli.workspace import Workspace
 Tokens = dict[str, dict[Ref, Tags]]
 
 
-@pytest.fixture(scope="module", params=["state-college", "harrisburg"])
+@pytest.fixture(scope="module", params=["state-college", "harrisburg", "columbus", "baltimore-harbor"])
 def region(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -45,13 +45,13 @@ def test_labels_equal_an_independent_count_on_every_tile(
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_50_random_tiles_hold_labels_worth_a_test(
+def test_200_random_tiles_hold_labels_worth_a_test(
     task_workspace: Workspace, region: str, store: TileStore, expected: Tokens, task: str
 ) -> None:
     # The same comparison on a sample of the tiles that heads are trained on, so that empty ones cannot hide an error.
     data = TaskData.open(store, [task_workspace.find("tasks", f"{region}.{task}")])
     rows = np.flatnonzero(data.kept).tolist()
-    sample = random.Random(0).sample(rows, min(50, len(rows)))
+    sample = random.Random(0).sample(rows, min(200, len(rows)))
     wanted = [slow_label(task, list(expected[name].values())) for name in store.tile_names(sample)]
     assert data.labels[sample].tolist() == np.array(wanted, np.float32).tolist()
     assert len(set(wanted)) > 1

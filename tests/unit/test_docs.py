@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
+import h5py
+import numpy as np
 from raw_tokens import raw_tiles
 from synthetic_store import write_synthetic_processed
+
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.build import RegionData, write_task
+from geojepa_cli.tasks.spec import load_task
+from geojepa_cli.tasks.splits import SplitRule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,3 +47,45 @@ def test_every_link_within_the_documentation_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_sixth_task_of_tasks_md_sums_the_parks_of_a_tile_and_hides_them(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), flags=re.S)
+    (tmp_path / "park_area.yaml").write_text(text)
+    spec = load_task(tmp_path / "park_area.yaml")
+    assert spec.name == "park_area"
+    path = _with_parks(tmp_path / "processed.h5")
+    data = RegionData.open(path, "city")
+    (tmp_path / "made").mkdir()
+    report = write_task(data, spec, SplitRule(), tmp_path / "made")
+    with h5py.File(path) as file:
+        area = file["piece/area_m2"][...]
+    tiles = raw_tiles(path)
+    parks = [[token for token in tokens if _is_park(token.tags)] for _, tokens in tiles]
+    expected = [sum(float(area[token.piece]) for token in found) for found in parks]
+    with h5py.File(tmp_path / "made/labels.h5") as file:
+        np.testing.assert_allclose(file["label"][...], expected, rtol=1e-6)
+        eligible = file["eligible"][...].astype(bool)
+    assert max(expected) > 0 and report["mask"]["entities masked whole"] > 0
+    masked = View.load(tmp_path / "made/view_masked.h5", data.store)
+    batch = data.store.read(masked, masked.tiles)
+    hidden = {token.piece for row in np.flatnonzero(eligible) for token in parks[row]}
+    assert hidden and not hidden & set(batch.piece_rows.tolist())
+
+
+def _is_park(tags: dict[str, str]) -> bool:
+    return tags.get("leisure") in ("park", "garden") or tags.get("landuse") in ("recreation_ground", "village_green")
+
+
+def _with_parks(path: Path) -> Path:
+    """A random region in which what else is a river is a park."""
+    write_synthetic_processed(path, seed=3, n_tiles=90)
+    with h5py.File(path, "r+") as file:
+        for column, before, after in (("key", b"waterway", b"leisure"), ("value", b"river", b"park")):
+            ends, old = file[f"vocab/{column}"][...], file[f"vocab/{column}_utf8"][...].tobytes()
+            texts = [old[a:b] for a, b in pairwise(ends.tolist())]
+            texts = [after if text == before else text for text in texts]
+            file[f"vocab/{column}"][...] = np.cumsum([0, *map(len, texts)])
+            del file[f"vocab/{column}_utf8"]
+            file.create_dataset(f"vocab/{column}_utf8", data=np.frombuffer(b"".join(texts), np.uint8))
+    return path

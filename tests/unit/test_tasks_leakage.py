@@ -60,9 +60,9 @@ def test_figures_equal_those_of_sets_of_ids(path: Path) -> None:
     assert {name: found[name] for name in expected} == expected
     assert found["share"] == round(expected["shared_tokens"] / expected["test_tokens"], 4) > 0
     assert sum(found["kinds"].values()) == expected["shared_entities"]
-    assert len(found["tags"]) == 10
+    assert len(found["tags"]) == 5
     assert {entry["tag"]: entry["entities"] for entry in found["tags"]}.items() <= tags.items()
-    assert [entry["entities"] for entry in found["tags"]] == sorted(tags.values(), reverse=True)[:10]
+    assert [entry["entities"] for entry in found["tags"]] == sorted(tags.values(), reverse=True)[:5]
 
 
 def test_nothing_is_shared_where_one_side_is_empty(path: Path) -> None:

@@ -24,6 +24,9 @@ TABLE = [
     ("35 MPH", 35 * MPH, "number"),
     ("10 knots", 10 * KNOT, "number"),
     ("10 kn", 10 * KNOT, "number"),
+    ("5 knots", 5 * KNOT, "number"),
+    ("0.5 mph", 0.5 * MPH, "number"),
+    ("320", 320, "number"),
     ("walk", 7, "walk"),
     ("DE:walk", 7, "walk"),
     ("none", None, "unlimited"),
@@ -58,6 +61,19 @@ TABLE = [
     ("none;signals", None, "unlimited"),
     ("junk;signals", None, "variable"),
     ("RU:urban;40", 60, "zone"),
+    ("60|50|40", 60, "number"),
+    ("none|none|100", 100, "number"),
+    ("|50|", 50, "number"),
+    ("walk;30", 30, "number"),
+    ("60 mph|50 mph", 60 * MPH, "number"),
+    ("AT:zone:30", 30, "zone"),
+    ("DE:bicycle_road", 30, "zone"),
+    ("FR:motorway", 130, "zone"),
+    ("GB:nsl_restricted", 30 * MPH, "zone"),
+    ("US:zone25", 25 * MPH, "zone"),
+    ("de:urban", 50, "zone"),
+    ("unlimited", None, "unlimited"),
+    ("variable;60", 60, "number"),
     ("50;", 50, "number"),
     ("", None, "unreadable"),
     (";", None, "unreadable"),
@@ -91,7 +107,59 @@ def test_every_zone_of_the_table_can_be_read() -> None:
     assert {code for code, form in forms.items() if form == "unlimited"} == {"de:motorway", "de:trunk"}
 
 
-def test_all_values_of_the_extracts_are_read_but_a_few_that_name_no_speed(shared: Path) -> None:
+# Every value of the thirteen extracts, read by hand: km/h where no unit stands, and 1 mph is 1.609344 km/h.
+# `unposted` (one road) names no number, and `none` no limit.
+EXTRACTS: dict[str, float | None] = {
+    "1": 1.0,
+    "5": 5.0,
+    "10": 10.0,
+    "15": 15.0,
+    "20": 20.0,
+    "25": 25.0,
+    "30": 30.0,
+    "35": 35.0,
+    "40": 40.0,
+    "45": 45.0,
+    "50": 50.0,
+    "55": 55.0,
+    "58": 58.0,
+    "60": 60.0,
+    "64": 64.0,
+    "72": 72.0,
+    "80": 80.0,
+    "89": 89.0,
+    "90": 90.0,
+    "100": 100.0,
+    "105": 105.0,
+    "5 mph": 8.04672,
+    "10 mph": 16.09344,
+    "12 mph": 19.312128,
+    "15 mph": 24.14016,
+    "20 mph": 32.18688,
+    "25 mph": 40.2336,
+    "25mph": 40.2336,
+    "30 mph": 48.28032,
+    "30mph": 48.28032,
+    "35 mph": 56.32704,
+    "40 mph": 64.37376,
+    "45 mph": 72.42048,
+    "50 mph": 80.4672,
+    "55 mph": 88.51392,
+    "60 mph": 96.56064,
+    "65 mph": 104.60736,
+    "none": None,
+    "unposted": None,
+}
+
+
+@pytest.mark.parametrize(("value", "kmh"), EXTRACTS.items())
+def test_every_value_of_the_extracts_is_read_as_the_table_says(value: str, kmh: float | None) -> None:
+    speed = read_maxspeed(value)
+    assert speed.kmh == (None if kmh is None else pytest.approx(kmh))
+    assert speed.form == {"none": "unlimited", "unposted": "unreadable"}.get(value, "number")
+
+
+def test_no_value_of_the_extracts_is_missing_in_the_table(shared: Path) -> None:
     import osmium
 
     values: Counter[str] = Counter()
@@ -99,11 +167,5 @@ def test_all_values_of_the_extracts_are_read_but_a_few_that_name_no_speed(shared
         for element in osmium.FileProcessor(path).with_filter(osmium.filter.KeyFilter("maxspeed")):
             values[element.tags["maxspeed"]] += 1
     assert sum(values.values()) > 13_000
-    unread = {value: count for value, count in values.items() if read_maxspeed(value).form == "unreadable"}
-    assert unread == {"unposted": 1}
-    # As tagged in the US: a number and `mph`; elsewhere a bare number.
-    for value, count in values.items():
-        speed = read_maxspeed(value)
-        if speed.form == "number" and count > 100:
-            number = float(value.removesuffix("mph"))
-            assert speed.kmh == pytest.approx(number * (MPH if value.endswith("mph") else 1.0))
+    assert set(values) == set(EXTRACTS)
+    assert values["unposted"] == 1  # all that cannot be read

@@ -122,3 +122,26 @@ def test_rules_match_as_shell_patterns_do(
     assert vocabulary.matches([rule], whatever_value=True).tolist() == wanted
     kept = [w and not any(fnmatchcase(v, p) for p in excluded) for w, (_, v) in zip(wanted, pairs, strict=True)]
     assert vocabulary.matches([rule]).tolist() == kept
+
+
+def test_rules_of_every_form_match_what_a_slow_reading_matches() -> None:
+    import fnmatch
+
+    from geojepa_cli.tasks.rules import RuleVocabulary
+    from geojepa_cli.tasks.spec import TagRule
+
+    texts = ["a", "ab", "b", "xab", "abx", "", "a b", "no", "a*b"]
+    keys = [key for key in texts if key for _ in texts]
+    values = [value for key in texts if key for value in texts]
+    vocabulary = RuleVocabulary(keys, values)
+    for key in ("a", "*", "a*", "*b", "*a*", "a*b"):
+        for wanted in (("a",), ("a", "no", "missing"), ("*",), ("*ab*",), ("a*", "b"), ("**",), ("*a*b*",)):
+            for excluded in ((), ("no",), ("*x",)):
+                rule = TagRule(key=key, values=wanted, excluded=excluded)
+                for _ in range(2):  # the second time from memory
+                    found = vocabulary.matches([rule])
+                    for row in range(len(vocabulary)):
+                        said = any(fnmatch.fnmatchcase(values[row], pattern) for pattern in wanted)
+                        said &= not any(fnmatch.fnmatchcase(values[row], pattern) for pattern in excluded)
+                        assert found[row] == (fnmatch.fnmatchcase(keys[row], key) and said), (rule, row)
+                assert vocabulary.matches([rule], whatever_value=True).sum() >= found.sum()
