@@ -198,3 +198,14 @@ TEST_CASE("polygons with holes and bays give what a loop over all pairs gives") 
         CHECK(visibility_edges(scene.parts(), 1) == by_brute_force(scene, 1));
     }
 }
+
+TEST_CASE("scenes of three hundred vertices give what a loop over all pairs gives") {
+    std::mt19937 random{13};
+    for (const std::int32_t extent : {60, 400, 8000, 60000}) {
+        const Scene scene = random_scene(random, extent, 313);
+        CHECK(scene.nodes.size() > 280);
+        for (const std::uint32_t per_node : {1U, 3U}) {
+            CHECK(visibility_edges(scene.parts(), per_node) == by_brute_force(scene, per_node));
+        }
+    }
+}

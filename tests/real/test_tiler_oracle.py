@@ -217,7 +217,7 @@ def clip(shape: BaseGeometry, box: BaseGeometry) -> list[BaseGeometry]:
 def simple_parts(inside: BaseGeometry, box: BaseGeometry) -> list[BaseGeometry]:
     parts: list[BaseGeometry] = []
     for part in shapely.get_parts(inside):
-        if part.geom_type == "Polygon" and part.area > 1e-16:
+        if part.geom_type == "Polygon" and part.area > 1e-17:  # a tenth of a square millimetre
             parts.append(part)
         elif part.geom_type == "LineString":
             open_part = part.difference(box.exterior)
