@@ -142,6 +142,10 @@ def build_source(
         extract = inspect_extract(pbf, meter.update)
     images = find_imagery(imagery, extract, bbox)
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
+    if images and len(lines) == 1:
+        console.warn(
+            f"`{imagery}`: whose images these are is not said; --attribution TEXT, or a file `ATTRIBUTION.txt`"
+        )
     params = {
         "map": extract.sha256,
         "format": extract.suffix,

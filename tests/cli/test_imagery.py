@@ -81,6 +81,14 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert [name.name for name in path.parent.iterdir() if "pixels" in name.name] == []
 
 
+def test_imagery_of_which_nobody_says_whose_it_is_is_warned_of(folder: Path) -> None:
+    assert "whose images these are is not said" in fetch(folder).stderr.replace("\n", " ")
+    named = fetch(folder, "--attribution", "NAIP: USDA FPAC, public domain")
+    assert named.returncode == 0 and "whose images" not in named.stderr
+    found = [json.loads(path.read_text()) for path in folder.glob("workspace/source/*/manifest.json")]
+    assert sorted(len(manifest["attribution"]) for manifest in found) == [1, 2]
+
+
 def test_the_same_scenes_give_the_same_bytes(folder: Path) -> None:
     fetch(folder)
     run("tile", cwd=folder)
