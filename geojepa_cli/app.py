@@ -69,7 +69,7 @@ for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn,
 BUG = 70  # EX_SOFTWARE of sysexits.h
 COMMANDS = [info.name for info in app.registered_commands if info.name]
 # typer brings a click of its own, or takes the one that is installed
-REFUSED = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+REFUSED: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 NO_MEMORY = ("not enough memory", "--threads 1")
 INTERRUPTED = ("interrupted", "the same command goes on; artifacts that were finished are kept")
 
@@ -104,7 +104,7 @@ def main() -> NoReturn:
     except GeojepaError as error:
         _end(error.exit_code, error.message, error.hint, debug)
     except REFUSED as error:
-        _end(error.exit_code, *_refused(error), debug)
+        _end(2, *_refused(error), debug)
     except typer.Abort:
         _end(1, "aborted", None, debug)
     except MemoryError:

@@ -7,8 +7,6 @@ of everything that decides its bytes, so the same command on the same inputs fin
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -18,32 +16,32 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from geojepa_cli import __version__
 from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.kinds import KINDS as KINDS
+from geojepa_cli.kinds import check_name as check_name
+from geojepa_cli.kinds import legal_name as legal_name
+from geojepa_cli.kinds import remake_hint as remake_hint
+from geojepa_cli.lock import locked
 
 MANIFEST_SCHEMA = 1
 ID_LENGTH = 12
 MANIFEST = "manifest.json"
 TIMING = "timing.json"
 
-# kind -> (schema of its files, command that makes it)
-KINDS: dict[str, tuple[int, str]] = {
-    "source": (1, "geojepa fetch --pbf FILE --name {name}"),
-    "tiles": (1, "geojepa tile --region {name}"),
-    "images": (1, "geojepa tile --region {name}"),
-    "processed": (1, "geojepa process --region {name}"),
-    "features": (1, "geojepa process --region {name}"),
-    "tasks": (1, "geojepa build-tasks --region {region}"),
-    "models": (1, "geojepa pretrain --config tiny.yaml --name {name}"),
-    "embeddings": (1, "geojepa embed --model {model} --region {region}"),
-    "probes": (1, "geojepa probe --task {region}"),
-    "neighbours": (1, "geojepa knn --tile TILE"),
+_ENTRIES = {
+    "kind": str,
+    "id": str,
+    "schema": int,
+    "inputs": list,
+    "parameters": dict,
+    "counts": dict,
+    "attribution": list,
 }
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 
 
@@ -81,7 +79,7 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one of its files; DataError where the manifest has none of that name."""
         if name not in self.manifest["files"]:
-            raise DataError(f"`{self.path}` has no file `{name}`", hint=remake_hint(self.kind, self.name))
+            raise DataError(f"`{self.path}` has no file `{name}`", hint=remake_hint(self.kind, self.name, self.params))
         return self.path / name
 
     def read_json(self, name: str) -> Any:
@@ -103,7 +101,9 @@ class Artifact:
         again = _pretrain_again(self.path, self.manifest) if self.kind == "models" else None
         if again:  # with its own config, which therefore has to stay until then
             return DataError(message, hint=f"rm {shlex.quote(str(self.path / MANIFEST))} && {again}")
-        return DataError(message, hint=f"rm -r {shlex.quote(str(self.path))} && {remake_hint(self.kind, self.name)}")
+        return DataError(
+            message, hint=f"rm -r {shlex.quote(str(self.path))} && {remake_hint(self.kind, self.name, self.params)}"
+        )
 
     def verify(self) -> list[str]:
         """Compares every file with its SHA-256; the names that differ."""
@@ -248,9 +248,7 @@ class Workspace:
         if len(names) == 1:
             return names[0]
         if not names:
-            raise NotFoundError(
-                f"no {kind} in `{self.root}`", hint=KINDS[kind][1].format(name="R", region="R", model="M")
-            )
+            raise NotFoundError(f"no {kind} in `{self.root}`", hint=remake_hint(kind, "R"))
         listed = ", ".join(f"`{name}`" for name in names)
         raise UsageError(f"which of {listed}?", hint=f"--region {names[0]}")
 
@@ -324,8 +322,12 @@ class Workspace:
                 os.utime(build.path / MANIFEST)
             yield build
             return
+        made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
         self._make_writable(build.path.parent)
-        with _locked(build.path.with_name(build.path.name + ".lock"), what=f"{kind}/{build.path.name}"):
+        with (
+            _without_empty(made),
+            locked(build.path.with_name(build.path.name + ".lock"), what=f"{kind}/{build.path.name}"),
+        ):
             build.existing = self._published(kind, build.path)  # by a run that held the lock until now
             if build.existing is not None:
                 yield build
@@ -354,14 +356,14 @@ class Workspace:
             for path in sorted((self.root / kind).glob("*@*")):
                 partial = path.name.endswith(".partial")
                 if path.is_dir() and (partial or (_split(path.name)[0] and not (path / MANIFEST).is_file())):
-                    with contextlib.suppress(BusyError), _locked(_lock_of(path), what=path.name):
+                    with contextlib.suppress(BusyError), locked(_lock_of(path), what=path.name):
                         found.append(path)
         return found
 
     def remove_leftover(self, path: Path) -> bool:
         """Deletes what `leftovers` found; False where another process has taken it up since."""
         try:
-            with _locked(_lock_of(path), what=path.name):
+            with locked(_lock_of(path), what=path.name):
                 if path.name.endswith(".partial") or not (path / MANIFEST).is_file():
                     shutil.rmtree(path)
                     return True
@@ -392,21 +394,16 @@ class Workspace:
         hint = remake_hint(kind, name)
         try:
             manifest = json.loads((path / MANIFEST).read_text())
-            schema = manifest["schema"]
             files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items() if entry["sha256"]}
-            if missing := [key for key in ("inputs", "parameters", "counts", "attribution") if key not in manifest]:
-                raise KeyError(missing[0])
+            for key, expected in _ENTRIES.items():
+                if not isinstance(manifest[key], expected):
+                    raise TypeError(f"`{key}` is {manifest[key]!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"`{path / MANIFEST}` is not a manifest: {error}", hint=hint) from error
-        hint = (_pretrain_again(path, manifest) if kind == "models" else None) or hint
-        if schema != KINDS[kind][0]:
-            raise DataError(f"`{path}` has schema {schema}, this version reads {KINDS[kind][0]}", hint=hint)
-        for file_name, expected in files.items():
-            file = path / file_name
-            size = file.stat().st_size if file.is_file() else None
-            if size != expected:
-                got = "is missing" if size is None else f"has {size} bytes, the manifest says {expected}"
-                raise DataError(f"`{file}` {got}", hint=hint)
+        wrong = _wrong(path, kind, manifest, files)
+        if wrong:
+            again = _pretrain_again(path, manifest) if kind == "models" else None
+            raise DataError(wrong, hint=again or remake_hint(kind, name, manifest["parameters"]))
         return Artifact(kind, name, id_, path, manifest)
 
     def _missing(self, kind: str, ref: str) -> GeojepaError:
@@ -432,15 +429,6 @@ class Workspace:
             raise GeojepaError(f"`{folder}` is not writable", hint="geojepa --workspace DIR …") from None
 
 
-def check_name(name: str) -> None:
-    """UsageError where `name` cannot name an artifact (it becomes a directory, and `@` parts it from its id)."""
-    if not _NAME.fullmatch(name) or name.endswith(".partial") or len(name) > 150:
-        raise UsageError(
-            f"`{name}` is not a name",
-            hint="use letters, digits, `-`, `_`, `.` and `+`, beginning with a letter or digit",
-        )
-
-
 def identity_hash(identity: Mapping[str, Any]) -> str:
     """First 12 hex digits of the SHA-256 of the canonical JSON of what decides an artifact's bytes."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -453,10 +441,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remake_hint(kind: str, name: str) -> str:
-    """The command that makes an artifact of this kind and name."""
-    first, _, rest = name.partition(".")
-    return KINDS[kind][1].format(name=name, region=rest if kind == "embeddings" else first, model=first)
+def _wrong(path: Path, kind: str, manifest: Mapping[str, Any], files: Mapping[str, int]) -> str | None:
+    """What is wrong with an artifact whose manifest can be read, or None."""
+    if manifest["kind"] != kind or manifest["id"] != _split(path.name)[1]:
+        return f"`{path / MANIFEST}` is of `{manifest['kind']}/…@{manifest['id']}`, not of `{kind}/{path.name}`"
+    if manifest["schema"] != KINDS[kind][0]:
+        return f"`{path}` has schema {manifest['schema']}, this version reads {KINDS[kind][0]}"
+    for name, expected in files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return f"`{path / MANIFEST}` names a file outside of its folder: `{name}`"
+        file = path / name
+        size = file.stat().st_size if file.is_file() else None
+        if size != expected:
+            got = "is missing" if size is None else f"has {size} bytes, the manifest says {expected}"
+            return f"`{file}` {got}"
+    return None
 
 
 def _pretrain_again(path: Path, manifest: Mapping[str, Any]) -> str | None:
@@ -485,6 +484,18 @@ def _split(directory: str) -> tuple[str, str]:
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
 
+@contextlib.contextmanager
+def _without_empty(folders: Sequence[Path]) -> Iterator[None]:
+    """Takes folders away, innermost first, that a failed run made for nothing."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty
+            for folder in folders:
+                folder.rmdir()
+        raise
+
+
 def _lock_of(path: Path) -> Path:
     """The lock of an artifact's directory, finished or `.partial`."""
     return path.with_name(path.name.removesuffix(".partial") + ".lock")
@@ -511,34 +522,3 @@ def _write_durably(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
-    """Holds an exclusive lock; the file says who does, and is left behind empty."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise BusyError(
-                f"`{what}` is being made by {_holder(file)}", hint="wait for it to end, then run this again"
-            ) from None
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": os.uname().nodename, "since": time.time()}, file)
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def _holder(file: IO[str]) -> str:
-    file.seek(0)
-    try:
-        holder = json.loads(file.read())
-        since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
-        return f"process {holder['pid']} on {holder['host']} since {since}"
-    except (ValueError, KeyError, TypeError):
-        return "another process"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -11,9 +12,11 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.imagery import images_of
 from geojepa_cli.commands.limits import DEFAULT, Fewest, Limits, Most, check_some_left, limits_of
 from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace import Artifact, Workspace, legal_name
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from geojepa_cli.config import PretrainConfig
     from geojepa_cli.evaluate.embed import Encode
     from geojepa_cli.store.store import TileStore
@@ -58,7 +61,7 @@ def embed(
     if task is not None and (min_entities is not None or max_entities is not None):
         raise UsageError(
             "--task embeds the tiles of the task, which has limits of its own",
-            f"geojepa build-tasks --task {task} --min-entities … --max-entities …",
+            f"geojepa build-tasks --task {shlex.quote(task)} --min-entities … --max-entities …",
         )
     limits = limits_of(min_entities, max_entities)
     check_device(device)
@@ -97,7 +100,8 @@ def find_model(workspace: Workspace, ref: str | None) -> Model:
         return Model(TAGPOOL, None)
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
-        raise unknown("model", ref, [*names, TAGPOOL], hint=f"geojepa pretrain --config tiny.yaml --name {ref}")
+        hint = f"geojepa pretrain --config tiny.yaml --name {legal_name(ref.partition('@')[0])}"
+        raise unknown("model", ref, [*names, TAGPOOL], hint=hint)
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 
@@ -167,6 +171,12 @@ def build_embeddings(
         encode, modalities = _encoder(model, tags.table, pick_device(device))
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         what = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task else "")
+        if not store.lengths(view).any() and "image" not in modalities:
+            hidden = f"the mask of `{task_name}` hides every entity" if masked else "there is no entity"
+            raise DataError(
+                f"{hidden} of all {len(view.tiles):,} tiles of `{processed.name}`",
+                f"geojepa embed --task {shlex.quote(task_name)}" if task_name else None,
+            )
         with console.progress(what, len(view.tiles)) as meter:
             counts = embed_region(
                 store, view, encode, build.partial, attributes, meter, "geometry" in modalities, "image" in modalities
@@ -231,7 +241,7 @@ def _images(workspace: Workspace, model: Model, processed: Artifact) -> Artifact
     return images_of(workspace, processed)
 
 
-def _encoder(model: Model, table: object, device: str) -> tuple[Encode, tuple[str, ...]]:
+def _encoder(model: Model, table: Tensor, device: str) -> tuple[Encode, tuple[str, ...]]:
     """What turns a batch into vectors, and the modalities it reads."""
     import torch
 
@@ -242,19 +252,23 @@ def _encoder(model: Model, table: object, device: str) -> tuple[Encode, tuple[st
 
         module: torch.nn.Module = TagPool().to(device)
         modalities: tuple[str, ...] = ("tags",)
+        width = table.shape[1]
     else:
         from geojepa_cli.train.load import load_encoder
 
         modalities = tuple(model_config(model.artifact).model.modalities)
         try:
-            module = load_encoder(model.artifact.path, device)[0]
+            module, config = load_encoder(model.artifact.path, device)
         except GeojepaError as error:
             raise model.artifact.broken(error.message) from error
-    assert isinstance(table, torch.Tensor)
+        width = config.model.embed_dim
     tags = table.to(device)
 
     @torch.inference_mode()
     def encode(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        if not batch.n_tokens and (batch.images is None or not len(batch.images)):
+            # a mask may leave nothing of a tile; in a batch of others its vector is zero too (`nn.pooling.max_mean`)
+            return torch.zeros(batch.n_tiles, 2 * width), torch.zeros(0, width)
         vectors = module(batch.to(device), tags)
         return vectors.tiles, vectors.entities
 

@@ -19,18 +19,23 @@ from commandline import geojepa
 from synthetic_workspace import add_region
 from typer.testing import CliRunner, Result
 
+from geojepa_cli import console
 from geojepa_cli.app import app
 from geojepa_cli.commands.build_tasks import build_region, find_specs
-from geojepa_cli.commands.embed import TAGPOOL, Model, build_embeddings
+from geojepa_cli.commands.embed import TAGPOOL, Model, _encoder, build_embeddings, find_model
 from geojepa_cli.commands.limits import Limits
 from geojepa_cli.commands.pretrain import build_model
 from geojepa_cli.commands.probe import warn_of_other_splits
 from geojepa_cli.config import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
 from geojepa_cli.search.mapdata import read_tags
 from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
 from geojepa_cli.workspace import MANIFEST, Workspace
 
 Run = Callable[..., str]
@@ -390,6 +395,43 @@ def test_a_damaged_model_is_refused_and_neither_an_older_one_nor_tagpool_taken(
     assert modelled.find("models", model.ref).verify() == []  # the same model, by its own config and seed
 
 
+EVERYTHING = """
+name: all
+title: everything
+label: {kind: count, tags: ["*"]}
+mask: {tags: ["MASKED"]}
+"""
+
+
+@pytest.mark.parametrize("model", ["tagpool", "net"])
+def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_error(
+    tmp_path: Path, modelled: Workspace, model: str
+) -> None:
+    (tmp_path / "all.yaml").write_text(EVERYTHING.replace("MASKED", "*"))
+    ws = ["--workspace", modelled.root]
+    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", "--allow-empty", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
+    assert done.returncode == 1 and "the mask of `all` hides every entity of all" in done.stderr
+    assert "Traceback" not in done.stderr and not list(modelled.root.glob("embeddings/*@*"))
+    region = modelled.find("processed", "town")
+    store = TileStore.open([region.file("processed.h5")], names=["town"])
+    view, pieces = View.default(store), store.regions[0]["tile/pieces"]
+    emptied = view.tiles[::2]
+    hidden = np.concatenate([np.arange(pieces[tile], pieces[tile + 1]) for tile in emptied.tolist()])
+    tags = open_features([modelled.derived("features", "town", region).file("tags.h5")], store)
+    encode, _ = _encoder(find_model(modelled, model), tags.table, "cpu")
+    found = []
+    for number, shown in enumerate((view, view.drop(pieces=hidden))):
+        (folder := tmp_path / str(number)).mkdir()
+        with console.progress("embed") as meter:
+            embed_region(store, shown, encode, folder, {}, meter)
+        found.append(Embeddings(folder / "embeddings.h5")["tile/vector"])
+    assert (found[1][::2] == 0).all()
+    np.testing.assert_allclose(found[1][1::2], found[0][1::2], rtol=1e-4, atol=1e-5)
+    assert (found[0] != 0).any(1).all()
+
+
 def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None:
     tile = Embeddings(_of_tagpool(workspace)).tile_name(0)
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
@@ -425,7 +467,7 @@ def test_a_damaged_probe_is_left_out_of_the_report_with_a_warning(crowded: Works
     file.write_bytes(b"{" * manifest_bytes(file))
     done = _invoke(crowded, "report", "--out", tmp_path)
     assert isinstance(done.exception, DataError)
-    assert (done.exception.hint or "").endswith("geojepa probe --task max_speed")
+    assert (done.exception.hint or "").endswith("geojepa probe --task max_speed --model tagpool")
 
 
 def manifest_bytes(file: Path) -> int:

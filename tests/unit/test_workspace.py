@@ -123,6 +123,33 @@ def test_a_damaged_newest_is_refused_and_no_older_one_taken_in_its_place(workspa
             workspace.derived("tiles", "r", other)
 
 
+@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/etc/passwd", "a/../../data"])
+def test_a_manifest_that_names_files_outside_of_its_folder_is_refused(workspace: Workspace, name: str) -> None:
+    artifact = publish(workspace, "tiles")
+    files = {name: {"bytes": 1, "sha256": "0"}}
+    (artifact.path / MANIFEST).write_text(json.dumps({**artifact.manifest, "files": files}))
+    with pytest.raises(DataError, match="outside of its folder"):
+        workspace.find("tiles", "r")
+
+
+@pytest.mark.parametrize("change", [{"id": "0" * 12}, {"kind": "source"}])
+def test_a_manifest_of_another_artifact_is_refused(workspace: Workspace, change: dict[str, str]) -> None:
+    artifact = publish(workspace, "tiles")
+    (artifact.path / MANIFEST).write_text(json.dumps({**artifact.manifest, **change}))
+    with pytest.raises(DataError, match="is of `"):
+        workspace.find("tiles", "r")
+
+
+def test_a_failed_run_leaves_neither_lock_nor_folder(workspace: Workspace) -> None:
+    with pytest.raises(ZeroDivisionError), workspace.build("tiles", "r", {}):
+        raise ZeroDivisionError
+    assert not workspace.root.exists()
+    publish(workspace)
+    with pytest.raises(ZeroDivisionError), workspace.build("source", "s", {}):
+        raise ZeroDivisionError
+    assert [path.name for path in (workspace.root / "source").iterdir()] == [publish(workspace).path.name]
+
+
 def test_a_changed_byte_is_found_by_verify(workspace: Workspace) -> None:
     artifact = publish(workspace)
     (artifact.path / "data").write_bytes(b"[]")
