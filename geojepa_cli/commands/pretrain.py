@@ -115,7 +115,7 @@ def _train(
     torch.set_num_threads(threads)
     # else threads add the gradients of rows that occur twice in the order in which they come
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     data = TrainingData.open(
         config,
         [artifact.file("processed.h5") for artifact in processed],
