@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +18,12 @@ Modality = Literal["tags", "image"]
 MODALITIES: tuple[Modality, ...] = ("tags", "image")  # in the order of their numbers in `nn.position`
 
 
+# beyond any model of tiles that was trained; a slip of the keyboard would hang or fill the memory
+MAX_WIDTH = 8192
+MAX_DEPTH = 256
+MAX_PARAMETERS = 4_000_000_000
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -24,15 +32,15 @@ class ModelConfig(_Section):
     """The network. Defaults: GeoJEPA-T (thesis 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(default=("tags",), description="what becomes tokens: tags, image")
-    tag_dim: int = Field(default=384, ge=1, description="width of the text embeddings of tags")
-    embed_dim: int = Field(default=384, ge=8, description="width of both encoders")
-    depth: int = Field(default=12, ge=1, description="layers of each encoder")
-    num_heads: int = Field(default=8, ge=1, description="attention heads of each encoder")
-    mlp_ratio: float = Field(default=4.0, gt=0, description="hidden width of the MLPs over their width")
-    num_register_tokens: int = Field(default=0, ge=0, description="extra tokens, never part of an embedding")
-    predictor_dim: int = Field(default=256, ge=8, description="width of the predictor")
-    predictor_depth: int = Field(default=4, ge=1, description="layers of the predictor")
-    predictor_heads: int = Field(default=8, ge=1, description="attention heads of the predictor")
+    tag_dim: int = Field(default=384, ge=1, le=MAX_WIDTH, description="width of the text embeddings of tags")
+    embed_dim: int = Field(default=384, ge=8, le=MAX_WIDTH, description="width of both encoders")
+    depth: int = Field(default=12, ge=1, le=MAX_DEPTH, description="layers of each encoder")
+    num_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of each encoder")
+    mlp_ratio: float = Field(default=4.0, gt=0, le=64, description="hidden width of the MLPs over their width")
+    num_register_tokens: int = Field(default=0, ge=0, le=4096, description="extra tokens, never part of an embedding")
+    predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="width of the predictor")
+    predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="layers of the predictor")
+    predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of the predictor")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle", description="`corners`: the box's 8 numbers (thesis); `rectangle`: centre, sides, turn"
     )
@@ -59,6 +67,12 @@ class ModelConfig(_Section):
             raise ValueError(
                 f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
             )
+        parameters = self.depth * self.embed_dim**2 * (4 + 2 * self.mlp_ratio)  # of the layers' matrices
+        if parameters > MAX_PARAMETERS:
+            raise ValueError(
+                f"an encoder of depth {self.depth} and embed_dim {self.embed_dim} has {parameters / 1e9:,.0f} thousand "
+                f"million parameters, at most {MAX_PARAMETERS / 1e9:,.0f} are allowed"
+            )
         if 224 % self.patch_px:
             raise ValueError(f"patch_px {self.patch_px} does not divide 224")
         if "tags" not in self.modalities:
@@ -73,7 +87,7 @@ class MaskingConfig(_Section):
     area: float = Field(default=0.6, ge=0, description="odds of area masks")
     modality: float = Field(default=0.2, ge=0, description="odds of modality masks, where there are several")
     kind: float = Field(default=0.0, ge=0, description="odds of masks of like entities (thesis: 0)")
-    num_targets: int = Field(default=4, ge=1, description="targets of random, area and kind masks")
+    num_targets: int = Field(default=4, ge=1, le=256, description="targets of random, area and kind masks")
     random_ratio: float = Field(default=0.45, gt=0, lt=1, description="share of the tokens in a random target")
     area_low: float = Field(default=0.35, gt=0, le=1, description="least share of the tile's area in an area target")
     area_high: float = Field(default=0.40, gt=0, le=1, description="largest share of it")
@@ -121,7 +135,7 @@ class TrainConfig(_Section):
     """Optimiser, schedules, and when to stop. It stops at the first limit that is set and reached."""
 
     max_steps: int | None = Field(default=None, ge=0, description="optimiser steps; 0 publishes the untrained model")
-    epochs: float | None = Field(default=None, gt=0, description="passes over the tiles")
+    epochs: float | None = Field(default=None, gt=0, examples=[10], description="passes over the tiles")
     max_minutes: float | None = Field(default=None, gt=0, description="wall-clock limit; not repeatable to the bit")
     batch_tokens: int = Field(default=8192, ge=1, description="token budget of a batch")
     accumulation: int = Field(default=1, ge=1, description="batches per optimiser step")
@@ -171,6 +185,28 @@ class PretrainConfig(_Section):
     data: DataConfig = DataConfig()
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that stands twice in a section is an error: PyYAML takes the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key `{key.value}` again", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain YAML.
+
+    Raises:
+        yaml.YAMLError: it is none, or a key stands twice in one section.
+    """
+    return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
+
+
 def packed_configs() -> list[str]:
     """Names of the configs that come with the package."""
     folder = resources.files("geojepa_cli.configs")
@@ -218,7 +254,7 @@ def _read(path_or_name: str) -> tuple[str, str]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(text)
+        raw = parse_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise not_yaml(source, error) from None
     if raw is None:
@@ -276,7 +312,32 @@ def _told(error: ValidationError, source: str) -> UsageError:
     got = first.get("input")
     shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{got}`"
     reason = first["msg"].removeprefix("Value error, ")
-    return UsageError(f"`{dotted}` in `{source}`: {reason[:1].lower()}{reason[1:]}{shown}")
+    hint = _defaults(path, reason)
+    return UsageError(f"`{dotted}` in `{source}`: {reason[:1].lower()}{reason[1:]}{shown}", hint=hint)
+
+
+def _defaults(path: Sequence[str], reason: str) -> str | None:
+    """Options that set a key back to its default; of a section, the keys that the reason speaks of."""
+    words = []
+    named = set(re.findall(r"\w+", reason))
+    for section in _keys([]):
+        for key in _keys([section]):
+            if path[:2] != [section, key] and not (path == [section] and key in named):
+                continue
+            field = _section(section).model_fields[key]
+            value = field.get_default(call_default_factory=True)
+            value = (field.examples or [None])[0] if value is None else value
+            if value is not None:
+                dumped = list(value) if isinstance(value, tuple) else value
+                shown = yaml.safe_dump(dumped, default_flow_style=True, width=1000).split("\n...")[0].strip()
+                words += ["--set", f"{section}.{key}={shown}"]
+    return shlex.join(words) or None
+
+
+def _section(name: str) -> type[BaseModel]:
+    kind = PretrainConfig.model_fields[name].annotation
+    assert isinstance(kind, type) and issubclass(kind, BaseModel)
+    return kind
 
 
 def _keys(path: Sequence[str]) -> list[str]:

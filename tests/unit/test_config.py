@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,38 @@ def test_every_key_is_described() -> None:
     for section in PretrainConfig.model_fields.values():
         for name, field in section.annotation.model_fields.items():  # type: ignore[union-attr]
             assert field.description, name
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.depth=100000000",
+        "model.embed_dim=1000000",
+        "model.predictor_depth=1000",
+        "masking.num_targets=1000000",
+        "train.lr=-1",
+        "train.lr=fast",
+        "model.position=x",
+        "model.modalities=[image]",
+        "model.num_heads=7",
+        "masking.kind_low=1",
+    ],
+)
+def test_a_value_out_of_range_has_a_hint_that_mends_it(override: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config("tiny.yaml", [override])
+    words = shlex.split(caught.value.hint or "")
+    assert words[::2] == ["--set"] * (len(words) // 2) and words
+    load_config("tiny.yaml", [override, *words[1::2]])
+
+
+def test_a_model_larger_than_any_machine_is_refused() -> None:
+    with pytest.raises(UsageError, match="parameters"):
+        load_config("tiny.yaml", ["model.depth=256", "model.embed_dim=8192"])
+
+
+def test_a_key_that_stands_twice_is_an_error_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("train:\n  epochs: 1\n  lr: 0.1\n  epochs: 2\n")
+    with pytest.raises(UsageError, match=r"line 4, column 3: the key `epochs` again"):
+        load_config(str(file))
