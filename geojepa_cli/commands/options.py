@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from geojepa_cli.errors import GeojepaError
 from geojepa_cli.workspace import Workspace
 
 WORKSPACE_VARIABLE = "GEOJEPA_WORKSPACE"
@@ -33,6 +34,12 @@ def default_threads() -> int:
 
 
 def workspace(ctx: typer.Context) -> Workspace:
-    """The workspace of the running command: `--workspace`, `GEOJEPA_WORKSPACE`, or `workspace/`."""
-    root = ctx.obj if isinstance(ctx.obj, Path) else None
-    return Workspace(root or Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE))
+    """The workspace of the running command: `--workspace`, `GEOJEPA_WORKSPACE`, or `workspace/`.
+
+    Raises:
+        GeojepaError: something is there that is no directory.
+    """
+    root = ctx.obj if isinstance(ctx.obj, Path) else Path(os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE)
+    if root.exists() and not root.is_dir():
+        raise GeojepaError(f"the workspace `{root}` is not a directory", hint="geojepa --workspace DIR …")
+    return Workspace(root)

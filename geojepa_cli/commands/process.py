@@ -33,8 +33,13 @@ def process(
     """
     native.check_threads(threads)
     workspace = options.workspace(ctx)
+    sources = workspace.regions("tiles", region)
+    if text_encoder != "none":
+        from geojepa_cli.tags.encoder import encoder_identity
+
+        encoder_identity(text_encoder)  # so that a wrong or missing one is told before any work
     made = []
-    for tiles in workspace.regions("tiles", region):
+    for tiles in sources:
         processed = build_processed(workspace, tiles, simplify_m, visibility_k, threads)
         features = build_features(workspace, processed, text_encoder) if text_encoder != "none" else None
         counts = processed.manifest["counts"]

@@ -9,7 +9,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import DataError, NotFoundError
+from geojepa_cli.errors import DataError
 from geojepa_cli.workspace import Workspace, remake_hint
 
 
@@ -52,14 +52,13 @@ def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
     """The `report.json` of every probe, oldest first; damaged ones are left out with a warning that says so.
 
     Raises:
-        NotFoundError: the workspace has no probe.
-        DataError: none of them can be read.
+        DataError: the workspace has no probe, or none of them can be read.
     """
     from geojepa_cli.evaluate.report import check_probe
 
     for ref, reason in workspace.damaged("probes").items():
         mend = remake_hint("probes", ref.partition("/")[2].partition("@")[0])
-        console.warn(f"left out: {reason}\n  to mend it: {mend}")
+        console.warn(f"left out: {reason}", mend)
     reports: list[dict[str, Any]] = []
     last: DataError | None = None
     for probe in workspace.artifacts("probes"):
@@ -68,7 +67,7 @@ def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
             if wrong := check_probe(report):
                 raise probe.broken(f"`{probe.path / 'report.json'}` is no report of a probe: {wrong}")
         except DataError as error:
-            console.warn(f"left out: {error.message}\n  to mend it: {error.hint}")
+            console.warn(f"left out: {error.message}", error.hint)
             last = error
         else:
             reports.append(report)
@@ -76,4 +75,4 @@ def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
         return reports
     if last is not None:
         raise last
-    raise NotFoundError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")
+    raise DataError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commandline import geojepa
 
+from geojepa_cli.workspace import Workspace
+
 
 @pytest.mark.parametrize("command", [[], ["tile"], ["pretrain"], ["probe"], ["knn"], ["demo"], ["fetch"]])
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
@@ -143,6 +145,27 @@ def test_a_workspace_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     done = geojepa("--workspace", "ws", "fetch", "--pbf", str(extract), "--name", "x", cwd=tmp_path)
     assert done.returncode == 1
     assert "ws" in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_workspace_that_is_no_folder_is_an_error_for_commands_that_only_read(tmp_path: Path) -> None:
+    for command in (["artifacts"], ["report"], ["knn", "--tile", "16_1_2"]):
+        done = geojepa("--workspace", "/dev/full", *command, cwd=tmp_path)
+        assert done.returncode == 1 and "`/dev/full` is not a directory" in done.stderr and done.stdout == ""
+
+
+def test_a_report_of_no_probes_is_an_error_of_the_data(tmp_path: Path) -> None:
+    done = geojepa("report", cwd=tmp_path)
+    assert done.returncode == 1 and "no probes in" in done.stderr and "hint: geojepa probe" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_text_encoder_is_told_before_any_work(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "workspace").build("tiles", "r", {}) as build:
+        (build.partial / "tiles.h5").write_bytes(b"never read")
+        build.publish()
+    done = geojepa("process", "--text-encoder", "foo", cwd=tmp_path)
+    assert done.returncode == 2 and "`foo`" in done.stderr
+    assert not (tmp_path / "workspace" / "processed").exists()
 
 
 def test_pruning_nothing_says_so_without_asking(tmp_path: Path) -> None:
