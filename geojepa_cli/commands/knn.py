@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,8 +118,7 @@ def build_neighbours(
             ("neighbours.json", result | {"regions": [region.ref for region in regions]}),
             ("neighbours.geojson", geojson(places, opened, hits)),
         ):
-            text = json_text.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
-            (build.partial / file).write_text(text + "\n", encoding="utf-8")
+            (build.partial / file).write_text(console.to_json(content, indent=1) + "\n", encoding="utf-8")
         if html:
             credits = dict.fromkeys(line for artifact in inputs for line in artifact.manifest["attribution"])
             page = _page(opened, hits, places, model.ref, searched, list(credits))

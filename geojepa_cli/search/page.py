@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from geojepa_cli.console import printable
 from geojepa_cli.search.draw import draw_tile
 from geojepa_cli.search.locator import draw_locator
 from geojepa_cli.search.mapdata import TileMap
@@ -58,7 +59,7 @@ def render_page(
     )
     template = environment.from_string((files("geojepa_cli.search") / "page.html.j2").read_text(encoding="utf-8"))
     places = [card.place for card in cards]
-    return template.render(
+    html = template.render(
         query=_view(query, 0),
         neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
         title=query.place.entity or query.place.tile,
@@ -72,6 +73,7 @@ def render_page(
         locator=Markup(draw_locator(places, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
         copyright_url=ODBL,
     )
+    return printable(html)  # names and tags come from anybody
 
 
 def _view(card: Card, number: int) -> dict[str, Any]:

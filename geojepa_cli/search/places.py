@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.console import printable
 from geojepa_cli.grid import TileId, from_tile_local, group_of, parse_tile, tile_bounds
 from geojepa_cli.search.mapdata import INNER, LINE, OUTER, POINT, MapObject, read_piece
 from geojepa_cli.search.query import Hit, SearchRegion
@@ -110,11 +111,16 @@ def geojson(places: Sequence[Place], regions: Sequence[SearchRegion], hits: Sequ
             geometry = _tile_polygon(place.bounds)
         else:
             geometry = entity_geometry(read_piece(store, place.piece), parse_tile(place.tile))
-        properties = {key: value for key, value in place.to_json().items() if key not in {"lon", "lat", "bounds"}}
+        told = {key: value for key, value in place.to_json().items() if key not in {"lon", "lat", "bounds"}}
+        properties = told | {"tags": {printable(tag): _printable(value) for tag, value in told["tags"].items()}}
         features.append(
             {"type": "Feature", "id": place.entity or place.tile, "geometry": geometry, "properties": properties}
         )
     return {"type": "FeatureCollection", "features": features}
+
+
+def _printable(value: str | int) -> str | int:
+    return printable(value) if isinstance(value, str) else value
 
 
 def entity_geometry(item: MapObject, tile: TileId) -> dict[str, Any]:

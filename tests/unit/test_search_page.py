@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from example_page import EVIL, HOLE, SQUARE, TILE, card, page
 from geojepa_cli.grid import from_tile_local, ground_size
 from geojepa_cli.search.mapdata import INNER, LINE, OUTER, POINT, MapObject
 from geojepa_cli.search.page import render_page
-from geojepa_cli.search.places import entity_geometry
+from geojepa_cli.search.places import entity_geometry, geojson
 
 
 class _Collector(HTMLParser):
@@ -51,6 +52,18 @@ def test_text_from_osm_is_escaped_on_the_whole_page() -> None:
     html = page(card(0, "way/5", tag=f"note={EVIL}"), replace(card(1, "way/6", tag=f"name={EVIL}")))
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_control_characters_are_written_out_on_the_page_and_in_the_geojson() -> None:
+    evil = "name=a\x1b[2J\x00\x9b\x7f\u202eb"
+    html = page(card(0, "way/5", tag=evil), card(1, tag=evil))
+    assert r"a\x1b[2J\x00\x9b\x7f\u202eb" in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", html)
+    place = card(0, tag=evil).place
+    region = SimpleNamespace(store=None)
+    (feature,) = geojson([place], [region], [SimpleNamespace(region=0)])["features"]  # type: ignore[list-item]
+    assert r"\x1b[2J\x00" in json.dumps(feature["properties"]).replace("\\\\", "\\")
+    assert not re.search("[\x00-\x1f\x7f-\x9f]", "".join(feature["properties"]["tags"]))
 
 
 def test_every_place_is_told_with_its_link_size_and_attribution() -> None:
