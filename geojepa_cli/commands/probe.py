@@ -20,7 +20,7 @@ from geojepa_cli.commands.embed import (
     model_config,
 )
 from geojepa_cli.commands.limits import Limits
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3  # since 3, the report says what pretraining may have seen
 HEADS = {"linear": ("linear",), "mlp": ("mlp",), "both": ("linear", "mlp")}
 
 
@@ -126,6 +126,10 @@ def build_probe(
         with console.progress(f"probe {name}") as meter:
             result = run_probe(probed, vectors, heads, seed, lambda done, total: meter.update(done, total))
         report = _report(data, result, params, regions, tasks)
+        tested = data.groups[rows[result.fold >= 0]]
+        report["seen_in_pretraining"] = {
+            m.ref: seen for m in models if (seen := seen_groups(workspace, m, regions, tested))
+        }
         text = json_text.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / "report.json").write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / "predictions.csv", store, rows, probed, result)
@@ -160,6 +164,48 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
         else:
             continue
         console.warn(f"`{model.ref}` {how}: test tiles may have been trained on")
+
+
+def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: Any) -> int:
+    """Of the tested zoom-14 groups, those whose tiles (never their labels) the model may have been pretrained on.
+
+    Pretraining leaves out the test groups of one split; cross-validation tests all groups.
+
+    Args:
+        workspace: where the lineage is.
+        model: 0 for TagPool, and for a model that was pretrained on other sources than these regions'.
+        regions: that were probed.
+        tested: int64 groups of the tested tiles.
+    """
+    import numpy as np
+
+    from geojepa_cli.tasks.splits import SPLITS, split_groups
+
+    if model.artifact is None:
+        return 0
+    own = {source for region in regions for source in _sources(workspace, region)}
+    if not own & _sources(workspace, model.artifact):
+        return 0
+    config = model_config(model.artifact).data
+    groups = np.unique(tested)
+    if config.exclude_test_groups:
+        groups = groups[split_groups(groups, config.split_seed) != SPLITS.index("test")]
+    return len(groups)
+
+
+def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
+    """Ids of the sources that an artifact was made of; where the lineage breaks off, the ref that is gone."""
+    found: set[str] = set()
+    for ref in artifact.inputs:
+        kind, _, name = ref.partition("/")
+        if kind == "source":
+            found.add(name.partition("@")[2])  # of the content: the same file under another name too
+            continue
+        try:
+            found |= _sources(workspace, workspace.at(ref))
+        except GeojepaError:
+            found.add(ref)
+    return found
 
 
 def probe_data(data: TaskData) -> tuple[Any, ProbeData]:
@@ -249,6 +295,8 @@ def say(report: dict[str, Any], made: Artifact) -> None:
     console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=report["stands_on"])
     if report.get("random"):
         console.warn(report["stands_on"])
+    for model, seen in report.get("seen_in_pretraining", {}).items():
+        console.say(f"`{model}` may have seen tiles (no labels) of {seen} of the tested zoom-14 groups in pretraining")
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]

@@ -82,6 +82,9 @@ def _errors_by_group(
         means = np.bincount(inverse, errors) / counts
         order = np.argsort(means, kind="stable") if order is None else order
         colour = "#999" if model == "dummy" else COLOURS[(place - 1) % len(COLOURS)]
-        axes.plot(means[order], lw=1.2, color=colour, label=f"{model} ({head})", alpha=0.9)
+        # points, as one group has nothing to do with the next
+        axes.plot(
+            means[order], "o", ms=4 if len(names) < 200 else 2, color=colour, label=f"{model} ({head})", alpha=0.8
+        )
     axes.set(xlabel=f"{len(names)} zoom-14 groups, ordered by Dummy's error", ylabel="MAE", title="error by group")
     axes.legend(frameon=False, fontsize=8)

@@ -25,7 +25,7 @@ from geojepa_cli.commands.build_tasks import build_region, find_specs
 from geojepa_cli.commands.embed import TAGPOOL, Model, _encoder, build_embeddings, find_model
 from geojepa_cli.commands.limits import Limits
 from geojepa_cli.commands.pretrain import build_model
-from geojepa_cli.commands.probe import warn_of_other_splits
+from geojepa_cli.commands.probe import seen_groups, warn_of_other_splits
 from geojepa_cli.config import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
@@ -36,6 +36,7 @@ from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
+from geojepa_cli.tasks.splits import split_groups
 from geojepa_cli.workspace import MANIFEST, Workspace
 
 Run = Callable[..., str]
@@ -446,6 +447,27 @@ def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None
 
 def _of_tagpool(workspace: Workspace) -> Path:
     return build_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
+
+
+def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(modelled: Workspace) -> None:
+    model, town = Model("net", modelled.artifacts("models")[-1]), modelled.find("processed", "town")
+    other = add_region(modelled, "far", 7, 60, corner=(18100, 25956))
+    groups = np.arange(40, dtype=np.int64) << 32 | 5
+    kept = int((split_groups(groups, 0) != 2).sum())
+    assert 0 < kept < 40
+    tested = np.repeat(groups, 3)
+    assert seen_groups(modelled, model, [town], tested) == kept
+    assert seen_groups(modelled, model, [other, town], tested) == kept
+    assert seen_groups(modelled, model, [town], np.repeat(groups[split_groups(groups, 0) == 2], 3)) == 0
+    assert seen_groups(modelled, model, [other], tested) == 0
+    assert seen_groups(modelled, Model(TAGPOOL, None), [town], tested) == 0
+    ws = ["--workspace", modelled.root, "probe", "--task", "max_speed", "--region", "town", "--head", "linear"]
+    done = geojepa(*ws, "--model", "net", cwd=modelled.root)
+    assert done.returncode == 0, done.stderr
+    assert f"`{model.ref}` may have seen tiles (no labels) of" in done.stdout
+    report = json.loads(geojepa(*ws, "--model", "net", "--json", cwd=modelled.root).stdout)["result"]
+    assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
+    assert "may have seen" not in geojepa(*ws, "--model", "tagpool", cwd=modelled.root).stdout
 
 
 def test_a_damaged_probe_is_left_out_of_the_report_with_a_warning(crowded: Workspace, tmp_path: Path) -> None:
