@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,7 +13,8 @@ from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.tile import Bbox, parse_bbox
 from geojepa_cli.errors import UsageError
-from geojepa_cli.workspace import Artifact, Workspace, check_name
+from geojepa_cli.hints import paste
+from geojepa_cli.workspace import Artifact, Workspace, check_name, legal_name
 
 if TYPE_CHECKING:
     from geojepa_cli.sources.download import RemoteFile
@@ -91,6 +93,8 @@ def fetch(
         raise UsageError("--date is of Geofabrik's extracts", "geojepa fetch --region REGION --date 2024-01-01")
     if year is not None and imagery != NAIP:
         raise UsageError("--year is of NAIP imagery", "geojepa fetch --region REGION --imagery naip --year 2020")
+    if date is not None:
+        check_date(date)
     found = {NO_IMAGERY: None, NAIP: Naip(year, stac_url)}.get(imagery, Path(imagery))
     extras = Extras(found, tuple(attribution or ()), parse_bbox(bbox))
     workspace = options.workspace(ctx)
@@ -111,6 +115,16 @@ def fetch(
             say(source)
     if made:
         console.emit_json_of("fetch", made)
+
+
+def check_date(text: str) -> None:
+    """UsageError where this is no day, before any server is asked for it."""
+    try:
+        if datetime.date.fromisoformat(text).isoformat() == text:
+            return
+    except ValueError:
+        pass
+    raise UsageError(f"`--date {text}` is not a day such as 2024-01-01", hint="--date 2024-01-01")
 
 
 def build_source(
@@ -359,7 +373,8 @@ def _fetch_file(
     json: bool,
 ) -> Artifact | None:
     if name is None:
-        raise UsageError("--pbf needs a --name for the region", f"geojepa fetch --pbf {pbf} --name {_stem(pbf)}")
+        hint = paste("geojepa", "fetch", "--pbf", str(pbf), "--name", legal_name(pbf.name.partition(".")[0]))
+        raise UsageError("--pbf needs a --name for the region", hint)
     if not dry_run:
         return build_source(workspace, pbf, name, *extras)
     from geojepa_cli.sources.local import inspect_extract
@@ -383,10 +398,6 @@ def _box_of(extract: Extract, imagery: Path | Naip | None) -> Bbox | None:
     from geojepa_cli.sources.local import extract_bounds
 
     return extract_bounds(extract) if isinstance(imagery, Naip) else None
-
-
-def _stem(path: Path) -> str:
-    return path.name.partition(".")[0] or "NAME"
 
 
 def _ask(url: str) -> RemoteFile:

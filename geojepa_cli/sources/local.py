@@ -13,6 +13,8 @@ from typing import IO, Any, NamedTuple
 
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds, tile_bounds
+from geojepa_cli.hints import paste
+from geojepa_cli.kinds import legal_name
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first
 from geojepa_cli.store.images import find_images, read_image
@@ -21,7 +23,8 @@ CHUNK = 1 << 20
 HEAD = 4096
 OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright"
 ATTRIBUTION_FILE = "ATTRIBUTION.txt"
-_CONVERT = "osmium cat {name} -o {name}.osm.pbf, then geojepa fetch --pbf {name}.osm.pbf"
+_ANOTHER = "geojepa fetch --pbf FILE --name NAME"
+_OSMIUM_READS = ("an o5m file",)  # and so can make an extract of it
 
 # beginnings of what people have in the place of an extract -> what it is
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
@@ -114,7 +117,7 @@ def sniff(path: Path, head: bytes) -> str:
 
 
 def check_xml(path: Path, suffix: str) -> None:
-    """Reads an XML extract to its end: it must unpack, hold an element, and end with its closing tag.
+    """Reads an XML extract to its end: it must unpack, hold a node, declare no entity, and end with its closing tag.
 
     Raises:
         DataError: it does not.
@@ -124,14 +127,18 @@ def check_xml(path: Path, suffix: str) -> None:
         try:
             while chunk := file.read(CHUNK):
                 window = tail + chunk
-                found = found or any(element in window for element in (b"<node", b"<way", b"<relation"))
+                found = found or b"<node" in window
+                if b"<!ENTITY" in window or b"<!DOCTYPE" in window:
+                    raise DataError(
+                        f"`{path}` declares XML entities, which no OSM file needs: it is not read", _ANOTHER
+                    )
                 tail = window[-256:]
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
     if not tail.rstrip().endswith((b"</osm>", b"/>")):
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
     if not found:
-        raise DataError(f"`{path}` holds no data", hint="geojepa fetch --pbf FILE with another extract")
+        raise DataError(f"`{path}` holds no data: there is no node in it", hint="geojepa fetch --pbf FILE --name NAME")
 
 
 def extract_bounds(extract: Extract) -> Bounds:
@@ -284,8 +291,18 @@ def _check_root(path: Path, head: bytes) -> None:
         return
     for magic, what in _STRANGERS:
         if text.startswith(magic):
-            raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_CONVERT.format(name=path.name))
-    raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=_CONVERT.format(name=path.name))
+            raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
+    raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=_ANOTHER)
+
+
+def _convert(path: Path, what: str) -> str:
+    """The commands that make an extract of a file that osmium reads, or the one for another file."""
+    if not any(word in what for word in _OSMIUM_READS):
+        return _ANOTHER
+    name = legal_name(path.name.partition(".")[0])
+    made = f"{name}-converted.osm.pbf"
+    again = paste("geojepa", "fetch", "--pbf", made, "--name", name)
+    return f"{paste('osmium', 'cat', str(path), '-o', made)} && {again}"
 
 
 def _open(path: Path, suffix: str) -> Any:

@@ -1,4 +1,4 @@
-"""The frame of an OSM PBF file: walks all its blobs, so that a truncated or damaged file is found before any work.
+"""The frame of an OSM PBF file: walks and unpacks all its blobs, so that a damaged file is found before any work.
 
 https://wiki.openstreetmap.org/wiki/PBF_Format: a file is a row of (length of the header, 4 bytes big-endian;
 BlobHeader; Blob). What is inside the blobs is read by `geojepa-tiler`.
@@ -7,6 +7,7 @@ BlobHeader; Blob). What is inside the blobs is read by `geojepa-tiler`.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -44,6 +45,9 @@ def count_data_blobs(path: Path) -> int:
                 if number == 0 and frame.type != "OSMHeader":
                     raise DataError(f"`{path}` begins with a `{frame.type}` blob instead of its header", HINT)
                 data += frame.type == "OSMData"
+                place = file.tell()
+                _check_blob(file.read(frame.size), frame)
+                file.seek(place)
         except FrameError as error:
             raise DataError(f"`{path}` is not a whole PBF file: {error}", HINT) from None
     if data == 0:
@@ -71,6 +75,39 @@ def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
         yield Frame(blob_type, start, blob_size)
         place = start + blob_size
         file.seek(place, os.SEEK_SET)
+
+
+def _check_blob(blob: bytes, frame: Frame) -> None:
+    """Unpacks a blob that zlib packed: its checksum tells damage. Other packings are left to the reader.
+
+    Raises:
+        FrameError: it does not unpack, or to another size than it says.
+    """
+    size, packed, place = None, None, 0
+    while place < len(blob):
+        key, place = _varint(blob, place)
+        if key & 7 == 0:
+            value, place = _varint(blob, place)
+            size = value if key >> 3 == 2 else size
+        elif key & 7 == 2:
+            length, place = _varint(blob, place)
+            if place + length > len(blob):
+                raise FrameError(f"a damaged blob at byte {frame.start}")
+            packed = (place, place + length) if key >> 3 == 3 else packed
+            place += length
+        else:
+            raise FrameError(f"a damaged blob at byte {frame.start}")
+    if packed is None:
+        return
+    if size is None or not 0 <= size <= MAX_BLOB_BYTES:
+        raise FrameError(f"a blob of {size} bytes, unpacked, at byte {frame.start}")
+    unpacker = zlib.decompressobj()
+    try:
+        unpacked = unpacker.decompress(memoryview(blob)[slice(*packed)], size + 1)
+    except zlib.error as error:
+        raise FrameError(f"a blob at byte {frame.start} that does not unpack: {error}") from None
+    if len(unpacked) != size or not unpacker.eof:
+        raise FrameError(f"a blob at byte {frame.start} that does not unpack to its {size} bytes")
 
 
 def parse_blob_header(data: bytes) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -300,3 +301,31 @@ def test_the_box_of_a_fetch_is_that_of_its_tiles_and_image_tiles(tmp_path: Path)
     assert wide["result"]["counts"]["tiles"] == 2
     elsewhere = geojepa(*asked, "--bbox=1,2,3,4", cwd=tmp_path)
     assert elsewhere.returncode == 1 and "none of the 2 image tiles" in elsewhere.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('<osm version="0.6"><way id="1"><nd ref="1"/><tag k="a" v="b"/></way></osm>', "there is no node in it"),
+        ('<!DOCTYPE osm [<!ENTITY a "b">]><osm version="0.6"><node id="1" lat="1" lon="1"/></osm>', "declares XML"),
+    ],
+)
+def test_xml_without_a_node_or_with_entities_is_refused(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "x.osm").write_text(content)
+    done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", cwd=tmp_path)
+    assert done.returncode == 1 and told in done.stderr and not list(tmp_path.glob("workspace/source/*@*"))
+
+
+def test_the_hint_for_a_file_with_a_dangerous_name_is_quoted_and_its_name_legal(tmp_path: Path) -> None:
+    name = "a;rm -rf x.osm.pbf"
+    (tmp_path / name).write_bytes(b"")
+    done = geojepa("fetch", "--pbf", name, cwd=tmp_path)
+    words = shlex.split(done.stderr.partition("hint: ")[2])
+    assert done.returncode == 2 and words == ["geojepa", "fetch", "--pbf", name, "--name", "a-rm--rf-x"]
+
+
+@pytest.mark.parametrize("date", ["2024-13-45", "yesterday", "20240101"])
+def test_a_day_that_is_none_is_refused_before_the_network(tmp_path: Path, date: str) -> None:
+    done = geojepa("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
+    assert done.returncode == 2 and "is not a day" in done.stderr
+    assert "hint: geojepa fetch --region x --geofabrik-url http://127.0.0.1:9 --date 2024-01-01" in done.stderr

@@ -104,3 +104,15 @@ def test_a_blob_header_of_an_impossible_length_is_refused(length: int, pbf: Path
     broken.write_bytes(pbf.read_bytes() + length.to_bytes(4, "big") + b"x" * 100)
     with pytest.raises(DataError, match="not a whole PBF"):
         count_data_blobs(broken)
+
+
+def test_a_byte_changed_inside_a_block_is_found(pbf: Path, tmp_path: Path) -> None:
+    content = bytearray(pbf.read_bytes())
+    with pbf.open("rb") as file:
+        blocks = [frame for frame in frames(file, len(content)) if frame.type == "OSMData"]
+    for block in blocks:
+        damaged = bytearray(content)
+        damaged[block.start + block.size // 2] ^= 0xFF
+        (tmp_path / "damaged.osm.pbf").write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"a blob at byte {block.start}|damaged blob"):
+            count_data_blobs(tmp_path / "damaged.osm.pbf")
