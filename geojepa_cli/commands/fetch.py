@@ -149,11 +149,12 @@ def build_source(
         UsageError: a file or folder that does not exist, or a name that is none.
         DataError: not an extract, or not a whole one; no image tiles.
     """
-    from geojepa_cli.sources.local import OSM_ATTRIBUTION, copy_source, inspect_extract
+    from geojepa_cli.sources.local import OSM_ATTRIBUTION, check_box, copy_source, inspect_extract
 
     check_name(name)
     with console.progress(f"read {pbf.name}") as meter:
         extract = inspect_extract(pbf, meter.update)
+    check_box(extract, bbox)
     images = find_imagery(imagery, extract, bbox)
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     if images and len(lines) == 1:

@@ -141,6 +141,28 @@ def check_xml(path: Path, suffix: str) -> None:
         raise DataError(f"`{path}` holds no data: there is no node in it", hint="geojepa fetch --pbf FILE --name NAME")
 
 
+def check_box(extract: Extract, bbox: Bounds | None) -> None:
+    """Refuses a box that does not meet the one in the extract's header, where it has one.
+
+    Raises:
+        DataError: they do not meet; the hint has the extract's.
+    """
+    if bbox is None:
+        return
+    import osmium
+
+    file = osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
+    with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
+        box = reader.header().box()
+    if not box.valid():
+        return
+    low, high = box.bottom_left, box.top_right
+    if bbox[0] <= high.lon and bbox[2] >= low.lon and bbox[1] <= high.lat and bbox[3] >= low.lat:
+        return
+    own = ",".join(f"{value:.4f}" for value in (low.lon, low.lat, high.lon, high.lat))
+    raise DataError(f"the box lies outside of `{extract.path}`, which holds {own}", hint=f"--bbox={own}")
+
+
 def extract_bounds(extract: Extract) -> Bounds:
     """The box of an extract, (west, south, east, north): as its header says, else that of its nodes.
 

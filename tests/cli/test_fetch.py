@@ -329,3 +329,13 @@ def test_a_day_that_is_none_is_refused_before_the_network(tmp_path: Path, date: 
     done = geojepa("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 2 and "is not a day" in done.stderr
     assert "hint: geojepa fetch --region x --geofabrik-url http://127.0.0.1:9 --date 2024-01-01" in done.stderr
+
+
+def test_a_box_beside_the_extract_is_refused(tmp_path: Path) -> None:
+    bounds = '<osm version="0.6"><bounds minlat="0.5" minlon="1.5" maxlat="1.5" maxlon="2.5"/>'
+    (tmp_path / "x.osm").write_text(XML.format("cafe").replace('<osm version="0.6">', bounds))
+    done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", "--bbox=10,10,11,11", cwd=tmp_path)
+    assert done.returncode == 1 and not list(tmp_path.glob("workspace/source/*@*"))
+    hint = done.stderr.partition("hint: ")[2].strip()
+    assert hint == "geojepa fetch --pbf x.osm --name x --bbox=1.5000,0.5000,2.5000,1.5000"
+    assert geojepa(*shlex.split(hint)[1:], cwd=tmp_path).returncode == 0
