@@ -180,7 +180,19 @@ def _describe(
     attribution = [line for artifact in inputs for line in artifact.manifest["attribution"]]
     refs = [f"{artifact.kind}/{artifact.ref}" for artifact in inputs]
     card = model_card(name, config, seed, refs, counts, lines[-1], attribution)
-    (build.partial / "model_card.md").write_text(card, encoding="utf-8")
+    (build.partial / "model_card.md").write_text(f"{card}\n{_seen(config)}\n", encoding="utf-8")
+
+
+def _seen(config: PretrainConfig) -> str:
+    """What of the tested tiles the model saw, for the card."""
+    seed = config.data.split_seed
+    left = (
+        f"without the test groups of the split by seed {seed}" if config.data.exclude_test_groups else "on all groups"
+    )
+    return (
+        f"## What it saw of tested tiles\n\nIt was trained {left}, and without any label. A probe that is "
+        "cross-validated over groups of the same regions tests all of them: also tiles that the model saw."
+    )
 
 
 def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifact | None]:

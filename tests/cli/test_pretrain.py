@@ -94,6 +94,8 @@ def test_no_steps_publish_the_untrained_model(place: Path) -> None:
     run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", cwd=place)
     (model,) = published(place)
     assert json.loads((model / "manifest.json").read_text())["counts"]["steps"] == 0
+    card = (model / "model_card.md").read_text()
+    assert "without the test groups of the split by seed 0" in card and "cross-validated over groups" in card
 
 
 @pytest.mark.parametrize(
