@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the reader and the clipper of the native binary with libFuzzer, ASan and UBSan. What they find is kept in
-# build/fuzz/found; inputs that reached new code, in build/fuzz/corpus.
+# build/fuzz/found; inputs that reached new code, in build/fuzz/corpus. A short run without clang, as `make test` has
+# it: native/fuzz/replay.cpp.
 #
 #   tools/fuzz.sh [SECONDS]     for each target; default 600
 set -euo pipefail
@@ -17,12 +18,8 @@ cmake -S native -B $folder -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILE
 cmake --build $folder --target fuzz-reader fuzz-clipper >&2
 
 mkdir -p $folder/corpus/reader $folder/corpus/clipper $folder/found
-cp native/fuzz/seeds/* $folder/corpus/reader/
-gzip -kf $folder/corpus/reader/map.osm
-if command -v osmium >/dev/null; then
-  osmium cat --overwrite -o $folder/corpus/reader/map.osm.pbf native/fuzz/seeds/map.osm
-fi
 for target in reader clipper; do
+  cp native/fuzz/seeds/$target/* "$folder/corpus/$target/"
   echo "fuzzing the $target for $seconds s" >&2
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$folder/fuzz-$target" -max_total_time="$seconds" -max_len=16384 \
     -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix="$folder/found/$target-" \
