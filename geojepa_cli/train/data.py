@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,15 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.nn.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.features import open_features
+from geojepa_cli.store.loader import TileLoader
+from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import Rows, View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
+
+CPU = torch.device("cpu")
+RESIDENT_SHARE = 0.25  # of a device's free memory that tiles may take: the rest is for the model and its activations
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class TrainingData:
         tag_table: float32 [V, tag_dim].
         sampler: the order of the tiles.
         images: whether image tiles are read.
+        device: where batches go.
+        resident: all tiles on the device, where they fit; None has batches read from the files, ahead of their use.
     """
 
     store: TileStore
@@ -37,6 +44,8 @@ class TrainingData:
     tag_table: Tensor
     sampler: TokenBudgetSampler
     images: bool
+    device: torch.device = CPU
+    resident: ResidentTiles | None = None
 
     @classmethod
     def open(
@@ -78,9 +87,15 @@ class TrainingData:
         return cls(store, view, table, sampler, with_images)
 
     def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
-        """The batches of an epoch from `position` on."""
-        for rows in self.sampler.batches(epoch, position):
-            yield self.store.read(self.view, rows, images=self.images)
+        """The batches of an epoch from `position` on, on the device."""
+        if self.resident is not None:
+            yield from map(self.resident.read, self.sampler.batches(epoch, position))
+            return
+        pinned = self.device.type == "cuda"
+        loader = TileLoader(
+            self.store, self.view, self.sampler, images=self.images, pin_memory=pinned, device=self.device
+        )
+        yield from loader.epoch(epoch, position)
 
     def fixed_batch(self, tiles: int, seed: int) -> TileBatch:
         """The same few tiles every time, for figures that can be compared along the training."""
@@ -88,9 +103,18 @@ class TrainingData:
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
         return self.store.read(self.view, np.sort(rows), images=self.images)
 
-    def to(self, device: torch.device) -> TrainingData:
-        """The same with the tag table on a device."""
-        return TrainingData(self.store, self.view, self.tag_table.to(device), self.sampler, self.images)
+    def to(self, device: torch.device, free_bytes: int | None = None) -> TrainingData:
+        """The same on a device: the tag table, and all tiles where they take a small part of its memory.
+
+        Args:
+            free_bytes: memory to spare; None asks CUDA, and has a CPU read the files, which it maps.
+        """
+        if free_bytes is None:
+            free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+        spare = RESIDENT_SHARE * free_bytes
+        fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, images=self.images) <= spare
+        resident = ResidentTiles(self.store, self.view, device, images=self.images) if fits else None
+        return replace(self, tag_table=self.tag_table.to(device), device=device, resident=resident)
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:

@@ -90,7 +90,7 @@ class _Run:
     def __init__(self, model: Jepa, data: TrainingData, config: PretrainConfig, folder: Path, seed: int) -> None:
         self.model, self.config, self.folder, self.seed = model, config, folder, seed
         self.device = next(model.parameters()).device
-        self.data = data.to(self.device)
+        self.data = data if data.device == self.device else data.to(self.device)
         self.optimizer = build_optimizer(model, config.train)
         self.rates = mask_rates(config.masking)
         self.place = Place()
@@ -136,7 +136,7 @@ class _Run:
                 if self.place.batch >= self.epoch_batches:
                     self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                     self.epoch_batches = self.data.sampler.n_batches(self.place.epoch)
-                yield batch.to(self.device)
+                yield batch
                 if self.place.batch == 0:
                     break
 

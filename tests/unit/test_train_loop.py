@@ -202,6 +202,21 @@ def test_images_are_trained_on_where_there_are_any(region: Path, tmp_path: Path)
     assert read_metrics(tmp_path / METRICS)[-1]["step"] == 3
 
 
+def test_tiles_held_on_the_device_train_the_same_model_as_tiles_read_from_files(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=4")
+    weights = []
+    for free_bytes, held in ((0, False), (1000, False), (1 << 30, True)):
+        data = opened(region, config).to(torch.device("cpu"), free_bytes)
+        assert (data.resident is not None) == held
+        model = build_jepa(config.model, 0)
+        folder = tmp_path / str(free_bytes)
+        folder.mkdir()
+        pretrain_jepa(model, data, config, folder, 0)
+        weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
 def test_a_saved_model_is_loaded_with_the_same_vectors_and_without_pickle(region: Path, tmp_path: Path) -> None:
     config = config_of("train.max_steps=3")
     model, _ = trained(region, tmp_path, config)

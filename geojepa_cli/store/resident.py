@@ -1,0 +1,140 @@
+"""A view's tiles held whole on a device, for regions that fit: batches are gathered there, and no file is read.
+
+All tokens of a tile, and all tags, vertices, parts and edges of these, stand together. A batch is therefore one run of
+every column for each of its tiles; where the runs begin is known on the host, so that no size is asked of the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.image_form import SIZE_PX
+
+if TYPE_CHECKING:
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.store.view import View
+
+Rows = npt.NDArray[np.int64]
+
+MEASURED_TILES = 1024  # at most, to tell what all would take
+TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_id")
+
+
+class ResidentTiles:
+    """Every tile of a view on a device.
+
+    Attributes:
+        device: where.
+        nbytes: what it takes there.
+    """
+
+    def __init__(
+        self,
+        store: TileStore,
+        view: View,
+        device: torch.device | str,
+        geometry: bool = False,
+        images: bool = False,
+    ) -> None:
+        """Reads all tiles of `view` at once; `geometry` and `images` as in `TileStore.read`."""
+        whole = store.read(view, view.tiles, geometry, images)
+        self._place = np.full(store.n_tiles, -1, np.int64)
+        self._place[view.tiles] = np.arange(len(view.tiles))
+        self._tokens = whole.cu_seqlens.numpy().astype(np.int64)
+        self._tags = whole.tag_offsets.numpy()[self._tokens]
+        if whole.part_offsets is not None and whole.node_offsets is not None and whole.edge_offsets is not None:
+            self._parts, self._nodes, self._edges = (
+                ends.numpy()[self._tokens] for ends in (whole.part_offsets, whole.node_offsets, whole.edge_offsets)
+            )
+        if whole.image_tiles is not None:
+            self._images = np.searchsorted(whole.image_tiles.numpy(), np.arange(len(view.tiles) + 1))
+        self.device = torch.device(device)
+        self._whole = whole.to(self.device)
+        self.nbytes = _nbytes(self._whole)
+
+    @staticmethod
+    def estimate_bytes(store: TileStore, view: View, geometry: bool = False, images: bool = False) -> int:
+        """About what all tiles of a view would take, from some that are spread evenly over it."""
+        some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
+        lengths = store.compiled(view).lengths
+        share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
+        shown = int((store.image_rows[view.tiles] >= 0).sum()) if images else 0
+        return int(_nbytes(store.read(view, some, geometry)) / share) + shown * 3 * SIZE_PX**2
+
+    def read(self, tiles: npt.ArrayLike) -> TileBatch:
+        """Some tiles (dataset rows, in this order) as one batch on the device, equal to what `TileStore.read` gives.
+
+        Raises:
+            ValueError: a tile is not in the view.
+        """
+        rows = np.asarray(tiles, np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self._place) or (self._place[rows] < 0).any()):
+            raise ValueError("a tile is not in the view")
+        at, whole = self._place[rows], self._whole
+        tokens = self._runs(self._tokens, at)
+        values = {name: getattr(whole, name)[tokens] for name in TOKENS}
+        values["tag_ids"] = whole.tag_ids[self._runs(self._tags, at)]
+        values["tag_offsets"] = _ends(whole.tag_offsets.diff()[tokens])
+        if whole.edges is not None:
+            values |= self._geometry(at, tokens)
+        if whole.image_tiles is not None:
+            values |= self._take_images(at)
+        places = torch.from_numpy(at).to(self.device)
+        lengths = torch.from_numpy(np.diff(self._tokens)[at]).to(self.device)
+        return TileBatch(
+            tile_rows=whole.tile_rows[places],
+            tile_zxy=whole.tile_zxy[places],
+            cu_seqlens=_ends(lengths).to(torch.int32),
+            **values,
+        )
+
+    def _geometry(self, at: Rows, tokens: Tensor) -> dict[str, Tensor]:
+        whole = self._whole
+        assert whole.node_xy is not None and whole.node_offsets is not None and whole.edges is not None
+        assert whole.part_offsets is not None and whole.part_node_offsets is not None and whole.part_role is not None
+        assert whole.edge_offsets is not None
+        parts = self._runs(self._parts, at)
+        # edges name vertices of the whole: every tile's are moved to where its vertices stand in the batch
+        sizes = np.diff(self._nodes)[at]
+        moved = np.cumsum(sizes) - sizes - self._nodes[at]
+        shift = torch.from_numpy(np.repeat(moved, np.diff(self._edges)[at])).to(self.device)
+        return {
+            "node_xy": whole.node_xy[self._runs(self._nodes, at)],
+            "node_offsets": _ends(whole.node_offsets.diff()[tokens]),
+            "part_offsets": _ends(whole.part_offsets.diff()[tokens]),
+            "part_node_offsets": _ends(whole.part_node_offsets.diff()[parts]),
+            "part_role": whole.part_role[parts],
+            "edges": whole.edges[:, self._runs(self._edges, at)] + shift,
+            "edge_offsets": _ends(whole.edge_offsets.diff()[tokens]),
+        }
+
+    def _take_images(self, at: Rows) -> dict[str, Tensor]:
+        assert self._whole.images is not None
+        shown = np.flatnonzero(np.diff(self._images)[at])
+        rows = torch.from_numpy(self._images[at[shown]]).to(self.device)
+        return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
+
+    def _runs(self, ends: Rows, at: Rows) -> Tensor:
+        """ends[i] .. ends[i + 1] for every i of `at`, one after the other: int64 on the device."""
+        counts = np.diff(ends)[at]
+        total = int(counts.sum())
+        shift = torch.from_numpy(ends[at] - np.cumsum(counts) + counts).to(self.device)
+        times = torch.from_numpy(counts).to(self.device)
+        return torch.repeat_interleave(shift, times, output_size=total) + torch.arange(total, device=self.device)
+
+
+def _ends(counts: Tensor) -> Tensor:
+    """Offsets int64 [n + 1] of rows with these many children."""
+    return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+
+
+def _nbytes(batch: TileBatch) -> int:
+    tensors = (getattr(batch, field.name) for field in fields(batch))
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
