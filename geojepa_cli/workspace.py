@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geojepa_cli import __version__
+from geojepa_cli.durable import file_sha256, fsync, holds_a_file, without_empty, write_durably
 from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
 from geojepa_cli.kinds import KINDS as KINDS
 from geojepa_cli.kinds import check_name as check_name
@@ -151,7 +152,7 @@ class Build:
             if name in (MANIFEST, TIMING):
                 continue
             files[name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-            _fsync(path)
+            fsync(path)
         inherited = [
             line for ref in self._identity["inputs"] for line in self._workspace.at(ref).manifest["attribution"]
         ]
@@ -171,13 +172,13 @@ class Build:
             **(extra or {}),
         }
         times = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
-        _write_durably(self.partial / TIMING, json.dumps({**times, **(timing or {})}) + "\n")
-        _write_durably(
+        write_durably(self.partial / TIMING, json.dumps({**times, **(timing or {})}) + "\n")
+        write_durably(
             self.partial / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         )
-        _fsync(self.partial)
+        fsync(self.partial)
         self.partial.rename(self.path)
-        _fsync(self.path.parent)
+        fsync(self.path.parent)
         return Artifact(self._kind, self._name, self.id, self.path, manifest)
 
 
@@ -325,7 +326,7 @@ class Workspace:
         made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
         self._make_writable(build.path.parent)
         with (
-            _without_empty(made),
+            without_empty(made),
             locked(build.path.with_name(build.path.name + ".lock"), what=f"{kind}/{build.path.name}"),
         ):
             build.existing = self._published(kind, build.path)  # by a run that held the lock until now
@@ -340,7 +341,7 @@ class Workspace:
             try:
                 yield build
             except BaseException:
-                if not resume or not _holds_a_file(build.partial):
+                if not resume or not holds_a_file(build.partial):
                     shutil.rmtree(build.partial, ignore_errors=True)
                 raise
 
@@ -435,12 +436,6 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _wrong(path: Path, kind: str, manifest: Mapping[str, Any], files: Mapping[str, int]) -> str | None:
     """What is wrong with an artifact whose manifest can be read, or None."""
     if manifest["kind"] != kind or manifest["id"] != _split(path.name)[1]:
@@ -484,41 +479,10 @@ def _split(directory: str) -> tuple[str, str]:
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
 
-@contextlib.contextmanager
-def _without_empty(folders: Sequence[Path]) -> Iterator[None]:
-    """Takes folders away, innermost first, that a failed run made for nothing."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # not empty
-            for folder in folders:
-                folder.rmdir()
-        raise
-
-
 def _lock_of(path: Path) -> Path:
     """The lock of an artifact's directory, finished or `.partial`."""
     return path.with_name(path.name.removesuffix(".partial") + ".lock")
 
 
-def _holds_a_file(folder: Path) -> bool:
-    return any(path.is_file() for path in folder.rglob("*"))
-
-
 def _published_at(path: Path) -> int:
     return (path / MANIFEST).stat().st_mtime_ns
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
