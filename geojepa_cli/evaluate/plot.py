@@ -39,6 +39,7 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
     left.set(xlabel=f"true{suffix}", ylabel=f"predicted{suffix}", title=title)
     left.legend(frameon=False, fontsize=8)
     _errors_by_group(right, data, result, best, tested)
+    right.set_ylabel(f"MAE{suffix}")
     figure.savefig(path, dpi=130, metadata=_METADATA)
 
 
@@ -86,5 +87,5 @@ def _errors_by_group(
         axes.plot(
             means[order], "o", ms=4 if len(names) < 200 else 2, color=colour, label=f"{model} ({head})", alpha=0.8
         )
-    axes.set(xlabel=f"{len(names)} zoom-14 groups, ordered by Dummy's error", ylabel="MAE", title="error by group")
+    axes.set(xlabel=f"{len(names)} zoom-14 groups, ordered by Dummy's error", title="error by group")
     axes.legend(frameon=False, fontsize=8)
