@@ -165,7 +165,7 @@ class _Resampling:
             if failed:
                 listed = build.partial / FAILED_LIST
                 listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()))
-                raise _failed_error(failed, len(wanted), listed, self._source.name)
+                raise _failed_error(failed, len(wanted), listed)
             if all(row.place < 0 for row in log.rows.values()):
                 log.remove()
                 raise _NoImageryError(
@@ -244,11 +244,11 @@ def _warn_failed(failed: Mapping[TileId, GeojepaError]) -> None:
     console.warn(f"{_told(failed)}; the images are published without")
 
 
-def _failed_error(failed: Mapping[TileId, GeojepaError], of: int, listed: Path, name: str) -> GeojepaError:
-    again = remake_hint("tiles", name)
+def _failed_error(failed: Mapping[TileId, GeojepaError], of: int, listed: Path) -> GeojepaError:
     return DataError(
-        f"{_told(failed)}, of {of:,}; all are listed in `{listed}`; the others are kept",
-        hint=f"{again} reads only these again; {again} --skip-failed goes on without them",
+        f"{_told(failed)} (of {of:,}; all are listed in `{listed}`); the others are kept, and the same command reads "
+        "only these again",
+        hint="--skip-failed",
     )
 
 

@@ -13,7 +13,7 @@ import contextvars
 import itertools
 import queue
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -31,7 +31,8 @@ from geojepa_cli.store.image_form import SIZE_PX
 
 _MARGIN_PX = 2  # bilinear needs one; the other is for rounding
 _OPEN_FILES = 32  # of each thread
-_FAILURES_IN_A_ROW = 16  # after so many tiles that a server failed, the others are not tried
+_FAILURES_OF_A_SCENE = 8  # in a row, by which its server let it down; it is not tried again
+_SCENES_IN_A_ROW = 8  # that were given up so; then the server is gone, and no other is tried
 
 
 class OpenScene(Protocol):
@@ -109,6 +110,41 @@ class _Part(NamedTuple):
     coarser: float
 
 
+class Losses:
+    """Scenes that their server does not give out, known to all threads, so that nobody waits for them again and again.
+
+    A file that can be reached but not be read fails at once, and so costs its own tiles only.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: Counter[int] = Counter()  # in a row, of each scene
+        self._lost: set[int] = set()
+        self._lost_in_a_row = 0
+
+    def check(self, index: int) -> None:
+        """OfflineError where a scene is not to be tried."""
+        with self._lock:
+            if index in self._lost:
+                raise OfflineError(f"not tried: {_FAILURES_OF_A_SCENE} reads of this scene before it failed")
+            if self._lost_in_a_row >= _SCENES_IN_A_ROW:
+                raise OfflineError(f"not tried: {_SCENES_IN_A_ROW} scenes before it could not be had")
+
+    def add(self, index: int) -> None:
+        """A read that the server failed."""
+        with self._lock:
+            self._failures[index] += 1
+            if self._failures[index] >= _FAILURES_OF_A_SCENE and index not in self._lost:
+                self._lost.add(index)
+                self._lost_in_a_row += 1
+
+    def clear(self, index: int) -> None:
+        """A read that went well."""
+        with self._lock:
+            self._failures.pop(index, None)
+            self._lost_in_a_row = 0
+
+
 class Mosaic:
     """Scenes merged by validity, newest first. Files are opened when they are first needed; close it at the end.
 
@@ -117,6 +153,9 @@ class Mosaic:
         scaling: of those of more than 8 bits.
         open_scene: opens one of them.
         size_px: side of the images.
+
+    Attributes:
+        losses: the scenes that are not to be tried; threads share one.
     """
 
     def __init__(
@@ -129,6 +168,7 @@ class Mosaic:
         self.scenes, self.scaling, self._open_scene, self._size_px = list(scenes), scaling, open_scene, size_px
         self._bounds = np.array([scene.bounds for scene in scenes], np.float64).reshape(-1, 4)
         self._open: OrderedDict[int, OpenScene] = OrderedDict()
+        self.losses = Losses()
 
     def close(self) -> None:
         """Closes the files."""
@@ -192,13 +232,17 @@ class Mosaic:
 
     def _sample(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
         """Values float32 [bands, side, side] and where they are valid, None where the scene lies elsewhere."""
-        opened = self._opened(index)
+        self.losses.check(index)
         try:
+            opened = self._opened(index)
             with opened.reading():
                 part = _read_part(opened.source, scene, opened.masked, tile, self._size_px)
-        except GeojepaError:
+        except GeojepaError as error:
             self._forget(index)
+            if isinstance(error, OfflineError):
+                self.losses.add(index)
             raise
+        self.losses.clear(index)
         if part is None:
             return None
         where = part.columns, part.rows, part.coarser
@@ -229,6 +273,8 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
         threads: how many work at once.
     """
     mosaics = [make() for _ in range(threads)]
+    for mosaic in mosaics:
+        mosaic.losses = mosaics[0].losses
     groups = [list(group) for _, group in itertools.groupby(tiles, _group_of)]
     work = _Work(mosaics)
     waiting: deque[Future[list[tuple[TileId, Outcome]]]] = deque()
@@ -241,7 +287,7 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
         while waiting:
             yield from waiting.popleft().result()
     finally:
-        work.stop = "stopped"
+        work.stop = True
         pool.shutdown(cancel_futures=True)
         for mosaic in mosaics:
             mosaic.close()
@@ -255,15 +301,13 @@ def _adopt(context: contextvars.Context) -> None:
 
 
 class _Work:
-    """What threads do: one mosaic each, and an end where a server is gone."""
+    """What threads do: one mosaic each, and an end where nobody asks any more."""
 
     def __init__(self, mosaics: Sequence[Mosaic]) -> None:
-        self.stop = ""
+        self.stop = False
         self._mosaics: queue.SimpleQueue[Mosaic] = queue.SimpleQueue()
         for mosaic in mosaics:
             self._mosaics.put(mosaic)
-        self._failures_in_a_row = 0
-        self._lock = threading.Lock()
 
     def do(self, tiles: list[TileId]) -> list[tuple[TileId, Outcome]]:
         mosaic = self._mosaics.get()
@@ -274,16 +318,11 @@ class _Work:
 
     def _one(self, mosaic: Mosaic, tile: TileId) -> Outcome:
         if self.stop:
-            return Failed(OfflineError(f"not tried: {self.stop}"))
+            return Failed(OfflineError("not tried: nobody asks any more"))
         try:
-            outcome: Outcome = mosaic.picture(tile)
+            return mosaic.picture(tile)
         except GeojepaError as error:
-            outcome = Failed(error)
-        with self._lock:
-            self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(outcome, Failed) else 0
-            if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
-                self.stop = f"{_FAILURES_IN_A_ROW} tiles before it failed"
-        return outcome
+            return Failed(error)
 
 
 def _group_of(tile: TileId) -> tuple[int, int, int]:

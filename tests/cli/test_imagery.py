@@ -111,6 +111,37 @@ def test_a_vrt_is_fetched_as_what_it_shows_and_its_parts_are_not_taken_twice(fol
     assert len(list(folder.glob("workspace/images/*/images.h5"))) == 1
 
 
+def test_a_damaged_scene_costs_its_own_tiles_only_however_many(folder: Path) -> None:
+    """24 tiles of it come before the tiles of a whole one."""
+    nodes = [(LAT, LON + i % 6 * 360 / 2**16) for i in range(24)] + [
+        (LAT - 0.06, LON + i * 360 / 2**16) for i in (0, 1)
+    ]
+    nodes[:24] = [(lat - i // 6 * 0.0042, lon) for i, (lat, lon) in enumerate(nodes[:24])]
+    text = "".join(NODE.format(i + 1, lat, lon) for i, (lat, lon) in enumerate(nodes))
+    (folder / "x.osm").write_text(f'<osm version="0.6">{text}</osm>')
+    crs = Transformer.from_crs("EPSG:4326", "EPSG:26918", always_xy=True)
+    for name, lat, size in (("damaged.tif", LAT - 0.01, 2400), ("m_20200831.tif", LAT - 0.06, 450)):
+        x, y = crs.transform(LON + 0.01, lat)
+        profile = {"driver": "GTiff", "width": size, "height": size, "count": 3, "dtype": "uint8", "crs": "EPSG:26918"}
+        transform = from_origin(x - 2 * size, y + size, 4, 2)
+        with rasterio.open(folder / "images" / name, "w", **profile, transform=transform, compress="deflate") as out:
+            out.write(np.random.default_rng(0).integers(1, 256, (3, size, size), np.uint8))
+    path = folder / "images/damaged.tif"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 20 : -len(data) // 20] = bytes(len(data) - 2 * (len(data) // 20))
+    path.write_bytes(data)
+    fetch(folder)
+    done = geojepa("tile", "--threads", "1", "--zoom", "16", cwd=folder)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "geojepa tile --threads 1 --zoom 16 --skip-failed" in done.stderr
+    (listed,) = folder.glob("workspace/images/*.partial/failed.txt")
+    assert len(listed.read_text().splitlines()) == 24 and "not tried" not in listed.read_text()
+    run("tile", "--threads", "1", "--zoom", "16", "--skip-failed", cwd=folder)
+    (store,) = [ImageStore(path) for path in folder.glob("workspace/images/*[0-9a-f]/images.h5")]
+    south = tile_of(LON, LAT - 0.06, 16)
+    assert store.zxy.tolist() == [[16, south.x + i, south.y] for i in (0, 1)]
+
+
 def test_imagery_of_elsewhere_is_told_and_the_map_goes_on_without(folder: Path) -> None:
     (folder / "images/m_20200831.tif").unlink()
     scene(folder / "images/far.tif", 18, lon=LON + 2)

@@ -375,6 +375,24 @@ def test_a_server_that_is_gone_is_not_asked_for_every_tile(
     assert len(server.requests) < 40 * IMPATIENT.tries
 
 
+def test_a_scene_that_its_server_refuses_does_not_keep_others_from_being_read(
+    server: stac_server.Planetary, items: list[naip.Item], scene: Path, tmp_path: Path
+) -> None:
+    """20 tiles of it come first; and once eight reads of it failed, it is not asked for again."""
+    data = np.random.default_rng(1).integers(1, 256, (4, 800, 800), np.uint8)
+    lost = write(tmp_path / "m_4609902_se_14_060_20210704.tif", data)
+    server.add(scene, items[0])
+    server.add(lost, items[1])
+    server.items[0]["bbox"][0], server.items[1]["bbox"] = -98.99, [-99.2, 46.8, -99.1, 46.9]
+    server.statuses[f"/naip/{lost.name}"].extend([503] * 10_000)
+    elsewhere, good = tile_of(-99.15, 46.85, 16), tile_at(1500, 1500)
+    done = list(resample(lambda: mosaic(server.items, RangeReader(patience=IMPATIENT)), [elsewhere] * 20 + [good] * 3))
+    assert [isinstance(outcome, Failed) for _, outcome in done] == [True] * 20 + [False] * 3
+    assert all(isinstance(outcome, Picture) and outcome.valid.all() for _, outcome in done[20:])
+    assert server.requests.count(f"/naip/{lost.name}") == 8 * IMPATIENT.tries
+    assert "not tried" in done[19][1].error.message  # type: ignore[union-attr]
+
+
 def test_the_two_dates_of_a_footprint_give_the_newer_one(
     server: stac_server.Planetary, items: list[naip.Item], shared: Path
 ) -> None:
