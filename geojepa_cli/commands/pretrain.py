@@ -82,15 +82,23 @@ def build_model(
         if build.existing:
             console.note(f"models/{build.existing.ref} is up to date, skipping")
             return build.existing
-        if not resume:
-            for left in build.partial.iterdir():
-                left.unlink()
+        _clear(build, resume)
         try:
             counts, timing = _train(build, config, seed, processed, features, images, torch_device, threads)
         except KeyboardInterrupt:
             raise _interrupted(build) from None
         _describe(build, config, name, seed, inputs, counts)
         return build.publish(counts=counts, extra={"seed": seed}, timing=timing)
+
+
+def _clear(build: Build, resume: bool) -> None:
+    """Removes what a killed run left, but for what a run goes on from: it may have died while it wrote a file."""
+    from geojepa_cli.train.checkpoint import CHECKPOINT
+    from geojepa_cli.train.loop import METRICS
+
+    for left in build.partial.iterdir():
+        if not resume or left.name not in (CHECKPOINT, METRICS):
+            left.unlink()
 
 
 def _train(
