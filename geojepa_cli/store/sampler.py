@@ -50,7 +50,7 @@ class TokenBudgetSampler:
         """All batches of an epoch as tile rows; their number is a multiple of `ranks`.
 
         To that end the batches with the most tiles are halved, so that all ranks take equally many steps and yet
-        every tile comes once. Only where there are fewer tiles than ranks do batches without a tile remain.
+        every tile comes once. Where the tiles do not suffice for that, batches without a tile remain.
         Rows of a batch are ascending: tiles of a region stand together, and files are read forwards.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
