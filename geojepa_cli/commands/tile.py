@@ -16,7 +16,7 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
-STAGE_VERSION = 1
+STAGE_VERSION = 2  # since 2, no ring runs along a tile's edge and back, and broken ones follow the even-odd rule
 
 
 def tile(

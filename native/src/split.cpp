@@ -181,10 +181,38 @@ private:
             }
             chain = chains_[chain].next;
         }
-        while (ring.size() > 1 && ring.front() == ring.back()) {
-            ring.pop_back();
+        return without_spikes(ring);
+    }
+
+    /// Takes out what runs along the edge and back again: where a side lies on the edge with the interior below it,
+    /// its ends count as above, and nothing of the area is there.
+    Ring without_spikes(const Ring& ring) const {
+        Ring kept;
+        for (const Point point : ring) {
+            kept.push_back(point);
+            while (kept.size() > 2 && runs_back(kept.end()[-3], kept.end()[-2], point)) {
+                kept.erase(kept.end() - 2);
+                if (kept.end()[-2] == point) {
+                    kept.pop_back();
+                }
+            }
         }
-        return ring;
+        while (kept.size() > 2 && runs_back(kept.end()[-2], kept.back(), kept.front())) {
+            kept.pop_back();
+        }
+        while (kept.size() > 2 && runs_back(kept.back(), kept[0], kept[1])) {
+            kept.erase(kept.begin());
+        }
+        return kept;
+    }
+
+    /// Whether b adds nothing between a and c: it is one of them, or all lie on the edge and b beyond the others.
+    bool runs_back(Point a, Point b, Point c) const {
+        if (a == b || b == c) {
+            return true;
+        }
+        const bool on_edge = across(a) == edge_ && across(b) == edge_ && across(c) == edge_;
+        return on_edge && (along(b) > along(a)) != (along(c) > along(b));
     }
 
     /// The outer ring around a hole, by the majority of the hole's points: single ones may lie on a ring.

@@ -222,3 +222,28 @@ TEST_CASE("a hole that touches the corner of four tiles stays a hole") {
     CHECK(sum == doctest::Approx(area_of(area)).epsilon(1e-9));
     CHECK(count(out, -1, 0, schema::Role::inner) + count(out, -1, 0, schema::Role::outer) >= 1);
 }
+
+TEST_CASE("a side on the cut with the area below it leaves no spike above") {
+    // A T upside down, whose arms end at the equator, and the same lying on its side along Greenwich.
+    const std::vector<std::pair<double, double>> upright{{0.2, 0.5},  {0.8, 0.5},  {0.8, 0}, {0.6, 0},
+                                                         {0.6, -0.5}, {0.4, -0.5}, {0.4, 0}, {0.2, 0}};
+    std::vector<std::pair<double, double>> lying;
+    for (const auto& [x, y] : upright) {
+        lying.emplace_back(-y, -x);
+    }
+    for (const Polygon& area : {polygon({ring(upright)}), polygon({ring(lying)})}) {
+        std::vector<std::size_t> sizes;
+        const TiledParts out = clip(area);
+        for (const TiledParts::Part& part : out.parts) {
+            double round = 0;
+            const auto points = out.points_of(part);
+            for (std::size_t i = 0; i < points.size(); ++i) {
+                const Point next = points[(i + 1) % points.size()];
+                round += std::abs(next.lon - points[i].lon) + std::abs(next.lat - points[i].lat);
+            }
+            const double inside = twice_area(points) / 2 / side / side;
+            CHECK(round / side == doctest::Approx(inside < 0.2 ? 1.4 : 2.2).epsilon(1e-4));
+        }
+        CHECK(out.parts.size() == 2);
+    }
+}
