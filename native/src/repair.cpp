@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "errors.hpp"
+#include "split.hpp"
 
 namespace geojepa {
 namespace {
@@ -123,6 +124,40 @@ Geometry to_geos_polygon(const std::vector<Ring>& rings) {
     return owned(GEOSGeom_createPolygon_r(context, outer.release(), holes.data(), static_cast<unsigned>(holes.size())));
 }
 
+/// Every side of the rings as a line of its own.
+Geometry to_geos_sides(const std::vector<Ring>& rings) {
+    GEOSContextHandle_t context = Geos::of_this_thread().get();
+    std::vector<GEOSGeometry*> sides;
+    for (const Ring& ring : rings) {
+        for (std::size_t i = 0, before = ring.size() - 1; i < ring.size(); before = i++) {
+            if (ring[before] == ring[i]) {
+                continue;
+            }
+            GEOSCoordSequence* sequence = GEOSCoordSeq_create_r(context, 2, 2);
+            (void)GEOSCoordSeq_setXY_r(context, sequence, 0, ring[before].lon, ring[before].lat);
+            (void)GEOSCoordSeq_setXY_r(context, sequence, 1, ring[i].lon, ring[i].lat);
+            sides.push_back(owned(GEOSGeom_createLineString_r(context, sequence)).release());
+        }
+    }
+    return owned(
+        GEOSGeom_createCollection_r(context, GEOS_MULTILINESTRING, sides.data(), static_cast<unsigned>(sides.size())));
+}
+
+/// A point inside a polygon, not on its rings.
+Point point_within(const GEOSGeometry* polygon) {
+    GEOSContextHandle_t context = Geos::of_this_thread().get();
+    const Geometry point = owned(GEOSPointOnSurface_r(context, polygon));
+    Point place;
+    (void)GEOSGeomGetX_r(context, point.get(), &place.lon);
+    (void)GEOSGeomGetY_r(context, point.get(), &place.lat);
+    return place;
+}
+
+bool surrounded_by_odd(const std::vector<Ring>& rings, Point point) {
+    const auto around = [point](const Ring& ring) { return ring_contains(ring, point); };
+    return std::count_if(rings.begin(), rings.end(), around) % 2 == 1;
+}
+
 Ring from_geos_ring(const GEOSGeometry* geometry) {
     GEOSContextHandle_t context = Geos::of_this_thread().get();
     const GEOSCoordSequence* sequence = GEOSGeom_getCoordSeq_r(context, geometry);
@@ -194,9 +229,26 @@ std::vector<Polygon> make_valid(const std::vector<Ring>& rings) {
     if (rings.empty() || rings.front().size() < 3) {
         return polygons;
     }
-    const Geometry polygon = to_geos_polygon(rings);
-    const Geometry valid = owned(GEOSMakeValid_r(Geos::of_this_thread().get(), polygon.get()));
-    collect_polygons(valid.get(), polygons);
+    // Not GEOSMakeValid: it fills some of what is surrounded twice, and takes the third power of the crossings.
+    GEOSContextHandle_t context = Geos::of_this_thread().get();
+    const Geometry sides = to_geos_sides(rings);
+    const Geometry noded = owned(GEOSUnaryUnion_r(context, sides.get()));
+    const GEOSGeometry* lines = noded.get();
+    const Geometry faces = owned(GEOSPolygonize_r(context, &lines, 1));
+    std::vector<GEOSGeometry*> inside;
+    for (int i = 0; i < GEOSGetNumGeometries_r(context, faces.get()); ++i) {
+        const GEOSGeometry* face = GEOSGetGeometryN_r(context, faces.get(), i);
+        if (surrounded_by_odd(rings, point_within(face))) {
+            inside.push_back(owned(GEOSGeom_clone_r(context, face)).release());
+        }
+    }
+    if (!inside.empty()) {
+        const Geometry area = owned(GEOSGeom_createCollection_r(context, GEOS_GEOMETRYCOLLECTION, inside.data(),
+                                                                static_cast<unsigned>(inside.size())));
+        GEOSGeometry* joined = GEOSCoverageUnion_r(context, area.get());
+        const Geometry valid = owned(joined != nullptr ? joined : GEOSUnaryUnion_r(context, area.get()));
+        collect_polygons(valid.get(), polygons);
+    }
     return polygons;
 }
 

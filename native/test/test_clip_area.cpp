@@ -247,3 +247,41 @@ TEST_CASE("a side on the cut with the area below it leaves no spike above") {
         CHECK(out.parts.size() == 2);
     }
 }
+
+TEST_CASE("a ring that surrounds places several times encloses those that it surrounds an odd number of times") {
+    std::mt19937 random{5};
+    for (int trial = 0; trial < 200; ++trial) {
+        Ring scribble;
+        const std::size_t size = 4 + random() % 9;
+        while (scribble.size() < size) {
+            scribble.push_back({static_cast<double>(random() % 7) * 10, static_cast<double>(random() % 7) * 10});
+        }
+        const std::vector<Polygon> valid = make_valid({scribble});
+        // Places off every line between lattice points; how often the ring turns around each, by the angles.
+        for (double x = 1.3137; x < 60; x += 7.7713) {
+            for (double y = 2.1719; y < 60; y += 6.9337) {
+                double angle = 0;
+                for (std::size_t i = 0; i < scribble.size(); ++i) {
+                    const Point a = scribble[i];
+                    const Point b = scribble[(i + 1) % scribble.size()];
+                    angle += std::remainder(std::atan2(b.lat - y, b.lon - x) - std::atan2(a.lat - y, a.lon - x),
+                                            2 * std::numbers::pi);
+                }
+                const long turns = std::lround(angle / (2 * std::numbers::pi));
+                int around = 0;
+                for (const Polygon& part : valid) {
+                    for (const Ring& r : part.rings) {
+                        around += ring_contains(r, {x, y}) ? 1 : 0;
+                    }
+                }
+                CHECK((around % 2 == 1) == (turns % 2 != 0));
+            }
+        }
+    }
+}
+
+TEST_CASE("rings without an extent enclose nothing") {
+    CHECK(make_valid({}).empty());
+    CHECK(make_valid({{{5, 5}, {5, 5}, {5, 5}}}).empty());
+    CHECK(make_valid({{{0, 0}, {10, 0}, {5, 0}}}).empty());
+}
