@@ -48,6 +48,17 @@ double ring_area(const std::vector<EastNorth>& ring) {
     return std::abs(twice) / 2;
 }
 
+/// Whether rounding turned a sliver over.
+bool turns_wrong(std::span<const Position> ring, schema::Role role) {
+    std::int64_t twice_area = 0;
+    const Position origin = ring.front();
+    for (std::size_t i = 1; i + 1 < ring.size(); ++i) {
+        twice_area += std::int64_t{ring[i].lon - origin.lon} * (ring[i + 1].lat - origin.lat) -
+                      std::int64_t{ring[i + 1].lon - origin.lon} * (ring[i].lat - origin.lat);
+    }
+    return role == schema::Role::outer ? twice_area < 0 : twice_area > 0;
+}
+
 /// Rounds points and leaves out repetitions, as long as enough points remain for the part to be what it is.
 std::size_t append_rounded(std::span<const Point> points, schema::Role role, std::vector<Position>& out) {
     const std::size_t start = out.size();
@@ -69,6 +80,9 @@ std::size_t append_rounded(std::span<const Point> points, schema::Role role, std
             const Point point = points[std::min(i, points.size() - 1)];
             out.push_back({round_unit(point.lon), round_unit(point.lat)});
         }
+    }
+    if (ring && turns_wrong(std::span{out}.subspan(start), role)) {
+        std::reverse(out.begin() + static_cast<std::ptrdiff_t>(start), out.end());
     }
     return out.size() - start;
 }
