@@ -50,6 +50,9 @@ TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>
     if (window.last.x > window.first.x && grid.west_edge(window.last.x) >= east * units_per_degree) {
         --window.last.x;
     }
+    if (window.last.y > window.first.y && grid.north_edge(window.last.y) <= south * units_per_degree) {
+        --window.last.y;
+    }
     return window;
 }
 

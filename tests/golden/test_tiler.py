@@ -581,3 +581,13 @@ def test_columns_are_contiguous_aligned_and_may_be_empty(tmp_path: Path) -> None
                 assert item.chunks is None and item.compression is None
                 assert item.size == 0 or item.id.get_offset() % 64 == 0
         assert {h5py.h5g.get_objinfo(file.id, name.encode()).mtime for name in names} == {0}
+
+
+def test_a_box_that_ends_at_a_tile_edge_leaves_out_the_tiles_beyond_it(tmp_path: Path) -> None:
+    opl = tmp_path / "equator.opl"
+    cafes = ((0.001, 0.001), (0.001, -0.001), (-0.001, 0.001))
+    opl.write_text("".join(f"n{i} v1 dV Tamenity=cafe x{x} y{y}\n" for i, (x, y) in enumerate(cafes, 1)))
+    tiles, _ = run_tiler(opl, tmp_path / "tiles.h5", "--bbox=0,0,0.002,0.002")
+    assert tiles.names == [(32768, 32767)]
+    tiles, _ = run_tiler(opl, tmp_path / "tiles.h5", "--bbox=-0.002,-0.002,0,0.002")
+    assert tiles.names == [(32767, 32767)]
