@@ -50,6 +50,9 @@ class Planetary:
         searches: bodies of POST requests.
         signature: files are given out only to `?sig=` with this one.
         whole: ranges are not known; files come whole.
+        redirects: path -> where its answers lead.
+        endless: paths whose answers go on behind the range, up to 64 MiB.
+        circles: every page of a search leads to the first one.
     """
 
     url: str = ""
@@ -63,6 +66,9 @@ class Planetary:
     searches: list[dict[str, Any]] = field(default_factory=list)
     signature: str | None = None
     whole: bool = False
+    redirects: dict[str, str] = field(default_factory=dict)
+    endless: set[str] = field(default_factory=set)
+    circles: bool = False
 
     def add(self, path: Path, template: Item, name: str | None = None, date: str | None = None) -> str:
         """Serves a GeoTIFF under a recorded item that is re-pointed to it; returns its URL."""
@@ -122,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._plain(404)
         query = urllib.parse.parse_qs(parsed.query)
         self.state.requests.append(parsed.path)
+        if parsed.path in self.state.redirects:
+            return self._send(302, b"", {"Location": self.state.redirects[parsed.path]})
         if self.state.signature is not None and query.get("sig") != [self.state.signature]:
             return self._plain(403)
         if self.state.statuses[parsed.path]:
@@ -156,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         first = next((i + 1 for i, item in enumerate(found) if item["id"] == token), 0)
         page = found[first : first + body.get("limit", 10)]
         links = [{"rel": "root", "type": "application/json", "href": f"{self.state.url}/"}]
-        if first + len(page) < len(found):
-            more = {**body, "token": f"next:naip:{page[-1]['id']}"}
+        if first + len(page) < len(found) or self.state.circles:
+            more = {**body, "token": f"next:naip:{'' if self.state.circles else page[-1]['id']}"}
             href = f"{self.state.url}/search"
             links.append({"rel": "next", "type": "application/geo+json", "method": "POST", "href": href, "body": more})  # type: ignore[dict-item]
         return {"type": "FeatureCollection", "features": page, "links": links}
@@ -178,7 +186,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         sent.sent = len(part)
         about = {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}", "Content-Length": str(end - start)}
+        if path in self.state.endless:
+            return self._send_on(sent, part, about | {"Content-Length": str(1 << 40)})
         self._send(206, part, about)
+
+    def _send_on(self, sent: Range, part: bytes, headers: dict[str, str]) -> None:
+        self.close_connection = True
+        self._send(206, part, headers)
+        while sent.sent < 1 << 26 and self._write(bytes(1 << 16)):
+            sent.sent += 1 << 16
 
     def _json(self, content: dict[str, Any]) -> None:
         self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
@@ -191,20 +207,26 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        self._write(content)
+
+    def _write(self, content: bytes) -> bool:
         try:
             self.wfile.write(content)
         except OSError:
             self.close_connection = True  # whoever asked went away
+            return False
+        return True
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 def _meets(a: Sequence[float], b: Sequence[float]) -> bool:
+    a = [*a[:2], *a[3:5]] if len(a) == 6 else a  # with heights
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _within(item: Item, body: dict[str, Any]) -> bool:
     first, _, last = body.get("datetime", "../..").partition("/")
-    when = item["properties"]["datetime"]
+    when = item["properties"]["datetime"] or item["properties"]["start_datetime"]
     return (first == ".." or when >= first) and (last == ".." or when <= last)

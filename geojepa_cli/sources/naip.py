@@ -6,10 +6,12 @@ images are; `tile` reads of them what its tiles need (docs/adr/0008).
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,12 @@ from geojepa_cli.sources.scenes import Scene, meets, reading
 COLLECTION = "naip"
 ITEMS_FILE = "naip.json"
 ATTRIBUTION = "NAIP aerial imagery: USDA FPAC, public domain; by way of the Microsoft Planetary Computer"
+_ANEW = "geojepa fetch --pbf FILE --name NAME --imagery naip"
 _PAGE = 250  # items of one answer
+_PAGES_IN_VAIN = 5
 _TIMEOUT_S = 60.0
 _FOOTPRINT = re.compile(r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_")  # a quarter of a map sheet, whatever its state and year
+_NUMBERS: tuple[tuple[str, type[float] | type[int]], ...] = (("gsd", float), ("proj:epsg", int))
 _COLOURS = ("red", "green", "blue")
 
 Item = dict[str, Any]
@@ -51,7 +56,7 @@ def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
     try:
         client = pystac_client.Client.open(url, timeout=_TIMEOUT_S)
         found = client.search(collections=[COLLECTION], bbox=list(bbox), datetime=when, limit=_PAGE)
-        items = [_trim(item) for item in found.items_as_dicts()]
+        items = _all_items(found.pages_as_dicts())
     except (APIError, RequestException, OSError) as error:
         raise _unreached(url, told(error)) from error
     except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
@@ -92,7 +97,7 @@ def read_items(path: Path) -> list[Item]:
     try:
         items: list[Item] = [_trim(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"`{path}` is not a list of images: {error}", hint="run `geojepa fetch` again") from error
+        raise DataError(f"`{path}` is not a list of images: {error}", hint=_ANEW) from error
     return items
 
 
@@ -121,7 +126,7 @@ def sign(href: str, refused: str | None = None) -> str:
             sas.TOKEN_CACHE.clear()
             url = sas.sign_url(href)
     except (RequestException, OSError, ValueError) as error:
-        raise OfflineError(f"`{href}` cannot be signed: {told(error)}", hint="run this again") from error
+        raise OfflineError(f"`{href}` cannot be signed: {told(error)}", hint="geojepa tile") from error
     return url
 
 
@@ -149,7 +154,7 @@ class RemoteScene:
         self.masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
         if self.source.crs is None or set(self.source.dtypes) != {scene.dtype} or self.source.count < max(scene.bands):
             self.close()
-            raise DataError(f"`{href}` is not the image that the API describes", hint="run `geojepa fetch` again")
+            raise DataError(f"`{href}` is not the image that the API describes", hint=_ANEW)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -173,6 +178,19 @@ def open_scenes(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene],
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 
 
+def _all_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """The items of all pages of an answer, each once; ValueError where the pages bring nothing new, again and again."""
+    items: dict[str, Item] = {}
+    in_vain = 0
+    for page in pages:
+        before = len(items)
+        items |= {item["id"]: item for item in map(_trim, page["features"])}
+        in_vain = 0 if len(items) > before else in_vain + 1
+        if in_vain >= _PAGES_IN_VAIN:
+            raise ValueError(f"{in_vain} pages in a row hold no other items than those before")
+    return list(items.values())
+
+
 def _scene(item: Item, infrared: bool) -> Scene:
     properties, asset = item["properties"], item["assets"]["image"]
     names = [band.get("common_name") for band in asset.get("eo:bands", [])]
@@ -187,19 +205,38 @@ def _scene(item: Item, infrared: bool) -> Scene:
 
 
 def _trim(item: Mapping[str, Any]) -> Item:
-    """What is kept of an item; KeyError or TypeError where it lacks something."""
+    """What is kept of an item; KeyError, TypeError or ValueError where it lacks something or is no STAC item."""
     asset, properties = item["assets"]["image"], item["properties"]
-    kept = {"datetime": str(properties["datetime"])}
-    kept |= {name: properties[name] for name in ("gsd", "naip:year", "naip:state", "proj:epsg") if name in properties}
+    kept = {"datetime": _moment(properties)}
+    kept |= {name: properties[name] for name in ("naip:year", "naip:state") if name in properties}
+    kept |= {name: kind(properties[name]) for name, kind in _NUMBERS if properties.get(name) is not None}
+    if not str(asset["href"]).startswith(("https://", "http://")):
+        raise ValueError(f"the image of `{item['id']}` is at `{asset['href']}`, which is no address of a server")
     image = {"href": str(asset["href"])} | ({"eo:bands": asset["eo:bands"]} if "eo:bands" in asset else {})
     return {
         "type": "Feature",
         "id": str(item["id"]),
-        "bbox": [float(value) for value in item["bbox"]],
+        "bbox": _box(item["bbox"]),
         "geometry": item["geometry"],
         "properties": kept,
         "assets": {"image": image},
     }
+
+
+def _moment(properties: Mapping[str, Any]) -> str:
+    """Of capture; STAC lets `datetime` be null where a beginning and an end are given."""
+    text = str(properties.get("datetime") or properties["start_datetime"])
+    datetime.date.fromisoformat(text[:10])
+    return text
+
+
+def _box(values: Sequence[Any]) -> list[float]:
+    """West, south, east, north of a box, with heights or without."""
+    box = [float(value) for value in values]
+    box = [*box[:2], *box[3:5]] if len(box) == 6 else box
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise ValueError(f"{values} is no box")
+    return box
 
 
 def _date(item: Item) -> str:
@@ -211,4 +248,4 @@ def _path(item: Item) -> Path:
 
 
 def _unreached(url: str, why: str) -> OfflineError:
-    return OfflineError(f"`{url}` cannot be searched: {why}", hint="geojepa fetch --imagery none, for the map alone")
+    return OfflineError(f"`{url}` cannot be searched: {why}", hint="--imagery none")

@@ -26,6 +26,8 @@ HEADER_CHUNK = 1 << 15  # small reads are of headers and indices, which stand to
 MERGE_GAP = 1 << 13  # bytes between two ranges that cost less than a request of their own
 CACHE_BYTES = 1 << 26
 READ_PATIENCE = Patience(tries=5, pause_s=0.5, longest_pause_s=10.0)
+_AGAIN, _ANEW = "geojepa tile", "geojepa fetch --pbf FILE --name NAME --imagery naip"
+_WHOLE = "geojepa fetch --pbf FILE --name NAME --imagery DIR"  # of images that were loaded whole
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REFUSED = {401, 403}
 _serial = itertools.count()
@@ -91,7 +93,7 @@ class RangeReader:
         if href not in self._sizes:
             self.read_header(href, 0, 1)
         if href not in self._sizes:
-            raise DataError(f"`{href}` is empty", hint="run `fetch` again")
+            raise DataError(f"`{href}` is empty", hint=_ANEW)
         return self._sizes[href]
 
     def read_header(self, href: str, start: int, length: int) -> bytes:
@@ -156,12 +158,12 @@ class RangeReader:
                 if data is not None:
                     return data
                 if refused is not None:
-                    raise OfflineError(f"`{href}` is refused, although it was signed again", hint="try again later")
+                    raise OfflineError(f"`{href}` is refused, although it was signed again", hint=_AGAIN)
                 refused = url
             except _BrokenError as error:
                 failed += 1
                 if failed >= self._patience.tries:
-                    raise OfflineError(f"`{href}` cannot be read: {error}", hint="run this again") from error
+                    raise OfflineError(f"`{href}` cannot be read: {error}", hint=_AGAIN) from error
                 pause = self._patience.pause_s * 2 ** (failed - 1) if error.wait_s is None else error.wait_s
                 time.sleep(min(pause, self._patience.longest_pause_s))
 
@@ -179,14 +181,19 @@ class RangeReader:
                 if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return b""
                 if not answer.is_success:
-                    raise DataError(f"`{href}` answered {code} {answer.reason_phrase}", hint="run `fetch` again")
+                    raise DataError(f"`{href}` answered {code} {answer.reason_phrase}", hint=_ANEW)
                 match = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
                 if code != httpx.codes.PARTIAL_CONTENT or match is None or int(match[1]) != start:
-                    raise DataError(f"`{href}`: the server sends no ranges", hint="download it; --imagery DIR")
+                    raise DataError(
+                        f"`{href}`: the server sends no ranges",
+                        hint="geojepa fetch --pbf FILE --name NAME --imagery DIR",
+                    )
                 size = int(match[3])
                 self._same_version(href, f"{size} {answer.headers.get('etag', '')}", size)
-                data = answer.read()
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+                data = _body(answer, min(end, size) - start)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise DataError(f"`{href}` leads nowhere: {told(error)}", hint=_ANEW) from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise _BrokenError(told(error)) from error
         with self._lock:
             self._bytes += len(data)
@@ -197,8 +204,18 @@ class RangeReader:
     def _same_version(self, href: str, version: str, size: int) -> None:
         with self._lock:
             if self._versions.setdefault(href, version) != version:
-                raise DataError(f"`{href}` changed while it was read", hint="run this again")
+                raise DataError(f"`{href}` changed while it was read", hint=_AGAIN)
             self._sizes[href] = size
+
+
+def _body(answer: httpx.Response, expected: int) -> bytes:
+    """An answer's body, of which no more is taken than was asked for: a server might send without end."""
+    data = bytearray()
+    for chunk in answer.iter_bytes():
+        data += chunk
+        if len(data) > expected:
+            raise _BrokenError(f"it sends more than the {expected:,} bytes that it was asked for")
+    return bytes(data)
 
 
 def merge(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -238,10 +255,14 @@ class RemoteRaster:
         name = self.href.partition("?")[0].rpartition("/")[2]
         # a name of its own for every opening: rasterio keeps its openers by the folder
         path, container = f"remote-{next(_serial)}/{name}", _Container(self, name)
-        return rasterio.open(path, opener=container)
+        # of the other drivers, some would follow names in the file to files of this machine
+        return rasterio.open(path, driver="GTiff", opener=container)
 
     def guarded(self, call: Callable[[], Any], instead: Any) -> Any:
-        """Keeps what goes wrong for later: GDAL calls from C, through which no exception passes."""
+        """Keeps what goes wrong for later: GDAL calls from C, through which no exception passes. What failed once is
+        not tried again, though GDAL asks for more before it gives up."""
+        if self.failure is not None:
+            return instead
         try:
             return call()
         except GeojepaError as error:
@@ -369,5 +390,5 @@ class _File:
     def _whole(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         found = self._reader.read_ranges(self._href, ranges)
         if any(len(data) != end - start for data, (start, end) in zip(found, ranges, strict=True)):
-            raise DataError(f"`{self._href}` is truncated: it ends before its pixels do", hint="run `fetch` again")
+            raise DataError(f"`{self._href}` is truncated: it ends before its pixels do", hint=_ANEW)
         return found

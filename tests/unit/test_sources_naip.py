@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 import stac_server
 from pyproj import Transformer
@@ -66,6 +69,48 @@ def test_a_year_is_that_of_every_image(server: stac_server.Planetary, items: lis
     assert len(found) == 6 and {item["properties"]["datetime"][:4] for item in found} == {"2018"}
     assert naip.search(VERMONT, server.url, 2017) == []
     assert naip.search((9.4, 47.0, 9.6, 47.2), server.url) == []
+
+
+def test_boxes_with_heights_and_spans_of_time_are_read_as_stac_means_them(
+    server: stac_server.Planetary, items: list[naip.Item]
+) -> None:
+    server.items = copy.deepcopy(items[:1])
+    west, south, east, north = server.items[0]["bbox"]
+    server.items[0]["bbox"] = [west, south, 0, east, north, 900]
+    day = server.items[0]["properties"]["datetime"]
+    server.items[0]["properties"] |= {"datetime": None, "start_datetime": day, "end_datetime": day}
+    (found,) = naip.search(VERMONT, server.url)
+    assert found["bbox"] == [west, south, east, north]
+    assert naip.scenes_of([found])[0].date == day[:10]
+
+
+def broken(item: naip.Item, what: str) -> None:
+    properties, image = item["properties"], item["assets"]["image"]
+    if what == "gsd":
+        properties["gsd"] = "fine"
+    elif what == "date":
+        properties["datetime"] = "yesterday"
+    elif what == "image":
+        del item["assets"]["image"]
+    else:
+        image["href"] = {"file": "file:///etc/passwd", "relative": "../../a.tif", "null": None}[what]
+
+
+@pytest.mark.parametrize("what", ["gsd", "date", "image", "file", "relative", "null"])
+def test_items_that_cannot_be_read_are_refused_by_fetch(
+    server: stac_server.Planetary, items: list[naip.Item], what: str
+) -> None:
+    server.items = copy.deepcopy(items[:3])
+    broken(server.items[1], what)
+    with pytest.raises(OfflineError, match="not a STAC API's"):
+        naip.search(VERMONT, server.url)
+
+
+def test_a_search_without_an_end_is_ended(server: stac_server.Planetary, items: list[naip.Item]) -> None:
+    server.items, server.circles = items[:3], True
+    with pytest.raises(OfflineError, match="no other items"):
+        naip.search(VERMONT, server.url)
+    assert len(server.searches) < 10
 
 
 def test_what_is_stored_gives_the_same_items_again(tmp_path: Path, items: list[naip.Item]) -> None:
@@ -361,6 +406,42 @@ def test_a_truncated_image_is_told(server: stac_server.Planetary, items: list[na
     server.files[place] = server.files[place][: len(server.files[place]) // 2]
     with pytest.raises(DataError, match=r"cannot be read|truncated"):
         mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(2700, 2700))
+
+
+def test_a_file_that_points_to_others_is_not_followed(
+    server: stac_server.Planetary, items: list[naip.Item], scene: Path, tmp_path: Path
+) -> None:
+    """A server could otherwise have files of this machine read."""
+    server.add(scene, items[0])
+    rasterio.shutil.copy(str(scene), str(tmp_path / "a.vrt"), driver="VRT")
+    text = (tmp_path / "a.vrt").read_text()
+    text = re.sub(r'relativeToVRT="1">[^<]*', f'relativeToVRT="0">{scene}', text)
+    (tmp_path / "a.vrt").write_text(text)
+    assert local(tmp_path / "a.vrt", tile_at(1500, 1500)).valid.all()
+    server.files[f"/naip/{scene.name}"] = text.encode()
+    with pytest.raises(DataError, match="cannot be read"):
+        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+
+
+def test_an_address_that_is_none_is_told_at_once(
+    server: stac_server.Planetary, items: list[naip.Item], scene: Path
+) -> None:
+    server.add(scene, items[0])
+    server.redirects[f"/naip/{scene.name}"] = "file:///etc/passwd"
+    with pytest.raises(DataError, match="leads nowhere"):
+        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+    assert len(server.requests) == 1
+
+
+def test_of_an_answer_that_goes_on_no_more_is_taken_than_was_asked_for(
+    server: stac_server.Planetary, items: list[naip.Item], scene: Path
+) -> None:
+    server.add(scene, items[0])
+    server.endless.add(f"/naip/{scene.name}")
+    with pytest.raises(OfflineError, match="sends more than"):
+        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+    # what the sockets hold goes out too
+    assert len(server.ranges) == IMPATIENT.tries and max(one.sent for one in server.ranges) < 1 << 25
 
 
 def test_a_server_that_is_gone_is_not_asked_for_every_tile(
