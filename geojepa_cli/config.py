@@ -185,7 +185,7 @@ class PretrainConfig(_Section):
     data: DataConfig = DataConfig()
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.SafeLoader):
     """YAML in which a key that stands twice in a section is an error: PyYAML takes the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -204,7 +204,7 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is none, or a key stands twice in one section.
     """
-    return yaml.load(text, _UniqueKeys)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, UniqueKeys)  # noqa: S506 - a SafeLoader
 
 
 def packed_configs() -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 from geojepa_cli.tasks.rules import Flags
-from geojepa_cli.tasks.spec import LabelSpec
+from geojepa_cli.tasks.spec import MAX_LABEL, LabelSpec
 from geojepa_cli.tasks.tokens import Floats, RegionTokens
 
 
@@ -94,7 +94,7 @@ def _read_number(value: str) -> tuple[float | None, str]:
         number = float(value)
     except ValueError:
         return None, "unreadable"
-    return (number, "number") if np.isfinite(number) else (None, "unreadable")
+    return (number, "number") if abs(number) <= MAX_LABEL else (None, "unreadable")
 
 
 def _with_absent(tokens: RegionTokens, spec: LabelSpec, values: Floats) -> Floats:

@@ -96,10 +96,27 @@ class _Matcher:
         # most wild patterns ask whether a text holds another
         self._held = [p.strip("*") for p in patterns if _HELD.fullmatch(p)]
         patterns = [p for p in patterns if not _HELD.fullmatch(p)]
-        wild = [".*".join(re.escape(piece) for piece in p.split("*")) for p in patterns if "*" in p]
-        self._wild = re.compile("|".join(wild), re.DOTALL) if wild else None
+        self._wild = [pattern.split("*") for pattern in patterns if "*" in pattern]
 
     def __call__(self, text: str) -> bool:
         if text in self._exact or any(part in text for part in self._held):
             return True
-        return self._wild is not None and self._wild.fullmatch(text) is not None
+        return any(_holds(text, parts) for parts in self._wild)
+
+
+def _holds(text: str, parts: Sequence[str]) -> bool:
+    """Whether a text begins with the first part, ends with the last, and holds the others in order between.
+
+    Each part is taken where it first stands, which leaves the most for the rest: no way back is ever needed, where a
+    regular expression of n stars tries the n-th power of the text's length.
+    """
+    first, *between, last = parts
+    if not (len(text) >= len(first) + len(last) and text.startswith(first) and text.endswith(last)):
+        return False
+    place, end = len(first), len(text) - len(last)
+    for part in between:
+        place = text.find(part, place, end)
+        if place < 0:
+            return False
+        place += len(part)
+    return True

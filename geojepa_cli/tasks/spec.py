@@ -6,14 +6,27 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from geojepa_cli.config import UniqueKeys
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
 
 _NAME = r"^[a-z][a-z0-9_]*$"
+MEND = "mend the file and run the same command again"
+_SAID = {
+    "string_type": "expected a text; quote numbers and dates",
+    "string_pattern_mismatch": "expected lower-case letters, digits and `_`, beginning with a letter",
+    "dict_type": "expected keys such as `kind: count`",
+    "model_type": "expected keys such as `kind: count`",
+    "tuple_type": "expected a list",
+    "invalid_key": "a key must be a text",
+}
+MAX_LABEL = 1e30  # labels are float32
+Figure = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
 
 
 class _Strict(BaseModel):
@@ -30,14 +43,16 @@ class TagRule(_Strict):
     """
 
     key: str = Field(min_length=1)
-    values: tuple[str, ...] = ("*",)
+    values: tuple[str, ...] = Field(default=("*",), min_length=1)
     excluded: tuple[str, ...] = Field(default=(), alias="except")
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
+        if isinstance(value, dict | cls):
             return value
+        if not isinstance(value, str):
+            raise ValueError(f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{value}`")
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
@@ -68,9 +83,9 @@ class LabelSpec(_Strict):
     read: Literal["speed_kmh", "number"] | None = None
     of: Literal["area_m2", "length_m"] | None = None
     requires: tuple[TagRule, ...] = ()
-    absent: float | None = None
+    absent: Figure | None = None
     unit: str = ""
-    clamp: tuple[float | None, float | None] = (None, None)
+    clamp: tuple[Figure | None, Figure | None] = (None, None)
 
     @model_validator(mode="after")
     def _complete(self) -> LabelSpec:
@@ -80,6 +95,9 @@ class LabelSpec(_Strict):
             raise ValueError("`of` belongs to kind `sum`, and `sum` needs it")
         if bool(self.requires) != (self.absent is not None):
             raise ValueError("`requires` and `absent` belong together")
+        low, high = self.clamp
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"`clamp` goes from {low:g} down to {high:g}")
         return self
 
 
@@ -106,7 +124,7 @@ class TaskSpec(_Strict):
         keep_zero: share of the tiles with label 0 that are kept (by a seeded hash of the tile's name).
     """
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=_NAME, max_length=60)
     title: str
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
@@ -165,14 +183,14 @@ def load_task(path: Path) -> TaskSpec:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise not_yaml(str(path), error) from error
     if not isinstance(content, dict):
-        raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`")
+        raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", MEND)
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:
         raise UsageError(*_told(path, error)) from error
 
 
-class _WordsLoader(yaml.SafeLoader):
+class _WordsLoader(UniqueKeys):
     """YAML 1.2's idea of a boolean: `no` and `yes` are OSM values, not truth values."""
 
 
@@ -196,11 +214,19 @@ def _told(path: Path, error: ValidationError) -> tuple[str, str | None]:
     if first["type"] == "missing":
         return f"`{path}` lacks `{where}`", f"keys: {', '.join(known)}"
     if first["type"] != "extra_forbidden":
-        reason = first["msg"].removeprefix("Value error, ")
-        return f"`{path}`: `{where or 'task'}`: {reason[:1].lower()}{reason[1:]}", None
+        return f"`{path}`: `{where or 'task'}`: {_reason(first)}", MEND
     close = nearest(str(first["loc"][-1]), known)
     guess = f"; did you mean `{close}`?" if close else ""
     return f"`{path}` has an unknown key `{where}`{guess}", f"keys: {', '.join(known)}"
+
+
+def _reason(found: ErrorDetails) -> str:
+    """What is wrong with a value, without pydantic's names of types."""
+    said = _SAID.get(found["type"])
+    reason = found["msg"].removeprefix("Value error, ")
+    got = found["input"]
+    shown = f", got `{got}`" if isinstance(got, str | int | float) and found["type"] != "value_error" else ""
+    return (said or reason[:1].lower() + reason[1:]) + shown
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

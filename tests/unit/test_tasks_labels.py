@@ -74,3 +74,15 @@ def test_an_empty_region_has_no_labels(tmp_path: Path) -> None:
     path = write_synthetic_processed(tmp_path / "processed.h5", empty=True)
     for task in TASKS:
         assert label_tiles(RegionTokens(RegionStore(path)), find_task(task).label).values.shape == (0,)
+
+
+def test_a_number_that_labels_cannot_hold_is_unreadable_and_counted(path: Path) -> None:
+    tokens = RegionTokens(RegionStore(path))
+    tokens.vocabulary.values = ["1e300" if key == "layer" else value for key, value in _pairs(tokens)]
+    found = label_tiles(tokens, LabelSpec.model_validate({"kind": "max", "read": "number", "tags": ["layer"]}))
+    assert np.isnan(found.values).all()
+    assert set(found.unread) == {"1e300"} and found.unread["1e300"] > 0
+
+
+def _pairs(tokens: RegionTokens) -> list[tuple[str, str]]:
+    return list(zip(tokens.vocabulary.keys, tokens.vocabulary.values, strict=True))

@@ -92,12 +92,23 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, tex
         ("name: park\nlabel: {kind: count\n", "not YAML, line 3, column 1"),
         ("name: park\n", "lacks `title`"),
         ("[" * 5000, "not YAML"),
+        (MINIMAL + "keep_zero: 0.5\nkeep_zero: 0.1\n", "the key `keep_zero` again"),
+        (MINIMAL + "  clamp: [5, 1]\n", "`clamp` goes from 5 down to 1"),
+        (MINIMAL + "  clamp: [0, 1.0e+300]\n", "label.clamp.1"),
+        (MINIMAL + "  requires: [highway]\n  absent: -1.0e+300\n", "label.absent"),
+        (MINIMAL.replace("[leisure=park]", "[{key: a, values: []}]"), "label.tags.0.values"),
+        (MINIMAL.replace("[leisure=park]", "[{key: a, values: [20]}]"), "expected a text; quote numbers and dates"),
+        (MINIMAL.replace("[leisure=park]", "[[a]]"), "a rule is `key=value`, a bare `key`"),
+        (MINIMAL.replace("[leisure=park]", "leisure"), "expected a list, got `leisure`"),
+        (MINIMAL.replace("name: park", "name: " + "a" * 300), "`name`"),
+        (MINIMAL + "1: 2\n", "a key must be a text"),
     ],
 )
 def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:
-    message = refused(tmp_path, text).message
-    assert says in message
-    assert str(tmp_path) in message
+    error = refused(tmp_path, text)
+    assert says in error.message
+    assert str(tmp_path) in error.message
+    assert error.hint is not None and "TagRule" not in error.message
 
 
 def test_an_unknown_task_names_the_nearest() -> None:
@@ -107,8 +118,9 @@ def test_an_unknown_task_names_the_nearest() -> None:
         find_task("nowhere/park.yaml")
 
 
-PATTERNS = st.lists(st.sampled_from(["*", "a", "b", "a*", "*b", "a*b", "*a*", "a.b", ""]), min_size=1, max_size=3)
-WORDS = st.text(alphabet="ab.\n", max_size=4)
+WRITTEN = st.sampled_from(["*", "a", "b", "a*", "*b", "a*b", "*a*", "a.b", ""])
+PATTERNS = st.lists(WRITTEN | st.text(alphabet="ab*", max_size=7), min_size=1, max_size=3)
+WORDS = st.text(alphabet="ab.\n", max_size=7)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), max_size=20), PATTERNS.filter(lambda p: p[0]), PATTERNS, st.booleans())
@@ -122,6 +134,13 @@ def test_rules_match_as_shell_patterns_do(
     assert vocabulary.matches([rule], whatever_value=True).tolist() == wanted
     kept = [w and not any(fnmatchcase(v, p) for p in excluded) for w, (_, v) in zip(wanted, pairs, strict=True)]
     assert vocabulary.matches([rule]).tolist() == kept
+
+
+def test_a_pattern_of_many_stars_takes_no_longer_than_its_text() -> None:
+    # A regular expression would try about 255 to the tenth power ways; the pattern's letters do not end in a `b`.
+    rule = TagRule(key="k", values=("*a" * 10 + "*b",))
+    vocabulary = RuleVocabulary(["k", "k"], ["a" * 255, "a" * 255 + "b"])
+    assert vocabulary.matches([rule]).tolist() == [False, True]
 
 
 def test_rules_of_every_form_match_what_a_slow_reading_matches() -> None:
