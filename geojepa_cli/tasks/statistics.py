@@ -23,8 +23,14 @@ SHOWN_TAGS = 20
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Tiles, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above)."""
-    return summary(labels.astype(np.float64), BINS[spec.label.kind])
+    """Tiles, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above).
+
+    A label below all others that stands for tiles without what is asked for (`absent`) has a bin of its own.
+    """
+    bins, absent = BINS[spec.label.kind], spec.label.absent
+    if absent is not None and absent < bins[0]:
+        bins = (absent, *bins)
+    return summary(labels.astype(np.float64), bins)
 
 
 def entities_per_tile(tokens: RegionTokens, tiles: Flags) -> dict[str, Any]:

@@ -64,3 +64,9 @@ def test_a_label_falls_into_the_bin_that_ends_at_it() -> None:
     found = label_histogram(np.array([0, 0, 1, 2, 3, 201], np.float32), find_task("building_count"))
     assert found["histogram"][:4] == [[0.0, 2], [1.0, 1], [2.0, 1], [5.0, 1]]
     assert found["histogram"][-1] == [None, 1]
+
+
+def test_tiles_without_any_road_have_a_bin_of_their_own_beside_those_of_low_limits() -> None:
+    found = label_histogram(np.array([-100, -100, 7, 20, 50], np.float32), find_task("max_speed"))
+    assert found["histogram"][:3] == [[-100.0, 2], [0.0, 0], [20.0, 2]]
+    assert sum(count for _, count in found["histogram"]) == 5
