@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geojepa_cli.tasks.spec import TaskSpec
     from geojepa_cli.tasks.splits import SplitRule
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3  # since 3, the report counts emptied tiles
 Report = dict[str, Any]
 Reports = dict[str, list[Report]]
 
@@ -81,7 +81,12 @@ def build_tasks(
         else:
             say_analysis(analysis)
         return
-    made = build_regions(workspace, regions, specs, settings, lambda reports: check_splits(reports, allow_empty))
+
+    def check(reports: Reports) -> None:
+        check_splits(reports, allow_empty)
+        warn_of_nothing(reports)
+
+    made = build_regions(workspace, regions, specs, settings, check)
     if json:
         in_order = [made[region.name][i] for i in range(len(specs)) for region in regions]
         console.emit_json_of(
@@ -221,7 +226,8 @@ def check_splits(reports: Reports, allow_empty: bool) -> None:
         groups = groups_by_part(made)
         empty = empty_parts(groups)
         if empty and not allow_empty:
-            raise DataError(f"no tile of task `{task}` falls into {' or '.join(empty)}", hint=_enough(made[0]))
+            told = f"no tile of task `{task}` falls into {' or '.join(empty)}: {_too_small(made[0])}"
+            raise DataError(told, hint="--allow-empty")
         if empty:
             console.warn(f"no tile of task `{task}` falls into {' or '.join(empty)}")
         tested = sum(groups.values()) if "folds" in made[0] else groups["test"]
@@ -237,6 +243,30 @@ def check_splits(reports: Reports, allow_empty: bool) -> None:
         )
 
 
+def _too_small(report: Report) -> str:
+    """What helps where a part is empty, beside going on."""
+    if "folds" in report:
+        return "there are too few groups for that many --folds"
+    if report["split"]["buffer"]:
+        return "there are too few groups for a --buffer; another region beside it may help"
+    return "there are too few groups; `probe` cross-validates over groups where that is allowed"
+
+
+def warn_of_nothing(reports: Reports) -> None:
+    """Warns of rules that match nothing and of masks that leave nothing, over all regions of a task together."""
+    for task, made in reports.items():
+        tiles = {key: sum(report["tiles"][key] for report in made) for key in ("eligible", "label_0")}
+        if tiles["eligible"] and tiles["eligible"] == tiles["label_0"]:
+            console.warn(f"every tile of task `{task}` has the label 0: no entity here matches its `label.tags`")
+        emptied = sum(report["mask"]["tiles emptied"] for report in made)
+        if tiles["eligible"] and emptied == tiles["eligible"]:
+            console.warn(
+                f"the mask of task `{task}` hides every entity of every tile: nothing is left to tell the label"
+            )
+        elif emptied:
+            console.warn(f"the mask of task `{task}` hides every entity of {emptied:,} of {tiles['eligible']:,} tiles")
+
+
 def groups_by_part(made: Sequence[Report]) -> dict[str, int]:
     """Groups with a kept tile by split, or by fold; one that two regions share counts twice."""
     parts = [
@@ -244,11 +274,3 @@ def groups_by_part(made: Sequence[Report]) -> dict[str, int]:
         for report in made
     ]
     return {name: sum(int(part[name]["groups"]) for part in parts) for name in parts[0]}
-
-
-def _enough(report: Report) -> str:
-    if "folds" in report:
-        return "--folds with a smaller number, another --region beside it, or --allow-empty"
-    if report["split"]["buffer"]:
-        return "leave out --buffer, add a --region, or --allow-empty"
-    return "--allow-empty (`probe` then cross-validates over groups), add a --region, or take another --seed"

@@ -163,6 +163,7 @@ def make_report(
         "mask": {
             "tags": int(masked_tags(data.tokens, spec).sum()),
             **{reason: count for reason, count in masked.counts.items() if "masked" in reason},
+            "tiles emptied": _emptied(data.tokens, columns.eligible, masked),
         },
         "strongest": {"measure": measure, "tags": [indicator.as_json() for indicator in strongest]},
         "leakage": _leakage(data, rule, columns),
@@ -172,6 +173,14 @@ def make_report(
         },
         "views": {"plain": dict(data.base.counts), "masked": dict(masked.counts)},
     }
+
+
+def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
+    """How many of some tiles the masked view shows no entity of."""
+    shown = np.ones(tokens.region.n_pieces, np.bool_)
+    shown[masked.dropped_pieces] = False
+    left = np.bincount(tokens.tiles[shown[tokens.pieces]], minlength=tokens.n_tiles)
+    return int((tiles & (left == 0)).sum())
 
 
 def _a_line_each(report: dict[str, Any]) -> str:

@@ -47,13 +47,11 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.by not in ("group", "random"):
-            raise UsageError(f"unknown split `{self.by}`", hint="--split group or random")
+            raise UsageError(f"unknown split `{self.by}`; there are `group` and `random`", hint="--split group")
         if self.folds is not None and not 2 <= self.folds <= 255:
             raise UsageError(f"the number of folds must lie in 2..255, got {self.folds}", hint="--folds 5")
         if self.buffer and self.by == "random":
-            raise UsageError(
-                "a buffer lies between groups, and a random split has none", hint="leave out --buffer or --split random"
-            )
+            raise UsageError("a buffer lies between groups, and a random split has none", hint="--split group")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as in `report.json`."""

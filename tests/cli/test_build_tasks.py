@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,10 @@ def test_an_empty_split_is_an_error_before_anything_is_made(tmp_path: Path) -> N
     done = geojepa("build-tasks", cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""
     assert "no tile of task `bridge` falls into " in done.stderr
-    assert "hint: --allow-empty" in done.stderr
     assert artifact_names(tmp_path / "workspace") == before
-    allowed = geojepa("build-tasks", "--allow-empty", cwd=tmp_path)
+    hint = shlex.split(done.stderr.split("hint: ")[1])
+    assert hint == ["geojepa", "build-tasks", "--allow-empty"]
+    allowed = geojepa(*hint[1:], cwd=tmp_path)
     assert allowed.returncode == 0 and "falls into" in allowed.stderr
     found = geojepa("build-tasks", "--task", "bridge", cwd=tmp_path)  # what is there already is checked all the same
     assert found.returncode == 1
@@ -139,7 +141,26 @@ def test_an_empty_split_is_an_error_before_anything_is_made(tmp_path: Path) -> N
 def test_an_empty_fold_is_an_error_too(folder: Path) -> None:
     done = geojepa("build-tasks", "--region", "north", "--task", "bridge", "--folds", "60", cwd=folder)
     assert done.returncode == 1
-    assert "`fold " in done.stderr and "hint: --folds with a smaller number" in done.stderr
+    assert "`fold " in done.stderr and "too few groups for that many --folds" in done.stderr
+    assert "hint: geojepa build-tasks --region north --task bridge --folds 60 --allow-empty" in done.stderr
+
+
+def test_a_mask_that_leaves_nothing_and_rules_that_match_nothing_are_warned_of(folder: Path) -> None:
+    (folder / "all.yaml").write_text(PARK.replace("entities: [landuse=grass]", 'tags: ["*"]').replace("park_", "all_"))
+    command = ["build-tasks", "--region", "north", *ANY, "--task"]
+    for _ in range(2):  # made, and found
+        told = geojepa(*command, "all.yaml", cwd=folder)
+        assert "the mask of task `all_area` hides every entity of every tile" in told.stderr
+    (folder / "none.yaml").write_text("name: none_such\ntitle: t\nlabel: {kind: count, tags: [no_such_key]}\n")
+    told = geojepa(*command, "none.yaml", cwd=folder)
+    assert "every tile of task `none_such` has the label 0" in told.stderr and "hides" not in told.stderr
+    (folder / "most.yaml").write_text(PARK.replace("[landuse=grass]", "[highway, building]").replace("park_", "most_"))
+    answer = json.loads(run(*command, "most.yaml", "--min-entities", "1", "--json", cwd=folder))
+    emptied = answer["result"]["mask"]["tiles emptied"]
+    assert 0 < emptied < answer["result"]["tiles"]["eligible"]
+    told = geojepa(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
+    assert f"the mask of task `most_area` hides every entity of {emptied} of" in told
+    assert "hides" not in geojepa(*command, "building_count", cwd=folder).stderr
 
 
 def test_folds_and_buffer_are_counted_in_report_and_tables(folder: Path) -> None:
