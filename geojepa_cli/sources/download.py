@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -21,7 +21,8 @@ from geojepa_cli.errors import BusyError, DataError, GeojepaError
 
 PARTIAL = ".partial"
 STATE = ".partial.json"  # of which version of the file the partial one is
-OFFLINE_HINT = "geojepa fetch --pbf FILE --name NAME, with an extract from elsewhere"
+OFFLINE_HINT = "geojepa fetch --pbf FILE --name NAME"
+MD5_BYTES = 1 << 16  # more than any file of MD5s has
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
@@ -49,6 +50,20 @@ class RemoteFile(NamedTuple):
 
     bytes: int | None
     modified: str | None
+
+
+class Page(NamedTuple):
+    """A small answer, whole.
+
+    Attributes:
+        code: of HTTP.
+        headers: of the answer.
+        content: unpacked, where it was packed.
+    """
+
+    code: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class OfflineError(GeojepaError):
@@ -96,7 +111,7 @@ def download(url: str, target: Path, meter: Report | None = None, patience: Pati
         BusyError: another process loads the same file.
     """
     with client(patience) as http, _alone(target) as file:
-        expected = _patiently(lambda: _md5_beside(http, url), url, patience)
+        expected = _md5_beside(http, url, patience)
         if expected is None:
             console.warn(f"`{url}.md5` is not there: only the length of the download is checked")
         elif target.is_file() and _md5(target) == expected:
@@ -106,7 +121,7 @@ def download(url: str, target: Path, meter: Report | None = None, patience: Pati
         went_on = _bring(load, patience)
         if expected is not None and (got := _md5(load.partial)) != expected:
             # The server may have changed file and MD5 since, or what an earlier run left may have been another's.
-            expected = load.expected = _patiently(lambda: _md5_beside(http, url), url, patience)
+            expected = load.expected = _md5_beside(http, url, patience)
             if went_on and got != expected:
                 load.begin_anew()
                 _bring(load, patience)
@@ -131,6 +146,26 @@ def reaching(url: str) -> Iterator[None]:
         raise OfflineError(f"`{url}` answered {code} {error.response.reason_phrase}", hint=OFFLINE_HINT) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OfflineError(f"`{url}` cannot be reached: {told(error)}", hint=OFFLINE_HINT) from error
+
+
+def get_page(
+    http: httpx.Client, url: str, patience: Patience, most_bytes: int, headers: Mapping[str, str] | None = None
+) -> Page:
+    """A small file; a server that is busy or breaks off is asked again, one that is not there or refuses is not.
+
+    Raises:
+        OfflineError: the server cannot be reached, or sends more than `most_bytes`.
+    """
+    failed = 0
+    while True:
+        try:
+            with reaching(url):
+                return _page(http, url, most_bytes, headers)
+        except _BrokenError as error:
+            failed += 1
+            if failed >= patience.tries:
+                raise OfflineError(f"`{url}` cannot be reached: {error}", hint=OFFLINE_HINT) from error
+            _pause(failed, error.wait_s, patience)
 
 
 def client(patience: Patience) -> httpx.Client:
@@ -177,6 +212,8 @@ class _Load:
                 if self._begin(answer):
                     for chunk in answer.iter_raw():
                         self._take(chunk)
+        except httpx.UnsupportedProtocol:
+            raise  # a redirect that leads nowhere does so again
         except httpx.TransportError as error:
             raise _BrokenError(told(error)) from error
         finally:
@@ -284,18 +321,21 @@ def _given_up(load: _Load, error: _BrokenError) -> OfflineError:
     return OfflineError(f"`{load.url}` cannot be reached: {error}", hint=OFFLINE_HINT)
 
 
-def _patiently(call: Callable[[], str | None], url: str, patience: Patience) -> str | None:
-    """The first thing asked: a server that cannot be reached at all is told at once, a busy one is waited for."""
-    failed = 0
-    while True:
-        try:
-            with reaching(url):
-                return call()
-        except _BrokenError as error:
-            failed += 1
-            if failed >= patience.tries:
-                raise OfflineError(f"`{url}` cannot be reached: {error}", hint=OFFLINE_HINT) from error
-            _pause(failed, error.wait_s, patience)
+def _page(http: httpx.Client, url: str, most_bytes: int, headers: Mapping[str, str] | None) -> Page:
+    content = bytearray()
+    try:
+        with http.stream("GET", url, headers=headers) as answer:
+            if answer.status_code in TRANSIENT:
+                raise _BrokenError(f"it answered {answer.status_code} {answer.reason_phrase}", retry_after(answer))
+            for chunk in answer.iter_bytes():
+                content += chunk
+                if len(content) > most_bytes:
+                    raise OfflineError(f"`{url}` sends more than {most_bytes:,} bytes", hint=OFFLINE_HINT)
+    except (httpx.ConnectError, httpx.UnsupportedProtocol):
+        raise  # which waiting does not mend
+    except httpx.TransportError as error:
+        raise _BrokenError(told(error)) from error
+    return Page(answer.status_code, answer.headers, bytes(content))
 
 
 def _pause(failed: int, asked_s: float | None, patience: Patience) -> None:
@@ -303,18 +343,11 @@ def _pause(failed: int, asked_s: float | None, patience: Patience) -> None:
     time.sleep(min(wait_s, patience.longest_pause_s))
 
 
-def _md5_beside(http: httpx.Client, url: str) -> str | None:
+def _md5_beside(http: httpx.Client, url: str, patience: Patience) -> str | None:
     """The published MD5, or None where the server has none."""
-    try:
-        answer = http.get(f"{url}.md5")
-    except httpx.ConnectError:
-        raise
-    except httpx.TransportError as error:
-        raise _BrokenError(told(error)) from error
-    if answer.status_code in TRANSIENT:
-        raise _BrokenError(f"it answered {answer.status_code} {answer.reason_phrase}", retry_after(answer))
-    match = re.match(r"\s*([0-9a-fA-F]{32})\b", answer.text) if answer.is_success else None
-    return match[1].lower() if match else None
+    page = get_page(http, f"{url}.md5", patience, MD5_BYTES)
+    match = re.match(rb"\s*([0-9a-fA-F]{32})\b", page.content) if page.code == httpx.codes.OK else None
+    return match[1].decode().lower() if match else None
 
 
 def _validator(answer: httpx.Response, like: str | None = None) -> str | None:

@@ -17,12 +17,14 @@ import httpx
 from geojepa_cli import console
 from geojepa_cli.errors import DataError, NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.grid import Bounds
-from geojepa_cli.sources.download import OFFLINE_HINT, OfflineError, Patience, client, reaching
+from geojepa_cli.hints import paste
+from geojepa_cli.sources.download import OFFLINE_HINT, OfflineError, Patience, client, get_page
 
 INDEX_URL = "https://download.geofabrik.de/index-v1-nogeom.json"
 INDEX_NAME = "index-v1.json"
 _HOME = "https://download.geofabrik.de/"
 _LATEST = "-latest.osm.pbf"
+_INDEX_BYTES = 1 << 28  # far more than the index with its geometries
 
 
 class Region(NamedTuple):
@@ -64,25 +66,7 @@ def read_index(url: str = INDEX_URL, cache: Path | None = None, patience: Patien
         DataError: it answered with something else.
     """
     url = _index_url(url)
-    text = _fetch_index(url, cache, patience) if _is_remote(url) else _read_file(url)
-    try:
-        features = json.loads(text)["features"]
-        found = {entry["id"]: entry for entry in (feature["properties"] for feature in features)}
-        places = {feature["properties"]["id"]: _bounds(feature.get("geometry")) for feature in features}
-        return [
-            Region(
-                id_,
-                entry["name"],
-                _located(entry["urls"]["pbf"], url),
-                entry.get("parent", ""),
-                _path(id_, found),
-                places[id_],
-            )
-            for id_, entry in found.items()
-            if "pbf" in entry["urls"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"`{url}` is not an index of Geofabrik: {error!r}", hint=OFFLINE_HINT) from error
+    return _parse(_fetch_index(url, cache, patience) if _is_remote(url) else _read_file(url), url)
 
 
 def find_region(regions: list[Region], wanted: str) -> Region:
@@ -105,11 +89,13 @@ def find_region(regions: list[Region], wanted: str) -> Region:
     if found:
         several = ", ".join(f"`{region.id}`" for region in sorted(found)[:8])
         message = f"`{wanted}` begins {len(found)} regions: {several}" + (", …" if len(found) > 8 else "")
-        raise NotFoundError(message, hint=f"geojepa fetch --region {min(found).id}")
+        raise NotFoundError(message, hint=paste("geojepa", "fetch", "--region", min(found).id))
     names = [name for region in regions for name in (region.id, region.short)]
     near = nearest(wanted, names)
     known = [region.id for region in regions if near in (region.id, region.short)]
-    hint = f"geojepa fetch --region {known[0]}" if known else "the names stand on https://download.geofabrik.de"
+    hint = (
+        paste("geojepa", "fetch", "--region", known[0]) if known else "geojepa fetch --region us/california --dry-run"
+    )
     raise unknown("region", wanted, names, hint=hint)
 
 
@@ -129,13 +115,34 @@ def dated(region: Region, date: str) -> Region:
     except ValueError:
         raise UsageError(f"`{date}` is not a date", hint="--date 2024-01-01") from None
     if not region.url.endswith(_LATEST):
-        raise UsageError(f"`{region.url}` has no dated versions", hint="leave out --date")
+        raise UsageError(f"`{region.url}` has no dated versions", hint=paste("geojepa", "fetch", "--region", region.id))
     return region._replace(url=f"{region.url.removesuffix(_LATEST)}-{day:%y%m%d}.osm.pbf")
 
 
 def local_path(url: str) -> Path | None:
     """The path of a `file://` URL; None for one on a server."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+
+
+def _parse(text: str, url: str) -> list[Region]:
+    try:
+        features = json.loads(text)["features"]
+        found = {entry["id"]: entry for entry in (feature["properties"] for feature in features)}
+        places = {feature["properties"]["id"]: _bounds(feature.get("geometry")) for feature in features}
+        return [
+            Region(
+                id_,
+                entry["name"],
+                _located(entry["urls"]["pbf"], url),
+                entry.get("parent", ""),
+                _path(id_, found),
+                places[id_],
+            )
+            for id_, entry in found.items()
+            if "pbf" in entry["urls"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"`{url}` is not an index of Geofabrik: {error!r}", hint=OFFLINE_HINT) from error
 
 
 def _begins(region: Region, plain: str) -> bool:
@@ -179,9 +186,16 @@ def _index_url(url: str) -> str:
 
 
 def _located(url: str, index_url: str) -> str:
-    """Where a file of the index is to be had: a mirror's index names its files by Geofabrik's own address."""
+    """Where a file of the index is to be had: a mirror's index names its files by Geofabrik's own address.
+
+    Raises:
+        ValueError: an index on a server names a file of this machine, or something that no server is asked for.
+    """
     if not url.startswith(_HOME):
-        return urljoin(index_url, url)
+        found = urljoin(index_url, url)
+        if not _is_remote(found) and (_is_remote(index_url) or local_path(found) is None):
+            raise ValueError(f"`{url}` is no address of an extract")
+        return found
     beside = urljoin(index_url, url.removeprefix(_HOME))
     path = local_path(beside)
     return url if path is not None and not path.is_file() else beside
@@ -197,48 +211,55 @@ def _read_file(url: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
-        raise DataError(f"`{path}`: {why}", hint=f"--geofabrik-url with an {INDEX_NAME}") from error
+        raise DataError(f"`{path}`: {why}", hint=paste("--geofabrik-url", INDEX_URL)) from error
 
 
 def _fetch_index(url: str, cache: Path | None, patience: Patience) -> str:
     copy = cache / f"index-{hashlib.sha256(url.encode()).hexdigest()[:12]}.json" if cache else None
-    modified = copy.stat().st_mtime if copy and copy.is_file() else None
+    kept = _kept(copy, url) if copy else None
+    modified = copy.stat().st_mtime if copy and kept is not None else None
     headers = {} if modified is None else {"If-Modified-Since": email.utils.formatdate(modified, usegmt=True)}
     try:
-        with client(patience) as http, reaching(url):
-            answer = http.get(url, headers=headers)
-            if answer.status_code != httpx.codes.NOT_MODIFIED or copy is None:
-                answer.raise_for_status()
+        with client(patience) as http:
+            page = get_page(http, url, patience, _INDEX_BYTES, headers)
+        if page.code >= httpx.codes.BAD_REQUEST:
+            raise OfflineError(f"`{url}` answered {page.code} {httpx.codes.get_reason_phrase(page.code)}", OFFLINE_HINT)
     except OfflineError as error:
-        if copy is None or modified is None:
+        if kept is None:
             raise
         console.note(f"{error.message}; going on with the index of {email.utils.formatdate(modified, usegmt=True)}")
-        return copy.read_text(encoding="utf-8")
-    if answer.status_code == httpx.codes.NOT_MODIFIED and copy is not None:
-        return copy.read_text(encoding="utf-8")
-    if copy is not None and copy.parent.is_dir() and _is_json(answer.text):
-        _keep(answer, copy)
-    return answer.text
+        return kept
+    if page.code == httpx.codes.NOT_MODIFIED and kept is not None:
+        return kept
+    text = page.content.decode("utf-8", "replace")
+    if copy is not None and copy.parent.is_dir() and _is_index(text, url):
+        _keep(text, page.headers.get("last-modified", ""), copy)
+    return text
 
 
-def _keep(answer: httpx.Response, copy: Path) -> None:
+def _kept(copy: Path, url: str) -> str | None:
+    """The copy of an index, None where there is none, or something else in its place."""
+    try:
+        text = copy.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if _is_index(text, url) else None
+
+
+def _keep(text: str, modified: str, copy: Path) -> None:
     """Written whole or not at all; its time is the server's, so that the server can be asked what is newer."""
     fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-    fresh.write_text(answer.text, encoding="utf-8")
-    date = email.utils.parsedate_to_datetime(answer.headers["last-modified"]) if _has_date(answer) else None
-    if date is not None:
+    fresh.write_text(text, encoding="utf-8")
+    if email.utils.parsedate_tz(modified) is not None:
+        date = email.utils.parsedate_to_datetime(modified)
         os.utime(fresh, (date.timestamp(), date.timestamp()))
     fresh.replace(copy)
 
 
-def _has_date(answer: httpx.Response) -> bool:
-    return email.utils.parsedate_tz(answer.headers.get("last-modified", "")) is not None
-
-
-def _is_json(text: str) -> bool:
+def _is_index(text: str, url: str) -> bool:
     try:
-        json.loads(text)
-    except ValueError:
+        _parse(text, url)
+    except DataError:
         return False
     return True
 

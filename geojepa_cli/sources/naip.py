@@ -207,7 +207,7 @@ def _scene(item: Item, infrared: bool) -> Scene:
 def _trim(item: Mapping[str, Any]) -> Item:
     """What is kept of an item; KeyError, TypeError or ValueError where it lacks something or is no STAC item."""
     asset, properties = item["assets"]["image"], item["properties"]
-    kept = {"datetime": _moment(properties)}
+    kept: dict[str, Any] = {"datetime": _moment(properties)}
     kept |= {name: properties[name] for name in ("naip:year", "naip:state") if name in properties}
     kept |= {name: kind(properties[name]) for name, kind in _NUMBERS if properties.get(name) is not None}
     if not str(asset["href"]).startswith(("https://", "http://")):

@@ -251,6 +251,21 @@ def test_redirects_in_a_circle_end(server: Geofabrik, tmp_path: Path) -> None:
         load(server, tmp_path)
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}.md5"])
+def test_a_redirect_to_what_is_no_server_is_told_at_once(server: Geofabrik, tmp_path: Path, path: str) -> None:
+    server.faults[path].extend([Fault(redirect="file:///etc/passwd")] * 9)
+    with pytest.raises(OfflineError, match="file://"):
+        load(server, tmp_path)
+    assert len(server.gets(path)) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_an_md5_file_that_is_none_is_not_read_to_its_end(server: Geofabrik, tmp_path: Path) -> None:
+    server.files[f"{PATH}.md5"] = File(bytes(1 << 26))
+    with pytest.raises(OfflineError, match="sends more than"):
+        load(server, tmp_path)
+    assert server.gets(f"{PATH}.md5")[0].sent < 1 << 25 and list(tmp_path.iterdir()) == []
+
+
 def test_without_a_published_md5_the_length_is_checked_and_that_is_said(
     server: Geofabrik, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 from geofabrik_server import Fault, File, Geofabrik, region, serve
 
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
-from geojepa_cli.sources.download import OfflineError
+from geojepa_cli.sources.download import OfflineError, Patience
 from geojepa_cli.sources.geofabrik import dated, find_region, local_path, read_index
 
+QUICK = Patience(tries=4, pause_s=0.01, longest_pause_s=0.05, timeout_s=2.0)
 HOME = "https://download.geofabrik.de"
 # ids, names and parents as in Geofabrik's own index
 FEATURES = [
@@ -106,7 +107,14 @@ def test_an_index_at_hand_names_files_beside_it_where_there_are_some(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "content", [b"<html></html>", b"[]", b'{"features": [{}]}', b'{"features": [{"properties": 3}]}']
+    "content",
+    [
+        b"<html></html>",
+        b"[]",
+        b'{"features": [{}]}',
+        b'{"features": [{"properties": 3}]}',
+        b"[" * 200_000,
+    ],
 )
 def test_what_is_no_index_is_refused_with_a_hint(server: Geofabrik, tmp_path: Path, content: bytes) -> None:
     server.add("/index-v1.json", content)
@@ -135,12 +143,39 @@ def test_the_index_is_kept_and_loaded_again_only_when_it_is_newer(server: Geofab
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_busy_server_of_an_index_is_asked_again(server: Geofabrik, tmp_path: Path) -> None:
+    server.faults["/index-v1.json"].extend([Fault(status=503), Fault(status=429), Fault(cut_at=100)])
+    assert len(read_index(server.url, tmp_path, QUICK)) == 8
+    assert len(server.gets("/index-v1.json")) == 4
+
+
+def test_a_page_in_the_place_of_an_index_is_not_kept(server: Geofabrik, tmp_path: Path) -> None:
+    """The page is newer than the index: a server that is well again would say that nothing changed."""
+    index = server.files["/index-v1.json"]
+    server.add("/index-v1.json", b'{"error": "maintenance"}', modified=1_900_000_000)
+    for _ in range(2):
+        with pytest.raises(DataError, match="not an index"):
+            read_index(server.url, tmp_path)
+    server.files["/index-v1.json"] = index
+    assert len(read_index(server.url, tmp_path)) == 8
+    (copy,) = tmp_path.iterdir()
+    copy.write_text('{"error": "maintenance"}')  # as earlier versions kept it
+    assert len(read_index(server.url, tmp_path)) == 8
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x.osm.pbf", "data:,x"])
+def test_an_index_on_a_server_names_no_files_of_this_machine(server: Geofabrik, tmp_path: Path, url: str) -> None:
+    server.add_index([*FEATURES, region("x", "X", url)])
+    with pytest.raises(DataError, match="no address of an extract"):
+        read_index(server.url, tmp_path)
+
+
 def test_without_a_server_the_kept_index_is_used_and_its_date_told(
     server: Geofabrik, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read_index(server.url, tmp_path)
-    server.faults["/index-v1.json"].append(Fault(status=503))
-    assert len(read_index(server.url, tmp_path)) == 8
+    server.faults["/index-v1.json"].extend([Fault(status=503)] * QUICK.tries)
+    assert len(read_index(server.url, tmp_path, QUICK)) == 8
     assert "index of Tue, 14 Nov 2023" in capsys.readouterr().err.replace("\n", " ")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
