@@ -12,7 +12,7 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.tile import Bbox, parse_bbox
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import paste
 from geojepa_cli.workspace import Artifact, Workspace, check_name, legal_name
 
@@ -101,11 +101,9 @@ def fetch(
     if pbf is not None:
         sources: Iterable[Artifact | None] = [_fetch_file(workspace, pbf, name, extras, dry_run, json)]
     elif dry_run:
-        say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS, extras)
+        say_plan(region or [], geofabrik_url, json, date, workspace.root / DOWNLOADS, extras, name)
         return
     else:
-        if name is not None and len(region or []) > 1:
-            raise UsageError("--name names one region", "leave it out, or give one --region")
         sources = fetch_regions(workspace, region or [], name, extras, geofabrik_url, date)
     made = []
     for source in filter(None, sources):
@@ -143,7 +141,8 @@ def build_source(
         pbf: a PBF or OSM XML file; told by its content, checked to be whole.
         name: of the region.
         imagery, attribution, bbox: as in `Extras`.
-        link: the extract may be shared with the artifact (a download, which nobody changes) instead of copied.
+        link: the extract is a download, which nobody changes: it may be shared with the artifact instead of copied,
+            and is removed where it is no extract.
 
     Raises:
         UsageError: a file or folder that does not exist, or a name that is none.
@@ -152,8 +151,13 @@ def build_source(
     from geojepa_cli.sources.local import OSM_ATTRIBUTION, check_box, copy_source, inspect_extract
 
     check_name(name)
-    with console.progress(f"read {pbf.name}") as meter:
-        extract = inspect_extract(pbf, meter.update)
+    try:
+        with console.progress(f"read {pbf.name}") as meter:
+            extract = inspect_extract(pbf, meter.update)
+    except DataError:
+        if link:
+            pbf.unlink()
+        raise
     check_box(extract, bbox)
     images = find_imagery(imagery, extract, bbox)
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
@@ -232,6 +236,7 @@ def fetch_regions(
 
     downloads = workspace.root / DOWNLOADS
     chosen = choose(regions, index_url, date, downloads)
+    check_plan(chosen, name, extras)
     downloads.mkdir(parents=True, exist_ok=True)
     sources = []
     for region in chosen:
@@ -244,6 +249,32 @@ def fetch_regions(
         if own:
             path.unlink()
     return sources
+
+
+def check_plan(chosen: Sequence[Region], name: str | None, extras: Extras) -> None:
+    """What would be refused after the download is refused before it.
+
+    Raises:
+        UsageError: a name that is none or of two regions; no folder of images.
+        DataError: a folder without imagery.
+    """
+    from geojepa_cli.sources.local import list_imagery
+
+    if name is not None and len(chosen) > 1:
+        raise UsageError("--name names one region", _one_of(chosen[0], name))
+    of: dict[str, Region] = {}
+    for region in chosen:
+        check_name(name or region.short)
+        other = of.setdefault(name or region.short, region)
+        if other is not region:
+            message = f"`{other.id}` and `{region.id}` would both be named `{region.short}`"
+            raise UsageError(f"{message}: fetch them one by one", _one_of(region, legal_name(region.id)))
+    if isinstance(extras.imagery, Path):
+        list_imagery(extras.imagery)
+
+
+def _one_of(region: Region, name: str) -> str:
+    return f"{paste('--region', region.id)} {paste('--name', name)}"
 
 
 def choose(wanted: Sequence[str], index_url: str, date: str | None, cache: Path) -> list[Region]:
@@ -261,7 +292,13 @@ def choose(wanted: Sequence[str], index_url: str, date: str | None, cache: Path)
 
 
 def say_plan(
-    wanted: Sequence[str], index_url: str, json: bool, date: str | None, cache: Path, extras: Extras = Extras()
+    wanted: Sequence[str],
+    index_url: str,
+    json: bool,
+    date: str | None,
+    cache: Path,
+    extras: Extras = Extras(),
+    name: str | None = None,
 ) -> None:
     """What would be fetched; without a network, says so and still ends well."""
     from geojepa_cli.sources.download import OfflineError
@@ -277,6 +314,7 @@ def say_plan(
         console.say(f"would look up {names} at {index_url} and download its .osm.pbf; nothing was fetched")
         console.say(f"with a network, run this again; without: {error.hint}")
         return
+    check_plan(chosen, name, extras)
     plans = [(region, _ask(region.url)) for region in chosen]
     images = [plan_imagery(extras.imagery, extras.bbox or region.bounds) for region in chosen]
     if json:
@@ -305,20 +343,20 @@ def plan_imagery(imagery: Path | Naip | None, box: Bbox | None) -> dict[str, Any
     """
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.download import OfflineError
-    from geojepa_cli.sources.local import inspect_imagery
+    from geojepa_cli.sources.local import bytes_of, inspect_imagery
 
     if imagery is None:
         return None
     if isinstance(imagery, Path):
         found = inspect_imagery(imagery, bbox=box)
-        size = sum(path.stat().st_size for path in found.files.values())
+        size, at_most = bytes_of(found)
         scenes = len(found.scenes)
         return {
             "images": 0 if scenes else len(found.files),
             "scenes": scenes,
             "dates": _span([scene.date for scene in found.scenes]),
             "bytes": size,
-            "at_most": False,
+            "at_most": at_most,
         }
     if box is None:
         return {"reason": "NAIP is searched when the extract is here; --bbox tells before"}

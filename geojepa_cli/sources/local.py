@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.grid import Bounds, tile_bounds
+from geojepa_cli.grid import Bounds, TileId, tile_bounds
 from geojepa_cli.hints import paste
 from geojepa_cli.kinds import legal_name
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
-from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first
+from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first, raw_bytes
 from geojepa_cli.store.images import find_images, read_image
 
 CHUNK = 1 << 20
@@ -184,6 +184,27 @@ def extract_bounds(extract: Extract) -> Bounds:
     return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat
 
 
+def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
+    """The image tiles, or the GeoTIFF and VRT files, of a folder: one of both, told by their names.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: it holds neither or both, two images of one tile, or one outside the grid.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR")
+    found, scenes = find_images(folder), find_scenes(folder)
+    if scenes and found:
+        what = f"`{folder}` holds both image tiles (`{found[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
+        apart = f"{folder}-tiles"
+        hint = f"{paste('mkdir', apart)} && mv {paste(str(folder))}/[0-9]*_[0-9]*_[0-9]*.* {paste(apart)}"
+        raise DataError(f"{what}, of which only one kind can be read", hint)
+    if not scenes and not found:
+        message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
+        raise DataError(message, hint="--imagery none")
+    return found, scenes
+
+
 def inspect_imagery(
     folder: Path, meter: Callable[[int, int], None] | None = None, bbox: Bounds | None = None
 ) -> Imagery:
@@ -200,19 +221,9 @@ def inspect_imagery(
         DataError: it holds no image tile, two of one tile, one outside the grid, or one that is no whole image of
             224 × 224 px; names the file.
     """
-    if not folder.is_dir():
-        raise UsageError(f"`{folder}` is not a directory", hint="--imagery DIR with image tiles named 16_X_Y.webp")
-    found, scenes = find_images(folder), find_scenes(folder)
-    if scenes and found:
-        what = f"`{folder}` holds both image tiles (`{found[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
-        tiles = "[0-9]*_[0-9]*_[0-9]*.*"
-        hint = f"mkdir {folder}-tiles && mv {folder}/{tiles} {folder}-tiles, and then --imagery of one of both"
-        raise DataError(f"{what}, of which only one kind can be read", hint)
+    found, scenes = list_imagery(folder)
     if scenes:
         return _inspect_scenes(folder, scenes, bbox)
-    if not found:
-        hint = "name them 16_X_Y.webp, .png or .jpg, or give GeoTIFF or VRT files"
-        raise DataError(f"`{folder}` holds no image tile", hint=hint)
     files = {f"imagery/{file.name}": file for tile, file in found if bbox is None or meets(tile_bounds(*tile), bbox)}
     if not files:
         raise DataError(f"none of the {len(found):,} image tiles of `{folder}` meets the box", hint="--imagery none")
@@ -243,6 +254,13 @@ def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Ima
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE), tuple(scenes))
 
 
+def bytes_of(imagery: Imagery) -> tuple[int, bool]:
+    """What imagery takes on the disk, and whether that is the most it can be: a VRT is written as what it shows."""
+    sizes = [path.stat().st_size for path in imagery.files.values() if path.suffix.lower() != ".vrt"]
+    shown = [raw_bytes(path) for path in imagery.files.values() if path.suffix.lower() == ".vrt"]
+    return sum(sizes) + sum(shown), bool(shown)
+
+
 def read_attribution(path: Path) -> list[str]:
     """The lines of an `ATTRIBUTION.txt`, none where there is no such file.
 
@@ -254,7 +272,8 @@ def read_attribution(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        hint = f"iconv -f latin1 -t utf-8 {path} >fixed.txt && mv fixed.txt {path}"
+        quoted = paste(str(path))
+        hint = f"iconv -f latin1 -t utf-8 {quoted} >fixed.txt && mv fixed.txt {quoted}"
         raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint=hint) from error
     return [line.strip() for line in lines if line.strip()]
 

@@ -112,6 +112,13 @@ def materialise(vrt: Path, target: Path) -> None:
         copy(source, target, driver="GTiff", **how)
 
 
+def raw_bytes(path: Path) -> int:
+    """Bytes of a scene's pixels, unpacked."""
+    with _opened(path) as source:
+        size: int = source.width * source.height * sum(np.dtype(name).itemsize for name in source.dtypes)
+        return size
+
+
 def newest_first(scenes: Sequence[Scene]) -> list[Scene]:
     """By date of capture, undated ones last; those of one date by name."""
     by_name = sorted(scenes, key=lambda scene: scene.path.name)

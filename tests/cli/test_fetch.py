@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import rasterio
+import rasterio.shutil
 from commandline import COMMAND, artifact_names, geojepa, run
 from geofabrik_server import Fault, Geofabrik, region, serve
 from PIL import Image
@@ -235,6 +237,37 @@ def test_a_page_in_the_place_of_an_extract_is_refused(tmp_path: Path, server: Ge
     server.add(CITY, b"<!DOCTYPE html><html></html>", md5=None)
     done = geojepa("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
     assert done.returncode == 1 and "HTML page" in done.stderr and not artifact_names(tmp_path / "workspace")
+    assert not list(tmp_path.glob("workspace/downloads/*.pbf*"))
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--name", "a/b"), "is not a name"),
+        (("--imagery", "absent"), "is not a directory"),
+        (("--imagery", "."), "holds no image tile"),
+        (("--region", "pennsyl", "--name", "both"), "--name names one region"),
+    ],
+)
+def test_what_cannot_be_published_is_told_before_the_download(
+    tmp_path: Path, server: Geofabrik, more: tuple[str, ...], told: str, dry: tuple[str, ...]
+) -> None:
+    asked = ("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, *more, *dry)
+    done = geojepa(*asked, cwd=tmp_path)
+    assert done.returncode in (1, 2) and told in done.stderr and "hint:" in done.stderr, done.stderr
+    assert not server.gets(CITY) and not (tmp_path / "workspace").exists()
+
+
+def test_two_regions_of_one_name_are_not_published_over_each_other(tmp_path: Path, server: Geofabrik) -> None:
+    server.add_index([region("georgia", "Georgia", server.url + CITY), region("us/georgia", "G", server.url + STATE)])
+    asked = ("--region", "georgia", "--region", "us/georgia", "--geofabrik-url", server.url)
+    done = geojepa("fetch", *asked, cwd=tmp_path)
+    assert done.returncode == 2 and "would both be named `georgia`" in done.stderr
+    hint = " ".join(done.stderr.partition("hint:")[2].split())
+    assert hint == f"geojepa fetch --geofabrik-url {server.url} --region us/georgia --name us-georgia"
+    run(*shlex.split(hint)[1:], cwd=tmp_path)
+    assert [name.partition("@")[0] for name in artifact_names(tmp_path / "workspace")] == ["source/us-georgia"]
 
 
 def test_a_dry_run_tells_size_date_and_need_and_writes_nothing(tmp_path: Path, server: Geofabrik) -> None:
@@ -259,6 +292,22 @@ def test_a_dry_run_tells_number_dates_and_need_of_imagery(tmp_path: Path, server
     assert "NAIP is searched when the extract is here" in " ".join(late.split())
     gone = run(*asked, "--imagery", "naip", "--stac-url", "http://127.0.0.1:9", "--bbox=-77,40,-76,41", cwd=tmp_path)
     assert "cannot be searched" in " ".join(gone.split()) and not (tmp_path / "workspace").exists()
+
+
+def test_a_dry_run_counts_what_a_vrt_shows_and_not_its_own_few_bytes(
+    tmp_path: Path, extract: Path, shared: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    part = shared / "naip/geotiff/m_4709963_se_14_1_20200831.tif"
+    rasterio.shutil.copy(str(part), str(images / "all.vrt"), driver="VRT")
+    asked = ("fetch", "--pbf", extract, "--name", "place", "--imagery", images)
+    found = json.loads(run(*asked, "--dry-run", "--json", cwd=tmp_path))["result"]["imagery"]
+    with rasterio.open(part) as source:
+        assert found["bytes"] == source.width * source.height * source.count and found["at_most"]
+    run(*asked, cwd=tmp_path)
+    (made,) = tmp_path.glob("workspace/source/*/imagery/all.vrt.tif")
+    assert 0 < made.stat().st_size <= found["bytes"]
 
 
 def test_a_dated_extract_is_fetched_and_a_date_without_a_region_refused(tmp_path: Path, server: Geofabrik) -> None:
