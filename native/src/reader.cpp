@@ -49,6 +49,15 @@ std::string lower(std::string_view text) {
     return result;
 }
 
+/// A word as a shell reads it back.
+std::string shell_quoted(const std::string& word) {
+    std::string quoted = "'";
+    for (const char c : word) {
+        quoted += c == '\'' ? std::string{"'\\''"} : std::string{c};
+    }
+    return quoted + "'";
+}
+
 /// What bytes that are no extract are, in words.
 std::string looks_like(std::string_view bytes) {
     const std::string text = lower(bytes);
@@ -248,8 +257,14 @@ struct Reader::Inputs {
     std::uint64_t all_bytes = 0;
 
     [[noreturn]] void fail(const std::string& reason) const {
-        throw InputError("cannot read `" + paths[next_path - 1] + "`: " + reason,
-                         "the file may be cut short or damaged; fetch it again");
+        const std::string& path = paths[next_path - 1];
+        const std::string message = "cannot read `" + path + "`: " + reason;
+        if (reason.find("lz4 blobs") != std::string::npos) {
+            throw InputError(message, "osmium cat " + shell_quoted(path) + " -o zlib.osm.pbf");
+        }
+        // What is not supported is no damage. Whoever calls knows the command that fetches the file.
+        const bool supported = reason.find("not supported") == std::string::npos;
+        throw InputError(message + (supported ? "; it may be cut short or damaged" : ""));
     }
 
     /// The next buffer with something in it; an invalid one at the end of all inputs.

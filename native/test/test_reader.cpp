@@ -158,3 +158,29 @@ TEST_CASE("locations are the same in the sparse and the dense form, in memory an
         }
     }
 }
+
+TEST_CASE("blocks that libosmium cannot unpack are told as such, with the command that helps, and not as damage") {
+    // BlobHeader "OSMHeader", then a Blob of 4 bytes that says lz4 (field 6) or zstd (field 7).
+    const auto blob_of = [](char tag) {
+        return std::string{"\0\0\0\x0d\x0a\x09OSMHeader\x18\x06", 17} + "\x10\x01" + tag + std::string{"\x02xx", 3};
+    };
+    const auto told = [](const std::string& bytes) {
+        const MapFile map{"'s.osm.pbf", bytes};
+        try {
+            Reader reader{{map.path}, {true, true, true}};
+            Batch batch{nullptr};
+            (void)reader.next(batch);
+        } catch (const InputError& error) {
+            return std::pair{std::string{error.what()}, error.hint()};
+        }
+        return std::pair<std::string, std::string>{};
+    };
+    const auto [lz4, command] = told(blob_of('\x32'));
+    CHECK(lz4.find("lz4 blobs not supported") != std::string::npos);
+    CHECK(command.starts_with("osmium cat '"));
+    CHECK(command.find("'\\''s.osm.pbf' -o ") != std::string::npos);
+    const auto [zstd, none] = told(blob_of('\x3a'));
+    CHECK(zstd.find("zstd blobs not supported") != std::string::npos);
+    CHECK(zstd.find("damaged") == std::string::npos);
+    CHECK(none.empty());
+}
