@@ -19,7 +19,7 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
 PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary ends when this process does
-MAX_THREADS = 1024
+MAX_THREADS = 256  # the binary refuses more
 MIN_MEMORY = 1 << 20
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 NO_SPACE = os.strerror(errno.ENOSPC)
@@ -146,7 +146,7 @@ def _failure(
         if hint is None or hint.startswith(BINARY):
             hint = remake
         if NO_SPACE.lower() in message.lower():
-            hint = "geojepa --workspace DIR … on a larger disk, or `geojepa artifacts --prune`"
+            hint = "geojepa artifacts --prune"
         return kind(message, hint=hint)
     told = "\n".join(other)
     if code < 0:

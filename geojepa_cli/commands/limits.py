@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.hints import paste
 
 if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
@@ -43,7 +44,7 @@ def limits_of(fewest: int | None, most: int | None) -> Limits:
     limits = Limits(DEFAULT.low if fewest is None else fewest, DEFAULT.high if most is None else most)
     if limits.low > limits.high:
         raise UsageError(
-            f"--min-entities {limits.low} is above --max-entities {limits.high}", f"--max-entities {limits.low} or more"
+            f"--min-entities {limits.low} is above --max-entities {limits.high}", f"--max-entities {limits.low}"
         )
     return limits
 
@@ -68,7 +69,8 @@ def check_some_left(store: TileStore, limits: Sequence[int], command: str) -> No
         return
     names = ", ".join(f"`{region.name}`" for region in store.regions)
     if not len(counts) or not counts.max():
-        raise DataError(f"{names} has no tile with an entity", hint="geojepa tile --region R with another --bbox")
+        again = paste("geojepa", "tile", "--region", store.regions[0].name, "--bbox=west,south,east,north")
+        raise DataError(f"{names} has no tile with an entity", hint=again)
     few, most = int(counts[counts > 0].min()), int(counts.max())
     wider = f"--max-entities {most}" if most > high else f"--min-entities {few}"
     if most > high and few > low and few > high:

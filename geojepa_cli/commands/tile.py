@@ -12,7 +12,8 @@ import typer
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
 from geojepa_cli.commands.tile_images import build_images as build_images
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.hints import paste
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
@@ -95,9 +96,13 @@ def regions_to_tile(workspace: Workspace, region: list[str] | None, merge: str |
     sources = list(workspace.regions("source", region))
     if merge is None:
         return [[source] for source in sources]
+    names = {source.name for source in workspace.artifacts("source")}
     if len(sources) < 2:
-        raise UsageError("`--merge` is given one region", hint=f"--region A --region B --merge {merge}")
-    if any(source.name == merge for source in workspace.artifacts("source")):
+        all_of_them = [word for name in sorted(names) for word in ("--region", name)]
+        fetch = paste("geojepa", "fetch", "--pbf", "FILE", "--name", "NAME")
+        hint = paste(*all_of_them, "--merge", merge) if len(names) > 1 else fetch
+        raise UsageError("`--merge` is given one region", hint=hint)
+    if merge in names:
         raise UsageError(f"`--merge {merge}`: there is a region of that name", hint=f"--merge {merge}-and-more")
     imaged = [source.name for source in sources if any(n.startswith("imagery/") for n in source.manifest["files"])]
     if imaged:
@@ -156,9 +161,29 @@ def build_tiles(
             arguments += ["--keep-tags", key]
         for key in params["drop_tags"]:
             arguments += ["--drop-tags", key]
-        summary = native.run(arguments, f"tile {name}", remake_hint("source", sources[0].name))
+        try:
+            summary = native.run(arguments, f"tile {name}")
+        except DataError as error:
+            raise DataError(error.message, hint=mend_hint(error, name, sources, area)) from error
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
+
+
+def tile_command(name: str, sources: Sequence[str], *options: str) -> str:
+    """The command that makes the tiles of a region out of those of its sources."""
+    regions = [word for source in sources for word in ("--region", source)]
+    merge = ["--merge", name] if len(sources) > 1 else []
+    return paste("geojepa", "tile", *regions, *merge, *options)
+
+
+def mend_hint(error: DataError, name: str, sources: Sequence[Artifact], area: Bbox | Path | None) -> str:
+    """What helps after the binary failed: its own hint, or else to fetch what it could not read."""
+    if error.hint is None:
+        broken = [source.name for source in sources if str(source.path) in error.message]
+        return remake_hint("source", (broken or [sources[0].name])[0])
+    if isinstance(area, Path) and error.hint.startswith("--bbox="):  # which excludes `--polygon`
+        return tile_command(name, [source.name for source in sources], error.hint)
+    return error.hint
 
 
 def fetched_box(sources: Sequence[Artifact]) -> Bbox | None:
@@ -195,7 +220,9 @@ def check_area(bbox: Bbox | None, polygon: Path | None) -> Bbox | Path | None:
     if polygon is None:
         return bbox
     if bbox is not None:
-        raise UsageError("`--bbox` and `--polygon` exclude each other", hint=f"--polygon {polygon}")
+        raise UsageError(
+            "`--bbox` and `--polygon` exclude each other", hint=paste("geojepa", "tile", "--polygon", str(polygon))
+        )
     if not polygon.is_file():
         raise UsageError(f"`--polygon {polygon}` is no file", hint="--polygon area.geojson")
     return polygon
@@ -216,8 +243,8 @@ def parse_bbox(text: str | None) -> Bbox | None:
         raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint=hint) from None
     if -180 <= east < west <= 180:
         raise UsageError(
-            f"`{text}` crosses the antimeridian, or its west and east are exchanged",
-            hint=f"take one side of 180° at a time: --bbox={west:g},{south:g},180,{north:g}",
+            f"`{text}` crosses the antimeridian (take one side of it at a time), or its west and east are exchanged",
+            hint=f"--bbox={west!r},{south!r},180,{north!r}",
         )
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(f"`{text}` is not a bounding box: west < east and south < north, in degrees", hint=hint)

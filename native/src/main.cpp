@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
     } catch (const geojepa::Error& error) {
         geojepa::write_error(error.what(), error.hint());
     } catch (const std::bad_alloc&) {
-        geojepa::write_error("out of memory", "--bbox takes a part of the input");
+        geojepa::write_error("out of memory", "--bbox=west,south,east,north");
     } catch (const std::exception& error) {
         geojepa::write_error(error.what(), "");
     } catch (...) {

@@ -47,7 +47,7 @@ ObjectTable::ObjectTable(ArrayMemory& arrays, std::size_t vocabulary_bytes)
 
 std::uint32_t ObjectTable::add(const CutObject& object, const CutResult& result) {
     if (rows_.size() >= std::numeric_limits<std::uint32_t>::max()) {
-        throw InputError("more than 4,294,967,294 objects", "--bbox takes a part of the input");
+        throw InputError("more than 4,294,967,294 objects", "--bbox=west,south,east,north");
     }
     Row row{object_key(object.type, object.id),
             object.id,

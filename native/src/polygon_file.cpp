@@ -17,10 +17,11 @@
 namespace geojepa {
 namespace {
 
-constexpr const char* hint = "--polygon takes GeoJSON with a Polygon or MultiPolygon, or an Osmosis .poly file";
+constexpr const char* hint = "--polygon area.geojson";
+constexpr const char* formats = " (read are GeoJSON with polygons, and Osmosis .poly files)";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
-    throw InputError("`" + path + "`: " + reason, hint);
+    throw InputError("`" + path + "`: " + reason + formats, hint);
 }
 
 std::string read_text(const std::string& path) {

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iomanip>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -43,7 +45,7 @@ TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>
     const bool numbers = std::isfinite(west) && std::isfinite(south) && std::isfinite(east) && std::isfinite(north);
     if (!numbers || west >= east || south >= north || west < -180 || east > 180 || south < -90 || north > 90) {
         throw UsageError("--bbox is west,south,east,north in degrees, west below east and south below north",
-                         "--bbox -77.90,40.76,-77.82,40.82");
+                         "--bbox=-77.90,40.76,-77.82,40.82");
     }
     TileWindow window{{grid.column(west * units_per_degree), grid.row(north * units_per_degree)},
                       {grid.column(east * units_per_degree), grid.row(south * units_per_degree)}};
@@ -65,7 +67,8 @@ std::optional<TileSet> tiles_of_polygon(const Grid& grid, const TileOptions& opt
     }
     TileSet tiles{grid, read_polygons(options.polygon)};
     if (tiles.empty()) {
-        throw InputError("the polygons of `" + options.polygon + "` meet no tile", "longitude comes before latitude");
+        throw InputError("the polygons of `" + options.polygon + "` meet no tile; longitude comes before latitude",
+                         "--polygon area.geojson");
     }
     return tiles;
 }
@@ -193,8 +196,8 @@ public:
 
     JsonObject write() {
         if (objects_.size() == 0 || pieces_.totals().pieces == 0) {
-            throw InputError(reason_for_nothing(),
-                             "the area may lie elsewhere, or the extract holds no tagged objects");
+            const bool elsewhere = (options_->bbox || only_) && nodes_read_ > unlocated_nodes_;
+            throw InputError(reason_for_nothing(), elsewhere ? "--bbox=" + extent() : "");
         }
         objects_.finish();
         const FileCounts file = write_tiles_file(options_->output, grid_, arrays_, objects_, pieces_);
@@ -248,6 +251,8 @@ private:
                 std::binary_search(superseded_.nodes.begin(), superseded_.nodes.end(), node.sequence);
             if (node.located && !node.deleted && !superseded) {
                 locations_.add(node.id, node.position);
+                lowest_ = {std::min(lowest_.lon, node.position.lon), std::min(lowest_.lat, node.position.lat)};
+                highest_ = {std::max(highest_.lon, node.position.lon), std::max(highest_.lat, node.position.lat)};
             } else if (!node.located && !node.deleted) {
                 ++unlocated_nodes_;
             }
@@ -289,6 +294,17 @@ private:
             repaired_[reason] += count;
         }
         dropped_tags_ += result.dropped_tags;
+    }
+
+    /// A box around all nodes, as `--bbox` takes it.
+    std::string extent() const {
+        constexpr double steps = 1e4;  // a degree
+        const auto down = [](std::int32_t units) { return std::floor(units / units_per_degree * steps) / steps; };
+        const auto up = [](std::int32_t units) { return std::floor(units / units_per_degree * steps + 1) / steps; };
+        std::ostringstream text;
+        text << std::fixed << std::setprecision(4) << down(lowest_.lon) << ',' << down(lowest_.lat) << ','
+             << std::min(up(highest_.lon), 180.0) << ',' << std::min(up(highest_.lat), 90.0);
+        return text.str();
     }
 
     std::string reason_for_nothing() const {
@@ -361,6 +377,8 @@ private:
     ObjectTable objects_;
     PieceSorter pieces_;
     std::vector<Outline> outlines_;  // of the batch under way
+    Position lowest_{std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::max()};
+    Position highest_{std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::min()};
     std::uint64_t nodes_read_ = 0;
     std::uint64_t ways_read_ = 0;
     std::uint64_t unlocated_nodes_ = 0;

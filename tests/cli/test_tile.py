@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,77 @@ def test_json_of_several_regions_is_one_document_with_a_list(fetched: Path) -> N
         answer = json.loads(run(*command, *regions, "--json", cwd=fetched))
         assert [ref.partition("@")[0] for ref in answer["artifact"]] == ["place", "other"]
         assert [result["counts"]["pieces"] for result in answer["result"]] == [1, 1]
+
+
+def paste_hint(stderr: str, folder: Path) -> None:
+    """Does what the hint says, in a shell that knows `geojepa` only, and removal."""
+    for command in stderr.partition("hint:")[2].strip().split(" && "):
+        words = shlex.split(command)
+        if words[:2] == ["rm", "-r"]:
+            for path in sorted((folder / words[2]).iterdir()):
+                path.unlink()
+            (folder / words[2]).rmdir()
+        else:
+            assert words[0] == "geojepa", command
+            run(*words[1:], cwd=folder)
+
+
+FAR = {"type": "Polygon", "coordinates": [[[10.0, 10.0], [10.1, 10.0], [10.0, 10.1], [10.0, 10.0]]]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--region", "west", "--merge", "both"], "one region"),
+        (["--region", "west", "--region", "east", "--merge", "west"], "there is a region of that name"),
+        (["--region", "west", "--bbox=10,10,11,11"], "in the box"),
+        (["--region", "west", "--polygon", "far away.geojson"], "in the polygon"),
+        (
+            ["--region", "west", "--region", "east", "--merge", "both", "--polygon", "far away.geojson"],
+            "in the polygon",
+        ),
+        (["--region", "west", "--polygon", "our area.geojson", "--bbox=1,2,3,4"], "exclude each other"),
+        (["--region", "west", "--threads", "257"], "--threads 257"),
+        (["--region", "west", "--threads", "0"], "--threads"),
+    ],
+)
+def test_a_hint_of_tile_works_when_it_is_pasted(tmp_path: Path, arguments: list[str], told: str) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    (tmp_path / "far away.geojson").write_text(json.dumps(FAR))
+    (tmp_path / "our area.geojson").write_text(json.dumps(AREA))
+    done = geojepa("tile", *arguments, cwd=tmp_path)
+    assert done.returncode in (1, 2) and told in done.stderr, done.stderr
+    paste_hint(done.stderr, tmp_path)
+    assert len(list(tmp_path.glob("workspace/tiles/*/tiles.h5"))) == 1
+
+
+def test_damaged_tiles_of_a_merged_region_are_made_anew_by_the_hint(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    run("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
+    path = tiles_of(tmp_path, "both")
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * len(whole))
+    done = geojepa("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    paste_hint(done.stderr, tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_a_damaged_extract_of_a_merged_region_is_the_one_to_fetch_anew(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    (extract,) = tmp_path.glob("workspace/source/west@*/map.osm")
+    extract.write_bytes(extract.read_bytes().replace(b"</way>", b"</wax>"))
+    done = geojepa("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
+    assert done.returncode == 1 and "west@" in done.stderr, done.stderr
+    assert "hint: geojepa fetch --pbf FILE --name west" in done.stderr
+
+
+def test_only_limits_and_an_empty_region_that_can_be_mended_are_hinted_at(fetched: Path) -> None:
+    run("tile", cwd=fetched)
+    run("process", "--text-encoder", "none", cwd=fetched)
+    done = geojepa("embed", "--model", "tagpool", "--min-entities", "9", "--max-entities", "3", cwd=fetched)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("geojepa embed --model tagpool --min-entities 9 --max-entities 9"), done.stderr
