@@ -35,11 +35,12 @@ def kill_after(seconds: float, arguments: list[str], cwd: Path) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        time.sleep(seconds)
-        alive = process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    return alive
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            return True
+    return False
 
 
 def prepared(tmp_path: Path, stage: str, extract: Path) -> Path:
