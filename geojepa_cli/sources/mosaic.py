@@ -26,7 +26,7 @@ from geojepa_cli.errors import GeojepaError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, tile_bounds
 from geojepa_cli.sources.download import OfflineError
 from geojepa_cli.sources.sampling import Doubles, Floats, pixel_places, place, sample
-from geojepa_cli.sources.scenes import Scaling, Scene, open_raster, reading, validity
+from geojepa_cli.sources.scenes import Scaling, Scene, open_raster, reading, turned, validity
 from geojepa_cli.store.image_form import SIZE_PX
 
 _MARGIN_PX = 2  # bilinear needs one; the other is for rounding
@@ -335,7 +335,8 @@ def _read_part(source: Any, scene: Scene, masked: bool, tile: TileId, size_px: i
     from rasterio.enums import Resampling
     from rasterio.windows import Window
 
-    placing = place(tile, size_px, source.crs, source.transform)
+    transform = turned(source, tile)
+    placing = place(tile, size_px, source.crs, transform)
     if placing is None:
         return None
     (left, top), (right, bottom) = (
@@ -361,7 +362,7 @@ def _read_part(source: Any, scene: Scene, masked: bool, tile: TileId, size_px: i
     if masked or data.dtype.kind == "f" or not within:
         found = validity(source, masked, data, **how)
         valid = None if within and found.all() else found
-    columns, rows = pixel_places(placing, tile, size_px, source.crs, source.transform)
+    columns, rows = pixel_places(placing, tile, size_px, source.crs, transform)
     columns, rows = (columns - column) * (shape[1] / width), (rows - row) * (shape[0] / height)
     return _Part(data, valid, columns, rows, placing.finer / factor)
 

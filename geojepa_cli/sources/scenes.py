@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli.errors import DataError
-from geojepa_cli.grid import Bounds
+from geojepa_cli.grid import Bounds, TileId, tile_bounds
+from geojepa_cli.hints import paste
 
 SUFFIXES = (".tif", ".tiff", ".vrt")
 SAMPLE_PX = 512  # side of the decimated read from which a scene's range and its alpha band are judged
 LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
-_ALPHA_BETWEEN = 0.05  # an alpha band with a larger share of half-transparent pixels is data, such as NAIP's infrared
+_ALPHA_FULL = 0.5  # of what an alpha band shows, so much is opaque; otherwise it is data, such as NAIP's infrared
+_POLE = 90.5  # degrees: half a pixel of a coarse raster may lie behind it
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
@@ -77,14 +79,15 @@ def inspect_scene(path: Path, infrared: bool = False) -> Scene:
 
     with _opened(path) as source:
         if source.crs is None:
-            raise DataError(f"`{path}` has no CRS", hint=f"gdal_edit.py -a_srs EPSG:CODE {path}")
-        if source.transform.is_identity or source.transform.is_degenerate:
-            raise DataError(f"`{path}` has no georeference", hint=f"gdal_edit.py -a_ullr WEST NORTH EAST SOUTH {path}")
+            raise DataError(f"`{path}` has no CRS", hint=_with_crs(path))
+        if source.transform.is_identity or source.transform.is_degenerate or not np.isfinite(source.transform).all():
+            hint = paste("gdal_edit.py", "-a_ullr", "WEST", "NORTH", "EAST", "SOUTH", str(path))
+            raise DataError(f"`{path}` has no georeference", hint=hint)
         if ColorInterp.palette in source.colorinterp:
-            raise DataError(f"`{path}` has a palette", hint=f"gdal_translate -expand rgb {path} rgb.tif")
+            raise DataError(f"`{path}` has a palette", paste("gdal_translate", "-expand", "rgb", str(path), "rgb.tif"))
         if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
             types = ", ".join(dict.fromkeys(source.dtypes))
-            raise DataError(f"`{path}` has bands of type {types}", hint=f"gdal_translate -ot Float32 {path} float.tif")
+            raise DataError(f"`{path}` has bands of type {types}", _floats(path))
         bands = _choose_bands(source)
         return Scene(
             path,
@@ -94,7 +97,7 @@ def inspect_scene(path: Path, infrared: bool = False) -> Scene:
             (*bands, _infrared(source, bands, path)) if infrared else bands,
             _is_masked(source),
             _date(source, path),
-            _bounds(source),
+            _bounds(source, path),
             tuple(Path(name) for name in source.files if Path(name).is_file()),
         )
 
@@ -145,7 +148,10 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
     low, high = np.percentile(values, [LOW_PERCENT, HIGH_PERCENT]) if len(values) else (0.0, 0.0)
     if not low < high:
         names = ", ".join(f"`{scene.path}`" for scene in scenes if scene.dtype != "uint8")
-        raise DataError(f"{names}: no two valid values, so no range to scale to 8 bits", hint="gdalinfo -stats FILE")
+        raise DataError(
+            f"{names}: no two valid values, so no range to scale to 8 bits",
+            hint=paste("gdalinfo", "-stats", str(scenes[0].path)),
+        )
     return Scaling(float(low), float(high))
 
 
@@ -160,18 +166,50 @@ def validity(source: Any, masked: bool, data: npt.NDArray[Any], **how: Any) -> n
     return finite & (source.dataset_mask(**how) >= 128) if masked else finite
 
 
-def _bounds(source: Any) -> Bounds:
-    """From a net of points, since the scene may lie askew; whole circles where it may cross the antimeridian."""
+def _bounds(source: Any, path: Path) -> Bounds:
+    """From a net of points, since the scene may lie askew; whole circles where it may cross the antimeridian.
+
+    Raises:
+        DataError: they lie nowhere on the earth, so that the CRS is not that of the coordinates.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
     columns, rows = np.meshgrid(np.linspace(0, source.width, 9), np.linspace(0, source.height, 9))
     xs, ys = source.transform * (columns.ravel(), rows.ravel())
-    lon, lat = (np.asarray(axis) for axis in transform(source.crs, "EPSG:4326", xs, ys))
+    try:
+        lon, lat = (np.asarray(axis) for axis in transform(source.crs, "EPSG:4326", xs, ys))
+    except (RasterioError, CPLE_BaseError):
+        lon = lat = np.array([np.inf])
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all() and np.abs(lat).max() <= _POLE):
+        corner, crs = f"{xs[0]:.6g}, {ys[0]:.6g}", source.crs.to_string()[:80]
+        raise DataError(f"`{path}` begins at {corner}, which is no place in its CRS, {crs}", hint=_with_crs(path))
     margin_lon, margin_lat = 0.1 * np.ptp(lon), 0.1 * np.ptp(lat)
-    if np.ptp(lon) > 180:
-        return -180.0, float(lat.min() - margin_lat), 180.0, float(lat.max() + margin_lat)
-    west, east = float(lon.min() - margin_lon), float(lon.max() + margin_lon)
-    return west, float(lat.min() - margin_lat), east, float(lat.max() + margin_lat)
+    south, north = float(lat.min() - margin_lat), float(lat.max() + margin_lat)
+    if np.ptp(lon) > 180 or np.abs(lon).max() > 180:  # degrees may go on past 180, or from 0 to 360
+        return -180.0, south, 180.0, north
+    return float(lon.min() - margin_lon), south, float(lon.max() + margin_lon), north
+
+
+def turned(source: Any, tile: TileId) -> Any:
+    """The transform of a scene; of one in degrees turned by whole circles to the side of a tile, since its degrees may
+    go on past 180, or from 0 to 360."""
+    from rasterio.transform import Affine
+
+    if not source.crs.is_geographic:
+        return source.transform
+    west, _, east, _ = tile_bounds(*tile)
+    middle: float = (source.transform * (source.width / 2, source.height / 2))[0]
+    return Affine.translation(-360.0 * round((middle - (west + east) / 2) / 360.0), 0.0) * source.transform
+
+
+def _with_crs(path: Path) -> str:
+    return paste("gdal_edit.py", "-a_srs", "EPSG:CODE", str(path))
+
+
+def _floats(path: Path) -> str:
+    return paste("gdal_translate", "-ot", "Float32", str(path), "float.tif")
 
 
 def _choose_bands(source: Any) -> tuple[int, int, int]:
@@ -218,7 +256,8 @@ def _alpha_band(source: Any) -> int | None:
     index = int(source.colorinterp.index(ColorInterp.alpha)) + 1
     alpha = source.read(index, out_shape=_decimated(source))
     full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1.0
-    return None if np.mean((alpha != 0) & (alpha != full)) > _ALPHA_BETWEEN else index
+    shown = alpha[alpha != 0]
+    return None if len(shown) and np.mean(shown == full) < _ALPHA_FULL else index
 
 
 def _decimated(source: Any) -> tuple[int, int]:
@@ -243,7 +282,8 @@ def open_raster(path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # it is an error of ours
-        return rasterio.open(path)
+        # what calls itself a GeoTIFF and is a VRT would be copied without its parts
+        return rasterio.open(path, driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff")
 
 
 @contextmanager
@@ -262,4 +302,4 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
         told = str(error.__cause__ or error).replace(str(path), path.name)
-        raise DataError(f"`{path}` cannot be read: {told}", hint=f"gdalinfo -stats {path}") from error
+        raise DataError(f"`{path}` cannot be read: {told}", hint=paste("gdalinfo", "-stats", str(path))) from error

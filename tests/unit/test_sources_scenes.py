@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,23 @@ def with_palette(path: Path) -> None:
         out.write_colormap(1, {1: (255, 0, 0, 255)})
 
 
+def metres_as_degrees(path: Path) -> None:
+    write(path, noise((3, 9, 9)), "EPSG:4326", from_origin(5e5, 4e6, 9, 9))
+
+
+def far_from_its_zone(path: Path) -> None:
+    write(path, noise((3, 9, 9)), UTM, from_origin(1e9, 1e9, 9, 9))
+
+
+def of_no_number(path: Path) -> None:
+    write(path, noise((3, 9, 9)), UTM, from_origin(math.nan, 4e6, 9, 9))
+
+
+def a_vrt_by_another_name(path: Path) -> None:
+    part = write(path.with_name("part.tif"), noise((3, 9, 9)), UTM, from_origin(5e5, 4e6, 9, 9))
+    rasterio.shutil.copy(str(part), str(path), driver="VRT")
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize(
     ("make", "told"),
@@ -322,16 +340,22 @@ def with_palette(path: Path) -> None:
         (without_place, "no georeference"),
         (complex_values, "complex64"),
         (with_palette, "palette"),
+        (metres_as_degrees, "no place in its CRS"),
+        (far_from_its_zone, "no place in its CRS"),
+        (of_no_number, "no georeference"),
+        (a_vrt_by_another_name, "cannot be read"),
         (lambda path: path.write_text("<!DOCTYPE html><html></html>"), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_a_hint(tmp_path: Path, make: Callable[[Path], object], told: str) -> None:
-    path = tmp_path / "a.tif"
+    (tmp_path / "my images").mkdir()
+    path = tmp_path / "my images/a.tif"
     make(path)
     with pytest.raises(DataError, match=told) as caught:
         inspect_scene(path)
-    assert f"`{path}`" in caught.value.message and caught.value.hint
+    assert f"`{path}`" in caught.value.message
+    assert str(path) in shlex.split(caught.value.hint or "")  # as one word
 
 
 def test_a_truncated_scene_is_an_error_and_not_black(tmp_path: Path) -> None:
@@ -349,6 +373,43 @@ def test_a_scene_that_lies_elsewhere_gives_no_picture(tmp_path: Path) -> None:
     for lon, lat in ((0, 0), (LON + 1, LAT), (LON, -LAT), (LON + 180, LAT), (179.9, 85)):
         assert mosaic.picture(tile_of(lon, lat, 16)) is None
     mosaic.close()
+
+
+@pytest.mark.parametrize("west", [177.99, -182.01])
+def test_degrees_that_go_on_past_180_are_seen_from_both_sides(tmp_path: Path, west: float) -> None:
+    """A slope to the east, from 177.99 to 182.01 degrees (also written as -182.01 to -177.99): the same at ±180."""
+    transform, columns = from_origin(west, 0.5, 0.01, 0.01), np.arange(402)
+    slope = np.tile(columns // 2, (3, 100, 1)).astype(np.uint8)
+    path = write(tmp_path / "a.tif", slope, "EPSG:4326", transform)
+    for lon in (178.5, 179.999, -179.999, -178.5):
+        tile = tile_of(lon, 0.25, 14)
+        middle = (tile.x + 0.5) / 2**14 * 360 - 180
+        expected = (middle - 177.99) % 360 / 0.01 / 2
+        assert abs(picture(path, tile=tile).pixels[0].astype(float).mean() - expected) < 1, lon
+
+
+def test_degrees_from_0_to_360_are_found(tmp_path: Path) -> None:
+    transform, height, width = around("EPSG:4326", 2.8e-5)
+    data = noise((3, height, width))
+    path = write(tmp_path / "a.tif", data, "EPSG:4326", Affine.translation(360, 0) * transform)
+    off = np.abs(picture(path).pixels - bilinear(data.astype(float), "EPSG:4326", transform))
+    assert (off <= 2).mean() >= 0.99
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_an_alpha_band_with_soft_borders_is_one(tmp_path: Path, share: float) -> None:
+    """The tile's north is transparent, and black below."""
+    transform, height, width = around(UTM, 2.5)
+    data = np.full((4, height, width), 200, np.uint8)
+    soft = int(height * share)
+    data[3] = np.clip((np.arange(height)[:, None] - height // 4) * 255 // soft, 0, 255)
+    data[:3, data[3] == 0] = 0
+    path = write(tmp_path / "a.tif", data, UTM, transform)
+    with rasterio.open(path, "r+") as out:
+        out.colorinterp = [*out.colorinterp[:3], ColorInterp.alpha]
+    assert inspect_scene(path).masked
+    found = picture(path)
+    assert not found.valid[:20].any() and found.valid[-20:].all() and found.pixels[:, found.valid].min() >= 198
 
 
 def test_a_scene_on_the_antimeridian_is_seen_from_both_sides(tmp_path: Path) -> None:
