@@ -10,7 +10,8 @@ from geojepa_cli.workspace import Artifact, Workspace
 
 
 def images_of(workspace: Workspace, processed: Artifact) -> Artifact | None:
-    """The images of the processed tiles, or of their source and zoom; None where there are none.
+    """The images of the processed tiles, or of their source and zoom; None where there are none. Those that models read
+    (224 px, RGB) come before others, however new.
 
     Scenes are resampled to certain tiles, which are then an input of the images; image tiles as given have a zoom.
     A region may have images of several zooms and of several sources: `images/R` of another zoom has none of these
@@ -29,7 +30,11 @@ def images_of(workspace: Workspace, processed: Artifact) -> Artifact | None:
         sources = {ref for ref in tiles.inputs if ref.startswith("source/")}
         return params.get("zoom") == tiles.params.get("zoom") and bool(sources.intersection(inputs))
 
-    return workspace.newest("images", processed.name, fits)
+    def is_read_by_models(inputs: list[str], params: Mapping[str, Any]) -> bool:
+        return fits(inputs, params) and not {"image_size", "bands"}.intersection(params)
+
+    of_models = workspace.newest("images", processed.name, is_read_by_models)
+    return of_models or workspace.newest("images", processed.name, fits)
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:

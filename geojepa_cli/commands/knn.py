@@ -191,7 +191,7 @@ def _open(
             region.name,
             Embeddings(made.file("embeddings.h5")),
             RegionStore(region.file("processed.h5"), region.name),
-            ImageStore(image.file("images.h5")) if image else None,
+            ImageStore(image.file("images.h5"), any_form=True) if image else None,
             limits,
         )
         for region, made, image in zip(regions, embeddings, pictures, strict=True)

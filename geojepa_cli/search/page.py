@@ -21,12 +21,14 @@ from geojepa_cli.search.mapdata import TileMap
 from geojepa_cli.search.places import Place
 
 ODBL = "https://www.openstreetmap.org/copyright"
+MAX_SHOWN_PX = 512  # of an image
 MAX_SHOWN_TAGS = 9
 
 
 @dataclass(frozen=True)
 class Card:
-    """One place on the page: what is told of it, its map, its image if it has one."""
+    """One place on the page: what is told of it, its map, its image if it has one: uint8 [3 or 4, side, side], of which
+    red, green and blue are shown."""
 
     place: Place
     map: TileMap
@@ -114,9 +116,12 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
-    """An RGB image uint8 [3, h, w] as a data URI; WebP, as lossless ones would make the page several times larger."""
+    """An image uint8 [3 or more, side, side] as a data URI, not larger than it is shown; WebP, as lossless ones would
+    make the page several times larger."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.moveaxis(np.asarray(image), 0, -1)).save(buffer, "WEBP", quality=88, method=4)
+    shown = Image.fromarray(np.ascontiguousarray(np.moveaxis(np.asarray(image)[:3], 0, -1)))
+    shown.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
+    shown.save(buffer, "WEBP", quality=88, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -23,7 +23,7 @@ _FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
 _FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
 _HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
-_FORM_HINT = f"geojepa tile --region NAME --image-size {SIZE_PX} --bands rgb"
+_FORM_HINT = f"geojepa tile --image-size {SIZE_PX} --bands rgb"
 
 
 class ImageStore:

@@ -4,6 +4,7 @@ fit."""
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
+from geojepa_cli.commands.imagery import images_of
 from geojepa_cli.grid import TileId, tile_of
 from geojepa_cli.sources.mosaic import Mosaic
 from geojepa_cli.sources.scenes import inspect_scene
 from geojepa_cli.store.images import ImageStore
+from geojepa_cli.workspace import Workspace
 
 LON, LAT = -77.85, 40.8
 NODE = '<node id="{}" lat="{}" lon="{}"><tag k="amenity" v="cafe"/></node>'
@@ -178,10 +181,9 @@ def test_a_box_leaves_out_scenes_that_lie_elsewhere(folder: Path) -> None:
 
 
 def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models(folder: Path) -> None:
-    """Beside those of the default form, which a model reads."""
+    """Then those that a model reads are made by the hint, and taken however old they are."""
     scene(folder / "images/m_20200831.tif", 18, bands=4)
     fetch(folder)
-    run("tile", cwd=folder)
     form = ("--image-size", "100", "--bands", "rgbn", "--image-codec", "webp-lossless")
     told = json.loads(run("tile", *form, "--json", cwd=folder))
     path = folder / "workspace/images" / told["result"]["images"] / "images.h5"
@@ -194,12 +196,18 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
         picture = mosaic.picture(TileId(z, x, y))
         assert picture is not None and image.shape == (4, 100, 100) and np.array_equal(image, picture.pixels)
     mosaic.close()
-    assert len(store) >= 2 and len(list(folder.glob("workspace/images/*/images.h5"))) == 2
+    assert len(store) >= 2
     run("process", cwd=folder)
     done = geojepa("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "models read images of 224 × 224 px" in done.stderr.replace("\n", " ")
-    assert "--image-size 224 --bands rgb" in done.stderr.replace("\n", " ")
+    hint = " ".join(done.stderr.partition("hint:")[2].split())
+    run(*shlex.split(hint)[1:], cwd=folder)
+    run("tile", *form, cwd=folder)  # up to date
+    workspace = Workspace(folder / "workspace")
+    joined = images_of(workspace, workspace.find("processed", "place"))
+    assert joined is not None and joined.params == {"zoom": 16}
+    assert len(list(folder.glob("workspace/images/*/images.h5"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import shapely.geometry
 from commandline import geojepa
+from PIL import Image
 from synthetic_workspace import add_region
 from typer.testing import CliRunner, Result
 
@@ -33,6 +36,8 @@ from geojepa_cli.grid import TileId
 from geojepa_cli.search.mapdata import read_tags
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
+from geojepa_cli.store.image_form import ImageForm
+from geojepa_cli.store.images import put_images
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
@@ -336,6 +341,31 @@ def test_neighbours_credit_what_the_manifests_say_and_nobody_else(tmp_path: Path
     assert made.manifest["attribution"] == town.manifest["attribution"] == ["an invented town"]
     footer = made.file("neighbours.html").read_text(encoding="utf-8").partition("<footer>")[2]
     assert "an invented town" in footer and "OpenStreetMap" not in footer
+
+
+@pytest.mark.parametrize(("form", "shown_px"), [(ImageForm(256, "rgbn"), 256), (ImageForm(1024, "rgb", "webp"), 512)])
+def test_the_page_shows_images_of_any_form(tmp_path: Path, form: ImageForm, shown_px: int) -> None:
+    """Red, green and blue of them, not larger than they are shown; each tile has a colour of its own."""
+    workspace = Workspace(tmp_path / "workspace")
+    processed = add_region(workspace, "r", 0, 40)
+    region = RegionStore(processed.file("processed.h5"), "r")
+    tiles = [TileId(*zxy) for zxy in np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1).tolist()]
+    colours = np.random.default_rng(0).integers(0, 256, (len(tiles), form.shape[0]), np.uint8)
+    params = {"zoom": 16, **form.params}
+    with workspace.build("images", "r", params, [workspace.find("source", "r")]) as build:
+        with h5py.File(build.partial / "images.h5", "w", alignment_threshold=1, alignment_interval=64) as file:
+            put_images(file, tiles, form, (np.broadcast_to(c[:, None, None], form.shape) for c in colours))
+        build.publish()
+    name = next(name for name, count in _token_counts(workspace, "r").items() if count >= 5)
+    answer = _json(_invoke(workspace, "knn", "--tile", name, "--k", 3, "--html", "--json").stdout)
+    page = Path(answer["result"]["files"]["page"]).read_text(encoding="utf-8")
+    found = re.findall(r"data:image/webp;base64,([^\"]*)", page)
+    wanted = [name, *(place["tile"] for place in answer["result"]["neighbours"])]
+    for data, tile in zip(found, wanted, strict=True):
+        image = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert image.size == (shown_px, shown_px) and image.mode == "RGB"
+        expected = colours[[one.name for one in tiles].index(tile), :3].astype(int)
+        assert np.abs(np.asarray(image).mean((0, 1)) - expected).max() < 8
 
 
 def test_a_split_by_another_seed_than_the_models_is_warned_of(workspace: Workspace) -> None:
