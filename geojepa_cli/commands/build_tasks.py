@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geojepa_cli.tasks.spec import TaskSpec
     from geojepa_cli.tasks.splits import SplitRule
 
-STAGE_VERSION = 3  # since 3, the report counts emptied tiles
+STAGE_VERSION = 3  # since 3, both views stand in one file
 Report = dict[str, Any]
 Reports = dict[str, list[Report]]
 

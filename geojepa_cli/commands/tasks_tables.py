@@ -80,7 +80,7 @@ def _leakage(by_task: dict[str, list[Report]]) -> None:
             test, shared = (sum(f[name] for f in found) for name in ("test_tokens", "shared_tokens"))
             tags: Counter[str] = Counter()
             for one in found:
-                tags.update({entry["tag"]: entry["entities"] for entry in one["tags"]})
+                tags.update(one["tags"])
             used = "used" if kind == reports[0]["leakage"]["used"] else ""
             most = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common(FEW))
             entities = sum(f["shared_entities"] for f in found)

@@ -6,17 +6,14 @@ It holds no data of the store; the gather applies it while it reads. An entity t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import UsageError
 from geojepa_cli.store import schema
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 Bounds = tuple[float, float, float, float]
 Shape = tuple[tuple[int, int, int], ...]
 MIN_ENTITIES, MAX_ENTITIES = 5, 1250
-_BITS = ("tiles", "dropped_pieces", "dropped_tags")  # in the order of a region's shape
+_ROWS = ("tiles", "dropped_pieces", "dropped_tags")  # in the order of a region's shape
 
 
 def _no_rows() -> Rows:
@@ -53,7 +50,7 @@ class View:
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, limit in zip(_BITS, self.sizes, strict=True):
+        for name, limit in zip(_ROWS, self.sizes, strict=True):
             rows = _sorted(getattr(self, name))
             if len(rows) and (rows[0] < 0 or rows[-1] >= limit):
                 raise ValueError(f"{name} has rows {rows[0]}..{rows[-1]}, the dataset has {limit}")
@@ -172,33 +169,6 @@ class View:
         )
         return View((sizes,), tiles, tags, pieces)
 
-    def save(self, path: Path) -> None:
-        """Writes the view: one compressed bit for each tile, vocabulary row and piece of the dataset."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(path, "w", libver="latest", meta_block_size=1024) as file:
-            file.attrs["schema_version"] = np.uint32(schema.VERSION)
-            # Fixed length: a string of variable length costs a heap of 4 KB, more than most views.
-            file.attrs["kind"] = np.bytes_("view")
-            file.attrs["counts"] = np.bytes_(json.dumps(self.counts, sort_keys=True))
-            file.create_dataset("shape", data=np.array(self.shape, np.uint64).reshape(-1, 3))
-            for name, size in zip(_BITS, self.sizes, strict=True):
-                _write_bits(file, name, getattr(self, name), size)
-
-    @classmethod
-    def load(cls, paths: Path | Iterable[Path], store: TileStore | None = None) -> View:
-        """Reads a view, or those of several regions as one.
-
-        Raises:
-            DataError: unreadable, of another schema, or (where `store` is given) made for another dataset.
-        """
-        listed = [paths] if isinstance(paths, Path) else list(paths)
-        view = cls.concat([_load_one(path) for path in listed])
-        if store is not None and view.shape != store.shape:
-            names = " ".join(f"--region {region.name}" for region in store.regions)
-            shown = ", ".join(f"`{path}`" for path in listed)
-            raise DataError(f"{shown} was made for other data than is opened", f"geojepa build-tasks {names}")
-        return view
-
     def _counted(self, reason: str | None, n: int) -> dict[str, int]:
         return self.counts if reason is None else {**self.counts, reason: self.counts.get(reason, 0) + n}
 
@@ -229,38 +199,6 @@ def _sorted(rows: npt.ArrayLike) -> Rows:
 def _overlaps(bounds: npt.NDArray[np.float64], bbox: Bounds) -> npt.NDArray[np.bool_]:
     west, south, east, north = bbox
     if not (west < east and south < north):
-        raise UsageError(f"bounding box {bbox} is empty", "--bbox west,south,east,north in degrees")
+        raise UsageError(f"bounding box {bbox} is empty: west,south,east,north are wanted, in degrees")
     inside = (bounds[:, 0] < east) & (bounds[:, 2] > west) & (bounds[:, 1] < north) & (bounds[:, 3] > south)
     return np.asarray(inside, bool)
-
-
-def _write_bits(file: h5py.File, name: str, rows: Rows, size: int) -> None:
-    bits = np.zeros(size, bool)
-    bits[rows] = True
-    packed = np.packbits(bits)
-    options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": packed.shape} if size else {}
-    file.create_dataset(name, data=packed, **options)
-
-
-def _load_one(path: Path) -> View:
-    try:
-        with h5py.File(path, "r") as file:
-            version, kind = file.attrs.get("schema_version"), _text(file.attrs.get("kind", b""))
-            if kind != "view" or version != schema.VERSION:
-                found = f"`{path}` is a `{kind}` of schema {version}, expected a `view` of schema {schema.VERSION}"
-                raise DataError(found, "geojepa build-tasks")
-            shape = tuple((int(t), int(p), int(v)) for t, p, v in file["shape"][...])
-            sizes = [sum(region[i] for region in shape) for i in range(3)]
-            tiles, pieces, tags = (
-                np.flatnonzero(np.unpackbits(file[name][...], count=size))
-                for name, size in zip(_BITS, sizes, strict=True)
-            )
-            loaded = json.loads(_text(file.attrs["counts"]))
-            counts = {str(reason): int(n) for reason, n in loaded.items()}
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", "geojepa build-tasks") from error
-    return View(shape, tiles, tags, pieces, counts)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -12,8 +12,9 @@ import numpy as np
 
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import MAX_ENTITIES, MIN_ENTITIES, Bounds, View
+from geojepa_cli.store.view_file import save_views
 from geojepa_cli.tasks.cooccurrence import strongest_tags
-from geojepa_cli.tasks.dataset import LABELS, MASKED, PLAIN, SPEC, write_labels
+from geojepa_cli.tasks.dataset import LABELS, SPEC, VIEWS, write_labels
 from geojepa_cli.tasks.labels import Labels, label_tiles
 from geojepa_cli.tasks.leakage import leakage, sides_of_folds, sides_of_split
 from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
@@ -37,7 +38,7 @@ from geojepa_cli.tasks.statistics import commonest_tags, entities_per_tile, labe
 from geojepa_cli.tasks.tokens import RegionTokens
 
 REPORT = "report.json"
-SHOWN_TAGS = 20
+SHOWN_TAGS = 10
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColum
 
 
 def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) -> dict[str, Any]:
-    """Writes `labels.h5`, `view.h5`, `view_masked.h5`, `task.yaml` and `report.json`; returns the report."""
+    """Writes `labels.h5`, `views.h5`, `task.yaml` and `report.json`; returns the report."""
     columns = task_columns(data, spec, rule)
     plain = plain_view(data.store, columns.eligible, data.base)
     masked = masked_view(data.tokens, spec, plain)
@@ -121,11 +122,9 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
         eligible=columns.eligible,
         kept=columns.kept,
         split=columns.split,
-        group=data.store.groups,
         **({} if columns.fold is None else {"fold": columns.fold}),
     )
-    plain.save(folder / PLAIN)
-    masked.save(folder / MASKED)
+    save_views(folder / VIEWS, plain, masked)
     (folder / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
     (folder / REPORT).write_text(_a_line_each(report), encoding="utf-8")
     return report
@@ -171,7 +170,7 @@ def make_report(
             "entities_per_tile": entities_per_tile(data.tokens, columns.eligible),
             "tags": commonest_tags(data.tokens, columns.eligible),
         },
-        "views": {"plain": dict(data.base.counts), "masked": dict(masked.counts)},
+        "views": {"masked": {reason: count for reason, count in masked.counts.items() if count}},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,13 +15,14 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
+from geojepa_cli.store.view_file import load_views
 from geojepa_cli.tasks.leakage import sides_of_split, without_shared
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec, load_task
 from geojepa_cli.tasks.splits import SPLITS, Groups, SplitRule, Splits
 from geojepa_cli.workspace import Artifact
 
-LABELS, PLAIN, MASKED, SPEC = "labels.h5", "view.h5", "view_masked.h5", "task.yaml"
+LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,16 @@ class TaskData:
             for a, region in zip(artifacts, store.regions, strict=True)
         ]
         joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-        plain, masked = (View.load([a.file(name) for a in artifacts], store) for name in (PLAIN, MASKED))
         return cls(
             spec=specs[0],
             labels=joined["label"],
             eligible=joined["eligible"].astype(np.bool_),
             kept=joined["kept"].astype(np.bool_),
             split=joined["split"],
-            groups=joined["group"],
+            groups=store.groups,
             rule=rule,
             fold=joined.get("fold"),
-            _views=(plain, masked),
+            _views=load_views([artifact.file(VIEWS) for artifact in artifacts], store),
         )
 
     def view(self, masked: bool) -> View:
@@ -119,16 +120,18 @@ def write_labels(path: Path, task: str, rule: SplitRule, **columns: NDArray[np.g
         file.attrs["buffer"] = np.uint8(rule.buffer)
         for name, values in columns.items():
             stored = values.astype(np.uint8) if values.dtype == np.bool_ else values
-            packed = {"compression": "gzip", "shuffle": True, "chunks": stored.shape} if len(stored) else {}
-            file.create_dataset(name, data=stored, **packed)
+            packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": stored.shape}
+            packed["shuffle"] = stored.itemsize > 1
+            file.create_dataset(name, data=stored, **(packed if len(stored) else {}))
 
 
 def _read_labels(path: Path, n_tiles: int, hint: str, *more: str) -> dict[str, NDArray[np.generic]]:
     try:
         with h5py.File(path, "r") as file:
-            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", "group", *more)}
-    except (OSError, KeyError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", hint=hint) from error
-    if len(columns["label"]) != n_tiles:
-        raise DataError(f"`{path}` has {len(columns['label'])} tiles, the region has {n_tiles}", hint=hint)
+            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", *more)}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"`{path}` cannot be read: {error}", hint="geojepa artifacts --verify") from error
+    for name, column in columns.items():
+        if column.shape != (n_tiles,):
+            raise DataError(f"`{name}` of `{path}` has {len(column)} tiles, the region has {n_tiles}", hint=hint)
     return columns

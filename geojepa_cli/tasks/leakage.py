@@ -19,7 +19,7 @@ from geojepa_cli.tasks.splits import BUFFER, SPLITS, Splits, next_to
 from geojepa_cli.tasks.tokens import Ints, RegionTokens
 
 SHARED = "entities that train tiles show too"
-SHOWN_TAGS = 5
+SHOWN_TAGS = 4
 _KINDS = {number: name for name, number in schema.KIND.items()}
 _ID_BITS = 60
 
@@ -56,7 +56,7 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 
     Returns:
         `test_tokens` and `shared_tokens` of them, the `share`; `test_entities` and `shared_entities` (each counted
-        once a fold), the latter by kind, and the tags that most of them have.
+        once a fold), the latter by kind, and the tags that most of them have with their number.
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)
@@ -76,7 +76,7 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
         **sums,
         "share": round(sums["shared_tokens"] / sums["test_tokens"], 4) if sums["test_tokens"] else None,
         "kinds": {name: int(kinds[number]) for number, name in _KINDS.items()},
-        "tags": [{"tag": tokens.vocabulary.text(row), "entities": int(tags[row])} for row in most],
+        "tags": {tokens.vocabulary.text(row): int(tags[row]) for row in most},
     }
 
 

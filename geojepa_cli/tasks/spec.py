@@ -56,6 +56,12 @@ class TagRule(_Strict):
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
+    def written(self) -> str | dict[str, Any]:
+        """The rule as text where that says it all, else with its keys."""
+        if "=" in self.key or self.excluded or len(self.values) > 1:
+            return self.model_dump(mode="json", by_alias=True)
+        return self.key if self.values == ("*",) else f"{self.key}={self.values[0]}"
+
     def __str__(self) -> str:
         text = " or ".join(f"{self.key}={value}" for value in self.values)
         return f"{text} but {', '.join(self.excluded)}" if self.excluded else text
@@ -140,8 +146,12 @@ class TaskSpec(_Strict):
         return self.model_dump(mode="json", by_alias=True)
 
     def to_yaml(self) -> str:
-        """`resolved()` as YAML that `load_task` reads back."""
-        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
+        """`resolved()` as YAML that `load_task` reads back; rules as short as a person writes them."""
+        plain = self.resolved()
+        for part, names in (("label", ("tags", "where", "requires")), ("mask", ("tags", "entities", "signs"))):
+            for name in names:
+                plain[part][name] = [rule.written() for rule in getattr(getattr(self, part), name)]
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def packed_tasks() -> dict[str, Path]:

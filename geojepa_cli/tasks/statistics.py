@@ -12,14 +12,14 @@ from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.tokens import RegionTokens
 
 # Upper bounds of a histogram's bins; the last is open.
-BINS = {
-    "count": (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
-    "any": (0.0, 1.0),
-    "max": (0.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 110.0),
-    "sum": (0.0, 1e2, 1e3, 1e4, 3e4, 1e5, 2e5),
+BINS: dict[str, tuple[float, ...]] = {
+    "count": (0, 1, 2, 5, 10, 20, 50, 100, 200),
+    "any": (0, 1),
+    "max": (0, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110),
+    "sum": (0, 100, 1_000, 10_000, 30_000, 100_000, 200_000),
 }
-ENTITY_BINS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-SHOWN_TAGS = 20
+ENTITY_BINS = (5, 10, 20, 50, 100, 200, 500, 1000)
+SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:

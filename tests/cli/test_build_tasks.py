@@ -208,11 +208,11 @@ def test_filters_of_tiles_are_counted_and_part_of_the_id(tmp_path: Path) -> None
     boxed = json.loads(run(*command, box, "--json", cwd=tmp_path))
     assert len({answer["artifact"] for answer in (whole, imaged, boxed)}) == 3
     for answer, reason in ((imaged, "tiles without an image"), (boxed, "tiles outside the bounding box")):
-        counts, tiles = answer["result"]["views"]["plain"], answer["result"]["tiles"]
+        counts, tiles = answer["result"]["views"]["masked"], answer["result"]["tiles"]
         assert 0 < tiles["within_limits"] < whole["result"]["tiles"]["within_limits"]
-        dropped = sum(count for why, count in counts.items() if why.startswith("tiles"))
+        dropped = sum(count for why, count in counts.items() if why.startswith("tiles") and "label" not in why)
         assert counts[reason] > 0 and tiles["within_limits"] + dropped == tiles["all"]
-    assert imaged["result"]["views"]["plain"]["tiles without an image"] == 60
+    assert imaged["result"]["views"]["masked"]["tiles without an image"] == 60
     assert "tiles outside the bounding box" in run(*command, box, cwd=tmp_path)
 
 

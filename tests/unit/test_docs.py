@@ -11,7 +11,7 @@ import numpy as np
 from raw_tokens import raw_tiles
 from synthetic_store import write_synthetic_processed
 
-from geojepa_cli.store.view import View
+from geojepa_cli.store.view_file import load_views
 from geojepa_cli.tasks.build import RegionData, write_task
 from geojepa_cli.tasks.spec import load_task
 from geojepa_cli.tasks.splits import SplitRule
@@ -67,7 +67,7 @@ def test_the_sixth_task_of_tasks_md_sums_the_parks_of_a_tile_and_hides_them(tmp_
         np.testing.assert_allclose(file["label"][...], expected, rtol=1e-6)
         eligible = file["eligible"][...].astype(bool)
     assert max(expected) > 0 and report["mask"]["entities masked whole"] > 0
-    masked = View.load(tmp_path / "made/view_masked.h5", data.store)
+    _, masked = load_views([tmp_path / "made/views.h5"], data.store)
     batch = data.store.read(masked, masked.tiles)
     hidden = {token.piece for row in np.flatnonzero(eligible) for token in parks[row]}
     assert hidden and not hidden & set(batch.piece_rows.tolist())

@@ -92,7 +92,7 @@ def test_the_same_inputs_give_the_same_bytes(
     processed = workspace.find("processed", "north").file("processed.h5")
     write_task(RegionData.open(processed, "north"), find_task("bridge"), SplitRule(0), tmp_path)
     names = sorted(made["bridge"][0].manifest["files"])
-    assert names == ["labels.h5", "report.json", "task.yaml", "view.h5", "view_masked.h5"]
+    assert names == ["labels.h5", "report.json", "task.yaml", "views.h5"]
     for name in names:
         assert (tmp_path / name).read_bytes() == made["bridge"][0].file(name).read_bytes()
 

@@ -48,6 +48,23 @@ def test_a_resolved_task_reads_back_as_itself(name: str, tmp_path: Path) -> None
     assert load_task(path) == find_task(name)
 
 
+KEYS = st.text(alphabet="ab*=: '#[", min_size=1, max_size=4)
+VALUES = st.lists(st.text(alphabet="ab*=: '#[\n", max_size=4), min_size=1, max_size=2)
+
+
+@given(
+    st.lists(
+        st.builds(TagRule, key=KEYS, values=VALUES.map(tuple), excluded=st.just(()) | VALUES.map(tuple)), max_size=3
+    )
+)
+def test_rules_of_any_signs_read_back_as_themselves(tmp_path_factory: pytest.TempPathFactory, rules: list) -> None:
+    spec = find_task("bridge")
+    spec = spec.model_copy(update={"mask": spec.mask.model_copy(update={"tags": tuple(rules)})})
+    path = tmp_path_factory.mktemp("spec") / "task.yaml"
+    path.write_text(spec.to_yaml())
+    assert load_task(path) == spec
+
+
 def test_no_in_yaml_is_the_value_no_and_not_false(tmp_path: Path) -> None:
     path = tmp_path / "task.yaml"
     path.write_text(MINIMAL.replace("[leisure=park]", "[{key: building, except: [no]}]"))
