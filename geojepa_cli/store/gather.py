@@ -173,6 +173,8 @@ class _Columns:
 
     def take_geometry(self, shares: list[_Share]) -> None:
         """Parts, vertices and visibility edges of every token."""
+        for share in shares:
+            share.region.check_geometry()
         part_spans = [_spans(s.region["piece/parts"], s.pieces) for s in shares]
         node_spans = [
             (_take_ends(s.region["part/nodes"], first), _take_ends(s.region["part/nodes"], last))

@@ -7,6 +7,7 @@ mapped file. Nothing is read before it is used, and any number of processes shar
 from __future__ import annotations
 
 import functools
+import math
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,15 @@ from geojepa_cli.store import schema
 
 Array = npt.NDArray[Any]
 _NUMPY = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4", "i64": "<i8", "f32": "<f4", "f64": "<f8"}
+_POINTED = {
+    "piece/object": "object/osm_id",
+    "tag/vocab": "vocab/count",
+    "member/object": "object/osm_id",
+    "member/relation": "object/osm_id",
+}
+# what every view is compiled from, and so read whole in any case
+_ALWAYS_READ = ("tile/pieces", "object/tags", "vocab/key", "vocab/value", *_POINTED)
+VERIFY = "geojepa artifacts --verify"  # finds damage that leaves a file's size, and says how the file is made anew
 XY_SHIFT, XY_SCALE = 8192, 49152  # u16 vertices: tile units = (value - 8192) / 49152
 
 
@@ -49,6 +59,7 @@ class RegionStore:
             raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", self._hint)
         self.kind = str(attributes.get("kind"))
         self.zoom = int(attributes.get("zoom", 0))
+        self._geometry_checked = False
         self._check()
         self.n_tiles, self.n_objects, self.n_pieces, self.n_tags, self.n_vocab = (
             len(self[column]) for column in ("tile/z", "object/osm_id", "piece/object", "tag/vocab", "vocab/count")
@@ -117,6 +128,30 @@ class RegionStore:
                     f"column `{name}` of `{self.path}` is {got}, expected {wanted} × {column.width}", self._hint
                 )
         self._check_lengths()
+        self._check_rows(*(name for name in _ALWAYS_READ if name in self))
+
+    def check_geometry(self) -> None:
+        """Looks once whether vertices and edges can be found; called before they are first read.
+
+        Raises:
+            DataError: the offsets of parts, vertices or edges do not rise.
+        """
+        if not self._geometry_checked:
+            self._check_rows("piece/parts", "piece/edges", "part/nodes")
+            self._geometry_checked = True
+
+    def _check_rows(self, *names: str) -> None:
+        """Offsets rise from 0, and rows that a column points to exist: what damage breaks and the gather relies on."""
+        for name in names:
+            values = self[name]
+            pointed = _POINTED.get(name)
+            if pointed is not None:
+                sound = len(values) == 0 or int(values.max()) < len(self[pointed])
+            else:
+                sound = len(values) == 0 or (int(values[0]) == 0 and bool((values[1:] >= values[:-1]).all()))
+            if not sound:
+                what = "offsets that do not rise" if pointed is None else "rows that do not exist"
+                raise DataError(f"`{self.path}` is damaged: `{name}` holds {what}", VERIFY)
 
     def _check_lengths(self) -> None:
         """Columns of a table are of one length, and offsets end where the table they point into does."""
@@ -199,13 +234,13 @@ def map_columns(path: Path, hint: str | None) -> tuple[dict[str, Array], Mapping
             mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise DataError(f"`{path}` does not exist", hint) from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", hint) from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"`{path}` cannot be read: {error}", VERIFY) from error
     columns: dict[str, Array] = {}
     for name, (shape, dtype, offset) in places.items():
         if offset is None:
             columns[name] = np.empty(shape, dtype)
-        elif offset + int(np.prod(shape)) * dtype.itemsize > len(mapped):
+        elif offset + math.prod(shape) * dtype.itemsize > len(mapped):
             raise DataError(f"`{path}` is truncated: column `{name}` ends after the file", hint)
         else:
             columns[name] = np.ndarray(shape, dtype, buffer=mapped, offset=offset)

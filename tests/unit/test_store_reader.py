@@ -16,6 +16,7 @@ from geojepa_cli.store import schema
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
 
 
 @pytest.fixture
@@ -96,6 +97,54 @@ def test_no_file_an_html_page_and_a_truncated_file_are_refused(path: Path, tmp_p
         with pytest.raises(DataError) as error:
             RegionStore(broken)
         assert str(broken) in error.value.message and error.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "tile/pieces",
+        "object/tags",
+        "piece/object",
+        "tag/vocab",
+        "vocab/key",
+        "piece/parts",
+        "piece/edges",
+        "part/nodes",
+    ],
+)
+def test_a_row_number_that_damage_made_too_large_is_refused_before_it_is_followed(path: Path, column: str) -> None:
+    with h5py.File(path, "a") as file:
+        file[column][len(file[column]) // 2] = 0xFFFFFF
+    with pytest.raises(DataError, match=f"is damaged: `{column}`") as error:
+        store = TileStore.open([path])
+        view = View.full(store)
+        store.read(view, view.tiles, geometry=True)
+    assert error.value.hint == "geojepa artifacts --verify"
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered")  # of damaged boxes
+def test_any_damage_is_refused_or_read_without_a_crash(path: Path) -> None:
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        columns: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: columns.append(item) if isinstance(item, h5py.Dataset) else None)
+        data = [range(c.id.get_offset(), c.id.get_offset() + c.nbytes) for c in columns if c.size]
+    free = sorted(set(range(len(whole))) - {byte for column in data for byte in column})
+    rng = np.random.default_rng(0)
+    refused = 0
+    for turn in range(400):
+        damaged = bytearray(whole)
+        place = free if turn % 2 else data[int(rng.integers(len(data)))]
+        damaged[place[int(rng.integers(len(place)))]] = int(rng.choice([0, 1, 127, 128, 255]))
+        path.write_bytes(damaged)
+        try:
+            store = TileStore.open([path])
+            view = View.default(store, min_entities=0, max_entities=None)
+            store.read(view, view.tiles, geometry=True)
+        except DataError as error:
+            refused += 1
+            assert error.hint is not None
+    assert refused > 20
 
 
 def test_a_tiles_file_is_no_dataset_for_models(tmp_path: Path) -> None:
