@@ -16,6 +16,9 @@
 namespace geojepa {
 namespace {
 
+/// Where sides cross, in units: rounded to this, sides that overlap get the same nodes, and no sliver between them.
+constexpr double node_grid = 1.0 / 1024;
+
 /// -1, 0, 1: on which side of a → b the point c lies. Exact: differences of positions fit 33 bits, products 66.
 int side_of(Position a, Position b, Position c) {
     // Two doubles' product is exact below 2^53 only, so the sign of a difference near 0 is decided in 128 bits.
@@ -232,7 +235,7 @@ std::vector<Polygon> make_valid(const std::vector<Ring>& rings) {
     // Not GEOSMakeValid: it fills some of what is surrounded twice, and takes the third power of the crossings.
     GEOSContextHandle_t context = Geos::of_this_thread().get();
     const Geometry sides = to_geos_sides(rings);
-    const Geometry noded = owned(GEOSUnaryUnion_r(context, sides.get()));
+    const Geometry noded = owned(GEOSUnaryUnionPrec_r(context, sides.get(), node_grid));
     const GEOSGeometry* lines = noded.get();
     const Geometry faces = owned(GEOSPolygonize_r(context, &lines, 1));
     std::vector<GEOSGeometry*> inside;
