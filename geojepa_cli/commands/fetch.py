@@ -27,6 +27,7 @@ DOWNLOADS = "downloads"  # of the workspace: a source's id is that of its conten
 NO_IMAGERY, NAIP = "none", "naip"
 STAC = "https://planetarycomputer.microsoft.com/api/stac/v1"
 IMAGE_BYTES = 3 * 224 * 224
+COARSE_M = 5.5  # of a scene's pixel: twice the pixel of a zoom-16 tile at the equator
 GEOFABRIK = "https://download.geofabrik.de/index-v1-nogeom.json"
 
 
@@ -148,7 +149,14 @@ def build_source(
         UsageError: a file or folder that does not exist, or a name that is none.
         DataError: not an extract, or not a whole one; no image tiles.
     """
-    from geojepa_cli.sources.local import OSM_ATTRIBUTION, check_box, copy_source, inspect_extract
+    from geojepa_cli.sources.local import (
+        OSM_ATTRIBUTION,
+        check_box,
+        copy_source,
+        header_bounds,
+        inspect_extract,
+        lies_beside,
+    )
 
     check_name(name)
     try:
@@ -161,6 +169,9 @@ def build_source(
     check_box(extract, bbox)
     images = find_imagery(imagery, extract, bbox)
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
+    box = header_bounds(extract)
+    if images and box and lies_beside(images, box):
+        console.warn(f"`{imagery}`: no image of it meets the extract, whose box is {','.join(f'{v:.4f}' for v in box)}")
     if images and len(lines) == 1:
         console.warn(
             f"`{imagery}`: whose images these are is not said; --attribution TEXT, or a file `ATTRIBUTION.txt`"
@@ -211,11 +222,20 @@ def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bbox | Non
 
 
 def say_scenes(scenes: Sequence[Scene]) -> None:
-    """What kind of imagery came: its CRS, resolution, depth and date."""
+    """What kind of imagery came: its CRS, resolution, depth and date; with a warning where it is coarse."""
+    from geojepa_cli.sources.scenes import ground_resolution
+
+    coarse: dict[str, float] = {}
     for scene in scenes:
-        width, height = scene.resolution
-        size = f"{width:.4g} × {height:.4g} per pixel"
+        width, height = ground_resolution(scene.path)
+        size = f"{width:.3g} × {height:.3g} m per pixel"
         console.note(f"{scene.path.name}: {scene.crs}, {size}, {scene.dtype}, {scene.date or 'no date'}")
+        if max(width, height) > COARSE_M:
+            coarse[scene.path.name] = max(width, height)
+    if coarse:
+        name, size_m = max(coarse.items(), key=lambda item: item[1])
+        what = f"{len(coarse):,} scenes have pixels of more than {COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
+        console.warn(f"{what}: images of zoom-16 tiles have pixels of 2.7 m at the equator, and will be blurred")
 
 
 def fetch_regions(

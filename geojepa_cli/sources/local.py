@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from geojepa_cli import console
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds, TileId, tile_bounds
 from geojepa_cli.hints import paste
 from geojepa_cli.kinds import legal_name
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first, raw_bytes
-from geojepa_cli.store.images import find_images, read_image
+from geojepa_cli.store.images import find_images, is_transparent, parse_image_name, read_image
 
 CHUNK = 1 << 20
 HEAD = 4096
@@ -149,18 +150,17 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     """
     if bbox is None:
         return
-    import osmium
-
-    file = osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
-    with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
-        box = reader.header().box()
-    if not box.valid():
+    box = header_bounds(extract)
+    if box is None or meets(box, bbox):
         return
-    low, high = box.bottom_left, box.top_right
-    if bbox[0] <= high.lon and bbox[2] >= low.lon and bbox[1] <= high.lat and bbox[3] >= low.lat:
-        return
-    own = ",".join(f"{value:.4f}" for value in (low.lon, low.lat, high.lon, high.lat))
+    own = ",".join(f"{value:.4f}" for value in box)
     raise DataError(f"the box lies outside of `{extract.path}`, which holds {own}", hint=f"--bbox={own}")
+
+
+def header_bounds(extract: Extract) -> Bounds | None:
+    """The box in the header of an extract, (west, south, east, north); None where it has none."""
+    box = _header_box(extract)
+    return _bounds_of(box) if box.valid() else None
 
 
 def extract_bounds(extract: Extract) -> Bounds:
@@ -171,17 +171,22 @@ def extract_bounds(extract: Extract) -> Bounds:
     """
     import osmium
 
-    file = osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
-    with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
-        box = reader.header().box()
+    box = _header_box(extract)
     if not box.valid():
-        nodes: Iterable[Any] = osmium.FileProcessor(file, osmium.osm.osm_entity_bits.NODE)
+        nodes: Iterable[Any] = osmium.FileProcessor(_osm_file(extract), osmium.osm.osm_entity_bits.NODE)
         for node in nodes:
             if node.location.valid():
                 box.extend(node.location)
     if not box.valid():
         raise DataError(f"`{extract.path}` has no place", hint="--bbox=WEST,SOUTH,EAST,NORTH")
-    return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat
+    return _bounds_of(box)
+
+
+def lies_beside(imagery: Imagery, box: Bounds) -> bool:
+    """Whether no scene and no image tile meets a box."""
+    names = [parse_image_name(path.name) for path in imagery.files.values()]
+    boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
+    return bool(boxes) and not any(meets(one, box) for one in boxes)
 
 
 def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
@@ -227,12 +232,16 @@ def inspect_imagery(
     files = {f"imagery/{file.name}": file for tile, file in found if bbox is None or meets(tile_bounds(*tile), bbox)}
     if not files:
         raise DataError(f"none of the {len(found):,} image tiles of `{folder}` meets the box", hint="--imagery none")
-    digest = hashlib.sha256()
+    digest, transparent = hashlib.sha256(), []
     for number, (name, file) in enumerate(sorted(files.items()), 1):
         read_image(file)
+        transparent += [file.name] if is_transparent(file) else []
         digest.update(f"{name} {_sha256(file)}\n".encode())
         if meter is not None:
             meter(number, len(files))
+    if transparent:
+        what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
+        console.warn(f"`{folder}`: {what}, which are read as the colour that they hide, mostly black")
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 
@@ -307,6 +316,23 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
                 shutil.copyfile(file, folder / name)
         for name, text in imagery.texts.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def _osm_file(extract: Extract) -> Any:
+    import osmium
+
+    return osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
+
+
+def _header_box(extract: Extract) -> Any:
+    import osmium
+
+    with osmium.io.Reader(_osm_file(extract), osmium.osm.osm_entity_bits.NOTHING) as reader:
+        return reader.header().box()
+
+
+def _bounds_of(box: Any) -> Bounds:
+    return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat
 
 
 def _begins_pbf(head: bytes) -> bool:

@@ -122,6 +122,19 @@ def raw_bytes(path: Path) -> int:
         return size
 
 
+def ground_resolution(path: Path) -> tuple[float, float]:
+    """Width and height of the middle pixel of a scene on the ground, in metres."""
+    from pyproj import Geod
+    from rasterio.warp import transform
+
+    with _opened(path) as source:
+        column, row = source.width / 2, source.height / 2
+        places = [source.transform * at for at in ((column, row), (column + 1, row), (column, row + 1))]
+        lon, lat = transform(source.crs, "EPSG:4326", *zip(*places, strict=True))
+    _, _, metres = Geod(ellps="WGS84").inv(lon[:1] * 2, lat[:1] * 2, lon[1:], lat[1:])
+    return float(metres[0]), float(metres[1])
+
+
 def newest_first(scenes: Sequence[Scene]) -> list[Scene]:
     """By date of capture, undated ones last; those of one date by name."""
     by_name = sorted(scenes, key=lambda scene: scene.path.name)

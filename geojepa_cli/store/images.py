@@ -211,6 +211,17 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
 
 
+def is_transparent(path: Path) -> bool:
+    """Whether a pixel of an image that can be read is not opaque."""
+    from PIL import Image
+
+    with Image.open(path, formats=_FORMATS) as image:
+        if not image.has_transparency_data:
+            return False
+        lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return lowest != 255
+
+
 def _check_form(size: tuple[int, int], mode: str, path: Path, resize: bool, hint: str) -> None:
     """Told by the header, before anything is decoded."""
     width, height = size

@@ -56,7 +56,8 @@ def fetch(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(folder: Path) -> None:
     done = fetch(folder)
     assert done.returncode == 0, done.stderr
-    assert "m_20200831.tif: EPSG:26918, 2 × 2 per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
+    assert "m_20200831.tif: EPSG:26918, 2 × 2 m per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
+    assert "blurred" not in done.stderr
     told = json.loads(run("tile", "--json", cwd=folder))
     (path,) = folder.glob("workspace/images/*/images.h5")
     assert told["result"]["images"] == path.parent.name
@@ -82,6 +83,44 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert manifest["counts"]["partly covered"] == sum(share < 1 for share in shares) > 0
     assert "up to date" in geojepa("tile", cwd=folder).stderr
     assert [name.name for name in path.parent.iterdir() if "pixels" in name.name] == []
+
+
+def test_resolution_is_told_in_metres_and_a_coarse_one_warned_of(folder: Path) -> None:
+    """A degree of latitude has 111 km, one of longitude at 40.8° has 84.4 km."""
+    profile = {"driver": "GTiff", "width": 300, "height": 300, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
+    with rasterio.open(folder / "images/a.tif", "w", **profile, transform=from_origin(LON, LAT, 1e-4, 2e-5)) as out:
+        out.write(np.full((3, 300, 300), 100, np.uint8))
+    told = " ".join(fetch(folder).stderr.split())
+    assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in told
+    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in told and "blurred" in told
+
+
+@pytest.mark.parametrize("kind", ["scene", "tile"])
+def test_imagery_beside_the_extract_is_warned_of_by_fetch(folder: Path, kind: str) -> None:
+    box = '<bounds minlat="40.79" minlon="-77.86" maxlat="40.81" maxlon="-77.8"/>'
+    text = (folder / "x.osm").read_text()
+    (folder / "x.osm").write_text(text.replace('<osm version="0.6">', f'<osm version="0.6">{box}'))
+    path = folder / "images/m_20200831.tif"
+    for lon, beside in ((LON, False), (LON + 2, True)):
+        path.unlink(missing_ok=True)
+        if kind == "scene":
+            scene(path, 18, lon=lon)
+        else:
+            path = folder / f"images/{tile_of(lon, LAT, 16).name}.png"
+            Image.new("RGB", (224, 224)).save(path)
+            (folder / "images/m_20200831.tif").unlink(missing_ok=True)
+        told = " ".join(fetch(folder).stderr.split())
+        assert ("no image of it meets the extract, whose box is -77.8600,40.7900" in told) is beside
+
+
+def test_image_tiles_with_transparent_pixels_are_warned_of(folder: Path) -> None:
+    """Not those with an alpha band that hides nothing."""
+    (folder / "images/m_20200831.tif").unlink()
+    first = tile_of(LON, LAT, 16)
+    for step, alpha in enumerate((255, 254)):
+        Image.new("RGBA", (224, 224), (9, 9, 9, alpha)).save(folder / f"images/16_{first.x + step}_{first.y}.png")
+    told = " ".join(fetch(folder).stderr.split())
+    assert f"1 of 2 image tiles have transparent pixels (`16_{first.x + 1}_{first.y}.png`" in told
 
 
 def test_imagery_of_which_nobody_says_whose_it_is_is_warned_of(folder: Path) -> None:
