@@ -33,6 +33,9 @@ TABLE = [
     ("DE:motorway", None, "unlimited"),
     ("signals", None, "variable"),
     ("variable", None, "variable"),
+    ("PL:rural", 90, "zone"),  # 100 on dual carriageways alone
+    ("ES:urban", 30, "zone"),  # since 2021, with one lane in each direction
+    ("IS:living_street", 10, "zone"),
     ("RU:urban", 60, "zone"),
     ("RU:rural", 90, "zone"),
     ("RU:motorway", 110, "zone"),
