@@ -37,7 +37,7 @@ std::string first_bytes(const std::string& path) {
     if (!file) {
         throw InputError("cannot open `" + path + "`: " + std::strerror(errno));
     }
-    std::array<char, 512> bytes{};
+    std::array<char, 4096> bytes{};  // comments may come before the first element
     file.read(bytes.data(), bytes.size());
     return {bytes.data(), static_cast<std::size_t>(file.gcount())};
 }

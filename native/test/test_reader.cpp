@@ -184,3 +184,9 @@ TEST_CASE("blocks that libosmium cannot unpack are told as such, with the comman
     CHECK(zstd.find("damaged") == std::string::npos);
     CHECK(none.empty());
 }
+
+TEST_CASE("a licence before the first element does not hide that a file is OpenStreetMap's") {
+    const MapFile map{".xml",
+                      "<?xml version=\"1.0\"?><!--" + std::string(2000, ' ') + "\n--><osm version=\"0.6\"></osm>"};
+    CHECK(message_of(map.path) == "no error");
+}
