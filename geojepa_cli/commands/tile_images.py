@@ -165,7 +165,9 @@ class _Resampling:
             if failed:
                 listed = build.partial / FAILED_LIST
                 listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()))
-                raise _failed_error(failed, len(wanted), listed)
+                # nothing is left to go on with, once the tiles that failed are left out
+                again = f"{remake_hint('source', self._source.name)} --imagery DIR" if self._skip_failed else None
+                raise _failed_error(failed, len(wanted), listed, again or "--skip-failed")
             if all(row.place < 0 for row in log.rows.values()):
                 log.remove()
                 raise _NoImageryError(
@@ -244,11 +246,11 @@ def _warn_failed(failed: Mapping[TileId, GeojepaError]) -> None:
     console.warn(f"{_told(failed)}; the images are published without")
 
 
-def _failed_error(failed: Mapping[TileId, GeojepaError], of: int, listed: Path) -> GeojepaError:
+def _failed_error(failed: Mapping[TileId, GeojepaError], of: int, listed: Path, hint: str) -> GeojepaError:
     return DataError(
         f"{_told(failed)} (of {of:,}; all are listed in `{listed}`); the others are kept, and the same command reads "
         "only these again",
-        hint="--skip-failed",
+        hint=hint,
     )
 
 

@@ -153,6 +153,31 @@ def test_a_vrt_is_fetched_as_what_it_shows_and_its_parts_are_not_taken_twice(fol
     assert len(list(folder.glob("workspace/images/*/images.h5"))) == 1
 
 
+def damage(path: Path) -> None:
+    """Its pixels no longer unpack; its header and its index are whole."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 20 : -(len(data) // 20)] = bytes(len(data) - 2 * (len(data) // 20))
+    path.write_bytes(data)
+
+
+def test_where_all_imagery_fails_leaving_it_out_is_no_way_out(folder: Path) -> None:
+    path = folder / "images/m_20200831.tif"
+    with rasterio.open(path) as source:
+        data, profile = source.read(), source.profile
+    with rasterio.open(path, "w", **profile | {"compress": "deflate"}) as out:
+        out.write(data)
+    damage(path)
+    fetch(folder)
+    for more, hint in (
+        ((), "geojepa tile --skip-failed"),
+        (("--skip-failed",), "geojepa fetch --pbf FILE --name place"),
+    ):
+        done = geojepa("tile", *more, cwd=folder)
+        assert done.returncode == 1 and "cannot be read" in done.stderr
+        assert hint in " ".join(done.stderr.partition("hint:")[2].split())
+    assert not list(folder.glob("workspace/images/*/manifest.json"))
+
+
 def test_a_damaged_scene_costs_its_own_tiles_only_however_many(folder: Path) -> None:
     """24 tiles of it come before the tiles of a whole one."""
     nodes = [(LAT, LON + i % 6 * 360 / 2**16) for i in range(24)] + [
@@ -168,10 +193,7 @@ def test_a_damaged_scene_costs_its_own_tiles_only_however_many(folder: Path) -> 
         transform = from_origin(x - 2 * size, y + size, 4, 2)
         with rasterio.open(folder / "images" / name, "w", **profile, transform=transform, compress="deflate") as out:
             out.write(np.random.default_rng(0).integers(1, 256, (3, size, size), np.uint8))
-    path = folder / "images/damaged.tif"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 20 : -len(data) // 20] = bytes(len(data) - 2 * (len(data) // 20))
-    path.write_bytes(data)
+    damage(folder / "images/damaged.tif")
     fetch(folder)
     done = geojepa("tile", "--threads", "1", "--zoom", "16", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
