@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geojepa_cli.errors import UsageError
@@ -40,8 +40,11 @@ def legal_name(text: str) -> str:
     return kept.removesuffix(".partial") or "NAME"
 
 
-def remake_hint(kind: str, name: str, params: Mapping[str, Any] | None = None) -> str:
-    """The command that makes an artifact of this kind and name, and with these parameters where they are known."""
+def remake_hint(kind: str, name: str, params: Mapping[str, Any] | None = None, inputs: Sequence[str] = ()) -> str:
+    """The command that makes an artifact of this kind and name, with these parameters and inputs where known."""
+    if kind == "tiles" and len(inputs) > 1:
+        regions = [word for ref in inputs for word in ("--region", ref.partition("/")[2].partition("@")[0])]
+        return shlex.join(["geojepa", "tile", *regions, "--merge", name])
     first, _, rest = name.partition(".")
     words = {"first": shlex.quote(first), "rest": shlex.quote(rest or "R")}
     hint = KINDS[kind][1].format(name=legal_name(name) if kind in ("source", "models") else shlex.quote(name), **words)

@@ -80,7 +80,7 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one of its files; DataError where the manifest has none of that name."""
         if name not in self.manifest["files"]:
-            raise DataError(f"`{self.path}` has no file `{name}`", hint=remake_hint(self.kind, self.name, self.params))
+            raise DataError(f"`{self.path}` has no file `{name}`", hint=self._remake_hint())
         return self.path / name
 
     def read_json(self, name: str) -> Any:
@@ -102,9 +102,10 @@ class Artifact:
         again = _pretrain_again(self.path, self.manifest) if self.kind == "models" else None
         if again:  # with its own config, which therefore has to stay until then
             return DataError(message, hint=f"rm {shlex.quote(str(self.path / MANIFEST))} && {again}")
-        return DataError(
-            message, hint=f"rm -r {shlex.quote(str(self.path))} && {remake_hint(self.kind, self.name, self.params)}"
-        )
+        return DataError(message, hint=f"rm -r {shlex.quote(str(self.path))} && {self._remake_hint()}")
+
+    def _remake_hint(self) -> str:
+        return remake_hint(self.kind, self.name, self.params, self.inputs)
 
     def verify(self) -> list[str]:
         """Compares every file with its SHA-256; the names that differ."""
@@ -404,7 +405,7 @@ class Workspace:
         wrong = _wrong(path, kind, manifest, files)
         if wrong:
             again = _pretrain_again(path, manifest) if kind == "models" else None
-            raise DataError(wrong, hint=again or remake_hint(kind, name, manifest["parameters"]))
+            raise DataError(wrong, hint=again or remake_hint(kind, name, manifest["parameters"], manifest["inputs"]))
         return Artifact(kind, name, id_, path, manifest)
 
     def _missing(self, kind: str, ref: str) -> GeojepaError:

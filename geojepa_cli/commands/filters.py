@@ -73,5 +73,5 @@ class Filters:
         check_some_left(data.store, self.limits, command)
         if not len(data.base.tiles):
             told = ", ".join(f"{count:,} {reason}" for reason, count in data.base.counts.items() if "tiles" in reason)
-            raise DataError(f"no tile of `{processed.name}` is left: {told}", hint=f"{command} with another --bbox")
+            raise DataError(f"no tile of `{processed.name}` is left: {told}", hint=command)
         return data

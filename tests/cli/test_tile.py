@@ -218,13 +218,14 @@ def test_a_hint_of_tile_works_when_it_is_pasted(tmp_path: Path, arguments: list[
     assert len(list(tmp_path.glob("workspace/tiles/*/tiles.h5"))) == 1
 
 
-def test_damaged_tiles_of_a_merged_region_are_made_anew_by_the_hint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [1.0, 0.5], ids=["garbage", "cut short"])
+def test_damaged_tiles_of_a_merged_region_are_made_anew_by_the_hint(tmp_path: Path, kept: float) -> None:
     fetch(tmp_path, "west", NODES[:7])
     fetch(tmp_path, "east", NODES[4:])
     run("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
     path = tiles_of(tmp_path, "both")
     whole = path.read_bytes()
-    path.write_bytes(b"x" * len(whole))
+    path.write_bytes(b"x" * int(kept * len(whole)))
     done = geojepa("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     paste_hint(done.stderr, tmp_path)
