@@ -58,7 +58,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
     _labels(labels, reports)
     found = _added([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
     entities.bar(range(len(found)), list(found.values()), 0.8, color=COLOURS[0])
-    entities.set_xticks(range(len(found)), _bins(list(found)), fontsize=8)
+    entities.set_xticks(range(len(found)), _bins(list(found)), fontsize=7)
     entities.set(title="entities per tile", ylabel="tiles")
     common: dict[str, int] = {}
     for report in reports:
