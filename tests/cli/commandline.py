@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,11 @@ def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str)
     done = geojepa(*arguments, cwd=cwd, timeout=timeout, **environment)
     assert done.returncode == 0, f"geojepa {' '.join(map(str, arguments))}\n{done.stderr}"
     return done.stdout
+
+
+def heed_ctrl_c() -> None:
+    """For `preexec_fn`: a shell's background jobs ignore SIGINT, and so would what a test starts in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def artifact_names(workspace: Path) -> list[str]:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commandline import COMMAND, artifact_names, geojepa, run
+from commandline import COMMAND, artifact_names, geojepa, heed_ctrl_c, run
 
 from geojepa_cli.commands.demo import ATTRIBUTION, check_answers
 from geojepa_cli.demo.city import QUERY_TILE, make_city
@@ -85,7 +85,12 @@ def test_an_unknown_size_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_said_and_ends_with_130(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [*COMMAND, "demo"], cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as running:
         while not list(tmp_path.glob("geojepa-demo-*/images/*")):
             assert running.poll() is None

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commandline import COMMAND, geojepa, run
+from commandline import COMMAND, geojepa, heed_ctrl_c, run
 from safetensors import safe_open
 from synthetic_workspace import add_region, new_workspace
 
@@ -138,7 +138,12 @@ def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
 def test_ctrl_c_says_that_the_same_command_goes_on_from_the_last_checkpoint(place: Path) -> None:
     command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000"]
     with subprocess.Popen(
-        [*COMMAND, *command], cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*COMMAND, *command],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as running:
         while not (partials(place) and (partials(place)[0] / "checkpoint.safetensors").is_file()):
             assert running.poll() is None
