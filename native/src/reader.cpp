@@ -18,6 +18,7 @@
 #include <osmium/memory/buffer.hpp>
 #include <osmium/osm.hpp>
 #include <osmium/version.hpp>
+#include <string_view>
 #include <utility>
 
 #include "errors.hpp"
@@ -131,15 +132,30 @@ schema::OsmType type_of(osmium::item_type type) {
     }
 }
 
+/// The tags of an object. Not by libosmium's iterator: it looks for the ends of texts, and where a damaged one holds a
+/// zero byte, it ends beyond the object. A key whose value is missing for that is left out.
+void unpack_tags(const osmium::OSMObject& object, Elements& out) {
+    const osmium::TagList& list = object.tags();
+    std::string_view left{reinterpret_cast<const char*>(list.data()), list.byte_size()};
+    left.remove_prefix(std::min(left.size(), sizeof(osmium::TagList)));
+    while (true) {
+        const std::size_t key = left.find('\0');
+        const std::size_t value = key == std::string_view::npos ? key : left.find('\0', key + 1);
+        if (value == std::string_view::npos) {
+            return;
+        }
+        out.tags.push_back({left.substr(0, key), left.substr(key + 1, value - key - 1)});
+        left.remove_prefix(value + 1);
+    }
+}
+
 Element unpack_object(const osmium::OSMObject& object, Elements& out) {
     Element element{};
     element.id = object.id();
     element.version = object.version();
     element.deleted = object.deleted();
     element.first_tag = out.tags.size();
-    for (const osmium::Tag& tag : object.tags()) {
-        out.tags.push_back({tag.key(), tag.value()});
-    }
+    unpack_tags(object, out);
     element.last_tag = out.tags.size();
     return element;
 }

@@ -190,3 +190,30 @@ TEST_CASE("a licence before the first element does not hide that a file is OpenS
                       "<?xml version=\"1.0\"?><!--" + std::string(2000, ' ') + "\n--><osm version=\"0.6\"></osm>"};
     CHECK(message_of(map.path) == "no error");
 }
+
+TEST_CASE("a zero byte within a tag does not lead beyond the object") {
+    // found by fuzzing: of node 1's `amenity` the value is "\x0e", a zero byte and "nch"
+    const MapFile map{".osm.pbf", std::string_view{"\x00\x00\x00\x0d\x0a\x09\x4f\x53\x4d\x48\x65\x61\x64\x65\x72\x18"
+                                                   "\x1c\x0a\x1a\x22\x0e\x4f\x73\x6d\x53\x63\x68\x65"
+                                                   "\x6d\x61\x2d\x56\x30\x2e\x36\x82\x01\x07\x67\x65\x6f\x6a\x65\x70"
+                                                   "\x61\x00\x00\x00\x0b\x0a\x07\x4f\x53\x4d\x44\x61"
+                                                   "\x74\x61\x18\x74\x0a\x72\x0a\x14\x0a\x00\x0a\x07\x61\x6d\x65\x6e"
+                                                   "\x69\x74\x79\x0a\x05\x0e\x00\x6e\x63\x68\x0a\x00"
+                                                   "\x12\x5a\x0a\x20\x08\x02\x12\x01\x01\x1a\x01\x02\x22\x0a\x08\x01"
+                                                   "\x10\x00\x18\x00\x20\x00\x28\x03\x40\x80\xee\xdb"
+                                                   "\x84\x03\x48\xff\xe2\xf4\xe6\x05\x0a\x1a\x08\x04\x20\x0a\x08\x02"
+                                                   "\x10\x40\x18\x00\x20\x00\x28\x03\x40\xc0\x88\xe8"
+                                                   "\x84\x03\x48\xbf\xfd\x80\xe7\x05\x0a\x1a\x08\x06\x22\x0a\x08\x01"
+                                                   "\x10\x00\x18\x00\x20\x00\x28\x03\x40\x80\xa3\xf4"
+                                                   "\x84\x03\x48\xff\xe2\xf4\xe6\x05\x00\x00\x20\x00\x00\x00\x00\x00"
+                                                   "\x00\x00\x1a\x00\x28\x03\x40\x80\xa3\xf4\x84\x03"
+                                                   "\x48\xff\xe2\xf4\xe6\x05\x00\x00\x00\x0b\x0a\x07\x4f\x53\x4d\x44"
+                                                   "\x61\x74\x61\x18\x35\x0a\x33\x0a\x13\x1d\x08\x05"
+                                                   "\x12\x01\x01\x1a\x01\x02\x22\x0a\x08\x01\x10\x00\x18\x00\x20\x00"
+                                                   "\xc1\x35\x0a\x00\x70\x60\x00\x00\x52\x01\x01",
+                                                   251}};
+    const Elements elements = read_all(map.path, schema::OsmType::node);
+    REQUIRE(elements.tags.size() == 1);
+    CHECK(elements.tags.front().key == "amenity");
+    CHECK(elements.tags.front().value == "\x0e");
+}
