@@ -140,9 +140,8 @@ def _refused(error: Any) -> tuple[str, str | None]:
     message = message[:1].lower() + message[1:]
     name = context.info_name if context is not None and context.parent is not None else None
     if name is None:
-        return message, hints.paste("geojepa", nearest(_first_word(message), COMMANDS) or "", "--help").replace(
-            " ''", ""
-        )
+        command = nearest(_first_word(message), COMMANDS)
+        return message, hints.paste("geojepa", *([command] if command else []), "--help")
     default = getattr(error.param, "default", None) if getattr(error, "param", None) else None
     if isinstance(default, int | float | str) and not isinstance(default, bool):
         return message, hints.paste(error.param.opts[0], str(default))

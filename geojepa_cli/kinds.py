@@ -40,11 +40,17 @@ def legal_name(text: str) -> str:
     return kept.removesuffix(".partial") or "NAME"
 
 
+def tile_command(name: str, sources: Sequence[str], *options: str) -> str:
+    """The command that makes the tiles of a region out of those of its sources."""
+    regions = [word for source in sources for word in ("--region", source)]
+    merge = ["--merge", name] if len(sources) > 1 else []
+    return shlex.join(["geojepa", "tile", *regions, *merge, *options])
+
+
 def remake_hint(kind: str, name: str, params: Mapping[str, Any] | None = None, inputs: Sequence[str] = ()) -> str:
     """The command that makes an artifact of this kind and name, with these parameters and inputs where known."""
     if kind == "tiles" and len(inputs) > 1:
-        regions = [word for ref in inputs for word in ("--region", ref.partition("/")[2].partition("@")[0])]
-        return shlex.join(["geojepa", "tile", *regions, "--merge", name])
+        return tile_command(name, [ref.partition("/")[2].partition("@")[0] for ref in inputs])
     first, _, rest = name.partition(".")
     words = {"first": shlex.quote(first), "rest": shlex.quote(rest or "R")}
     hint = KINDS[kind][1].format(name=legal_name(name) if kind in ("source", "models") else shlex.quote(name), **words)

@@ -9,9 +9,8 @@ import typer
 
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
-from geojepa_cli.commands.tile import tile_command
 from geojepa_cli.errors import DataError
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 STAGE_VERSION = 2  # since 2, rounding is within the tolerance of the simplification
 FEATURES_STAGE_VERSION = 1
@@ -67,7 +66,7 @@ def build_processed(
             return build.existing
         arguments = ["process", "--input", str(tiles.file("tiles.h5")), "--output", str(build.partial / "processed.h5")]
         arguments += ["--simplify-m", repr(simplify_m), "--visibility-k", str(visibility_k), "--threads", str(threads)]
-        remake = tile_command(tiles.name, [source_name(ref) for ref in tiles.inputs])
+        remake = remake_hint("tiles", tiles.name, inputs=tiles.inputs)
         try:
             summary = native.run(arguments, f"process {tiles.name}", remake)
         except DataError as error:
@@ -76,11 +75,6 @@ def build_processed(
             raise
         extra = {"crs": "tile-local east, north", "units": {"box": "tile", "xy": "tile"}}
         return build.publish(counts=summary["counts"], extra=extra)
-
-
-def source_name(ref: str) -> str:
-    """The name in `source/NAME@ID`."""
-    return ref.partition("/")[2].partition("@")[0]
 
 
 def build_features(workspace: Workspace, processed: Artifact, encoder: str = "minilm") -> Artifact:

@@ -14,6 +14,7 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.tile_images import build_images as build_images
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import paste
+from geojepa_cli.kinds import tile_command
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
@@ -167,13 +168,6 @@ def build_tiles(
             raise DataError(error.message, hint=mend_hint(error, name, sources, area)) from error
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
-
-
-def tile_command(name: str, sources: Sequence[str], *options: str) -> str:
-    """The command that makes the tiles of a region out of those of its sources."""
-    regions = [word for source in sources for word in ("--region", source)]
-    merge = ["--merge", name] if len(sources) > 1 else []
-    return paste("geojepa", "tile", *regions, *merge, *options)
 
 
 def mend_hint(error: DataError, name: str, sources: Sequence[Artifact], area: Bbox | Path | None) -> str:

@@ -87,7 +87,7 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
     """
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "does not exist"
-        raise UsageError(f"`{path}` {what}", hint="geojepa fetch --pbf FILE --name NAME")
+        raise UsageError(f"`{path}` {what}", hint=_ANOTHER)
     with path.open("rb") as file:
         head = file.read(HEAD)
     suffix = sniff(path, head)
@@ -139,7 +139,7 @@ def check_xml(path: Path, suffix: str) -> None:
     if not tail.rstrip().endswith((b"</osm>", b"/>")):
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
     if not found:
-        raise DataError(f"`{path}` holds no data: there is no node in it", hint="geojepa fetch --pbf FILE --name NAME")
+        raise DataError(f"`{path}` holds no data: there is no node in it", hint=_ANOTHER)
 
 
 def check_box(extract: Extract, bbox: Bounds | None) -> None:

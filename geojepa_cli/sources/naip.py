@@ -20,13 +20,12 @@ from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.grid import Bounds
 from geojepa_cli.sources.download import OfflineError, told
 from geojepa_cli.sources.local import Imagery
-from geojepa_cli.sources.ranges import RangeReader, RemoteRaster
+from geojepa_cli.sources.ranges import FETCH_ANEW, RangeReader, RemoteRaster
 from geojepa_cli.sources.scenes import Scene, meets, reading
 
 COLLECTION = "naip"
 ITEMS_FILE = "naip.json"
 ATTRIBUTION = "NAIP aerial imagery: USDA FPAC, public domain; by way of the Microsoft Planetary Computer"
-_ANEW = "geojepa fetch --pbf FILE --name NAME --imagery naip"
 _PAGE = 250  # items of one answer
 _PAGES_IN_VAIN = 5
 _TIMEOUT_S = 60.0
@@ -97,7 +96,7 @@ def read_items(path: Path) -> list[Item]:
     try:
         items: list[Item] = [_trim(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"`{path}` is not a list of images: {error}", hint=_ANEW) from error
+        raise DataError(f"`{path}` is not a list of images: {error}", hint=FETCH_ANEW) from error
     return items
 
 
@@ -154,7 +153,7 @@ class RemoteScene:
         self.masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
         if self.source.crs is None or set(self.source.dtypes) != {scene.dtype} or self.source.count < max(scene.bands):
             self.close()
-            raise DataError(f"`{href}` is not the image that the API describes", hint=_ANEW)
+            raise DataError(f"`{href}` is not the image that the API describes", hint=FETCH_ANEW)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

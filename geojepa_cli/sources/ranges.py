@@ -26,7 +26,7 @@ HEADER_CHUNK = 1 << 15  # small reads are of headers and indices, which stand to
 MERGE_GAP = 1 << 13  # bytes between two ranges that cost less than a request of their own
 CACHE_BYTES = 1 << 26
 READ_PATIENCE = Patience(tries=5, pause_s=0.5, longest_pause_s=10.0)
-_AGAIN, _ANEW = "geojepa tile", "geojepa fetch --pbf FILE --name NAME --imagery naip"
+_AGAIN, FETCH_ANEW = "geojepa tile", "geojepa fetch --pbf FILE --name NAME --imagery naip"
 _WHOLE = "geojepa fetch --pbf FILE --name NAME --imagery DIR"  # of images that were loaded whole
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _REFUSED = {401, 403}
@@ -93,7 +93,7 @@ class RangeReader:
         if href not in self._sizes:
             self.read_header(href, 0, 1)
         if href not in self._sizes:
-            raise DataError(f"`{href}` is empty", hint=_ANEW)
+            raise DataError(f"`{href}` is empty", hint=FETCH_ANEW)
         return self._sizes[href]
 
     def read_header(self, href: str, start: int, length: int) -> bytes:
@@ -181,18 +181,15 @@ class RangeReader:
                 if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return b""
                 if not answer.is_success:
-                    raise DataError(f"`{href}` answered {code} {answer.reason_phrase}", hint=_ANEW)
+                    raise DataError(f"`{href}` answered {code} {answer.reason_phrase}", hint=FETCH_ANEW)
                 match = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
                 if code != httpx.codes.PARTIAL_CONTENT or match is None or int(match[1]) != start:
-                    raise DataError(
-                        f"`{href}`: the server sends no ranges",
-                        hint="geojepa fetch --pbf FILE --name NAME --imagery DIR",
-                    )
+                    raise DataError(f"`{href}`: the server sends no ranges", hint=_WHOLE)
                 size = int(match[3])
                 self._same_version(href, f"{size} {answer.headers.get('etag', '')}", size)
                 data = _body(answer, min(end, size) - start)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise DataError(f"`{href}` leads nowhere: {told(error)}", hint=_ANEW) from error
+            raise DataError(f"`{href}` leads nowhere: {told(error)}", hint=FETCH_ANEW) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _BrokenError(told(error)) from error
         with self._lock:
@@ -390,5 +387,5 @@ class _File:
     def _whole(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         found = self._reader.read_ranges(self._href, ranges)
         if any(len(data) != end - start for data, (start, end) in zip(found, ranges, strict=True)):
-            raise DataError(f"`{self._href}` is truncated: it ends before its pixels do", hint=_ANEW)
+            raise DataError(f"`{self._href}` is truncated: it ends before its pixels do", hint=FETCH_ANEW)
         return found
