@@ -61,7 +61,7 @@ double area_of(const Grid& grid, const TiledParts& parts) {
         require((twice > 0) == (part.role == schema::Role::outer) || twice == 0, "a ring that runs the wrong way\n");
         area += twice / 2;
     }
-    for (const TileWindow& tiles : parts.covered) {
+    for (const auto& [tiles, outlines] : parts.covered) {
         const Bounds first = grid.bounds(tiles.first);
         const Bounds last = grid.bounds(tiles.last);
         area += (last.east - first.west) * (first.north - last.south);

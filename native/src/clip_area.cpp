@@ -84,7 +84,7 @@ public:
         }
         const Bounds bounds = bounds_of(grid_, *tiles);
         if (fills(polygons, bounds)) {
-            out_.covered.push_back(*tiles);
+            out_.covered.push_back({*tiles});
             return;
         }
         const bool one_tile = tiles->first == tiles->last;

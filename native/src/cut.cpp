@@ -282,10 +282,10 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
             if (way != nullptr) {
                 const std::span<const Position> positions = context_.member_ways->positions(*way);
                 found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
-                parts_.outline_covered(*context_.grid);
             }
         }
     }
+    parts_.outline_covered(*context_.grid);
     return found;
 }
 

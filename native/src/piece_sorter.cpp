@@ -12,6 +12,7 @@ namespace {
 
 /// Of the memory, what places take; a record takes some four times as much as its place.
 constexpr std::size_t places_share = 5;
+constexpr std::uint64_t corners = 4;  // of a tile's outline
 constexpr std::size_t least_read_bytes = std::size_t{1} << 12U;
 constexpr std::size_t most_read_bytes = std::size_t{1} << 20U;
 
@@ -79,9 +80,7 @@ public:
         : rows_(sorter.covered_.view()), grid_(sorter.grid_), builder_(*sorter.grid_) {}
 
     std::span<const std::byte> record() override {
-        header_ =
-            builder_.covering(active_.front().at, active_.front().covered.object_key, active_.front().covered.object);
-        return std::as_bytes(std::span{&header_, 1});
+        return builder_.covering(active_.front().at, active_.front().covered);
     }
 
     bool advance() override {
@@ -95,7 +94,7 @@ public:
         }
         while (next_ < rows_.size() && (active_.empty() || rows_[next_].first < active_.front().key)) {
             const CoveredRow& row = rows_[next_++];
-            active_.push_back({row.first, row.tiles, row.tiles.tiles.first});
+            active_.push_back({row.first, row.covered, row.covered.window.tiles.first});
             std::push_heap(active_.begin(), active_.end(), later);
         }
         if (active_.empty()) {
@@ -116,7 +115,7 @@ private:
 
     /// To the next tile of the rectangle: along the row of the group, down the group, on to the next group.
     bool step(Walk& walk) const {
-        const TileWindow& tiles = walk.covered.tiles;
+        const TileWindow& tiles = walk.covered.window.tiles;
         const std::uint32_t group_side = 1U << (grid_->zoom() - group_zoom);
         const std::uint32_t group_first = walk.at.x / group_side * group_side;
         const std::uint32_t group_last = std::min(group_first + group_side - 1, tiles.last.x);
@@ -136,7 +135,6 @@ private:
     std::span<const CoveredRow> rows_;
     const Grid* grid_;
     PieceBuilder builder_;
-    PieceHeader header_{};
     std::vector<Walk> active_;
     std::size_t next_ = 0;
     bool begun_ = false;
@@ -174,14 +172,17 @@ void PieceSorter::add_record(std::span<const std::byte> record) {
 
 /// Divides the rectangle by rows of groups, so that a walk through it ends with its row.
 void PieceSorter::add_covered(const CoveredTiles& covered) {
-    const TileWindow& tiles = covered.tiles;
+    const auto& [tiles, outlines] = covered.window;
     const std::uint32_t group_side = 1U << (grid_->zoom() - group_zoom);
     for (std::uint32_t y = tiles.first.y; y <= tiles.last.y;) {
         const std::uint32_t last = std::min(y / group_side * group_side + group_side - 1, tiles.last.y);
         CoveredRow row{{grid_->sort_key({tiles.first.x, y}), covered.object_key}, covered};
-        row.tiles.tiles = {{tiles.first.x, y}, {tiles.last.x, last}};
+        row.covered.window.tiles = {{tiles.first.x, y}, {tiles.last.x, last}};
         covered_.push_back(row);
-        totals_.pieces += std::uint64_t{tiles.last.x - tiles.first.x + 1} * (last - y + 1);
+        const std::uint64_t count = std::uint64_t{tiles.last.x - tiles.first.x + 1} * (last - y + 1);
+        totals_.pieces += count;
+        totals_.parts += count * outlines;
+        totals_.nodes += count * outlines * corners;
         y = last + 1;
     }
 }

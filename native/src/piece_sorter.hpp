@@ -47,7 +47,7 @@ private:
     /// Covered tiles within one row of zoom-14 groups, by the first of them.
     struct CoveredRow {
         PieceKey first;
-        CoveredTiles tiles;
+        CoveredTiles covered;
     };
     class Source;
     class MemorySource;

@@ -135,8 +135,8 @@ const EnuFrame& PieceBuilder::frame_of(TileIndex tile) {
 }
 
 PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& parts, PieceBatch& out) {
-    for (const TileWindow& tiles : parts.covered) {
-        out.covered.push_back({object, tiles, 0});
+    for (const CoveredWindow& window : parts.covered) {
+        out.covered.push_back({object, window, 0});
     }
     order_.resize(parts.parts.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -157,16 +157,29 @@ PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& pa
     return added;
 }
 
-PieceHeader PieceBuilder::covering(TileIndex tile, std::uint64_t object_key, std::uint32_t object) {
-    area_m2_ = length_m_ = 0;
-    measure(outline_of(grid_->bounds(tile)), schema::Role::outer, frame_of(tile));
-    return {{grid_->sort_key(tile), object_key},
-            static_cast<float>(area_m2_),
-            static_cast<float>(length_m_),
-            object,
-            0,
-            0,
-            1};
+std::span<const std::byte> PieceBuilder::covering(TileIndex tile, const CoveredTiles& covered) {
+    outlines_.clear();
+    covering_.first_bytes.clear();
+    covering_.bytes.clear();
+    const Ring outline = outline_of(grid_->bounds(tile));
+    if (covered.window.outlines == 0) {
+        area_m2_ = length_m_ = 0;
+        measure(outline, schema::Role::outer, frame_of(tile));
+        append(covering_.bytes, PieceHeader{{grid_->sort_key(tile), covered.object_key},
+                                            static_cast<float>(area_m2_),
+                                            static_cast<float>(length_m_),
+                                            covered.object,
+                                            0,
+                                            0,
+                                            1});
+        return covering_.bytes;
+    }
+    for (std::uint32_t i = 0; i < covered.window.outlines; ++i) {
+        outlines_.add_polygon(tile, {{outline}});
+    }
+    (void)add(covered.object_key, outlines_, covering_);
+    set_object(covering_.bytes, covered.object);
+    return covering_.bytes;
 }
 
 void PieceBuilder::measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame) {

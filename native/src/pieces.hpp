@@ -45,10 +45,11 @@ struct PieceView {
     void decode(std::span<const std::byte> record);
 };
 
-/// Tiles that an object covers whole. Their records are made when they are written.
+/// Tiles that an object covers whole, or has nothing in but their outlines. Their records are made when they are
+/// written.
 struct CoveredTiles {
     std::uint64_t object_key;
-    TileWindow tiles;
+    CoveredWindow window;
     std::uint32_t object;
 };
 
@@ -83,8 +84,8 @@ public:
     /// Adds a record for each tile in `parts`, whose parts keep their order within it, and the covered tiles.
     Added add(std::uint64_t object, const TiledParts& parts, PieceBatch& out);
 
-    /// The record of a tile that an object covers; it has no parts.
-    PieceHeader covering(TileIndex tile, std::uint64_t object_key, std::uint32_t object);
+    /// The record of one of the tiles of `covered`, valid until the next call.
+    std::span<const std::byte> covering(TileIndex tile, const CoveredTiles& covered);
 
 private:
     struct Frame {
@@ -102,6 +103,8 @@ private:
     std::vector<std::size_t> order_;
     std::vector<Position> nodes_;
     std::vector<EastNorth> plane_;
+    TiledParts outlines_;  // of the covered tile under way, as is the record
+    PieceBatch covering_;
     double area_m2_ = 0;  // of the piece under way, as is the length
     double length_m_ = 0;
 };

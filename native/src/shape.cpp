@@ -2,6 +2,7 @@
 #include "shape.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace geojepa {
 
@@ -37,14 +38,46 @@ Ring outline_of(const Bounds& bounds) {
 }
 
 void TiledParts::outline_covered(const Grid& grid) {
-    for (const TileWindow& window : covered) {
-        for (std::uint32_t y = window.first.y; y <= window.last.y; ++y) {
-            for (std::uint32_t x = window.first.x; x <= window.last.x; ++x) {
-                add_polygon({x, y}, {{outline_of(grid.bounds({x, y}))}});
+    if (covered.empty()) {
+        return;
+    }
+    // Along each row of tiles, where rectangles and tiles with parts begin and end.
+    struct Step {
+        std::uint32_t y, x;
+        std::int32_t rectangles, parts;
+    };
+    std::vector<Step> steps;
+    for (const CoveredWindow& window : std::exchange(covered, {})) {
+        for (std::uint32_t y = window.tiles.first.y; y <= window.tiles.last.y; ++y) {
+            steps.push_back({y, window.tiles.first.x, 1, 0});
+            steps.push_back({y, window.tiles.last.x + 1, -1, 0});
+        }
+    }
+    for (const Part& part : parts) {
+        steps.push_back({part.tile.y, part.tile.x, 0, 1});
+        steps.push_back({part.tile.y, part.tile.x + 1, 0, -1});
+    }
+    std::sort(steps.begin(), steps.end(),
+              [](const Step& a, const Step& b) { return std::tie(a.y, a.x) < std::tie(b.y, b.x); });
+    std::int32_t rectangles = 0;
+    std::int32_t with_parts = 0;
+    for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+        const Step& step = steps[i];
+        const Step& next = steps[i + 1];
+        rectangles += step.rectangles;
+        with_parts += step.parts;
+        if (rectangles == 0 || (next.y == step.y && next.x == step.x)) {
+            continue;
+        }
+        if (with_parts == 0) {
+            covered.push_back({{{step.x, step.y}, {next.x - 1, step.y}}, static_cast<std::uint32_t>(rectangles)});
+        } else {
+            // One tile: each tile with parts has steps at both of its ends.
+            for (std::int32_t outline = 0; outline < rectangles; ++outline) {
+                add_polygon({step.x, step.y}, {{outline_of(grid.bounds({step.x, step.y}))}});
             }
         }
     }
-    covered.clear();
 }
 
 void TiledParts::add_polygon(TileIndex tile, const Polygon& polygon) {

@@ -39,6 +39,14 @@ struct TileWindow {
     }
 };
 
+/// A rectangle of tiles that areas cover whole.
+struct CoveredWindow {
+    TileWindow tiles;
+    /// The tiles' own outlines that an object made of several members has in each tile, one for each member that
+    /// covers it; 0 where the object itself is the area.
+    std::uint32_t outlines = 0;
+};
+
 /// What clipping makes of objects: their parts, each in one tile.
 struct TiledParts {
     struct Part {
@@ -50,8 +58,8 @@ struct TiledParts {
 
     std::vector<Part> parts;
     std::vector<Point> points;
-    /// Tiles that an area covers whole, as rectangles: they have no points, and there may be millions of them.
-    std::vector<TileWindow> covered;
+    /// They have no points here, for there may be millions of them.
+    std::vector<CoveredWindow> covered;
 
     bool empty() const { return parts.empty() && covered.empty(); }
     void clear() {
@@ -66,7 +74,8 @@ struct TiledParts {
         points.push_back(point);
         parts.back().last_point = points.size();
     }
-    /// Turns covered tiles into parts along their edges.
+    /// Turns covered tiles into outlines: into parts, after the others, where a tile has parts already, and elsewhere
+    /// into rectangles with the number of outlines, which do not overlap.
     void outline_covered(const Grid& grid);
     void add_polygon(TileIndex tile, const Polygon& polygon);
 

@@ -18,7 +18,7 @@ TileSet::TileSet(const Grid& grid, const std::vector<Polygon>& polygons) {
     for (const TiledParts::Part& part : parts.parts) {
         spans.push_back({part.tile.y, part.tile.x, part.tile.x});
     }
-    for (const TileWindow& tiles : parts.covered) {
+    for (const auto& [tiles, outlines] : parts.covered) {
         for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
             spans.push_back({y, tiles.first.x, tiles.last.x});
         }
@@ -59,12 +59,12 @@ bool TileSet::contains(TileIndex tile) const {
 
 void TileSet::restrict(TiledParts& parts) const {
     std::erase_if(parts.parts, [this](const TiledParts::Part& part) { return !contains(part.tile); });
-    for (const TileWindow& tiles : std::exchange(parts.covered, {})) {
+    for (const auto& [tiles, outlines] : std::exchange(parts.covered, {})) {
         for (auto span = first_in_row(tiles.first.y); span != spans_.end() && span->y <= tiles.last.y; ++span) {
             const TileWindow common{{std::max(span->first, tiles.first.x), span->y},
                                     {std::min(span->last, tiles.last.x), span->y}};
             if (common.first.x <= common.last.x) {
-                parts.covered.push_back(common);
+                parts.covered.push_back({common, outlines});
             }
         }
     }

@@ -57,7 +57,7 @@ public:
             char& cell = rows.at(part.tile.y - corner).at(part.tile.x - corner);
             cell = cell == '.' ? '1' : static_cast<char>(cell + 1);
         }
-        for (const auto& window : parts.covered) {
+        for (const auto& [window, outlines] : parts.covered) {
             for (std::uint32_t y = window.first.y; y <= window.last.y; ++y) {
                 for (std::uint32_t x = window.first.x; x <= window.last.x; ++x) {
                     rows.at(y - corner).at(x - corner) = '#';

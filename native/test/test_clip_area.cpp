@@ -51,7 +51,7 @@ std::map<std::pair<int, int>, double> areas(const TiledParts& out) {
         result[{static_cast<int>(part.tile.x) - static_cast<int>(corner),
                 static_cast<int>(part.tile.y) - static_cast<int>(corner)}] += twice_area(out.points_of(part)) / 2;
     }
-    for (const TileWindow& window : out.covered) {
+    for (const auto& [window, outlines] : out.covered) {
         for (std::uint32_t y = window.first.y; y <= window.last.y; ++y) {
             for (std::uint32_t x = window.first.x; x <= window.last.x; ++x) {
                 const Bounds b = grid.bounds({x, y});
@@ -139,7 +139,7 @@ TEST_CASE("holes follow the part that they lie in") {
 TEST_CASE("tiles wholly inside are covered, and have no points") {
     const TiledParts out = clip(polygon({square(-1.5, 2.5)}));
     std::size_t covered = 0;
-    for (const TileWindow& window : out.covered) {
+    for (const auto& [window, outlines] : out.covered) {
         covered += std::size_t{window.last.x - window.first.x + 1} * (window.last.y - window.first.y + 1);
     }
     CHECK(covered == 9);

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from geojepa_cli import native
@@ -56,3 +58,21 @@ def test_private_memory_stays_under_the_limit_and_the_bytes_the_same(tmp_path: P
     assert peaks["64M", 1] < 64 * MIB
     assert peaks["64M", 8] < 64 * MIB
     assert [path.name for path in tmp_path.iterdir() if "spill" in path.name or "spool" in path.name] == []
+
+
+def test_a_relation_whose_member_covers_very_many_tiles_stays_under_the_limit(tmp_path: Path) -> None:
+    corners = [(0, 40), (4, 40), (4, 44), (0, 44)]
+    lines = [f"n{i} v1 dV T x{lon}.5 y{lat}.5" for i, (lon, lat) in enumerate(corners, 1)]
+    lines.append("w1 v1 dV Tlanduse=forest Nn1,n2,n3,n4,n1")
+    lines.append("r1 v1 dV Ttype=site,site=park Mw1@,n1@entrance")
+    (tmp_path / "map.opl").write_text("\n".join(lines) + "\n")
+    run = ("--input", str(tmp_path / "map.opl"), "--output", str(tmp_path / "tiles.h5"), "--memory", "64M")
+    assert peak_private_bytes("tile", *run) < 64 * MIB
+    with h5py.File(tmp_path / "tiles.h5") as file:
+        pieces = np.bincount(file["piece/object"][()])
+        covering = np.bincount(file["piece/object"][()], weights=file["piece/covers_tile"][()])
+        # The area is marked in tiles that it covers; the relation has their outline, and so no tile that it covers.
+        assert pieces[0] == pieces[1] > 600_000
+        assert covering[0] > 0.99 * pieces[0]
+        assert covering[1] == 0
+        assert file["part/role"].shape[0] == pieces.sum() - covering[0] + 1
