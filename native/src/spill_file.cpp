@@ -1,6 +1,7 @@
 // Records are (size, bytes); buffered writes at the end, positioned reads anywhere.
 #include "spill_file.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t write_bytes = std::size_t{1} << 18U;
+/// So much is taken out of the file at once: often enough to bound it, seldom enough to cost nothing.
+constexpr std::size_t hole_bytes = std::size_t{1} << 22U;
 
 [[noreturn]] void fail(const char* what, const std::string& directory) {
     throw OutputError(
@@ -65,7 +68,11 @@ void SpillFile::flush() {
 }
 
 SpillFile::Reader::Reader(const SpillFile& file, std::size_t run, std::size_t buffer)
-    : file_(&file), next_(file.runs_[run].first), last_(file.runs_[run].last), buffer_bytes_(buffer) {}
+    : file_(&file),
+      given_back_(file.runs_[run].first),
+      next_(file.runs_[run].first),
+      last_(file.runs_[run].last),
+      buffer_bytes_(buffer) {}
 
 std::optional<std::span<const std::byte>> SpillFile::Reader::next() {
     std::uint32_t size = 0;
@@ -105,7 +112,17 @@ bool SpillFile::Reader::fill(std::size_t bytes) {
         got += done < 0 ? 0 : static_cast<std::size_t>(done);
     }
     next_ += more;
+    if (next_ - given_back_ >= hole_bytes || next_ == last_) {
+        give_back();
+    }
     return true;
+}
+
+void SpillFile::Reader::give_back() {
+    // Where the file system cannot make holes, the file stays as it is until it is closed.
+    (void)::fallocate(file_->file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(given_back_),
+                      static_cast<off_t>(next_ - given_back_));
+    given_back_ = next_;
 }
 
 }  // namespace geojepa

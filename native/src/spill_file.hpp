@@ -25,7 +25,8 @@ public:
     std::size_t runs() const noexcept { return runs_.size(); }
     std::uint64_t bytes() const noexcept { return written_; }
 
-    /// Reads a run from its start, some records at a time.
+    /// Reads a run from its start, some records at a time. What it has read it takes out of the file, so that the
+    /// room, on the disk and in the system's cache, is there for what is written meanwhile: a run is read once.
     class Reader {
     public:
         /// `buffer` bytes are read at once, more where a record is longer.
@@ -36,8 +37,10 @@ public:
 
     private:
         bool fill(std::size_t bytes);
+        void give_back();
 
         const SpillFile* file_;
+        std::uint64_t given_back_;  // up to here
         std::uint64_t next_;
         std::uint64_t last_;
         std::size_t buffer_bytes_;

@@ -84,17 +84,21 @@ struct Plan {
         threads = options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
         threads = at_most(threads, options.memory / per_thread);
         decoders = at_most(threads, options.memory / per_decoder);
+        tasks = threads + 2 + std::min(options.memory / per_task, most_waiting);
     }
 
     static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
     static constexpr std::uint64_t reserved = 32 * mebibyte;
     static constexpr std::uint64_t per_thread = 24 * mebibyte;
     static constexpr std::uint64_t per_decoder = 64 * mebibyte;
+    static constexpr std::uint64_t per_task = 40 * mebibyte;
+    static constexpr std::uint64_t most_waiting = 16;
     std::uint64_t arrays;
     std::uint64_t records;
     std::uint64_t vocabulary;
     std::uint32_t threads;
     std::uint32_t decoders;
+    std::uint64_t tasks;
 
 private:
     static std::uint32_t at_most(std::uint32_t threads, std::uint64_t limit) {
@@ -192,6 +196,9 @@ public:
         pool->finish();
         progress.finish();
         dropped_["older version of a relation"] = relations_.superseded();
+        // No longer of use; where they are in files, the output takes their room.
+        locations_ = LocationIndex{arrays_};
+        member_ways_ = MemberWays{arrays_};
     }
 
     JsonObject write() {
@@ -217,7 +224,7 @@ private:
                                  &filter_,      &locations_, &relations_,
                                  &member_ways_, &superseded_};
         return std::make_unique<Pool>(
-            plan_.threads, [context] { return Cutter{context}; },
+            plan_.threads, plan_.tasks, [context] { return Cutter{context}; },
             [this](CutResult result) { take(std::move(result)); });
     }
 

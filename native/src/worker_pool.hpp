@@ -19,9 +19,11 @@ class WorkerPool {
 public:
     using Task = std::function<Result(Worker&)>;
 
-    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks.
-    WorkerPool(std::size_t threads, std::function<Worker()> make_worker, std::function<void(Result)> consume)
-        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(threads + 2) {
+    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks. At most `tasks` are under
+    /// way: the more there are, the longer threads have work while `consume` is busy.
+    WorkerPool(std::size_t threads, std::size_t tasks, std::function<Worker()> make_worker,
+               std::function<void(Result)> consume)
+        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(tasks) {
         for (std::size_t i = 0; i < threads; ++i) {
             threads_.emplace_back([this] { work(); });
         }
