@@ -19,6 +19,10 @@ namespace {
 /// Where sides cross, in units: rounded to this, sides that overlap get the same nodes, and no sliver between them.
 constexpr double node_grid = 1.0 / 1024;
 
+/// OSM's ways have at most 2,000 nodes. Longer ones, of other sources, are for GEOS: comparing the sides of a ring that
+/// goes to and fro is quadratic.
+constexpr std::size_t most_compared = 4096;
+
 /// -1, 0, 1: on which side of a → b the point c lies. Exact: differences of positions fit 33 bits, products 66.
 int side_of(Position a, Position b, Position c) {
     // Two doubles' product is exact below 2^53 only, so the sign of a difference near 0 is decided in 128 bits.
@@ -127,6 +131,14 @@ Geometry to_geos_polygon(const std::vector<Ring>& rings) {
     return owned(GEOSGeom_createPolygon_r(context, outer.release(), holes.data(), static_cast<unsigned>(holes.size())));
 }
 
+bool is_valid(std::span<const Position> positions) {
+    Ring ring;
+    for (const Position position : positions) {
+        ring.push_back({static_cast<double>(position.lon), static_cast<double>(position.lat)});
+    }
+    return GEOSisValid_r(Geos::of_this_thread().get(), to_geos_polygon({ring}).get()) == 1;
+}
+
 /// Every side of the rings as a line of its own.
 Geometry to_geos_sides(const std::vector<Ring>& rings) {
     GEOSContextHandle_t context = Geos::of_this_thread().get();
@@ -203,6 +215,9 @@ bool is_simple(std::span<const Position> ring) {
     const std::size_t size = ring.size();
     if (size < 3) {
         return false;
+    }
+    if (size > most_compared) {
+        return is_valid(ring);
     }
     std::vector<Side> sides;
     sides.reserve(size);

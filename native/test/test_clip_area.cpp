@@ -172,6 +172,29 @@ TEST_CASE("a ring that crosses itself is told by its crossings, and GEOS helps")
     CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {5, 5}, {5, 0}}));  // touches a side
 }
 
+TEST_CASE("rings of any length are told simple from not simple") {
+    for (const int teeth : {1000, 10000}) {  // sides compared here, and by GEOS
+        for (const bool upright : {false, true}) {
+            std::vector<Position> comb;
+            const auto push = [&](std::int32_t along, std::int32_t across) {
+                comb.push_back(upright ? Position{along, across} : Position{across, along});
+            };
+            for (std::int32_t tooth = 0; tooth < teeth; ++tooth) {
+                push(4 * tooth, 100);
+                push(4 * tooth, 1000);
+                push(4 * tooth + 2, 1000);
+                push(4 * tooth + 2, 100);
+            }
+            push(4 * teeth, 0);
+            push(0, 0);
+            CHECK(is_simple(comb));
+            comb[4 * 500 + 2].lon += upright ? 2 : 0;  // a corner of a tooth on the side of the next one
+            comb[4 * 500 + 2].lat += upright ? 0 : 2;
+            CHECK_FALSE(is_simple(comb));
+        }
+    }
+}
+
 TEST_CASE("random stars with holes: every tile has the area that GEOS finds there") {
     std::mt19937 random{11};
     std::uniform_real_distribution<double> unit{0, 1};
