@@ -115,7 +115,7 @@ void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Posi
     (void)builder.add(1, parts, batch);
     PieceView view;
     for (std::size_t i = 0; i < batch.first_bytes.size(); ++i) {
-        view.decode(batch.record(i));
+        view.decode(grid, batch.record(i));
     }
 }
 

@@ -285,7 +285,7 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
             }
         }
     }
-    parts_.outline_covered(*context_.grid);
+    parts_.outline_covered();
     return found;
 }
 

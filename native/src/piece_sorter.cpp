@@ -12,7 +12,6 @@ namespace {
 
 /// Of the memory, what places take; a record takes some four times as much as its place.
 constexpr std::size_t places_share = 5;
-constexpr std::uint64_t corners = 4;  // of a tile's outline
 constexpr std::size_t least_read_bytes = std::size_t{1} << 12U;
 constexpr std::size_t most_read_bytes = std::size_t{1} << 20U;
 
@@ -55,7 +54,7 @@ private:
 
 class PieceSorter::RunSource : public Source {
 public:
-    RunSource(const SpillFile& file, std::size_t run, std::size_t buffer) : reader_(file, run, buffer) {}
+    RunSource(SpillFile& file, std::size_t run, std::size_t buffer) : reader_(file, run, buffer) {}
 
     std::span<const std::byte> record() override { return record_; }
     bool advance() override {
@@ -80,7 +79,8 @@ public:
         : rows_(sorter.covered_.view()), grid_(sorter.grid_), builder_(*sorter.grid_) {}
 
     std::span<const std::byte> record() override {
-        return builder_.covering(active_.front().at, active_.front().covered);
+        header_ = builder_.covering(active_.front().at, active_.front().covered);
+        return std::as_bytes(std::span{&header_, 1});
     }
 
     bool advance() override {
@@ -135,6 +135,7 @@ private:
     std::span<const CoveredRow> rows_;
     const Grid* grid_;
     PieceBuilder builder_;
+    PieceHeader header_{};
     std::vector<Walk> active_;
     std::size_t next_ = 0;
     bool begun_ = false;
@@ -164,8 +165,8 @@ void PieceSorter::add_record(std::span<const std::byte> record) {
     }
     const PieceHeader header = header_of(record);
     ++totals_.pieces;
-    totals_.parts += header.parts;
-    totals_.nodes += header.nodes;
+    totals_.parts += std::uint64_t{header.parts} + header.outlines;
+    totals_.nodes += header.nodes + std::uint64_t{header.outlines} * outline_nodes;
     places_.push_back({header.key, records_.size()});
     records_.insert(records_.end(), record.begin(), record.end());
 }
@@ -182,7 +183,7 @@ void PieceSorter::add_covered(const CoveredTiles& covered) {
         const std::uint64_t count = std::uint64_t{tiles.last.x - tiles.first.x + 1} * (last - y + 1);
         totals_.pieces += count;
         totals_.parts += count * outlines;
-        totals_.nodes += count * outlines * corners;
+        totals_.nodes += count * outlines * outline_nodes;
         y = last + 1;
     }
 }

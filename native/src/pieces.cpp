@@ -96,7 +96,7 @@ std::uint64_t object_key(schema::OsmType type, std::int64_t id) {
            static_cast<std::uint64_t>(std::clamp(id, -half, half - 1) + half);
 }
 
-void PieceView::decode(std::span<const std::byte> record) {
+void PieceView::decode(const Grid& grid, std::span<const std::byte> record) {
     header = take<PieceHeader>(record);
     roles.clear();
     part_nodes.clear();
@@ -107,6 +107,13 @@ void PieceView::decode(std::span<const std::byte> record) {
     nodes.resize(header.nodes);
     if (!nodes.empty()) {
         std::memcpy(nodes.data(), record.data(), record.size());
+    }
+    if (header.outlines > 0) {
+        const Ring outline = outline_of(grid.bounds(grid.from_sort_key(header.key.tile)));
+        for (std::uint32_t i = 0; i < header.outlines; ++i) {
+            roles.push_back(schema::Role::outer);
+            part_nodes.push_back(static_cast<std::uint32_t>(append_rounded(outline, schema::Role::outer, nodes)));
+        }
     }
 }
 
@@ -141,45 +148,39 @@ PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& pa
     order_.resize(parts.parts.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     const auto tile_of = [&](std::size_t i) { return parts.parts[i].tile; };
-    const auto before = [&](std::size_t a, std::size_t b) {
-        return tile_of(a).y != tile_of(b).y ? tile_of(a).y < tile_of(b).y : tile_of(a).x < tile_of(b).x;
-    };
+    const auto is_before = [](TileIndex a, TileIndex b) { return a.y != b.y ? a.y < b.y : a.x < b.x; };
     if (order_.size() > 1) {
-        std::stable_sort(order_.begin(), order_.end(), before);
+        std::stable_sort(order_.begin(), order_.end(),
+                         [&](std::size_t a, std::size_t b) { return is_before(tile_of(a), tile_of(b)); });
     }
     Added added{0, parts.covered.size()};
+    auto outlined = parts.outlined.begin();
     for (std::size_t first = 0, last = 0; first < order_.size(); first = last, ++added.records) {
         while (last < order_.size() && tile_of(order_[last]) == tile_of(order_[first])) {
             ++last;
         }
-        add_piece(object, parts, std::span{order_}.subspan(first, last - first), out);
+        const TileIndex tile = tile_of(order_[first]);
+        outlined = std::find_if(outlined, parts.outlined.end(),
+                                [&](const OutlinedTile& other) { return !is_before(other.tile, tile); });
+        const bool has_outlines = outlined != parts.outlined.end() && outlined->tile == tile;
+        add_piece(object, parts, std::span{order_}.subspan(first, last - first), has_outlines ? outlined->outlines : 0,
+                  out);
     }
     return added;
 }
 
-std::span<const std::byte> PieceBuilder::covering(TileIndex tile, const CoveredTiles& covered) {
-    outlines_.clear();
-    covering_.first_bytes.clear();
-    covering_.bytes.clear();
-    const Ring outline = outline_of(grid_->bounds(tile));
-    if (covered.window.outlines == 0) {
-        area_m2_ = length_m_ = 0;
-        measure(outline, schema::Role::outer, frame_of(tile));
-        append(covering_.bytes, PieceHeader{{grid_->sort_key(tile), covered.object_key},
-                                            static_cast<float>(area_m2_),
-                                            static_cast<float>(length_m_),
-                                            covered.object,
-                                            0,
-                                            0,
-                                            1});
-        return covering_.bytes;
-    }
-    for (std::uint32_t i = 0; i < covered.window.outlines; ++i) {
-        outlines_.add_polygon(tile, {{outline}});
-    }
-    (void)add(covered.object_key, outlines_, covering_);
-    set_object(covering_.bytes, covered.object);
-    return covering_.bytes;
+PieceHeader PieceBuilder::covering(TileIndex tile, const CoveredTiles& covered) {
+    const std::uint32_t outlines = covered.window.outlines;
+    area_m2_ = length_m_ = 0;
+    measure_outlines(tile, std::max(outlines, 1U));
+    return {{grid_->sort_key(tile), covered.object_key},
+            static_cast<float>(area_m2_),
+            static_cast<float>(length_m_),
+            covered.object,
+            0,
+            0,
+            outlines == 0,
+            outlines};
 }
 
 void PieceBuilder::measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame) {
@@ -195,8 +196,15 @@ void PieceBuilder::measure(std::span<const Point> points, schema::Role role, con
     area_m2_ += ring ? (role == schema::Role::outer ? 1 : -1) * ring_area(plane_) : 0;
 }
 
+void PieceBuilder::measure_outlines(TileIndex tile, std::uint32_t outlines) {
+    const Ring outline = outline_of(grid_->bounds(tile));
+    for (std::uint32_t i = 0; i < outlines; ++i) {
+        measure(outline, schema::Role::outer, frame_of(tile));
+    }
+}
+
 void PieceBuilder::add_piece(std::uint64_t object, const TiledParts& parts, std::span<const std::size_t> selected,
-                             PieceBatch& out) {
+                             std::uint32_t outlines, PieceBatch& out) {
     const TileIndex tile = parts.parts[selected.front()].tile;
     const EnuFrame& frame = frame_of(tile);
     PieceHeader header{};
@@ -213,6 +221,8 @@ void PieceBuilder::add_piece(std::uint64_t object, const TiledParts& parts, std:
         append(out.bytes, static_cast<std::uint32_t>(append_rounded(points, part.role, nodes_)));
         ++header.parts;
     }
+    measure_outlines(tile, outlines);
+    header.outlines = outlines;
     header.area_m2 = static_cast<float>(area_m2_);
     header.length_m = static_cast<float>(length_m_);
     header.nodes = static_cast<std::uint32_t>(nodes_.size());

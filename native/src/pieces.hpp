@@ -30,19 +30,23 @@ struct PieceHeader {
     float length_m;
     /// Number of the object in the order of its arrival.
     std::uint32_t object;
+    /// Of the record. Outlines are not in it, and are parts of the piece besides.
     std::uint32_t parts;
     std::uint32_t nodes;
-    std::uint32_t covers_tile;
+    std::uint32_t covers_tile : 1;
+    std::uint32_t outlines : 31;
 };
+constexpr std::uint32_t outline_nodes = 4;
 
-/// A record, taken apart.
+/// A piece, taken out of its record.
 struct PieceView {
     PieceHeader header;
     std::vector<schema::Role> roles;
     std::vector<std::uint32_t> part_nodes;
     std::vector<Position> nodes;
 
-    void decode(std::span<const std::byte> record);
+    /// Outlines of the tile, as many as the header says, follow the parts of the record.
+    void decode(const Grid& grid, std::span<const std::byte> record);
 };
 
 /// Tiles that an object covers whole, or has nothing in but their outlines. Their records are made when they are
@@ -84,8 +88,8 @@ public:
     /// Adds a record for each tile in `parts`, whose parts keep their order within it, and the covered tiles.
     Added add(std::uint64_t object, const TiledParts& parts, PieceBatch& out);
 
-    /// The record of one of the tiles of `covered`, valid until the next call.
-    std::span<const std::byte> covering(TileIndex tile, const CoveredTiles& covered);
+    /// The record of one of the tiles of `covered`; it has no parts.
+    PieceHeader covering(TileIndex tile, const CoveredTiles& covered);
 
 private:
     struct Frame {
@@ -95,16 +99,15 @@ private:
 
     const EnuFrame& frame_of(TileIndex tile);
     void measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame);
+    void measure_outlines(TileIndex tile, std::uint32_t outlines);
     void add_piece(std::uint64_t object, const TiledParts& parts, std::span<const std::size_t> selected,
-                   PieceBatch& out);
+                   std::uint32_t outlines, PieceBatch& out);
 
     const Grid* grid_;
     Frame frames_[64];
     std::vector<std::size_t> order_;
     std::vector<Position> nodes_;
     std::vector<EastNorth> plane_;
-    TiledParts outlines_;  // of the covered tile under way, as is the record
-    PieceBatch covering_;
     double area_m2_ = 0;  // of the piece under way, as is the length
     double length_m_ = 0;
 };

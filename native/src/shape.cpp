@@ -3,8 +3,36 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace geojepa {
+namespace {
+
+/// A place along a row of tiles at which rectangles, or tiles with parts, begin or end.
+struct Step {
+    std::uint32_t y, x;
+    std::int32_t rectangles, parts;  // how many more there are from here on
+};
+
+std::vector<Step> steps_along_rows(const std::vector<CoveredWindow>& covered,
+                                   const std::vector<TiledParts::Part>& parts) {
+    std::vector<Step> steps;
+    for (const auto& [tiles, outlines] : covered) {
+        for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
+            steps.push_back({y, tiles.first.x, 1, 0});
+            steps.push_back({y, tiles.last.x + 1, -1, 0});
+        }
+    }
+    for (const TiledParts::Part& part : parts) {
+        steps.push_back({part.tile.y, part.tile.x, 0, 1});
+        steps.push_back({part.tile.y, part.tile.x + 1, 0, -1});
+    }
+    std::sort(steps.begin(), steps.end(),
+              [](const Step& a, const Step& b) { return std::tie(a.y, a.x) < std::tie(b.y, b.x); });
+    return steps;
+}
+
+}  // namespace
 
 double twice_area(std::span<const Point> ring) {
     if (ring.empty()) {
@@ -37,28 +65,11 @@ Ring outline_of(const Bounds& bounds) {
             {bounds.west, bounds.north}};
 }
 
-void TiledParts::outline_covered(const Grid& grid) {
+void TiledParts::outline_covered() {
     if (covered.empty()) {
         return;
     }
-    // Along each row of tiles, where rectangles and tiles with parts begin and end.
-    struct Step {
-        std::uint32_t y, x;
-        std::int32_t rectangles, parts;
-    };
-    std::vector<Step> steps;
-    for (const CoveredWindow& window : std::exchange(covered, {})) {
-        for (std::uint32_t y = window.tiles.first.y; y <= window.tiles.last.y; ++y) {
-            steps.push_back({y, window.tiles.first.x, 1, 0});
-            steps.push_back({y, window.tiles.last.x + 1, -1, 0});
-        }
-    }
-    for (const Part& part : parts) {
-        steps.push_back({part.tile.y, part.tile.x, 0, 1});
-        steps.push_back({part.tile.y, part.tile.x + 1, 0, -1});
-    }
-    std::sort(steps.begin(), steps.end(),
-              [](const Step& a, const Step& b) { return std::tie(a.y, a.x) < std::tie(b.y, b.x); });
+    const std::vector<Step> steps = steps_along_rows(std::exchange(covered, {}), parts);
     std::int32_t rectangles = 0;
     std::int32_t with_parts = 0;
     for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
@@ -69,13 +80,11 @@ void TiledParts::outline_covered(const Grid& grid) {
         if (rectangles == 0 || (next.y == step.y && next.x == step.x)) {
             continue;
         }
+        const auto outlines = static_cast<std::uint32_t>(rectangles);
         if (with_parts == 0) {
-            covered.push_back({{{step.x, step.y}, {next.x - 1, step.y}}, static_cast<std::uint32_t>(rectangles)});
+            covered.push_back({{{step.x, step.y}, {next.x - 1, step.y}}, outlines});
         } else {
-            // One tile: each tile with parts has steps at both of its ends.
-            for (std::int32_t outline = 0; outline < rectangles; ++outline) {
-                add_polygon({step.x, step.y}, {{outline_of(grid.bounds({step.x, step.y}))}});
-            }
+            outlined.push_back({{step.x, step.y}, outlines});  // one tile: those with parts have steps at both ends
         }
     }
 }

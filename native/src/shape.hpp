@@ -39,12 +39,18 @@ struct TileWindow {
     }
 };
 
-/// A rectangle of tiles that areas cover whole.
+/// A rectangle of tiles that an area covers whole.
 struct CoveredWindow {
     TileWindow tiles;
-    /// The tiles' own outlines that an object made of several members has in each tile, one for each member that
-    /// covers it; 0 where the object itself is the area.
+    /// 0 where the object itself is that area: the tile is marked. An object that is its members has the tile's outline
+    /// as its geometry there instead, once for each member that covers it.
     std::uint32_t outlines = 0;
+};
+
+/// As above, for a tile in which the object has parts as well.
+struct OutlinedTile {
+    TileIndex tile;
+    std::uint32_t outlines;
 };
 
 /// What clipping makes of objects: their parts, each in one tile.
@@ -60,12 +66,15 @@ struct TiledParts {
     std::vector<Point> points;
     /// They have no points here, for there may be millions of them.
     std::vector<CoveredWindow> covered;
+    /// By row, then column. Tiles without parts are of no meaning here.
+    std::vector<OutlinedTile> outlined;
 
     bool empty() const { return parts.empty() && covered.empty(); }
     void clear() {
         parts.clear();
         points.clear();
         covered.clear();
+        outlined.clear();
     }
 
     /// Opens a part; the points pushed from now on are its own.
@@ -74,9 +83,8 @@ struct TiledParts {
         points.push_back(point);
         parts.back().last_point = points.size();
     }
-    /// Turns covered tiles into outlines: into parts, after the others, where a tile has parts already, and elsewhere
-    /// into rectangles with the number of outlines, which do not overlap.
-    void outline_covered(const Grid& grid);
+    /// Turns covered tiles, which may overlap, into outlines; to be called when all parts are there.
+    void outline_covered();
     void add_polygon(TileIndex tile, const Polygon& polygon);
 
     std::span<const Point> points_of(const Part& part) const {

@@ -126,7 +126,7 @@ FileCounts write_tiles_file(const std::string& path, const Grid& grid, ArrayMemo
     PieceView piece;
     std::uint64_t done = 0;
     pieces.for_each([&](std::span<const std::byte> record) {
-        piece.decode(record);
+        piece.decode(grid, record);
         columns.add(piece, objects.row_of(piece.header.object));
         if (++done % 4096 == 0) {
             progress.at(done);

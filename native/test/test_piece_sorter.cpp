@@ -55,7 +55,7 @@ std::vector<PieceKey> sorted_with(std::size_t memory, std::uint64_t& spilled) {
     std::vector<PieceKey> keys;
     PieceView piece;
     sorter.for_each([&](std::span<const std::byte> record) {
-        piece.decode(record);
+        piece.decode(grid, record);
         CHECK(piece.nodes.size() == (piece.header.covers_tile != 0 ? 0 : 1));
         keys.push_back(piece.header.key);
     });

@@ -24,7 +24,7 @@ TEST_CASE("a sliver that rounding turns over keeps the winding of its role") {
     PieceBatch batch;
     (void)PieceBuilder{grid}.add(1, parts, batch);
     PieceView piece;
-    piece.decode(batch.record(0));
+    piece.decode(grid, batch.record(0));
     REQUIRE(piece.nodes.size() == 3);
     Ring rounded;
     for (const Position node : piece.nodes) {
@@ -33,8 +33,7 @@ TEST_CASE("a sliver that rounding turns over keeps the winding of its role") {
     CHECK(twice_area(rounded) > 0);
 }
 
-TEST_CASE("covered tiles become outlines: parts where there are parts, rectangles elsewhere") {
-    const Grid grid{16};
+TEST_CASE("covered tiles become outlines: counted for tiles with parts, rectangles elsewhere") {
     std::mt19937 random{11};
     const auto number = [&](std::uint32_t most) { return static_cast<std::uint32_t>(random() % most); };
     for (int round = 0; round < 200; ++round) {
@@ -57,16 +56,17 @@ TEST_CASE("covered tiles become outlines: parts where there are parts, rectangle
             parts.push({0, 0});
             with_parts.emplace(tile.x, tile.y);
         }
-        const std::size_t points = parts.parts.size();
-        parts.outline_covered(grid);
+        const std::size_t drawn = parts.parts.size();
+        parts.outline_covered();
+        CHECK(parts.parts.size() == drawn);
         std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> found;
-        for (std::size_t i = points; i < parts.parts.size(); ++i) {
-            const TiledParts::Part& part = parts.parts[i];
-            CHECK(with_parts.contains({part.tile.x, part.tile.y}));
-            const auto ring = parts.points_of(part);
-            CHECK(Ring(ring.begin(), ring.end()) == outline_of(grid.bounds(part.tile)));
-            ++found[{part.tile.x, part.tile.y}];
+        for (const auto& [tile, times] : parts.outlined) {
+            CHECK(with_parts.contains({tile.x, tile.y}));
+            CHECK(found.emplace(std::pair{tile.x, tile.y}, times).second);
         }
+        CHECK(std::ranges::is_sorted(parts.outlined, {}, [](const OutlinedTile& outlined) {
+            return std::pair{outlined.tile.y, outlined.tile.x};
+        }));
         for (const auto& [tiles, times] : parts.covered) {
             for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
                 for (std::uint32_t x = tiles.first.x; x <= tiles.last.x; ++x) {
@@ -79,22 +79,61 @@ TEST_CASE("covered tiles become outlines: parts where there are parts, rectangle
     }
 }
 
-TEST_CASE("the record of a covered tile has the outlines of the members that cover it, or none") {
+TEST_CASE("outlines are parts of a piece, whether it has others or not") {
     const Grid grid{16};
     const TileIndex tile{18052, 25957};
+    const Bounds bounds = grid.bounds(tile);
     PieceBuilder builder{grid};
-    TiledParts parts;
-    for (int member = 0; member < 3; ++member) {
-        parts.add_polygon(tile, {{outline_of(grid.bounds(tile))}});
+    // What outlines stand for: three drawn rings after a line.
+    TiledParts drawn;
+    TiledParts outlined;
+    for (TiledParts* parts : {&drawn, &outlined}) {
+        parts->open({tile.x + 1, tile.y}, schema::Role::point);
+        parts->push({bounds.east + 5, bounds.north - 5});
+        parts->open(tile, schema::Role::line);
+        parts->push({bounds.west + 5, bounds.south + 5});
+        parts->push({bounds.east - 5, bounds.north - 5});
     }
-    PieceBatch drawn;
-    (void)builder.add(5, parts, drawn);
-    set_object(drawn.bytes, 8);
-    const auto outlined = builder.covering(tile, {5, {{tile, tile}, 3}, 8});
-    CHECK(std::ranges::equal(outlined, drawn.record(0)));
+    for (int member = 0; member < 3; ++member) {
+        drawn.add_polygon(tile, {{outline_of(bounds)}});
+    }
+    outlined.outlined = {{{tile.x, tile.y - 1}, 7}, {tile, 3}, {{tile.x, tile.y + 1}, 7}};  // without parts: nothing
+    PieceBatch expected;
+    PieceBatch batch;
+    (void)builder.add(5, drawn, expected);
+    (void)builder.add(5, outlined, batch);
+    REQUIRE(batch.first_bytes.size() == 2);
+    CHECK(batch.bytes.size() < expected.bytes.size());
+    PieceView rings;
     PieceView piece;
-    piece.decode(builder.covering(tile, {5, {{tile, tile}, 0}, 8}));
-    CHECK(piece.header.covers_tile == 1);
+    for (std::size_t i = 0; i < 2; ++i) {
+        rings.decode(grid, expected.record(i));
+        piece.decode(grid, batch.record(i));
+        CHECK(piece.roles == rings.roles);
+        CHECK(piece.part_nodes == rings.part_nodes);
+        CHECK(piece.nodes == rings.nodes);
+        CHECK(piece.header.key == rings.header.key);
+        CHECK(piece.header.area_m2 == rings.header.area_m2);
+        CHECK(piece.header.length_m == rings.header.length_m);
+    }
+
+    TiledParts three;
+    for (int member = 0; member < 3; ++member) {
+        three.add_polygon(tile, {{outline_of(bounds)}});
+    }
+    PieceBatch alone;
+    (void)builder.add(5, three, alone);
+    rings.decode(grid, alone.record(0));
+    const PieceHeader header = builder.covering(tile, {5, {{tile, tile}, 3}, 8});
+    piece.decode(grid, std::as_bytes(std::span{&header, 1}));
+    CHECK(piece.nodes == rings.nodes);
+    CHECK(piece.roles == rings.roles);
+    CHECK(piece.header.object == 8);
+    CHECK_FALSE(static_cast<bool>(piece.header.covers_tile));
+    CHECK(piece.header.area_m2 == rings.header.area_m2);
+    const PieceHeader marked = builder.covering(tile, {5, {{tile, tile}, 0}, 8});
+    piece.decode(grid, std::as_bytes(std::span{&marked, 1}));
+    CHECK(static_cast<bool>(piece.header.covers_tile));
     CHECK(piece.nodes.empty());
-    CHECK(piece.header.area_m2 == doctest::Approx(header_of(drawn.record(0)).area_m2 / 3));
+    CHECK(piece.header.area_m2 == doctest::Approx(rings.header.area_m2 / 3));
 }

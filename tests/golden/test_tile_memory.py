@@ -76,3 +76,28 @@ def test_a_relation_whose_member_covers_very_many_tiles_stays_under_the_limit(tm
         assert covering[0] > 0.99 * pieces[0]
         assert covering[1] == 0
         assert file["part/role"].shape[0] == pieces.sum() - covering[0] + 1
+
+
+def test_many_members_that_cover_the_same_tiles_stay_under_the_limit(tmp_path: Path) -> None:
+    """Each tile has an outline for every member that covers it, and a crossing line in some."""
+    lines, ways, node = [], [], 1
+    for way in range(1, 101):
+        low, high = way * 1e-4, 0.5 - way * 1e-4
+        for lon, lat in [(low, low), (high, low), (high, high), (low, high)]:
+            lines.append(f"n{node} v1 dV T x{lon:.7f} y{40 + lat:.7f}")
+            node += 1
+        ways.append(f"w{way} v1 dV Tlanduse=forest Nn{node - 4},n{node - 3},n{node - 2},n{node - 1},n{node - 4}")
+    lines += [f"n{node} v1 dV T x0.02 y40.02", f"n{node + 1} v1 dV T x0.48 y40.47"]
+    ways.append(f"w101 v1 dV Thighway=path Nn{node},n{node + 1}")
+    members = ",".join(f"w{way}@" for way in range(1, 102))
+    (tmp_path / "map.opl").write_text("\n".join([*lines, *ways, f"r1 v1 dV Ttype=site,site=park M{members}"]) + "\n")
+    run = ("--input", str(tmp_path / "map.opl"), "--output", str(tmp_path / "tiles.h5"), "--memory", "64M")
+    assert peak_private_bytes("tile", *run, "--threads", "1") < 64 * MIB
+    with h5py.File(tmp_path / "tiles.h5") as file:
+        objects, covers = file["piece/object"][()], file["piece/covers_tile"][()]
+        parts = np.diff(file["piece/parts"][()].astype(np.int64))
+        # What an object made of one area covers, the relation has an outline for; the line is in some of these tiles.
+        areas, path, site = objects < 100, objects == 100, objects == 101
+        assert parts[site].sum() == covers[areas].sum() + parts[areas].sum() + parts[path].sum()
+        assert covers[areas].sum() > 700_000 and not covers[site].any()
+        assert np.isclose(file["piece/area_m2"][()][site].sum(), file["piece/area_m2"][()][areas].sum(), rtol=1e-5)
