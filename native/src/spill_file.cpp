@@ -16,8 +16,10 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t write_bytes = std::size_t{1} << 18U;
-/// So much is taken out of the file at once: often enough to bound it, seldom enough to cost nothing.
-constexpr std::size_t hole_bytes = std::size_t{1} << 22U;
+/// A run is taken out of the file in so many steps, or fewer: a hole costs some ten microseconds.
+constexpr std::uint64_t holes_of_run = 16;
+constexpr std::uint64_t least_hole_bytes = std::uint64_t{1} << 16U;
+constexpr std::uint64_t most_hole_bytes = std::uint64_t{1} << 22U;
 
 [[noreturn]] void fail(const char* what, const std::string& directory) {
     throw OutputError(
@@ -67,11 +69,12 @@ void SpillFile::flush() {
     pending_.clear();
 }
 
-SpillFile::Reader::Reader(const SpillFile& file, std::size_t run, std::size_t buffer)
+SpillFile::Reader::Reader(SpillFile& file, std::size_t run, std::size_t buffer)
     : file_(&file),
-      given_back_(file.runs_[run].first),
       next_(file.runs_[run].first),
-      last_(file.runs_[run].last),
+      last_(std::exchange(file.runs_[run].last, next_)),
+      given_back_(next_),
+      hole_bytes_(std::clamp((last_ - next_) / holes_of_run, least_hole_bytes, most_hole_bytes)),
       buffer_bytes_(buffer) {}
 
 std::optional<std::span<const std::byte>> SpillFile::Reader::next() {
@@ -112,7 +115,7 @@ bool SpillFile::Reader::fill(std::size_t bytes) {
         got += done < 0 ? 0 : static_cast<std::size_t>(done);
     }
     next_ += more;
-    if (next_ - given_back_ >= hole_bytes || next_ == last_) {
+    if (next_ - given_back_ >= hole_bytes_ || next_ == last_) {
         give_back();
     }
     return true;

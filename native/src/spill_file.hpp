@@ -25,12 +25,12 @@ public:
     std::size_t runs() const noexcept { return runs_.size(); }
     std::uint64_t bytes() const noexcept { return written_; }
 
-    /// Reads a run from its start, some records at a time. What it has read it takes out of the file, so that the
-    /// room, on the disk and in the system's cache, is there for what is written meanwhile: a run is read once.
+    /// Takes a run out of the file, some records at a time: what was read leaves room, on the disk and in the system's
+    /// cache, for what is written meanwhile. Nothing is left of the run for a second reader.
     class Reader {
     public:
         /// `buffer` bytes are read at once, more where a record is longer.
-        Reader(const SpillFile& file, std::size_t run, std::size_t buffer);
+        Reader(SpillFile& file, std::size_t run, std::size_t buffer);
 
         /// The next record, valid until the next call; nothing at the end of the run.
         std::optional<std::span<const std::byte>> next();
@@ -40,9 +40,10 @@ public:
         void give_back();
 
         const SpillFile* file_;
-        std::uint64_t given_back_;  // up to here
         std::uint64_t next_;
         std::uint64_t last_;
+        std::uint64_t given_back_;  // up to here
+        std::uint64_t hole_bytes_;  // to be given back at once
         std::size_t buffer_bytes_;
         std::vector<std::byte> buffer_;
         std::size_t at_ = 0;

@@ -73,7 +73,7 @@ private:
 
 class Vocabulary::RunSource : public Source {
 public:
-    RunSource(const SpillFile& file, std::size_t run, std::size_t buffer) : reader_(file, run, buffer) {}
+    RunSource(SpillFile& file, std::size_t run, std::size_t buffer) : reader_(file, run, buffer) {}
 
     bool advance() override {
         const auto record = reader_.next();
