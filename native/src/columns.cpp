@@ -11,8 +11,10 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "errors.hpp"
@@ -122,6 +124,7 @@ struct ColumnWriter::State {
     std::string path;
     Handle file;
     std::map<std::string, Handle> datasets;
+    bool complete = false;
 
     [[noreturn]] void fail(const std::string& what) const {
         throw OutputError("cannot write " + what + " of `" + path + "`: " + reason_of_failure(),
@@ -154,15 +157,22 @@ ColumnWriter::ColumnWriter(const std::string& path) {
     if (!file.valid()) {
         throw OutputError("cannot create `" + path + "`: " + reason_of_failure(), "write to a folder that exists");
     }
-    state_ = std::make_unique<State>(State{path, std::move(file), {}});
+    state_ = std::make_unique<State>(State{path, std::move(file), {}, false});
 }
 
 ColumnWriter::~ColumnWriter() {
+    if (state_->complete) {
+        return;
+    }
     // A file that was not closed is not complete. Closing it now would flush, and HDF5 crashes when that fails too.
     for (auto& [path, dataset] : state_->datasets) {
         dataset.abandon();
     }
     state_->file.abandon();
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(state_->path, ignored)) {
+        (void)std::filesystem::remove(state_->path, ignored);
+    }
 }
 
 void ColumnWriter::set_attribute(const char* name, std::uint32_t value) {
@@ -232,6 +242,7 @@ void ColumnWriter::close() {
     if (H5Fflush(state_->file.get(), H5F_SCOPE_GLOBAL) < 0 || !state_->file.reset()) {
         state_->fail("the end");
     }
+    state_->complete = true;
 }
 
 struct ColumnReader::State {

@@ -43,7 +43,8 @@ constexpr ElementType element_type() {
     }
 }
 
-/// Writes a new file. Throws OutputError with the system's reason when anything cannot be written.
+/// Writes a new file. Throws OutputError with the system's reason when anything cannot be written; a file that was not
+/// closed is removed.
 class ColumnWriter {
 public:
     explicit ColumnWriter(const std::string& path);

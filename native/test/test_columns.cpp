@@ -93,3 +93,15 @@ TEST_CASE("what is no HDF5 file cannot be opened, and what has no folder cannot 
     CHECK_THROWS_AS(ColumnReader{file.path + ".absent"}, InputError);
     CHECK_THROWS_AS(ColumnWriter{file.path + "/below/a/file"}, OutputError);
 }
+
+TEST_CASE("a file that was not closed is removed, and so is no other") {
+    const TemporaryFile file;
+    {
+        ColumnWriter writer{file.path};
+        writer.set_attribute("kind", std::string{"tiles"});
+        CHECK(std::filesystem::exists(file.path));
+    }
+    CHECK_FALSE(std::filesystem::exists(file.path));
+    write_example(file.path);
+    CHECK(std::filesystem::exists(file.path));
+}
