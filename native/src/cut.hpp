@@ -48,6 +48,12 @@ struct CutResult {
     std::uint64_t dropped_tags = 0;
     /// Keeps alive what the tags' texts point into.
     std::vector<Batch> texts;
+
+    /// What grows with the tiles that objects meet; the rest is of the size of the batch.
+    std::uint64_t bytes() const noexcept {
+        return pieces.bytes.capacity() + pieces.first_bytes.capacity() * sizeof(std::size_t) +
+               pieces.covered.capacity() * sizeof(CoveredTiles);
+    }
 };
 
 /// What all workers read and none writes.

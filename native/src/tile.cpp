@@ -73,6 +73,8 @@ std::optional<TileSet> tiles_of_polygon(const Grid& grid, const TileOptions& opt
     return tiles;
 }
 
+using CutterPool = WorkerPool<Cutter, CutResult>;
+
 /// How `--memory` and `--threads` are shared out. What is not given here is for the program itself, the reader's
 /// queues and the batches under way; where memory is short these are kept few, and so are the threads that hold them.
 struct Plan {
@@ -84,21 +86,26 @@ struct Plan {
         threads = options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
         threads = at_most(threads, options.memory / per_thread);
         decoders = at_most(threads, options.memory / per_decoder);
-        tasks = threads + 2 + std::min(options.memory / per_task, most_waiting);
+        const std::uint64_t waiting_bytes = shared / 16;
+        batches = {threads, threads + 2 + std::min(options.memory / per_batch, most_waiting), waiting_bytes};
+        const std::uint32_t assemblers = at_most(threads, options.memory / per_assembler);
+        relations = {assemblers, assemblers + 2, waiting_bytes};
     }
 
     static constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
     static constexpr std::uint64_t reserved = 32 * mebibyte;
     static constexpr std::uint64_t per_thread = 24 * mebibyte;
     static constexpr std::uint64_t per_decoder = 64 * mebibyte;
-    static constexpr std::uint64_t per_task = 40 * mebibyte;
+    static constexpr std::uint64_t per_assembler = 128 * mebibyte;
+    static constexpr std::uint64_t per_batch = 40 * mebibyte;  // ten times what a batch of ways takes
     static constexpr std::uint64_t most_waiting = 16;
     std::uint64_t arrays;
     std::uint64_t records;
     std::uint64_t vocabulary;
     std::uint32_t threads;
     std::uint32_t decoders;
-    std::uint64_t tasks;
+    CutterPool::Limits batches;    // of nodes or ways
+    CutterPool::Limits relations;  // one of which may take far more
 
 private:
     static std::uint32_t at_most(std::uint32_t threads, std::uint64_t limit) {
@@ -141,7 +148,7 @@ public:
     bool read_sorted() {
         Reader reader{options_->inputs, {true, true, false}};
         Progress progress{"read nodes and ways", reader.size()};
-        const auto pool = make_pool();
+        const auto pool = make_pool(plan_.batches);
         Batch batch{nullptr};
         std::int64_t last_node = std::numeric_limits<std::int64_t>::min();
         std::int64_t last_way = last_node;
@@ -184,7 +191,7 @@ public:
     void cut_relations() {
         member_ways_.finish();
         Progress progress{"assemble relations", relations_.size()};
-        const auto pool = make_pool();
+        const auto pool = make_pool(plan_.relations);
         for (std::size_t first = 0, last = 0; first < relations_.size(); first = last) {
             std::size_t members = 0;
             while (last < relations_.size() && last - first < relations_per_task && members < members_per_task) {
@@ -196,7 +203,7 @@ public:
         pool->finish();
         progress.finish();
         dropped_["older version of a relation"] = relations_.superseded();
-        // No longer of use; where they are in files, the output takes their room.
+        // Of no more use; where they are in files, the output takes their room.
         locations_ = LocationIndex{arrays_};
         member_ways_ = MemberWays{arrays_};
     }
@@ -212,26 +219,23 @@ public:
     }
 
 private:
-    using Pool = WorkerPool<Cutter, CutResult>;
-
     static std::string directory_of(const std::string& output) {
         const std::filesystem::path parent = std::filesystem::path{output}.parent_path();
         return parent.empty() ? "." : parent.string();
     }
 
-    std::unique_ptr<Pool> make_pool() {
+    std::unique_ptr<CutterPool> make_pool(CutterPool::Limits limits) {
         const CutContext context{&grid_,        window_,     only_ ? &*only_ : nullptr,
                                  &filter_,      &locations_, &relations_,
                                  &member_ways_, &superseded_};
-        return std::make_unique<Pool>(
-            plan_.threads, plan_.tasks, [context] { return Cutter{context}; },
-            [this](CutResult result) { take(std::move(result)); });
+        return std::make_unique<CutterPool>(
+            limits, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
     }
 
     void read_pass(const char* stage, ElementTypes types) {
         Reader reader{options_->inputs, types};
         Progress progress{stage, reader.size()};
-        const auto pool = make_pool();
+        const auto pool = make_pool(plan_.batches);
         Batch batch{nullptr};
         while (reader.next(batch)) {
             batch.outline(schema::OsmType::node, outlines_);
@@ -266,7 +270,7 @@ private:
         }
     }
 
-    void submit(Pool& pool, const Batch& batch) {
+    void submit(CutterPool& pool, const Batch& batch) {
         if (batch.nodes() > 0) {
             pool.submit([batch](Cutter& cutter) { return cutter.nodes(batch); });
         }

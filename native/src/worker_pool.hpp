@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <future>
@@ -13,18 +14,24 @@
 
 namespace geojepa {
 
-/// `Worker` is a thread's own state: what tasks may use without a lock.
+/// `Worker` is a thread's own state: what tasks may use without a lock. `Result::bytes()` says what one takes.
 template <typename Worker, typename Result>
 class WorkerPool {
 public:
     using Task = std::function<Result(Worker&)>;
 
-    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks. At most `tasks` are under
-    /// way: the more there are, the longer threads have work while `consume` is busy.
-    WorkerPool(std::size_t threads, std::size_t tasks, std::function<Worker()> make_worker,
-               std::function<void(Result)> consume)
-        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limit_(tasks) {
-        for (std::size_t i = 0; i < threads; ++i) {
+    struct Limits {
+        std::size_t threads;
+        /// Most tasks under way: the more there are, the longer threads have work while `consume` is busy.
+        std::size_t tasks;
+        /// No task is begun while results of more bytes wait.
+        std::uint64_t waiting_bytes;
+    };
+
+    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks.
+    WorkerPool(Limits limits, std::function<Worker()> make_worker, std::function<void(Result)> consume)
+        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limits_(limits) {
+        for (std::size_t i = 0; i < limits_.threads; ++i) {
             threads_.emplace_back([this] { work(); });
         }
     }
@@ -46,14 +53,19 @@ public:
 
     /// Gives a task. Waits for the oldest one where too many are under way. Throws what a task threw.
     void submit(Task task) {
-        std::packaged_task<Result(Worker&)> packaged{std::move(task)};
+        std::packaged_task<Result(Worker&)> packaged{[this, task = std::move(task)](Worker& worker) {
+            Result result = task(worker);
+            const std::lock_guard lock{mutex_};
+            waiting_bytes_ += result.bytes();
+            return result;
+        }};
         results_.push_back(packaged.get_future());
         {
             const std::lock_guard lock{mutex_};
             tasks_.push_back(std::move(packaged));
         }
         wake_.notify_one();
-        while (results_.size() > limit_) {
+        while (results_.size() > limits_.tasks || (!results_.empty() && too_many_bytes())) {
             consume_oldest();
         }
     }
@@ -69,14 +81,28 @@ private:
     void consume_oldest() {
         std::future<Result> oldest = std::move(results_.front());
         results_.pop_front();
-        consume_(oldest.get());
+        Result result = oldest.get();
+        const std::uint64_t bytes = result.bytes();
+        consume_(std::move(result));
+        {
+            const std::lock_guard lock{mutex_};
+            waiting_bytes_ -= bytes;
+        }
+        wake_.notify_all();
+    }
+
+    bool too_many_bytes() {
+        const std::lock_guard lock{mutex_};
+        return waiting_bytes_ > limits_.waiting_bytes;
     }
 
     void work() {
         Worker worker = make_worker_();
         while (true) {
             std::unique_lock lock{mutex_};
-            wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+            // What waits was begun before the tasks that are left, so that the oldest result is always on its way.
+            wake_.wait(lock,
+                       [this] { return stopping_ || (!tasks_.empty() && waiting_bytes_ <= limits_.waiting_bytes); });
             if (stopping_) {
                 return;
             }
@@ -89,11 +115,12 @@ private:
 
     std::function<Worker()> make_worker_;
     std::function<void(Result)> consume_;
-    std::size_t limit_;
+    Limits limits_;
     std::deque<std::future<Result>> results_;
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<std::packaged_task<Result(Worker&)>> tasks_;
+    std::uint64_t waiting_bytes_ = 0;  // of results that are there and not consumed
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };

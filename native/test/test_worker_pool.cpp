@@ -1,0 +1,81 @@
+// Results in the order of their tasks, and no more of them than there is room for.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "worker_pool.hpp"
+
+using namespace geojepa;
+
+namespace {
+
+struct Number {
+    int value;
+    std::uint64_t size;
+    std::uint64_t bytes() const { return size; }
+};
+struct Nothing {};
+using Pool = WorkerPool<Nothing, Number>;
+
+}  // namespace
+
+TEST_CASE("results come in the order of their tasks, whatever their size") {
+    for (const std::uint64_t room : {0U, 150U, 1000000U}) {
+        std::vector<int> results;
+        Pool pool{{3, 7, room}, [] { return Nothing{}; }, [&](Number number) { results.push_back(number.value); }};
+        for (int i = 0; i < 500; ++i) {
+            pool.submit([i](Nothing&) { return Number{i, 100}; });
+        }
+        pool.finish();
+        REQUIRE(results.size() == 500);
+        for (int i = 0; i < 500; ++i) {
+            CHECK(results[static_cast<std::size_t>(i)] == i);
+        }
+    }
+}
+
+TEST_CASE("no task is begun while results that wait take more than their room") {
+    constexpr std::uint64_t threads = 4;
+    std::atomic<std::uint64_t> alive{0};
+    std::atomic<std::uint64_t> most{0};
+    Pool pool{{threads, 64, 300},
+              [] { return Nothing{}; },
+              [&](const Number& number) {
+                  std::this_thread::sleep_for(std::chrono::milliseconds{1});  // threads are faster
+                  alive -= number.size;
+              }};
+    for (int i = 0; i < 200; ++i) {
+        pool.submit([&](Nothing&) {
+            const std::uint64_t now = alive += 100;
+            for (std::uint64_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+            }
+            return Number{0, 100};
+        });
+    }
+    pool.finish();
+    CHECK(alive == 0);
+    // What waits, and one result a thread that was begun before there was too much.
+    CHECK(most <= 300 + 100 * (threads + 1));
+    CHECK(most >= 300);
+}
+
+TEST_CASE("what a task throws comes out of the pool") {
+    Pool pool{{2, 4, 100}, [] { return Nothing{}; }, [](const Number&) {}};
+    const auto fail = [&] {
+        for (int i = 0; i < 20; ++i) {
+            pool.submit([i](Nothing&) -> Number {
+                if (i == 10) {
+                    throw std::runtime_error{"the tenth"};
+                }
+                return {i, 500};
+            });
+        }
+        pool.finish();
+    };
+    CHECK_THROWS_WITH(fail(), "the tenth");
+}
