@@ -18,7 +18,9 @@ from geojepa_cli.kinds import tile_command
 from geojepa_cli.workspace import Artifact, Workspace, remake_hint
 
 Bbox = tuple[float, float, float, float]  # west, south, east, north in degrees
-STAGE_VERSION = 2  # since 2, no ring runs along a tile's edge and back, and broken ones follow the even-odd rule
+# Since 2, no ring runs along a tile's edge and back, and broken ones follow the even-odd rule; since 3, a relation's
+# outlines of a tile come after its other parts.
+STAGE_VERSION = 3
 
 
 def tile(
