@@ -169,9 +169,11 @@ ColumnWriter::~ColumnWriter() {
         dataset.abandon();
     }
     state_->file.abandon();
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(state_->path, ignored)) {
-        (void)std::filesystem::remove(state_->path, ignored);
+    // Where a link was given, the file behind it is the one that is not complete; a device is no file.
+    std::error_code error;
+    const std::filesystem::path written = std::filesystem::canonical(state_->path, error);
+    if (!error && std::filesystem::is_regular_file(written, error)) {
+        (void)std::filesystem::remove(written, error);
     }
 }
 

@@ -197,6 +197,9 @@ void PieceBuilder::measure(std::span<const Point> points, schema::Role role, con
 }
 
 void PieceBuilder::measure_outlines(TileIndex tile, std::uint32_t outlines) {
+    if (outlines == 0) {
+        return;
+    }
     const Ring outline = outline_of(grid_->bounds(tile));
     for (std::uint32_t i = 0; i < outlines; ++i) {
         measure(outline, schema::Role::outer, frame_of(tile));

@@ -9,7 +9,7 @@
 
 namespace geojepa {
 
-/// Whether a ring (which does not repeat its first point) neither touches nor crosses itself. Exact.
+/// Whether a ring, which repeats neither its first point nor any in a row, neither touches nor crosses itself. Exact.
 bool is_simple(std::span<const Position> ring);
 
 /// The valid polygons that cover what `rings` enclose, by the even-odd rule; empty where they enclose nothing.

@@ -83,7 +83,7 @@ struct TiledParts {
         points.push_back(point);
         parts.back().last_point = points.size();
     }
-    /// Turns covered tiles, which may overlap, into outlines; to be called when all parts are there.
+    /// Turns covered tiles, which may overlap, into outlines; to be called once, when all parts are there.
     void outline_covered();
     void add_polygon(TileIndex tile, const Polygon& polygon);
 

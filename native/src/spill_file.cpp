@@ -16,7 +16,7 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t write_bytes = std::size_t{1} << 18U;
-/// A run is taken out of the file in so many steps, or fewer: a hole costs some ten microseconds.
+/// A run is taken out of the file by such parts of it, within limits: seldom enough for holes to cost nothing.
 constexpr std::uint64_t holes_of_run = 16;
 constexpr std::uint64_t least_hole_bytes = std::uint64_t{1} << 16U;
 constexpr std::uint64_t most_hole_bytes = std::uint64_t{1} << 22U;

@@ -82,14 +82,23 @@ private:
         std::future<Result> oldest = std::move(results_.front());
         results_.pop_front();
         Result result = oldest.get();
-        const std::uint64_t bytes = result.bytes();
+        const Leaving leaving{*this, result.bytes()};
         consume_(std::move(result));
-        {
-            const std::lock_guard lock{mutex_};
-            waiting_bytes_ -= bytes;
-        }
-        wake_.notify_all();
     }
+
+    /// A result's bytes, until it is consumed or that failed.
+    struct Leaving {
+        WorkerPool& pool;
+        std::uint64_t bytes;
+
+        ~Leaving() {
+            {
+                const std::lock_guard lock{pool.mutex_};
+                pool.waiting_bytes_ -= bytes;
+            }
+            pool.wake_.notify_all();
+        }
+    };
 
     bool too_many_bytes() {
         const std::lock_guard lock{mutex_};

@@ -94,14 +94,19 @@ TEST_CASE("what is no HDF5 file cannot be opened, and what has no folder cannot 
     CHECK_THROWS_AS(ColumnWriter{file.path + "/below/a/file"}, OutputError);
 }
 
-TEST_CASE("a file that was not closed is removed, and so is no other") {
+TEST_CASE("a file that was not closed is removed, also where a link leads to it, and the link stays") {
     const TemporaryFile file;
-    {
-        ColumnWriter writer{file.path};
-        writer.set_attribute("kind", std::string{"tiles"});
-        CHECK(std::filesystem::exists(file.path));
+    const TemporaryFile link;
+    std::filesystem::create_symlink(file.path, link.path);
+    for (const std::string& path : {file.path, link.path}) {
+        {
+            ColumnWriter writer{path};
+            writer.set_attribute("kind", std::string{"tiles"});
+            CHECK(std::filesystem::exists(file.path));
+        }
+        CHECK_FALSE(std::filesystem::exists(file.path));
     }
-    CHECK_FALSE(std::filesystem::exists(file.path));
-    write_example(file.path);
+    CHECK(std::filesystem::is_symlink(link.path));
+    write_example(link.path);
     CHECK(std::filesystem::exists(file.path));
 }

@@ -437,16 +437,21 @@ def test_a_polygon_keeps_only_the_tiles_that_share_some_area_with_it(tmp_path: P
     world.way(1, [(-1.5, 1.5), (3.5, 1.5)], highway="primary")
     world.way(2, [(-1.5, -1.5), (4.5, -1.5), (4.5, 4.5), (-1.5, 4.5)], close=True, landuse="forest")
     world.relation(3, ["w2@outer"], type="multipolygon", natural="wood")
+    world.relation(4, ["w2@", "w1@"], type="site", site="park")
     area = write_area(tmp_path / f"area.{form}", form)
     tiles = tile(tmp_path, world, "--polygon", str(area))
     expected = {(x, y) for x in range(-1, 3) for y in range(-1, 3) if x <= 0 or y <= 0} | {(2, 2)}
     assert {(x - X, y - Y) for x, y in tiles.names} == expected
-    assert where(tiles, "way/2") == where(tiles, "relation/3") == expected
+    assert where(tiles, "way/2") == where(tiles, "relation/3") == where(tiles, "relation/4") == expected
     assert where(tiles, "way/1") == {(-1, 1), (0, 1)}
     # What is kept is kept whole: the pieces are those of a run without a polygon.
     for place, piece in tile(tmp_path, world).all_pieces():
         if place in tiles.tile_rows:
-            assert tiles.pieces(place)[piece.ref].area_m2 == piece.area_m2
+            kept = tiles.pieces(place)[piece.ref]
+            assert (kept.area_m2, kept.length_m) == (piece.area_m2, piece.length_m)
+            assert [(role, points.tolist()) for role, points in kept.parts] == [
+                (role, points.tolist()) for role, points in piece.parts
+            ]
 
 
 @pytest.mark.parametrize(
