@@ -179,7 +179,7 @@ PieceHeader PieceBuilder::covering(TileIndex tile, const CoveredTiles& covered) 
             covered.object,
             0,
             0,
-            outlines == 0,
+            outlines == 0 ? 1U : 0U,
             outlines};
 }
 
