@@ -126,7 +126,7 @@ def test_a_replay_without_a_usable_seed_is_an_error(replays: Path, tmp_path: Pat
 
 def test_a_coordinate_with_a_huge_exponent_breaks_nothing(replays: Path, tmp_path: Path) -> None:
     (tmp_path / "map.osm").write_text(
-        '<osm version="0.6"><node id="1" version="1" lat="40e76" lon="-7.79e1"><tag k="amenity" v="bench"/></node></osm>'
+        '<osm version="0.6"><node id="1" version="1" lat="40e76" lon="-77.9"><tag k="amenity" v="bench"/></node></osm>'
     )
     done = replay(replays / "replay-reader", 0, tmp_path / "found", tmp_path / "map.osm")
     assert done.returncode == 0, done.stderr
