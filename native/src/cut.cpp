@@ -23,15 +23,6 @@ bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequ
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
 
-Ring to_ring(std::span<const Position> positions) {
-    Ring ring;
-    ring.reserve(positions.size());
-    for (const Position p : positions) {
-        ring.push_back({static_cast<double>(p.lon), static_cast<double>(p.lat)});
-    }
-    return ring;
-}
-
 /// Polygons of the globe turned by half; none where a line goes around a pole.
 std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
     std::vector<std::vector<Position>> turned;

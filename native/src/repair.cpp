@@ -131,12 +131,8 @@ Geometry to_geos_polygon(const std::vector<Ring>& rings) {
     return owned(GEOSGeom_createPolygon_r(context, outer.release(), holes.data(), static_cast<unsigned>(holes.size())));
 }
 
-bool is_valid(std::span<const Position> positions) {
-    Ring ring;
-    for (const Position position : positions) {
-        ring.push_back({static_cast<double>(position.lon), static_cast<double>(position.lat)});
-    }
-    return GEOSisValid_r(Geos::of_this_thread().get(), to_geos_polygon({ring}).get()) == 1;
+bool is_valid(std::span<const Position> ring) {
+    return GEOSisValid_r(Geos::of_this_thread().get(), to_geos_polygon({to_ring(ring)}).get()) == 1;
 }
 
 /// Every side of the rings as a line of its own.

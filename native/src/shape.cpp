@@ -34,6 +34,15 @@ std::vector<Step> steps_along_rows(const std::vector<CoveredWindow>& covered,
 
 }  // namespace
 
+Ring to_ring(std::span<const Position> positions) {
+    Ring ring;
+    ring.reserve(positions.size());
+    for (const Position p : positions) {
+        ring.push_back({static_cast<double>(p.lon), static_cast<double>(p.lat)});
+    }
+    return ring;
+}
+
 double twice_area(std::span<const Point> ring) {
     if (ring.empty()) {
         return 0;

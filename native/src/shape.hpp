@@ -15,6 +15,8 @@ namespace geojepa {
 /// A closed ring that does not repeat its first point.
 using Ring = std::vector<Point>;
 
+Ring to_ring(std::span<const Position> positions);
+
 /// An outer ring (counter-clockwise), then its holes (clockwise).
 struct Polygon {
     std::vector<Ring> rings;
