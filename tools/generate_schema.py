@@ -1,8 +1,8 @@
 """Writes what `native/*.yaml` decides into the files that must agree with it.
 
-    native/schema.yaml      -> native/src/schema.hpp, geojepa_cli/store/schema.py, docs/formats.md (between markers)
-    native/areas.yaml       -> native/src/area_table.hpp
-    native/tag_filter.yaml  -> native/src/tag_filter_default.hpp
+    native/schema.yaml      -> native/src/columns/schema.hpp, geojepa_cli/store/schema.py, docs/formats.md (between markers)
+    native/areas.yaml       -> native/src/read/area_table.hpp
+    native/tag_filter.yaml  -> native/src/read/tag_filter_default.hpp
 
 `--check` writes nothing and exits 1 where a file differs: CI runs it.
 """
@@ -239,9 +239,9 @@ def outputs() -> dict[Path, str]:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return {
-        ROOT / "native/src/schema.hpp": cpp_schema(schema),
-        ROOT / "native/src/area_table.hpp": cpp_areas(areas),
-        ROOT / "native/src/tag_filter_default.hpp": cpp_tag_filter(tag_filter),
+        ROOT / "native/src/columns/schema.hpp": cpp_schema(schema),
+        ROOT / "native/src/read/area_table.hpp": cpp_areas(areas),
+        ROOT / "native/src/read/tag_filter_default.hpp": cpp_tag_filter(tag_filter),
         ROOT / "geojepa_cli/store/schema.py": python_schema(schema),
         formats: f"{before}{BEGIN}\n\n{markdown_tables(schema)}\n{END}{after}",
     }

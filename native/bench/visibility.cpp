@@ -2,7 +2,7 @@
 // different ways. Prints JSON: microseconds for each number of vertices, and the exponent of a fitted power.
 //
 //   geojepa-visibility [K]      edges sought for each vertex; default 1
-#include "visibility.hpp"
+#include "process/visibility.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -9,10 +9,10 @@
 #include <cstring>
 #include <vector>
 
-#include "clip_area.hpp"
-#include "clip_line.hpp"
-#include "pieces.hpp"
-#include "repair.hpp"
+#include "clip/clip_area.hpp"
+#include "clip/clip_line.hpp"
+#include "clip/pieces.hpp"
+#include "clip/repair.hpp"
 
 namespace {
 

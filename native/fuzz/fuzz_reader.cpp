@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "errors.hpp"
-#include "reader.hpp"
+#include "read/reader.hpp"
 
 namespace {
 

@@ -14,12 +14,12 @@
 #include <string>
 #include <vector>
 
-#include "columns.hpp"
+#include "columns/columns.hpp"
 #include "errors.hpp"
 #include "events.hpp"
-#include "process.hpp"
-#include "schema.hpp"
-#include "tile.hpp"
+#include "process/process.hpp"
+#include "columns/schema.hpp"
+#include "clip/tile.hpp"
 
 namespace geojepa {
 namespace {

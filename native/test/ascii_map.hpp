@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "clip_area.hpp"
-#include "clip_line.hpp"
+#include "clip/clip_area.hpp"
+#include "clip/clip_line.hpp"
 
 /// The map's first row and column lie in tile (32768, 32768) of zoom 16, at the equator and Greenwich, where tiles are
 /// squares. A letter stands in the middle of its cell, so that it never lies on an edge.

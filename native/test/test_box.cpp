@@ -7,7 +7,7 @@
 #include <numbers>
 #include <random>
 
-#include "box.hpp"
+#include "process/box.hpp"
 
 using namespace geojepa;
 

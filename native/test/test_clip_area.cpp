@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "clip_area.hpp"
-#include "repair.hpp"
-#include "split.hpp"
+#include "clip/clip_area.hpp"
+#include "clip/repair.hpp"
+#include "clip/split.hpp"
 
 using namespace geojepa;
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "clip_line.hpp"
+#include "clip/clip_line.hpp"
 
 using namespace geojepa;
 

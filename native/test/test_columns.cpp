@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "columns.hpp"
+#include "columns/columns.hpp"
 #include "errors.hpp"
 
 using namespace geojepa;

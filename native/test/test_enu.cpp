@@ -4,7 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
-#include "enu.hpp"
+#include "clip/enu.hpp"
 
 using geojepa::EastNorth;
 using geojepa::EnuFrame;

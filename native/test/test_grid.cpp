@@ -5,7 +5,7 @@
 #include <numbers>
 
 #include "errors.hpp"
-#include "grid.hpp"
+#include "clip/grid.hpp"
 
 using namespace geojepa;
 

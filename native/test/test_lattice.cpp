@@ -6,8 +6,8 @@
 #include <set>
 #include <vector>
 
-#include "lattice.hpp"
-#include "segment_index.hpp"
+#include "clip/lattice.hpp"
+#include "clip/segment_index.hpp"
 
 using namespace geojepa;
 

@@ -8,8 +8,8 @@
 
 #include "errors.hpp"
 #include "events.hpp"
-#include "long_array.hpp"
-#include "piece_sorter.hpp"
+#include "read/long_array.hpp"
+#include "columns/piece_sorter.hpp"
 
 using namespace geojepa;
 

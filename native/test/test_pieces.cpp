@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "pieces.hpp"
+#include "clip/pieces.hpp"
 
 using namespace geojepa;
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "duplicates.hpp"
+#include "read/duplicates.hpp"
 #include "errors.hpp"
-#include "locations.hpp"
-#include "reader.hpp"
+#include "read/locations.hpp"
+#include "read/reader.hpp"
 
 using namespace geojepa;
 

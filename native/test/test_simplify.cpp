@@ -6,7 +6,7 @@
 #include <numbers>
 #include <random>
 
-#include "simplify.hpp"
+#include "process/simplify.hpp"
 
 using namespace geojepa;
 

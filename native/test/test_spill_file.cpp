@@ -9,7 +9,7 @@
 #include <system_error>
 #include <vector>
 
-#include "spill_file.hpp"
+#include "columns/spill_file.hpp"
 
 using namespace geojepa;
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "areas.hpp"
-#include "tags.hpp"
-#include "vocabulary.hpp"
+#include "read/areas.hpp"
+#include "read/tags.hpp"
+#include "columns/vocabulary.hpp"
 
 using namespace geojepa;
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <tuple>
 
-#include "visibility.hpp"
+#include "process/visibility.hpp"
 
 using namespace geojepa;
 

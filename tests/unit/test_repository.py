@@ -39,7 +39,7 @@ def test_generated_files_agree_with_their_source() -> None:
         ("native/schema.yaml", "\nversion: 2", "\nversion: 3"),
         ("native/areas.yaml", "building: any", "building: {only: [house]}"),
         ("native/tag_filter.yaml", '- "tiger:*"', '- "lion:*"'),
-        ("native/src/schema.hpp", "alignment = 64", "alignment = 32"),
+        ("native/src/columns/schema.hpp", "alignment = 64", "alignment = 32"),
         ("geojepa_cli/store/schema.py", "ALIGNMENT = 64", "ALIGNMENT = 32"),
         ("docs/formats.md", "| `covers_tile` | u8", "| `covers_tile` | u16"),
     ],

@@ -1,0 +1,73 @@
+// Sorts pieces by tile and object in bounded memory: what does not fit is written to a temporary file and merged.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "read/long_array.hpp"
+#include "clip/pieces.hpp"
+#include "columns/spill_file.hpp"
+
+namespace geojepa {
+
+class PieceSorter {
+public:
+    struct Totals {
+        std::uint64_t pieces = 0;
+        std::uint64_t parts = 0;
+        std::uint64_t nodes = 0;
+    };
+
+    /// A run is spilled to the directory of `arrays` whenever records take more than `bytes`. The file is gone when
+    /// the sorter is, however the program ends.
+    PieceSorter(const Grid& grid, ArrayMemory& arrays, std::size_t bytes);
+    ~PieceSorter();
+    PieceSorter(const PieceSorter&) = delete;
+    PieceSorter& operator=(const PieceSorter&) = delete;
+
+    /// Takes pieces whose keys have not been added before.
+    void add(const PieceBatch& batch);
+
+    const Totals& totals() const noexcept { return totals_; }
+    std::uint64_t spilled_bytes() const noexcept { return spilled_.bytes(); }
+
+    /// Calls `visit` with every record in order. To be called once, at the end.
+    void for_each(const std::function<void(std::span<const std::byte>)>& visit);
+
+private:
+    struct Place {
+        PieceKey key;
+        std::uint64_t first_byte;
+    };
+    /// Covered tiles within one row of zoom-14 groups, by the first of them.
+    struct CoveredRow {
+        PieceKey first;
+        CoveredTiles covered;
+    };
+    class Source;
+    class MemorySource;
+    class RunSource;
+    class CoveredSource;
+
+    void add_record(std::span<const std::byte> record);
+    void add_covered(const CoveredTiles& covered);
+    void sort_records();
+    void spill();
+    std::span<const std::byte> record_at(const Place& place) const;
+    std::vector<std::unique_ptr<Source>> sources();
+
+    const Grid* grid_;
+    std::size_t bytes_;
+    std::vector<std::byte> records_;
+    std::vector<Place> places_;
+    SpillFile spilled_;
+    LongArray<CoveredRow> covered_;
+    Totals totals_;
+};
+
+}  // namespace geojepa
