@@ -2,7 +2,7 @@
 
 Web Mercator tiles (`zoom_x_y`, x from the antimeridian eastwards, y from the north southwards). Tile-local
 coordinates lie in the plane tangent to WGS84 at the tile's south-west corner (east, north; height 0), both axes
-divided by the length of its south edge. The same formulas as native/src/enu.cpp.
+divided by the length of its south edge. The same formulas as native/src/clip/enu.cpp.
 """
 
 from __future__ import annotations
