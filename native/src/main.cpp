@@ -14,12 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "clip/tile.hpp"
 #include "columns/columns.hpp"
+#include "columns/schema.hpp"
 #include "errors.hpp"
 #include "events.hpp"
 #include "process/process.hpp"
-#include "columns/schema.hpp"
-#include "clip/tile.hpp"
 
 namespace geojepa {
 namespace {

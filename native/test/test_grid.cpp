@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "errors.hpp"
 #include "clip/grid.hpp"
+#include "errors.hpp"
 
 using namespace geojepa;
 

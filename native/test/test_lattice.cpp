@@ -6,8 +6,8 @@
 #include <set>
 #include <vector>
 
-#include "clip/lattice.hpp"
-#include "clip/segment_index.hpp"
+#include "process/lattice.hpp"
+#include "process/segment_index.hpp"
 
 using namespace geojepa;
 

@@ -6,10 +6,10 @@
 #include <random>
 #include <vector>
 
+#include "columns/piece_sorter.hpp"
 #include "errors.hpp"
 #include "events.hpp"
 #include "read/long_array.hpp"
-#include "columns/piece_sorter.hpp"
 
 using namespace geojepa;
 

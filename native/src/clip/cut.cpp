@@ -7,12 +7,12 @@
 #include <set>
 #include <utility>
 
-#include "read/antimeridian.hpp"
-#include "read/areas.hpp"
-#include "read/assembler.hpp"
 #include "clip/clip_area.hpp"
 #include "clip/clip_line.hpp"
 #include "clip/repair.hpp"
+#include "read/antimeridian.hpp"
+#include "read/areas.hpp"
+#include "read/assembler.hpp"
 
 namespace geojepa {
 namespace {

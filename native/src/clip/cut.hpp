@@ -8,15 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "read/duplicates.hpp"
 #include "clip/grid.hpp"
-#include "read/locations.hpp"
 #include "clip/pieces.hpp"
+#include "clip/shape.hpp"
+#include "clip/tile_set.hpp"
+#include "read/duplicates.hpp"
+#include "read/locations.hpp"
 #include "read/reader.hpp"
 #include "read/relations.hpp"
-#include "clip/shape.hpp"
 #include "read/tags.hpp"
-#include "clip/tile_set.hpp"
 
 namespace geojepa {
 

@@ -8,8 +8,8 @@
 
 #include "clip/enu.hpp"
 #include "clip/grid.hpp"
-#include "columns/schema.hpp"
 #include "clip/shape.hpp"
+#include "columns/schema.hpp"
 
 namespace geojepa {
 

@@ -10,8 +10,8 @@
 #include <numeric>
 #include <utility>
 
-#include "errors.hpp"
 #include "clip/split.hpp"
+#include "errors.hpp"
 
 namespace geojepa {
 namespace {

@@ -18,14 +18,14 @@
 #include <utility>
 
 #include "clip/cut.hpp"
-#include "read/duplicates.hpp"
-#include "errors.hpp"
-#include "events.hpp"
+#include "clip/tile_set.hpp"
 #include "columns/object_table.hpp"
 #include "columns/piece_sorter.hpp"
-#include "read/polygon_file.hpp"
-#include "clip/tile_set.hpp"
 #include "columns/tiles_file.hpp"
+#include "errors.hpp"
+#include "events.hpp"
+#include "read/duplicates.hpp"
+#include "read/polygon_file.hpp"
 #include "worker_pool.hpp"
 
 namespace geojepa {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "errors.hpp"
 #include "clip/pieces.hpp"
+#include "errors.hpp"
 
 namespace geojepa {
 namespace {

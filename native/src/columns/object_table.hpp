@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "columns/columns.hpp"
 #include "clip/cut.hpp"
-#include "read/long_array.hpp"
+#include "columns/columns.hpp"
 #include "columns/schema.hpp"
 #include "columns/vocabulary.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 

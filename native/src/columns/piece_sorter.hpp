@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "read/long_array.hpp"
 #include "clip/pieces.hpp"
 #include "columns/spill_file.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "columns/columns.hpp"
 #include "clip/enu.hpp"
+#include "columns/columns.hpp"
 #include "events.hpp"
 
 namespace geojepa {

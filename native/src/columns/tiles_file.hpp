@@ -5,9 +5,9 @@
 #include <string>
 
 #include "clip/grid.hpp"
-#include "read/long_array.hpp"
 #include "columns/object_table.hpp"
 #include "columns/piece_sorter.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 

@@ -14,7 +14,7 @@
 #include "columns/columns.hpp"
 #include "errors.hpp"
 #include "events.hpp"
-#include "clip/tile_batch.hpp"
+#include "process/tile_batch.hpp"
 #include "process/tile_processor.hpp"
 
 namespace geojepa {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "clip/piece_shape.hpp"
-#include "clip/ring_conflicts.hpp"
+#include "process/piece_shape.hpp"
+#include "process/ring_conflicts.hpp"
 
 namespace geojepa {
 

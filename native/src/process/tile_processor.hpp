@@ -6,10 +6,10 @@
 #include <span>
 #include <vector>
 
-#include "process/box.hpp"
 #include "clip/enu.hpp"
 #include "clip/grid.hpp"
-#include "clip/piece_shape.hpp"
+#include "process/box.hpp"
+#include "process/piece_shape.hpp"
 #include "process/simplify.hpp"
 #include "process/visibility.hpp"
 

@@ -7,7 +7,7 @@
 #include <queue>
 #include <tuple>
 
-#include "clip/segment_index.hpp"
+#include "process/segment_index.hpp"
 
 namespace geojepa {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "clip/lattice.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "clip/lattice.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 

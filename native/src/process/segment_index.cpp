@@ -1,5 +1,5 @@
 // Building the grid and the exact walk through it.
-#include "clip/segment_index.hpp"
+#include "process/segment_index.hpp"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Checks that keep a damaged file from becoming an access out of bounds.
-#include "clip/tile_batch.hpp"
+#include "process/tile_batch.hpp"
 
 #include <algorithm>
 #include <cmath>

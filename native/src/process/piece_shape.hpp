@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "clip/enu.hpp"
-#include "clip/lattice.hpp"
 #include "columns/schema.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 

@@ -1,5 +1,5 @@
 // Exact segment predicates.
-#include "clip/lattice.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 namespace {

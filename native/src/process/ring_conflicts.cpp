@@ -1,10 +1,10 @@
 // All pairs for small areas, a segment index for large ones.
-#include "clip/ring_conflicts.hpp"
+#include "process/ring_conflicts.hpp"
 
 #include <algorithm>
 #include <optional>
 
-#include "clip/segment_index.hpp"
+#include "process/segment_index.hpp"
 
 namespace geojepa {
 namespace {
