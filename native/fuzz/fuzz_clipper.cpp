@@ -13,6 +13,7 @@
 #include "clip/clip_line.hpp"
 #include "clip/pieces.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
 
 namespace {
 

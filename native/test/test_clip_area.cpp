@@ -10,6 +10,7 @@
 
 #include "clip/clip_area.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
 #include "clip/split.hpp"
 
 using namespace geojepa;

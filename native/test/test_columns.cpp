@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "columns/columns.hpp"
+#include "columns/column_reader.hpp"
+#include "columns/column_writer.hpp"
 #include "errors.hpp"
 
 using namespace geojepa;

@@ -1,4 +1,4 @@
-// `tiles.h5`: objects and sorted pieces, written column by column in one go.
+// Writes `tiles.h5`.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct FileCounts {
     ObjectTable::Counts objects;
 };
 
-/// Writes the file. `objects` must be finished; `pieces` is used up.
+/// Writes the objects and the sorted pieces. `objects` must be finished. `pieces` is empty afterwards.
 FileCounts write_tiles_file(const std::string& path, const Grid& grid, ArrayMemory& arrays, ObjectTable& objects,
                             PieceSorter& pieces);
 

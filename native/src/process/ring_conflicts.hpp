@@ -1,4 +1,4 @@
-// Which edges of an area's simplified rings meet where they must not.
+// Finds edges of an area's simplified rings that are in conflict.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +9,21 @@
 
 namespace geojepa {
 
-/// An edge of a simplified ring and the stretch of the original that it stands for.
+/// An edge of a simplified ring and the stretch of the original ring that it replaces.
 struct RingSegment {
     LatticeSegment line;
-    std::span<const LatticePoint> stretch;  ///< original vertices from `line.from` to `line.to`, both included
-    std::uint32_t ring;
-    std::uint32_t ordinal;    ///< of the edge in its ring
-    std::uint32_t ring_size;  ///< edges of its ring
+    std::span<const LatticePoint> stretch;  ///< original vertices from `line.from` to `line.to`, inclusive
+    std::uint32_t ring = 0;
+    std::uint32_t ordinal = 0;    ///< of the edge in its ring
+    std::uint32_t ring_size = 0;  ///< number of edges in its ring
 };
 
-/// Marks the edges in conflict, 1 or 0 each. Conflicts are:
-/// - edges that cross or overlap, or of which one ends inside the other;
+/// Writes 1 for each edge in conflict, else 0. Conflicts are:
+/// - edges that cross or overlap, or one of which ends inside the other;
 /// - edges of one ring that share an end without being neighbours;
-/// - edges of no length;
-/// - a vertex in the area between an edge and its stretch: it would change sides.
-/// Rings may share a vertex.
+/// - edges of length 0;
+/// - an edge with a vertex in the area between it and its stretch: that vertex would change sides.
+/// Different rings may share a vertex.
 void mark_conflicts(std::span<const RingSegment> segments, std::vector<std::uint8_t>& conflicts);
 
 }  // namespace geojepa
