@@ -23,9 +23,9 @@ INPUTS = 200
 @pytest.fixture(scope="module")
 def replays() -> Path:
     """The folder of the replay binaries. Only the first run compiles them."""
+    options = ["-DGEOJEPA_REPLAY=ON", "-DGEOJEPA_BUILD_TESTS=OFF"]
     for command in (
-        ["cmake", "-S", ROOT / "native", "-B", BUILD, "-G", "Ninja"]
-        + ["-DGEOJEPA_REPLAY=ON", "-DGEOJEPA_BUILD_TESTS=OFF"],
+        ["cmake", "-S", ROOT / "native", "-B", BUILD, "-G", "Ninja", *options],
         ["cmake", "--build", BUILD, "--target", "replays"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -33,9 +33,7 @@ def replays() -> Path:
     return BUILD
 
 
-def replay(
-    binary: Path, inputs: int, found: Path, folder: Path, planted: str = ""
-) -> subprocess.CompletedProcess[str]:
+def replay(binary: Path, inputs: int, found: Path, folder: Path, planted: str = "") -> subprocess.CompletedProcess[str]:
     """Run `binary` on the seeds in `folder` and on `inputs` mutations of them."""
     environment = os.environ | {
         # Stack traces of allocations take half of the clipper's time. LeakSanitizer does not run in every container.
