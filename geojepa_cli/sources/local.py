@@ -15,10 +15,10 @@ from geojepa_cli import console
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds, TileId, tile_bounds
 from geojepa_cli.hints import paste
-from geojepa_cli.kinds import legal_name
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.sources.scenes import Scene, find_scenes, inspect_scene, materialise, meets, newest_first, raw_bytes
 from geojepa_cli.store.images import find_images, is_transparent, parse_image_name, read_image
+from geojepa_cli.workspace.kinds import legal_name
 
 CHUNK = 1 << 20
 HEAD = 4096
