@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from geojepa_cli.config.schema import UniqueKeys
-from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
+from geojepa_cli.config.yaml import BoundedLoader, read_yaml
+from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 MEND = "mend the file and run the same command again"
@@ -188,10 +188,7 @@ def load_task(path: Path) -> TaskSpec:
     Raises:
         UsageError: not YAML, an unknown key (names the nearest one), or a wrong value.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_WordsLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise not_yaml(str(path), error) from error
+    content = read_yaml(path, _WordsLoader)
     if not isinstance(content, dict):
         raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", MEND)
     try:
@@ -200,7 +197,7 @@ def load_task(path: Path) -> TaskSpec:
         raise UsageError(*_told(path, error)) from error
 
 
-class _WordsLoader(UniqueKeys):
+class _WordsLoader(BoundedLoader):
     """YAML 1.2's idea of a boolean: `no` and `yes` are OSM values, not truth values."""
 
 
