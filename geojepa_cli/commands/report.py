@@ -15,7 +15,9 @@ from geojepa_cli.workspace.artifact import Artifact
 
 def report(
     ctx: typer.Context,
-    out: Annotated[Path | None, typer.Option("--out", help="Also copy `report.md` and its plots to this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also copy `report.md` and its plots to this folder.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Compare all models that were probed, task by task and in pairs.

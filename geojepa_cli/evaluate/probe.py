@@ -77,9 +77,7 @@ class ProbeResult:
         """Describes in one line how and on how many tiles and groups the scores were computed."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
-        return self._describe_protocol() + (
-            "; groups next to tested ones left out of training" if self.buffer else ""
-        )
+        return self._describe_protocol() + ("; groups next to tested ones left out of training" if self.buffer else "")
 
     def _describe_protocol(self) -> str:
         on = f"{self.tiles:,} tiles in {self.groups} zoom-14 groups"
@@ -126,7 +124,11 @@ def run_probe(
             progress(index * len(heads_of) + place, len(folds) * len(heads_of))
     counted = (tested >= 0) & data.kept
     return ProbeResult(
-        protocol="task folds" if data.task_fold is not None else "test split" if len(folds) == 1 else "cross-validation",
+        protocol="task folds"
+        if data.task_fold is not None
+        else "test split"
+        if len(folds) == 1
+        else "cross-validation",
         groups=len(np.unique(data.groups[counted])),
         tiles=int(counted.sum()),
         tiles_unthinned=int((tested >= 0).sum()),

@@ -134,9 +134,7 @@ class ReportTable:
         }
 
 
-def build_tables(
-    reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None
-) -> list[ReportTable]:
+def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
     """Builds tables from the `report.json` of probes; a newer probe of a model and task replaces an older one.
 
     Args:
@@ -205,7 +203,9 @@ def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
         row = [model["model"]]
         for task in sorted(table["protocols"]):
             known = task in model["mae"]
-            row.append("{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE)
+            row.append(
+                "{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE
+            )
         whole = model["harmonic"] is not None
         score = f"{float('nan') if model['score'] is None else model['score']:.3f}"
         rows.append([*row, score if whole else NONE, f"{model['harmonic']:.3f}" if whole else NONE])

@@ -191,9 +191,7 @@ def _view(store: TileStore, task: Artifact | None, masked: bool, limits: EntityL
     return view
 
 
-def _view_without_shared(
-    workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool
-) -> View:
+def _view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
     """The view of one region without the entities that stand in several blocks of all regions."""
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData

@@ -82,9 +82,7 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
         console.warn(f"`{model.ref}` {how}: test tiles may have been trained on")
 
 
-def seen_groups(
-    workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]
-) -> int:
+def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
     """Counts the tested zoom-14 groups whose tiles (never their labels) the model may have seen in pretraining.
 
     Pretraining leaves out the test groups of one split; cross-validation tests all groups.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
-from geojepa_cli.hints import Hint
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.filters import Filters
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
+from geojepa_cli.store.label_file import write_labels
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import Bounds, View
 from geojepa_cli.store.view_file import save_views
 from geojepa_cli.tasks.cooccurrence import Measure, strongest_tags
 from geojepa_cli.tasks.dataset import LABELS, SPEC, VIEWS
-from geojepa_cli.tasks.label_file import write_labels
 from geojepa_cli.tasks.labels import Labels, label_tiles
 from geojepa_cli.tasks.leakage import leakage, sides_of_folds, sides_of_split
 from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view

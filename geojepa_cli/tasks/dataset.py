@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.store.label_file import read_labels
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.store.view_file import load_views
-from geojepa_cli.tasks.label_file import read_labels
 from geojepa_cli.tasks.leakage import without_shared
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec, load_task
