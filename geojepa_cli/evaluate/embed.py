@@ -173,8 +173,9 @@ class _Chunks(Sequence[Columns]):
         """Returns a hash of what decides the vectors of a chunk."""
         tiles, lengths = self._tiles(number)
         known = hashlib.sha256(json.dumps(self._attributes, sort_keys=True).encode())
-        known.update(tiles.astype("<i8").tobytes())
-        known.update(lengths.astype("<i8").tobytes())
+        view = self._region.view
+        for rows in (tiles, lengths, view.dropped_pieces, view.dropped_tags):
+            known.update(len(rows).to_bytes(8, "little") + rows.astype("<i8").tobytes())
         return known.hexdigest()
 
     def _tiles(self, number: int) -> tuple[Rows, Rows]:

@@ -12,7 +12,8 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.device import pick_device
-from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
+from geojepa_cli.stages.embedded_view import check_entities, processed_of, view_to_embed, view_without_shared
+from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.models import CONFIG, IMAGES_FILE, region_artifacts
@@ -26,8 +27,6 @@ from geojepa_cli.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
-    from geojepa_cli.store.store import TileStore
-    from geojepa_cli.store.view import View
 
 TAGPOOL = DEFAULT_BASELINE
 
@@ -186,6 +185,7 @@ def make_embeddings(
     device: str = "auto",
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
+    without_shared: Sequence[Artifact] = (),
 ) -> Artifact:
     """Publishes `embeddings/<model>.<region>`: `embeddings.h5`.
 
@@ -198,6 +198,8 @@ def make_embeddings(
         device: `cpu`, `cuda` or `auto`.
         threads: of the CPU.
         limits: on the number of entities of a tile, without a task.
+        without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
+            in several of their blocks; see `TaskData.view_without_shared`.
 
     Raises:
         DataError: no tile is left, or the model is damaged.
@@ -206,8 +208,11 @@ def make_embeddings(
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
+    params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
     inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
+    other_tasks = [one for one in without_shared if one != task]
+    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -220,11 +225,12 @@ def make_embeddings(
         torch.set_num_threads(threads)
         paths = [images.file(IMAGES_FILE)] if images else None
         store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
-        view = _view(store, task, masked, limits)
+        view = view_without_shared(workspace, without_shared, processed, masked) if without_shared else None
+        view = view or view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
         chosen = pick_device(device)
         embedder = model.open(FrozenInputs(tags.table.to(chosen)))
-        _check_entities(store, view, embedder.needs, task_name, masked)
+        check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
         with console.progress(title, len(view.tiles)) as meter:
@@ -246,29 +252,3 @@ def model_config(model: Artifact) -> PretrainConfig:
         return load_config(str(model.file(CONFIG)))
     except UsageError as error:  # the file was written by `pretrain`: a data error, not a usage error
         raise model.broken(error.message) from error
-
-
-def _check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:
-    """Refuses a view of which nothing is left to embed."""
-    if store.lengths(view).any() or Modality.IMAGE in needs:
-        return
-    region = store.regions[0].name
-    where = f"all {len(view.tiles):,} tiles of `{region}`"
-    if masked:
-        raise DataError(f"the mask of `{task}` hides every entity of {where}", hints.run("embed", task=task))
-    raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))
-
-
-def _view(store: TileStore, task: Artifact | None, masked: bool, limits: EntityLimits) -> View:
-    from geojepa_cli.store.view import View
-    from geojepa_cli.tasks.dataset import TaskData
-
-    if task is None:
-        check_tiles_left(store, limits)
-        return View.default(store, *limits)
-    view = TaskData.open(store, [task]).view(masked)
-    if not len(view.tiles):
-        region, name = store.regions[0].name, task.params["task"]["name"]
-        hint = hints.run("build-tasks", region=region, task=name, min_entities=1, max_entities=100_000)
-        raise DataError(f"`{task.full_ref}` has no tile", hint)
-    return view

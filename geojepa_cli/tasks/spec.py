@@ -57,7 +57,9 @@ class TagRule(_Strict):
         if isinstance(value, dict | cls):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`")
+            raise ValueError(
+                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`"
+            )
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
