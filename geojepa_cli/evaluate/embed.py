@@ -69,7 +69,7 @@ def embed_region(
     for number in range(len(chunks)):
         chunks.make(number)
         meter.update(min((number + 1) * CHUNK_TILES, len(view.tiles)))
-    write_embeddings(folder / EMBEDDINGS, chunks, attributes, region.entity_width)
+    write_embeddings(folder / EMBEDDINGS, chunks, attributes, region.tile_width, region.entity_width)
     shutil.rmtree(folder / CHUNKS)
     return {"tiles": len(view.tiles), "entities": int(region.lengths.sum()), "width": region.entity_width}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
+from geojepa_cli.errors import GeojepaError, UsageError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.device import pick_device
@@ -16,9 +16,9 @@ from geojepa_cli.stages.embedded_view import check_entities, processed_of, view_
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.models import CONFIG, IMAGES_FILE, region_artifacts
+from geojepa_cli.stages.models import CONFIG, IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Stage, as_command
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, legal_name
@@ -83,7 +83,7 @@ class Model(NamedTuple):
 def embed(
     workspace: Workspace,
     model: str | Artifact | None = None,
-    region: str | Artifact | Sequence[str | Artifact] | None = None,
+    region: Regions = None,
     task: str | None = None,
     masked: bool = False,
     min_entities: int | None = None,
@@ -122,7 +122,7 @@ def embed(
     chosen_limits = entity_limits(min_entities, max_entities)
     chosen = Model(model.name, model) if isinstance(model, Artifact) else find_model(workspace, model)
     made = []
-    for processed in region_artifacts(workspace, region):
+    for processed in find_regions(workspace, "processed", region):
         built = find_task_artifact(workspace, processed, task) if task else None
         made.append(make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits))
     return made

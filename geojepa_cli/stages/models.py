@@ -15,7 +15,7 @@ from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Stage, as_command
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
@@ -51,7 +51,7 @@ MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS)
 def pretrain(
     workspace: Workspace,
     config: str | Path = "tiny.yaml",
-    region: str | Artifact | Sequence[str | Artifact] | None = None,
+    region: Regions = None,
     set_: Mapping[str, object] | Sequence[str] = (),
     name: str | None = None,
     seed: int = 0,
@@ -81,7 +81,9 @@ def pretrain(
     resolved = load_config(str(config), pairs)
     name = name or Path(config).stem
     check_model_name(name)
-    return make_model(workspace, region_artifacts(workspace, region), resolved, name, seed, resume, device, threads)
+    return make_model(
+        workspace, find_regions(workspace, "processed", region), resolved, name, seed, resume, device, threads
+    )
 
 
 def make_model(
@@ -135,21 +137,6 @@ def check_model_name(name: str) -> None:
     check_name(name)
     if name in BASELINES:
         raise UsageError(f"`{name}` is the name of a baseline", hints.again(name=f"my-{name}"))
-
-
-def region_artifacts(
-    workspace: Workspace, region: str | Artifact | Sequence[str | Artifact] | None, kind: str = "processed"
-) -> list[Artifact]:
-    """Returns the artifacts of regions.
-
-    Args:
-        workspace: to look in.
-        region: names (`name` or `name@id`) or artifacts; None for the only region.
-        kind: of artifact.
-    """
-    given = [region] if isinstance(region, str | Artifact) else list(region or [])
-    found = [one if isinstance(one, Artifact) else workspace.find(kind, one) for one in given]
-    return list(dict.fromkeys(found)) or workspace.regions(kind, None)
 
 
 def _train(
