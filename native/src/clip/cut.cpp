@@ -7,12 +7,12 @@
 #include <set>
 #include <utility>
 
-#include "read/antimeridian.hpp"
-#include "read/areas.hpp"
-#include "read/assembler.hpp"
 #include "clip/clip_area.hpp"
 #include "clip/clip_line.hpp"
 #include "clip/repair.hpp"
+#include "read/antimeridian.hpp"
+#include "read/areas.hpp"
+#include "read/assembler.hpp"
 
 namespace geojepa {
 namespace {
@@ -21,6 +21,14 @@ constexpr std::size_t least_area_refs = 4;
 
 bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequence) {
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
+}
+
+/// Whether a way ends where it begins, by its references, or by its positions where they have no ids.
+bool is_closed(std::span<const std::int64_t> refs, std::span<const Position> positions) {
+    if (!refs.empty() && refs.front() != 0) {
+        return refs.size() >= least_area_refs && refs.front() == refs.back();
+    }
+    return positions.size() >= least_area_refs && positions.front() == positions.back();
 }
 
 /// Polygons of the globe turned by half; none where a line goes around a pole.
@@ -39,15 +47,24 @@ std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
 
 }  // namespace
 
-Cutter::Cutter(const CutContext& context) : context_(context), cursor_(*context.locations), builder_(*context.grid) {}
+Cutter::Cutter(const CutContext& context)
+    : context_(context),
+      cursor_(*context.locations),
+      inline_cursor_(context.inline_positions->nodes()),
+      builder_(*context.grid) {}
 
 CutResult Cutter::nodes(const Batch& batch) {
     CutResult out;
     out.texts.push_back(batch);
     const Elements elements = batch.unpack(schema::OsmType::node);
     for (const Element& node : elements.rows) {
-        if (node.first_tag < node.last_tag && !node.deleted &&
-            !is_superseded(context_.superseded->nodes, node.sequence)) {
+        if ((node.first_tag == node.last_tag && !node.deleted) ||
+            is_superseded(context_.superseded->nodes, node.sequence)) {
+            continue;
+        }
+        if (node.deleted) {
+            ++out.dropped["node marked as deleted"];
+        } else {
             cut_node(node, elements.tags_of(node), out);
         }
     }
@@ -59,7 +76,12 @@ CutResult Cutter::ways(const Batch& batch) {
     out.texts.push_back(batch);
     const Elements elements = batch.unpack(schema::OsmType::way);
     for (const Element& way : elements.rows) {
-        if (!way.deleted && !is_superseded(context_.superseded->ways, way.sequence)) {
+        if (is_superseded(context_.superseded->ways, way.sequence)) {
+            continue;
+        }
+        if (way.deleted) {
+            ++out.dropped["way marked as deleted"];
+        } else {
             cut_way(way, elements.tags_of(way), elements.refs_of(way), out);
         }
     }
@@ -80,8 +102,11 @@ void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResu
         return;
     }
     parts_.clear();
-    const Point point{static_cast<double>(node.position.lon), static_cast<double>(node.position.lat)};
-    if (!node.located) {
+    const std::optional<Position> position =
+        node.located ? node.position : LocationIndex::Cursor{context_.superseded->positions}.find(node.id);
+    const Position place = position.value_or(Position{});
+    const Point point{static_cast<double>(place.lon), static_cast<double>(place.lat)};
+    if (!position) {
         ++out.dropped["node without a position on the globe"];
     } else if (!context_.grid->covers_latitude(point.lat)) {
         ++out.dropped["node beyond the tile grid"];
@@ -105,8 +130,8 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     if (!tagged && !member) {
         return;
     }
-    const std::uint32_t absent = locate(refs);
-    const bool area = refs.size() >= least_area_refs && refs.front() == refs.back() && is_area(tags);
+    const std::uint32_t absent = locate(way.id, refs);
+    const bool area = is_closed(refs, positions_) && is_area(tags);
     if (member) {
         out.member_ways.add(way.id, area, absent == 0, positions_);
     }
@@ -115,7 +140,7 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     }
     parts_.clear();
     if (positions_.size() < 2) {
-        ++out.dropped["way with fewer than two nodes in the input"];
+        ++(way.centred ? out.centre_only : out.dropped["way with fewer than two nodes in the input"]);
     } else if (area) {
         add_area(positions_, out);
     } else if (!add_line(positions_, out)) {
@@ -152,6 +177,7 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     } else {
         has_geometry = add_members(relation, out);
     }
+    out.centre_only += relation.centred && !has_geometry ? 1 : 0;
     if (!has_geometry && object.token == schema::Token::entity) {
         object.token = schema::Token::restriction;
     }
@@ -222,13 +248,13 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
     bool crosses = false;
     bool touches = false;
     for (const Member& member : relation.members) {
-        if (member.type != schema::OsmType::way || !seen.insert(member.ref).second) {
+        if (member.type != schema::OsmType::way || !is_ring_role(member.role) || !seen.insert(member.ref).second) {
             continue;
         }
-        const MemberWay* way = context_.member_ways->find(member.ref);
+        std::span<const Position> positions;
+        const MemberWay* way = shape_of(member.ref, positions);
         absent = absent || way == nullptr || !way->complete;
-        if (way != nullptr && way->last - way->first >= 2) {
-            const std::span<const Position> positions = context_.member_ways->positions(*way);
+        if (positions.size() >= 2) {
             lines.push_back({positions, member.role});
             crosses = crosses || crosses_antimeridian(positions);
             touches = touches || touches_antimeridian(positions);
@@ -259,7 +285,7 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
             continue;  // a route that uses a road twice has it once
         }
         if (member.type == schema::OsmType::node) {
-            const std::optional<Position> position = cursor_.find(member.ref);
+            const std::optional<Position> position = position_of(member.ref);
             if (position && context_.grid->covers_latitude(position->lat)) {
                 const TileIndex tile{context_.grid->column(position->lon), context_.grid->row(position->lat)};
                 found = true;
@@ -269,9 +295,9 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
                 }
             }
         } else if (member.type == schema::OsmType::way) {
-            const MemberWay* way = context_.member_ways->find(member.ref);
+            std::span<const Position> positions;
+            const MemberWay* way = shape_of(member.ref, positions);
             if (way != nullptr) {
-                const std::span<const Position> positions = context_.member_ways->positions(*way);
                 found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
             }
         }
@@ -286,17 +312,44 @@ void Cutter::restrict_parts() {
     }
 }
 
-std::uint32_t Cutter::locate(std::span<const std::int64_t> refs) {
+std::optional<Position> Cutter::position_of(std::int64_t node) {
+    const std::optional<Position> position = cursor_.find(node);
+    return position ? position : inline_cursor_.find(node);
+}
+
+/// A way that is in the inputs, or that a relation gives with its positions; null where there is neither.
+const MemberWay* Cutter::shape_of(std::int64_t way, std::span<const Position>& positions) const {
+    if (const MemberWay* member = context_.member_ways->find(way)) {
+        positions = context_.member_ways->positions(*member);
+        return member;
+    }
+    const MemberWay* shape = context_.inline_positions->find(way);
+    if (shape != nullptr) {
+        positions = context_.inline_positions->positions(*shape);
+    }
+    return shape;
+}
+
+/// Puts the way's positions into `positions_`; returns the number of references that have none.
+std::uint32_t Cutter::locate(std::int64_t way, std::span<const std::int64_t> refs) {
     positions_.clear();
-    std::uint32_t absent = 0;
     for (const std::int64_t ref : refs) {
-        if (const std::optional<Position> position = cursor_.find(ref)) {
+        if (const std::optional<Position> position = position_of(ref)) {
             positions_.push_back(*position);
-        } else {
-            ++absent;
         }
     }
-    return absent;
+    const std::size_t found = positions_.size();
+    if (found == refs.size() && found > 0) {
+        return 0;
+    }
+    const MemberWay* shape = context_.inline_positions->find(way);
+    if (shape == nullptr || shape->last - shape->first <= found) {
+        return static_cast<std::uint32_t>(refs.size() - found);
+    }
+    const std::span<const Position> positions = context_.inline_positions->positions(*shape);
+    positions_.assign(positions.begin(), positions.end());
+    const std::size_t absent = refs.size() - std::min(refs.size(), positions.size());
+    return shape->complete ? 0 : static_cast<std::uint32_t>(std::max<std::size_t>(absent, 1));
 }
 
 std::uint32_t Cutter::absent_members(const Relation& relation) {
@@ -304,10 +357,13 @@ std::uint32_t Cutter::absent_members(const Relation& relation) {
     for (const Member& member : relation.members) {
         switch (member.type) {
             case schema::OsmType::node:
-                absent += cursor_.find(member.ref) ? 0 : 1;
+                absent += position_of(member.ref) ? 0 : 1;
                 break;
             case schema::OsmType::way:
-                absent += context_.member_ways->find(member.ref) != nullptr ? 0 : 1;
+                absent += context_.member_ways->find(member.ref) != nullptr ||
+                                  context_.inline_positions->find(member.ref) != nullptr
+                              ? 0
+                              : 1;
                 break;
             case schema::OsmType::relation:
                 absent += context_.relations->contains(member.ref) ? 0 : 1;

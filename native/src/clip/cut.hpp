@@ -4,19 +4,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "read/duplicates.hpp"
 #include "clip/grid.hpp"
-#include "read/locations.hpp"
 #include "clip/pieces.hpp"
+#include "clip/shape.hpp"
+#include "clip/tile_set.hpp"
+#include "read/duplicates.hpp"
+#include "read/inline_positions.hpp"
+#include "read/locations.hpp"
 #include "read/reader.hpp"
 #include "read/relations.hpp"
-#include "clip/shape.hpp"
 #include "read/tags.hpp"
-#include "clip/tile_set.hpp"
 
 namespace geojepa {
 
@@ -46,6 +48,8 @@ struct CutResult {
     Reasons dropped;
     Reasons repaired;
     std::uint64_t dropped_tags = 0;
+    /// Ways and relations of which the input gives the centre only.
+    std::uint64_t centre_only = 0;
     /// Keeps alive what the tags' texts point into.
     std::vector<Batch> texts;
 
@@ -64,6 +68,8 @@ struct CutContext {
     const TileSet* only;
     const TagFilter* filter;
     const LocationIndex* locations;
+    /// Positions that stand elsewhere than on nodes.
+    const InlinePositions* inline_positions;
     const RelationTable* relations;
     const MemberWays* member_ways;
     const Superseded* superseded;
@@ -93,13 +99,16 @@ private:
     /// Leaves what lies in the area of interest.
     void restrict_parts();
 
-    std::uint32_t locate(std::span<const std::int64_t> refs);
+    std::optional<Position> position_of(std::int64_t node);
+    const MemberWay* shape_of(std::int64_t way, std::span<const Position>& positions) const;
+    std::uint32_t locate(std::int64_t way, std::span<const std::int64_t> refs);
     std::uint32_t absent_members(const Relation& relation);
     bool add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const;
     void store(CutObject object, std::size_t first_tag, CutResult& out);
 
     CutContext context_;
     LocationIndex::Cursor cursor_;
+    LocationIndex::Cursor inline_cursor_;
     PieceBuilder builder_;
     TiledParts parts_;
     std::vector<Position> positions_;

@@ -18,14 +18,15 @@
 #include <utility>
 
 #include "clip/cut.hpp"
-#include "read/duplicates.hpp"
-#include "errors.hpp"
-#include "events.hpp"
+#include "clip/tile_set.hpp"
 #include "columns/object_table.hpp"
 #include "columns/piece_sorter.hpp"
-#include "read/polygon_file.hpp"
-#include "clip/tile_set.hpp"
 #include "columns/tiles_file.hpp"
+#include "errors.hpp"
+#include "events.hpp"
+#include "read/duplicates.hpp"
+#include "read/inline_positions.hpp"
+#include "read/polygon_file.hpp"
 #include "worker_pool.hpp"
 
 namespace geojepa {
@@ -36,6 +37,8 @@ constexpr std::size_t members_per_task = 1024;
 constexpr std::uint32_t most_threads = 256;
 constexpr std::uint64_t least_memory = std::uint64_t{64} << 20U;
 constexpr std::uint32_t most_arenas = 4;
+/// Asks for the nodes of ways and relations too, so that their shapes are in the answer.
+constexpr const char* overpass_statement = "out body; >; out skel qt;";
 
 TileWindow window_of(const Grid& grid, const std::optional<std::array<double, 4>>& bbox) {
     if (!bbox) {
@@ -127,25 +130,31 @@ public:
           arrays_(directory_of(options.output), plan_.arrays),
           superseded_(arrays_),
           locations_(arrays_),
+          inline_positions_(arrays_),
           relations_(arrays_),
           member_ways_(arrays_),
           objects_(arrays_, plan_.vocabulary),
           pieces_(grid_, arrays_, plan_.records) {}
 
-    void read_relations() {
+    /// Reads the relations, and with them all that is not an element.
+    const InputNotes& read_relations() {
         Reader reader{options_->inputs, {false, false, true}};
         Progress progress{"read relations", reader.size()};
         Batch batch{nullptr};
         while (reader.next(batch)) {
-            relations_.add(batch.unpack(schema::OsmType::relation));
+            const Elements elements = batch.unpack(schema::OsmType::relation);
+            relations_.add(elements);
+            inline_positions_.add_members(elements);
             progress.at(reader.offset());
         }
         progress.finish();
         relations_.finish();
+        return notes_ = reader.notes();
     }
 
-    /// Returns false where the input is not sorted: then this object is of no more use.
+    /// Returns false where the input is not sorted, or has positions on its ways: then this object is of no more use.
     bool read_sorted() {
+        inline_positions_.finish();
         Reader reader{options_->inputs, {true, true, false}};
         Progress progress{"read nodes and ways", reader.size()};
         const auto pool = make_pool(plan_.batches);
@@ -159,6 +168,9 @@ public:
                 return false;
             }
             add_locations();
+            if (batch.has_way_positions()) {
+                return false;
+            }
             if (batch.ways() > 0) {
                 if (!std::exchange(ways_began, true)) {
                     pool->finish();
@@ -183,6 +195,7 @@ public:
     void read_unsorted() {
         read_pass("read nodes", {true, false, false});
         locations_.finish();
+        read_inline_positions();
         read_pass("read ways", {false, true, false});
         dropped_["older version of a node"] = superseded_.nodes.size();
         dropped_["older version of a way"] = superseded_.ways.size();
@@ -203,15 +216,23 @@ public:
         pool->finish();
         progress.finish();
         dropped_["older version of a relation"] = relations_.superseded();
+        dropped_["relation marked as deleted"] = relations_.deleted();
         // Of no more use; where they are in files, the output takes their room.
         locations_ = LocationIndex{arrays_};
         member_ways_ = MemberWays{arrays_};
     }
 
     JsonObject write() {
+        if (centre_only_ > 0) {
+            throw InputError(
+                "ways and relations of which the input gives the centre only, as Overpass's `out center` does: " +
+                    std::to_string(centre_only_) + "; their shape is not in the input",
+                overpass_statement);
+        }
         if (objects_.size() == 0 || pieces_.totals().pieces == 0) {
             const bool elsewhere = (options_->bbox || only_) && nodes_read_ > unlocated_nodes_;
-            throw InputError(reason_for_nothing(), elsewhere ? "--bbox=" + extent() : "");
+            const bool bare = notes_.overpass && nodes_read_ == unlocated_nodes_ && ways_read_ + nodes_read_ > 0;
+            throw InputError(reason_for_nothing(), elsewhere ? "--bbox=" + extent() : bare ? overpass_statement : "");
         }
         objects_.finish();
         const FileCounts file = write_tiles_file(options_->output, grid_, arrays_, objects_, pieces_);
@@ -225,9 +246,9 @@ private:
     }
 
     std::unique_ptr<CutterPool> make_pool(CutterPool::Limits limits) {
-        const CutContext context{&grid_,        window_,     only_ ? &*only_ : nullptr,
-                                 &filter_,      &locations_, &relations_,
-                                 &member_ways_, &superseded_};
+        const CutContext context{&grid_,      window_,       only_ ? &*only_ : nullptr,
+                                 &filter_,    &locations_,   &inline_positions_,
+                                 &relations_, &member_ways_, &superseded_};
         return std::make_unique<CutterPool>(
             limits, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
     }
@@ -245,6 +266,38 @@ private:
         }
         pool->finish();
         progress.finish();
+    }
+
+    /// Takes positions that stand on ways, for nodes that the input does not have.
+    void read_inline_positions() {
+        Reader reader{options_->inputs, {false, true, false}};
+        Progress progress{"read positions of ways", reader.size()};
+        LocationIndex::Cursor cursor{locations_};
+        Batch batch{nullptr};
+        while (reader.next(batch)) {
+            if (batch.has_way_positions() || !superseded_.bare_ways.empty()) {
+                add_inline_positions(batch.unpack(schema::OsmType::way), cursor);
+            }
+            progress.at(reader.offset());
+        }
+        progress.finish();
+        inline_positions_.finish();
+    }
+
+    void add_inline_positions(const Elements& ways, LocationIndex::Cursor& cursor) {
+        for (const Element& way : ways.rows) {
+            const std::span<const std::int64_t> refs = ways.refs_of(way);
+            if (!ways.ref_positions.empty() && !way.deleted) {
+                inline_positions_.add_way(way.id, refs, ways.ref_positions_of(way));
+            }
+            if (std::binary_search(superseded_.bare_ways.begin(), superseded_.bare_ways.end(), way.id)) {
+                std::vector<Position> positions;
+                for (const std::int64_t ref : refs) {
+                    positions.push_back(cursor.find(ref).value_or(nowhere));
+                }
+                inline_positions_.add_shape(way.id, positions);
+            }
+        }
     }
 
     /// Whether each id in `outlines_` is above the one before, `last` being the one before the first.
@@ -305,6 +358,7 @@ private:
             repaired_[reason] += count;
         }
         dropped_tags_ += result.dropped_tags;
+        centre_only_ += result.centre_only;
     }
 
     /// A box around all nodes, as `--bbox` takes it.
@@ -320,10 +374,10 @@ private:
 
     std::string reason_for_nothing() const {
         if (nodes_read_ + ways_read_ + relations_.size() == 0) {
-            return "the input holds no data";
+            return notes_.changesets > 0 ? "the input holds changesets and no map data" : "the input holds no data";
         }
         if (nodes_read_ == 0) {
-            return "the input holds no nodes, so that its ways have no place";
+            return "the input holds no nodes, so its ways have no position";
         }
         if (unlocated_nodes_ == nodes_read_) {
             return "no node of the input has a position on the globe";
@@ -383,6 +437,8 @@ private:
     ArrayMemory arrays_;
     Superseded superseded_;
     LocationIndex locations_;
+    InlinePositions inline_positions_;
+    InputNotes notes_;
     RelationTable relations_;
     MemberWays member_ways_;
     ObjectTable objects_;
@@ -394,6 +450,7 @@ private:
     std::uint64_t ways_read_ = 0;
     std::uint64_t unlocated_nodes_ = 0;
     std::uint64_t dropped_tags_ = 0;
+    std::uint64_t centre_only_ = 0;
     std::array<std::uint64_t, 4> kinds_{};
     std::array<std::uint64_t, 3> tokens_{};
     std::uint64_t incomplete_ = 0;  // ways and relations of which the input lacks nodes or members
@@ -401,10 +458,20 @@ private:
     Reasons repaired_;
 };
 
+void warn_of(const InputNotes& notes) {
+    for (const std::string& remark : notes.remarks) {
+        write_warning("the input may be incomplete, its server remarked: " + remark);
+    }
+    if (notes.overpass_areas > 0) {
+        write_warning("the input holds " + std::to_string(notes.overpass_areas) +
+                      " `<area>` elements of Overpass, which have no geometry and are left out");
+    }
+}
+
 JsonObject tile(const TileOptions& options) {
     if (options.inputs.size() == 1) {
         Tiler tiler{options};
-        tiler.read_relations();
+        warn_of(tiler.read_relations());
         if (tiler.read_sorted()) {
             tiler.cut_relations();
             return tiler.write();
@@ -412,7 +479,10 @@ JsonObject tile(const TileOptions& options) {
     }
     Tiler tiler{options};
     tiler.find_repeated();
-    tiler.read_relations();
+    const InputNotes& notes = tiler.read_relations();
+    if (options.inputs.size() > 1) {
+        warn_of(notes);
+    }
     tiler.read_unsorted();
     tiler.cut_relations();
     return tiler.write();
