@@ -18,8 +18,9 @@ from geojepa_cli.workspace import Artifact, Workspace, check_name, legal_name
 
 if TYPE_CHECKING:
     from geojepa_cli.sources.download import RemoteFile
+    from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
-    from geojepa_cli.sources.local import Extract, Imagery
+    from geojepa_cli.sources.local import Imagery
     from geojepa_cli.sources.scenes import Scene
 
 STAGE_VERSION = 1
@@ -149,14 +150,14 @@ def build_source(
         UsageError: a file or folder that does not exist, or a name that is none.
         DataError: not an extract, or not a whole one; no image tiles.
     """
-    from geojepa_cli.sources.local import (
+    from geojepa_cli.sources.extract import (
         OSM_ATTRIBUTION,
         check_box,
-        copy_source,
+        format_box,
         header_bounds,
         inspect_extract,
-        lies_beside,
     )
+    from geojepa_cli.sources.local import copy_source, lies_beside
 
     check_name(name)
     try:
@@ -171,7 +172,7 @@ def build_source(
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     box = header_bounds(extract)
     if images and box and lies_beside(images, box):
-        console.warn(f"`{imagery}`: no image of it meets the extract, whose box is {','.join(f'{v:.4f}' for v in box)}")
+        console.warn(f"`{imagery}`: no image of it meets the extract, whose box is {format_box(box)}")
     if images and len(lines) == 1:
         console.warn(
             f"`{imagery}`: whose images these are is not said; --attribution TEXT, or a file `ATTRIBUTION.txt`"
@@ -204,7 +205,8 @@ def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bbox | Non
         OfflineError: the STAC API cannot be reached.
     """
     from geojepa_cli.sources import naip
-    from geojepa_cli.sources.local import extract_bounds, inspect_imagery
+    from geojepa_cli.sources.extract import extract_bounds, format_box
+    from geojepa_cli.sources.local import inspect_imagery
 
     if imagery is None:
         return None
@@ -216,7 +218,7 @@ def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bbox | Non
         items = naip.search(box, imagery.url, imagery.year)
     if items:
         return naip.imagery(items)
-    of, place = f" of {imagery.year}" if imagery.year else "", ",".join(f"{value:.4g}" for value in box)
+    of, place = f" of {imagery.year}" if imagery.year else "", format_box(box)
     console.warn(f"there are no NAIP images{of} in {place} (NAIP is of the United States); the map goes on without")
     return None
 
@@ -436,7 +438,7 @@ def _fetch_file(
         raise UsageError("--pbf needs a --name for the region", hint)
     if not dry_run:
         return build_source(workspace, pbf, name, *extras)
-    from geojepa_cli.sources.local import inspect_extract
+    from geojepa_cli.sources.extract import inspect_extract
 
     check_name(name)
     extract = inspect_extract(pbf)
@@ -454,7 +456,7 @@ def _fetch_file(
 
 def _box_of(extract: Extract, imagery: Path | Naip | None) -> Bbox | None:
     """Of use for NAIP alone."""
-    from geojepa_cli.sources.local import extract_bounds
+    from geojepa_cli.sources.extract import extract_bounds
 
     return extract_bounds(extract) if isinstance(imagery, Naip) else None
 

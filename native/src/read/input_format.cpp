@@ -15,6 +15,7 @@
 namespace geojepa {
 namespace {
 
+constexpr std::size_t head_bytes = 1024;
 constexpr const char* formats_hint = "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2";
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view blanks = " \t\r\n";
@@ -28,7 +29,7 @@ std::string first_bytes(const std::string& path) {
     if (!file) {
         throw InputError("cannot open `" + path + "`: " + std::strerror(errno));
     }
-    std::array<char, 1024> bytes{};
+    std::array<char, head_bytes> bytes{};
     file.read(bytes.data(), bytes.size());
     return {bytes.data(), static_cast<std::size_t>(file.gcount())};
 }
@@ -59,6 +60,11 @@ bool begins_xml(std::string_view bytes) {
     const bool utf16 = bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv) ||
                        bytes.starts_with("<\0"sv) || bytes.starts_with("\0<"sv);
     return utf16 || without_mark_and_blanks(bytes).starts_with('<');
+}
+
+bool begins_pbf(std::string_view bytes) {
+    // Four bytes of length, then a BlobHeader whose first field is the string "OSMHeader".
+    return bytes.size() > 15 && bytes.substr(4, 11) == "\x0a\x09OSMHeader";
 }
 
 std::string describe_stranger(std::string_view bytes) {
@@ -92,8 +98,7 @@ std::optional<InputFormat> format_of(const std::string& path, std::string_view b
     if (path.ends_with(".opl")) {
         return InputFormat::opl;
     }
-    // Four bytes of length, then a BlobHeader whose first field is the string "OSMHeader".
-    if (bytes.size() > 15 && bytes.substr(4, 11) == "\x0a\x09OSMHeader") {
+    if (begins_pbf(bytes)) {
         return InputFormat::pbf;
     }
     if (bytes.starts_with("\x1f\x8b")) {
@@ -117,6 +122,16 @@ InputFormat find_format(const std::string& path) {
         throw InputError("`" + path + "` is not an OpenStreetMap extract: " + describe_stranger(bytes), formats_hint);
     }
     return *format;
+}
+
+void check_begins_xml(const std::string& path, std::string_view bytes) {
+    bytes = bytes.substr(0, head_bytes);
+    if (begins_pbf(bytes)) {
+        throw ReadError("it is a PBF that is packed once more", "gunzip --keep " + shell_quoted(path));
+    }
+    if (is_html(bytes) || !begins_xml(bytes)) {
+        throw ReadError("it is not OSM XML: " + describe_stranger(bytes), formats_hint);
+    }
 }
 
 std::string shell_quoted(std::string_view word) {

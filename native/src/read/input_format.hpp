@@ -37,6 +37,9 @@ class DamageError : public ReadError {
     using ReadError::ReadError;
 };
 
+/// Throws ReadError where the first bytes of a file, after unpacking, do not begin an XML document.
+void check_begins_xml(const std::string& path, std::string_view bytes);
+
 /// Quotes a word for a shell.
 std::string shell_quoted(std::string_view word);
 

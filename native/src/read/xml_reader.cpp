@@ -91,7 +91,8 @@ std::size_t XmlReader::Object::store(const char* value) {
 }
 
 XmlReader::XmlReader(const std::string& path, InputFormat format, osmium::osm_entity_bits::type types)
-    : text_(path, format),
+    : path_(path),
+      text_(path, format),
       parser_(*this),
       types_(types),
       buffer_(new_buffer(first_buffer_bytes)),
@@ -99,6 +100,10 @@ XmlReader::XmlReader(const std::string& path, InputFormat format, osmium::osm_en
 
 void XmlReader::advance() {
     const std::string piece = text_.next();
+    if (!begun_) {
+        check_begins_xml(path_, piece);
+        begun_ = true;
+    }
     ended_ = piece.empty();
     parser_.parse(piece, ended_);
 }
@@ -168,9 +173,6 @@ void XmlReader::text(std::string_view piece) {
 void XmlReader::start_root(std::string_view name, const char* const* attributes) {
     if (name == "osmChange") {
         throw ReadError("it is a file of changes (`<osmChange>`), not an extract", changes_hint);
-    }
-    if (equals_ignoring_case(name, "html")) {
-        throw ReadError("it looks like an HTML page", "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2");
     }
     if (name != "osm") {
         throw ReadError("it is XML, but its root is `<" + std::string{name.substr(0, 100)} + ">` and not `<osm>`",

@@ -103,6 +103,7 @@ private:
 
     void skip() { skipped_from_ = depth_; }
 
+    std::string path_;
     PackedText text_;
     XmlParser parser_;
     osmium::osm_entity_bits::type types_;
@@ -115,6 +116,7 @@ private:
     int skipped_from_ = 0;  // the depth of the element that is skipped with all within it; 0: none
     bool in_member_ = false;
     bool in_remark_ = false;
+    bool begun_ = false;
     bool root_read_ = false;
     bool ended_ = false;
 };
