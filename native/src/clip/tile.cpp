@@ -463,8 +463,8 @@ void warn_of(const InputNotes& notes) {
         write_warning("the input may be incomplete, its server remarked: " + remark);
     }
     if (notes.overpass_areas > 0) {
-        write_warning("the input holds " + std::to_string(notes.overpass_areas) +
-                      " `<area>` elements of Overpass, which have no geometry and are left out");
+        write_warning("`<area>` elements of Overpass have no geometry and are left out: " +
+                      std::to_string(notes.overpass_areas));
     }
 }
 
