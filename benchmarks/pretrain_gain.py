@@ -22,12 +22,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli import console
-from geojepa_cli.commands.embed import TAGPOOL, Model, build_embeddings, find_task_artifact
-from geojepa_cli.commands.probe import probe_data, tile_vectors
 from geojepa_cli.evaluate.compare import TaskErrors, compare, cross_validated_errors
+from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_task_artifact, make_embeddings
+from geojepa_cli.stages.probes import probe_data, tile_vectors
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed")
 
@@ -103,7 +104,7 @@ def task_errors(
         for model in seeds:
             if model.ref not in by_ref:
                 embedded = [
-                    build_embeddings(workspace, model, region, artifact, True, "auto", options.threads)
+                    make_embeddings(workspace, model, region, artifact, True, "auto", options.threads)
                     for region, artifact in zip(regions, artifacts, strict=True)
                 ]
                 by_ref[model.ref] = tile_vectors(store, rows, embedded)

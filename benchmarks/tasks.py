@@ -21,10 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from geojepa_cli.commands.build_tasks import Settings, build_regions, find_specs
-from geojepa_cli.commands.filters import Filters
+from geojepa_cli.stages.filters import Filters
+from geojepa_cli.stages.tasks import Settings, find_specs, make_tasks
 from geojepa_cli.tasks.splits import SplitRule
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 LIMIT_S, LIMIT_SHARE = 10.0, 0.01
 VIEWS = ("labels.h5", "views.h5")
@@ -80,7 +81,7 @@ def build(workspace: Workspace, profile: bool) -> float:
     started = time.perf_counter()
     if profile:
         profiler.enable()
-    build_regions(workspace, regions_of(workspace), find_specs(None), Settings(SplitRule(), Filters()))
+    make_tasks(workspace, regions_of(workspace), find_specs(None), Settings(SplitRule(), Filters()))
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(35)

@@ -1,3 +1,18 @@
 """geojepa: embeddings of map tiles and map entities by masked latent prediction."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Workspace", "__version__"]
+
+if TYPE_CHECKING:
+    from geojepa_cli.workspace.workspace import Workspace as Workspace
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `Workspace` when it is first used, so that `geojepa --help` need not wait for it."""
+    if name == "Workspace":
+        importlib.import_module("geojepa_cli.stages")  # registers the kinds of artifact
+        return importlib.import_module("geojepa_cli.workspace.workspace").Workspace
+    raise AttributeError(f"module `{__name__}` has no attribute `{name}`")

@@ -29,31 +29,31 @@ from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
 from geojepa_cli.errors import GeojepaError, nearest
+from geojepa_cli.hints import Hint, Invocation
 
 
-def _without_types(params: Iterable[Any]) -> None:
-    """Switches take no value: some versions of typer show `<bool>` beside them."""
-    for param in params:
-        if getattr(param, "is_flag", False) or getattr(param, "is_bool_flag", False):
+class _PlainHelp:
+    """Help without a type next to switches, which take no value: some versions of typer show `<bool>`."""
+
+    get_params: Any
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the `--help` page."""
+        for param in _switches(self.get_params(ctx)):
             param.metavar = ""
+        super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
-class _Command(TyperCommand):
-    """A command."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Its `--help`."""
-        _without_types(self.get_params(ctx))
-        super().format_help(ctx, formatter)
+class _Command(_PlainHelp, TyperCommand):
+    """One command."""
 
 
-class _Group(TyperGroup):
-    """All commands."""
+class _Group(_PlainHelp, TyperGroup):
+    """The group of all commands."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Its `--help`."""
-        _without_types(self.get_params(ctx))
-        super().format_help(ctx, formatter)
+
+def _switches(params: Iterable[Any]) -> Iterable[Any]:
+    return [param for param in params if getattr(param, "is_flag", False) or getattr(param, "is_bool_flag", False)]
 
 
 app = typer.Typer(
@@ -67,16 +67,15 @@ for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn,
     app.command(name=_command.__name__.replace("_", "-"), cls=_Command)(_command)
 
 BUG = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT
 COMMANDS = [info.name for info in app.registered_commands if info.name]
-# typer brings a click of its own, or takes the one that is installed
-REFUSED: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-NO_MEMORY = ("not enough memory", "--threads 1")
-INTERRUPTED = ("interrupted", "the same command goes on; artifacts that were finished are kept")
+# typer vendors click or uses the installed one, depending on its version
+PARSE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        console.say(f"geojepa {__version__}")
+        console.print_line(f"geojepa {__version__}")
         raise typer.Exit
 
 
@@ -93,36 +92,25 @@ def globals_(
     ] = False,
 ) -> None:
     """Options that come before the command."""
-    ctx.obj = workspace or options.DEFAULT_WORKSPACE
+    ctx.obj = workspace or Path(hints.DEFAULT_WORKSPACE)
 
 
 def main() -> NoReturn:
     """Runs the command line; exit code 0, 1 for data and I/O, 2 for usage, 70 for a bug, 130 when interrupted."""
     debug = "--debug" in sys.argv[1:]
-    try:
-        code = app(standalone_mode=False)
-    except GeojepaError as error:
-        _end(error.exit_code, error.message, error.hint, debug)
-    except REFUSED as error:
-        _end(2, *_refused(error), debug)
-    except typer.Abort:
-        _end(1, "aborted", None, debug)
-    except MemoryError:
-        _end(1, *NO_MEMORY, debug)
-    except OSError as error:
-        _end(1, *_told(error), debug)
-    except KeyboardInterrupt:
-        _end(130, *INTERRUPTED, debug)
-    except Exception as error:
-        if _is_out_of_memory(error):
-            _end(1, *NO_MEMORY, debug)
-        _end(BUG, *_bug(error), debug)
-    if code == 130:  # what typer makes of Ctrl-C, without a word
-        _end(130, *INTERRUPTED, debug)
+    with hints.invocation(Invocation.parse(sys.argv[1:])):
+        try:
+            code = app(standalone_mode=False)
+        except Exception as error:
+            _end(*_describe(error), debug)
+        except KeyboardInterrupt:
+            _end(INTERRUPTED, *_interrupted(), debug)
+        if code == INTERRUPTED:  # typer's silent answer to Ctrl-C
+            _end(INTERRUPTED, *_interrupted(), debug)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _end(code: int, message: str, hint: str | None, debug: bool) -> NoReturn:
+def _end(code: int, message: str, hint: Hint | None, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
     if message:
@@ -130,8 +118,28 @@ def _end(code: int, message: str, hint: str | None, debug: bool) -> NoReturn:
     sys.exit(code)
 
 
-def _refused(error: Any) -> tuple[str, str | None]:
-    """A command line that does not parse, as message and hint; help that was asked for by no arguments is shown."""
+def _describe(error: Exception) -> tuple[int, str, Hint | None]:
+    """Returns exit code, message and hint of any exception."""
+    if isinstance(error, GeojepaError):
+        return error.exit_code, error.message, error.hint
+    if isinstance(error, PARSE_ERROR):
+        return 2, *_describe_parse_error(error)
+    if isinstance(error, typer.Abort):
+        return 1, "aborted", None
+    if _is_out_of_memory(error):
+        return 1, "not enough memory", hints.again(threads=1)
+    if isinstance(error, OSError):
+        return 1, *_describe_io_error(error)
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return BUG, f"this is a bug of geojepa: {what}", hints.shell("geojepa", "--debug", *sys.argv[1:])
+
+
+def _interrupted() -> tuple[str, Hint]:
+    return "interrupted; finished artifacts are kept", hints.again().noting("resumes")
+
+
+def _describe_parse_error(error: Any) -> tuple[str, Hint | None]:
+    """Returns message and hint for a command line that does not parse; prints the help asked for by no arguments."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         console.note(context.get_help())
@@ -140,43 +148,37 @@ def _refused(error: Any) -> tuple[str, str | None]:
     message = message[:1].lower() + message[1:]
     name = context.info_name if context is not None and context.parent is not None else None
     if name is None:
-        command = nearest(_first_word(message), COMMANDS)
-        return message, hints.paste("geojepa", *([command] if command else []), "--help")
-    default = getattr(error.param, "default", None) if getattr(error, "param", None) else None
+        command = nearest(_first_quoted(message), COMMANDS)
+        return message, Hint(command, (("--help", None),)) if command else hints.shell("geojepa", "--help")
+    param = getattr(error, "param", None)
+    default = getattr(param, "default", None)
     if isinstance(default, int | float | str) and not isinstance(default, bool):
-        return message, hints.paste(error.param.opts[0], str(default))
+        return message, Hint(options=((param.opts[0], str(default)),))
     example = re.search(r"Example: (geojepa .*)", context.command.help or "")
     if type(error).__name__ == "MissingParameter" and example:
-        return message, example[1].strip()
-    return message, f"geojepa {name} --help"
+        return message, hints.advice(example[1].strip())
+    return message, Hint(name, (("--help", None),))
 
 
-def _first_word(message: str) -> str:
-    """What stands first in back-ticks."""
+def _first_quoted(message: str) -> str:
     found = re.search(r"`([^`]*)`", message)
     return found[1] if found else ""
 
 
-def _bug(error: Exception) -> tuple[str, str]:
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
-    return f"this is a bug of geojepa: {what}", hints.paste("geojepa", "--debug", *sys.argv[1:])
-
-
 def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has no type of its own for it on CPU."""
-    return isinstance(error, RuntimeError) and bool(re.search("can't allocate memory|out of memory", str(error)))
+    """Returns True for a lack of memory, for which torch has no exception type on CPU."""
+    known = isinstance(error, RuntimeError) and re.search("can't allocate memory|out of memory", str(error))
+    return isinstance(error, MemoryError) or bool(known)
 
 
-def _told(error: OSError) -> tuple[str, str | None]:
-    """An I/O error of the system as message and hint."""
+def _describe_io_error(error: OSError) -> tuple[str, Hint | None]:
     where = f" at `{error.filename}`" if error.filename else ""
+    other = Hint(workspace="DIR")
     if error.errno == errno.ENOSPC:
-        return f"no space left on the disk{where}", "geojepa --workspace DIR …, or `geojepa artifacts --prune`"
+        return f"no space left on the disk{where}", hints.run("artifacts", prune=True).or_else(other)
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return (
-            f"{os.strerror(error.errno).lower()}{where}",
-            "geojepa --workspace DIR … with a directory you can write to",
-        )
+        return f"{reason}{where}", other.noting("with a directory you can write to")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        return f"{os.strerror(error.errno).lower()}{where}", "geojepa --workspace DIR … with another directory"
+        return f"{reason}{where}", other.noting("with another directory")
     return f"{error.strerror or error}{where}", None

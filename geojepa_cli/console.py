@@ -1,4 +1,7 @@
-"""Results on stdout (for people or `--json`), progress and warnings on stderr; only this file and `app` print."""
+"""Output: results on stdout (for people or as JSON), progress and warnings on stderr.
+
+Only this file, `app` and the commands print.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +19,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from geojepa_cli import hints
+from geojepa_cli.hints import Hint
 
 JSON_SCHEMA = 1
 PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 
-# what a terminal or a page obeys instead of showing: C0 but tab and newline, DEL, C1, and turns of the text's direction
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional overrides
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Text with its control characters written out, such as `\\x1b`: names and tags come from anybody."""
-    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Returns text with its control characters escaped, such as `\\x1b`: names and tags come from anyone."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON in which control characters, DEL and C1 too, are escaped: the same value, and nothing a terminal obeys."""
+    """Returns JSON with all control characters escaped (DEL and C1 too), so that a terminal executes none."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _shown(text: str) -> str:
@@ -45,10 +49,10 @@ def _shown(text: str) -> str:
 
 
 class Meter(Protocol):
-    """What a stage sees of its progress display."""
+    """Progress display as a stage sees it."""
 
     def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
-        """Sets the work done so far (and, where it became known, the total)."""
+        """Sets the work done so far and, once it is known, the total."""
 
 
 class _RichMeter:
@@ -66,7 +70,7 @@ class _RichMeter:
 
 
 class _PlainMeter:
-    """Plain lines, at most one in five seconds, where stderr is not a terminal."""
+    """Progress as plain lines, at most one every five seconds, where stderr is not a terminal."""
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self._total, self._started = description, total, time.monotonic()
@@ -89,7 +93,7 @@ class _PlainMeter:
 
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Meter]:
-    """A live bar on a terminal, plain lines elsewhere; leaves nothing behind when it ends."""
+    """Shows a live bar on a terminal, plain lines elsewhere. The bar disappears when it ends."""
     if not _err.is_terminal:
         yield _PlainMeter(description, total)
         return
@@ -105,31 +109,33 @@ def progress(description: str, total: float | None = None) -> Iterator[Meter]:
 
 
 def note(message: str) -> None:
-    """A line about what happens, on stderr."""
+    """Prints a line about the progress of the command on stderr."""
     _err.print(_shown(message))
 
 
-def warn(message: str, hint: str | None = None) -> None:
-    """Something the person should know although the command goes on, and the command that mends it."""
+def warn(message: str, hint: Hint | None = None) -> None:
+    """Prints a warning on stderr, and the command that fixes its cause. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
-    if hint:
-        _err.print(f"  to mend it: {_shown(hints.complete(hint))}")
+    if isinstance(hint, str):
+        hint = hints.advice(hint)
+    if hint is not None:
+        _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 
 
-def error(message: str, hint: str | None = None) -> None:
-    """An error, and after a blank line its hint."""
+def error(message: str, hint: Hint | None = None) -> None:
+    """Prints an error on stderr, and after a blank line its hint."""
     _err.print(f"[bold red]error:[/bold red] {_shown(message)}")
-    if hint:
-        _err.print(f"\n[cyan]hint:[/cyan] {_shown(hints.complete(hint))}")
+    if hint is not None:
+        _err.print(f"\n[cyan]hint:[/cyan] {_shown(str(hint.completed(hints.running())))}")
 
 
-def say(text: str = "") -> None:
-    """A line of the human result, on stdout."""
+def print_line(text: str = "") -> None:
+    """Prints a line of the human-readable result on stdout."""
     _out.print(_shown(text))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
-    """A table of the human result; columns whose cells are all numbers are set to the right."""
+    """Prints a table on stdout; columns of numbers are right-aligned."""
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
     for index, name in enumerate(columns):
@@ -140,29 +146,23 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     _out.print(view)
 
 
-def emit_json(command: str, artifact: str | None, result: Mapping[str, Any] | Sequence[Any]) -> None:
-    """The one shape of every `--json` answer."""
+def emit_json(command: str, artifact: str | Sequence[str] | None, result: object) -> None:
+    """Prints the answer of a `--json` command: `{"schema", "command", "artifact", "result"}`."""
     answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
     print(to_json(answer), flush=True)
 
 
-def emit_json_of(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """The answer of a command that made one or several artifacts: one document either way.
+def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Prints one JSON answer of a command that made one or several artifacts.
 
     Args:
         command: its name.
-        made: `name@id` and result of each. One stands as it is; of several, `artifact` and `result` are lists.
+        made: `name@id` and result of each. With several, `artifact` and `result` are lists.
     """
     if len(made) == 1:
         emit_json(command, *made[0])
-        return
-    answer = {
-        "schema": JSON_SCHEMA,
-        "command": command,
-        "artifact": [ref for ref, _ in made],
-        "result": [result for _, result in made],
-    }
-    print(to_json(answer), flush=True)
+    else:
+        emit_json(command, [ref for ref, _ in made], [result for _, result in made])
 
 
 def _is_number(cell: object) -> bool:

@@ -1,9 +1,12 @@
-"""What can go wrong, said to a person: what, where, got and expected; then a hint with a command to paste."""
+"""Exceptions whose messages are written for people: what, where, got and expected; then a hint to paste."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from geojepa_cli import hints
+from geojepa_cli.hints import Hint
 
 
 class GeojepaError(Exception):
@@ -11,16 +14,18 @@ class GeojepaError(Exception):
 
     Attributes:
         message: one line, lower case, no full stop; paths and names in back-ticks.
-        hint: a command to paste or a short advice, or None.
+        hint: the command that helps, completed from the command that is running; or None.
         exit_code: 1 for data and I/O, 2 for usage.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: Hint | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        if isinstance(hint, str):  # until every hint is data
+            hint = hints.advice(hint)
+        self.hint = None if hint is None else hint.completed(hints.running())
 
 
 class UsageError(GeojepaError):
@@ -46,30 +51,30 @@ class MissingExtraError(GeojepaError):
 
 
 class InterruptedRunError(GeojepaError):
-    """The person stopped a run (Ctrl-C) that can be gone on with; the hint says how."""
+    """A person stopped a run (Ctrl-C) that can be resumed; the hint says how."""
 
     exit_code = 130
 
 
 def not_yaml(source: str, error: Exception) -> UsageError:
-    """The error for a file that a person wrote and that PyYAML (or UTF-8) refuses, with line and column."""
-    hint = "mend the file and run the same command again"
+    """Builds the error for a hand-written file that PyYAML (or UTF-8) refuses, with line and column."""
+    hint = hints.again().noting("after the file is corrected")
     if isinstance(error, UnicodeDecodeError):
-        return UsageError(f"`{source}` is not UTF-8 text: {error.reason}", hint=hint)
+        return UsageError(f"`{source}` is not UTF-8 text: {error.reason}", hint)
     mark = getattr(error, "problem_mark", None)
     where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
     reason = getattr(error, "problem", None) or " ".join(str(error).split())
-    return UsageError(f"`{source}` is not YAML{where}: {reason}", hint=hint)
+    return UsageError(f"`{source}` is not YAML{where}: {reason}", hint)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, or None where none is alike."""
+    """Returns the candidate most like `name`, or None where no candidate is similar."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return matches[0] if matches else None
 
 
-def unknown(what: str, name: str, candidates: Iterable[str], hint: str | None = None) -> NotFoundError:
-    """The error for a mistyped name: says the nearest one, or a few that exist."""
+def unknown(what: str, name: str, candidates: Iterable[str], hint: Hint | None = None) -> NotFoundError:
+    """Builds the error for a mistyped name, with the nearest existing one or a few that exist."""
     names = sorted(set(candidates))
     close = nearest(name, names)
     message = f"unknown {what} `{name}`"

@@ -7,14 +7,16 @@ import errno
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from geojepa_cli import console
+from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.hints import Hint, Invocation
 
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
@@ -38,7 +40,10 @@ def find_binary() -> Path:
     path = Path(str(resources.files("geojepa_cli"))) / "bin" / BINARY
     if path.is_file() and os.access(path, os.X_OK):
         return path
-    raise GeojepaError(f"`{BINARY}` is not installed; searched\n  {path}\n  ${VARIABLE}, unset", hint="pip install .")
+    raise GeojepaError(
+        f"`{BINARY}` is not installed; searched\n  {path}\n  ${VARIABLE}, unset",
+        hints.shell("pip", "install", "--force-reinstall", "geojepa"),
+    )
 
 
 def _named_binary(path: Path) -> Path:
@@ -51,7 +56,7 @@ def _named_binary(path: Path) -> Path:
         what = "is not executable"
     else:
         return path
-    raise UsageError(f"`{path}`, named by ${VARIABLE}, {what}", hint=f"unset {VARIABLE}")
+    raise UsageError(f"`{path}`, named by ${VARIABLE}, {what}", hints.shell("unset", VARIABLE))
 
 
 def version() -> dict[str, Any]:
@@ -61,13 +66,17 @@ def version() -> dict[str, Any]:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=30)
         return dict(json.loads(answer.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise GeojepaError(f"`{path}` does not run: {error}", hint="pip install --force-reinstall .") from error
+        raise GeojepaError(
+            f"`{path}` does not run: {error}", hints.shell("pip", "install", "--force-reinstall", "geojepa")
+        ) from error
 
 
 def check_threads(threads: int) -> None:
     """UsageError beyond what a machine can have: each is a real thread with buffers of its own."""
     if not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hint=f"--threads {os.cpu_count() or 1}")
+        raise UsageError(
+            f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hints.again(threads=os.cpu_count() or 1)
+        )
 
 
 def parse_memory(text: str) -> int:
@@ -79,18 +88,17 @@ def parse_memory(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     size = int(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()) if match else 0
     if not MIN_MEMORY <= size < 1 << 60:
-        raise UsageError(f"`--memory {text}` is not a size of 1M or more", hint="--memory 512M")
+        raise UsageError(f"`--memory {text}` is not a size of 1M or more", hints.again(memory="512M"))
     return size
 
 
-def run(arguments: Sequence[str], description: str, remake: str | None = None) -> dict[str, Any]:
+def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None) -> dict[str, Any]:
     """Runs the binary to its end and returns its summary.
 
     Args:
         arguments: of the binary.
         description: for the progress display.
-        remake: the `geojepa` command that makes its input anew: the hint where the binary gives none, or one that
-            names the binary itself, which people do not call.
+        rebuild: the command that makes its input again: the hint where the binary gives none.
 
     Raises:
         UsageError: it refused its arguments (exit 2).
@@ -116,8 +124,8 @@ def run(arguments: Sequence[str], description: str, remake: str | None = None) -
         try:
             return dict(json.loads(output))
         except ValueError:
-            raise DataError(f"`{path}` ended without a summary", hint="geojepa doctor") from None
-    raise _failure(process.returncode, errors, other, remake)
+            raise DataError(f"`{path}` ended without a summary", hints.run("doctor")) from None
+    raise _failure(process.returncode, errors, other, rebuild)
 
 
 def _handle(
@@ -138,17 +146,24 @@ def _handle(
 
 
 def _failure(
-    code: int, errors: list[dict[str, Any]], other: collections.deque[str], remake: str | None
+    code: int, errors: list[dict[str, Any]], other: collections.deque[str], rebuild: Hint | None
 ) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
-        message, hint = errors[-1]["message"], errors[-1].get("hint") or None
-        if hint is None or hint.startswith(BINARY):
-            hint = remake
+        message, hint = errors[-1]["message"], _event_hint(errors[-1].get("hint"))
         if NO_SPACE.lower() in message.lower():
-            hint = "geojepa artifacts --prune"
-        return kind(message, hint=hint)
-    told = "\n".join(other)
+            hint = hints.run("artifacts", prune=True)
+        return kind(message, hint or rebuild)
+    output = "\n".join(other)
     if code < 0:
-        return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{told}" if told else ""))
-    return (UsageError if code == 2 else DataError)(f"`{BINARY}` failed with exit code {code}:\n{told}")
+        return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{output}" if output else ""))
+    return (UsageError if code == 2 else DataError)(f"`{BINARY}` failed with exit code {code}:\n{output}")
+
+
+def _event_hint(options: str | None) -> Hint | None:
+    """Returns the hint of an error event: options of the command that failed, or a command of another program."""
+    if not options or options.startswith(BINARY):  # which people do not call themselves
+        return None
+    if not options.startswith("--"):
+        return Hint(shell=options)
+    return Hint(options=Invocation.parse(shlex.split(options)).options)

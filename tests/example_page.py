@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geojepa_cli.grid import TileId, ground_size, tile_bounds
-from geojepa_cli.search.mapdata import INNER, LINE, OUTER, MapObject, TileMap
-from geojepa_cli.search.page import Card, render_page
+from geojepa_cli.pages.neighbours.page import Card, render_page
 from geojepa_cli.search.places import Place
+from geojepa_cli.store.tile_map import INNER, LINE, OUTER, MapObject, TileMap
 
 TILE = TileId(16, 18052, 25957)
 EVIL = "<script>alert('x')</script>\"&"

@@ -12,7 +12,9 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.workspace import KINDS, Artifact, Workspace, remake_hint
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
+from geojepa_cli.workspace.workspace import Workspace
 
 
 def artifacts(
@@ -63,7 +65,7 @@ def show_all(workspace: Workspace, json: bool) -> None:
         console.emit_json("artifacts", None, [_summary(artifact) for artifact in found])
         return
     if not found:
-        console.say(f"no artifacts in `{workspace.root}`")
+        console.print_line(f"no artifacts in `{workspace.root}`")
         return
     rows = [(a.kind, a.ref, _shown(size(a)), _variant(a), ", ".join(a.inputs)) for a in found]
     console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "size", "what", "made of"], rows)
@@ -78,7 +80,7 @@ def show_lineage(workspace: Workspace, artifact: Artifact, json: bool) -> None:
         console.emit_json("artifacts", artifact.ref, _tree(workspace, artifact))
         return
     for depth, node in _walk(workspace, artifact, 0):
-        console.say("  " * depth + f"{node.kind}/{node.ref}  {_told(node.params)}")
+        console.print_line("  " * depth + f"{node.kind}/{node.ref}  {_told(node.params)}")
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
@@ -102,7 +104,7 @@ def verify_all(workspace: Workspace, json: bool) -> None:
         listed = "; ".join(f"`{ref}`: {', '.join(names)}" for ref, names in damaged.items())
         raise DataError(f"files differ from their manifest: {listed}", hint=_mend(workspace, first))
     if not json:
-        console.say(f"{_counted(len(found), 'artifact')} verified")
+        console.print_line(f"{_counted(len(found), 'artifact')} verified")
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
@@ -117,14 +119,14 @@ def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
         for artifact in old:
             what = _variant(artifact)
             told = f"{artifact.kind}/{artifact.ref}" + (f" ({what})" if what else "")
-            console.say(f"{told}  {_shown(size(artifact))}")
+            console.print_line(f"{told}  {_shown(size(artifact))}")
         for path, held in sizes.items():
-            console.say(f"{path.parent.name}/{path.name}  {_shown(held)}{_why_kept(path)}")
+            console.print_line(f"{path.parent.name}/{path.name}  {_shown(held)}{_why_kept(path)}")
         if not old and not left:
-            console.say("nothing to remove")
+            console.print_line("nothing to remove")
             return
         leftovers = f" and {_counted(len(left), 'leftover')}" if left else ""
-        console.say(f"{_counted(len(old), 'artifact')}{leftovers}, {_shown(total)}")
+        console.print_line(f"{_counted(len(old), 'artifact')}{leftovers}, {_shown(total)}")
     removed = bool(old or left) and (yes or (not json and _confirmed()))
     if removed:
         for artifact in old:
@@ -203,7 +205,7 @@ def _mend(workspace: Workspace, ref: str) -> str:
     try:
         return workspace.at(ref).broken("").hint or ""
     except DataError:
-        return remake_hint(kind, rest.partition("@")[0])
+        return rebuild_hint(kind, Remains(rest.partition("@")[0]))
 
 
 def _why_kept(path: Path) -> str:
@@ -218,7 +220,7 @@ def _confirmed() -> bool:
     try:
         return typer.confirm("remove them?")
     except typer.Abort:
-        console.say()
+        console.print_line()
         raise UsageError("no answer, so nothing was removed", hint="geojepa artifacts --prune --yes") from None
 
 

@@ -13,10 +13,20 @@ import typer
 from geojepa_cli import console, native
 from geojepa_cli.commands import options
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.stages.embeddings import Model
+from geojepa_cli.stages.features import make_features
+from geojepa_cli.stages.images import make_images
+from geojepa_cli.stages.models import make_model
+from geojepa_cli.stages.neighbours import make_neighbours
+from geojepa_cli.stages.probes import make_probe
+from geojepa_cli.stages.processed import make_processed
+from geojepa_cli.stages.source import SOURCE
+from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tiles import make_tiles
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.commands.embed import Model
     from geojepa_cli.demo.answers import KnownAnswers
     from geojepa_cli.demo.city import City
 
@@ -65,37 +75,32 @@ def run_demo(workspace: Workspace, size: str, seed: int, steps: int, threads: in
     Raises:
         DataError: a label differs from the city's known answer.
     """
-    from geojepa_cli.commands.build_tasks import build_region, find_specs
-    from geojepa_cli.commands.embed import Model
-    from geojepa_cli.commands.knn import build_neighbours
-    from geojepa_cli.commands.pretrain import build_model
-    from geojepa_cli.commands.process import build_features, build_processed
-    from geojepa_cli.commands.tile import build_images, build_tiles
-    from geojepa_cli.config import load_config
+
+    from geojepa_cli.config.schema import load_config
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
     done: dict[str, Artifact] = {}
     city = make_city(size, seed)
     done["source"] = build_demo_source(workspace, city)
-    done["tiles"] = build_tiles(workspace, done["source"], threads=threads)
-    images = build_images(workspace, done["source"], zoom=16)
+    done["tiles"] = make_tiles(workspace, done["source"], threads=threads)
+    images = make_images(workspace, done["source"], zoom=16)
     if images is not None:
         done["images"] = images
-    done["processed"] = processed = build_processed(workspace, done["tiles"], threads=threads)
-    done["features"] = build_features(workspace, processed)
+    done["processed"] = processed = make_processed(workspace, done["tiles"], threads=threads)
+    done["features"] = make_features(workspace, processed)
     specs = find_specs(None)
     tasks = build_region(workspace, processed, specs, seed)
     for spec, artifact in zip(specs, tasks, strict=True):
         check_answers(city.answers, spec.name, processed, artifact)
         done[f"task {spec.name}"] = artifact
     config = load_config(CONFIG, [f"train.max_steps={steps}", f"train.batch_tokens={BATCH_TOKENS}"])
-    done["model"] = build_model(workspace, [processed], config, NAME, seed, threads=threads)
+    done["model"] = make_model(workspace, [processed], config, NAME, seed, threads=threads)
     models = [Model(NAME, done["model"]), Model("tagpool", None)]
     for spec, artifact in zip(specs, tasks, strict=True):
         probe = probe_task(workspace, processed, artifact, models, seed, threads, may_be_few=size == "small")
         if probe is not None:
             done[f"probe {spec.name}"] = probe
-    done["neighbours"] = build_neighbours(
+    done["neighbours"] = make_neighbours(
         workspace, models[0], [processed], QUERY_TILE, None, html=True, threads=threads
     )
     return done
@@ -103,7 +108,7 @@ def run_demo(workspace: Workspace, size: str, seed: int, steps: int, threads: in
 
 def build_demo_source(workspace: Workspace, city: City) -> Artifact:
     """Publishes the city's map and images as `fetch --pbf` does, but not as OpenStreetMap's: it is invented."""
-    from geojepa_cli.commands.fetch import STAGE_VERSION as FETCH_VERSION
+
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
@@ -121,7 +126,7 @@ def build_demo_source(workspace: Workspace, city: City) -> Artifact:
             "imagery": images.sha256,
             "attribution": [ATTRIBUTION],
         }
-        with workspace.build("source", NAME, params, [], FETCH_VERSION) as build:
+        with SOURCE.build(workspace, NAME, params) as build:
             if build.existing:
                 console.note(f"source/{build.existing.ref} is up to date, skipping")
                 return build.existing
@@ -142,10 +147,9 @@ def probe_task(
     may_be_few: bool,
 ) -> Artifact | None:
     """Probes a task's masked variant with the linear head; None where a small city has too few tiles for it."""
-    from geojepa_cli.commands.probe import build_probe
 
     try:
-        return build_probe(workspace, [processed], [task], models, True, ("linear",), seed, threads=threads)
+        return make_probe(workspace, [processed], [task], models, True, ("linear",), seed, threads=threads)
     except DataError as error:
         if not may_be_few:
             raise
@@ -186,13 +190,13 @@ def say(done: dict[str, Artifact], page: str, seconds: float) -> None:
     columns, figures = _figures(probes)
     if figures:
         console.table("MAE divided by Dummy's, masked, cross-validated over zoom-14 groups", columns, figures)
-    console.say(f"all labels equal the city's known answers; done in {seconds:.0f} s")
-    console.say("")
-    console.say("the neighbours of downtown, as a page:")
-    console.say(page)
-    console.say("")
-    console.say("next: geojepa probe --task max_speed")
-    console.say("      geojepa knn --tile 16_18052_25957")
+    console.print_line(f"all labels equal the city's known answers; done in {seconds:.0f} s")
+    console.print_line("")
+    console.print_line("the neighbours of downtown, as a page:")
+    console.print_line(page)
+    console.print_line("")
+    console.print_line("next: geojepa probe --task max_speed")
+    console.print_line("      geojepa knn --tile 16_18052_25957")
 
 
 def _figures(probes: Sequence[Artifact]) -> tuple[list[str], list[list[str]]]:

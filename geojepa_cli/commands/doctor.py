@@ -62,8 +62,8 @@ def doctor(
         console.table("geojepa doctor", ["check", "state", "found"], [check[:3] for check in checks])
         for check in checks:
             if check.mend:
-                console.say(f"{check.name}: {check.mend}")
-        console.say("all is well" if not failed else f"{len(failed)} of {len(checks)} checks failed")
+                console.print_line(f"{check.name}: {check.mend}")
+        console.print_line("all is well" if not failed else f"{len(failed)} of {len(checks)} checks failed")
     if failed:
         raise typer.Exit(1)
 

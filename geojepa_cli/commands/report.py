@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import DataError
-from geojepa_cli.workspace import Workspace, remake_hint
+from geojepa_cli.stages.reports import read_probes
 
 
 def report(
@@ -27,7 +26,7 @@ def report(
     """
     workspace = options.workspace(ctx)
     reports = read_probes(workspace)
-    from geojepa_cli.evaluate.plot import plot_report
+    from geojepa_cli.evaluate.plots.probe import plot_report
     from geojepa_cli.evaluate.report import build_tables, cells, to_markdown
 
     tables = build_tables(reports)
@@ -44,35 +43,5 @@ def report(
     for table in tables:
         columns = ["model", *table.tasks, "score", "harmonic"]
         console.table(table.title, columns, [[row, *cells(table, row)] for row in table.rows])
-    console.say("score: mean of MAE / Dummy's, 0 is perfect; harmonic: depends on the models in the table")
-    console.say(f"written to {folder / 'report.md'}")
-
-
-def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
-    """The `report.json` of every probe, oldest first; damaged ones are left out with a warning that says so.
-
-    Raises:
-        DataError: the workspace has no probe, or none of them can be read.
-    """
-    from geojepa_cli.evaluate.report import check_probe
-
-    for ref, reason in workspace.damaged("probes").items():
-        mend = remake_hint("probes", ref.partition("/")[2].partition("@")[0])
-        console.warn(f"left out: {reason}", mend)
-    reports: list[dict[str, Any]] = []
-    last: DataError | None = None
-    for probe in workspace.artifacts("probes"):
-        try:
-            report = probe.read_json("report.json")
-            if wrong := check_probe(report):
-                raise probe.broken(f"`{probe.path / 'report.json'}` is no report of a probe: {wrong}")
-        except DataError as error:
-            console.warn(f"left out: {error.message}", error.hint)
-            last = error
-        else:
-            reports.append(report)
-    if reports:
-        return reports
-    if last is not None:
-        raise last
-    raise DataError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")
+    console.print_line("score: mean of MAE / Dummy's, 0 is perfect; harmonic: depends on the models in the table")
+    console.print_line(f"written to {folder / 'report.md'}")

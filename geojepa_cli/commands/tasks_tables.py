@@ -32,7 +32,7 @@ def say(made: Made) -> None:
     if any(report["split"]["by"] == "random" for _, report in made):
         from geojepa_cli.tasks.splits import RANDOM_SPLIT
 
-        console.say(RANDOM_SPLIT)
+        console.print_line(RANDOM_SPLIT)
 
 
 def _tasks(made: Made) -> None:
@@ -134,11 +134,13 @@ def _values(task: str, reports: Sequence[Report]) -> None:
         unread.update(report["values"]["unreadable"])
     if not read:
         return
-    console.say(f"{task}: values read, by objects: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common()))
+    console.print_line(
+        f"{task}: values read, by objects: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
+    )
     if unread:
         shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
         more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
-        console.say(f"{task}: unreadable: {shown}{more}")
+        console.print_line(f"{task}: unreadable: {shown}{more}")
 
 
 def _added(histograms: list[list[list[float | None]]]) -> dict[float | None, int]:

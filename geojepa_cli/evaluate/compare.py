@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.heads import predict_dummy, predict_head
 from geojepa_cli.evaluate.probe import FOLDS, ProbeData, cross_validation_folds, label_range
-from geojepa_cli.measure.bootstrap import Interval, bootstrap_relative_difference
+from geojepa_cli.metrics.bootstrap import Interval, bootstrap_relative_difference
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geojepa_cli.measure.mlp import fit_mlp
-from geojepa_cli.measure.ridge import fit_ridge
+from geojepa_cli.metrics.mlp import fit_mlp
+from geojepa_cli.metrics.ridge import fit_ridge
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]

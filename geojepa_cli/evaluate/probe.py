@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.evaluate.heads import Fold, predict_dummy, predict_head
-from geojepa_cli.measure.bootstrap import Interval, bootstrap_mean
-from geojepa_cli.measure.folds import group_folds
-from geojepa_cli.measure.metrics import auroc
+from geojepa_cli.metrics.bootstrap import Interval, bootstrap_mean
+from geojepa_cli.metrics.folds import group_folds
+from geojepa_cli.metrics.metrics import auroc
 from geojepa_cli.tasks.splits import RANDOM_SPLIT, next_to
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from geojepa_cli.measure.metrics import harmonic_score, relative_to_dummy
+from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
 
 DUMMY = "dummy"
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from geojepa_cli.console import printable
 from geojepa_cli.grid import TileId, from_tile_local, group_of, parse_tile, tile_bounds
-from geojepa_cli.search.mapdata import INNER, LINE, OUTER, POINT, MapObject, read_piece
 from geojepa_cli.search.query import Hit, SearchRegion
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.tile_map import INNER, LINE, OUTER, POINT, MapObject, read_piece
 
 MAX_TAGS = 6
 OSM = "https://www.openstreetmap.org"

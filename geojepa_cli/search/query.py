@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
-from geojepa_cli.measure.knn import nearest
+from geojepa_cli.metrics.knn import nearest
 from geojepa_cli.search.check import check_entity, check_tile, parse_entity
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds
-from geojepa_cli.hints import paste
-from geojepa_cli.kinds import legal_name
+from geojepa_cli.hints import Hint
 from geojepa_cli.sources.osm_xml import (
     ANOTHER_EXTRACT,
+    DOWNLOAD_AGAIN,
     Extent,
     box_of_positions,
     check_whole,
@@ -21,6 +22,7 @@ from geojepa_cli.sources.osm_xml import (
     split_box,
 )
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
+from geojepa_cli.workspace.kinds import legal_name
 
 OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright"
 
@@ -90,7 +92,7 @@ def find_suffix(path: Path, head: bytes) -> str:
         DataError: it has none; the message names what it looks like.
     """
     if not head:
-        raise DataError(f"`{path}` is empty", hint="download it again")
+        raise DataError(f"`{path}` is empty", hint=DOWNLOAD_AGAIN)
     if _begins_pbf(head):
         return ".osm.pbf"
     for magic, suffix in ((b"\x1f\x8b", ".osm.gz"), (b"BZh", ".osm.bz2")):
@@ -111,7 +113,7 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
         return
     held = " and ".join(format_box(box) for box in boxes[:3]) + (" and more" if len(boxes) > 3 else "")
-    hint = f"--bbox={format_box(_around(boxes))}"
+    hint = hints.again(bbox=format_box(_around(boxes)))
     raise DataError(f"the box lies outside of `{extract.path}`, which holds {held}", hint=hint)
 
 
@@ -147,7 +149,7 @@ def extract_bounds(extract: Extract) -> Bounds:
     elif box is None:
         box = _box_of_pbf(extract)
     if box is None:
-        raise DataError(f"`{extract.path}` has no position", hint="--bbox=WEST,SOUTH,EAST,NORTH")
+        raise DataError(f"`{extract.path}` has no position", hint=hints.again(bbox="WEST,SOUTH,EAST,NORTH"))
     return box
 
 
@@ -178,13 +180,13 @@ def _check_begins_xml(path: Path, head: bytes) -> None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = text[:1024].lower()
     if b"<!doctype html" in lower or b"<html" in lower:
-        hint = "the server answered with a page instead of the file; check its address and download it again"
-        raise DataError(f"`{path}` is an HTML page", hint=hint)
+        what = "the server answered with a page instead of the file; check its address and download it again"
+        raise DataError(f"`{path}` is an HTML page", hint=hints.advice(what))
     for magic, what in _STRANGERS:
         if text.startswith(magic):
             raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
     if _begins_pbf(head):
-        raise DataError(f"`{path}` is a PBF that is packed once more", hint=paste("gunzip", "--keep", str(path)))
+        raise DataError(f"`{path}` is a PBF that is packed once more", hint=hints.shell("gunzip", "--keep", str(path)))
     if not text.startswith(_XML_BEGINNINGS) and not head.startswith(_XML_BEGINNINGS):
         raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=ANOTHER_EXTRACT)
 
@@ -192,9 +194,9 @@ def _check_begins_xml(path: Path, head: bytes) -> None:
 def _check_xml(path: Path, suffix: str) -> None:
     header = read_header(path, suffix)
     if header.root is None:
-        raise DataError(f"`{path}` is truncated: it ends before its first element", hint="download it again")
+        raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
     if header.root == "osmChange":
-        hint = f"{paste('osmium', 'apply-changes', 'EXTRACT.osm.pbf', str(path), '-o', 'changed.osm.pbf')}"
+        hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
         raise DataError(f"`{path}` is a file of changes, not an extract", hint=hint)
     if header.root != "osm":
         raise DataError(f"`{path}` is XML, but its root is `<{header.root}>` and not `<osm>`", hint=ANOTHER_EXTRACT)
@@ -249,11 +251,10 @@ def _begins_pbf(head: bytes) -> bool:
         return b"\x0a\x09OSM" in head[:12]  # a PBF that breaks off: the walk over its blobs says where
 
 
-def _convert(path: Path, what: str) -> str:
+def _convert(path: Path, what: str) -> Hint:
     """The commands that make an extract of a file that osmium reads; else the one for another file."""
     if what not in _OSMIUM_READS:
         return ANOTHER_EXTRACT
     name = legal_name(path.name.partition(".")[0])
     made = f"{name}-converted.osm.pbf"
-    again = paste("geojepa", "fetch", "--pbf", made, "--name", name)
-    return f"{paste('osmium', 'cat', str(path), '-o', made)} && {again}"
+    return hints.run("fetch", pbf=made, name=name).after(hints.shell("osmium", "cat", str(path), "-o", made))

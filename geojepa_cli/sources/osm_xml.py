@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 from xml.parsers import expat
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import Bounds
-from geojepa_cli.hints import paste
 
-ANOTHER_EXTRACT = "geojepa fetch --pbf FILE --name NAME"
-OVERPASS_STATEMENT = "out body; >; out skel qt;"  # of a query: asks for the nodes of ways and relations, too
+ANOTHER_EXTRACT = hints.run("fetch", pbf="FILE", name="NAME")
+DOWNLOAD_AGAIN = hints.advice("download it again")
+OVERPASS_STATEMENT = hints.advice("out body; >; out skel qt;")  # asks for the nodes of ways and relations, too
 OBJECTS = ("node", "way", "relation")
 
 _PIECE = 1 << 20  # bytes; a tag, a value or a comment must not be longer
@@ -92,7 +93,7 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
         found = found or _POSITION.search(window) is not None
         tail = window[-_PIECE:]
     if not header.closed and not re.search(rb"</osm\s*>\Z", _without_comments(tail)):
-        raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
+        raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint=DOWNLOAD_AGAIN)
     if not found:
         hint = OVERPASS_STATEMENT if header.generator.startswith("Overpass") else ANOTHER_EXTRACT
         raise DataError(f"`{path}` holds no data: there is no node in it, and no other position", hint=hint)
@@ -164,7 +165,7 @@ class _BoundedParser:
         try:
             self._parser.Parse(piece, False)
         except expat.ExpatError as error:
-            raise DataError(f"`{self.path}` is not well-formed XML: {error}", hint="download it again") from None
+            raise DataError(f"`{self.path}` is not well-formed XML: {error}", hint=DOWNLOAD_AGAIN) from None
         if self._fed - max(self._parser.CurrentByteIndex, 0) > 2 * _PIECE:
             raise _too_long(self.path)
 
@@ -243,11 +244,11 @@ def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
                 done += len(piece)
                 if suffix != ".osm" and done > max(_FREE, _RATIO * packed.tell()):
                     what = f"{done >> 20:,} MiB out of its first {packed.tell():,} bytes"
-                    unpack = paste("gunzip" if suffix == ".osm.gz" else "bunzip2", "--keep", str(path))
+                    unpack = hints.shell("gunzip" if suffix == ".osm.gz" else "bunzip2", "--keep", str(path))
                     raise DataError(f"`{path}` unpacks to more than {_RATIO} times its size: {what}", hint=unpack)
                 yield piece
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
+        raise DataError(f"`{path}` does not unpack: {error}", hint=DOWNLOAD_AGAIN) from error
 
 
 def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:

@@ -20,7 +20,7 @@ from geojepa_cli.tasks.leakage import sides_of_split, without_shared
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec, load_task
 from geojepa_cli.tasks.splits import SPLITS, Groups, SplitRule, Splits
-from geojepa_cli.workspace import Artifact
+from geojepa_cli.workspace.artifact import Artifact
 
 LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
 

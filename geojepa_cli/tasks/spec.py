@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from geojepa_cli.config import UniqueKeys
+from geojepa_cli.config.schema import UniqueKeys
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
 
 _NAME = r"^[a-z][a-z0-9_]*$"

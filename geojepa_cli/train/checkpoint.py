@@ -7,16 +7,15 @@ All randomness of a step is drawn from (seed, step), so no generator's state nee
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geojepa_cli.errors import DataError
+from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -81,34 +80,6 @@ def checkpoint_step(path: Path) -> int | None:
             return int(json.loads(file.metadata()["place"])["step"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """A safetensors file, written beside `path`, flushed to the disk, then renamed to it."""
-    partial = path.with_name(path.name + ".writing")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata=metadata)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        DataError: missing or not a safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}") from error
 
 
 def _named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:

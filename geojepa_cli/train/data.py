@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geojepa_cli.config import PretrainConfig
+from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
-from geojepa_cli.nn.image import IMAGE_PX
+from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.loader import TileLoader

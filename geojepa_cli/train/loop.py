@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from geojepa_cli.config import PretrainConfig, TrainConfig
+from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.nn.jepa import Jepa
+from geojepa_cli.models.jepa.build import mask_rates
+from geojepa_cli.models.jepa.jepa import Jepa
+from geojepa_cli.models.jepa.objective import objective
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train.builder import mask_rates
 from geojepa_cli.train.checkpoint import CHECKPOINT, Place, load_checkpoint, save_checkpoint
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.monitor import Means, MetricsLog, collapse_figures
-from geojepa_cli.train.objective import objective
 from geojepa_cli.train.schedule import ema_momentum, learning_rate, weight_decay
 
 METRICS = "metrics.jsonl"

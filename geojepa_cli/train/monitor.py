@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geojepa_cli.measure.rankme import rankme
-from geojepa_cli.nn.encoder import TileEncoder
-from geojepa_cli.nn.tokenizer import TileTensors
+from geojepa_cli.metrics.rankme import rankme
+from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.nn.tokens.tokenizer import TileTensors
 
 MAX_RANK_ROWS = 4096
 

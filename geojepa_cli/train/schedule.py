@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from geojepa_cli.config import TrainConfig
+from geojepa_cli.config.schema import TrainConfig
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:

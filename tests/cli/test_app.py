@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commandline import geojepa
 
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize("command", [[], ["tile"], ["pretrain"], ["probe"], ["knn"], ["demo"], ["fetch"]])

@@ -15,7 +15,7 @@ from commandline import COMMAND, artifact_names, geojepa, heed_ctrl_c, run
 from geojepa_cli.commands.demo import ATTRIBUTION, check_answers
 from geojepa_cli.demo.city import QUERY_TILE, make_city
 from geojepa_cli.errors import DataError
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nothing listens there
 SMALL = ("demo", "--size", "small", "--steps", "2")

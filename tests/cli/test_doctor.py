@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from commandline import geojepa
 
-from geojepa_cli.commands import doctor
-from geojepa_cli.commands.doctor import Check, run_checks
+from geojepa_cli.commands.doctor import Check, doctor, run_checks
 from geojepa_cli.store import schema
 
 TILER = '#!/bin/sh\necho \'{{"version": "0.1.0", "schema_version": {}}}\'\n'

@@ -18,12 +18,11 @@ from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
-from geojepa_cli.commands.imagery import images_of
 from geojepa_cli.grid import TileId, tile_of
 from geojepa_cli.sources.mosaic import Mosaic
 from geojepa_cli.sources.scenes import inspect_scene
-from geojepa_cli.store.images import ImageStore
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.store.images import ImageStore, find_images
+from geojepa_cli.workspace.workspace import Workspace
 
 LON, LAT = -77.85, 40.8
 NODE = '<node id="{}" lat="{}" lon="{}"><tag k="amenity" v="cafe"/></node>'
@@ -266,7 +265,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     run(*shlex.split(hint)[1:], cwd=folder)
     run("tile", *form, cwd=folder)  # up to date
     workspace = Workspace(folder / "workspace")
-    joined = images_of(workspace, workspace.find("processed", "place"))
+    joined = find_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.params == {"zoom": 16}
     assert len(list(folder.glob("workspace/images/*/images.h5"))) == 2
 

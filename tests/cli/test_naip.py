@@ -100,14 +100,14 @@ def test_naip_is_found_by_fetch_and_read_by_tile(tmp_path: Path, server: stac_se
 
 
 def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Planetary) -> None:
-    from geojepa_cli.commands.imagery import images_of
-    from geojepa_cli.workspace import Workspace
+    from geojepa_cli.store.images import find_images
+    from geojepa_cli.workspace.workspace import Workspace
 
     fetch(tmp_path, server)
     run("tile", cwd=tmp_path)
     run("process", cwd=tmp_path)
     workspace = Workspace(tmp_path / "workspace")
-    joined = images_of(workspace, workspace.find("processed", "place"))
+    joined = find_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.path == images(tmp_path).parent
 
 

@@ -16,8 +16,8 @@ from commandline import COMMAND, geojepa, heed_ctrl_c, run
 from safetensors import safe_open
 from synthetic_workspace import add_region, new_workspace
 
-from geojepa_cli.commands.imagery import images_of
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.store.images import find_images
+from geojepa_cli.workspace.workspace import Workspace
 
 SMALL = [
     *("--config", "tiny.yaml", "--threads", "1"),
@@ -171,22 +171,22 @@ def test_images_of_another_source_or_zoom_than_the_tiles_are_not_joined(place: P
     for zoom, origin in ((15, source), (16, other)):
         with workspace.build("images", "oak", {"zoom": zoom}, [origin]) as build:
             build.publish()
-    assert images_of(workspace, oak) is None
+    assert find_images(workspace, oak) is None
     with workspace.build("images", "oak", {"zoom": 16}, [source]) as build:
         right = build.publish()
     with workspace.build("images", "oak", {"zoom": 14}, [source]) as build:
         build.publish()
-    found = images_of(workspace, oak)
+    found = find_images(workspace, oak)
     assert found is not None and found.ref == right.ref
     with workspace.build("tiles", "oak", {"zoom": 16, "bbox": [0, 0, 1, 1]}, [source]) as build:
         fewer = build.publish()
     with workspace.build("images", "oak", {}, [source, fewer]) as build:  # scenes, resampled to other tiles
         build.publish()
-    found = images_of(workspace, oak)
+    found = find_images(workspace, oak)
     assert found is not None and found.ref == right.ref
     with workspace.build("images", "oak", {}, [source, tiles]) as build:
         resampled = build.publish()
-    found = images_of(workspace, oak)
+    found = find_images(workspace, oak)
     assert found is not None and found.ref == resampled.ref
 
 

@@ -24,25 +24,26 @@ from typer.testing import CliRunner, Result
 
 from geojepa_cli import console
 from geojepa_cli.app import app
-from geojepa_cli.commands.build_tasks import build_region, find_specs
-from geojepa_cli.commands.embed import TAGPOOL, Model, _encoder, build_embeddings, find_model
-from geojepa_cli.commands.limits import Limits
-from geojepa_cli.commands.pretrain import build_model
-from geojepa_cli.commands.probe import seen_groups, warn_of_other_splits
-from geojepa_cli.config import dump_config, load_config
+from geojepa_cli.config.limits import EntityLimits as Limits
+from geojepa_cli.config.schema import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
-from geojepa_cli.search.mapdata import read_tags
+from geojepa_cli.stages.embeddings import TAGPOOL, Model, _encoder, find_model, make_embeddings
+from geojepa_cli.stages.models import make_model
+from geojepa_cli.stages.probes import seen_groups, warn_of_other_splits
+from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.image_form import ImageForm
 from geojepa_cli.store.images import put_images
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.tile_map import read_tags
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import split_groups
-from geojepa_cli.workspace import MANIFEST, Workspace
+from geojepa_cli.workspace.manifest import MANIFEST
+from geojepa_cli.workspace.workspace import Workspace
 
 Run = Callable[..., str]
 
@@ -395,7 +396,7 @@ def modelled(tmp_path: Path) -> Workspace:
     build_region(made, region, find_specs(["max_speed"]))
     for steps in (0, 1):
         settings = [f"train.max_steps={steps}", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
-        build_model(made, [region], load_config("tiny.yaml", settings), "net", seed=3)
+        make_model(made, [region], load_config("tiny.yaml", settings), "net", seed=3)
     return made
 
 
@@ -476,7 +477,7 @@ def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None
 
 
 def _of_tagpool(workspace: Workspace) -> Path:
-    return build_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
+    return make_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
 
 
 def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(modelled: Workspace) -> None:

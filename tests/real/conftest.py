@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 TASK_REGIONS = ("state-college", "harrisburg", "columbus", "baltimore-harbor")
 

@@ -12,7 +12,7 @@ from raw_tokens import TASKS, slow_label
 
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 Tokens = dict[str, dict[Ref, Tags]]
 

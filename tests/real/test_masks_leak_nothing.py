@@ -16,7 +16,7 @@ from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.schema import KIND
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData
-from geojepa_cli.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 REGIONS = ("state-college", "harrisburg", "columbus", "baltimore-harbor")
 BLOCK = 64

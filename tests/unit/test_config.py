@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geojepa_cli.config import PretrainConfig, dump_config, load_config, packed_configs
+from geojepa_cli.config.schema import PretrainConfig, dump_config, load_config, packed_configs
 from geojepa_cli.errors import GeojepaError, UsageError
 
 

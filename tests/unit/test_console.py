@@ -30,7 +30,7 @@ def test_no_way_of_printing_lets_them_through() -> None:
         console.note(EVIL)
         console.warn(EVIL, EVIL)
         console.error(EVIL, EVIL)
-        console.say(EVIL)
+        console.print_line(EVIL)
         console.table(EVIL, [EVIL], [[EVIL]], caption=EVIL)
         console.emit_json(EVIL, EVIL, [EVIL])
         with console.progress(EVIL) as meter:

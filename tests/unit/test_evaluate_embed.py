@@ -13,8 +13,8 @@ import torch
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli import console
+from geojepa_cli.commands.embed import embed
 from geojepa_cli.errors import DataError
-from geojepa_cli.evaluate import embed
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.embeddings import COLUMNS, Embeddings

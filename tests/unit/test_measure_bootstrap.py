@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geojepa_cli.measure.bootstrap import bootstrap_mean, bootstrap_relative_difference
+from geojepa_cli.metrics.bootstrap import bootstrap_mean, bootstrap_relative_difference
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
 
-from geojepa_cli.measure.folds import group_folds
-from geojepa_cli.measure.mlp import fit_mlp
-from geojepa_cli.measure.ridge import ALPHAS, fit_ridge
+from geojepa_cli.metrics.folds import group_folds
+from geojepa_cli.metrics.mlp import fit_mlp
+from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge
 
 
 def _problem(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from geojepa_cli.measure import knn
-from geojepa_cli.measure.knn import nearest
+from geojepa_cli.commands.knn import knn
+from geojepa_cli.metrics.knn import nearest
 
 
 def _vectors(n: int, d: int, seed: int = 0) -> torch.Tensor:

@@ -10,8 +10,8 @@ import torch
 from scipy.stats import hmean
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from geojepa_cli.measure.metrics import auroc, harmonic_score, mae, relative_to_dummy
-from geojepa_cli.measure.rankme import rankme
+from geojepa_cli.metrics.metrics import auroc, harmonic_score, mae, relative_to_dummy
+from geojepa_cli.metrics.rankme import rankme
 
 
 def test_mae_is_the_mean_absolute_error() -> None:

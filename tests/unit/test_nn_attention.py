@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from geojepa_cli.nn.attention import GROUP_RATIO, PackedLayout, SelfAttention, packed_attention
-from geojepa_cli.nn.layers import Transformer
+from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
 from geojepa_cli.nn.pooling import max_mean
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from tile_batches import Batch, random_batch, tag_table
 
-from geojepa_cli.config import ModelConfig
+from geojepa_cli.baselines.tagpool import TagPool
+from geojepa_cli.config.schema import ModelConfig
+from geojepa_cli.models.jepa.build import build_encoder, build_jepa
+from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.nn.attention import PackedLayout
-from geojepa_cli.nn.baselines import TagPool
-from geojepa_cli.nn.encoder import TileEncoder
-from geojepa_cli.nn.jepa import Jepa
-from geojepa_cli.nn.masking import MaskedBatch, MaskRates, draw_masks
-from geojepa_cli.nn.position import IMAGE, TAGS
-from geojepa_cli.train.builder import build_encoder, build_jepa
+from geojepa_cli.nn.masks.draw import MaskedBatch, MaskRates, draw_masks
+from geojepa_cli.nn.tokens.position import IMAGE, TAGS
 
 SMALL = ModelConfig(
     tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2

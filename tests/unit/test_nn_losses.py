@@ -10,8 +10,7 @@ from tile_batches import rectangles
 from torch import nn
 
 from geojepa_cli.nn.ema import update_ema
-from geojepa_cli.nn.image import PatchEmbed, patch_boxes
-from geojepa_cli.nn.losses import (
+from geojepa_cli.nn.losses.losses import (
     covariance_loss,
     mean_over_modalities,
     prediction_loss,
@@ -19,7 +18,8 @@ from geojepa_cli.nn.losses import (
     variance_loss,
     vicreg,
 )
-from geojepa_cli.nn.position import PositionEncoding, rectangle_features
+from geojepa_cli.nn.tokens.image import PatchEmbed, patch_boxes
+from geojepa_cli.nn.tokens.position import PositionEncoding, rectangle_features
 
 
 def test_smooth_l1_is_averaged_within_a_modality_and_then_over_modalities() -> None:

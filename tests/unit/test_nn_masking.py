@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tile_batches import rectangles
 from torch import Tensor
 
-from geojepa_cli.nn.masking import (
+from geojepa_cli.nn.masks.draw import (
     AREA,
     KIND,
     MODALITY,
@@ -24,7 +24,7 @@ from geojepa_cli.nn.masking import (
     kind_targets,
 )
 from geojepa_cli.nn.packing import cu_from_lengths, segment_ids
-from geojepa_cli.nn.position import IMAGE, TAGS
+from geojepa_cli.nn.tokens.position import IMAGE, TAGS
 
 ONLY_RANDOM = MaskRates(random=1, area=0, modality=0)
 ONLY_AREA = MaskRates(random=0, area=1, modality=0)

@@ -8,9 +8,18 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from geojepa_cli.search.draw import draw_tile
-from geojepa_cli.search.mapdata import INNER, LINE, OUTER, POINT, MapObject, TileMap
-from geojepa_cli.search.style import BRIDGE, BUILDING, ROAD, ROADS, TUNNEL, area_style, line_style, point_style
+from geojepa_cli.pages.neighbours.draw import draw_tile
+from geojepa_cli.pages.neighbours.style import (
+    BRIDGE,
+    BUILDING,
+    ROAD,
+    ROADS,
+    TUNNEL,
+    area_style,
+    line_style,
+    point_style,
+)
+from geojepa_cli.store.tile_map import INNER, LINE, OUTER, POINT, MapObject, TileMap
 
 SVG = "{http://www.w3.org/2000/svg}"
 SQUARE = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])

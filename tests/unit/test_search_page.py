@@ -14,9 +14,9 @@ import shapely.geometry
 from example_page import EVIL, HOLE, SQUARE, TILE, card, page
 
 from geojepa_cli.grid import from_tile_local, ground_size
-from geojepa_cli.search.mapdata import INNER, LINE, OUTER, POINT, MapObject
-from geojepa_cli.search.page import render_page
+from geojepa_cli.pages.neighbours.page import render_page
 from geojepa_cli.search.places import entity_geometry, geojson
+from geojepa_cli.store.tile_map import INNER, LINE, OUTER, POINT, MapObject
 
 
 class _Collector(HTMLParser):

@@ -164,7 +164,7 @@ def test_nothing_is_said_of_few_tiles_or_equal_labels(tmp_path: Path) -> None:
 def test_plots_of_the_same_task_are_the_same_bytes(regions: list[RegionData], tmp_path: Path) -> None:
     from PIL import Image
 
-    from geojepa_cli.evaluate.plot_tasks import plot_cooccurrence, plot_statistics
+    from geojepa_cli.evaluate.plots.tasks import plot_cooccurrence, plot_statistics
 
     for number in range(2):
         analysis = analyze(regions, find_task("building_count"), SplitRule(buffer=True))

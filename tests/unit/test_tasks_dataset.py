@@ -9,16 +9,17 @@ import pytest
 from raw_tokens import TASKS, raw_tiles
 from synthetic_store import write_synthetic_processed
 
-from geojepa_cli.commands.build_tasks import Settings, build_region, build_regions
-from geojepa_cli.commands.filters import Filters
 from geojepa_cli.errors import DataError
+from geojepa_cli.stages.filters import Filters
+from geojepa_cli.stages.tasks import Settings, build_region, make_tasks
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData, split_rule
 from geojepa_cli.tasks.labels import label_tiles
 from geojepa_cli.tasks.spec import find_task
 from geojepa_cli.tasks.splits import SplitRule, fold_groups, split_groups, with_buffer
 from geojepa_cli.tasks.tokens import RegionTokens
-from geojepa_cli.workspace import Artifact, Workspace
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 CORNERS = {"north": (18048, 25956), "south": (18048, 25990)}
 
@@ -122,7 +123,7 @@ def test_folds_and_buffer_are_read_back_and_tasks_dealt_otherwise_are_not_joined
 ) -> None:
     rule = SplitRule(seed=0, folds=3, buffer=True)
     regions = [workspace.find("processed", name) for name in CORNERS]
-    built = build_regions(workspace, regions, [find_task("bridge")], Settings(rule, Filters()))
+    built = make_tasks(workspace, regions, [find_task("bridge")], Settings(rule, Filters()))
     artifacts = [built[name][0] for name in CORNERS]
     data = TaskData.open(store, artifacts)
     assert data.rule == rule

@@ -13,15 +13,7 @@ from synthetic_store import write_synthetic_processed
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
-from geojepa_cli.tasks.leakage import (
-    SHARED,
-    SHOWN_TAGS,
-    Sides,
-    leakage,
-    sides_of_folds,
-    sides_of_split,
-    without_shared,
-)
+from geojepa_cli.tasks.leakage import SHARED, SHOWN_TAGS, Sides, leakage, sides_of_folds, sides_of_split, without_shared
 from geojepa_cli.tasks.masks import masked_view
 from geojepa_cli.tasks.spec import find_task
 from geojepa_cli.tasks.tokens import RegionTokens

@@ -11,17 +11,17 @@ import torch
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_images, write_synthetic_processed
 from tile_batches import random_batch, tag_table
 
-from geojepa_cli.config import PretrainConfig, load_config
+from geojepa_cli.config.schema import PretrainConfig, load_config
 from geojepa_cli.errors import DataError, GeojepaError
-from geojepa_cli.nn.jepa import Jepa
+from geojepa_cli.evaluate.plots.training import plot_metrics
+from geojepa_cli.models.jepa.build import build_encoder, build_jepa
+from geojepa_cli.models.jepa.jepa import Jepa
+from geojepa_cli.models.jepa.load import load_encoder, save_model
 from geojepa_cli.train import loop
-from geojepa_cli.train.builder import build_encoder, build_jepa
 from geojepa_cli.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.load import load_encoder, save_model
 from geojepa_cli.train.loop import METRICS, Result, build_optimizer, generator, pretrain_jepa
 from geojepa_cli.train.monitor import collapse_figures, read_metrics
-from geojepa_cli.train.plot import plot_metrics
 from geojepa_cli.train.schedule import ema_momentum, learning_rate, weight_decay
 
 SMALL = [

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from geojepa_cli.errors import BusyError, DataError, NotFoundError, UsageError
-from geojepa_cli.workspace import MANIFEST, Artifact, Workspace
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.manifest import MANIFEST
+from geojepa_cli.workspace.workspace import Workspace
 
 
 @pytest.fixture
@@ -166,7 +168,7 @@ def test_an_artifact_of_another_schema_is_refused(workspace: Workspace) -> None:
 
 def test_a_second_run_says_who_holds_the_lock_and_a_killed_one_does_not_hold_it(workspace: Workspace) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from geojepa_cli.workspace import Workspace\n"
+        "import sys, time; from pathlib import Path; from geojepa_cli.workspace.workspace import Workspace\n"
         f"with Workspace(Path({str(workspace.root)!r})).build('source', 'r', {{}}) as build:\n"
         "    print('locked', flush=True); time.sleep(60)"
     )

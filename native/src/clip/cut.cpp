@@ -1,4 +1,4 @@
-// One function for each type of element; what they share is below them.
+// One function for each type of element, then what they share.
 #include "clip/cut.hpp"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "clip/clip_area.hpp"
 #include "clip/clip_line.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
 #include "read/antimeridian.hpp"
 #include "read/areas.hpp"
 #include "read/assembler.hpp"
@@ -17,21 +18,11 @@
 namespace geojepa {
 namespace {
 
-constexpr std::size_t least_area_refs = 4;
-
 bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequence) {
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
 
-/// Whether a way ends where it begins, by its references, or by its positions where they have no ids.
-bool is_closed(std::span<const std::int64_t> refs, std::span<const Position> positions) {
-    if (!refs.empty() && refs.front() != 0) {
-        return refs.size() >= least_area_refs && refs.front() == refs.back();
-    }
-    return positions.size() >= least_area_refs && positions.front() == positions.back();
-}
-
-/// Polygons of the globe turned by half; none where a line goes around a pole.
+/// Assembles on the globe rotated by 180 degrees. Returns no polygons where a line goes around a pole.
 std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
     std::vector<std::vector<Position>> turned;
     std::vector<MemberLine> turned_lines;
@@ -40,7 +31,7 @@ std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
         if (crosses_antimeridian(turned.back())) {
             return {};
         }
-        turned_lines.push_back({turned.back(), line.role});
+        turned_lines.push_back({.positions = turned.back(), .role = line.role});
     }
     return assemble(turned_lines);
 }
@@ -49,8 +40,7 @@ std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
 
 Cutter::Cutter(const CutContext& context)
     : context_(context),
-      cursor_(*context.locations),
-      inline_cursor_(context.inline_positions->nodes()),
+      locator_(*context.locations, *context.inline_positions, *context.member_ways, *context.relations),
       builder_(*context.grid) {}
 
 CutResult Cutter::nodes(const Batch& batch) {
@@ -118,7 +108,12 @@ void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResu
         }
     }
     store(
-        {schema::OsmType::node, node.id, node.version, schema::Kind::point, schema::Token::entity, 0, 0, 0, 0, 0, 0, 0},
+        {
+            .type = schema::OsmType::node,
+            .id = node.id,
+            .version = node.version,
+            .kind = schema::Kind::point,
+        },
         first_tag, out);
 }
 
@@ -130,7 +125,7 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     if (!tagged && !member) {
         return;
     }
-    const std::uint32_t absent = locate(way.id, refs);
+    const std::uint32_t absent = locator_.way(way.id, refs, positions_);
     const bool area = is_closed(refs, positions_) && is_area(tags);
     if (member) {
         out.member_ways.add(way.id, area, absent == 0, positions_);
@@ -146,9 +141,16 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     } else if (!add_line(positions_, out)) {
         ++out.dropped["line of no length"];
     }
-    store({schema::OsmType::way, way.id, way.version, area ? schema::Kind::area : schema::Kind::line,
-           area ? token_of_area(tags) : schema::Token::entity, absent, 0, 0, 0, 0, 0, 0},
-          first_tag, out);
+    store(
+        {
+            .type = schema::OsmType::way,
+            .id = way.id,
+            .version = way.version,
+            .kind = area ? schema::Kind::area : schema::Kind::line,
+            .token = area ? token_of_area(tags) : schema::Token::entity,
+            .absent_members = absent,
+        },
+        first_tag, out);
 }
 
 void Cutter::cut_relation(const Relation& relation, CutResult& out) {
@@ -157,18 +159,14 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     if (!add_kept_tags(tags, out)) {
         return;
     }
-    CutObject object{schema::OsmType::relation,
-                     relation.id,
-                     relation.version,
-                     schema::Kind::relation,
-                     token_of_relation(tags),
-                     absent_members(relation),
-                     0,
-                     0,
-                     0,
-                     0,
-                     0,
-                     0};
+    CutObject object{
+        .type = schema::OsmType::relation,
+        .id = relation.id,
+        .version = relation.version,
+        .kind = schema::Kind::relation,
+        .token = token_of_relation(tags),
+        .absent_members = locator_.absent_members(relation),
+    };
     parts_.clear();
     bool has_geometry = false;
     if (is_multipolygon(tags) && add_multipolygon(relation, out)) {
@@ -217,7 +215,7 @@ bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
     }
     std::vector<Polygon> polygons;
     if (is_simple(ring)) {
-        polygons.push_back({{to_ring(ring)}});
+        polygons.push_back({.rings = {to_ring(ring)}});
         orient(polygons.front());
     } else {
         polygons = make_valid({to_ring(ring)});
@@ -228,7 +226,7 @@ bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
     return has_extent;
 }
 
-/// Cuts polygons into tiles; first at the antimeridian, where they are those of the globe turned by half.
+/// Clips polygons to tiles. Polygons of the globe rotated by 180 degrees are rotated back and cut at the antimeridian.
 void Cutter::add_polygons(std::vector<Polygon> polygons, bool turned, CutResult& out) {
     if (turned && !polygons.empty()) {
         polygons = turn_back(polygons);
@@ -252,10 +250,10 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
             continue;
         }
         std::span<const Position> positions;
-        const MemberWay* way = shape_of(member.ref, positions);
+        const MemberWay* way = locator_.member(member.ref, positions);
         absent = absent || way == nullptr || !way->complete;
         if (positions.size() >= 2) {
-            lines.push_back({positions, member.role});
+            lines.push_back({.positions = positions, .role = member.role});
             crosses = crosses || crosses_antimeridian(positions);
             touches = touches || touches_antimeridian(positions);
         }
@@ -282,10 +280,10 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
     std::set<std::pair<schema::OsmType, std::int64_t>> seen;
     for (const Member& member : relation.members) {
         if (!seen.emplace(member.type, member.ref).second) {
-            continue;  // a route that uses a road twice has it once
+            continue;  // a route that uses a road twice contains it once
         }
         if (member.type == schema::OsmType::node) {
-            const std::optional<Position> position = position_of(member.ref);
+            const std::optional<Position> position = locator_.node(member.ref);
             if (position && context_.grid->covers_latitude(position->lat)) {
                 const TileIndex tile{context_.grid->column(position->lon), context_.grid->row(position->lat)};
                 found = true;
@@ -296,7 +294,7 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
             }
         } else if (member.type == schema::OsmType::way) {
             std::span<const Position> positions;
-            const MemberWay* way = shape_of(member.ref, positions);
+            const MemberWay* way = locator_.member(member.ref, positions);
             if (way != nullptr) {
                 found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
             }
@@ -310,67 +308,6 @@ void Cutter::restrict_parts() {
     if (context_.only != nullptr) {
         context_.only->restrict(parts_);
     }
-}
-
-std::optional<Position> Cutter::position_of(std::int64_t node) {
-    const std::optional<Position> position = cursor_.find(node);
-    return position ? position : inline_cursor_.find(node);
-}
-
-/// A way that is in the inputs, or that a relation gives with its positions; null where there is neither.
-const MemberWay* Cutter::shape_of(std::int64_t way, std::span<const Position>& positions) const {
-    if (const MemberWay* member = context_.member_ways->find(way)) {
-        positions = context_.member_ways->positions(*member);
-        return member;
-    }
-    const MemberWay* shape = context_.inline_positions->find(way);
-    if (shape != nullptr) {
-        positions = context_.inline_positions->positions(*shape);
-    }
-    return shape;
-}
-
-/// Puts the way's positions into `positions_`; returns the number of references that have none.
-std::uint32_t Cutter::locate(std::int64_t way, std::span<const std::int64_t> refs) {
-    positions_.clear();
-    for (const std::int64_t ref : refs) {
-        if (const std::optional<Position> position = position_of(ref)) {
-            positions_.push_back(*position);
-        }
-    }
-    const std::size_t found = positions_.size();
-    if (found == refs.size() && found > 0) {
-        return 0;
-    }
-    const MemberWay* shape = context_.inline_positions->find(way);
-    if (shape == nullptr || shape->last - shape->first <= found) {
-        return static_cast<std::uint32_t>(refs.size() - found);
-    }
-    const std::span<const Position> positions = context_.inline_positions->positions(*shape);
-    positions_.assign(positions.begin(), positions.end());
-    const std::size_t absent = refs.size() - std::min(refs.size(), positions.size());
-    return shape->complete ? 0 : static_cast<std::uint32_t>(std::max<std::size_t>(absent, 1));
-}
-
-std::uint32_t Cutter::absent_members(const Relation& relation) {
-    std::uint32_t absent = 0;
-    for (const Member& member : relation.members) {
-        switch (member.type) {
-            case schema::OsmType::node:
-                absent += position_of(member.ref) ? 0 : 1;
-                break;
-            case schema::OsmType::way:
-                absent += context_.member_ways->find(member.ref) != nullptr ||
-                                  context_.inline_positions->find(member.ref) != nullptr
-                              ? 0
-                              : 1;
-                break;
-            case schema::OsmType::relation:
-                absent += context_.relations->contains(member.ref) ? 0 : 1;
-                break;
-        }
-    }
-    return absent;
 }
 
 bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
@@ -388,8 +325,8 @@ bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
     return kept > 0;
 }
 
-/// Adds the object with the pieces that `parts_` makes. One without pieces is left out, unless it is a relation that
-/// has no geometry to begin with.
+/// Adds the object and the pieces of `parts_`. Leaves out objects without pieces, except relations, whose geometry may
+/// be empty.
 void Cutter::store(CutObject object, std::size_t first_tag, CutResult& out) {
     restrict_parts();
     const PieceBuilder::Added added = builder_.add(object_key(object.type, object.id), parts_, out.pieces);

@@ -24,8 +24,11 @@ constexpr std::size_t most_tags = 10'000;
 constexpr std::size_t most_text = osmium::max_osm_string_length;
 constexpr std::size_t most_remarks = 10;
 constexpr std::size_t most_remark_bytes = 1000;
-constexpr const char* changes_hint =
-    "osmium apply-changes EXTRACT.osm.pbf CHANGES.osc -o changed.osm.pbf, then read changed.osm.pbf";
+
+/// The command that applies a file of changes to an extract.
+std::string apply_changes(const std::string& path) {
+    return "osmium apply-changes EXTRACT.osm.pbf " + shell_quoted(path) + " -o changed.osm.pbf";
+}
 
 osmium::memory::Buffer new_buffer(std::size_t bytes) {
     return osmium::memory::Buffer{bytes, osmium::memory::Buffer::auto_grow::yes};
@@ -172,7 +175,7 @@ void XmlReader::text(std::string_view piece) {
 
 void XmlReader::start_root(std::string_view name, const char* const* attributes) {
     if (name == "osmChange") {
-        throw ReadError("it is a file of changes (`<osmChange>`), not an extract", changes_hint);
+        throw ReadError("it is a file of changes (`<osmChange>`), not an extract", apply_changes(path_));
     }
     if (name != "osm") {
         throw ReadError("it is XML, but its root is `<" + std::string{name.substr(0, 100)} + ">` and not `<osm>`",
@@ -206,7 +209,7 @@ void XmlReader::start_top(std::string_view name, const char* const* attributes) 
     } else if (name == "create" || name == "modify" || name == "delete" || name == "action") {
         throw ReadError("line " + std::to_string(parser_.line()) + ": `<" + std::string{name} +
                             ">` belongs to a file of changes, and this is not an extract",
-                        changes_hint);
+                        apply_changes(path_));
     }
     skip();
 }

@@ -1,0 +1,99 @@
+"""Joint-embedding predictive architecture on tiles: context encoder, EMA target encoder, predictor (thesis 7.6)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
+from geojepa_cli.nn.ema import update_ema
+from geojepa_cli.nn.masks.draw import MaskedBatch, MaskRates, draw_masks
+from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.tokens.tokenizer import TileTensors
+
+
+@dataclass(frozen=True)
+class JepaOutput:
+    """What the losses and monitors need of one step.
+
+    Attributes:
+        predicted: predicted vectors of the target tokens. [M, D]
+        target: what the target encoder says of them, layer-normalised; no gradient. [M, D]
+        target_modality: int64 [M]
+        context: encoded context tokens. [C, D]
+        context_modality: int64 [C]
+        context_tiles: max ‖ mean over each tile's context. [B, 2·D]
+        target_tiles: max ‖ mean over all tokens of the target encoder: the tile embedding; no gradient. [B, 2·D]
+        predicted_tiles: what is predicted of it from context_tiles, or None. [B, 3·D]
+        lengths: number of tokens of each tile. int64 [B]
+    """
+
+    predicted: Tensor
+    target: Tensor
+    target_modality: Tensor
+    context: Tensor
+    context_modality: Tensor
+    context_tiles: Tensor
+    target_tiles: Tensor
+    predicted_tiles: Tensor | None
+    lengths: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens in the batch."""
+        return int(self.lengths.sum())
+
+
+class Jepa(nn.Module):
+    """Predicts, from the encoded context and the targets' positions, what an EMA encoder of the whole tile says there.
+
+    The target side has its own tokenizer, the average of the context's, as in I-JEPA (Assran et al. 2023).
+
+    Args:
+        context_encoder: trained.
+        predictor: trained.
+        tile_predictor: trained; None: tile vectors are not predicted.
+    """
+
+    def __init__(
+        self, context_encoder: TileEncoder, predictor: Predictor, tile_predictor: TilePredictor | None = None
+    ) -> None:
+        super().__init__()
+        self.context_encoder = context_encoder
+        self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
+        self.predictor = predictor
+        self.tile_predictor = tile_predictor
+
+    def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
+        """Masks drawn from `rng`, both encoders and the predictor on one batch."""
+        x, tokens = self.context_encoder.tokens(batch, tag_table)
+        cu = tokens.cu_seqlens
+        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.content)
+        masks = MaskedBatch.of(drawn, cu)
+        context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
+        predicted = self.predictor(context, tokens.box, tokens.modality, masks)
+        with torch.no_grad():
+            whole, _ = self.target_encoder.tokens(batch, tag_table)
+            whole = self.target_encoder.encoder(whole, cu)
+            target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
+        context_tiles = max_mean(context, masks.context_cu)
+        return JepaOutput(
+            predicted=predicted,
+            target=target,
+            target_modality=tokens.modality[masks.target_index],
+            context=context,
+            context_modality=tokens.modality[masks.context_index],
+            context_tiles=context_tiles,
+            target_tiles=max_mean(whole, cu),
+            predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
+            lengths=cu.diff(),
+        )
+
+    def update_target(self, momentum: float) -> None:
+        """Moves the target encoder towards the context encoder."""
+        update_ema(self.target_encoder, self.context_encoder, momentum)

@@ -1,0 +1,1 @@
+"""Context and target masks."""

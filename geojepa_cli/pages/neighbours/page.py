@@ -1,0 +1,127 @@
+"""The page of a query: one self-contained HTML file with a map of every neighbour, no script, no request."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from geojepa_cli.console import printable
+from geojepa_cli.pages.neighbours.draw import draw_tile
+from geojepa_cli.pages.neighbours.locator import draw_locator
+from geojepa_cli.search.places import Place
+from geojepa_cli.store.tile_map import TileMap
+
+ODBL = "https://www.openstreetmap.org/copyright"
+MAX_SHOWN_PX = 512  # of an image
+MAX_SHOWN_TAGS = 9
+
+
+@dataclass(frozen=True)
+class Card:
+    """One place on the page: what is told of it, its map, its image if it has one: uint8 [3 or 4, side, side], of which
+    red, green and blue are shown."""
+
+    place: Place
+    map: TileMap
+    image: NDArray[np.uint8] | None = None
+
+
+def render_page(
+    cards: Sequence[Card],
+    model: str,
+    regions: Sequence[str],
+    embedded: int,
+    tiles: Any = None,
+    credits: Sequence[str] = (),
+) -> str:
+    """The page as HTML.
+
+    Args:
+        cards: the query's card, then those of its neighbours in order.
+        model: `name@id` of the model whose vectors were searched.
+        regions: their names.
+        embedded: number of vectors searched.
+        tiles: float64 [n, 4] bounds of all tiles of the search, for the overview, or None.
+        credits: whose maps and images they are, as the artifacts' manifests say.
+
+    All text that comes from OSM is escaped: by the template's autoescape, in drawings by `draw_tile`.
+    """
+    query, *neighbours = cards
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((files("geojepa_cli.search") / "page.html.j2").read_text(encoding="utf-8"))
+    places = [card.place for card in cards]
+    html = template.render(
+        query=_view(query, 0),
+        neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
+        title=query.place.entity or query.place.tile,
+        what="entity" if query.place.entity else "tile",
+        model=model,
+        regions=list(regions),
+        embedded=f"{embedded:,}",
+        has_images=any(card.image is not None for card in cards),
+        of_osm=any("OpenStreetMap" in line for line in credits),
+        credits=[line.replace("`", "") for line in credits if "OpenStreetMap" not in line],
+        locator=Markup(draw_locator(places, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
+        copyright_url=ODBL,
+    )
+    return printable(html)  # names and tags come from anybody
+
+
+def _view(card: Card, number: int) -> dict[str, Any]:
+    place = card.place
+    drawing = draw_tile(card.map, place.entity, f"map of tile {place.tile}", uid=str(number))
+    east, north = place.ground_m
+    tags = [_tag(text, count, bool(place.entity)) for text, count in place.tags if not text.startswith("name=")]
+    return {
+        "place": place,
+        "map": Markup(drawing),  # noqa: S704 - escaped piece by piece in draw_tile
+        "image": _data_uri(card.image) if card.image is not None else None,
+        "cosine": f"{place.cosine:.3f}",
+        "bar": round(100 * max(0.0, min(1.0, place.cosine)), 1),
+        "where": _where(place.lon, place.lat),
+        "ground": f"{east:.0f} × {north:.0f} m",
+        "name": next((tag[5:] for tag, _ in place.tags if tag.startswith("name=")), "") if place.entity else "",
+        "tags": tags[:MAX_SHOWN_TAGS],
+        "more_tags": max(0, len(tags) - MAX_SHOWN_TAGS),
+        "scale": _scale_bar(east),
+    }
+
+
+def _tag(text: str, count: int, of_entity: bool) -> dict[str, Any]:
+    key, _, value = text.partition("=")
+    return {"key": key, "value": value, "count": 0 if of_entity else count}
+
+
+def _where(lon: float, lat: float) -> str:
+    return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.4f}° {'E' if lon >= 0 else 'W'}"
+
+
+def _scale_bar(east_m: float) -> dict[str, Any]:
+    """A round length of about a fifth of the map's width."""
+    length = 10.0 ** np.floor(np.log10(east_m / 4))
+    length *= next(step for step in (5, 2, 1) if length * step <= east_m / 4)
+    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    return {"percent": round(100 * length / east_m, 2), "text": text}
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    """An image uint8 [3 or more, side, side] as a data URI, not larger than it is shown; WebP, as lossless ones would
+    make the page several times larger."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    shown = Image.fromarray(np.ascontiguousarray(np.moveaxis(np.asarray(image)[:3], 0, -1)))
+    shown.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
+    shown.save(buffer, "WEBP", quality=88, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,32 @@
+"""The device that a model runs on."""
+
+from __future__ import annotations
+
+from geojepa_cli import hints
+from geojepa_cli.errors import UsageError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def check_device(name: str) -> None:
+    """Checks the name of a device, without loading torch.
+
+    Raises:
+        UsageError: it is not one of `DEVICES`.
+    """
+    if name not in DEVICES:
+        raise UsageError(f"unknown device `{name}`: expected {', '.join(DEVICES)}", hints.again(device="auto"))
+
+
+def pick_device(name: str) -> str:
+    """Returns `cpu` or `cuda`; `auto` takes CUDA where there is a device.
+
+    Raises:
+        UsageError: unknown name, or no CUDA device.
+    """
+    import torch
+
+    check_device(name)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("this installation of torch sees no CUDA device", hints.again(device="cpu"))
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,57 @@
+"""Limits on the number of entities of a tile, and the error where they leave no tile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from geojepa_cli.store.store import TileStore
+
+
+def entity_limits(low: int | None, high: int | None) -> EntityLimits:
+    """Returns the limits that two options ask for; None takes the default.
+
+    Raises:
+        UsageError: the lower is above the upper.
+    """
+    limits = EntityLimits(
+        DEFAULT_LIMITS.low if low is None else low,
+        DEFAULT_LIMITS.high if high is None else high,
+    )
+    if limits.low > limits.high:
+        raise UsageError(
+            f"--min-entities {limits.low} is above --max-entities {limits.high}", hints.again(max_entities=limits.low)
+        )
+    return limits
+
+
+def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
+    """Refuses limits that leave no tile of a region.
+
+    Args:
+        store: one region.
+        limits: on the number of entities.
+
+    Raises:
+        DataError: no tile is left; the message has the numbers of entities that tiles have.
+    """
+    from geojepa_cli.store.view import View
+
+    counts = store.lengths(View.default(store, 0, None))
+    if ((counts >= limits.low) & (counts <= limits.high)).any():
+        return
+    region = store.regions[0].name
+    if not len(counts) or not counts.max():
+        hint = hints.run("tile", region=region, bbox="WEST,SOUTH,EAST,NORTH")
+        raise DataError(f"`{region}` has no tile with an entity", hint)
+    fewest, most = int(counts[counts > 0].min()), int(counts.max())
+    wider = hints.again(max_entities=most) if most > limits.high else hints.again(min_entities=fewest)
+    if most > limits.high and fewest > limits.high:
+        found = f"all of its {len(counts):,} tiles have more ({fewest:,} to {most:,})"
+    else:
+        found = f"its {len(counts):,} tiles have {int(counts.min()):,} to {most:,}"
+    raise DataError(f"no tile of `{region}` has {limits} entities: {found}", wider)

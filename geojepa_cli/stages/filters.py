@@ -1,0 +1,71 @@
+"""Filters of tiles at read time: limits of entities, a bounding box, tiles with imagery only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.errors import DataError, NotFoundError
+from geojepa_cli.stages.entity_limits import check_tiles_left
+from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.grid import Bounds
+    from geojepa_cli.tasks.build import RegionData
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The tiles that are read.
+
+    Attributes:
+        limits: on the number of entities.
+        bbox: (west, south, east, north) in degrees; tiles that meet it stay.
+        with_imagery: only tiles that have an image.
+    """
+
+    limits: EntityLimits = DEFAULT_LIMITS
+    bbox: Bounds | None = None
+    with_imagery: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """Returns the parameters of an artifact that they decide; filters that are not set add none."""
+        given: dict[str, Any] = {"min_entities": self.limits.low, "max_entities": self.limits.high}
+        given |= {"bbox": list(self.bbox)} if self.bbox else {}
+        return given | ({"with_imagery": True} if self.with_imagery else {})
+
+    def images(self, workspace: Workspace, processed: Artifact) -> Artifact | None:
+        """Returns the images of a region where only tiles with an image are wanted, otherwise None.
+
+        Raises:
+            NotFoundError: the region has no images.
+        """
+        if not self.with_imagery:
+            return None
+        images = joined_images(workspace, processed)
+        if images is None:
+            hint = hints.run("fetch", pbf="FILE", name=processed.name, imagery="DIR").noting("then `tile`, `process`")
+            raise NotFoundError(f"`{processed.ref}` has no images, and --with-imagery needs them", hint)
+        return images
+
+    def open_region(self, workspace: Workspace, processed: Artifact) -> RegionData:
+        """Opens a region for tasks.
+
+        Raises:
+            DataError: no tile is left; the message has the number of tiles left out by each filter.
+        """
+        from geojepa_cli.tasks.build import RegionData
+
+        images = self.images(workspace, processed)
+        path = images.file("images.h5") if images else None
+        data = RegionData.open(processed.file("processed.h5"), processed.name, *self.limits, self.bbox, path)
+        check_tiles_left(data.store, self.limits)
+        if not len(data.base.tiles):
+            reasons = [f"{count:,} {reason}" for reason, count in data.base.counts.items() if "tiles" in reason]
+            hint = hints.run("build-tasks", region=processed.name)
+            raise DataError(f"no tile of `{processed.name}` is left: {', '.join(reasons)}", hint)
+        return data

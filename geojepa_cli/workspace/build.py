@@ -1,0 +1,96 @@
+"""An artifact while it is made: written next to its place, flushed, given its manifest last, then renamed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geojepa_cli import __version__
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.durable import file_sha256, fsync, write_durably
+from geojepa_cli.workspace.manifest import MANIFEST, MANIFEST_SCHEMA, TIMING, identity_hash
+
+
+class Build:
+    """An artifact in the making; see `Workspace.build`.
+
+    Attributes:
+        existing: the published artifact where there is nothing to do, else None.
+        partial: the directory to write into.
+        id, path: of the artifact.
+    """
+
+    def __init__(self, root: Path, kind: str, name: str, identity: dict[str, Any], inputs: Sequence[Artifact]) -> None:
+        self._kind, self._name, self._identity, self._inputs = kind, name, identity, inputs
+        self.id = identity_hash(identity)
+        self.path = root / kind / f"{name}@{self.id}"
+        self.partial = self.path.with_name(self.path.name + ".partial")
+        self.existing: Artifact | None = None
+        self._started = time.time()
+
+    def publish(
+        self,
+        counts: Mapping[str, Any] | None = None,
+        attribution: Sequence[str] = (),
+        extra: Mapping[str, Any] | None = None,
+        timing: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Writes the manifest, flushes everything to the disk, and renames the directory into place.
+
+        Args:
+            counts: numbers read, kept, and dropped by reason.
+            attribution: sources and licences; those of the inputs are added.
+            extra: further manifest entries, such as `units`, `crs` or `seed`.
+            timing: speeds and durations beyond the build's own, for `timing.json`.
+        """
+        manifest = {
+            "manifest_schema": MANIFEST_SCHEMA,
+            "kind": self._kind,
+            "name": self._name,
+            "id": self.id,
+            "schema": self._identity["schema"],
+            "stage_version": self._identity["stage_version"],
+            "geojepa": __version__,
+            "inputs": self._identity["inputs"],
+            "parameters": self._identity["parameters"],
+            "files": self._flush_files(),
+            "counts": dict(counts or {}),
+            "attribution": list(dict.fromkeys([*self._inherited_attribution(), *attribution])),
+            **(extra or {}),
+        }
+        times = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
+        write_durably(self.partial / TIMING, json.dumps({**times, **(timing or {})}) + "\n")
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        write_durably(self.partial / MANIFEST, text + "\n")
+        fsync(self.partial)
+        self.partial.rename(self.path)
+        fsync(self.path.parent)
+        return Artifact(self._kind, self._name, self.id, self.path, manifest)
+
+    def clear(self, keep: Sequence[str] = ()) -> None:
+        """Removes what an earlier run left in the directory, except for entries that match a pattern of `keep`."""
+        kept = {path for pattern in keep for path in self.partial.glob(pattern)}
+        for path in sorted(self.partial.iterdir()):
+            if path in kept or any(path in other.parents for other in kept):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _flush_files(self) -> dict[str, dict[str, Any]]:
+        files = {}
+        for path in sorted(p for p in self.partial.rglob("*") if p.is_file()):
+            name = path.relative_to(self.partial).as_posix()
+            if name not in (MANIFEST, TIMING):
+                files[name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+                fsync(path)
+        return files
+
+    def _inherited_attribution(self) -> list[str]:
+        ordered = sorted(self._inputs, key=lambda artifact: artifact.full_ref)
+        return [line for artifact in ordered for line in artifact.attribution]

@@ -1,0 +1,126 @@
+"""Manifests: what an artifact consists of and what it was made from. Anyone may have edited one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
+
+MANIFEST_SCHEMA = 1
+ID_LENGTH = 12
+MANIFEST = "manifest.json"
+TIMING = "timing.json"
+
+_ENTRIES: dict[str, type] = {
+    "kind": str,
+    "id": str,
+    "schema": int,
+    "inputs": list,
+    "parameters": dict,
+    "files": dict,
+    "counts": dict,
+    "attribution": list,
+}
+_TEXT_LISTS = ("inputs", "attribution")
+_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+_INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """Returns the first 12 hex digits of the SHA-256 of the canonical JSON of all that decides an artifact's bytes."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def split_directory(directory: str) -> tuple[str, str]:
+    """Splits `name@id` into name and id; two empty texts for any other name of a directory."""
+    name, _, id_ = directory.rpartition("@")
+    return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
+
+
+def published_at(path: Path) -> int:
+    """Returns when an artifact's directory was published or last asked for, in nanoseconds since 1970."""
+    return (path / MANIFEST).stat().st_mtime_ns
+
+
+def read_manifest(kind: str, path: Path) -> dict[str, Any]:
+    """Reads and checks the manifest of an artifact's directory.
+
+    Checks the types of its entries, that it belongs to this directory, and that every file is there with its size.
+    It does not compare checksums.
+
+    Raises:
+        DataError: it cannot be read, or something is wrong; the hint rebuilds the artifact.
+    """
+    name = split_directory(path.name)[0]
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        check_entries(manifest)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        hint = rebuild_hint(kind, Remains(name, path=path))
+        raise DataError(f"`{path / MANIFEST}` is not a manifest: {reason}", hint) from error
+    if wrong := find_damage(kind, path, manifest):
+        raise DataError(wrong, rebuild_hint(kind, remains_of(path, manifest)))
+    return manifest  # type: ignore[no-any-return]
+
+
+def check_entries(manifest: Any) -> None:
+    """Checks the JSON types of a manifest.
+
+    Raises:
+        TypeError, KeyError: an entry has another type, or is missing.
+    """
+    if not isinstance(manifest, dict):
+        raise TypeError(f"expected a JSON object, got {type(manifest).__name__}")
+    for key, expected in _ENTRIES.items():
+        if not isinstance(manifest[key], expected) or isinstance(manifest[key], bool):
+            raise TypeError(f"`{key}` is {_shown(manifest[key])}")
+    for key in _TEXT_LISTS:
+        for value in manifest[key]:
+            if not isinstance(value, str):
+                raise TypeError(f"`{key}` holds {_shown(value)}, expected texts")
+    for value in manifest["inputs"]:
+        if not _INPUT.fullmatch(value):
+            raise TypeError(f"`inputs` holds {_shown(value)}, expected `kind/name@id`")
+    for file, entry in manifest["files"].items():
+        if not isinstance(entry, dict):
+            raise TypeError(f"`files` has {_shown(entry)} for `{file}`")
+        size, digest = entry["bytes"], entry["sha256"]
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(digest, str):
+            raise TypeError(f"`files` has {_shown(entry)} for `{file}`")
+
+
+def find_damage(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Describes what is wrong with an artifact whose manifest is well-formed, or returns None."""
+    if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
+        return f"`{path / MANIFEST}` belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
+    if kind in KINDS and manifest["schema"] != KINDS[kind].schema:
+        return f"`{path}` has schema {manifest['schema']}, this version reads {KINDS[kind].schema}"
+    for name, entry in manifest["files"].items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+            return f"`{path / MANIFEST}` names a file outside of its folder: `{name}`"
+        file = path / name
+        size = file.stat().st_size if file.is_file() else None
+        if size != entry["bytes"]:
+            got = "is missing" if size is None else f"has {size} bytes, the manifest says {entry['bytes']}"
+            return f"`{file}` {got}"
+    return None
+
+
+def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
+    """Returns what a well-formed manifest says of how its artifact was made."""
+    files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    name = split_directory(path.name)[0]
+    return Remains(name, manifest["parameters"], manifest["inputs"], path, files)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"

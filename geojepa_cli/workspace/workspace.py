@@ -1,0 +1,273 @@
+"""The workspace: artifacts are found, built under a lock and published here, and nowhere else.
+
+An artifact is a directory `<workspace>/<kind>/<name>@<id>/` with a `manifest.json`, written last. Its id is a hash of
+everything that decides its bytes, so the same command on the same inputs finds its result and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geojepa_cli import hints
+from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
+from geojepa_cli.workspace.durable import holds_a_file, without_empty
+from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint
+from geojepa_cli.workspace.lock import locked
+from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
+
+Fits = Callable[[list[str], Mapping[str, Any]], bool]
+OTHER_WORKSPACE = hints.Hint(workspace="DIR").noting("with a directory you can write to")
+
+
+class Workspace:
+    """A directory of artifacts."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    # -- finding -----------------------------------------------------------------------------------------------
+
+    def artifacts(self, kind: str, name: str | None = None) -> list[Artifact]:
+        """Returns the published artifacts of a kind (and name), oldest first, without damaged ones."""
+        found = []
+        for path in self._directories(kind):
+            with contextlib.suppress(DataError):
+                artifact = self._open(kind, path)
+                if name is None or artifact.name == name:
+                    found.append(artifact)
+        return sorted(found, key=lambda artifact: (published_at(artifact.path), artifact.ref))
+
+    def damaged(self, kind: str) -> dict[str, DataError]:
+        """Returns, by `kind/name@id`, the error of every published artifact of a kind that cannot be opened."""
+        found = {}
+        for path in self._directories(kind):
+            try:
+                self._open(kind, path)
+            except DataError as error:
+                found[f"{kind}/{path.name}"] = error
+        return found
+
+    def names(self, kind: str) -> list[str]:
+        """Returns the distinct names of a kind, sorted."""
+        return sorted({split_directory(path.name)[0] for path in self._directories(kind)})
+
+    def find(self, kind: str, ref: str) -> Artifact:
+        """Returns the artifact `name@id`, or the newest of `name`.
+
+        Raises:
+            NotFoundError: no such artifact; the message has the nearest name, the hint the command that makes it.
+            UsageError: nothing follows the `@`, or several ids begin like this.
+            DataError: it is incomplete or of another schema.
+        """
+        name, at, wanted = ref.partition("@")
+        if at and not wanted:
+            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest", hints.run("artifacts"))
+        paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
+        if not paths:
+            raise self._missing(kind, ref)
+        if wanted and len(paths) > 1:
+            raise UsageError(f"`{ref}` is the beginning of {len(paths)} ids of {kind}", hints.run("artifacts"))
+        return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
+
+    def at(self, full_ref: str) -> Artifact:
+        """Returns the artifact `kind/name@id`, as manifests name their inputs."""
+        kind, _, ref = full_ref.partition("/")
+        if kind not in KINDS:
+            raise unknown("kind of artifact", kind, KINDS, hints.run("artifacts"))
+        if not ref:
+            raise UsageError(f"`{full_ref}` names no artifact", hints.run("artifacts", lineage=f"{kind}/NAME"))
+        return self.find(kind, ref)
+
+    def only(self, kind: str) -> str:
+        """Returns the one name of a kind, for commands called without `--region` or `--model`."""
+        names = self.names(kind)
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise NotFoundError(f"no {kind} in `{self.root}`", rebuild_hint(kind, Remains("R")))
+        listed = ", ".join(f"`{name}`" for name in names)
+        raise UsageError(f"the workspace has several regions ({listed}): name one", hints.again(region=names[0]))
+
+    def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
+        """Returns the newest artifact of a kind (and name) that fits; None where there is none.
+
+        Args:
+            fits: is called with the inputs (`kind/name@id`) and the parameters. A manifest that cannot be read counts
+                as fitting.
+
+        Raises:
+            DataError: it is incomplete or of another schema: an older one would be taken in silence.
+        """
+        paths = [path for path in self._directories(kind) if name in (None, split_directory(path.name)[0])]
+        for path in sorted(paths, key=lambda path: (published_at(path), path.name), reverse=True):
+            if _may_fit(path, fits):
+                return self._open(kind, path)
+        return None
+
+    def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
+        """Returns the artifacts of the regions named, or of the only one."""
+        names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
+        return [self.find(kind, name) for name in names]
+
+    def derived(self, kind: str, name: str, source: Artifact) -> Artifact:
+        """Returns the newest artifact of `kind` made from `source`.
+
+        Raises:
+            NotFoundError: there is none; the hint has the command that makes it.
+            DataError: the newest is incomplete or of another schema: an older one would be taken in silence.
+        """
+        made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
+        if made is None:
+            hint = rebuild_hint(kind, Remains(name))
+            raise NotFoundError(f"no {kind} of `{source.full_ref}` in `{self.root}`", hint)
+        return made
+
+    # -- building ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def build(
+        self,
+        kind: str,
+        name: str,
+        params: Mapping[str, Any],
+        inputs: Sequence[Artifact] = (),
+        stage_version: int = 1,
+        keep: Sequence[str] = (),
+    ) -> Iterator[Build]:
+        """Opens `<name>@<id>.partial/` under a lock, or finds the artifact already there.
+
+        Args:
+            kind, name: of the artifact.
+            params: JSON values, only what changes the result (no threads, paths, verbosity).
+            inputs: the artifacts it is made from.
+            stage_version: of the code that makes it.
+            keep: patterns of the files that a killed or failed run leaves for the next one; all others are removed.
+
+        Raises:
+            BusyError: another process builds the same artifact; the message has its process id.
+            UsageError: `name` cannot name an artifact.
+        """
+        check_name(name)
+        identity = {
+            "kind": kind,
+            "schema": KINDS[kind].schema,
+            "stage_version": stage_version,
+            "parameters": json.loads(json.dumps(dict(params), sort_keys=True)),
+            "inputs": sorted(artifact.full_ref for artifact in inputs),
+        }
+        build = Build(self.root, kind, name, identity, inputs)
+        build.existing = self._published(kind, build.path)
+        if build.existing is not None:
+            with contextlib.suppress(OSError):  # asked for again: from now on the newest of its name
+                os.utime(build.path / MANIFEST)
+            if _lock_of(build.path).exists():  # left by a kill between publishing and unlocking
+                with contextlib.suppress(OSError, BusyError), locked(_lock_of(build.path), what=build.path.name):
+                    pass
+            yield build
+            return
+        made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
+        self._make_writable(build.path.parent)
+        with without_empty(made), locked(_lock_of(build.path), what=f"{kind}/{build.path.name}"):
+            build.existing = self._published(kind, build.path)  # by a run that held the lock until now
+            if build.existing is not None:
+                yield build
+                return
+            yield from self._open_partial(build, keep)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Deletes an artifact; its manifest goes first, so that a kill leaves no half of it behind."""
+        (artifact.path / MANIFEST).unlink()
+        shutil.rmtree(artifact.path)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _open_partial(self, build: Build, keep: Sequence[str]) -> Iterator[Build]:
+        if build.path.exists():  # a directory without a manifest is no artifact
+            shutil.rmtree(build.path)
+        if build.partial.exists() and not build.partial.is_dir():
+            build.partial.unlink()
+        build.partial.mkdir(exist_ok=True)
+        build.clear(keep)
+        try:
+            yield build
+        except BaseException:
+            if not keep or not holds_a_file(build.partial):
+                shutil.rmtree(build.partial, ignore_errors=True)
+            raise
+
+    def _directories(self, kind: str) -> Iterator[Path]:
+        folder = self.root / kind
+        if not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.is_dir() and split_directory(path.name) != ("", "") and (path / MANIFEST).is_file():
+                yield path
+
+    def _published(self, kind: str, path: Path) -> Artifact | None:
+        """The artifact at `path`; None where it is missing or damaged, so that it is rebuilt."""
+        if not (path / MANIFEST).is_file():
+            return None
+        try:
+            return self._open(kind, path)
+        except DataError:
+            return None
+
+    def _open(self, kind: str, path: Path) -> Artifact:
+        return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
+
+    def _missing(self, kind: str, ref: str) -> GeojepaError:
+        name = ref.partition("@")[0]
+        what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
+        names, hint = self.names(kind), rebuild_hint(kind, Remains(name))
+        if name in names:
+            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
+            return unknown(f"version of {kind}", ref, ids, hints.run("artifacts"))
+        earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
+        region = name.partition(".")[0]
+        if earlier and (region in self.names(earlier) or kind == "features"):
+            return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
+        candidates = names or (self.names(earlier) if earlier else [])
+        return unknown(what, ref, candidates, hint)
+
+    def _make_writable(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise GeojepaError(f"`{folder}` is not a directory", OTHER_WORKSPACE) from error
+        if not os.access(folder, os.W_OK):
+            raise GeojepaError(f"`{folder}` is not writable", OTHER_WORKSPACE) from None
+
+
+def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
+    """Returns the inputs of an artifact that are of a kind, as `kind/name@id`."""
+    return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
+
+
+def input_names(inputs: Sequence[str], kind: str) -> list[str]:
+    """Returns the names of the inputs of a kind."""
+    return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
+
+
+def _is_version(path: Path, name: str, id_start: str) -> bool:
+    own_name, own_id = split_directory(path.name)
+    return own_name == name and own_id.startswith(id_start)
+
+
+def _may_fit(path: Path, fits: Fits) -> bool:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        return fits(manifest["inputs"], manifest["parameters"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return True
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".partial") + ".lock")
