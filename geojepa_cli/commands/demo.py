@@ -76,7 +76,7 @@ def run_demo(workspace: Workspace, size: str, seed: int, steps: int, threads: in
         DataError: a label differs from the city's known answer.
     """
 
-    from geojepa_cli.config.schema import load_config
+    from geojepa_cli.config.load import load_config
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
     done: dict[str, Artifact] = {}
