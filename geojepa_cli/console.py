@@ -30,6 +30,8 @@ PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 # and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
+
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
@@ -167,13 +169,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    text = str(cell).replace(",", "").replace("−", "-").rstrip("%").strip()
-    if text in {"", "-", "–"}:
-        return True
-    if "_" in text:  # Python reads 16_18052 as a number, people as a tile
-        return False
-    try:
-        float(text.split(" ")[0])
-    except ValueError:
-        return False
-    return True
+    """Returns True for a number, with or without a unit, and for a dash that stands for a missing one."""
+    return _NUMBER.fullmatch(str(cell).strip()) is not None
