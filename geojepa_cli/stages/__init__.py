@@ -6,10 +6,12 @@ from geojepa_cli.stages import tiles  # isort: skip
 from geojepa_cli.stages import images  # isort: skip
 from geojepa_cli.stages import processed  # isort: skip
 from geojepa_cli.stages.features import process  # isort: skip
-from geojepa_cli.stages import tasks  # isort: skip
+from geojepa_cli.stages.tasks import build_tasks  # isort: skip
+from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages import models  # isort: skip
 from geojepa_cli.stages import embeddings  # isort: skip
-from geojepa_cli.stages import probes  # isort: skip
+from geojepa_cli.stages.probes import probe  # isort: skip
+from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 
@@ -19,10 +21,12 @@ __all__ = [  # noqa: RUF022
     "images",
     "processed",
     "process",
-    "tasks",
+    "build_tasks",
+    "analyze_task",
     "models",
     "embeddings",
-    "probes",
+    "probe",
+    "report",
     "knn",
     "demo",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,16 +77,16 @@ class Artifact:
             raise self.broken(f"`{self.path}` has no file `{name}`")
         return self.path / name
 
-    def read_bytes(self, name: str) -> bytes:
-        """Reads one of its files, and compares it with its SHA-256.
+    def verified_file(self, name: str) -> Path:
+        """Returns the path of one of its files after comparing it with its SHA-256: for small files.
 
         Raises:
             DataError: it differs; the hint rebuilds the artifact.
         """
-        content = self.file(name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
-            raise self.broken(f"`{self.path / name}` differs from the SHA-256 in its manifest")
-        return content
+        path = self.file(name)
+        if file_sha256(path) != self.manifest["files"][name]["sha256"]:
+            raise self.broken(f"`{path}` is damaged: its content differs from the checksum in the manifest")
+        return path
 
     def read_json(self, name: str) -> Any:
         """Reads one of its files as JSON, after comparing it with its SHA-256.
@@ -95,11 +94,11 @@ class Artifact:
         Raises:
             DataError: it differs, or is not JSON; the hint rebuilds the artifact.
         """
-        content = self.read_bytes(name)
+        path = self.verified_file(name)
         try:
-            return json.loads(content)
+            return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise self.broken(f"`{self.path / name}` is not JSON: {error}") from error
+            raise self.broken(f"`{path}` is not JSON: {error}") from error
 
     def rebuild_hint(self) -> Hint:
         """Returns the command that makes it again."""

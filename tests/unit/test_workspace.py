@@ -156,7 +156,7 @@ def test_a_file_is_compared_with_its_checksum_when_it_is_read(workspace: Workspa
     assert artifact.read_json("data") == {"zoom": 16}
     for content in (b'{"zoom": 17}', b"{" * 12):
         (artifact.path / "data").write_bytes(content)
-        with pytest.raises(DataError, match="differs from the SHA-256") as caught:
+        with pytest.raises(DataError, match="differs from the checksum") as caught:
             workspace.find("source", "r").read_json("data")
         assert hint_text(caught.value).startswith(
             f"rm -r {artifact.path} && geojepa --workspace {workspace.root} fetch"
