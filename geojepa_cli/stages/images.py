@@ -280,15 +280,15 @@ def _told(failed: Mapping[TileId, GeojepaError]) -> str:
 def _tiles_of(tiles: Artifact) -> list[TileId]:
     """The tiles of a `tiles.h5` that hold an entity, in its order; those that only boundaries or large areas cover
     are no tiles of a model."""
-    import h5py
     import numpy as np
 
     from geojepa_cli.grid import TileId
+    from geojepa_cli.store.reader import RegionStore
 
-    with h5py.File(tiles.file("tiles.h5")) as file:
-        columns = [file[f"tile/{name}"][:].tolist() for name in "zxy"]
-        pieces = file["tile/pieces"][:].astype(np.int64)
-        entity = (file["object/token"][:][file["piece/object"][:]] == 0) & (file["piece/covers_tile"][:] == 0)
+    region = RegionStore(tiles.file("tiles.h5"), tiles.name)
+    columns = [region[f"tile/{name}"].tolist() for name in "zxy"]
+    pieces = region["tile/pieces"].astype(np.int64)
+    entity = (region["object/token"][region["piece/object"]] == 0) & (region["piece/covers_tile"] == 0)
     before = np.concatenate([[0], np.cumsum(entity, dtype=np.int64)])
     held = before[pieces[1:]] > before[pieces[:-1]]
     return [TileId(*zxy) for zxy, kept in zip(zip(*columns, strict=True), held.tolist(), strict=True) if kept]

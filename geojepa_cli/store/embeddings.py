@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli.errors import DataError
+from geojepa_cli import hints
 from geojepa_cli.store import schema
 from geojepa_cli.store.batch import OSM_TYPES
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import ColumnSpec, Expected, map_columns
 
 Array = npt.NDArray[Any]
 EMBEDDINGS_SCHEMA = 1
@@ -25,7 +25,7 @@ COLUMNS: dict[str, str] = {
     "tile/x": "<u4",
     "tile/y": "<u4",
     "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, 2D], max then mean over the tile's entities
+    "tile/vector": "<f4",  # [n, W], of a pooled model max then mean over the tile's entities: W = 2D
     "entity/vector": "<f2",  # [m, D]
     "entity/tile": "<u4",  # row of `tile/` here
     "entity/osm_type": "<u1",
@@ -34,6 +34,11 @@ COLUMNS: dict[str, str] = {
     "entity/size": "<f4",  # m² of areas, m of lines, 0 of points
     "entity/cu_seqlens": "<u8",  # [n + 1], entities of every tile
 }
+EXPECTED = Expected(
+    EMBEDDINGS_SCHEMA,
+    {name: ColumnSpec((dtype,), (None, None) if "vector" in name else (None,)) for name, dtype in COLUMNS.items()},
+    {"model": str, "region": str},
+)
 
 
 class Embeddings:
@@ -52,15 +57,7 @@ class Embeddings:
             DataError: unreadable, of another schema, or a column is missing.
         """
         self.path = Path(path)
-        self._columns, attributes = map_columns(self.path, "geojepa embed")
-        found = attributes.get("schema_version")
-        if found != EMBEDDINGS_SCHEMA:
-            raise DataError(
-                f"`{self.path}` has schema {found}, this version reads {EMBEDDINGS_SCHEMA}", "geojepa embed"
-            )
-        missing = [name for name in COLUMNS if name not in self._columns]
-        if missing:
-            raise DataError(f"`{self.path}` has no column `{missing[0]}`", "geojepa embed")
+        self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
         self.n_tiles, self.n_entities = len(self["tile/row"]), len(self["entity/tile"])
 
@@ -87,7 +84,7 @@ class Embeddings:
 
 
 def write_embeddings(
-    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], width: int
+    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
 ) -> None:
     """Writes `embeddings.h5` from chunks of consecutive tiles, one chunk in memory at a time.
 
@@ -96,7 +93,7 @@ def write_embeddings(
         chunks: the columns of `COLUMNS` for some tiles each, which together are all tiles in order; `entity/tile` and
             `entity/cu_seqlens` count from the chunk's first tile and entity.
         attributes: `model`, `region` and their like.
-        width: D; tiles have 2D.
+        tile_width, entity_width: of the vectors.
     """
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]
     n_tiles, n_entities = sum(n for n, _ in sizes), sum(m for _, m in sizes)
@@ -107,7 +104,8 @@ def write_embeddings(
         data = {}
         for name, dtype in COLUMNS.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities
-            shape = (rows, {"tile/vector": 2 * width, "entity/vector": width}[name]) if "vector" in name else (rows,)
+            widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
+            shape = (rows, *widths.get(name, ()))
             data[name] = file.create_dataset(name, shape, dtype)
         tile, entity = 0, 0
         data["entity/cu_seqlens"][0] = 0
