@@ -1,10 +1,10 @@
-"""How fast the store is read: entities, tiles and megabytes a second of collated batches, beside a plain peer.
+"""Benchmark of reading the store as collated batches, compared with a plain store.
 
     python benchmarks/store.py workspace/processed/*/processed.h5
 
-The peer is what such stores commonly are: one HDF5 group for each tile, gzip-compressed datasets in it, collated by
-concatenation. It is made here from the same batches, and must give the same tokens. Prints one JSON object.
-`cold` means that the kernel was told to forget the files' pages before; whether it did depends on the system.
+The peer is a common layout: one HDF5 group per tile with gzip-compressed datasets, collated by concatenation. It is
+built from the same batches, and must return the same tokens. Prints entities, tiles and megabytes per second as one
+JSON object. Before `cold` runs, the kernel is asked to drop the files' pages; not every system does so.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ OFFSETS = ("tag_offsets", "node_offsets", "part_offsets", "part_node_offsets", "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, help="processed.h5 of each region")
-    parser.add_argument("--budget", type=int, default=16384, help="tokens of a batch")
-    parser.add_argument("--repeat", type=int, default=5, help="warm epochs; the best counts")
+    parser.add_argument("--budget", type=int, default=16384, help="tokens per batch")
+    parser.add_argument("--repeat", type=int, default=5, help="warm epochs, of which the best counts")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--peer-tiles", type=int, default=1000, help="tiles in the peer store; 0 for all")
     options = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything, as one JSON-ready dict."""
+    """Runs all measurements and returns values for JSON."""
     for path in options.files:
         forget(path)
     start = time.perf_counter()
@@ -84,7 +84,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def mask(store: TileStore, view: View) -> View:
-    """Drops the tags of some keys and every building whole: more work for the gather than any one task makes."""
+    """Drops the tags of some keys and all buildings, which is more work for the gather than any single task."""
     keys = np.array(store.keys, dtype=object)
     tags = np.flatnonzero(np.isin(keys, MASKED_KEYS))
     buildings: list[np.ndarray] = [np.empty(0, np.int64)]
@@ -97,7 +97,7 @@ def mask(store: TileStore, view: View) -> View:
 
 
 def rates(options: argparse.Namespace, view: View, geometry: bool) -> dict[str, dict[str, float]]:
-    """One epoch from cold files and the best of some warm ones."""
+    """Measures one epoch from cold files and the best of several warm epochs."""
     for path in options.files:
         forget(path)
     store = TileStore.open(options.files)
@@ -121,7 +121,7 @@ def epoch(plan: list[np.ndarray], read: Callable[[np.ndarray], TileBatch]) -> di
 
 
 def peer(options: argparse.Namespace, store: TileStore, view: View) -> dict[str, Any]:
-    """A group-per-tile gzip store of the same tiles as `view` shows them, read and collated likewise."""
+    """A store of one gzip group per tile, with the same tiles and the same view."""
     lengths = store.lengths(view)
     chosen = np.random.default_rng(0).permutation(len(view.tiles))[: options.peer_tiles or None]
     plan = TokenBudgetSampler(view.tiles[chosen], lengths[chosen], options.budget).plan(0)
@@ -141,7 +141,7 @@ def peer(options: argparse.Namespace, store: TileStore, view: View) -> dict[str,
 def compare(
     options: argparse.Namespace, store: TileStore, view: View, file: h5py.File, plan: list[np.ndarray], geometry: bool
 ) -> dict[str, float]:
-    """Rates of the peer, and how many times faster the store is."""
+    """Returns the rates of the peer, and the speed-up of the store."""
 
     def read_own() -> list[TileBatch]:
         return [store.read(view, rows, geometry=geometry) for rows in plan]
@@ -157,7 +157,7 @@ def compare(
 
 
 def best_s(times: int, work: Callable[[], object]) -> float:
-    """The least seconds that some work took."""
+    """Returns the seconds of the fastest run."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
@@ -196,7 +196,7 @@ def read_peer(file: h5py.File, tiles: np.ndarray, geometry: bool) -> dict[str, t
 
 
 def check_equal(own: list[TileBatch], theirs: list[dict[str, torch.Tensor]]) -> None:
-    """The peer must have finished the same work."""
+    """Exits if the peer did not return the same tokens."""
     for batch, other in zip(own, theirs, strict=True):
         for name, values in other.items():
             if not torch.equal(getattr(batch, name), values):
