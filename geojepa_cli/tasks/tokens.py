@@ -80,7 +80,9 @@ class RegionTokens:
         """The vocabulary rows of some objects, one object after the other, int64."""
         starts = self.tag_offsets[objects]
         lengths = self.tag_offsets[objects + 1] - starts
-        return self.tag_rows[np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
+        entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        rows: Ints = self.tag_rows[entries]
+        return rows
 
 
 def without_repeats(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
