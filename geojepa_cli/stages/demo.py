@@ -57,7 +57,7 @@ def demo(
         UsageError: unknown size.
         DataError: a label differs from the city's known answer.
     """
-    from geojepa_cli.config.schema import load_config
+    from geojepa_cli.config.load import load_config
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
     if size not in SIZES:
