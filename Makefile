@@ -1,39 +1,59 @@
-# `make demo` runs the main job, `make test` the tests; both set up all they need first.
-.PHONY: demo test test-all check fuzz setup schema format clean
+# `make demo` runs the whole pipeline on a small city, `make test` the gate; both install all they need first.
+.PHONY: demo test test-all lint lint-python lint-native unit native-test wheel test-wheel fuzz setup schema format clean
 
 VENV := .venv/bin
+GENERATED := -e columns/schema.hpp -e area_table.hpp -e tag_filter_default.hpp
+NATIVE = $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v $(GENERATED))
+# Two processes are faster than two threads in each: most tests are small.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadfile --durations=15
 
-demo: setup
+demo:
+	tools/setup.sh
 	$(VENV)/geojepa demo
 
+# The gate that CI runs: formatters, linters, types, import rules, generated files, and all tests but the slow ones.
 test: setup
-	$(VENV)/pytest -m "not slow" --durations=15
-	ctest --test-dir build/native --output-on-failure
+	tools/timed.sh lint-python lint-native unit native-test
 
+# The slow tests too.
 test-all: setup
-	$(VENV)/pytest
-	ctest --test-dir build/native --output-on-failure
+	tools/timed.sh lint-python lint-native native-test
+	$(PYTEST)
 
-# What a change must pass: format and lint of both languages, types, imports, generated files, tests.
-check:
-	tools/setup.sh --check-tools
-	$(VENV)/ruff format --check .
-	$(VENV)/ruff check .
+lint: setup
+	tools/timed.sh lint-python lint-native
+
+lint-python:
+	$(VENV)/ruff format --check --quiet .
+	$(VENV)/ruff check --quiet .
 	$(VENV)/mypy
 	$(VENV)/lint-imports --no-cache
 	$(VENV)/python tools/generate_schema.py --check
-	clang-format --dry-run -Werror $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v -e schema.hpp -e area_table.hpp -e tag_filter_default.hpp)
-	clang-tidy --quiet -p build/native $$(git ls-files 'native/src/*.cpp')
-	$(MAKE) test
 
-# libFuzzer with ASan and UBSan on the reader and the clipper, ten minutes each unless FUZZ_SECONDS says otherwise.
+lint-native:
+	clang-format --dry-run -Werror $(NATIVE)
+	git ls-files 'native/src/*.cpp' | xargs -P 2 -n 4 clang-tidy --quiet -p build/native
+
+unit:
+	$(PYTEST) -m "not slow"
+
+native-test:
+	ctest --test-dir build/native --output-on-failure
+
+# One wheel that needs no compiler, in `dist/`; `test-wheel` installs it in a bare Debian and runs the demo there.
+wheel: setup
+	tools/build_wheel.sh
+
+test-wheel:
+	tools/test_wheel.sh
+
+# libFuzzer with ASan and UBSan on the reader and the clipper, ten minutes each unless FUZZ_SECONDS is set.
 FUZZ_SECONDS := 600
-fuzz:
-	tools/setup.sh --check-tools
+fuzz: setup
 	tools/fuzz.sh $(FUZZ_SECONDS)
 
 setup:
-	tools/setup.sh
+	tools/setup.sh --test
 
 # After a change of native/schema.yaml, native/areas.yaml or native/tag_filter.yaml.
 schema:
@@ -42,7 +62,7 @@ schema:
 format:
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
-	clang-format -i $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v -e schema.hpp -e area_table.hpp -e tag_filter_default.hpp)
+	clang-format -i $(NATIVE)
 
 clean:
-	rm -rf build .venv
+	rm -rf build dist .venv

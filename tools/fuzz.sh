@@ -10,7 +10,7 @@ seconds=${1:-600}
 folder=build/fuzz
 
 command -v clang++ >/dev/null || {
-  printf 'error: no clang++\n\nhint: tools/setup.sh --check-tools\n' >&2
+  printf 'error: no clang++\n\nhint: make setup\n' >&2
   exit 1
 }
 cmake -S native -B $folder -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DGEOJEPA_FUZZ=ON \

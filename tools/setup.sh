@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Makes everything `make demo` and `make test` need: Debian packages where missing, `.venv`, the built package.
-# Safe to repeat: each step looks first whether there is anything to do.
+# Installs everything that `make demo` and, with --test, `make test` need: missing Debian packages, `.venv`, and the
+# built package. Safe to repeat: each step first checks whether there is anything to do.
 #
-#   tools/setup.sh [--check-tools]     --check-tools: also what `make check` and `make fuzz` need
+#   tools/setup.sh [--test]     --test: also the tools of the gate, the native tests, and a browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
+mode=${1:-}
 
-build_packages=(g++ cmake ninja-build libosmium2-dev libprotozero-dev libgeos-dev libhdf5-dev libcli11-dev
-  zlib1g-dev libbz2-dev libexpat1-dev doctest-dev python3-venv python3-dev ca-certificates)
-test_packages=(chromium fonts-dejavu-core)
-check_packages=(clang clang-format clang-tidy libclang-rt-14-dev osmium-tool valgrind)
+build_packages=(g++ cmake ninja-build libosmium2-dev libprotozero-dev libgeos-dev libhdf5-dev libaec-dev libcli11-dev
+  zlib1g-dev libbz2-dev libexpat1-dev python3-venv python3-dev ca-certificates)
+test_packages=(doctest-dev clang clang-format clang-tidy libclang-rt-14-dev osmium-tool valgrind chromium
+  fonts-dejavu-core)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -44,15 +45,16 @@ find_python() {
   exit 1
 }
 
-command -v apt-get >/dev/null && install_debian_packages "${build_packages[@]}" "${test_packages[@]}"
-[ "${1:-}" = "--check-tools" ] && install_debian_packages "${check_packages[@]}"
+packages=("${build_packages[@]}")
+[ "$mode" = "--test" ] && packages+=("${test_packages[@]}")
+command -v apt-get >/dev/null && install_debian_packages "${packages[@]}"
 
 if ! .venv/bin/python -c '' 2>/dev/null; then
   rm -rf .venv
   "$(find_python)" -m venv .venv
 fi
 
-# Dependencies again only when their list changes, the package when any of its files does.
+# Dependencies are installed again only when their list changes, the package when one of its files does.
 stamp() { cat "$@" | sha256sum | cut -c1-16; }
 wanted=$(stamp pyproject.toml constraints.txt)
 if [ "$(cat .venv/dependencies.stamp 2>/dev/null)" != "$wanted" ]; then
@@ -65,10 +67,12 @@ fi
 sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -name '*.pyc' | LC_ALL=C sort)
 # shellcheck disable=SC2086
 wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)
-if [ "$(cat .venv/package.stamp 2>/dev/null)" != "$wanted" ]; then
+built=$(cat .venv/package.stamp 2>/dev/null || true)
+# A build with tests serves the demo too.
+if [ "$built" != "$wanted --test" ] && { [ "$mode" = "--test" ] || [ "$built" != "$wanted" ]; }; then
   echo "building and installing geojepa" >&2
   .venv/bin/python -m pip install -q --no-deps --no-build-isolation --force-reinstall \
-    --config-settings build-dir=build/native --config-settings cmake.define.GEOJEPA_BUILD_TESTS=ON \
-    --config-settings cmake.define.GEOJEPA_WERROR=ON .
-  echo "$wanted" >.venv/package.stamp
+    --config-settings build-dir=build/native --config-settings cmake.define.GEOJEPA_WERROR=ON \
+    --config-settings cmake.define.GEOJEPA_BUILD_TESTS=$([ "$mode" = "--test" ] && echo ON || echo OFF) .
+  echo "$wanted${mode:+ $mode}" >.venv/package.stamp
 fi

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli.errors import DataError
+from geojepa_cli import hints
 from geojepa_cli.store import schema
 from geojepa_cli.store.batch import OSM_TYPES
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import ColumnSpec, Expected, map_columns
 
 Array = npt.NDArray[Any]
 EMBEDDINGS_SCHEMA = 1
@@ -34,6 +34,11 @@ COLUMNS: dict[str, str] = {
     "entity/size": "<f4",  # m² of areas, m of lines, 0 of points
     "entity/cu_seqlens": "<u8",  # [n + 1], entities of every tile
 }
+EXPECTED = Expected(
+    EMBEDDINGS_SCHEMA,
+    {name: ColumnSpec((dtype,), (None, None) if "vector" in name else (None,)) for name, dtype in COLUMNS.items()},
+    {"model": str, "region": str},
+)
 
 
 class Embeddings:
@@ -52,15 +57,7 @@ class Embeddings:
             DataError: unreadable, of another schema, or a column is missing.
         """
         self.path = Path(path)
-        self._columns, attributes = map_columns(self.path, "geojepa embed")
-        found = attributes.get("schema_version")
-        if found != EMBEDDINGS_SCHEMA:
-            raise DataError(
-                f"`{self.path}` has schema {found}, this version reads {EMBEDDINGS_SCHEMA}", "geojepa embed"
-            )
-        missing = [name for name in COLUMNS if name not in self._columns]
-        if missing:
-            raise DataError(f"`{self.path}` has no column `{missing[0]}`", "geojepa embed")
+        self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
         self.n_tiles, self.n_entities = len(self["tile/row"]), len(self["entity/tile"])
 

@@ -10,12 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import ColumnSpec, Expected, map_columns
 
 if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
+EXPECTED = Expected(
+    schema.VERSION,
+    {"embedding": ColumnSpec(("<f4",), (None, None)), "source": ColumnSpec(("<u1",))},
+    {"encoder": str},
+)
 
 
 class TagEmbeddings(NamedTuple):
@@ -42,19 +48,11 @@ def open_features(paths: Sequence[Path | str], store: TileStore) -> TagEmbedding
     sources: list[npt.NDArray[np.uint8]] = []
     encoders: list[str] = []
     for path, region in zip(map(Path, paths), store.regions, strict=True):
-        hint = f"geojepa process --region {region.name}"
-        columns, attributes = map_columns(path, hint)
-        found = attributes.get("schema_version")
-        if found != schema.VERSION:
-            raise DataError(f"`{path}` has schema {found}, this version reads {schema.VERSION}", hint)
-        missing = {"embedding", "source"} - set(columns)
-        if missing:
-            raise DataError(f"`{path}` has no column `{min(missing)}`", hint)
+        hint = hints.run("process", region=region.name)
+        columns, attributes = map_columns(path, EXPECTED, hint)
         table = columns["embedding"]
-        if table.ndim != 2 or table.dtype != np.float32 or len(columns["source"]) != len(table):
-            raise DataError(
-                f"`embedding` of `{path}` is {table.dtype} {list(table.shape)}, expected float32 [n, width]", hint
-            )
+        if len(columns["source"]) != len(table):
+            raise DataError(f"`{path}` has {len(columns['source'])} sources of {len(table)} tags", hint)
         if len(table) != region.n_vocab:
             raise DataError(f"`{path}` has {len(table)} tags, `{region.path}` has {region.n_vocab}", hint)
         tables.append(table)

@@ -13,16 +13,27 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
 from geojepa_cli.store import schema
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
 from geojepa_cli.store.image_form import BANDS, RAW, SIZE_PX, ImageForm, PackedImages, pack_all
-from geojepa_cli.store.reader import map_columns
 
 _FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
 _FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
 _HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
+EXPECTED = Expected(
+    schema.VERSION,
+    {
+        **{axis: ColumnSpec(("<u4",)) for axis in "zxy"},
+        "image": ColumnSpec(("<u1",), (None, None, None, None), optional=True),
+        "webp": ColumnSpec(("<u1",), optional=True),
+        "webp_offsets": ColumnSpec(("<u8",), optional=True),
+    },
+    {"bands": str, "size_px": int},
+)
 _FORM_HINT = f"geojepa tile --image-size {SIZE_PX} --bands rgb"
 
 
@@ -45,19 +56,20 @@ class ImageStore:
             DataError: unreadable, of another schema, without the expected columns, or of another form.
         """
         self.path, self._any_form = Path(path), any_form
-        columns, attributes = map_columns(self.path, _HINT)
-        found = attributes.get("schema_version")
-        if found != schema.VERSION:
-            raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", _HINT)
+        columns, attributes = map_columns(self.path, EXPECTED, hints.advice(_HINT))
         packed = "webp" in columns
-        needed = ("z", "x", "y", *(("webp", "webp_offsets") if packed else ("image",)))
-        missing = [name for name in needed if name not in columns]
-        if missing:
-            raise DataError(f"`{self.path}` has no column `{missing[0]}`", _HINT)
+        for name in ("webp", "webp_offsets") if packed else ("image",):
+            if name not in columns:
+                raise DataError(f"`{self.path}` has no column `{name}`", _HINT)
+        if len({len(columns[name]) for name in "zxy"}) > 1:
+            raise DataError(f"`z`, `x` and `y` of `{self.path}` differ in length", _HINT)
         self.zxy = np.stack([columns[name] for name in "zxy"], 1).astype(np.int64)
         if packed:
-            shape = (BANDS.get(str(attributes.get("bands")), 0), *(int(attributes.get("size_px", 0)),) * 2)
-            offsets = columns["webp_offsets"].astype(np.uint64, copy=False)
+            side = int(str(attributes.get("size_px", 0)))
+            shape = (BANDS.get(str(attributes.get("bands")), 0), side, side)
+            offsets = columns["webp_offsets"]
+            if len(offsets) == 0 or int(offsets[-1]) > len(columns["webp"]) or (offsets[1:] < offsets[:-1]).any():
+                raise DataError(f"`{self.path}` is damaged: `webp_offsets` leave `webp` or do not rise", VERIFY)
             self.image: Any = PackedImages(columns["webp"], offsets, shape, str(self.path))
         else:
             self.image = columns["image"]

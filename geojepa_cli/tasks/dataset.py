@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
-from geojepa_cli.store import schema
+from geojepa_cli.store import label_file
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.store.view_file import load_views
@@ -60,15 +60,14 @@ class TaskData:
         if len(artifacts) != len(store.regions):
             raise ValueError(f"{len(artifacts)} task artifacts for {len(store.regions)} regions")
         specs = [load_task(artifact.file(SPEC)) for artifact in artifacts]
-        names = " ".join(f"--region {region.name}" for region in store.regions)
-        hint = f"geojepa build-tasks {names} --task {specs[0].name}"
+        hint = hints.run("build-tasks", region=[region.name for region in store.regions], task=specs[0].name)
         for artifact, spec in zip(artifacts, specs, strict=True):
             if spec != specs[0] or split_rule(artifact) != split_rule(artifacts[0]):
                 what = f"`{artifact.path}` and `{artifacts[0].path}`"
                 raise DataError(f"{what} differ in the task's definition, seed or split", hint=hint)
         rule = split_rule(artifacts[0])
         columns = [
-            _read_labels(a.file(LABELS), region.n_tiles, hint, *(["fold"] if rule.folds else []))
+            label_file.read_labels(a.file(LABELS), region.n_tiles, rule.folds or 0, hint)
             for a, region in zip(artifacts, store.regions, strict=True)
         ]
         joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
@@ -111,27 +110,10 @@ def split_rule(artifact: Artifact) -> SplitRule:
 
 def write_labels(path: Path, task: str, rule: SplitRule, **columns: NDArray[np.generic]) -> None:
     """Writes `labels.h5`: one row per tile of `processed.h5`; see docs/formats.md."""
-    with h5py.File(path, "w", libver="latest") as file:
-        file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["kind"] = np.bytes_("labels")  # of fixed length: others cost a heap of 4 KB
-        file.attrs["task"] = np.bytes_(task)
-        file.attrs["seed"] = np.int64(rule.seed)
-        file.attrs["split"] = np.bytes_(rule.by)
-        file.attrs["buffer"] = np.uint8(rule.buffer)
-        for name, values in columns.items():
-            stored = values.astype(np.uint8) if values.dtype == np.bool_ else values
-            packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": stored.shape}
-            packed["shuffle"] = stored.itemsize > 1
-            file.create_dataset(name, data=stored, **(packed if len(stored) else {}))
-
-
-def _read_labels(path: Path, n_tiles: int, hint: str, *more: str) -> dict[str, NDArray[np.generic]]:
-    try:
-        with h5py.File(path, "r") as file:
-            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", *more)}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", hint="geojepa artifacts --verify") from error
-    for name, column in columns.items():
-        if column.shape != (n_tiles,):
-            raise DataError(f"`{name}` of `{path}` has {len(column)} tiles, the region has {n_tiles}", hint=hint)
-    return columns
+    attributes: dict[str, Any] = {
+        "task": task,
+        "seed": np.int64(rule.seed),
+        "split": rule.by,
+        "buffer": np.uint8(rule.buffer),
+    }
+    label_file.write_labels(path, attributes, columns)

@@ -1,9 +1,9 @@
-// Makes a large extract out of small ones: sorted, merged, as often as wanted, for benchmarks/native.py and for tests.
+// Builds a large sorted extract from copies of small ones, for benchmarks/native.py and tests.
 //
 //   geojepa-multiply COPIES OUTPUT INPUT...
 //
-// Ids are shifted so that none occurs twice. Each copy lies a sixty-fourth of the globe east of the one before, which
-// is a whole number of tiles, so that a copy is cut as the first one is.
+// Ids are shifted so that none occurs twice. Each copy lies 1/64 of the globe east of the previous one. That is a whole
+// number of tiles, so every copy is clipped like the first.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -25,7 +25,7 @@ constexpr std::int64_t units_per_turn = 3'600'000'000;
 constexpr std::int64_t copies_per_turn = 64;
 constexpr std::size_t flush_bytes = std::size_t{8} << 20U;
 
-/// An input in memory, and how far its ids reach.
+/// An input in memory, and its highest id.
 struct Extract {
     osmium::memory::Buffer buffer;
     osmium::ObjectPointerCollection objects;
@@ -54,7 +54,7 @@ std::int32_t moved(std::int32_t lon, std::int64_t copy) {
     return static_cast<std::int32_t>(value);
 }
 
-/// Changes a copy of an object: its ids by `shift`, its place by `copy`.
+/// Shifts the ids of a copied object by `shift`, and its position by `copy` copies.
 void change(osmium::OSMObject& object, std::int64_t shift, std::int64_t copy) {
     object.set_id(object.id() + shift);
     if (object.type() == osmium::item_type::node) {
@@ -73,6 +73,25 @@ void change(osmium::OSMObject& object, std::int64_t shift, std::int64_t copy) {
     }
 }
 
+/// Writes the objects of one type of a copy, with shifted ids.
+void write_copy(osmium::io::Writer& writer, Extract& extract, osmium::item_type type, std::int64_t shift,
+                std::int64_t copy) {
+    osmium::memory::Buffer out{flush_bytes, osmium::memory::Buffer::auto_grow::yes};
+    for (const osmium::OSMObject& object : extract.objects) {
+        if (object.type() != type) {
+            continue;
+        }
+        auto& added = out.add_item(object);
+        change(added, shift, copy);
+        out.commit();
+        if (out.committed() > flush_bytes / 2) {
+            writer(std::move(out));
+            out = osmium::memory::Buffer{flush_bytes, osmium::memory::Buffer::auto_grow::yes};
+        }
+    }
+    writer(std::move(out));
+}
+
 void multiply(std::int64_t copies, const std::string& output, const std::vector<std::string>& inputs) {
     std::vector<Extract> extracts;
     std::int64_t stride = 0;
@@ -85,23 +104,12 @@ void multiply(std::int64_t copies, const std::string& output, const std::vector<
     header.set("sorting", "Type_then_ID");
     osmium::io::Writer writer{output, header, osmium::io::overwrite::allow};
     for (const auto type : {osmium::item_type::node, osmium::item_type::way, osmium::item_type::relation}) {
-        for (std::int64_t number = 0; number < copies * static_cast<std::int64_t>(extracts.size()); ++number) {
-            Extract& extract = extracts[static_cast<std::size_t>(number) % extracts.size()];
-            const std::int64_t copy = number / static_cast<std::int64_t>(extracts.size());
-            osmium::memory::Buffer out{flush_bytes, osmium::memory::Buffer::auto_grow::yes};
-            for (const osmium::OSMObject& object : extract.objects) {
-                if (object.type() != type) {
-                    continue;
-                }
-                auto& added = out.add_item(object);
-                change(added, number * stride, copy);
-                out.commit();
-                if (out.committed() > flush_bytes / 2) {
-                    writer(std::move(out));
-                    out = osmium::memory::Buffer{flush_bytes, osmium::memory::Buffer::auto_grow::yes};
-                }
+        std::int64_t shift = 0;
+        for (std::int64_t copy = 0; copy < copies; ++copy) {
+            for (Extract& extract : extracts) {
+                write_copy(writer, extract, type, shift, copy);
+                shift += stride;
             }
-            writer(std::move(out));
         }
     }
     writer.close();

@@ -1,7 +1,7 @@
-// How the time of visibility edges grows with the vertices of one relation, over kinds of scenes that are hard in
-// different ways. Prints JSON: microseconds for each number of vertices, and the exponent of a fitted power.
+// Measures the growth of the time for visibility edges with the vertices of one relation, on several kinds of scenes.
+// Prints JSON: microseconds for each number of vertices, and the exponent of a fitted power law.
 //
-//   geojepa-visibility [K]      edges sought for each vertex; default 1
+//   geojepa-visibility [K]      edges searched for each vertex; default 1
 #include "process/visibility.hpp"
 
 #include <algorithm>
@@ -20,8 +20,8 @@ namespace {
 using namespace geojepa;
 
 constexpr double extent = 49152;
-constexpr std::size_t least_vertices = 100;
-constexpr std::size_t most_vertices = 10'000;
+constexpr std::size_t min_vertices = 100;
+constexpr std::size_t max_vertices = 10'000;
 constexpr int runs = 5;
 
 struct Scene {
@@ -44,7 +44,7 @@ struct Scene {
     }
 };
 
-/// An outer ring with bays, and holes of sixteen vertices in rows: a multipolygon.
+/// A multipolygon: an outer ring with bays, and rows of holes with sixteen vertices.
 Scene holes(std::size_t count) {
     Scene scene;
     scene.add_ring(extent / 2, extent / 2, extent / 2, count / 3, 0.2);
@@ -57,7 +57,7 @@ Scene holes(std::size_t count) {
     return scene;
 }
 
-/// Rings around each other: everything is near, and nothing but the next ring is seen.
+/// Concentric rings: all are near, but each sees only the next ones.
 Scene nested(std::size_t count) {
     Scene scene;
     const std::size_t rings = std::max<std::size_t>(2, count / 200);
@@ -68,7 +68,7 @@ Scene nested(std::size_t count) {
     return scene;
 }
 
-/// Two spirals in each other.
+/// Two interleaved spirals.
 Scene spirals(std::size_t count) {
     Scene scene;
     for (const double start : {0.0, std::numbers::pi}) {
@@ -82,7 +82,7 @@ Scene spirals(std::size_t count) {
     return scene;
 }
 
-/// Ways of ten vertices, each beginning where the one before ends: a route.
+/// A route: ways of ten vertices, each of which begins where the previous one ends.
 Scene route(std::size_t count) {
     Scene scene;
     std::mt19937 random{3};
@@ -101,7 +101,7 @@ Scene route(std::size_t count) {
     return scene;
 }
 
-/// Straight lines all over the tile, crossing each other.
+/// Random straight lines that cross each other.
 Scene crossings(std::size_t count) {
     Scene scene;
     std::mt19937 random{4};
@@ -114,7 +114,7 @@ Scene crossings(std::size_t count) {
     return scene;
 }
 
-/// Single points and nothing that hides them.
+/// Single points, none of which is hidden.
 Scene points(std::size_t count) {
     Scene scene;
     std::mt19937 random{5};
@@ -126,19 +126,21 @@ Scene points(std::size_t count) {
     return scene;
 }
 
-/// The least of some runs.
+/// The minimum time of several runs.
 double microseconds(const Scene& scene, std::uint32_t per_node, std::size_t& edges) {
     using clock = std::chrono::steady_clock;
     double best = 1e300;
     for (int run = 0; run < runs; ++run) {
         const auto start = clock::now();
-        edges = visibility_edges({scene.nodes, scene.part_begin, scene.is_ring}, per_node).size();
+        edges = visibility_edges({.nodes = scene.nodes, .part_begin = scene.part_begin, .part_is_ring = scene.is_ring},
+                                 per_node)
+                    .size();
         best = std::min(best, std::chrono::duration<double, std::micro>(clock::now() - start).count());
     }
     return best;
 }
 
-/// Slope of the least-squares line through the logarithms.
+/// The slope of the least-squares line through the logarithms.
 double exponent(const std::vector<double>& vertices, const std::vector<double>& times) {
     double x = 0;
     double y = 0;
@@ -160,8 +162,8 @@ void measure(const char* name, Scene (*make)(std::size_t), std::uint32_t per_nod
     std::vector<double> vertices;
     std::vector<double> times;
     std::string rows;
-    for (std::size_t count = least_vertices; count <= most_vertices; count = count * 10 / 4) {
-        count = count > most_vertices / 2 ? most_vertices : count;
+    for (std::size_t count = min_vertices; count <= max_vertices; count = count * 10 / 4) {
+        count = count > max_vertices / 2 ? max_vertices : count;
         const Scene scene = make(count);
         std::size_t edges = 0;
         vertices.push_back(static_cast<double>(scene.nodes.size()));

@@ -1,5 +1,5 @@
-// Bytes as a ring and as a line around the corner of four tiles: what clipping makes of them lies in its tiles, and
-// adds up to what went in.
+// Takes the bytes as a ring and as a line around the corner of four tiles. Checks that clipped parts lie in their
+// tiles, and that area and length are preserved.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -13,12 +13,13 @@
 #include "clip/clip_line.hpp"
 #include "clip/pieces.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
 
 namespace {
 
 using namespace geojepa;
 
-constexpr std::size_t most_points = 200;
+constexpr std::size_t max_points = 200;
 
 void require(bool holds, const char* what) {
     if (!holds) {
@@ -27,13 +28,13 @@ void require(bool holds, const char* what) {
     }
 }
 
-/// Two bytes a coordinate. The first byte says how far apart the points lie, from half a unit to four, which is
-/// twenty tiles for the farthest, and whether the corner is one at which edges are whole units.
+/// Reads two bytes for each coordinate. Two bits of the first byte select the step, from half a unit to four units,
+/// with which the points span up to twenty tiles. Another bit selects a corner at which edges are whole units.
 std::vector<Position> positions_of(const std::uint8_t* data, std::size_t size) {
     const double step = std::pow(2.0, (data[0] & 3U)) / 2;
     const Position origin = (data[0] & 8U) != 0 ? Position{0, 0} : Position{-771234567, 407654321};
     std::vector<Position> positions;
-    for (std::size_t at = 1; at + 4 <= size && positions.size() < most_points; at += 4) {
+    for (std::size_t at = 1; at + 4 <= size && positions.size() < max_points; at += 4) {
         std::int16_t pair[2];
         std::memcpy(pair, data + at, sizeof(pair));
         positions.push_back({origin.lon + static_cast<std::int32_t>(pair[0] * step),
@@ -49,7 +50,7 @@ void check_inside(const Grid& grid, const TiledParts& parts) {
         for (const Point p : parts.points_of(part)) {
             require(p.lon >= tile.west - rounding && p.lon <= tile.east + rounding && p.lat >= tile.south - rounding &&
                         p.lat <= tile.north + rounding,
-                    "a point outside its tile\n");
+                    "a point lies outside its tile\n");
         }
     }
 }
@@ -58,7 +59,7 @@ double area_of(const Grid& grid, const TiledParts& parts) {
     double area = 0;
     for (const TiledParts::Part& part : parts.parts) {
         const double twice = twice_area(parts.points_of(part));
-        require((twice > 0) == (part.role == schema::Role::outer) || twice == 0, "a ring that runs the wrong way\n");
+        require((twice > 0) == (part.role == schema::Role::outer) || twice == 0, "a ring has the wrong orientation\n");
         area += twice / 2;
     }
     for (const auto& [tiles, outlines] : parts.covered) {
@@ -80,7 +81,7 @@ double length_of(const TiledParts& parts) {
     return length;
 }
 
-void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Position> ring) {
+void check_area(const Grid& grid, std::vector<Position> ring) {
     ring.erase(std::unique(ring.begin(), ring.end()), ring.end());
     while (ring.size() > 1 && ring.front() == ring.back()) {
         ring.pop_back();
@@ -94,7 +95,7 @@ void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Posi
     }
     std::vector<Polygon> polygons;
     if (is_simple(ring)) {
-        polygons.push_back({{points}});
+        polygons.push_back({.rings = {points}});
         orient(polygons.front());
     } else {
         polygons = make_valid({points});
@@ -105,10 +106,10 @@ void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Posi
         for (const Ring& part : polygon.rings) {
             expected += twice_area(part) / 2;
         }
-        (void)clip_area(grid, everywhere, polygon, parts);
+        (void)clip_area(grid, grid.all_tiles(), polygon, parts);
     }
     check_inside(grid, parts);
-    // A unit's square is about a square centimetre; slivers below a thousandth of it are left out.
+    // A square unit is about a square centimetre. Clipping drops slivers below a thousandth of it.
     require(std::abs(area_of(grid, parts) - expected) <= 1e-9 * expected + 1.0, "area was lost or added\n");
     PieceBuilder builder{grid};
     PieceBatch batch;
@@ -119,9 +120,9 @@ void check_area(const Grid& grid, const TileWindow& everywhere, std::vector<Posi
     }
 }
 
-void check_line(const Grid& grid, const TileWindow& everywhere, const std::vector<Position>& line) {
+void check_line(const Grid& grid, const std::vector<Position>& line) {
     TiledParts parts;
-    (void)clip_line(grid, everywhere, line, parts);
+    (void)clip_line(grid, grid.all_tiles(), line, parts);
     check_inside(grid, parts);
     double whole = 0;
     for (std::size_t i = 1; i < line.size(); ++i) {
@@ -133,7 +134,7 @@ void check_line(const Grid& grid, const TileWindow& everywhere, const std::vecto
 
 }  // namespace
 
-// Half of the time went into keeping whole stacks of allocations.
+// Full stack traces of allocations would take half of the time.
 // NOLINTNEXTLINE(readability-identifier-naming,bugprone-reserved-identifier): the sanitizer's name
 extern "C" const char* __asan_default_options() {
     return "malloc_context_size=4";
@@ -142,11 +143,10 @@ extern "C" const char* __asan_default_options() {
 // NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const Grid grid{18};
-    static const TileWindow everywhere{{0, 0}, {grid.side() - 1, grid.side() - 1}};
     if (size > 0) {
         const std::vector<Position> positions = positions_of(data, size);
-        check_area(grid, everywhere, positions);
-        check_line(grid, everywhere, positions);
+        check_area(grid, positions);
+        check_line(grid, positions);
     }
     return 0;
 }

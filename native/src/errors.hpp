@@ -1,4 +1,4 @@
-// The errors of the native binary: what went wrong, and what to do about it.
+// The errors of the native binary: a message and a hint.
 #pragma once
 
 #include <stdexcept>
@@ -7,7 +7,7 @@
 
 namespace geojepa {
 
-/// Base of all errors that become an `error` event. Exit code 1, or 2 for UsageError.
+/// Base of all errors that are reported as an `error` event. Exit code 1, or 2 for UsageError.
 class Error : public std::runtime_error {
 public:
     explicit Error(const std::string& message, std::string hint = {})
@@ -19,22 +19,22 @@ private:
     std::string hint_;
 };
 
-/// The input cannot be read, or holds nothing to work with.
+/// The input cannot be read or holds no usable data.
 class InputError : public Error {
     using Error::Error;
 };
 
-/// The output cannot be written; the message holds the system's reason.
+/// The output cannot be written. The message contains the system's reason.
 class OutputError : public Error {
     using Error::Error;
 };
 
-/// A file has another layout than native/schema.yaml says.
+/// The layout of a file differs from native/schema.yaml.
 class SchemaError : public Error {
     using Error::Error;
 };
 
-/// An option has a value that makes no sense. Exit code 2.
+/// An option has an invalid value. Exit code 2.
 class UsageError : public Error {
     using Error::Error;
 };

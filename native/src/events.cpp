@@ -1,4 +1,4 @@
-// Writes events as single lines, so that lines of several threads never mix.
+// Writes each event as one line under a lock, so that the lines of several threads do not mix.
 #include "events.hpp"
 
 #include <atomic>
@@ -21,12 +21,12 @@ void write_line(const JsonObject& event) {
     static std::mutex mutex;
     const std::string line = event.text() + "\n";
     const std::lock_guard lock{mutex};
-    // Nothing can be done about a closed stderr, and it is no reason to stop.
+    // A closed stderr does not stop the run.
     (void)std::fwrite(line.data(), 1, line.size(), stderr);
     (void)std::fflush(stderr);
 }
 
-/// Bytes of the UTF-8 sequence at the start of `text`, 0 where it is none.
+/// Length of the UTF-8 sequence at the start of `text`, 0 where it is invalid.
 std::size_t utf8_length(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);

@@ -1,4 +1,4 @@
-// What the binary says: JSON lines on stderr while it works, one JSON object on stdout at the end.
+// The output of the binary: JSON lines on stderr while it runs, one JSON object on stdout at the end.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace geojepa {
 
-/// A JSON object under construction. Keys stand in the order in which they were added.
+/// Builds a JSON object. Keys keep the order in which they are added.
 class JsonObject {
 public:
     JsonObject& add(std::string_view key, std::string_view value);
@@ -16,7 +16,7 @@ public:
     JsonObject& add(std::string_view key, std::uint64_t value);
     JsonObject& add(std::string_view key, std::uint32_t value) { return add(key, std::uint64_t{value}); }
     JsonObject& add(std::string_view key, const JsonObject& value);
-    /// Adds text that is JSON already.
+    /// Adds text that already is JSON.
     JsonObject& add_json(std::string_view key, std::string_view json);
 
     std::string text() const { return "{" + members_ + "}"; }
@@ -25,16 +25,16 @@ private:
     std::string members_;
 };
 
-/// `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+/// `text` as a JSON string with quotes. Bytes that are not UTF-8 become U+FFFD.
 std::string json_string(std::string_view text);
 
-/// Says how far a stage is. Writes at most five lines a second over all stages, and each stage's last one.
+/// Reports the progress of a stage: at most five lines a second over all stages, and always the last one of a stage.
 class Progress {
 public:
-    /// `total` may be 0 where it is not known.
+    /// `total` may be 0 where it is unknown.
     Progress(std::string_view stage, std::uint64_t total);
     void at(std::uint64_t done);
-    /// The stage is over: writes `done` = `total`.
+    /// Ends the stage: writes `done` = `total`.
     void finish();
 
 private:
@@ -47,7 +47,7 @@ private:
 void write_warning(std::string_view message);
 void write_error(std::string_view message, std::string_view hint);
 
-/// Writes the summary to stdout. Throws OutputError where stdout cannot be written.
+/// Writes the summary to stdout. Throws OutputError where that fails.
 void write_summary(const JsonObject& summary);
 
 }  // namespace geojepa

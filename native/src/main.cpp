@@ -1,4 +1,4 @@
-// The command line of `geojepa-tiler`, and the one place where an exception becomes a message and an exit code.
+// The command line of `geojepa-tiler`. Only `main` turns exceptions into messages and exit codes.
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -14,12 +14,13 @@
 #include <string>
 #include <vector>
 
-#include "columns/columns.hpp"
+#include "clip/geos.hpp"
+#include "clip/tile.hpp"
+#include "columns/column_writer.hpp"
+#include "columns/schema.hpp"
 #include "errors.hpp"
 #include "events.hpp"
 #include "process/process.hpp"
-#include "columns/schema.hpp"
-#include "clip/tile.hpp"
 
 namespace geojepa {
 namespace {
@@ -32,7 +33,7 @@ void print_versions() {
     versions.add("version", GEOJEPA_VERSION)
         .add("schema_version", schema::version)
         .add("libosmium", libosmium_version())
-        .add("geos", geos_version())
+        .add("geos", geos::version())
         .add("hdf5", hdf5_version());
     write_summary(versions);
 }
@@ -43,31 +44,34 @@ void add_tile_options(CLI::App& command, TileOptions& options, std::vector<doubl
     command.add_option("--output", options.output, "file to write")->required();
     command.add_option("--zoom", options.zoom, "zoom of the tiles, 14 to 18")->capture_default_str();
     command.add_option("--threads", options.threads, "threads that clip; 0: one per processor")->capture_default_str();
-    command.add_option("--memory", options.memory, "memory to stay under, such as 512M")
+    command.add_option("--memory", options.memory, "limit of the memory, such as 512M")
         ->transform(CLI::AsSizeValue(false))
         ->default_str("512M");
-    command.add_option("--bbox", bbox, "west,south,east,north in degrees: only tiles that meet it")
+    command.add_option("--bbox", bbox, "west,south,east,north in degrees: only write tiles that meet the box")
         ->delimiter(',')
         ->expected(4);
-    command.add_option("--polygon", options.polygon, "GeoJSON or .poly file: only tiles that share some area with it");
+    command.add_option("--polygon", options.polygon,
+                       "GeoJSON or .poly file: only write tiles that share some area with its polygons");
     command.add_option("--keep-tags", options.keep_tags,
-                       "keys to keep that are dropped by default; * matches any rest");
-    command.add_option("--drop-tags", options.drop_tags, "keys to drop as well; * matches any rest");
+                       "keys to keep that are dropped by default; a leading or trailing * matches any text");
+    command.add_option("--drop-tags", options.drop_tags,
+                       "keys to drop in addition; a leading or trailing * matches any text");
 }
 
 void add_process_options(CLI::App& command, ProcessOptions& options) {
-    command.add_option("--input", options.input, "file that `tile` wrote")->required();
+    command.add_option("--input", options.input, "file written by `tile`")->required();
     command.add_option("--output", options.output, "file to write")->required();
-    command.add_option("--simplify-m", options.simplify_m, "tolerance of Douglas-Peucker in metres")
+    command.add_option("--simplify-m", options.simplify_m, "tolerance of the Douglas-Peucker simplification in metres")
         ->capture_default_str();
-    command.add_option("--visibility-k", options.visibility_k, "visibility edges sought for each vertex")
+    command.add_option("--visibility-k", options.visibility_k, "visibility edges searched for each vertex")
         ->capture_default_str();
-    command.add_option("--min-side-m", options.min_side_m, "shortest side of a box in metres")->capture_default_str();
-    command.add_option("--threads", options.threads, "0: one per processor")->capture_default_str();
+    command.add_option("--min-side-m", options.min_side_m, "minimum side of a box in metres")->capture_default_str();
+    command.add_option("--threads", options.threads, "threads that process; 0: one per processor")
+        ->capture_default_str();
 }
 
 int run(int argc, const char* const* argv) {
-    CLI::App app{"Cuts OpenStreetMap extracts into tiles, and tiles into what the model reads.", "geojepa-tiler"};
+    CLI::App app{"Clips OpenStreetMap extracts to tiles and converts tiles to model-ready columns.", "geojepa-tiler"};
     bool version = false;
     app.add_flag("--version", version, "print versions as JSON");
     app.require_subcommand(0, 1);
@@ -77,7 +81,7 @@ int run(int argc, const char* const* argv) {
     CLI::App* tile_command = app.add_subcommand("tile", "clip the objects of OSM extracts to tiles");
     add_tile_options(*tile_command, tile, bbox);
     ProcessOptions process;
-    CLI::App* process_command = app.add_subcommand("process", "turn tiles into model-ready columns");
+    CLI::App* process_command = app.add_subcommand("process", "convert tiles to model-ready columns");
     add_process_options(*process_command, process);
 
     try {
@@ -109,7 +113,8 @@ int run(int argc, const char* const* argv) {
 
 namespace {
 
-/// Ends with the process that started it, so that a killed stage leaves nobody who writes into its folder.
+/// Makes the system kill this process when the parent in $GEOJEPA_PARENT_PID ends, so that a killed stage leaves no
+/// process that writes into its folder. Returns false where the parent has already ended.
 bool follow_parent() {
     const char* parent = std::getenv("GEOJEPA_PARENT_PID");
     if (parent == nullptr) {
@@ -118,7 +123,7 @@ bool follow_parent() {
 #ifdef __linux__
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
-    return std::to_string(getppid()) == parent;  // it may have ended before the line above
+    return std::to_string(getppid()) == parent;  // it may have ended before prctl
 }
 
 }  // namespace
@@ -127,7 +132,7 @@ int main(int argc, char** argv) {
     if (!follow_parent()) {
         return geojepa::exit_failure;
     }
-    // A full disk, a file size limit or a closed pipe is to be an error that is told, not a signal that kills.
+    // A file size limit or a closed pipe must be reported as an error and not kill the process.
     (void)std::signal(SIGXFSZ, SIG_IGN);
     (void)std::signal(SIGPIPE, SIG_IGN);
     try {
@@ -142,7 +147,7 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         geojepa::write_error(error.what(), "");
     } catch (...) {
-        geojepa::write_error("an error of unknown kind", "");
+        geojepa::write_error("unknown error", "");
     }
     return geojepa::exit_failure;
 }

@@ -1,4 +1,4 @@
-// Threads that turn tasks into results, which come back in the order in which the tasks were given.
+// A thread pool that returns results in the order in which their tasks were submitted.
 #pragma once
 
 #include <condition_variable>
@@ -14,21 +14,22 @@
 
 namespace geojepa {
 
-/// `Worker` is a thread's own state: what tasks may use without a lock. `Result::bytes()` says what one takes.
+/// `Worker` is the state of one thread, which tasks use without a lock. `Result::bytes()` is the memory that a result
+/// takes.
 template <typename Worker, typename Result>
 class WorkerPool {
 public:
     using Task = std::function<Result(Worker&)>;
 
     struct Limits {
-        std::size_t threads;
-        /// Most tasks under way: the more there are, the longer threads have work while `consume` is busy.
-        std::size_t tasks;
-        /// No task is begun while results of more bytes wait.
-        std::uint64_t waiting_bytes;
+        std::size_t threads = 1;
+        /// Maximum number of unfinished tasks. The more there are, the longer threads have work while `consume` runs.
+        std::size_t tasks = 1;
+        /// No task starts while the results that wait for `consume` take more bytes than this.
+        std::uint64_t waiting_bytes = 0;
     };
 
-    /// `make_worker` is called once a thread, `consume` on the thread that gives the tasks.
+    /// Calls `make_worker` once in each thread, and `consume` in the thread that submits the tasks.
     WorkerPool(Limits limits, std::function<Worker()> make_worker, std::function<void(Result)> consume)
         : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limits_(limits) {
         for (std::size_t i = 0; i < limits_.threads; ++i) {
@@ -51,7 +52,7 @@ public:
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
 
-    /// Gives a task. Waits for the oldest one where too many are under way. Throws what a task threw.
+    /// Submits a task. Waits for the oldest ones while a limit is exceeded. Rethrows what an earlier task threw.
     void submit(Task task) {
         std::packaged_task<Result(Worker&)> packaged{[this, task = std::move(task)](Worker& worker) {
             Result result = task(worker);
@@ -70,7 +71,7 @@ public:
         }
     }
 
-    /// Waits for all tasks.
+    /// Waits for all tasks and consumes their results. Rethrows what a task threw.
     void finish() {
         while (!results_.empty()) {
             consume_oldest();
@@ -86,7 +87,7 @@ private:
         consume_(std::move(result));
     }
 
-    /// A result's bytes, until it is consumed or that failed.
+    /// Subtracts the bytes of a result when it has been consumed, or when consuming it failed.
     struct Leaving {
         WorkerPool& pool;
         std::uint64_t bytes;
@@ -109,7 +110,7 @@ private:
         Worker worker = make_worker_();
         while (true) {
             std::unique_lock lock{mutex_};
-            // What waits was begun before the tasks that are left, so that the oldest result is always on its way.
+            // This cannot deadlock: tasks start in order, so the oldest unconsumed result is finished or in progress.
             wake_.wait(lock,
                        [this] { return stopping_ || (!tasks_.empty() && waiting_bytes_ <= limits_.waiting_bytes); });
             if (stopping_) {
@@ -129,7 +130,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<std::packaged_task<Result(Worker&)>> tasks_;
-    std::uint64_t waiting_bytes_ = 0;  // of results that are there and not consumed
+    std::uint64_t waiting_bytes_ = 0;  // of results that are finished and not yet consumed
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };

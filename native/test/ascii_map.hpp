@@ -1,4 +1,4 @@
-// Maps drawn with letters, as test input: each letter is a place, and a tile is 8 columns wide and 4 rows high.
+// Maps drawn with letters, as test input. Each letter is a position. A tile is 8 columns wide and 4 rows high.
 #pragma once
 
 #include <cmath>
@@ -11,8 +11,8 @@
 #include "clip/clip_area.hpp"
 #include "clip/clip_line.hpp"
 
-/// The map's first row and column lie in tile (32768, 32768) of zoom 16, at the equator and Greenwich, where tiles are
-/// squares. A letter stands in the middle of its cell, so that it never lies on an edge.
+/// The first row and column lie in tile (32768, 32768) of zoom 16, at the equator and Greenwich, where tiles are
+/// squares. A letter is in the middle of its cell, never on an edge.
 class AsciiMap {
 public:
     explicit AsciiMap(const std::vector<std::string_view>& rows) {
@@ -50,7 +50,7 @@ public:
         return polygon;
     }
 
-    /// How many parts lie in each tile, row by row: a digit, `.` for none, `#` for a covered tile.
+    /// The number of parts in each tile, row by row: a digit, `.` for none, `#` for a covered tile.
     std::vector<std::string> draw(const geojepa::TiledParts& parts) const {
         std::vector<std::string> rows(height_, std::string(width_, '.'));
         for (const auto& part : parts.parts) {
@@ -69,13 +69,13 @@ public:
 
     std::vector<std::string> draw_line(std::string_view letters) const {
         geojepa::TiledParts parts;
-        (void)clip_line(grid(), everywhere(), line(letters), parts);
+        (void)clip_line(grid(), grid().all_tiles(), line(letters), parts);
         return draw(parts);
     }
 
     std::vector<std::string> draw_area(const std::vector<std::string_view>& rings) const {
         geojepa::TiledParts parts;
-        (void)clip_area(grid(), everywhere(), area(rings), parts);
+        (void)clip_area(grid(), grid().all_tiles(), area(rings), parts);
         return draw(parts);
     }
 
@@ -86,7 +86,6 @@ private:
         static const geojepa::Grid grid{16};
         return grid;
     }
-    static geojepa::TileWindow everywhere() { return {{0, 0}, {grid().side() - 1, grid().side() - 1}}; }
     static std::int32_t unit(double tiles) { return static_cast<std::int32_t>(std::lround(tiles * 54931.640625)); }
 
     std::map<char, geojepa::Position> places_;

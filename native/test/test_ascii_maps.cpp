@@ -1,4 +1,4 @@
-// Drawn maps, and in which tiles their lines and areas are.
+// The tiles of lines and areas on drawn maps.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -12,7 +12,7 @@ using Rows = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE("a drawn line is in the tiles that it passes, with or without a node of its own there") {
+TEST_CASE("a drawn line is in all tiles that it passes, with or without a node there") {
     const AsciiMap map{{
         "a.......        ........",
         "........        ........",
@@ -29,7 +29,7 @@ TEST_CASE("a drawn line is in the tiles that it passes, with or without a node o
     CHECK(map.draw_line("abc") == Rows{"111", "111"});
 }
 
-TEST_CASE("a drawn line that comes back has a part for each visit") {
+TEST_CASE("a drawn line that returns to a tile has a part for each visit") {
     const AsciiMap map{{
         ".a......b.......",
         "..d.....c.......",
@@ -38,10 +38,10 @@ TEST_CASE("a drawn line that comes back has a part for each visit") {
     }};
     CHECK(map.draw_line("abcdef") == Rows{"22"});
     CHECK(map.draw_line("abcdefb") == Rows{"22"});
-    CHECK(map.draw_line("abfea") == Rows{"11"});  // closed: its last part goes on with its first
+    CHECK(map.draw_line("abfea") == Rows{"11"});  // closed: its last part is joined to its first
 }
 
-TEST_CASE("a drawn area covers what lies wholly inside, and keeps its holes and parts") {
+TEST_CASE("a drawn area covers the tiles inside it, and keeps its holes and parts") {
     const AsciiMap map{{
         "........................................",
         ".a....................................b.",
@@ -61,7 +61,7 @@ TEST_CASE("a drawn area covers what lies wholly inside, and keeps its holes and 
     CHECK(map.draw_area({"dcba", "srqp"}) == Rows{"11111", "1#2#1", "11111"});
 }
 
-TEST_CASE("a drawn comb falls into its teeth") {
+TEST_CASE("a drawn comb is split into its teeth") {
     const AsciiMap map{{
         "........",
         ".a....b.",

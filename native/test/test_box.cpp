@@ -1,4 +1,4 @@
-// Hulls and minimum-area boxes: known shapes, and a sweep over all angles.
+// Convex hulls and minimum-area boxes, against known shapes and a sweep over all angles.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ using namespace geojepa;
 
 namespace {
 
-/// Area of the box along an angle.
+/// The area of the bounding box along an angle.
 double area_along(const std::vector<EastNorth>& points, double angle) {
     double low_x = std::numeric_limits<double>::infinity();
     double low_y = low_x;
@@ -40,7 +40,7 @@ double area_of(const TurnedBox& box) {
 
 }  // namespace
 
-TEST_CASE("the hull drops inner and collinear points and repeats") {
+TEST_CASE("the hull drops inner, collinear and repeated points") {
     std::vector<EastNorth> points{{0, 0}, {2, 0}, {4, 0}, {4, 4}, {0, 4}, {2, 2}, {0, 0}, {0, 2}};
     const auto hull = convex_hull(points);
     REQUIRE(hull.size() == 4);
@@ -53,7 +53,7 @@ TEST_CASE("the hull drops inner and collinear points and repeats") {
     CHECK(twice_area == 32.0);  // positive: counter-clockwise
 }
 
-TEST_CASE("the box of a turned rectangle is that rectangle") {
+TEST_CASE("the box of a rotated rectangle is that rectangle") {
     for (const double turn : {0.0, 0.1, 0.7, 1.3, 2.9}) {
         std::vector<EastNorth> points;
         for (const auto& [x, y] : {std::pair{0.0, 0.0}, {10.0, 0.0}, {10.0, 3.0}, {0.0, 3.0}, {4.0, 1.0}}) {
@@ -106,7 +106,7 @@ TEST_CASE("every point lies in its box") {
     }
 }
 
-TEST_CASE("the box of a line has the least side across it, equally to both sides") {
+TEST_CASE("the box of a line grows to the minimum side, equally on both sides of the line") {
     TurnedBox box = box_of({{0, 0}, {3, 4}, {6, 8}});
     CHECK(box.length_m() == doctest::Approx(10.0));
     CHECK(box.width_m() == doctest::Approx(0.0));
@@ -117,7 +117,7 @@ TEST_CASE("the box of a line has the least side across it, equally to both sides
     CHECK_FALSE(grow_sides(box, 1.4));
 }
 
-TEST_CASE("the box of a point is a square round it, turned by its id alone") {
+TEST_CASE("the box of a point is a square around it, whose rotation depends only on type and id") {
     const double turn = turn_of(schema::OsmType::node, 42);
     CHECK(turn == turn_of(schema::OsmType::node, 42));
     CHECK(turn != turn_of(schema::OsmType::way, 42));
@@ -136,7 +136,7 @@ TEST_CASE("the box of a point is a square round it, turned by its id alone") {
     CHECK(std::atan2(box.direction.north_m, box.direction.east_m) == doctest::Approx(turn));
 }
 
-TEST_CASE("turns are spread over the quarter circle") {
+TEST_CASE("rotations are spread over the quarter circle") {
     int lower = 0;
     for (std::int64_t id = 0; id < 1000; ++id) {
         const double turn = turn_of(schema::OsmType::node, id);
@@ -148,7 +148,7 @@ TEST_CASE("turns are spread over the quarter circle") {
     CHECK(lower < 560);
 }
 
-TEST_CASE("stored corners go counter-clockwise from the lowest, then leftmost") {
+TEST_CASE("stored corners run counter-clockwise from the lowest, then leftmost") {
     std::mt19937 random{9};
     std::uniform_real_distribution<double> coordinate{0, 400};
     for (int round = 0; round < 200; ++round) {

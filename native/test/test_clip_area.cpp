@@ -1,4 +1,4 @@
-// Polygons cut by tiles, against the sum of their areas and GEOS's overlay.
+// Polygons clipped to tiles, against the sum of their areas and the overlay of GEOS.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -10,6 +10,7 @@
 
 #include "clip/clip_area.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
 #include "clip/split.hpp"
 
 using namespace geojepa;
@@ -17,7 +18,6 @@ using namespace geojepa;
 namespace {
 
 const Grid grid{16};
-const TileWindow everywhere{{0, 0}, {65535, 65535}};
 constexpr std::uint32_t corner = 32768;
 constexpr double side = 54931.640625;  // of a tile at the equator, in 1e-7 degrees
 
@@ -41,7 +41,7 @@ Polygon polygon(std::vector<Ring> rings) {
 
 TiledParts clip(const Polygon& area) {
     TiledParts out;
-    (void)clip_area(grid, everywhere, area, out);
+    (void)clip_area(grid, grid.all_tiles(), area, out);
     return out;
 }
 
@@ -85,14 +85,14 @@ std::size_t count(const TiledParts& out, int x, int y, schema::Role role) {
 
 }  // namespace
 
-TEST_CASE("an area inside one tile stays as it is") {
+TEST_CASE("an area inside one tile is unchanged") {
     const TiledParts out = clip(polygon({square(0.2, 0.8)}));
     REQUIRE(out.parts.size() == 1);
     CHECK(out.points.size() == 4);
     CHECK(twice_area(out.points) > 0);
 }
 
-TEST_CASE("an area over four tiles falls into four, and nothing is lost") {
+TEST_CASE("an area over four tiles is split into four parts of the same total area") {
     const Polygon area = polygon({square(0.25, 1.75)});
     const auto found = areas(clip(area));
     REQUIRE(found.size() == 4);
@@ -103,7 +103,7 @@ TEST_CASE("an area over four tiles falls into four, and nothing is lost") {
     CHECK(sum == doctest::Approx(area_of(area)).epsilon(1e-12));
 }
 
-TEST_CASE("the teeth of a comb are parts of their own") {
+TEST_CASE("the teeth of a comb become separate parts") {
     const TiledParts out = clip(polygon(
         {ring({{0.5, 0.1}, {1.5, 0.1}, {1.5, 0.9}, {0.5, 0.9}, {0.5, 0.6}, {1.2, 0.6}, {1.2, 0.4}, {0.5, 0.4}})}));
     CHECK(count(out, 0, 0, schema::Role::outer) == 2);
@@ -119,7 +119,7 @@ TEST_CASE("a hole in one tile stays a hole, one on the edge becomes part of the 
     CHECK(count(across, 0, 0, schema::Role::outer) == 1);
 }
 
-TEST_CASE("holes follow the part that they lie in") {
+TEST_CASE("holes follow the part that contains them") {
     // Two bars joined on the right, each with a hole left of the edge.
     const Polygon area =
         polygon({ring({{0.1, 0.1}, {1.5, 0.1}, {1.5, 0.9}, {0.1, 0.9}, {0.1, 0.6}, {1.2, 0.6}, {1.2, 0.4}, {0.1, 0.4}}),
@@ -136,7 +136,7 @@ TEST_CASE("holes follow the part that they lie in") {
     CHECK(roles == std::vector<schema::Role>{outer, inner, outer, inner});
 }
 
-TEST_CASE("tiles wholly inside are covered, and have no points") {
+TEST_CASE("tiles inside an area are covered and have no points") {
     const TiledParts out = clip(polygon({square(-1.5, 2.5)}));
     std::size_t covered = 0;
     for (const auto& [window, outlines] : out.covered) {
@@ -146,15 +146,15 @@ TEST_CASE("tiles wholly inside are covered, and have no points") {
     CHECK(out.parts.size() == 16);
 }
 
-TEST_CASE("an area that ends at an edge, or only touches it, is not beyond it") {
-    // Greenwich and the equator are edges that whole units lie on.
+TEST_CASE("an area that ends at an edge, or only touches it, has no part beyond it") {
+    // Greenwich and the equator are edges at whole units.
     CHECK(areas(clip(polygon({square(0, 0.5)}))).size() == 1);
     CHECK(areas(clip(polygon({ring({{0, 0.5}, {0.5, 0.2}, {0.5, 0.8}})}))).size() == 1);
     CHECK(areas(clip(polygon({ring({{0, 0.5}, {-0.5, 0.2}, {-0.5, 0.8}})}))).size() == 1);
     CHECK(areas(clip(polygon({ring({{-0.5, 0.2}, {0, 0.3}, {0.5, 0.2}, {0, 0.8}})}))).size() == 2);
 }
 
-TEST_CASE("a cut through vertices, and along a side, keeps both halves whole") {
+TEST_CASE("a cut through vertices or along a side preserves the area") {
     const Polygon area =
         polygon({ring({{-0.5, 0.2}, {0, 0.2}, {0, 0.4}, {0.5, 0.4}, {0.5, 0.8}, {0, 0.8}, {-0.5, 0.8}})});
     const auto found = areas(clip(area));
@@ -162,18 +162,18 @@ TEST_CASE("a cut through vertices, and along a side, keeps both halves whole") {
     CHECK(found.at({-1, 0}) + found.at({0, 0}) == doctest::Approx(area_of(area)).epsilon(1e-12));
 }
 
-TEST_CASE("a ring that crosses itself is told by its crossings, and GEOS helps") {
+TEST_CASE("a ring that crosses itself is not simple, and does not break clipping") {
     const Polygon bow_tie = polygon({ring({{-0.8, 0.2}, {0.8, 0.8}, {0.8, 0.2}, {-0.8, 0.8}})});
     TiledParts out;
-    (void)clip_area(grid, everywhere, bow_tie, out);
+    (void)clip_area(grid, grid.all_tiles(), bow_tie, out);
     CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 10}, {10, 0}, {0, 10}}));
     CHECK(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {10, 10}, {0, 10}}));
     CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {5, 0}, {5, 5}}));  // runs back
     CHECK_FALSE(is_simple(std::vector<Position>{{0, 0}, {10, 0}, {5, 5}, {5, 0}}));  // touches a side
 }
 
-TEST_CASE("rings of any length are told simple from not simple") {
-    for (const int teeth : {1000, 10000}) {  // sides compared here, and by GEOS
+TEST_CASE("rings of any length are classified as simple or not") {
+    for (const int teeth : {1000, 10000}) {  // below and above the limit for GEOS
         for (const bool upright : {false, true}) {
             std::vector<Position> comb;
             const auto push = [&](std::int32_t along, std::int32_t across) {
@@ -188,14 +188,14 @@ TEST_CASE("rings of any length are told simple from not simple") {
             push(4 * teeth, 0);
             push(0, 0);
             CHECK(is_simple(comb));
-            comb[4 * 500 + 2].lon += upright ? 2 : 0;  // a corner of a tooth on the side of the next one
+            comb[4 * 500 + 2].lon += upright ? 2 : 0;  // moves a corner of a tooth onto the side of the next one
             comb[4 * 500 + 2].lat += upright ? 0 : 2;
             CHECK_FALSE(is_simple(comb));
         }
     }
 }
 
-TEST_CASE("random stars with holes: every tile has the area that GEOS finds there") {
+TEST_CASE("every tile of random stars with holes has the area that GEOS computes") {
     std::mt19937 random{11};
     std::uniform_real_distribution<double> unit{0, 1};
     for (int round = 0; round < 150; ++round) {
@@ -234,7 +234,7 @@ TEST_CASE("random stars with holes: every tile has the area that GEOS finds ther
 }
 
 TEST_CASE("a hole that touches the corner of four tiles stays a hole") {
-    // what the even-odd rule makes of a ring that crosses itself, found by the fuzz target
+    // The even-odd result of a ring that crosses itself; found by fuzzing.
     const Polygon area = polygon(
         {ring({{-0.5, -0.5}, {20, -0.01}, {-20, 3.5}, {-0.4, 0.07}}), ring({{-0.4, 0.07}, {0, 0}, {-0.3, 0.6}})});
     const TiledParts out = clip(area);
@@ -271,7 +271,7 @@ TEST_CASE("a side on the cut with the area below it leaves no spike above") {
     }
 }
 
-TEST_CASE("a ring that surrounds places several times encloses those that it surrounds an odd number of times") {
+TEST_CASE("a ring encloses the places that it surrounds an odd number of times") {
     std::mt19937 random{5};
     for (int trial = 0; trial < 200; ++trial) {
         Ring scribble;
@@ -280,7 +280,7 @@ TEST_CASE("a ring that surrounds places several times encloses those that it sur
             scribble.push_back({static_cast<double>(random() % 7) * 10, static_cast<double>(random() % 7) * 10});
         }
         const std::vector<Polygon> valid = make_valid({scribble});
-        // Places off every line between lattice points; how often the ring turns around each, by the angles.
+        // These places lie on no line between lattice points. The sum of angles gives the winding number.
         for (double x = 1.3137; x < 60; x += 7.7713) {
             for (double y = 2.1719; y < 60; y += 6.9337) {
                 double angle = 0;
@@ -303,7 +303,7 @@ TEST_CASE("a ring that surrounds places several times encloses those that it sur
     }
 }
 
-TEST_CASE("rings without an extent enclose nothing") {
+TEST_CASE("rings without area enclose nothing") {
     CHECK(make_valid({}).empty());
     CHECK(make_valid({{{5, 5}, {5, 5}, {5, 5}}}).empty());
     CHECK(make_valid({{{0, 0}, {10, 0}, {5, 0}}}).empty());

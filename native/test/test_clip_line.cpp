@@ -1,5 +1,5 @@
-// Lines in tiles of zoom 16. Places are given in tiles from the corner of tile (32768, 32768), where the equator meets
-// the meridian of Greenwich; y runs southwards.
+// Lines clipped to tiles of zoom 16. Places are in tiles, relative to the corner of tile (32768, 32768), where the
+// equator meets the meridian of Greenwich. y runs southwards.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -15,7 +15,6 @@ using namespace geojepa;
 namespace {
 
 const Grid grid{16};
-const TileWindow everywhere{{0, 0}, {65535, 65535}};
 constexpr std::uint32_t corner = 32768;
 constexpr double side = 54931.640625;  // of a tile at the equator, in 1e-7 degrees
 
@@ -39,7 +38,7 @@ std::vector<std::pair<int, int>> tiles_of(const TiledParts& parts) {
 
 TiledParts clip(const std::vector<std::pair<double, double>>& places) {
     TiledParts out;
-    (void)clip_line(grid, everywhere, line(places), out);
+    (void)clip_line(grid, grid.all_tiles(), line(places), out);
     return out;
 }
 
@@ -61,7 +60,7 @@ TEST_CASE("a line inside one tile keeps all its vertices") {
     CHECK(out.points.size() == 3);
 }
 
-TEST_CASE("tiles that a segment passes without a vertex in them have a part") {
+TEST_CASE("a segment has a part in tiles that it passes without a vertex there") {
     CHECK(tiles_of(clip({{0.5, 0.5}, {3.5, 0.6}})) == Tiles{{0, 0}, {1, 0}, {2, 0}, {3, 0}});
     CHECK(tiles_of(clip({{3.5, 0.6}, {0.5, 0.5}})) == Tiles{{3, 0}, {2, 0}, {1, 0}, {0, 0}});
 }
@@ -73,11 +72,11 @@ TEST_CASE("a part ends exactly on the edge and the next one starts there") {
     CHECK(out.points_of(out.parts[0]).back() == out.points_of(out.parts[1]).front());
 }
 
-TEST_CASE("a line that comes back to a tile has two parts there") {
+TEST_CASE("a line that returns to a tile has two parts there") {
     CHECK(tiles_of(clip({{0.2, 0.2}, {1.2, 0.2}, {1.2, 0.8}, {0.2, 0.8}})) == Tiles{{0, 0}, {1, 0}, {0, 0}});
 }
 
-TEST_CASE("a closed line whose ends meet inside a tile has one part through them") {
+TEST_CASE("a closed line whose ends meet inside a tile has one part through its ends") {
     const TiledParts out = clip({{0.5, 0.2}, {1.5, 0.2}, {1.5, 0.8}, {0.5, 0.8}, {0.5, 0.2}});
     REQUIRE(out.parts.size() == 2);
     CHECK(out.points_of(out.parts[0]).size() == 4);
@@ -85,7 +84,7 @@ TEST_CASE("a closed line whose ends meet inside a tile has one part through them
     CHECK(out.points_of(out.parts[0]).back().lon == grid.west_edge(corner + 1));
 }
 
-TEST_CASE("what runs along an edge is in neither tile") {
+TEST_CASE("a stretch along an edge is in neither tile") {
     // The meridian of Greenwich is the west edge of tile (0, 0).
     CHECK(clip({{0, 0.2}, {0, 0.8}}).parts.empty());
     CHECK(tiles_of(clip({{-0.5, 0.2}, {0, 0.2}, {0, 0.8}, {0.5, 0.8}})) == Tiles{{-1, 0}, {0, 0}});
@@ -97,17 +96,17 @@ TEST_CASE("a line that only touches an edge stays one part") {
     CHECK(tiles_of(clip({{-0.5, 0.5}, {0.5, -0.5}})) == Tiles{{-1, 0}, {0, -1}});  // through the corner
 }
 
-TEST_CASE("a line of no length says so") {
+TEST_CASE("a line of length 0 has no parts") {
     TiledParts out;
-    CHECK_FALSE(clip_line(grid, everywhere, line({{0.5, 0.5}, {0.5, 0.5}}), out).has_length);
-    CHECK_FALSE(clip_line(grid, everywhere, line({{0.5, 0.5}}), out).has_length);
+    CHECK_FALSE(clip_line(grid, grid.all_tiles(), line({{0.5, 0.5}, {0.5, 0.5}}), out).has_length);
+    CHECK_FALSE(clip_line(grid, grid.all_tiles(), line({{0.5, 0.5}}), out).has_length);
     CHECK(out.parts.empty());
 }
 
-TEST_CASE("a segment across the antimeridian is cut there, and meets itself at its latitude") {
+TEST_CASE("a segment across the antimeridian is cut there, at the same latitude on both sides") {
     const std::vector<Position> positions{{1799000000, 100}, {1799900000, 100}, {-1799700000, 500}, {-1799000000, 100}};
     TiledParts out;
-    CHECK(clip_line(grid, everywhere, positions, out).antimeridian_segments == 1);
+    CHECK(clip_line(grid, grid.all_tiles(), positions, out).antimeridian_segments == 1);
     std::vector<Point> at_edge;
     for (const TiledParts::Part& part : out.parts) {
         const Bounds tile = grid.bounds(part.tile);
@@ -125,21 +124,21 @@ TEST_CASE("a segment across the antimeridian is cut there, and meets itself at i
     CHECK(at_edge[1].lat == at_edge[0].lat);
 }
 
-TEST_CASE("only tiles of the window are filled, in full") {
+TEST_CASE("only tiles of the window have parts") {
     TiledParts out;
-    const TileWindow window{{corner + 1, corner}, {corner + 2, corner}};
+    const TileWindow window{.first = {corner + 1, corner}, .last = {corner + 2, corner}};
     (void)clip_line(grid, window, line({{0.5, 0.5}, {4.5, 0.5}}), out);
     CHECK(tiles_of(out) == Tiles{{1, 0}, {2, 0}});
 }
 
-TEST_CASE("random lines keep their length, lie in their tiles, and miss no tile that a fine walk finds") {
+TEST_CASE("random lines keep their length, lie in their tiles, and are in every tile that a fine walk finds") {
     std::mt19937 random{3};
     std::uniform_real_distribution<double> place{-2, 2};
     for (int round = 0; round < 300; ++round) {
         const std::vector<Position> positions =
             line({{place(random), place(random)}, {place(random), place(random)}, {place(random), place(random)}});
         TiledParts out;
-        (void)clip_line(grid, everywhere, positions, out);
+        (void)clip_line(grid, grid.all_tiles(), positions, out);
         double sum = 0;
         std::set<std::pair<std::uint32_t, std::uint32_t>> tiles;
         for (const TiledParts::Part& part : out.parts) {

@@ -1,4 +1,4 @@
-// Columns written and read back, and files that are not what they should be.
+// Columns written and read back, and files that are invalid.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -8,14 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "columns/columns.hpp"
+#include "columns/column_reader.hpp"
+#include "columns/column_writer.hpp"
 #include "errors.hpp"
 
 using namespace geojepa;
 
 namespace {
 
-/// A path that is gone at the end of the test.
+/// A temporary path. The file is removed at the end of the test.
 struct TemporaryFile {
     std::string path = (std::filesystem::temp_directory_path() /
                         ("geojepa-columns-" + std::to_string(::getpid()) + "-" + std::to_string(next++)))
@@ -49,7 +50,7 @@ std::string bytes_of(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("columns and attributes come back as they were written, empty ones too") {
+TEST_CASE("columns and attributes are read as they were written, also empty ones") {
     const TemporaryFile file;
     write_example(file.path);
     const ColumnReader reader{file.path};
@@ -73,7 +74,7 @@ TEST_CASE("the same columns give the same bytes") {
     CHECK(bytes_of(one.path) == bytes_of(two.path));
 }
 
-TEST_CASE("missing columns, other types, other widths and missing rows are schema errors") {
+TEST_CASE("missing columns, wrong types, wrong widths and missing rows are schema errors") {
     const TemporaryFile file;
     write_example(file.path);
     const ColumnReader reader{file.path};
@@ -86,7 +87,7 @@ TEST_CASE("missing columns, other types, other widths and missing rows are schem
     CHECK_THROWS_AS((void)reader.string_attribute("schema_version"), SchemaError);
 }
 
-TEST_CASE("what is no HDF5 file cannot be opened, and what has no folder cannot be created") {
+TEST_CASE("a file that is not HDF5 cannot be opened, and a file without a folder cannot be created") {
     const TemporaryFile file;
     std::ofstream{file.path} << "no columns here";
     CHECK_THROWS_AS(ColumnReader{file.path}, InputError);
@@ -94,7 +95,7 @@ TEST_CASE("what is no HDF5 file cannot be opened, and what has no folder cannot 
     CHECK_THROWS_AS(ColumnWriter{file.path + "/below/a/file"}, OutputError);
 }
 
-TEST_CASE("a file that was not closed is removed, also where a link leads to it, and the link stays") {
+TEST_CASE("a file that was not closed is removed, also behind a symbolic link, and the link stays") {
     const TemporaryFile file;
     const TemporaryFile link;
     std::filesystem::create_symlink(file.path, link.path);

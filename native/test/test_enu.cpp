@@ -1,4 +1,4 @@
-// The local plane: known lengths on WGS84. The comparison with PROJ stands in tests/golden/test_process.py.
+// The tangent plane against known lengths on WGS84. tests/golden/test_process.py compares it with PROJ.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -17,8 +17,8 @@ TEST_CASE("the origin of a frame is zero") {
     CHECK(place.north_m == 0.0);
 }
 
-TEST_CASE("a degree on the equator has the length of the ellipsoid's") {
-    // sin(1 degree) times the semi-major axis, and the chord's north component at latitude 0
+TEST_CASE("a degree at the equator has the length given by the ellipsoid") {
+    // sin(1°) times the semi-major axis, and the north component of the chord at latitude 0.
     CHECK(EnuFrame(0, 0).to_enu(1, 0).east_m == doctest::Approx(6378137.0 * std::sin(M_PI / 180)).epsilon(1e-12));
     CHECK(EnuFrame(0, 0).to_enu(0, 0.001).north_m == doctest::Approx(110.5743).epsilon(1e-6));
 }
@@ -34,11 +34,11 @@ TEST_CASE("east and north have the right sign in every hemisphere") {
 }
 
 TEST_CASE("the ground size of a San Francisco tile") {
-    // 16_10482_25331, whose bounds follow from the Web Mercator formula
+    // Tile 16_10482_25331. The Web Mercator formula gives its bounds.
     const auto edge = [](double y) { return std::atan(std::sinh(M_PI * (1 - 2 * y / 65536))) * 180 / M_PI; };
     const double west = 10482.0 / 65536 * 360 - 180;
     const auto size = tile_ground_size(west, edge(25332), west + 360.0 / 65536, edge(25331));
-    // arcs along the parallel and the meridian, which differ from the plane by less than a millimetre at this size
+    // Arcs along the parallel and the meridian. At this size they differ from the plane by less than a millimetre.
     const double squash = 0.00669437999014;
     const double south = edge(25332) * M_PI / 180;
     const double north = edge(25331) * M_PI / 180;

@@ -1,15 +1,15 @@
-// Tile edges, and which tile a position belongs to.
+// The edges of tiles, and the tile of a position.
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <numbers>
 
-#include "errors.hpp"
 #include "clip/grid.hpp"
+#include "errors.hpp"
 
 using namespace geojepa;
 
-TEST_CASE("a tile holds its west and north edges, and not its others") {
+TEST_CASE("a tile includes its west and north edges, and excludes the others") {
     const Grid grid{16};
     const TileIndex tile{18052, 25957};
     const Bounds bounds = grid.bounds(tile);
@@ -21,7 +21,7 @@ TEST_CASE("a tile holds its west and north edges, and not its others") {
     CHECK(grid.row(bounds.south) == tile.y + 1);
 }
 
-TEST_CASE("tiles follow the formula of Web Mercator at every zoom") {
+TEST_CASE("tiles match the Web Mercator formula at every zoom") {
     for (std::uint32_t zoom = 14; zoom <= 18; ++zoom) {
         const Grid grid{zoom};
         for (double lat = -84.7; lat < 85; lat += 1.37) {
@@ -33,7 +33,7 @@ TEST_CASE("tiles follow the formula of Web Mercator at every zoom") {
     }
 }
 
-TEST_CASE("the world's edges belong to the outermost tiles, and the poles to none") {
+TEST_CASE("the edges of the world belong to the outermost tiles, and the poles to none") {
     const Grid grid{16};
     CHECK(grid.column(-180 * units_per_degree) == 0);
     CHECK(grid.column(180 * units_per_degree) == grid.side() - 1);
@@ -44,7 +44,7 @@ TEST_CASE("the world's edges belong to the outermost tiles, and the poles to non
     CHECK_FALSE(grid.covers_latitude(-85.06 * units_per_degree));
 }
 
-TEST_CASE("sort keys go by zoom-14 group, then row, then column, and lead back to the tile") {
+TEST_CASE("sort keys order tiles by zoom-14 group, row and column, and convert back to the tile") {
     const Grid grid{16};
     const auto key = [&](std::uint32_t x, std::uint32_t y) { return grid.sort_key({x, y}); };
     CHECK(key(7, 3) < key(0, 4));  // another group, further south

@@ -1,4 +1,4 @@
-// Exact predicates, and the index against a loop over all pairs.
+// Exact predicates, and the segment index against a loop over all pairs.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -6,12 +6,12 @@
 #include <set>
 #include <vector>
 
-#include "clip/lattice.hpp"
-#include "clip/segment_index.hpp"
+#include "process/lattice.hpp"
+#include "process/segment_index.hpp"
 
 using namespace geojepa;
 
-TEST_CASE("how two segments meet") {
+TEST_CASE("the contact of two segments is classified") {
     const LatticeSegment s{{0, 0}, {10, 0}};
     CHECK(contact(s, {{0, 1}, {10, 1}}) == Contact::none);
     CHECK(contact(s, {{5, -5}, {5, 5}}) == Contact::cross);
@@ -27,7 +27,7 @@ TEST_CASE("how two segments meet") {
     CHECK(contact(s, {{-5, 5}, {4, -6}}) == Contact::none);
 }
 
-TEST_CASE("a segment of no length is a point") {
+TEST_CASE("a segment of length 0 is a point") {
     const LatticeSegment s{{0, 0}, {10, 10}};
     CHECK(contact(s, {{5, 5}, {5, 5}}) == Contact::touch);
     CHECK(contact(s, {{0, 0}, {0, 0}}) == Contact::shared_end);
@@ -41,12 +41,12 @@ TEST_CASE("a segment of no length is a point") {
 TEST_CASE("predicates are exact at the limit of the lattice") {
     const std::int32_t far = lattice_limit / 2 - 1;
     const LatticeSegment diagonal{{-far, -far}, {far, far - 1}};
-    // the line passes y = -0.5 at x = 0, between the two points of the lattice
+    // The line passes x = 0 at y = -0.5, between two lattice points.
     CHECK(cross(diagonal.from, diagonal.to, {0, 0}) > 0);
     CHECK(cross(diagonal.from, diagonal.to, {0, -1}) < 0);
 }
 
-TEST_CASE("the index finds every segment that meets a path, and every one that meets a box") {
+TEST_CASE("the index finds every segment that meets a path or a box") {
     std::mt19937 random{3};
     for (int round = 0; round < 40; ++round) {
         std::uniform_int_distribution<std::int32_t> coordinate{0, round % 2 == 0 ? 60000 : 40};
@@ -80,7 +80,7 @@ TEST_CASE("the index finds every segment that meets a path, and every one that m
     }
 }
 
-TEST_CASE("an index over nothing finds nothing") {
+TEST_CASE("an index without segments finds nothing") {
     const SegmentIndex index{{}};
     CHECK_FALSE(index.any_along({{0, 0}, {5, 5}}, [](std::uint32_t) { return true; }));
 }

@@ -1,4 +1,4 @@
-// Records sorted in memory and through files.
+// Pieces sorted in memory and through files, text in events, and arrays that move to files.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -6,10 +6,10 @@
 #include <random>
 #include <vector>
 
+#include "columns/piece_sorter.hpp"
 #include "errors.hpp"
 #include "events.hpp"
 #include "read/long_array.hpp"
-#include "columns/piece_sorter.hpp"
 
 using namespace geojepa;
 
@@ -33,12 +33,16 @@ std::vector<PieceKey> sorted_with(std::size_t memory, std::uint64_t& spilled) {
                 builder.add(object_key(schema::OsmType::node, static_cast<std::int64_t>(random())), parts, records)
                     .records;
         }
-        // Every batch has an object that covers a rectangle of tiles, some of them across several groups.
+        // Every batch has an object that covers a window of tiles. Some windows meet several groups.
         const TileIndex first{1000 + static_cast<std::uint32_t>(random() % 20),
                               19990 + static_cast<std::uint32_t>(batch)};
         const TileIndex last{first.x + static_cast<std::uint32_t>(random() % 12),
                              first.y + static_cast<std::uint32_t>(batch % 7)};
-        records.covered.push_back({object_key(schema::OsmType::way, batch), {first, last}, 9});
+        records.covered.push_back({
+            .object_key = object_key(schema::OsmType::way, batch),
+            .window = {.tiles = {.first = first, .last = last}},
+            .object = 9,
+        });
         for (std::uint32_t y = first.y; y <= last.y; ++y) {
             for (std::uint32_t x = first.x; x <= last.x; ++x) {
                 expected.push_back({grid.sort_key({x, y}), records.covered.back().object_key});
@@ -66,7 +70,7 @@ std::vector<PieceKey> sorted_with(std::size_t memory, std::uint64_t& spilled) {
 
 }  // namespace
 
-TEST_CASE("the order does not depend on the memory") {
+TEST_CASE("the order of pieces does not depend on the memory") {
     std::uint64_t spilled = 0;
     const std::vector<PieceKey> in_memory = sorted_with(1U << 30U, spilled);
     CHECK(spilled == 0);
@@ -77,14 +81,14 @@ TEST_CASE("the order does not depend on the memory") {
     CHECK(sorted_with(20000, spilled) == in_memory);
 }
 
-TEST_CASE("object keys go by type, then id, negative ids first") {
+TEST_CASE("object keys order by type, then id, negative ids first") {
     using schema::OsmType;
     CHECK(object_key(OsmType::node, -5) < object_key(OsmType::node, 3));
     CHECK(object_key(OsmType::node, 1LL << 50) < object_key(OsmType::way, -5));
     CHECK(object_key(OsmType::way, 7) < object_key(OsmType::relation, 1));
 }
 
-TEST_CASE("text in events is JSON whatever bytes it holds") {
+TEST_CASE("text in events is valid JSON for any bytes") {
     CHECK(json_string("a\"b\\c\n") == "\"a\\\"b\\\\c\\u000a\"");
     CHECK(json_string("\xC3\x96") == "\"\xC3\x96\"");
     CHECK(json_string("\xFF\xC3") == "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
@@ -93,7 +97,7 @@ TEST_CASE("text in events is JSON whatever bytes it holds") {
     CHECK(object.text() == "{\"n\":3,\"x\":0.5,\"inner\":{}}");
 }
 
-TEST_CASE("an array keeps its values when it moves to a file, and gives its memory back") {
+TEST_CASE("an array keeps its values when it moves to a file, and returns its memory") {
     ArrayMemory memory{std::filesystem::temp_directory_path().string(), 1U << 16U};
     {
         LongArray<std::uint32_t> small{memory};
@@ -118,7 +122,7 @@ TEST_CASE("an array keeps its values when it moves to a file, and gives its memo
     CHECK(memory.take(1U << 16U));
 }
 
-TEST_CASE("an array that cannot move to a file says why") {
+TEST_CASE("an array that cannot move to a file reports the reason") {
     ArrayMemory memory{"/no/such/directory", 1U << 13U};
     LongArray<std::uint64_t> values{memory};
     const auto fill = [&] {

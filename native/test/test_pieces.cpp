@@ -1,4 +1,4 @@
-// Parts rounded to the unit.
+// Rounded parts, and outlines of covered tiles.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -13,11 +13,11 @@
 
 using namespace geojepa;
 
-TEST_CASE("a sliver that rounding turns over keeps the winding of its role") {
+TEST_CASE("a sliver that rounding would reverse keeps the orientation of its role") {
     const Grid grid{16};
     const TileIndex tile{32768, 32767};  // its south-west corner is at 0, 0
     TiledParts parts;
-    // 0.2 units wide: on whole units its middle vertex lies on the other side.
+    // It is 0.2 units wide. Rounding moves its middle vertex to the other side.
     const Ring sliver{{0, 0}, {1000, 0.6}, {2000, 1.4}};
     REQUIRE(twice_area(sliver) > 0);
     parts.add_polygon(tile, {{sliver}});
@@ -33,7 +33,7 @@ TEST_CASE("a sliver that rounding turns over keeps the winding of its role") {
     CHECK(twice_area(rounded) > 0);
 }
 
-TEST_CASE("covered tiles become outlines: counted for tiles with parts, rectangles elsewhere") {
+TEST_CASE("covered tiles become outlines, as counts for tiles with parts and as windows elsewhere") {
     std::mt19937 random{11};
     const auto number = [&](std::uint32_t most) { return static_cast<std::uint32_t>(random() % most); };
     for (int round = 0; round < 200; ++round) {
@@ -43,7 +43,7 @@ TEST_CASE("covered tiles become outlines: counted for tiles with parts, rectangl
         for (std::uint32_t i = number(6); i > 0; --i) {
             const TileIndex first{number(9), number(9)};
             const TileIndex last{first.x + number(5), first.y + number(5)};
-            parts.covered.push_back({{first, last}});
+            parts.covered.push_back({.tiles = {.first = first, .last = last}});
             for (std::uint32_t y = first.y; y <= last.y; ++y) {
                 for (std::uint32_t x = first.x; x <= last.x; ++x) {
                     ++outlines[{x, y}];
@@ -79,12 +79,12 @@ TEST_CASE("covered tiles become outlines: counted for tiles with parts, rectangl
     }
 }
 
-TEST_CASE("outlines are parts of a piece, whether it has others or not") {
+TEST_CASE("outlines become parts of a piece, with or without other parts") {
     const Grid grid{16};
     const TileIndex tile{18052, 25957};
     const Bounds bounds = grid.bounds(tile);
     PieceBuilder builder{grid};
-    // What outlines stand for: three drawn rings after a line.
+    // `drawn` has three rings after a line, `outlined` three outlines instead.
     TiledParts drawn;
     TiledParts outlined;
     for (TiledParts* parts : {&drawn, &outlined}) {
@@ -97,7 +97,12 @@ TEST_CASE("outlines are parts of a piece, whether it has others or not") {
     for (int member = 0; member < 3; ++member) {
         drawn.add_polygon(tile, {{outline_of(bounds)}});
     }
-    outlined.outlined = {{{tile.x, tile.y - 1}, 7}, {tile, 3}, {{tile.x, tile.y + 1}, 7}};  // without parts: nothing
+    // Outlined tiles without parts are ignored.
+    outlined.outlined = {
+        {.tile = {tile.x, tile.y - 1}, .outlines = 7},
+        {.tile = tile, .outlines = 3},
+        {.tile = {tile.x, tile.y + 1}, .outlines = 7},
+    };
     PieceBatch expected;
     PieceBatch batch;
     (void)builder.add(5, drawn, expected);
@@ -116,22 +121,35 @@ TEST_CASE("outlines are parts of a piece, whether it has others or not") {
         CHECK(piece.header.area_m2 == rings.header.area_m2);
         CHECK(piece.header.length_m == rings.header.length_m);
     }
+}
 
+TEST_CASE("a piece of outlines alone equals one of drawn rings, and a marked piece has no nodes") {
+    const Grid grid{16};
+    const TileIndex tile{18052, 25957};
+    PieceBuilder builder{grid};
     TiledParts three;
     for (int member = 0; member < 3; ++member) {
-        three.add_polygon(tile, {{outline_of(bounds)}});
+        three.add_polygon(tile, {{outline_of(grid.bounds(tile))}});
     }
     PieceBatch alone;
     (void)builder.add(5, three, alone);
+    PieceView rings;
     rings.decode(grid, alone.record(0));
-    const PieceHeader header = builder.covering(tile, {5, {{tile, tile}, 3}, 8});
+    CoveredTiles covered{
+        .object_key = 5,
+        .window = {.tiles = {.first = tile, .last = tile}, .outlines = 3},
+        .object = 8,
+    };
+    const PieceHeader header = builder.covering(tile, covered);
+    PieceView piece;
     piece.decode(grid, std::as_bytes(std::span{&header, 1}));
     CHECK(piece.nodes == rings.nodes);
     CHECK(piece.roles == rings.roles);
     CHECK(piece.header.object == 8);
     CHECK_FALSE(static_cast<bool>(piece.header.covers_tile));
     CHECK(piece.header.area_m2 == rings.header.area_m2);
-    const PieceHeader marked = builder.covering(tile, {5, {{tile, tile}, 0}, 8});
+    covered.window.outlines = 0;
+    const PieceHeader marked = builder.covering(tile, covered);
     piece.decode(grid, std::as_bytes(std::span{&marked, 1}));
     CHECK(static_cast<bool>(piece.header.covers_tile));
     CHECK(piece.nodes.empty());

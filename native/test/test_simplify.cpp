@@ -1,4 +1,4 @@
-// Douglas–Peucker: against its recursive form, within the tolerance, and never across another ring.
+// Simplification, against the recursive Douglas–Peucker; within the tolerance, and without crossings of rings.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -105,7 +105,7 @@ std::vector<EastNorth> wavy_ring(std::mt19937& random, double radius, int count,
 
 }  // namespace
 
-TEST_CASE("a line is simplified as by the recursive form") {
+TEST_CASE("a line is simplified like by the recursive algorithm") {
     std::mt19937 random{1};
     std::normal_distribution<double> step{0, 1};
     for (int round = 0; round < 50; ++round) {
@@ -122,7 +122,7 @@ TEST_CASE("a line is simplified as by the recursive form") {
     }
 }
 
-TEST_CASE("ends of a line stay, also of one that comes back to its start") {
+TEST_CASE("the ends of a line are kept, also of a closed one") {
     PieceShape shape;
     add_part(shape, schema::Role::line, {{0, 0}, {5, 0.1}, {10, 0}});
     add_part(shape, schema::Role::line, {{0, 0}, {10, 0}, {10, 10}, {5, 10.1}, {0, 10}, {0, 0}});
@@ -130,7 +130,7 @@ TEST_CASE("ends of a line stay, also of one that comes back to its start") {
     CHECK(kept_of(shape, 0.5) == std::vector<std::uint8_t>{1, 0, 1, 1, 1, 1, 0, 1, 1, 1});
 }
 
-TEST_CASE("vertices that fall on one lattice point are stored once") {
+TEST_CASE("consecutive vertices on one lattice point are stored once") {
     PieceShape shape;
     add_part(shape, schema::Role::line, {{0, 0}, {0.001, 0}, {10, 0}, {10, 0.002}, {10.001, 0}});
     CHECK(kept_of(shape, 0.0) == std::vector<std::uint8_t>{1, 0, 0, 0, 1});
@@ -149,7 +149,7 @@ TEST_CASE("a ring keeps three vertices however large the tolerance") {
     CHECK(std::ranges::count(kept_of(square, 0.5), 1) == 3);
 }
 
-TEST_CASE("fixed vertices of a ring stay") {
+TEST_CASE("fixed vertices of a ring are kept") {
     PieceShape shape;
     add_part(shape, schema::Role::outer, {{0, 0}, {5, 0}, {10, 0}, {10, 10}, {0, 10}});
     shape.fixed[1] = 1;
@@ -158,8 +158,8 @@ TEST_CASE("fixed vertices of a ring stay") {
     CHECK(kept_of(shape, 0.5) == std::vector<std::uint8_t>{1, 0, 1, 1, 1});
 }
 
-TEST_CASE("a hole in a bulge does not leave its ring") {
-    // the bulge is flatter than the tolerance, and the hole lies in it
+TEST_CASE("a hole in a flat bulge stays inside its ring") {
+    // The bulge is flatter than the tolerance, and contains the hole.
     PieceShape shape;
     add_part(shape, schema::Role::outer,
              {{0, 0}, {100, 0}, {100, 50}, {60, 50}, {58, 50.45}, {42, 50.45}, {40, 50}, {0, 50}});
@@ -172,7 +172,7 @@ TEST_CASE("a hole in a bulge does not leave its ring") {
     CHECK(keep[4] + keep[5] >= 1);
 }
 
-TEST_CASE("a narrow neck is not pinched") {
+TEST_CASE("a narrow neck is not pinched off") {
     PieceShape shape;
     add_part(shape, schema::Role::outer,
              {{0, 0}, {20, 0}, {20, 10}, {10.4, 10}, {10, 0.4}, {9.6, 10}, {0, 10}, {0, 5}});
@@ -182,12 +182,12 @@ TEST_CASE("a narrow neck is not pinched") {
     CHECK_FALSE(any_crossing(kept_segments(dented, keep)));
 }
 
-TEST_CASE("random rings stay simple and apart, and within the tolerance") {
+TEST_CASE("random rings stay simple, disjoint and within the tolerance") {
     std::mt19937 random{2};
     for (int round = 0; round < 60; ++round) {
         PieceShape shape;
         shape.one_area = true;
-        // a hole that follows its outer ring closely: simplified alone, the two cross
+        // The hole follows its outer ring closely. Simplified separately, the two would cross.
         const auto outer = wavy_ring(random, 60, 160, 0.15, false);
         std::vector<EastNorth> inner{outer.rbegin(), outer.rend()};
         for (EastNorth& point : inner) {
@@ -227,7 +227,7 @@ TEST_CASE("random rings stay simple and apart, and within the tolerance") {
 }
 
 TEST_CASE("a ring that rounding made to touch itself has a vertex moved by one step") {
-    // in metres the last vertex lies 4 mm to the left of the edge from the first to the second one
+    // In metres, the fourth vertex lies 4 mm to the left of the edge from the first to the second one.
     PieceShape shape;
     add_part(shape, schema::Role::outer, {{0, 0}, {10, 0}, {10, 10}, {5, 0.004}, {0, 10}});
     REQUIRE(shape.lattice[3] == LatticePoint{500, 0});
@@ -249,7 +249,7 @@ TEST_CASE("a ring that rounding made to touch itself has a vertex moved by one s
     CHECK(moved == 1);
 }
 
-TEST_CASE("a needle along an edge is moved off it by two steps where one does not do") {
+TEST_CASE("a needle along an edge moves by two steps where one is not enough") {
     PieceShape shape;
     add_part(shape, schema::Role::outer, {{0, 0.01}, {0, -5.24}, {9.84, -5.24}, {9.84, 0.02}, {11.99, 0.01}});
     REQUIRE(any_crossing(kept_segments(shape, std::vector<std::uint8_t>(5, 1))));
@@ -262,7 +262,7 @@ TEST_CASE("a needle along an edge is moved off it by two steps where one does no
     CHECK_FALSE(any_crossing(kept_segments(shape, keep)));
 }
 
-TEST_CASE("an input that crosses itself is kept and counted") {
+TEST_CASE("a ring that crosses itself in the input is kept and counted") {
     PieceShape shape;
     add_part(shape, schema::Role::outer, {{0, 0}, {10, 10}, {10, 0}, {0, 10}});
     RingCounts counts;
@@ -270,9 +270,9 @@ TEST_CASE("an input that crosses itself is kept and counted") {
     CHECK(counts.crossing == 1);
 }
 
-TEST_CASE("a ring narrower than a step of the lattice comes out one step wide") {
+TEST_CASE("a ring narrower than a lattice step becomes one step wide") {
     const std::vector<std::vector<EastNorth>> rings{
-        {{1, 1}, {1.003, 1}, {1.003, 1.003}, {1, 1.003}},      // all in one place
+        {{1, 1}, {1.003, 1}, {1.003, 1.003}, {1, 1.003}},      // all on one lattice point
         {{1, 1}, {9, 3}, {9.001, 3.002}, {5, 2.002}},          // along a line
         {{1, 1}, {1, 9}, {1, 9.001}, {1, 4}, {1.0005, 1.02}},  // along a meridian
     };

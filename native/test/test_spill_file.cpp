@@ -1,4 +1,4 @@
-// Runs in a file, and the room that reading them leaves.
+// Runs in a file, and the disk space that reading them frees.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -15,7 +15,7 @@ using namespace geojepa;
 
 namespace {
 
-/// Bytes on the disk of this process's spill file, which has no name.
+/// Disk space of the spill file of this process, which has no name.
 std::uint64_t bytes_on_disk() {
     std::uint64_t bytes = 0;
     for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
@@ -29,7 +29,7 @@ std::uint64_t bytes_on_disk() {
     return bytes;
 }
 
-/// Adds a run of `records` records of a kilobyte, which begin with their number.
+/// Adds a run of `records` records of 1 KiB, which begin with their number.
 void add_run(SpillFile& file, std::uint32_t first, std::uint32_t records) {
     std::vector<std::byte> record(1024, std::byte{7});
     for (std::uint32_t number = first; number < first + records; ++number) {
@@ -49,7 +49,7 @@ std::uint32_t next_number(SpillFile::Reader& reader) {
 
 }  // namespace
 
-TEST_CASE("a run that is read leaves the file, and the others stay") {
+TEST_CASE("reading a run frees its disk space and leaves the other runs") {
     constexpr std::uint32_t records = 16384;  // 16 MiB a run
     SpillFile file{std::filesystem::temp_directory_path().string()};
     add_run(file, 0, records);

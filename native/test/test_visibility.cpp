@@ -1,4 +1,4 @@
-// Visibility edges: small known scenes, and random ones against a loop over all pairs and all segments.
+// Visibility edges of small known scenes, and of random ones against a loop over all pairs and all segments.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct Scene {
         part_begin.push_back(static_cast<std::uint32_t>(nodes.size()));
         is_ring.push_back(ring ? 1 : 0);
     }
-    PieceParts parts() const { return {nodes, part_begin, is_ring}; }
+    PieceParts parts() const { return {.nodes = nodes, .part_begin = part_begin, .part_is_ring = is_ring}; }
     std::uint32_t part_of(std::uint32_t node) const {
         std::uint32_t part = 0;
         while (part_begin[part + 1] <= node) {
@@ -60,7 +60,7 @@ std::vector<VisibilityEdge> by_brute_force(const Scene& scene, std::uint32_t per
     return edges;
 }
 
-/// A wavy ring, convex enough not to cross itself.
+/// A wavy, star-shaped ring, which does not cross itself.
 std::vector<LatticePoint> ring(std::mt19937& random, LatticePoint centre, double radius, int count) {
     std::uniform_real_distribution<double> share{0.5, 1.0};
     std::vector<LatticePoint> points;
@@ -73,7 +73,7 @@ std::vector<LatticePoint> ring(std::mt19937& random, LatticePoint centre, double
     return points;
 }
 
-/// Lines, rings and points at random, with as many coincidences as `extent` forces.
+/// Random lines, rings and points. A small `extent` forces coincidences.
 Scene random_scene(std::mt19937& random, std::int32_t extent, std::size_t most_nodes) {
     std::uniform_int_distribution<std::int32_t> coordinate{0, extent};
     std::uniform_int_distribution<int> kind{0, 3};
@@ -92,7 +92,7 @@ Scene random_scene(std::mt19937& random, std::int32_t extent, std::size_t most_n
                 break;
             default:
                 for (std::size_t at = length(random); at > 0; --at) {
-                    // some vertices are shared with earlier parts, as ways of a route share them
+                    // Some vertices are shared with earlier parts, like those of the ways of a route.
                     const bool shared = !scene.nodes.empty() && kind(random) == 0;
                     part.push_back(shared ? scene.nodes[random() % scene.nodes.size()]
                                           : LatticePoint{coordinate(random), coordinate(random)});
@@ -113,7 +113,7 @@ TEST_CASE("a hole is joined to its outer ring on all sides") {
     CHECK(visibility_edges(scene.parts(), 1) == expected);
 }
 
-TEST_CASE("a line between two others hides them from each other") {
+TEST_CASE("a line hides two others from each other") {
     Scene scene;
     scene.add({{0, 0}, {100, 0}}, false);
     scene.add({{-50, 10}, {150, 10}}, false);
@@ -125,7 +125,7 @@ TEST_CASE("a line between two others hides them from each other") {
     CHECK(edges.size() == 8);
 }
 
-TEST_CASE("an open line is not closed: one sees through its mouth") {
+TEST_CASE("an open line is not closed, so its opening does not block the view") {
     Scene open;
     open.add({{0, 0}, {0, 100}, {100, 100}, {100, 0}}, false);
     open.add({{50, 50}}, false);
@@ -148,7 +148,7 @@ TEST_CASE("ways of a route that share a vertex are joined there") {
     CHECK(std::find(edges.begin(), edges.end(), VisibilityEdge{1, 2}) != edges.end());
 }
 
-TEST_CASE("a line of sight may not graze a vertex") {
+TEST_CASE("a vertex on a line of sight blocks it") {
     Scene scene;
     scene.add({{0, 0}}, false);
     scene.add({{50, 0}, {50, 50}}, false);
@@ -157,7 +157,7 @@ TEST_CASE("a line of sight may not graze a vertex") {
     CHECK(std::find(edges.begin(), edges.end(), VisibilityEdge{0, 3}) == edges.end());
 }
 
-TEST_CASE("equal distances go to the lower number") {
+TEST_CASE("of equal distances the lower number wins") {
     Scene scene;
     scene.add({{0, 0}}, false);
     scene.add({{10, 0}}, false);
@@ -168,7 +168,7 @@ TEST_CASE("equal distances go to the lower number") {
     CHECK(by_brute_force(scene, 1) == expected);
 }
 
-TEST_CASE("a piece of one part has no edges, nor has k = 0") {
+TEST_CASE("a piece with one part, or k = 0, has no edges") {
     Scene scene;
     scene.add({{0, 0}, {10, 0}, {10, 10}}, true);
     CHECK(visibility_edges(scene.parts(), 1).empty());
@@ -177,7 +177,7 @@ TEST_CASE("a piece of one part has no edges, nor has k = 0") {
     CHECK(visibility_edges(scene.parts(), 1) == std::vector<VisibilityEdge>{{1, 3}, {2, 3}});
 }
 
-TEST_CASE("random scenes give what a loop over all pairs gives") {
+TEST_CASE("random scenes have the edges that a loop over all pairs finds") {
     std::mt19937 random{11};
     for (int round = 0; round < 150; ++round) {
         const std::int32_t extent = round % 3 == 0 ? 12 : (round % 3 == 1 ? 400 : 60000);
@@ -187,7 +187,7 @@ TEST_CASE("random scenes give what a loop over all pairs gives") {
     }
 }
 
-TEST_CASE("polygons with holes and bays give what a loop over all pairs gives") {
+TEST_CASE("polygons with holes and bays have the edges that a loop over all pairs finds") {
     std::mt19937 random{12};
     for (int round = 0; round < 12; ++round) {
         Scene scene;
@@ -199,7 +199,7 @@ TEST_CASE("polygons with holes and bays give what a loop over all pairs gives") 
     }
 }
 
-TEST_CASE("scenes of three hundred vertices give what a loop over all pairs gives") {
+TEST_CASE("scenes with three hundred vertices have the edges that a loop over all pairs finds") {
     std::mt19937 random{13};
     for (const std::int32_t extent : {60, 400, 8000, 60000}) {
         const Scene scene = random_scene(random, extent, 313);

@@ -1,4 +1,4 @@
-// Results in the order of their tasks, and no more of them than there is room for.
+// The order of results, and the limits of the pool.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -24,10 +24,12 @@ using Pool = WorkerPool<Nothing, Number>;
 
 }  // namespace
 
-TEST_CASE("results come in the order of their tasks, whatever their size") {
+TEST_CASE("results are consumed in the order of their tasks, for any limit of bytes") {
     for (const std::uint64_t room : {0U, 150U, 1000000U}) {
         std::vector<int> results;
-        Pool pool{{3, 7, room}, [] { return Nothing{}; }, [&](Number number) { results.push_back(number.value); }};
+        Pool pool{{.threads = 3, .tasks = 7, .waiting_bytes = room},
+                  [] { return Nothing{}; },
+                  [&](Number number) { results.push_back(number.value); }};
         for (int i = 0; i < 500; ++i) {
             pool.submit([i](Nothing&) { return Number{i, 100}; });
         }
@@ -39,14 +41,14 @@ TEST_CASE("results come in the order of their tasks, whatever their size") {
     }
 }
 
-TEST_CASE("no task is begun while results that wait take more than their room") {
+TEST_CASE("no task starts while waiting results exceed their limit") {
     constexpr std::uint64_t threads = 4;
     std::atomic<std::uint64_t> alive{0};
     std::atomic<std::uint64_t> most{0};
-    Pool pool{{threads, 64, 300},
+    Pool pool{{.threads = threads, .tasks = 64, .waiting_bytes = 300},
               [] { return Nothing{}; },
               [&](const Number& number) {
-                  std::this_thread::sleep_for(std::chrono::milliseconds{1});  // threads are faster
+                  std::this_thread::sleep_for(std::chrono::milliseconds{1});  // slower than the threads
                   alive -= number.size;
               }};
     for (int i = 0; i < 200; ++i) {
@@ -59,13 +61,13 @@ TEST_CASE("no task is begun while results that wait take more than their room") 
     }
     pool.finish();
     CHECK(alive == 0);
-    // What may wait, and one result a thread that was begun before there was too much.
+    // The limit, plus one result for each thread that had started before.
     CHECK(most <= 300 + 100 * threads);
     CHECK(most >= 300);
 }
 
-TEST_CASE("what a task throws comes out of the pool") {
-    Pool pool{{2, 4, 100}, [] { return Nothing{}; }, [](const Number&) {}};
+TEST_CASE("the pool rethrows what a task throws") {
+    Pool pool{{.threads = 2, .tasks = 4, .waiting_bytes = 100}, [] { return Nothing{}; }, [](const Number&) {}};
     const auto fail = [&] {
         for (int i = 0; i < 20; ++i) {
             pool.submit([i](Nothing&) -> Number {
@@ -80,9 +82,9 @@ TEST_CASE("what a task throws comes out of the pool") {
     CHECK_THROWS_WITH(fail(), "the tenth");
 }
 
-TEST_CASE("a result that could not be consumed takes no room from the next ones") {
+TEST_CASE("a result whose consumption failed does not count against the limit") {
     int consumed = 0;
-    Pool pool{{2, 4, 50},
+    Pool pool{{.threads = 2, .tasks = 4, .waiting_bytes = 50},
               [] { return Nothing{}; },
               [&](const Number& number) {
                   if (number.value == 0) {

@@ -1,7 +1,7 @@
-"""`tile` and `process` of a small map, line by line as it was last looked at: what changes bytes changes these files.
+"""The output of `tile` and `process` for a small map, compared line by line with reviewed files.
 
-After a change that is meant, `GEOJEPA_GOLDEN=write pytest tests/golden/test_golden_output.py` writes them anew; read
-the difference, and raise the version of the stage.
+After an intended change, `GEOJEPA_GOLDEN=write pytest tests/golden/test_golden_output.py` rewrites the files. Review
+the difference and raise the version of the stage.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def processed_lines(processed: Processed) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("stage", ["tiles", "processed"])
-def test_a_small_map_gives_what_it_gave(tmp_path: Path, stage: str) -> None:
+def test_a_small_map_gives_the_reviewed_output(tmp_path: Path, stage: str) -> None:
     tiles, _ = run_tiler(HERE / "map.osm", tmp_path / "tiles.h5")
     files = ["--input", str(tmp_path / "tiles.h5"), "--output", str(tmp_path / "processed.h5")]
     native.run(["process", *files], "process")

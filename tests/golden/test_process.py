@@ -1,4 +1,4 @@
-"""`geojepa-tiler process` on hand-made tiles: PROJ and shapely are the oracles."""
+"""`geojepa-tiler process` on synthetic tiles; PROJ and shapely are the oracles."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ PLACES = {
 STEP_M = 0.0125  # of the z16 lattice on the equator, rounded up
 
 
-#: How far a position is off at zoom 16 by being stored in 1/49152 of a tile: half a step of 1.24 cm, on the diagonal.
+#: Maximum rounding error of a stored position at zoom 16: half the diagonal of a step of 1.24 cm (1/49152 of a tile).
 STORED_M = 0.009
-#: The command that makes the input anew: what is typed where it is of no use.
+#: The hint for an unusable input.
 REMAKE = "geojepa tile --region here"
 
 
 def process(tiles: Path, *options: str) -> tuple[Processed, dict[str, int]]:
-    """Runs the stage; its result and its counts."""
+    """Run the stage. Returns its result and its counts."""
     output = tiles.with_name("processed.h5")
     summary = native.run(["process", "--input", str(tiles), "--output", str(output), *options], "process", REMAKE)
     return Processed(output), summary["counts"]
 
 
 def inside(zoom: int, x: int, y: int, shares: np.ndarray) -> np.ndarray:
-    """Positions in 1e-7 degrees from shares of a tile's width and height."""
+    """Positions in 1e-7 degrees, from fractions of the width and height of a tile."""
     west, south, east, north = tile_bounds(zoom, x, y)
     degrees = np.stack([west + shares[:, 0] * (east - west), south + shares[:, 1] * (north - south)], axis=1)
     return np.rint(degrees * 1e7).astype(np.int32)
 
 
 def one_tile(tmp_path: Path, pieces: list[Piece], zoom: int = 16, place: str = "san francisco") -> Path:
-    """A file of one tile."""
+    """Write a file with one tile."""
     x, y = tile_at(zoom, *PLACES[place])
     for number, piece in enumerate(pieces):
         piece.osm_id = number + 1
@@ -135,7 +135,7 @@ def test_boxes_are_the_minimum_area_rectangles(tmp_path: Path) -> None:
         assert box.exterior.is_ccw
 
 
-def test_short_sides_grow_and_the_box_of_a_point_is_turned_by_its_id(tmp_path: Path) -> None:
+def test_short_sides_grow_and_the_box_of_a_point_is_rotated_by_its_id(tmp_path: Path) -> None:
     x, y = tile_at(16, *PLACES["cape town"])
     place = inside(16, x, y, np.array([[0.4, 0.6]]))
     line = inside(16, x, y, np.array([[0.1, 0.1], [0.4, 0.3]]))
@@ -162,7 +162,7 @@ def test_simplified_areas_stay_valid_and_within_the_tolerance(tmp_path: Path, to
     pieces = []
     for _ in range(60):
         outer = wavy_ring(random, (0.5, 0.5), random.uniform(0.1, 0.45), random.integers(20, 300))
-        # the hole follows its ring closely: simplified on its own it would cross it
+        # The hole follows its ring closely. Simplified separately, the two would cross.
         hole = 0.5 + (outer[::-1] - 0.5) * 0.96
         pieces.append(Piece("area", [("outer", inside(16, x, y, outer)), ("inner", inside(16, x, y, hole))]))
 
@@ -182,10 +182,10 @@ def test_simplified_areas_stay_valid_and_within_the_tolerance(tmp_path: Path, to
             assert distance <= tolerance_m + STEP_M
 
 
-def test_ends_of_lines_and_clip_vertices_stay(tmp_path: Path) -> None:
+def test_ends_of_lines_and_clip_vertices_are_kept(tmp_path: Path) -> None:
     x, y = tile_at(16, *PLACES["san francisco"])
     line = inside(16, x, y, np.array([[0.0, 0.3], [0.2, 0.3], [0.4, 0.3], [1.0, 0.3]]))
-    # comes in over the west side, leaves half a metre further, so that the two are within the tolerance
+    # The ring enters over the west side and leaves half a metre further, so both vertices are within the tolerance.
     ring = inside(16, x, y, np.array([[0.0, 0.5], [0.3, 0.4999], [0.3, 0.5012], [0.0, 0.501], [0.0, 0.5005]]))
     result, _ = process(one_tile(tmp_path, [Piece("line", [("line", line)]), Piece("area", [("outer", ring)])]))
 
@@ -194,7 +194,7 @@ def test_ends_of_lines_and_clip_vertices_stay(tmp_path: Path) -> None:
 
 
 def visible(a: np.ndarray, b: np.ndarray, segments: list[LineString]) -> bool:
-    """Whether the line between two vertices meets no segment but in an end of both."""
+    """Whether the line between two vertices meets segments only in shared ends."""
     sight = LineString([a, b])
     for segment in segments:
         common = sight.intersection(segment)
@@ -206,7 +206,7 @@ def visible(a: np.ndarray, b: np.ndarray, segments: list[LineString]) -> bool:
     return True
 
 
-def test_visibility_edges_are_those_of_a_loop_over_all_pairs(tmp_path: Path) -> None:
+def test_visibility_edges_equal_those_of_a_loop_over_all_pairs(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     x, y = tile_at(16, *PLACES["equator"])
     pieces = []
@@ -222,7 +222,7 @@ def test_visibility_edges_are_those_of_a_loop_over_all_pairs(tmp_path: Path) -> 
     assert counts["edges"] == len(result.columns["edge/ends"]) > 0
     for row in range(len(pieces)):
         piece = result.piece(row)
-        # whole numbers, on which shapely's answers about crossings of general segments are safe
+        # Integers, for which shapely decides crossings of segments reliably.
         lattice = [np.rint(part / piece.east_m * 49152) for part in piece.parts]
         nodes = np.concatenate(lattice)
         part_of = np.repeat(np.arange(len(lattice)), [len(part) for part in lattice])
@@ -253,7 +253,7 @@ def test_the_number_of_threads_does_not_change_a_byte(tmp_path: Path) -> None:
     contents = set()
     for threads in (1, 2, 8):
         if threads == 2:
-            time.sleep(1.1)  # HDF5 keeps times to the second where it is let
+            time.sleep(1.1)  # HDF5 would store times in seconds
         process(path, "--threads", str(threads))
         contents.add((tmp_path / "processed.h5").read_bytes())
 
@@ -294,6 +294,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path, column: str, value: list[int]
 
 
 @pytest.mark.parametrize("option", [("--simplify-m", "-1"), ("--min-side-m", "0"), ("--simplify-m", "nan")])
-def test_options_that_make_no_sense_are_refused(tmp_path: Path, option: tuple[str, str]) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, option: tuple[str, str]) -> None:
     with pytest.raises(GeojepaError, match=option[0]):
         process(write_tiles(tmp_path / "tiles.h5", 16, []), *option)

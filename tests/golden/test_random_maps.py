@@ -1,7 +1,7 @@
 """`geojepa-tiler tile` on random ways whose vertices lie on tile corners, edges and each other; shapely is the oracle.
 
-Extracts have next to no vertex exactly on a tile's edge; where whole units of 1e-7 degrees lie on edges (the equator,
-Greenwich, the antimeridian), every way of these maps has some.
+Real extracts have almost no vertices exactly on the edge of a tile. Every way of these maps has some: they lie where
+edges are at whole units of 1e-7 degrees (the equator, Greenwich, the antimeridian).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tiles_reader import Piece, run_tiler
 ZOOM = 16
 SIDE = 360e7 / 2**ZOOM  # of a tile, in 1e-7 degrees, the unit of all coordinates here
 GEOD = Geod(ellps="WGS84")
-NOTHING = 1e-2  # units of length, or of area: what is neither surely there nor surely rounding
+NOTHING = 1e-2  # units of length or area below which a piece may be lost to rounding
 Place = tuple[int, int]
 Tile = tuple[int, int]
 
@@ -36,7 +36,7 @@ def tile_box(x: int, y: int) -> BaseGeometry:
 
 
 def random_way(chance: random.Random, middle: int) -> list[Place]:
-    """Vertices on a coarse lattice around a tile corner on the equator: crossings, touches and repetitions abound."""
+    """Vertices on a coarse lattice around a tile corner on the equator, with many crossings, touches and repeats."""
     step = chance.choice([20_000, 27_465, 54_931, 100_000])
     places = [
         (middle + chance.randint(-3, 3) * step, chance.randint(-3, 3) * step) for _ in range(chance.randint(3, 9))
@@ -45,14 +45,14 @@ def random_way(chance: random.Random, middle: int) -> list[Place]:
 
 
 def even_odd(ring: list[Place]) -> BaseGeometry:
-    """What a ring surrounds an odd number of times: of the faces between its sides, those with odd turns around."""
+    """The area that a ring surrounds an odd number of times: the faces between its sides with odd winding number."""
     sides = [shapely.LineString(side) for side in pairwise([*ring, ring[0]]) if side[0] != side[1]]
     faces = shapely.get_parts(shapely.polygonize([shapely.union_all(sides)]))
     return shapely.union_all([face for face in faces if turns_around(ring, face.representative_point()) % 2])
 
 
 def turns_around(ring: list[Place], point: shapely.Point) -> int:
-    """How often the ring turns around a point, by the angles in which its sides are seen from there."""
+    """The winding number of a ring around a point, as the sum of the angles of its sides."""
     bearings = [math.atan2(lat - point.y, lon - point.x) for lon, lat in ring]
     angles = [math.remainder(b - a, math.tau) for a, b in pairwise([*bearings, bearings[0]])]
     return round(sum(angles) / math.tau)
@@ -60,7 +60,7 @@ def turns_around(ring: list[Place], point: shapely.Point) -> int:
 
 def expected_in_tiles(way: list[Place], area: bool) -> dict[Tile, list[BaseGeometry]]:
     found: dict[Tile, list[BaseGeometry]] = defaultdict(list)
-    # segment by segment, since shapely's overlay merges what a line runs twice
+    # Segment by segment, because shapely's overlay merges stretches that a line passes twice.
     shapes = [even_odd(way)] if area else [shapely.LineString(pair) for pair in pairwise(way)]
     for shape in shapes:
         if shape.is_empty:
@@ -79,7 +79,7 @@ def expected_in_tiles(way: list[Place], area: bool) -> dict[Tile, list[BaseGeome
 
 
 def measures(shapes: list[BaseGeometry]) -> tuple[float, float]:
-    """Ground area and length by geodesics."""
+    """Ground area and length on the ellipsoid."""
     area = length = 0.0
     for part in shapes:
         degrees = shapely.transform(part, lambda units: units / 1e7)
@@ -97,7 +97,7 @@ def assert_alike(piece: Piece, shapes: list[BaseGeometry]) -> None:
     assert piece.length_m == pytest.approx(length, rel=1e-3, abs=0.02), piece
     for role, points in piece.parts:
         ring = shapely.LinearRing(points) if role in ("outer", "inner") else None
-        if ring is not None and shapely.Polygon(ring).area > 1e-9:  # slivers may fold when they are rounded
+        if ring is not None and shapely.Polygon(ring).area > 1e-9:  # rounding may fold slivers
             assert ring.is_simple, piece
             assert ring.is_ccw == (role == "outer"), piece
 

@@ -1,4 +1,4 @@
-"""`geojepa-tiler tile --memory` holds: private memory stays under it on an input whose tables take far more."""
+"""`geojepa-tiler tile --memory` limits the private memory, on inputs whose tables take far more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def peak_private_bytes(*arguments: str) -> int:
-    """Runs the binary; the most resident memory it had that no file stands behind."""
+    """Run the binary. Returns its peak of anonymous resident memory."""
     peak = 0
     command = [native.find_binary(), *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -54,7 +54,7 @@ def test_private_memory_stays_under_the_limit_and_the_bytes_the_same(tmp_path: P
             expected = output.read_bytes()
         assert output.read_bytes() == expected
         assert peak_private_bytes("process", "--input", str(output), "--output", str(tmp_path / "p.h5")) < 64 * MIB
-    assert peaks["2G", 2] > 128 * MIB  # otherwise the limit would show nothing
+    assert peaks["2G", 2] > 128 * MIB  # otherwise the limit of 64 MiB would prove nothing
     assert peaks["64M", 1] < 64 * MIB
     assert peaks["64M", 8] < 64 * MIB
     assert [path.name for path in tmp_path.iterdir() if "spill" in path.name or "spool" in path.name] == []
@@ -71,7 +71,7 @@ def test_a_relation_whose_member_covers_very_many_tiles_stays_under_the_limit(tm
     with h5py.File(tmp_path / "tiles.h5") as file:
         pieces = np.bincount(file["piece/object"][()])
         covering = np.bincount(file["piece/object"][()], weights=file["piece/covers_tile"][()])
-        # The area is marked in tiles that it covers; the relation has their outline, and so no tile that it covers.
+        # The area is marked as covering its tiles. The relation has their outlines instead, and covers no tile.
         assert pieces[0] == pieces[1] > 600_000
         assert covering[0] > 0.99 * pieces[0]
         assert covering[1] == 0
@@ -79,7 +79,7 @@ def test_a_relation_whose_member_covers_very_many_tiles_stays_under_the_limit(tm
 
 
 def test_many_members_that_cover_the_same_tiles_stay_under_the_limit(tmp_path: Path) -> None:
-    """Each tile has an outline for every member that covers it, and a crossing line in some."""
+    """Each tile has an outline for every member that covers it. A line crosses some of the tiles."""
     lines, ways, node = [], [], 1
     for way in range(1, 101):
         low, high = way * 1e-4, 0.5 - way * 1e-4
@@ -96,7 +96,7 @@ def test_many_members_that_cover_the_same_tiles_stay_under_the_limit(tmp_path: P
     with h5py.File(tmp_path / "tiles.h5") as file:
         objects, covers = file["piece/object"][()], file["piece/covers_tile"][()]
         parts = np.diff(file["piece/parts"][()].astype(np.int64))
-        # What an object made of one area covers, the relation has an outline for; the line is in some of these tiles.
+        # The relation has an outline for each tile that a member covers, and the parts of areas and of the line.
         areas, path, site = objects < 100, objects == 100, objects == 101
         assert parts[site].sum() == covers[areas].sum() + parts[areas].sum() + parts[path].sum()
         assert covers[areas].sum() > 700_000 and not covers[site].any()

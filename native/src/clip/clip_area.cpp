@@ -1,4 +1,4 @@
-// Halves an area's tiles along their longer side, again and again.
+// Recursively halves the tiles of an area along their longer side.
 #include "clip/clip_area.hpp"
 
 #include <algorithm>
@@ -14,20 +14,26 @@ namespace geojepa {
 namespace {
 
 Bounds extent_of(const std::vector<Polygon>& polygons) {
-    Bounds extent{1e300, 1e300, -1e300, -1e300};
+    Bounds extent{.west = 1e300, .south = 1e300, .east = -1e300, .north = -1e300};
     for (const Polygon& polygon : polygons) {
         for (const Point p : polygon.rings.front()) {
-            extent = {std::min(extent.west, p.lon), std::min(extent.south, p.lat), std::max(extent.east, p.lon),
-                      std::max(extent.north, p.lat)};
+            extent = {
+                .west = std::min(extent.west, p.lon),
+                .south = std::min(extent.south, p.lat),
+                .east = std::max(extent.east, p.lon),
+                .north = std::max(extent.north, p.lat),
+            };
         }
     }
     return extent;
 }
 
-/// The tiles that `extent` shares more than an edge with.
+/// The tiles that share more than an edge with `extent`.
 std::optional<TileWindow> tiles_of(const Grid& grid, const Bounds& extent, const TileWindow& window) {
-    TileWindow tiles{{grid.column(extent.west), grid.row(extent.north)},
-                     {grid.column(extent.east), grid.row(extent.south)}};
+    TileWindow tiles{
+        .first = {grid.column(extent.west), grid.row(extent.north)},
+        .last = {grid.column(extent.east), grid.row(extent.south)},
+    };
     if (tiles.last.x > tiles.first.x && grid.west_edge(tiles.last.x) >= extent.east) {
         --tiles.last.x;
     }
@@ -48,7 +54,7 @@ std::optional<TileWindow> tiles_of(const Grid& grid, const Bounds& extent, const
 Bounds bounds_of(const Grid& grid, const TileWindow& tiles) {
     const Bounds first = grid.bounds(tiles.first);
     const Bounds last = grid.bounds(tiles.last);
-    return {first.west, last.south, last.east, first.north};
+    return {.west = first.west, .south = last.south, .east = last.east, .north = first.north};
 }
 
 bool lies_within(const Bounds& inner, const Bounds& outer) {
@@ -56,7 +62,7 @@ bool lies_within(const Bounds& inner, const Bounds& outer) {
            inner.north <= outer.north;
 }
 
-/// Whether the polygons are the rectangle `bounds` and nothing else. Cut edges are exact, so equality is too.
+/// Whether the polygons are exactly the rectangle `bounds`. Coordinates on split edges are exact, so `==` is safe.
 bool fills(const std::vector<Polygon>& polygons, const Bounds& bounds) {
     if (polygons.size() != 1 || polygons.front().rings.size() != 1) {
         return false;
@@ -94,7 +100,7 @@ public:
             }
             return;
         }
-        // First off with what reaches past the window, then halves.
+        // Cuts off what reaches past the window first, then halves.
         const Cut cut = choose_cut(extent, bounds, *tiles);
         std::vector<Polygon> below;
         std::vector<Polygon> above;
@@ -111,28 +117,28 @@ public:
 
 private:
     struct Cut {
-        Axis axis;
-        double edge;
+        Axis axis = Axis::lon;
+        double edge = 0;
         TileWindow below;
         TileWindow above;
     };
 
-    static constexpr TileWindow nothing{{1, 1}, {0, 0}};
+    static constexpr TileWindow no_tiles{.first = {1, 1}, .last = {0, 0}};
 
     Cut choose_cut(const Bounds& extent, const Bounds& bounds, const TileWindow& tiles) const {
         if (extent.west < bounds.west) {
-            return {Axis::lon, bounds.west, nothing, tiles};
+            return {.axis = Axis::lon, .edge = bounds.west, .below = no_tiles, .above = tiles};
         }
         if (extent.east > bounds.east) {
-            return {Axis::lon, bounds.east, tiles, nothing};
+            return {.axis = Axis::lon, .edge = bounds.east, .below = tiles, .above = no_tiles};
         }
         if (extent.south < bounds.south) {
-            return {Axis::lat, bounds.south, nothing, tiles};
+            return {.axis = Axis::lat, .edge = bounds.south, .below = no_tiles, .above = tiles};
         }
         if (extent.north > bounds.north) {
-            return {Axis::lat, bounds.north, tiles, nothing};
+            return {.axis = Axis::lat, .edge = bounds.north, .below = tiles, .above = no_tiles};
         }
-        Cut cut{Axis::lon, 0, tiles, tiles};
+        Cut cut{.below = tiles, .above = tiles};
         if (tiles.last.x - tiles.first.x >= tiles.last.y - tiles.first.y) {
             const std::uint32_t middle = tiles.first.x + (tiles.last.x - tiles.first.x + 1) / 2;
             cut.edge = grid_.west_edge(middle);
@@ -161,7 +167,7 @@ private:
         }
     }
 
-    /// The two halves by GEOS.
+    /// Splits by GEOS.
     static void overlay(const Polygon& polygon, const Cut& cut, std::vector<Polygon>& below,
                         std::vector<Polygon>& above) {
         const Bounds extent = extent_of({polygon});

@@ -1,4 +1,4 @@
-// Areas cut at the edges of tiles.
+// Clips areas to tiles.
 #pragma once
 
 #include <vector>
@@ -8,9 +8,9 @@
 
 namespace geojepa {
 
-/// Adds to `out` what of `polygon` lies in each tile of `window`: oriented polygons of positive area, or a covered
-/// tile. The area is cut in halves until a piece lies in one tile, so that a large area costs its vertices times
-/// the logarithm of its tiles. Returns false where GEOS had to help.
+/// Appends the part of `polygon` in each tile of `window` to `out`: oriented polygons of positive area, or a covered
+/// tile. The area is split in halves until each piece lies in one tile, so the time grows with its vertices times the
+/// logarithm of its tiles. Returns false where GEOS had to split.
 bool clip_area(const Grid& grid, const TileWindow& window, const Polygon& polygon, TiledParts& out);
 
 }  // namespace geojepa

@@ -1,5 +1,5 @@
-// Walks along a line from tile edge to tile edge (Liang and Barsky's parameters, sorted along each segment), so that
-// a long line costs the tiles it passes and not those of its bounding box.
+// Walks along a line from tile edge to tile edge, by the parameters of Liang and Barsky (1984) sorted along each
+// segment. The time of a long line grows with the tiles that it passes, not with those of its bounding box.
 #include "clip/clip_line.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace geojepa {
 namespace {
 
-/// Stretches below this (1e-7 degrees × 1e-5, about a micrometre) are rounding, not length.
+/// Stretches up to this length (in 1e-7 degrees; about 0.1 µm) are rounding errors.
 constexpr double noise = 1e-5;
 constexpr double half_turn = 180 * units_per_degree;
 
@@ -18,22 +18,22 @@ Point to_point(Position position) {
     return {static_cast<double>(position.lon), static_cast<double>(position.lat)};
 }
 
-struct Extent {
-    double west, south, east, north;
-};
-
-Extent extent_of(std::span<const Position> line) {
+Bounds extent_of(std::span<const Position> line) {
     Position low = line.front();
     Position high = line.front();
     for (const Position p : line) {
         low = {std::min(low.lon, p.lon), std::min(low.lat, p.lat)};
         high = {std::max(high.lon, p.lon), std::max(high.lat, p.lat)};
     }
-    return {static_cast<double>(low.lon), static_cast<double>(low.lat), static_cast<double>(high.lon),
-            static_cast<double>(high.lat)};
+    return {
+        .west = static_cast<double>(low.lon),
+        .south = static_cast<double>(low.lat),
+        .east = static_cast<double>(high.lon),
+        .north = static_cast<double>(high.lat),
+    };
 }
 
-bool strictly_inside(const Bounds& tile, const Extent& extent) {
+bool strictly_inside(const Bounds& tile, const Bounds& extent) {
     return extent.west > tile.west && extent.east < tile.east && extent.south > tile.south && extent.north < tile.north;
 }
 
@@ -42,8 +42,13 @@ public:
     LineWalker(const Grid& grid, const TileWindow& window, TiledParts& out) : grid_(grid), window_(window), out_(out) {}
 
     void segment(Point from, Point to) {
-        if (open_ && strictly_inside(bounds_, {std::min(from.lon, to.lon), std::min(from.lat, to.lat),
-                                               std::max(from.lon, to.lon), std::max(from.lat, to.lat)})) {
+        const Bounds extent{
+            .west = std::min(from.lon, to.lon),
+            .south = std::min(from.lat, to.lat),
+            .east = std::max(from.lon, to.lon),
+            .north = std::max(from.lat, to.lat),
+        };
+        if (open_ && strictly_inside(bounds_, extent)) {
             out_.push(to);
             return;
         }
@@ -57,13 +62,13 @@ public:
 
 private:
     struct Stop {
-        double t;
+        double t = 0;
         Point point;
     };
 
-    /// Both ends of a segment and every point where it meets a tile's edge, in order.
+    /// Lists both ends of a segment and every point where it meets the edge of a tile, in order.
     void find_stops(Point from, Point to) {
-        stops_.assign({{0, from}, {1, to}});
+        stops_.assign({{.t = 0, .point = from}, {.t = 1, .point = to}});
         const double d_lon = to.lon - from.lon;
         const double d_lat = to.lat - from.lat;
         const auto [west, east] = std::minmax(from.lon, to.lon);
@@ -72,7 +77,7 @@ private:
             const double edge = grid_.west_edge(x);
             if (edge > west && edge < east) {
                 const double t = (edge - from.lon) / d_lon;
-                stops_.push_back({t, {edge, from.lat + t * d_lat}});
+                stops_.push_back({.t = t, .point = {edge, from.lat + t * d_lat}});
             }
         }
         const std::uint32_t last_row = std::min(grid_.row(south) + 1, grid_.side());
@@ -80,13 +85,13 @@ private:
             const double edge = grid_.north_edge(y);
             if (edge > south && edge < north) {
                 const double t = (edge - from.lat) / d_lat;
-                stops_.push_back({t, {from.lon + t * d_lon, edge}});
+                stops_.push_back({.t = t, .point = {from.lon + t * d_lon, edge}});
             }
         }
         std::sort(stops_.begin(), stops_.end(), [](const Stop& a, const Stop& b) { return a.t < b.t; });
     }
 
-    /// Adds what lies between two stops to the tile around its middle.
+    /// Adds the stretch between two stops to the tile that contains its middle.
     void stretch(const Stop& from, const Stop& to, double segment_length) {
         if ((to.t - from.t) * segment_length <= noise) {
             return;
@@ -119,18 +124,18 @@ private:
     bool open_ = false;
 };
 
-/// The shorter way between two points whose longitudes differ by more than half a turn.
+/// Walks the shorter way between two points whose longitudes differ by more than 180 degrees.
 void across_antimeridian(LineWalker& walker, Point from, Point to) {
     const double edge = std::copysign(half_turn, from.lon);
     const double rest = std::abs(edge - from.lon);
     const double whole = rest + std::abs(std::copysign(half_turn, to.lon) - to.lon);
-    const double t = whole > 0 ? rest / whole : 0;  // both may lie on it
+    const double t = whole > 0 ? rest / whole : 0;  // both points may lie on the antimeridian
     const double lat = from.lat + t * (to.lat - from.lat);
     walker.segment(from, {edge, lat});
     walker.segment({-edge, lat}, to);
 }
 
-/// Puts the part that ends a closed line before the one that begins it.
+/// Joins the last part of a closed line and its first part.
 void join_ends(TiledParts& out, std::size_t first_part) {
     TiledParts::Part& first = out.parts[first_part];
     const TiledParts::Part last = out.parts.back();
@@ -151,7 +156,7 @@ LineClip clip_line(const Grid& grid, const TileWindow& window, std::span<const P
     if (line.size() < 2) {
         return result;
     }
-    const Extent extent = extent_of(line);
+    const Bounds extent = extent_of(line);
     result.has_length = extent.west < extent.east || extent.south < extent.north;
     const TileIndex tile{grid.column(extent.west), grid.row(extent.north)};
     if (result.has_length && strictly_inside(grid.bounds(tile), extent)) {

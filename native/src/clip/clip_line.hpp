@@ -1,4 +1,4 @@
-// Lines cut at the edges of tiles.
+// Clips lines to tiles.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 namespace geojepa {
 
 struct LineClip {
-    /// Whether the line has any length.
+    /// Whether the length of the line is not 0.
     bool has_length = false;
-    /// Segments longer than 180 degrees of longitude: they cross the antimeridian, and are cut there.
+    /// Number of segments longer than 180 degrees of longitude. They cross the antimeridian and are cut there.
     std::uint32_t antimeridian_segments = 0;
 };
 
-/// Adds the parts of a line to `out`, in the order of the line: one for each stretch of positive length inside an
-/// open tile of `window`. A closed line's last part is joined to its first where both meet in one tile.
+/// Appends the parts of a line to `out`, in the order of the line: one for each stretch of positive length in the
+/// interior of a tile of `window`. The last part of a closed line is joined to its first where both meet in one tile.
 LineClip clip_line(const Grid& grid, const TileWindow& window, std::span<const Position> line, TiledParts& out);
 
 }  // namespace geojepa

@@ -1,4 +1,4 @@
-// One function for each type of element; what they share is below them.
+// One function for each type of element, then what they share.
 #include "clip/cut.hpp"
 
 #include <algorithm>
@@ -7,23 +7,24 @@
 #include <set>
 #include <utility>
 
-#include "read/antimeridian.hpp"
-#include "read/areas.hpp"
-#include "read/assembler.hpp"
 #include "clip/clip_area.hpp"
 #include "clip/clip_line.hpp"
 #include "clip/repair.hpp"
+#include "clip/simple_ring.hpp"
+#include "read/antimeridian.hpp"
+#include "read/areas.hpp"
+#include "read/assembler.hpp"
 
 namespace geojepa {
 namespace {
 
-constexpr std::size_t least_area_refs = 4;
+constexpr std::size_t min_area_refs = 4;
 
 bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequence) {
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
 
-/// Polygons of the globe turned by half; none where a line goes around a pole.
+/// Assembles on the globe rotated by 180 degrees. Returns no polygons where a line goes around a pole.
 std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
     std::vector<std::vector<Position>> turned;
     std::vector<MemberLine> turned_lines;
@@ -32,7 +33,7 @@ std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
         if (crosses_antimeridian(turned.back())) {
             return {};
         }
-        turned_lines.push_back({turned.back(), line.role});
+        turned_lines.push_back({.positions = turned.back(), .role = line.role});
     }
     return assemble(turned_lines);
 }
@@ -93,7 +94,12 @@ void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResu
         }
     }
     store(
-        {schema::OsmType::node, node.id, node.version, schema::Kind::point, schema::Token::entity, 0, 0, 0, 0, 0, 0, 0},
+        {
+            .type = schema::OsmType::node,
+            .id = node.id,
+            .version = node.version,
+            .kind = schema::Kind::point,
+        },
         first_tag, out);
 }
 
@@ -106,7 +112,7 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
         return;
     }
     const std::uint32_t absent = locate(refs);
-    const bool area = refs.size() >= least_area_refs && refs.front() == refs.back() && is_area(tags);
+    const bool area = refs.size() >= min_area_refs && refs.front() == refs.back() && is_area(tags);
     if (member) {
         out.member_ways.add(way.id, area, absent == 0, positions_);
     }
@@ -121,9 +127,16 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     } else if (!add_line(positions_, out)) {
         ++out.dropped["line of no length"];
     }
-    store({schema::OsmType::way, way.id, way.version, area ? schema::Kind::area : schema::Kind::line,
-           area ? token_of_area(tags) : schema::Token::entity, absent, 0, 0, 0, 0, 0, 0},
-          first_tag, out);
+    store(
+        {
+            .type = schema::OsmType::way,
+            .id = way.id,
+            .version = way.version,
+            .kind = area ? schema::Kind::area : schema::Kind::line,
+            .token = area ? token_of_area(tags) : schema::Token::entity,
+            .absent_members = absent,
+        },
+        first_tag, out);
 }
 
 void Cutter::cut_relation(const Relation& relation, CutResult& out) {
@@ -132,18 +145,14 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     if (!add_kept_tags(tags, out)) {
         return;
     }
-    CutObject object{schema::OsmType::relation,
-                     relation.id,
-                     relation.version,
-                     schema::Kind::relation,
-                     token_of_relation(tags),
-                     absent_members(relation),
-                     0,
-                     0,
-                     0,
-                     0,
-                     0,
-                     0};
+    CutObject object{
+        .type = schema::OsmType::relation,
+        .id = relation.id,
+        .version = relation.version,
+        .kind = schema::Kind::relation,
+        .token = token_of_relation(tags),
+        .absent_members = absent_members(relation),
+    };
     parts_.clear();
     bool has_geometry = false;
     if (is_multipolygon(tags) && add_multipolygon(relation, out)) {
@@ -191,7 +200,7 @@ bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
     }
     std::vector<Polygon> polygons;
     if (is_simple(ring)) {
-        polygons.push_back({{to_ring(ring)}});
+        polygons.push_back({.rings = {to_ring(ring)}});
         orient(polygons.front());
     } else {
         polygons = make_valid({to_ring(ring)});
@@ -202,7 +211,7 @@ bool Cutter::add_area(std::span<const Position> positions, CutResult& out) {
     return has_extent;
 }
 
-/// Cuts polygons into tiles; first at the antimeridian, where they are those of the globe turned by half.
+/// Clips polygons to tiles. Polygons of the globe rotated by 180 degrees are rotated back and cut at the antimeridian.
 void Cutter::add_polygons(std::vector<Polygon> polygons, bool turned, CutResult& out) {
     if (turned && !polygons.empty()) {
         polygons = turn_back(polygons);
@@ -229,7 +238,7 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
         absent = absent || way == nullptr || !way->complete;
         if (way != nullptr && way->last - way->first >= 2) {
             const std::span<const Position> positions = context_.member_ways->positions(*way);
-            lines.push_back({positions, member.role});
+            lines.push_back({.positions = positions, .role = member.role});
             crosses = crosses || crosses_antimeridian(positions);
             touches = touches || touches_antimeridian(positions);
         }
@@ -256,7 +265,7 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
     std::set<std::pair<schema::OsmType, std::int64_t>> seen;
     for (const Member& member : relation.members) {
         if (!seen.emplace(member.type, member.ref).second) {
-            continue;  // a route that uses a road twice has it once
+            continue;  // a route that uses a road twice contains it once
         }
         if (member.type == schema::OsmType::node) {
             const std::optional<Position> position = cursor_.find(member.ref);
@@ -332,8 +341,8 @@ bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {
     return kept > 0;
 }
 
-/// Adds the object with the pieces that `parts_` makes. One without pieces is left out, unless it is a relation that
-/// has no geometry to begin with.
+/// Adds the object and the pieces of `parts_`. Leaves out objects without pieces, except relations, whose geometry may
+/// be empty.
 void Cutter::store(CutObject object, std::size_t first_tag, CutResult& out) {
     restrict_parts();
     const PieceBuilder::Added added = builder_.add(object_key(object.type, object.id), parts_, out.pieces);

@@ -1,4 +1,4 @@
-// Elements in, objects and their pieces out: what a worker does with a batch.
+// Turns the elements of a batch into objects and their pieces. Runs in the worker threads.
 #pragma once
 
 #include <cstddef>
@@ -8,33 +8,35 @@
 #include <string>
 #include <vector>
 
-#include "read/duplicates.hpp"
 #include "clip/grid.hpp"
-#include "read/locations.hpp"
 #include "clip/pieces.hpp"
+#include "clip/shape.hpp"
+#include "clip/tile_set.hpp"
+#include "read/duplicates.hpp"
+#include "read/locations.hpp"
 #include "read/reader.hpp"
 #include "read/relations.hpp"
-#include "clip/shape.hpp"
 #include "read/tags.hpp"
-#include "clip/tile_set.hpp"
 
 namespace geojepa {
 
-/// Why something was left out or changed, and how often.
+/// Reasons why elements were left out or changed, with counts.
 using Reasons = std::map<std::string, std::uint64_t>;
 
-/// An object to be stored. Ranges are those of its CutResult.
+/// An object to be stored. Its tags and members are ranges [first, last) of its CutResult.
 struct CutObject {
-    schema::OsmType type;
-    std::int64_t id;
-    std::uint32_t version;
-    schema::Kind kind;
-    schema::Token token;
-    std::uint32_t absent_members;
-    std::size_t first_tag, last_tag;
-    std::size_t first_member, last_member;
-    std::size_t pieces;   // records
-    std::size_t covered;  // rectangles of covered tiles
+    schema::OsmType type = schema::OsmType::node;
+    std::int64_t id = 0;
+    std::uint32_t version = 0;
+    schema::Kind kind = schema::Kind::point;
+    schema::Token token = schema::Token::entity;
+    std::uint32_t absent_members = 0;
+    std::size_t first_tag = 0;
+    std::size_t last_tag = 0;
+    std::size_t first_member = 0;
+    std::size_t last_member = 0;
+    std::size_t pieces = 0;   ///< number of records
+    std::size_t covered = 0;  ///< number of windows of covered tiles
 };
 
 struct CutResult {
@@ -46,27 +48,27 @@ struct CutResult {
     Reasons dropped;
     Reasons repaired;
     std::uint64_t dropped_tags = 0;
-    /// Keeps alive what the tags' texts point into.
+    /// The batches that own the texts of the tags.
     std::vector<Batch> texts;
 
-    /// What grows with the tiles that objects meet; the rest is of the size of the batch.
+    /// Memory that grows with the number of tiles that objects meet. The rest is limited by the size of the batch.
     std::uint64_t bytes() const noexcept {
         return pieces.bytes.capacity() + pieces.first_bytes.capacity() * sizeof(std::size_t) +
                pieces.covered.capacity() * sizeof(CoveredTiles);
     }
 };
 
-/// What all workers read and none writes.
+/// Data that all workers read and none writes.
 struct CutContext {
-    const Grid* grid;
+    const Grid* grid = nullptr;
     TileWindow window;
-    /// Tiles of interest within the window; null where all of them are.
-    const TileSet* only;
-    const TagFilter* filter;
-    const LocationIndex* locations;
-    const RelationTable* relations;
-    const MemberWays* member_ways;
-    const Superseded* superseded;
+    /// The tiles of interest within the window; all of them where null.
+    const TileSet* only = nullptr;
+    const TagFilter* filter = nullptr;
+    const LocationIndex* locations = nullptr;
+    const RelationTable* relations = nullptr;
+    const MemberWays* member_ways = nullptr;
+    const Superseded* superseded = nullptr;
 };
 
 class Cutter {
@@ -83,14 +85,14 @@ private:
     void cut_way(const Element& way, const std::vector<Tag>& tags, std::span<const std::int64_t> refs, CutResult& out);
     void cut_relation(const Relation& relation, CutResult& out);
 
-    /// Each adds parts to `parts_`; false where there was nothing to add.
+    /// Each of these adds parts to `parts_`. Returns false where the geometry is empty or cannot be built.
     bool add_line(std::span<const Position> positions, CutResult& out);
     bool add_area(std::span<const Position> positions, CutResult& out);
     bool add_multipolygon(const Relation& relation, CutResult& out);
     bool add_members(const Relation& relation, CutResult& out);
 
     void add_polygons(std::vector<Polygon> polygons, bool turned, CutResult& out);
-    /// Leaves what lies in the area of interest.
+    /// Removes what lies outside the area of interest.
     void restrict_parts();
 
     std::uint32_t locate(std::span<const std::int64_t> refs);

@@ -1,4 +1,4 @@
-// WGS84 geodetic -> geocentric -> east/north, with the meridian of the origin as the x axis.
+// Geodetic to geocentric to east/north, with the meridian of the origin as the x axis.
 #include "clip/enu.hpp"
 
 #include <cmath>

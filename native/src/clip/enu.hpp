@@ -1,4 +1,4 @@
-// The plane in which every length, area and box is measured: tangent to WGS84 at a tile's south-west corner.
+// The plane in which lengths, areas and boxes are measured: tangent to WGS84 at the south-west corner of a tile.
 #pragma once
 
 namespace geojepa {
@@ -8,10 +8,10 @@ struct EastNorth {
     double north_m;
 };
 
-/// Local geodetic frame (east, north, up) at a point of the WGS84 ellipsoid, with up dropped.
+/// East and north of a local tangent frame (east, north, up) at a point of the WGS84 ellipsoid.
 ///
-/// Positions are taken at height 0, so the frame agrees with PROJ's `cart` + `topocentric` to well under a
-/// millimetre. One call costs two sine/cosine pairs and a square root; a frame is made once per tile.
+/// Positions are at height 0. Agrees with PROJ's `cart` and `topocentric` to well under a millimetre. A call costs two
+/// sine/cosine pairs and a square root.
 class EnuFrame {
 public:
     EnuFrame(double lon_deg, double lat_deg);
@@ -22,8 +22,8 @@ private:
     double lon_deg_;
     double sin_lat_;
     double cos_lat_;
-    double axis_distance_m_;   ///< of the origin from the Earth's axis
-    double equator_height_m_;  ///< of the origin over the equator's plane
+    double axis_distance_m_;   ///< distance of the origin from the Earth's axis
+    double equator_height_m_;  ///< height of the origin above the plane of the equator
 };
 
 struct GroundSize {

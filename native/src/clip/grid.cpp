@@ -1,4 +1,4 @@
-// Tile edges are tabulated once per zoom; a position's tile is looked up among them.
+// Tabulates the edges of a zoom and looks up positions in the table.
 #include "clip/grid.hpp"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 namespace geojepa {
 namespace {
 
+constexpr std::uint32_t min_zoom = group_zoom;
 constexpr std::uint32_t max_zoom = 18;
 
 double north_edge_of(std::uint32_t y, std::uint32_t side) {
@@ -21,7 +22,7 @@ double north_edge_of(std::uint32_t y, std::uint32_t side) {
 }  // namespace
 
 Grid::Grid(std::uint32_t zoom) : zoom_(zoom), side_(0), column_width_(0) {
-    if (zoom < group_zoom || zoom > max_zoom) {
+    if (zoom < min_zoom || zoom > max_zoom) {
         throw UsageError("zoom " + std::to_string(zoom) + " is not between 14 and 18", "--zoom 16");
     }
     side_ = 1U << zoom;
@@ -33,7 +34,12 @@ Grid::Grid(std::uint32_t zoom) : zoom_(zoom), side_(0), column_width_(0) {
 }
 
 Bounds Grid::bounds(TileIndex tile) const noexcept {
-    return {west_edge(tile.x), north_edge(tile.y + 1), west_edge(tile.x + 1), north_edge(tile.y)};
+    return {
+        .west = west_edge(tile.x),
+        .south = north_edge(tile.y + 1),
+        .east = west_edge(tile.x + 1),
+        .north = north_edge(tile.y),
+    };
 }
 
 std::uint32_t Grid::column(double lon) const noexcept {
@@ -42,7 +48,7 @@ std::uint32_t Grid::column(double lon) const noexcept {
 }
 
 std::uint32_t Grid::row(double lat) const noexcept {
-    // Edges fall southwards; the row is the last one whose north edge is not south of `lat`.
+    // The row is the last one whose north edge is not south of `lat`.
     const auto below = std::lower_bound(north_edges_.begin(), north_edges_.end(), lat,
                                         [](double edge, double value) { return edge >= value; });
     const auto rows = static_cast<std::uint32_t>(below - north_edges_.begin());

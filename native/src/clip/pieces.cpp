@@ -1,4 +1,4 @@
-// Measures in the plane tangent at the tile's south-west corner, in double, before anything is rounded.
+// Measures in double before rounding, in the plane tangent at the south-west corner of the tile.
 #include "clip/pieces.hpp"
 
 #include <algorithm>
@@ -48,7 +48,7 @@ double ring_area(const std::vector<EastNorth>& ring) {
     return std::abs(twice) / 2;
 }
 
-/// Whether rounding turned a sliver over.
+/// Whether rounding reversed the orientation of a sliver.
 bool turns_wrong(std::span<const Position> ring, schema::Role role) {
     std::int64_t twice_area = 0;
     const Position origin = ring.front();
@@ -59,7 +59,7 @@ bool turns_wrong(std::span<const Position> ring, schema::Role role) {
     return role == schema::Role::outer ? twice_area < 0 : twice_area > 0;
 }
 
-/// Rounds points and leaves out repetitions, as long as enough points remain for the part to be what it is.
+/// Rounds points and drops repeated ones, as long as the part keeps the minimum number of points for its role.
 std::size_t append_rounded(std::span<const Point> points, schema::Role role, std::vector<Position>& out) {
     const std::size_t start = out.size();
     for (const Point point : points) {
@@ -72,11 +72,11 @@ std::size_t append_rounded(std::span<const Point> points, schema::Role role, std
     while (ring && out.size() > start + 1 && out.back() == out[start]) {
         out.pop_back();
     }
-    const std::size_t least = ring ? 3 : (role == schema::Role::line ? 2 : 1);
-    if (out.size() - start < least) {
-        // Smaller than the unit: it stays, as what it is, with its points in one place.
+    const std::size_t min_points = ring ? 3 : (role == schema::Role::line ? 2 : 1);
+    if (out.size() - start < min_points) {
+        // A part smaller than the unit keeps its role, with points at the same position.
         out.resize(start);
-        for (std::size_t i = 0; i < std::max(least, std::min(points.size(), least)); ++i) {
+        for (std::size_t i = 0; i < min_points; ++i) {
             const Point point = points[std::min(i, points.size() - 1)];
             out.push_back({round_unit(point.lon), round_unit(point.lat)});
         }
@@ -90,7 +90,7 @@ std::size_t append_rounded(std::span<const Point> points, schema::Role role, std
 }  // namespace
 
 std::uint64_t object_key(schema::OsmType type, std::int64_t id) {
-    // Two bits of type; ids keep their order, negative ones (of files that no server has seen) included.
+    // Two bits for the type. Ids keep their order, including negative ids of files that were never uploaded.
     constexpr std::int64_t half = std::int64_t{1} << 61U;
     return (static_cast<std::uint64_t>(type) << 62U) |
            static_cast<std::uint64_t>(std::clamp(id, -half, half - 1) + half);
@@ -136,14 +136,14 @@ const EnuFrame& PieceBuilder::frame_of(TileIndex tile) {
     Frame& slot = frames_[(tile.x * 7 + tile.y) % std::size(frames_)];
     if (slot.tile != tile) {
         const Bounds bounds = grid_->bounds(tile);
-        slot = {tile, EnuFrame{bounds.west / units_per_degree, bounds.south / units_per_degree}};
+        slot = {.tile = tile, .frame = EnuFrame{bounds.west / units_per_degree, bounds.south / units_per_degree}};
     }
     return slot.frame;
 }
 
 PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& parts, PieceBatch& out) {
     for (const CoveredWindow& window : parts.covered) {
-        out.covered.push_back({object, window, 0});
+        out.covered.push_back({.object_key = object, .window = window});
     }
     order_.resize(parts.parts.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -153,7 +153,7 @@ PieceBuilder::Added PieceBuilder::add(std::uint64_t object, const TiledParts& pa
         std::stable_sort(order_.begin(), order_.end(),
                          [&](std::size_t a, std::size_t b) { return is_before(tile_of(a), tile_of(b)); });
     }
-    Added added{0, parts.covered.size()};
+    Added added{.records = 0, .covered = parts.covered.size()};
     auto outlined = parts.outlined.begin();
     for (std::size_t first = 0, last = 0; first < order_.size(); first = last, ++added.records) {
         while (last < order_.size() && tile_of(order_[last]) == tile_of(order_[first])) {
@@ -173,14 +173,14 @@ PieceHeader PieceBuilder::covering(TileIndex tile, const CoveredTiles& covered) 
     const std::uint32_t outlines = covered.window.outlines;
     area_m2_ = length_m_ = 0;
     measure_outlines(tile, std::max(outlines, 1U));
-    return {{grid_->sort_key(tile), covered.object_key},
-            static_cast<float>(area_m2_),
-            static_cast<float>(length_m_),
-            covered.object,
-            0,
-            0,
-            outlines == 0 ? 1U : 0U,
-            outlines};
+    return {
+        .key = {.tile = grid_->sort_key(tile), .object = covered.object_key},
+        .area_m2 = static_cast<float>(area_m2_),
+        .length_m = static_cast<float>(length_m_),
+        .object = covered.object,
+        .covers_tile = outlines == 0 ? 1U : 0U,
+        .outlines = outlines,
+    };
 }
 
 void PieceBuilder::measure(std::span<const Point> points, schema::Role role, const EnuFrame& frame) {
@@ -211,7 +211,7 @@ void PieceBuilder::add_piece(std::uint64_t object, const TiledParts& parts, std:
     const TileIndex tile = parts.parts[selected.front()].tile;
     const EnuFrame& frame = frame_of(tile);
     PieceHeader header{};
-    header.key = {grid_->sort_key(tile), object};
+    header.key = {.tile = grid_->sort_key(tile), .object = object};
     nodes_.clear();
     area_m2_ = length_m_ = 0;
     const std::size_t first_byte = out.bytes.size();

@@ -1,4 +1,4 @@
-// Pieces: an object's parts in one tile, measured and rounded, as records of bytes that can be sorted and spilled.
+// Pieces (the parts of an object in one tile), measured and rounded, as byte records that can be sorted and spilled.
 #pragma once
 
 #include <cstddef>
@@ -8,58 +8,59 @@
 
 #include "clip/enu.hpp"
 #include "clip/grid.hpp"
-#include "columns/schema.hpp"
 #include "clip/shape.hpp"
+#include "columns/schema.hpp"
 
 namespace geojepa {
 
-/// Sorts objects by type, then id.
+/// A key that sorts objects by type, then id.
 std::uint64_t object_key(schema::OsmType type, std::int64_t id);
 
-/// Where a record belongs: pieces lie in the file in this order.
+/// The sort key of the pieces in the file.
 struct PieceKey {
-    std::uint64_t tile;
-    std::uint64_t object;
+    std::uint64_t tile = 0;
+    std::uint64_t object = 0;
     friend auto operator<=>(const PieceKey&, const PieceKey&) = default;
 };
 
-/// The start of a record. Then, for each part, its role (u8) and its number of nodes (u32); then all nodes (Position).
+/// The start of a record. It is followed by the role (u8) and the number of nodes (u32) of each part, then by all nodes
+/// (Position).
 struct PieceHeader {
     PieceKey key;
-    float area_m2;
-    float length_m;
-    /// Number of the object in the order of its arrival.
-    std::uint32_t object;
-    /// Of the record. Outlines are not in it, and are parts of the piece besides.
-    std::uint32_t parts;
-    std::uint32_t nodes;
-    std::uint32_t covers_tile : 1;
-    std::uint32_t outlines : 31;
+    float area_m2 = 0;
+    float length_m = 0;
+    /// Number of the object in the order of arrival.
+    std::uint32_t object = 0;
+    /// Parts and nodes in the record. Outlines of the tile are further parts of the piece, not stored in the record.
+    std::uint32_t parts = 0;
+    std::uint32_t nodes = 0;
+    std::uint32_t covers_tile : 1 = 0;
+    std::uint32_t outlines : 31 = 0;
 };
 constexpr std::uint32_t outline_nodes = 4;
 
-/// A piece, taken out of its record.
+/// A decoded piece.
 struct PieceView {
     PieceHeader header;
     std::vector<schema::Role> roles;
     std::vector<std::uint32_t> part_nodes;
     std::vector<Position> nodes;
 
-    /// Outlines of the tile, as many as the header says, follow the parts of the record.
+    /// Reads a record and appends the outlines of the tile, as many as the header says, to its parts.
     void decode(const Grid& grid, std::span<const std::byte> record);
 };
 
-/// Tiles that an object covers whole, or has nothing in but their outlines. Their records are made when they are
+/// Tiles that an object covers completely, or in which it has only outlines. Their records are made when they are
 /// written.
 struct CoveredTiles {
-    std::uint64_t object_key;
+    std::uint64_t object_key = 0;
     CoveredWindow window;
-    std::uint32_t object;
+    std::uint32_t object = 0;
 };
 
-/// Records one after the other, and what stands for records.
+/// Consecutive records, and covered tiles.
 struct PieceBatch {
-    std::vector<std::size_t> first_bytes;  // of each record
+    std::vector<std::size_t> first_bytes;  ///< first byte of each record
     std::vector<std::byte> bytes;
     std::vector<CoveredTiles> covered;
 
@@ -72,10 +73,10 @@ struct PieceBatch {
 PieceHeader header_of(std::span<const std::byte> record);
 std::size_t record_bytes(const PieceHeader& header);
 
-/// Sets the object's number in a record.
+/// Writes the number of the object into a record.
 void set_object(std::span<std::byte> record, std::uint32_t object);
 
-/// Turns parts into records. One for each thread.
+/// Turns parts into records. Holds buffers: one per thread.
 class PieceBuilder {
 public:
     explicit PieceBuilder(const Grid& grid) : grid_(&grid) {}
@@ -85,10 +86,10 @@ public:
         std::size_t covered = 0;
     };
 
-    /// Adds a record for each tile in `parts`, whose parts keep their order within it, and the covered tiles.
+    /// Appends a record for each tile with parts, in which the parts keep their order, and the covered tiles.
     Added add(std::uint64_t object, const TiledParts& parts, PieceBatch& out);
 
-    /// The record of one of the tiles of `covered`; it has no parts.
+    /// The record of one of the covered tiles. It has no parts.
     PieceHeader covering(TileIndex tile, const CoveredTiles& covered);
 
 private:
@@ -108,7 +109,7 @@ private:
     std::vector<std::size_t> order_;
     std::vector<Position> nodes_;
     std::vector<EastNorth> plane_;
-    double area_m2_ = 0;  // of the piece under way, as is the length
+    double area_m2_ = 0;  // of the current piece
     double length_m_ = 0;
 };
 

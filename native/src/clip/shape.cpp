@@ -1,4 +1,4 @@
-// Orientation and collection of rings.
+// Areas and orientation of rings, and the sweep that turns covered windows into outlines.
 #include "clip/shape.hpp"
 
 #include <algorithm>
@@ -8,10 +8,12 @@
 namespace geojepa {
 namespace {
 
-/// A place along a row of tiles at which rectangles, or tiles with parts, begin or end.
+/// A column of a row of tiles at which windows, or tiles with parts, begin or end.
 struct Step {
-    std::uint32_t y, x;
-    std::int32_t rectangles, parts;  // how many more there are from here on
+    std::uint32_t y = 0;
+    std::uint32_t x = 0;
+    std::int32_t windows = 0;  ///< change of the number of windows
+    std::int32_t parts = 0;    ///< change of the number of parts
 };
 
 std::vector<Step> steps_along_rows(const std::vector<CoveredWindow>& covered,
@@ -19,13 +21,13 @@ std::vector<Step> steps_along_rows(const std::vector<CoveredWindow>& covered,
     std::vector<Step> steps;
     for (const auto& [tiles, outlines] : covered) {
         for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
-            steps.push_back({y, tiles.first.x, 1, 0});
-            steps.push_back({y, tiles.last.x + 1, -1, 0});
+            steps.push_back({.y = y, .x = tiles.first.x, .windows = 1});
+            steps.push_back({.y = y, .x = tiles.last.x + 1, .windows = -1});
         }
     }
     for (const TiledParts::Part& part : parts) {
-        steps.push_back({part.tile.y, part.tile.x, 0, 1});
-        steps.push_back({part.tile.y, part.tile.x + 1, 0, -1});
+        steps.push_back({.y = part.tile.y, .x = part.tile.x, .parts = 1});
+        steps.push_back({.y = part.tile.y, .x = part.tile.x + 1, .parts = -1});
     }
     std::sort(steps.begin(), steps.end(),
               [](const Step& a, const Step& b) { return std::tie(a.y, a.x) < std::tie(b.y, b.x); });
@@ -47,7 +49,7 @@ double twice_area(std::span<const Point> ring) {
     if (ring.empty()) {
         return 0;
     }
-    // Relative to the first point, where coordinates are small enough to keep every digit.
+    // Relative to the first point, where coordinates are small enough for exact differences.
     const Point origin = ring.front();
     double sum = 0;
     for (std::size_t i = 1; i + 1 < ring.size(); ++i) {
@@ -79,21 +81,23 @@ void TiledParts::outline_covered() {
         return;
     }
     const std::vector<Step> steps = steps_along_rows(std::exchange(covered, {}), parts);
-    std::int32_t rectangles = 0;
+    std::int32_t windows = 0;
     std::int32_t with_parts = 0;
     for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
         const Step& step = steps[i];
         const Step& next = steps[i + 1];
-        rectangles += step.rectangles;
+        windows += step.windows;
         with_parts += step.parts;
-        if (rectangles == 0 || (next.y == step.y && next.x == step.x)) {
+        if (windows == 0 || (next.y == step.y && next.x == step.x)) {
             continue;
         }
-        const auto outlines = static_cast<std::uint32_t>(rectangles);
+        const auto outlines = static_cast<std::uint32_t>(windows);
         if (with_parts == 0) {
-            covered.push_back({{{step.x, step.y}, {next.x - 1, step.y}}, outlines});
+            covered.push_back(
+                {.tiles = {.first = {step.x, step.y}, .last = {next.x - 1, step.y}}, .outlines = outlines});
         } else {
-            outlined.push_back({{step.x, step.y}, outlines});  // one tile: those with parts have steps at both ends
+            // One tile: a tile with parts has steps at both of its ends.
+            outlined.push_back({.tile = {step.x, step.y}, .outlines = outlines});
         }
     }
 }

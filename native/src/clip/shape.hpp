@@ -1,4 +1,4 @@
-// Geometry on its way from an object to its pieces.
+// Geometry between an object and its pieces: rings, polygons, and parts by tile.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ using Ring = std::vector<Point>;
 
 Ring to_ring(std::span<const Position> positions);
 
-/// An outer ring (counter-clockwise), then its holes (clockwise).
+/// An outer ring, counter-clockwise once oriented, then its holes, clockwise.
 struct Polygon {
     std::vector<Ring> rings;
 };
@@ -25,50 +25,40 @@ struct Polygon {
 /// Twice the signed area of a ring, positive where it is counter-clockwise.
 double twice_area(std::span<const Point> ring);
 
-/// Turns the rings of `polygon` the way they are to run.
+/// Reverses rings where necessary: the outer ring becomes counter-clockwise, holes clockwise.
 void orient(Polygon& polygon);
 
-/// A tile's edges as a ring.
+/// A rectangle as a ring.
 Ring outline_of(const Bounds& bounds);
 
-/// A rectangle of tiles, both ends included.
-struct TileWindow {
-    TileIndex first;
-    TileIndex last;
-
-    bool contains(TileIndex tile) const noexcept {
-        return tile.x >= first.x && tile.x <= last.x && tile.y >= first.y && tile.y <= last.y;
-    }
-};
-
-/// A rectangle of tiles that an area covers whole.
+/// A rectangle of tiles that an area covers completely.
 struct CoveredWindow {
     TileWindow tiles;
-    /// 0 where the object itself is that area: the tile is marked. An object that is its members has the tile's outline
-    /// as its geometry there instead, once for each member that covers it.
+    /// 0 where the object itself is the area: its piece is marked as covering the tile. Where members of the object
+    /// cover the tiles, its geometry there is the outline of the tile, once for each of these members.
     std::uint32_t outlines = 0;
 };
 
-/// As above, for a tile in which the object has parts as well.
+/// A covered tile in which the object has parts too.
 struct OutlinedTile {
     TileIndex tile;
-    std::uint32_t outlines;
+    std::uint32_t outlines = 0;
 };
 
-/// What clipping makes of objects: their parts, each in one tile.
+/// The result of clipping: the parts of an object, each in one tile.
 struct TiledParts {
     struct Part {
         TileIndex tile;
         schema::Role role;
-        std::size_t first_point;
-        std::size_t last_point;
+        std::size_t first_point = 0;
+        std::size_t last_point = 0;  ///< one past the last
     };
 
     std::vector<Part> parts;
     std::vector<Point> points;
-    /// They have no points here, for there may be millions of them.
+    /// Without points, because there may be millions of these tiles.
     std::vector<CoveredWindow> covered;
-    /// By row, then column. Tiles without parts are of no meaning here.
+    /// Sorted by row, then column. Tiles without parts are ignored.
     std::vector<OutlinedTile> outlined;
 
     bool empty() const { return parts.empty() && covered.empty(); }
@@ -79,14 +69,18 @@ struct TiledParts {
         outlined.clear();
     }
 
-    /// Opens a part; the points pushed from now on are its own.
-    void open(TileIndex tile, schema::Role role) { parts.push_back({tile, role, points.size(), points.size()}); }
+    /// Begins a part.
+    void open(TileIndex tile, schema::Role role) {
+        parts.push_back({.tile = tile, .role = role, .first_point = points.size(), .last_point = points.size()});
+    }
+    /// Adds a point to the last part.
     void push(Point point) {
         points.push_back(point);
         parts.back().last_point = points.size();
     }
-    /// Turns covered tiles, which may overlap, into outlines; to be called once, when all parts are there.
+    /// Converts covered windows, which may overlap, into outlines. Must be called once, after all parts were added.
     void outline_covered();
+    /// Adds the rings of a polygon as parts.
     void add_polygon(TileIndex tile, const Polygon& polygon);
 
     std::span<const Point> points_of(const Part& part) const {

@@ -1,5 +1,5 @@
-// Each ring falls into chains that lie on one side of the edge. Along the edge, the crossings in order bound the
-// polygon's interior by pairs; each pair links the end of a chain to the start of the next one on the same side.
+// Each ring is divided into chains that lie on one side of the edge. Sorted along the edge, pairs of crossings bound
+// the interior of the polygon; each pair links the end of a chain to the start of the next one on the same side.
 #include "clip/split.hpp"
 
 #include <algorithm>
@@ -12,25 +12,25 @@
 namespace geojepa {
 namespace {
 
-/// Crossings nearer to each other than this (1e-7 degrees × 1e-6) have no order of their own.
+/// Crossings closer than this (in 1e-7 degrees) have no reliable order.
 constexpr double same_place = 1e-6;
-/// Rings below this area (in squares of 1e-7 degrees; about 0.1 mm²) are rounding.
+/// Rings below this area (in squares of 1e-7 degrees; about 0.1 mm²) are rounding errors.
 constexpr double no_area = 1e-3;
 
 constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
 struct Chain {
-    bool above;
-    Ring points;  // from crossing to crossing, both included
+    bool above = false;
+    Ring points;  // from crossing to crossing, inclusive
     std::size_t next = none;
     bool used = false;
 };
 
 struct Crossing {
-    double along;
-    bool upwards;
-    std::size_t ends;    // the chain that ends here
-    std::size_t starts;  // the chain that starts here
+    double along = 0;
+    bool upwards = false;
+    std::size_t ends = none;    // the chain that ends here
+    std::size_t starts = none;  // the chain that starts here
 };
 
 class Splitter {
@@ -66,7 +66,7 @@ private:
         if (across(b) == edge_) {
             return b;
         }
-        // The same order for both polygons that share this side, so that both get the same point.
+        // Polygons that share this side run along it in opposite directions, and must get the same point.
         if (across(b) < across(a)) {
             std::swap(a, b);
         }
@@ -75,7 +75,7 @@ private:
         return axis_ == Axis::lon ? Point{edge_, value} : Point{value, edge_};
     }
 
-    /// Cuts a ring into chains. Returns whether it meets both sides; a ring that does not is kept whole.
+    /// Divides a ring into chains. Returns whether it lies on both sides; a ring that does not is kept whole.
     bool add_ring(const Ring& ring) {
         const std::size_t size = ring.size();
         std::size_t start = 0;
@@ -105,8 +105,8 @@ private:
             chains_.back().points.push_back(crossing);
         }
         const std::size_t ends = first_of_ring ? none : chains_.size() - 1;
-        crossings_.push_back({along(crossing), above, ends, chains_.size()});
-        chains_.push_back({above, {crossing}});
+        crossings_.push_back({.along = along(crossing), .upwards = above, .ends = ends, .starts = chains_.size()});
+        chains_.push_back({.above = above, .points = {crossing}});
     }
 
     void close_ring(std::size_t first_chain) {
@@ -116,7 +116,7 @@ private:
         first->ends = chains_.size() - 1;
     }
 
-    /// Sorts the crossings and links the chains. Upwards and downwards must take turns.
+    /// Sorts the crossings and links the chains. Upward and downward crossings must alternate.
     bool link() {
         std::sort(crossings_.begin(), crossings_.end(),
                   [](const Crossing& a, const Crossing& b) { return a.along < b.along; });
@@ -140,8 +140,8 @@ private:
         return crossings_.size() % 2 == 0;
     }
 
-    /// Makes the polygons of one side. Where crossings coincide, a hole that touches the edge there may come out as a
-    /// ring of its own.
+    /// Appends the polygons of one side. Where crossings coincide, a hole that touches the edge may become a separate
+    /// ring.
     bool emit(bool above, std::vector<Polygon>& out) {
         const std::size_t first = out.size();
         std::vector<Ring> holes;
@@ -150,7 +150,7 @@ private:
                 Ring ring = ring_from(i);
                 const double area = ring.size() >= 3 ? twice_area(ring) : 0;
                 if (area > 2 * no_area) {
-                    out.push_back({{std::move(ring)}});
+                    out.push_back({.rings = {std::move(ring)}});
                 } else if (area < -2 * no_area) {
                     holes.push_back(std::move(ring));
                 }
@@ -184,8 +184,8 @@ private:
         return without_spikes(ring);
     }
 
-    /// Takes out what runs along the edge and back again: where a side lies on the edge with the interior below it,
-    /// its ends count as above, and nothing of the area is there.
+    /// Removes what runs along the edge and back. It occurs where a side lies on the edge with the interior below it:
+    /// its ends count as above, but no part of the area is there.
     Ring without_spikes(const Ring& ring) const {
         Ring kept;
         for (const Point point : ring) {
@@ -206,7 +206,8 @@ private:
         return kept;
     }
 
-    /// Whether b adds nothing between a and c: it is one of them, or all lie on the edge and b beyond the others.
+    /// Whether b is redundant between a and c: it equals one of them, or all three lie on the edge and the ring turns
+    /// back at b.
     bool runs_back(Point a, Point b, Point c) const {
         if (a == b || b == c) {
             return true;
@@ -215,7 +216,7 @@ private:
         return on_edge && (along(b) > along(a)) != (along(c) > along(b));
     }
 
-    /// The outer ring around a hole, by the majority of the hole's points: single ones may lie on a ring.
+    /// The polygon whose outer ring contains most of the hole's points. Single points may lie on a ring.
     static std::size_t owner_of(const Ring& hole, const std::vector<Polygon>& polygons, std::size_t first) {
         if (polygons.size() <= first + 1) {
             return polygons.size() == first ? none : first;

@@ -1,4 +1,4 @@
-// Polygons cut in two by a meridian or a parallel.
+// Splits polygons at a meridian or a parallel.
 #pragma once
 
 #include <vector>
@@ -9,15 +9,16 @@ namespace geojepa {
 
 enum class Axis { lon, lat };
 
-/// Cuts `polygon` where `axis` has the value `edge` and adds what lies below the edge to `below`, the rest to `above`.
+/// Splits `polygon` where `axis` has the value `edge`. Appends what lies below the edge to `below`, the rest to
+/// `above`.
 ///
-/// Rings must be oriented, and must neither cross themselves nor each other. Where crossings of the edge tell that
-/// they do, nothing is added and the result is false. Points on the edge belong to the upper side, so that a polygon
-/// that only touches the edge leaves nothing on the other one. Coordinates on the edge are exactly `edge`.
+/// Rings must be oriented, and must cross neither themselves nor each other. Where the crossings of the edge show that
+/// they do, the function adds nothing and returns false. Points on the edge belong to the upper side, so a polygon that
+/// only touches the edge adds nothing to the other side. Coordinates on the edge are exactly `edge`.
 [[nodiscard]] bool split(const Polygon& polygon, Axis axis, double edge, std::vector<Polygon>& below,
                          std::vector<Polygon>& above);
 
-/// Whether `point` lies inside `ring`; points on it may count as either.
+/// Whether `point` lies inside `ring`. The result for points on the ring is arbitrary.
 bool ring_contains(const Ring& ring, Point point);
 
 }  // namespace geojepa

@@ -1,4 +1,4 @@
-// `geojepa-tiler tile`: OSM extracts in, objects clipped to tiles out.
+// `geojepa-tiler tile`: clips the objects of OSM extracts to tiles.
 #pragma once
 
 #include <array>
@@ -13,25 +13,24 @@ struct TileOptions {
     std::vector<std::string> inputs;
     std::string output;
     std::uint32_t zoom = 16;
-    /// 0: one per processor.
+    /// 0: one thread per processor.
     std::uint32_t threads = 0;
-    /// Bytes of private memory to stay under.
+    /// Limit of the private memory in bytes.
     std::uint64_t memory = std::uint64_t{512} << 20U;
-    /// West, south, east, north in degrees; only tiles that meet it are written.
+    /// West, south, east, north in degrees. Only tiles that meet the box are written.
     std::optional<std::array<double, 4>> bbox;
-    /// GeoJSON or .poly file; only tiles that share some area with it are written. Not together with `bbox`.
+    /// GeoJSON or `.poly` file. Only tiles that share some area with its polygons are written. Excludes `bbox`.
     std::string polygon;
-    /// Keys (`*` first or last matches any rest) that are kept though they are dropped by default.
+    /// Keys to keep that the default filter drops. A leading or trailing `*` matches any text.
     std::vector<std::string> keep_tags;
-    /// Keys that are dropped as well.
+    /// Keys to drop in addition.
     std::vector<std::string> drop_tags;
 };
 
 /// Runs the stage and writes its summary to stdout. Returns the exit code; throws Error.
 int run_tile(const TileOptions& options);
 
-/// Versions of the libraries the tiler reads and clips with.
+/// Version of libosmium, for `--version`.
 std::string libosmium_version();
-std::string geos_version();
 
 }  // namespace geojepa

@@ -1,4 +1,4 @@
-// Rows of spans, made by cutting the polygons as any other area.
+// Clips the polygons as any other area, and keeps the tiles as spans of columns.
 #include "clip/tile_set.hpp"
 
 #include <algorithm>
@@ -12,15 +12,15 @@ namespace geojepa {
 TileSet::TileSet(const Grid& grid, const std::vector<Polygon>& polygons) {
     TiledParts parts;
     for (const Polygon& polygon : polygons) {
-        (void)clip_area(grid, {{0, 0}, {grid.side() - 1, grid.side() - 1}}, polygon, parts);
+        (void)clip_area(grid, grid.all_tiles(), polygon, parts);
     }
     std::vector<Span> spans;
     for (const TiledParts::Part& part : parts.parts) {
-        spans.push_back({part.tile.y, part.tile.x, part.tile.x});
+        spans.push_back({.y = part.tile.y, .first = part.tile.x, .last = part.tile.x});
     }
     for (const auto& [tiles, outlines] : parts.covered) {
         for (std::uint32_t y = tiles.first.y; y <= tiles.last.y; ++y) {
-            spans.push_back({y, tiles.first.x, tiles.last.x});
+            spans.push_back({.y = y, .first = tiles.first.x, .last = tiles.last.x});
         }
     }
     std::sort(spans.begin(), spans.end(),
@@ -35,7 +35,10 @@ TileSet::TileSet(const Grid& grid, const std::vector<Polygon>& polygons) {
 }
 
 TileWindow TileSet::window() const {
-    TileWindow window{{spans_.front().first, spans_.front().y}, {spans_.front().last, spans_.back().y}};
+    TileWindow window{
+        .first = {spans_.front().first, spans_.front().y},
+        .last = {spans_.front().last, spans_.back().y},
+    };
     for (const Span& span : spans_) {
         window.first.x = std::min(window.first.x, span.first);
         window.last.x = std::max(window.last.x, span.last);
@@ -61,10 +64,12 @@ void TileSet::restrict(TiledParts& parts) const {
     std::erase_if(parts.parts, [this](const TiledParts::Part& part) { return !contains(part.tile); });
     for (const auto& [tiles, outlines] : std::exchange(parts.covered, {})) {
         for (auto span = first_in_row(tiles.first.y); span != spans_.end() && span->y <= tiles.last.y; ++span) {
-            const TileWindow common{{std::max(span->first, tiles.first.x), span->y},
-                                    {std::min(span->last, tiles.last.x), span->y}};
+            const TileWindow common{
+                .first = {std::max(span->first, tiles.first.x), span->y},
+                .last = {std::min(span->last, tiles.last.x), span->y},
+            };
             if (common.first.x <= common.last.x) {
-                parts.covered.push_back({common, outlines});
+                parts.covered.push_back({.tiles = common, .outlines = outlines});
             }
         }
     }

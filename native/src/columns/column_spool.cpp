@@ -1,4 +1,4 @@
-// Unnamed files through stdio.
+// Buffered by stdio.
 #include "columns/column_spool.hpp"
 
 #include <unistd.h>
@@ -12,14 +12,14 @@ namespace geojepa {
 namespace {
 
 [[noreturn]] void fail(const std::string& path) {
-    throw OutputError("cannot write beside `" + path + "`: " + std::strerror(errno),
-                      "the directory takes a temporary file of about half the output's size");
+    throw OutputError("cannot write a temporary file next to `" + path + "`: " + std::strerror(errno),
+                      "free space of about half the size of the output");
 }
 
 }  // namespace
 
-Spool::Spool(const std::string& beside) : path_{beside} {
-    std::string name = beside + ".spool-XXXXXX";
+Spool::Spool(const std::string& output) : path_{output} {
+    std::string name = output + ".spool-XXXXXX";
     const int descriptor = ::mkstemp(name.data());
     if (descriptor < 0) {
         fail(path_);

@@ -1,18 +1,19 @@
-// Objects arrive in any order and are written in that of the file.
+// Objects arrive in any order and are written in the order of the file.
 #include "columns/object_table.hpp"
 
 #include <algorithm>
 #include <limits>
 
-#include "errors.hpp"
 #include "clip/pieces.hpp"
+#include "errors.hpp"
 
 namespace geojepa {
 namespace {
 
-/// Roles are few, and the same ones again and again.
+/// Roles get an eighth of the memory of the vocabulary, because few of them are distinct.
 constexpr std::size_t roles_share = 8;
-constexpr std::uint32_t unused = std::numeric_limits<std::uint32_t>::max();
+/// Marks a role that is used and has no row yet.
+constexpr std::uint32_t rowless = std::numeric_limits<std::uint32_t>::max();
 
 /// A string column: offsets, then the bytes.
 class TextColumn {
@@ -49,23 +50,28 @@ std::uint32_t ObjectTable::add(const CutObject& object, const CutResult& result)
     if (rows_.size() >= std::numeric_limits<std::uint32_t>::max()) {
         throw InputError("more than 4,294,967,294 objects", "--bbox=west,south,east,north");
     }
-    Row row{object_key(object.type, object.id),
-            object.id,
-            tags_.size(),
-            members_.size(),
-            static_cast<std::uint32_t>(object.last_tag - object.first_tag),
-            static_cast<std::uint32_t>(object.last_member - object.first_member),
-            object.version,
-            object.absent_members,
-            object.type,
-            object.kind,
-            object.token};
+    const Row row{
+        .key = object_key(object.type, object.id),
+        .id = object.id,
+        .first_tag = tags_.size(),
+        .first_member = members_.size(),
+        .tags = static_cast<std::uint32_t>(object.last_tag - object.first_tag),
+        .members = static_cast<std::uint32_t>(object.last_member - object.first_member),
+        .version = object.version,
+        .absent_members = object.absent_members,
+        .type = object.type,
+        .kind = object.kind,
+        .token = object.token,
+    };
     for (std::size_t i = object.first_tag; i < object.last_tag; ++i) {
         tags_.push_back(vocabulary_.intern(result.tags[i]));
     }
     for (std::size_t i = object.first_member; i < object.last_member; ++i) {
         const Member& member = result.members[i];
-        members_.push_back({object_key(member.type, member.ref), roles_.intern({member.role, {}})});
+        members_.push_back({
+            .object_key = object_key(member.type, member.ref),
+            .role = roles_.intern({.key = member.role, .value = {}}),
+        });
     }
     rows_.push_back(row);
     return static_cast<std::uint32_t>(rows_.size() - 1);
@@ -78,7 +84,7 @@ void ObjectTable::finish() {
     }
     std::uint32_t number = 0;
     for (const Row& row : rows_.view()) {
-        order_.push_back({row.key, number++});
+        order_.push_back({.key = row.key, .number = number++});
     }
     std::sort(order_.begin(), order_.end(), by_key);
     row_of_.resize(rows_.size());
@@ -168,7 +174,7 @@ ObjectTable::Counts ObjectTable::write_tags(ColumnWriter& writer) {
     keys.write(writer, schema::vocab_key, schema::vocab_key_utf8);
     values.write(writer, schema::vocab_value, schema::vocab_value_utf8);
     writer.write(schema::vocab_count, counts.view());
-    return {written, pairs, 0};
+    return {.tags = written, .vocab = pairs};
 }
 
 std::uint64_t ObjectTable::write_members(ColumnWriter& writer) {
@@ -185,7 +191,7 @@ std::uint64_t ObjectTable::write_members(ColumnWriter& writer) {
             if (found < rows_.size()) {
                 objects.push_back(static_cast<std::uint32_t>(found));
                 roles.push_back(member.role);
-                role_row[member.role] = unused;  // until it has a row
+                role_row[member.role] = rowless;  // replaced by its row below
             }
         }
         offsets.push_back(objects.size());
@@ -194,7 +200,7 @@ std::uint64_t ObjectTable::write_members(ColumnWriter& writer) {
     std::uint32_t rows = 0;
     roles_.for_each([&](Tag role, std::span<const std::uint32_t> numbers) {
         const bool used = std::any_of(numbers.begin(), numbers.end(),
-                                      [&](std::uint32_t number) { return role_row[number] == unused; });
+                                      [&](std::uint32_t number) { return role_row[number] == rowless; });
         for (const std::uint32_t number : numbers) {
             role_row[number] = rows;
         }

@@ -1,15 +1,15 @@
-// All objects of the file, their tags and members, and the vocabulary.
+// The objects of the file with their tags and members, and the vocabulary.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "columns/columns.hpp"
 #include "clip/cut.hpp"
-#include "read/long_array.hpp"
+#include "columns/column_writer.hpp"
 #include "columns/schema.hpp"
 #include "columns/vocabulary.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 
@@ -21,44 +21,44 @@ public:
         std::uint64_t members = 0;
     };
 
-    /// The vocabulary takes up to `vocabulary_bytes` of memory, all else is in `arrays`.
+    /// The vocabulary takes up to `vocabulary_bytes` of memory. Everything else is in `arrays`.
     ObjectTable(ArrayMemory& arrays, std::size_t vocabulary_bytes);
 
-    /// Takes an object out of `result`; returns its number, which counts objects in the order of their arrival.
+    /// Adds an object of `result`. Returns its number in the order of arrival.
     std::uint32_t add(const CutObject& object, const CutResult& result);
 
     std::size_t size() const noexcept { return rows_.size(); }
 
-    /// Sorts the objects by type and id. No object is to be added afterwards.
+    /// Sorts the objects by type and id. No object may be added afterwards.
     void finish();
 
-    /// The row that the object with this number has in the file.
+    /// The row in the file of the object with this number.
     std::uint32_t row_of(std::uint32_t number) const { return row_of_.empty() ? number : row_of_[number]; }
 
-    /// Writes `object/`, `tag/`, `vocab/`, `member/` and `role/`. To be called once.
+    /// Writes `object/`, `tag/`, `vocab/`, `member/` and `role/`. Must be called once.
     Counts write(ColumnWriter& writer);
 
 private:
     struct Row {
-        std::uint64_t key;
-        std::int64_t id;
-        std::uint64_t first_tag;
-        std::uint64_t first_member;
-        std::uint32_t tags;
-        std::uint32_t members;
-        std::uint32_t version;
-        std::uint32_t absent_members;
-        schema::OsmType type;
-        schema::Kind kind;
-        schema::Token token;
+        std::uint64_t key = 0;
+        std::int64_t id = 0;
+        std::uint64_t first_tag = 0;
+        std::uint64_t first_member = 0;
+        std::uint32_t tags = 0;
+        std::uint32_t members = 0;
+        std::uint32_t version = 0;
+        std::uint32_t absent_members = 0;
+        schema::OsmType type = schema::OsmType::node;
+        schema::Kind kind = schema::Kind::point;
+        schema::Token token = schema::Token::entity;
     };
     struct MemberRow {
-        std::uint64_t object_key;
-        std::uint32_t role;
+        std::uint64_t object_key = 0;
+        std::uint32_t role = 0;
     };
-    struct Place {
-        std::uint64_t key;
-        std::uint32_t number;
+    struct SortedRow {
+        std::uint64_t key = 0;
+        std::uint32_t number = 0;
     };
 
     const Row& row(std::size_t i) const { return order_.empty() ? rows_[i] : rows_[order_[i].number]; }
@@ -70,12 +70,12 @@ private:
 
     ArrayMemory* arrays_;
     LongArray<Row> rows_;
-    LongArray<std::uint32_t> tags_;  // the vocabulary's numbers
+    LongArray<std::uint32_t> tags_;  // numbers in the vocabulary
     LongArray<MemberRow> members_;
     Vocabulary vocabulary_;
-    Vocabulary roles_;  // as keys without a value
-    // Empty where objects arrived in the order of the file.
-    LongArray<Place> order_;
+    Vocabulary roles_;  // the keys of pairs without values
+    // Both are empty where objects arrived in the order of the file.
+    LongArray<SortedRow> order_;
     LongArray<std::uint32_t> row_of_;
 };
 

@@ -1,4 +1,4 @@
-// Records in memory, runs in a file and covered tiles are three kinds of sorted sources, merged by a heap.
+// Records in memory, runs in a file and covered tiles are sorted sources, which a heap merges.
 #include "columns/piece_sorter.hpp"
 
 #include <algorithm>
@@ -10,14 +10,14 @@
 namespace geojepa {
 namespace {
 
-/// Of the memory, what places take; a record takes some four times as much as its place.
-constexpr std::size_t places_share = 5;
-constexpr std::size_t least_read_bytes = std::size_t{1} << 12U;
-constexpr std::size_t most_read_bytes = std::size_t{1} << 20U;
+/// Keys get a fifth of the memory, because a record takes about four times as much as its key.
+constexpr std::size_t keys_share = 5;
+constexpr std::size_t min_read_bytes = std::size_t{1} << 12U;
+constexpr std::size_t max_read_bytes = std::size_t{1} << 20U;
 
 }  // namespace
 
-/// Records in order, one at a time.
+/// Iterates over sorted records.
 class PieceSorter::Source {
 public:
     Source() = default;
@@ -27,7 +27,7 @@ public:
 
     const PieceKey& key() const { return key_; }
     virtual std::span<const std::byte> record() = 0;
-    /// False where there is none left. To be called before the first one.
+    /// Moves to the next record; must be called before the first one. Returns false at the end.
     virtual bool advance() = 0;
 
 protected:
@@ -38,12 +38,12 @@ class PieceSorter::MemorySource : public Source {
 public:
     explicit MemorySource(const PieceSorter& sorter) : sorter_(&sorter) {}
 
-    std::span<const std::byte> record() override { return sorter_->record_at(sorter_->places_[next_ - 1]); }
+    std::span<const std::byte> record() override { return sorter_->record_at(sorter_->sorted_[next_ - 1]); }
     bool advance() override {
-        if (next_ == sorter_->places_.size()) {
+        if (next_ == sorter_->sorted_.size()) {
             return false;
         }
-        key_ = sorter_->places_[next_++].key;
+        key_ = sorter_->sorted_[next_++].key;
         return true;
     }
 
@@ -72,7 +72,7 @@ private:
     std::span<const std::byte> record_;
 };
 
-/// Walks every covered rectangle in the order of tiles. Those that have begun and not ended are in a heap.
+/// Walks through all covered windows in the order of tiles. A heap holds those in progress.
 class PieceSorter::CoveredSource : public Source {
 public:
     explicit CoveredSource(const PieceSorter& sorter)
@@ -94,7 +94,7 @@ public:
         }
         while (next_ < rows_.size() && (active_.empty() || rows_[next_].first < active_.front().key)) {
             const CoveredRow& row = rows_[next_++];
-            active_.push_back({row.first, row.covered, row.covered.window.tiles.first});
+            active_.push_back({.key = row.first, .covered = row.covered, .at = row.covered.window.tiles.first});
             std::push_heap(active_.begin(), active_.end(), later);
         }
         if (active_.empty()) {
@@ -113,7 +113,7 @@ private:
 
     static bool later(const Walk& a, const Walk& b) { return b.key < a.key; }
 
-    /// To the next tile of the rectangle: along the row of the group, down the group, on to the next group.
+    /// Moves to the next tile of the window: along the row of the group, then down the group, then to the next group.
     bool step(Walk& walk) const {
         const TileWindow& tiles = walk.covered.window.tiles;
         const std::uint32_t group_side = 1U << (grid_->zoom() - group_zoom);
@@ -143,9 +143,9 @@ private:
 
 PieceSorter::PieceSorter(const Grid& grid, ArrayMemory& arrays, std::size_t bytes)
     : grid_(&grid), bytes_(bytes), spilled_(arrays.directory()), covered_(arrays) {
-    // Memory that is asked for and not written to costs nothing; growing bit by bit would cost copies.
-    places_.reserve(bytes / places_share / sizeof(Place) + 1);
-    records_.reserve(bytes - bytes / places_share);
+    // Reserved memory costs nothing until it is written. Growing step by step would cost copies.
+    sorted_.reserve(bytes / keys_share / sizeof(SortedRecord) + 1);
+    records_.reserve(bytes - bytes / keys_share);
 }
 
 PieceSorter::~PieceSorter() = default;
@@ -160,25 +160,28 @@ void PieceSorter::add(const PieceBatch& batch) {
 }
 
 void PieceSorter::add_record(std::span<const std::byte> record) {
-    if (places_.size() == places_.capacity() || records_.size() + record.size() > records_.capacity()) {
+    if (sorted_.size() == sorted_.capacity() || records_.size() + record.size() > records_.capacity()) {
         spill();
     }
     const PieceHeader header = header_of(record);
     ++totals_.pieces;
     totals_.parts += std::uint64_t{header.parts} + header.outlines;
     totals_.nodes += header.nodes + std::uint64_t{header.outlines} * outline_nodes;
-    places_.push_back({header.key, records_.size()});
+    sorted_.push_back({.key = header.key, .first_byte = records_.size()});
     records_.insert(records_.end(), record.begin(), record.end());
 }
 
-/// Divides the rectangle by rows of groups, so that a walk through it ends with its row.
+/// Divides the window by rows of groups, so that each walk stays within one row.
 void PieceSorter::add_covered(const CoveredTiles& covered) {
     const auto& [tiles, outlines] = covered.window;
     const std::uint32_t group_side = 1U << (grid_->zoom() - group_zoom);
     for (std::uint32_t y = tiles.first.y; y <= tiles.last.y;) {
         const std::uint32_t last = std::min(y / group_side * group_side + group_side - 1, tiles.last.y);
-        CoveredRow row{{grid_->sort_key({tiles.first.x, y}), covered.object_key}, covered};
-        row.covered.window.tiles = {{tiles.first.x, y}, {tiles.last.x, last}};
+        CoveredRow row{
+            .first = {.tile = grid_->sort_key({tiles.first.x, y}), .object = covered.object_key},
+            .covered = covered,
+        };
+        row.covered.window.tiles = {.first = {tiles.first.x, y}, .last = {tiles.last.x, last}};
         covered_.push_back(row);
         const std::uint64_t count = std::uint64_t{tiles.last.x - tiles.first.x + 1} * (last - y + 1);
         totals_.pieces += count;
@@ -188,36 +191,37 @@ void PieceSorter::add_covered(const CoveredTiles& covered) {
     }
 }
 
-std::span<const std::byte> PieceSorter::record_at(const Place& place) const {
-    const std::span<const std::byte> rest = std::span{records_}.subspan(place.first_byte);
+std::span<const std::byte> PieceSorter::record_at(const SortedRecord& sorted) const {
+    const std::span<const std::byte> rest = std::span{records_}.subspan(sorted.first_byte);
     return rest.first(record_bytes(header_of(rest)));
 }
 
 void PieceSorter::sort_records() {
-    std::sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return a.key < b.key; });
+    std::sort(sorted_.begin(), sorted_.end(),
+              [](const SortedRecord& a, const SortedRecord& b) { return a.key < b.key; });
 }
 
 void PieceSorter::spill() {
     sort_records();
-    for (const Place& place : places_) {
-        spilled_.add(record_at(place));
+    for (const SortedRecord& record : sorted_) {
+        spilled_.add(record_at(record));
     }
     spilled_.end_run();
-    places_.clear();
+    sorted_.clear();
     records_.clear();
 }
 
 std::vector<std::unique_ptr<PieceSorter::Source>> PieceSorter::sources() {
     std::vector<std::unique_ptr<Source>> all;
-    if (spilled_.runs() > 0 && !places_.empty()) {
+    if (spilled_.runs() > 0 && !sorted_.empty()) {
         spill();
     }
     if (spilled_.runs() > 0) {
-        places_.shrink_to_fit();
+        sorted_.shrink_to_fit();
         records_.shrink_to_fit();
     }
     const std::size_t buffer =
-        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), least_read_bytes, most_read_bytes);
+        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), min_read_bytes, max_read_bytes);
     for (std::size_t run = 0; run < spilled_.runs(); ++run) {
         all.push_back(std::make_unique<RunSource>(spilled_, run, buffer));
     }
@@ -242,7 +246,7 @@ void PieceSorter::for_each(const std::function<void(std::span<const std::byte>)>
     while (!heap.empty()) {
         std::pop_heap(heap.begin(), heap.end(), later);
         Source* first = heap.back();
-        // As long as it stays the first, the heap has nothing to do.
+        // The heap stays as it is while this source has the smallest key.
         bool more = true;
         do {
             visit(first->record());

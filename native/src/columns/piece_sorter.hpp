@@ -1,4 +1,4 @@
-// Sorts pieces by tile and object in bounded memory: what does not fit is written to a temporary file and merged.
+// Sorts pieces by tile and object in bounded memory: an external merge sort.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "read/long_array.hpp"
 #include "clip/pieces.hpp"
 #include "columns/spill_file.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 
@@ -23,30 +23,30 @@ public:
         std::uint64_t nodes = 0;
     };
 
-    /// A run is spilled to the directory of `arrays` whenever records take more than `bytes`. The file is gone when
-    /// the sorter is, however the program ends.
+    /// Spills a sorted run to a file in the directory of `arrays` whenever the records take more than `bytes`. The file
+    /// has no name and disappears with the process.
     PieceSorter(const Grid& grid, ArrayMemory& arrays, std::size_t bytes);
     ~PieceSorter();
     PieceSorter(const PieceSorter&) = delete;
     PieceSorter& operator=(const PieceSorter&) = delete;
 
-    /// Takes pieces whose keys have not been added before.
+    /// Adds pieces. Every key may be added once.
     void add(const PieceBatch& batch);
 
     const Totals& totals() const noexcept { return totals_; }
     std::uint64_t spilled_bytes() const noexcept { return spilled_.bytes(); }
 
-    /// Calls `visit` with every record in order. To be called once, at the end.
+    /// Calls `visit` with every record in order. Must be called once, after all pieces were added.
     void for_each(const std::function<void(std::span<const std::byte>)>& visit);
 
 private:
-    struct Place {
+    struct SortedRecord {
         PieceKey key;
-        std::uint64_t first_byte;
+        std::uint64_t first_byte = 0;
     };
-    /// Covered tiles within one row of zoom-14 groups, by the first of them.
+    /// Covered tiles within one row of zoom-14 groups.
     struct CoveredRow {
-        PieceKey first;
+        PieceKey first;  ///< key of the first tile
         CoveredTiles covered;
     };
     class Source;
@@ -58,13 +58,13 @@ private:
     void add_covered(const CoveredTiles& covered);
     void sort_records();
     void spill();
-    std::span<const std::byte> record_at(const Place& place) const;
+    std::span<const std::byte> record_at(const SortedRecord& sorted) const;
     std::vector<std::unique_ptr<Source>> sources();
 
     const Grid* grid_;
     std::size_t bytes_;
     std::vector<std::byte> records_;
-    std::vector<Place> places_;
+    std::vector<SortedRecord> sorted_;
     SpillFile spilled_;
     LongArray<CoveredRow> covered_;
     Totals totals_;

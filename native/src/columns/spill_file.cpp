@@ -1,4 +1,4 @@
-// Records are (size, bytes); buffered writes at the end, positioned reads anywhere.
+// A record is its size (u32) and its bytes. Writes are buffered and go to the end, reads are positioned.
 #include "columns/spill_file.hpp"
 
 #include <fcntl.h>
@@ -16,10 +16,10 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t write_bytes = std::size_t{1} << 18U;
-/// A run is taken out of the file by such parts of it, within limits: seldom enough for holes to cost nothing.
+/// Number of holes by which a run is removed from the file, within the limits below. Few holes cost nothing.
 constexpr std::uint64_t holes_of_run = 16;
-constexpr std::uint64_t least_hole_bytes = std::uint64_t{1} << 16U;
-constexpr std::uint64_t most_hole_bytes = std::uint64_t{1} << 22U;
+constexpr std::uint64_t min_hole_bytes = std::uint64_t{1} << 16U;
+constexpr std::uint64_t max_hole_bytes = std::uint64_t{1} << 22U;
 
 [[noreturn]] void fail(const char* what, const std::string& directory) {
     throw OutputError(
@@ -49,7 +49,7 @@ void SpillFile::end_run() {
     flush();
     pending_.shrink_to_fit();
     if (written_ > run_start_) {
-        runs_.push_back({std::exchange(run_start_, written_), written_});
+        runs_.push_back({.first = std::exchange(run_start_, written_), .last = written_});
     }
 }
 
@@ -73,8 +73,8 @@ SpillFile::Reader::Reader(SpillFile& file, std::size_t run, std::size_t buffer)
     : file_(&file),
       next_(file.runs_[run].first),
       last_(std::exchange(file.runs_[run].last, next_)),
-      given_back_(next_),
-      hole_bytes_(std::clamp((last_ - next_) / holes_of_run, least_hole_bytes, most_hole_bytes)),
+      removed_(next_),
+      hole_bytes_(std::clamp((last_ - next_) / holes_of_run, min_hole_bytes, max_hole_bytes)),
       buffer_bytes_(buffer) {}
 
 std::optional<std::span<const std::byte>> SpillFile::Reader::next() {
@@ -92,7 +92,7 @@ std::optional<std::span<const std::byte>> SpillFile::Reader::next() {
     return std::span{buffer_}.subspan(at_ - size, size);
 }
 
-/// Has at least `bytes` from `at_` on in the buffer; false where the run ends before.
+/// Reads until the buffer holds at least `bytes` after `at_`. Returns false where the run ends before.
 bool SpillFile::Reader::fill(std::size_t bytes) {
     if (buffer_.size() - at_ >= bytes) {
         return true;
@@ -115,17 +115,17 @@ bool SpillFile::Reader::fill(std::size_t bytes) {
         got += done < 0 ? 0 : static_cast<std::size_t>(done);
     }
     next_ += more;
-    if (next_ - given_back_ >= hole_bytes_ || next_ == last_) {
-        give_back();
+    if (next_ - removed_ >= hole_bytes_ || next_ == last_) {
+        punch_hole();
     }
     return true;
 }
 
-void SpillFile::Reader::give_back() {
-    // Where the file system cannot make holes, the file stays as it is until it is closed.
-    (void)::fallocate(file_->file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(given_back_),
-                      static_cast<off_t>(next_ - given_back_));
-    given_back_ = next_;
+void SpillFile::Reader::punch_hole() {
+    // Where the file system does not support holes, the file keeps its size until it is closed.
+    (void)::fallocate(file_->file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(removed_),
+                      static_cast<off_t>(next_ - removed_));
+    removed_ = next_;
 }
 
 }  // namespace geojepa

@@ -1,4 +1,4 @@
-// Sorted runs of records in one unnamed file, written one after the other and read side by side.
+// Sorted runs of records in one unnamed temporary file, written one after the other and read in parallel.
 #pragma once
 
 #include <cstddef>
@@ -17,33 +17,33 @@ public:
     SpillFile(const SpillFile&) = delete;
     SpillFile& operator=(const SpillFile&) = delete;
 
-    /// Adds a record to the run under way. Throws OutputError with the system's reason.
+    /// Adds a record to the current run. Throws OutputError with the system's reason.
     void add(std::span<const std::byte> record);
-    /// Ends the run; the next record begins another.
+    /// Ends the run. The next record begins another one.
     void end_run();
 
     std::size_t runs() const noexcept { return runs_.size(); }
     std::uint64_t bytes() const noexcept { return written_; }
 
-    /// Takes a run out of the file, some records at a time: what was read leaves room, on the disk and in the system's
-    /// cache, for what is written meanwhile. Nothing is left of the run for a second reader.
+    /// Reads a run and removes what was read from the file, which frees disk space and page cache for the output that
+    /// is written meanwhile. A run can be read only once.
     class Reader {
     public:
-        /// `buffer` bytes are read at once, more where a record is longer.
+        /// Reads `buffer` bytes at once, more where a record is longer.
         Reader(SpillFile& file, std::size_t run, std::size_t buffer);
 
-        /// The next record, valid until the next call; nothing at the end of the run.
+        /// Returns the next record, valid until the next call, or nothing at the end of the run.
         std::optional<std::span<const std::byte>> next();
 
     private:
         bool fill(std::size_t bytes);
-        void give_back();
+        void punch_hole();
 
         const SpillFile* file_;
         std::uint64_t next_;
         std::uint64_t last_;
-        std::uint64_t given_back_;  // up to here
-        std::uint64_t hole_bytes_;  // to be given back at once
+        std::uint64_t removed_;     // end of what was removed
+        std::uint64_t hole_bytes_;  // minimum size of a hole
         std::size_t buffer_bytes_;
         std::vector<std::byte> buffer_;
         std::size_t at_ = 0;
@@ -51,7 +51,8 @@ public:
 
 private:
     struct Run {
-        std::uint64_t first, last;
+        std::uint64_t first = 0;
+        std::uint64_t last = 0;
     };
 
     void flush();

@@ -1,10 +1,10 @@
-// The lengths of the long columns are known before the merge begins, so that it streams into them.
+// The lengths of the long columns are known before the pieces are merged, so the merge streams into them.
 #include "columns/tiles_file.hpp"
 
 #include <vector>
 
-#include "columns/columns.hpp"
 #include "clip/enu.hpp"
+#include "columns/column_writer.hpp"
 #include "events.hpp"
 
 namespace geojepa {

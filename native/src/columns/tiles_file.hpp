@@ -1,13 +1,13 @@
-// `tiles.h5`: objects and sorted pieces, written column by column in one go.
+// Writes `tiles.h5`.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "clip/grid.hpp"
-#include "read/long_array.hpp"
 #include "columns/object_table.hpp"
 #include "columns/piece_sorter.hpp"
+#include "read/long_array.hpp"
 
 namespace geojepa {
 
@@ -20,7 +20,7 @@ struct FileCounts {
     ObjectTable::Counts objects;
 };
 
-/// Writes the file. `objects` must be finished; `pieces` is used up.
+/// Writes the objects and the sorted pieces. `objects` must be finished. `pieces` is empty afterwards.
 FileCounts write_tiles_file(const std::string& path, const Grid& grid, ArrayMemory& arrays, ObjectTable& objects,
                             PieceSorter& pieces);
 

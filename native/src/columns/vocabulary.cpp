@@ -1,4 +1,4 @@
-// A hash table with linear probing over text in blocks; runs of (number, length of the key, key, value).
+// A hash table with linear probing. The texts are in blocks. A spilled record is (number, length of key, key, value).
 #include "columns/vocabulary.hpp"
 
 #include <algorithm>
@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::size_t block_size = std::size_t{1} << 16U;
 constexpr std::size_t first_slots = std::size_t{1} << 10U;
-constexpr std::size_t least_read_bytes = std::size_t{1} << 12U;
-constexpr std::size_t most_read_bytes = std::size_t{1} << 18U;
+constexpr std::size_t min_read_bytes = std::size_t{1} << 12U;
+constexpr std::size_t max_read_bytes = std::size_t{1} << 18U;
 
 std::uint64_t hash_of(Tag tag) {
     const std::hash<std::string_view> hash;
@@ -33,7 +33,7 @@ bool equal(Tag a, Tag b) {
 
 }  // namespace
 
-/// Pairs in order, one at a time.
+/// Iterates over sorted pairs.
 class Vocabulary::Source {
 public:
     Source() = default;
@@ -43,7 +43,7 @@ public:
 
     Tag tag() const { return tag_; }
     std::uint32_t number() const { return number_; }
-    /// False where there is none left. To be called before the first one.
+    /// Moves to the next pair; must be called before the first one. Returns false at the end.
     virtual bool advance() = 0;
 
 protected:
@@ -115,10 +115,14 @@ std::uint32_t Vocabulary::intern(Tag tag) {
         return intern(tag);
     }
     if (numbers() == std::numeric_limits<std::uint32_t>::max()) {
-        throw InputError("more than 4,294,967,294 pairs of key and value", "--bbox takes a part of the input");
+        throw InputError("more than 4,294,967,294 distinct tags", "--bbox=west,south,east,north");
     }
-    pairs_.push_back(
-        {hash, store(tag), static_cast<std::uint32_t>(tag.key.size()), static_cast<std::uint32_t>(tag.value.size())});
+    pairs_.push_back({
+        .hash = hash,
+        .text = store(tag),
+        .key_bytes = static_cast<std::uint32_t>(tag.key.size()),
+        .value_bytes = static_cast<std::uint32_t>(tag.value.size()),
+    });
     slots_[slot] = static_cast<std::uint32_t>(pairs_.size());
     return numbers() - 1;
 }
@@ -137,7 +141,7 @@ const char* Vocabulary::store(Tag tag) {
     return block.data() + start;
 }
 
-/// Growing has both tables in memory for a moment, and the end an order of the pairs.
+/// Memory of the table, including the order of the pairs that `for_each` needs.
 std::size_t Vocabulary::used_bytes() const {
     return pairs_.empty() ? 0
                           : block_bytes_ + pairs_.capacity() * (sizeof(Pair) + sizeof(std::uint32_t)) +
@@ -189,7 +193,7 @@ std::vector<std::uint32_t> Vocabulary::sorted() const {
 void Vocabulary::for_each(const std::function<void(Tag, std::span<const std::uint32_t>)>& visit) {
     std::vector<std::unique_ptr<Source>> all;
     const std::size_t buffer =
-        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), least_read_bytes, most_read_bytes);
+        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), min_read_bytes, max_read_bytes);
     for (std::size_t run = 0; run < spilled_.runs(); ++run) {
         all.push_back(std::make_unique<RunSource>(spilled_, run, buffer));
     }

@@ -1,4 +1,4 @@
-// The distinct (key, value) pairs of the input, numbered as they come, in bounded memory.
+// Numbers the distinct (key, value) pairs of the input, in bounded memory.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@
 
 namespace geojepa {
 
-/// A pair has one number as long as the table fits `bytes`. Beyond them the table is written to a temporary file,
-/// sorted, and begun anew, so that a pair may have several numbers; `for_each` brings them together.
+/// A pair has one number while the table fits into `bytes`. When it no longer does, the table is sorted, written to a
+/// temporary file and emptied, so a pair may get several numbers. `for_each` merges them.
 class Vocabulary {
 public:
     Vocabulary(std::string directory, std::size_t bytes);
@@ -25,22 +25,23 @@ public:
     Vocabulary(const Vocabulary&) = delete;
     Vocabulary& operator=(const Vocabulary&) = delete;
 
+    /// Returns a number of this pair.
     std::uint32_t intern(Tag tag);
 
-    /// How many numbers were given.
+    /// Count of all numbers.
     std::uint32_t numbers() const noexcept { return first_number_ + static_cast<std::uint32_t>(pairs_.size()); }
     std::uint64_t spilled_bytes() const noexcept { return spilled_.bytes(); }
 
-    /// Calls `visit` with every pair once, sorted by the bytes of key, then value, and with the numbers it has.
-    /// No pair is to be added afterwards.
+    /// Calls `visit` once for every distinct pair, sorted by the bytes of key, then value, with all its numbers. No
+    /// pair may be added afterwards.
     void for_each(const std::function<void(Tag, std::span<const std::uint32_t>)>& visit);
 
 private:
     struct Pair {
-        std::uint64_t hash;
-        const char* text;  // the key, then the value
-        std::uint32_t key_bytes;
-        std::uint32_t value_bytes;
+        std::uint64_t hash = 0;
+        const char* text = nullptr;  // the key, then the value
+        std::uint32_t key_bytes = 0;
+        std::uint32_t value_bytes = 0;
 
         Tag tag() const { return {{text, key_bytes}, {text + key_bytes, value_bytes}}; }
     };
@@ -55,11 +56,11 @@ private:
     std::vector<std::uint32_t> sorted() const;
 
     std::size_t bytes_;
-    std::deque<std::string> blocks_;  // the text of all pairs; blocks never move
+    std::deque<std::string> blocks_;  // the texts of all pairs; a block never moves
     std::size_t block_bytes_ = 0;
     std::vector<Pair> pairs_;
-    std::vector<std::uint32_t> slots_;  // open addressing: 1 + the place in `pairs_`, 0 where free
-    std::uint32_t first_number_ = 0;    // of the pairs in memory
+    std::vector<std::uint32_t> slots_;  // open addressing: 1 + index in `pairs_`, 0 where free
+    std::uint32_t first_number_ = 0;    // number of the first pair in memory
     SpillFile spilled_;
 };
 

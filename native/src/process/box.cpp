@@ -1,4 +1,4 @@
-// Monotone-chain hull and rotating calipers.
+// Convex hull by Andrew's monotone chain, then rotating calipers.
 #include "process/box.hpp"
 
 #include <algorithm>
@@ -73,7 +73,7 @@ TurnedBox minimum_area_box(std::span<const EastNorth> hull, double turn_rad) {
         const EastNorth direction{std::cos(turn_rad), std::sin(turn_rad)};
         const double along = dot(hull.front(), direction);
         const double across = dot(hull.front(), left_of(direction));
-        return {direction, along, along, across, across};
+        return {.direction = direction, .back = along, .front = along, .right = across, .left = across};
     }
     const std::size_t count = hull.size();
     const auto next = [&](std::size_t at) { return at + 1 < count ? at + 1 : 0; };
@@ -85,7 +85,7 @@ TurnedBox minimum_area_box(std::span<const EastNorth> hull, double turn_rad) {
     for (std::size_t edge = 0; edge < count; ++edge) {
         const EastNorth direction = unit(minus(hull[next(edge)], hull[edge]));
         const EastNorth normal = left_of(direction);
-        // each caliper turns the same way as the edge, so it only ever moves forward round the hull
+        // Each caliper turns in the same direction as the edge, so it only moves forward around the hull.
         const auto advance = [&](std::size_t from, EastNorth towards) {
             std::size_t at = from;
             for (std::size_t step = 0; step < count && dot(minus(hull[next(at)], hull[at]), towards) > 0; ++step) {
@@ -100,16 +100,21 @@ TurnedBox minimum_area_box(std::span<const EastNorth> hull, double turn_rad) {
         const double height = dot(minus(hull[left], hull[edge]), normal);
         if (width * height < best_area) {
             best_area = width * height;
-            best = {direction, dot(hull[back], direction), dot(hull[front], direction), dot(hull[edge], normal),
-                    dot(hull[left], normal)};
+            best = {
+                .direction = direction,
+                .back = dot(hull[back], direction),
+                .front = dot(hull[front], direction),
+                .right = dot(hull[edge], normal),
+                .left = dot(hull[left], normal),
+            };
         }
     }
     return best;
 }
 
-bool grow_sides(TurnedBox& box, double least_m) {
-    const double longer_by = std::max(0.0, least_m - box.length_m()) / 2;
-    const double wider_by = std::max(0.0, least_m - box.width_m()) / 2;
+bool grow_sides(TurnedBox& box, double min_side_m) {
+    const double longer_by = std::max(0.0, min_side_m - box.length_m()) / 2;
+    const double wider_by = std::max(0.0, min_side_m - box.width_m()) / 2;
     box.back -= longer_by;
     box.front += longer_by;
     box.right -= wider_by;
@@ -118,7 +123,7 @@ bool grow_sides(TurnedBox& box, double least_m) {
 }
 
 double turn_of(schema::OsmType osm_type, std::int64_t osm_id) {
-    // splitmix64: neighbouring ids get unrelated angles
+    // splitmix64 (Steele et al. 2014) gives neighbouring ids unrelated angles.
     std::uint64_t state = static_cast<std::uint64_t>(osm_id) * 4 + static_cast<std::uint64_t>(osm_type);
     state += 0x9E3779B97F4A7C15U;
     state = (state ^ (state >> 30U)) * 0xBF58476D1CE4E5B9U;

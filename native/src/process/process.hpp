@@ -1,4 +1,4 @@
-// `geojepa-tiler process`: tiles in, model-ready columns out.
+// `geojepa-tiler process`: converts tiles into model-ready columns.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@ namespace geojepa {
 struct ProcessOptions {
     std::string input;
     std::string output;
-    /// Tolerance of Douglas–Peucker, metres; 0 drops only vertices that repeat the one before.
+    /// Tolerance of the Douglas–Peucker simplification in metres; 0 drops only vertices that repeat the previous one.
     double simplify_m = 0.5;
-    /// Visibility edges sought for each vertex of a piece of several parts.
+    /// Visibility edges searched for each vertex of a piece with several parts.
     std::uint32_t visibility_k = 1;
-    /// Shortest side of a box, metres.
+    /// Minimum side of a box in metres.
     double min_side_m = 1.5;
-    /// 0: one per processor. The output does not depend on it.
+    /// 0: one thread per processor. The output does not depend on it.
     std::uint32_t threads = 0;
 };
 

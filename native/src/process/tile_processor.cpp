@@ -1,4 +1,4 @@
-// Projects, boxes, simplifies and joins the pieces of a tile.
+// For each piece: projects it, computes its box, simplifies it, and adds visibility edges.
 #include "process/tile_processor.hpp"
 
 #include <algorithm>
@@ -10,13 +10,14 @@ namespace {
 
 constexpr std::uint32_t first_u16_zoom = 16;
 
-/// Steps by which simplification may still move a vertex that was limited to the lattice.
+/// Steps by which simplification may move a vertex that was clamped to the lattice.
 constexpr std::int32_t nudge_room = 16;
 
-/// How far rounding moves a vertex at most: half the diagonal of a lattice step, and of the unit that clipped vertices
-/// are rounded to. Simplification keeps off the tolerance by as much, so that the two together stay within it.
+/// Maximum distance by which rounding moves a vertex: half the diagonal of a lattice step plus half the diagonal of the
+/// unit to which clipped vertices are rounded. It is subtracted from the tolerance of the simplification, so that both
+/// together stay within the tolerance.
 double rounding_m(double step_m) {
-    constexpr double half_diagonal = 0.75;  // 0.7072, and something for the arithmetic
+    constexpr double half_diagonal = 0.75;  // 0.7072, and a margin for rounding errors
     constexpr double unit_m = 0.01113;      // 1e-7 degrees of latitude
     return half_diagonal * (step_m + unit_m);
 }
@@ -24,6 +25,11 @@ double rounding_m(double step_m) {
 enum Side : unsigned { west = 1, east = 2, south = 4, north = 8 };
 
 }  // namespace
+
+std::uint64_t ProcessedRows::bytes() const noexcept {
+    const auto of = [](const auto& rows) { return rows.capacity() * sizeof(rows[0]); };
+    return of(boxes) + of(part_sizes) + of(nodes) + of(edge_counts) + of(edges);
+}
 
 ProcessCounts& ProcessCounts::operator+=(const ProcessCounts& other) {
     tiles += other.tiles;
@@ -42,9 +48,9 @@ ProcessCounts& ProcessCounts::operator+=(const ProcessCounts& other) {
 
 Lattice lattice_of(std::uint32_t zoom) {
     if (zoom >= first_u16_zoom) {
-        return {49152.0, 8192, nudge_room, 65535 - nudge_room};
+        return {.scale = 49152.0, .offset = 8192, .low = nudge_room, .high = 65535 - nudge_room};
     }
-    return {4194304.0, 0, -(lattice_limit / 2), lattice_limit / 2 - 1};
+    return {.scale = 4194304.0, .offset = 0, .low = -(lattice_limit / 2), .high = lattice_limit / 2 - 1};
 }
 
 void TileProcessor::begin_tile(const TileFrame& tile) {
@@ -64,7 +70,7 @@ void TileProcessor::add_piece(const PieceInput& piece, ProcessedRows& rows, Proc
     counts.nodes_in += shape_.node_count();
 }
 
-/// Fills `shape_` from degrees.
+/// Fills `shape_`: converts degrees to metres and to the lattice.
 void TileProcessor::project(const PieceInput& piece, ProcessCounts& counts) {
     shape_.clear();
     shape_.one_area = piece.kind == schema::Kind::area;
@@ -93,7 +99,7 @@ void TileProcessor::project(const PieceInput& piece, ProcessCounts& counts) {
     }
 }
 
-/// Sides of the tile on which a position lies, to the unit.
+/// The sides of the tile on which a position lies, within one unit.
 unsigned TileProcessor::border_sides(std::int32_t lon, std::int32_t lat) const {
     const auto on = [](std::int32_t value, double edge) { return std::abs(value - edge) <= 1.0; };
     unsigned sides = 0;
@@ -104,8 +110,8 @@ unsigned TileProcessor::border_sides(std::int32_t lon, std::int32_t lat) const {
     return sides;
 }
 
-/// A clipped ring keeps its vertices where it comes to a side of the tile, leaves it, or turns its corner, so that
-/// the pieces of an area in two neighbouring tiles still meet.
+/// Marks the vertices of a clipped ring that must be kept so that the pieces of an area in neighbouring tiles still
+/// meet: those where it reaches a side of the tile, leaves it, or turns at a corner.
 void TileProcessor::fix_border(std::span<const std::int32_t> lonlat, std::size_t part) {
     const std::size_t begin = shape_.part_begin[part];
     const std::size_t end = shape_.part_begin[part + 1];
@@ -149,8 +155,12 @@ void TileProcessor::add_kept(ProcessedRows& rows, ProcessCounts& counts) {
         rows.part_sizes.push_back(kept_part_begin_[part + 1] - kept_part_begin_[part]);
         part_is_ring_.push_back(shape_.is_ring(part) ? 1 : 0);
     }
-    const auto edges =
-        visibility_edges({std::span{rows.nodes}.subspan(first_node), kept_part_begin_, part_is_ring_}, visibility_k_);
+    const PieceParts parts{
+        .nodes = std::span{rows.nodes}.subspan(first_node),
+        .part_begin = kept_part_begin_,
+        .part_is_ring = part_is_ring_,
+    };
+    const auto edges = visibility_edges(parts, visibility_k_);
     rows.edges.insert(rows.edges.end(), edges.begin(), edges.end());
     rows.edge_counts.push_back(static_cast<std::uint32_t>(edges.size()));
     counts.nodes_out += rows.nodes.size() - first_node;

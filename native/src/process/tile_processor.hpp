@@ -1,4 +1,4 @@
-// One tile's pieces, from degrees to what the model reads.
+// Converts the pieces of a tile from degrees to model-ready rows.
 #pragma once
 
 #include <array>
@@ -6,41 +6,44 @@
 #include <span>
 #include <vector>
 
-#include "process/box.hpp"
 #include "clip/enu.hpp"
 #include "clip/grid.hpp"
-#include "clip/piece_shape.hpp"
+#include "process/box.hpp"
+#include "process/piece_shape.hpp"
 #include "process/simplify.hpp"
 #include "process/visibility.hpp"
 
 namespace geojepa {
 
-/// A tile and where its plane lies.
+/// A tile, its bounds and its ground size.
 struct TileFrame {
-    std::uint32_t zoom;
+    std::uint32_t zoom = 0;
     Bounds bounds;
-    double east_m;
-    double north_m;
+    double east_m = 0;
+    double north_m = 0;
 };
 
-/// A piece as `tiles.h5` has it.
+/// A piece as stored in `tiles.h5`.
 struct PieceInput {
     schema::OsmType osm_type;
     std::int64_t osm_id;
     schema::Kind kind;
     bool covers_tile;
     std::span<const std::uint8_t> roles;        ///< one per part
-    std::span<const std::uint64_t> part_nodes;  ///< offsets of the parts, and one past the last
-    std::span<const std::int32_t> lonlat;       ///< pairs, from the node at `part_nodes.front()` on
+    std::span<const std::uint64_t> part_nodes;  ///< first node of each part in the file, then one past the last node
+    std::span<const std::int32_t> lonlat;       ///< longitude and latitude of each node of the piece
 };
 
-/// Rows of several pieces, one after the other.
+/// Rows of consecutive pieces.
 struct ProcessedRows {
     std::vector<StoredBox> boxes;           ///< one per piece
     std::vector<std::uint32_t> part_sizes;  ///< vertices of each part
     std::vector<LatticePoint> nodes;
     std::vector<std::uint32_t> edge_counts;  ///< one per piece
     std::vector<VisibilityEdge> edges;
+
+    /// Memory that the rows take.
+    std::uint64_t bytes() const noexcept;
 };
 
 struct ProcessCounts {
@@ -49,27 +52,27 @@ struct ProcessCounts {
     std::uint64_t parts = 0;
     std::uint64_t nodes_in = 0;
     std::uint64_t nodes_out = 0;
-    std::uint64_t nodes_clamped = 0;  ///< lay further outside their tile than the lattice reaches
+    std::uint64_t nodes_clamped = 0;  ///< beyond the lattice, which reaches past the tile
     std::uint64_t edges = 0;
-    std::uint64_t boxes_grown = 0;  ///< had a side under the least one; points not counted
+    std::uint64_t boxes_grown = 0;  ///< with a side below the minimum, points excepted
     RingCounts rings;
 
     ProcessCounts& operator+=(const ProcessCounts& other);
 };
 
-/// How tile units are stored: `value = units * scale + offset`, limited to low..high.
+/// The storage form of tile units: `value = units * scale + offset`, clamped to low..high.
 struct Lattice {
-    double scale;
-    std::int32_t offset;
-    std::int32_t low;
-    std::int32_t high;
+    double scale = 1;
+    std::int32_t offset = 0;
+    std::int32_t low = 0;
+    std::int32_t high = 0;
 };
 
-/// u16 with headroom at zoom 16 and finer (native/schema.yaml); below, where a file keeps f32, multiples of 2^-22,
-/// which f32 holds exactly.
+/// u16 with headroom at zoom 16 and finer (native/schema.yaml). Below, where the file stores f32, multiples of 2^-22,
+/// which f32 represents exactly.
 Lattice lattice_of(std::uint32_t zoom);
 
-/// Works on tiles one after the other. Holds buffers: one per thread.
+/// Processes one tile after the other. Holds buffers: one per thread.
 class TileProcessor {
 public:
     TileProcessor(double simplify_m, std::uint32_t visibility_k, double min_side_m)

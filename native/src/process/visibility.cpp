@@ -1,4 +1,4 @@
-// Best-first search over a tree of vertices, cutting off what lies in the shadow of segments already met.
+// Best-first search over a tree of vertices. Skips what lies in the shadow of segments found to block the view.
 #include "process/visibility.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <queue>
 #include <tuple>
 
-#include "clip/segment_index.hpp"
+#include "process/segment_index.hpp"
 
 namespace geojepa {
 namespace {
@@ -15,8 +15,8 @@ namespace {
 constexpr std::uint32_t leaf_size = 8;
 constexpr std::uint32_t several_parts = std::numeric_limits<std::uint32_t>::max();
 
-/// What a viewer cannot see for one segment: the points strictly beyond its line, between the rays to its ends.
-/// The region is convex, so a box with all corners in it lies in it.
+/// The points that a segment hides from a viewer: those strictly beyond its line, between the rays to its ends.
+/// The region is convex, so it contains a box if it contains the four corners.
 class Shadow {
 public:
     Shadow(LatticePoint viewer, const LatticeSegment& blocker) : viewer_{viewer}, a_{blocker.from}, b_{blocker.to} {
@@ -25,7 +25,7 @@ public:
         }
     }
 
-    /// A segment seen end-on hides nothing but what lies on its line.
+    /// A segment seen end-on hides only points on its line.
     bool empty() const { return cross(viewer_, a_, b_) == 0; }
 
     bool covers(LatticePoint point) const {
@@ -41,17 +41,17 @@ private:
 struct TreeBox {
     LatticePoint low;
     LatticePoint high;
-    std::uint32_t begin;  ///< its vertices: a range of `NodeTree::order`
-    std::uint32_t end;
-    std::uint32_t part;   ///< of all its vertices, or `several_parts`
-    std::uint32_t right;  ///< row of its second half, the first follows the box itself; 0 for a leaf
+    std::uint32_t begin = 0;  ///< its vertices are the range [begin, end) of `NodeTree::order`
+    std::uint32_t end = 0;
+    std::uint32_t part = 0;   ///< the part of all its vertices, or `several_parts`
+    std::uint32_t right = 0;  ///< row of its second half; the first half is the next row; 0 for a leaf
 
     std::int64_t squared_distance_to(LatticePoint point) const {
         return squared_distance(point, {std::clamp(point.x, low.x, high.x), std::clamp(point.y, low.y, high.y)});
     }
 };
 
-/// Vertices halved along the longer side of their bounds until few are left.
+/// A k-d tree: vertices are halved along the longer side of their bounds until few are left.
 struct NodeTree {
     std::vector<TreeBox> boxes;
     std::vector<std::uint32_t> order;
@@ -67,7 +67,13 @@ struct NodeTree {
 private:
     void build(std::span<const LatticePoint> nodes, std::span<const std::uint32_t> part_of, std::uint32_t begin,
                std::uint32_t end) {
-        TreeBox box{nodes[order[begin]], nodes[order[begin]], begin, end, part_of[order[begin]], 0};
+        TreeBox box{
+            .low = nodes[order[begin]],
+            .high = nodes[order[begin]],
+            .begin = begin,
+            .end = end,
+            .part = part_of[order[begin]],
+        };
         for (std::uint32_t at = begin; at < end; ++at) {
             const LatticePoint node = nodes[order[at]];
             box.low = {std::min(box.low.x, node.x), std::min(box.low.y, node.y)};
@@ -93,8 +99,8 @@ private:
     }
 };
 
-/// A box or a vertex to look at next: the nearest first, boxes before vertices, so that vertices at one distance
-/// come in the order of their numbers.
+/// A box or a vertex to look at next. The nearest comes first, and boxes come before vertices at the same distance, so
+/// that vertices at the same distance come in the order of their numbers.
 struct Pending {
     std::int64_t squared_distance;
     bool is_node;
@@ -163,7 +169,7 @@ private:
         }
     }
 
-    /// Pushes the halves of a box, or the vertices of a leaf, that are not hidden or of the viewer's own part.
+    /// Pushes the halves of a box, or the vertices of a leaf, unless they are hidden or belong to the viewer's part.
     void open(const NodeTree& tree, std::uint32_t row, std::uint32_t viewer) {
         const TreeBox& box = tree.boxes[row];
         const LatticePoint from = nodes_[viewer];
@@ -184,7 +190,7 @@ private:
     }
 
     void push(std::int64_t squared_distance, bool is_node, std::uint32_t row) {
-        pending_.push_back({squared_distance, is_node, row});
+        pending_.push_back({.squared_distance = squared_distance, .is_node = is_node, .row = row});
         std::push_heap(pending_.begin(), pending_.end(), std::greater<>{});
     }
 
@@ -195,7 +201,7 @@ private:
         });
     }
 
-    /// Whether nothing stands between the points; otherwise remembers the shadow of what does.
+    /// Whether no segment blocks the view. Remembers the shadow of the first one that does.
     bool sees(LatticePoint from, LatticePoint to) {
         if (std::any_of(shadows_.begin(), shadows_.end(), [&](const Shadow& shadow) { return shadow.covers(to); })) {
             return false;
@@ -217,7 +223,7 @@ private:
     std::vector<std::uint32_t> part_of_;
     std::vector<LatticeSegment> segments_;
     SegmentIndex index_;
-    std::vector<std::uint32_t> seeing_;  ///< vertices that do not lie inside a segment: those see nothing
+    std::vector<std::uint32_t> seeing_;  ///< vertices that lie inside no segment; the others see nothing
     std::vector<Pending> pending_;
     std::vector<Shadow> shadows_;
 };

@@ -1,4 +1,4 @@
-// Edges between the parts of one piece: every vertex and the nearest vertices of other parts that it can see.
+// Visibility edges between the parts of one piece.
 #pragma once
 
 #include <array>
@@ -6,29 +6,30 @@
 #include <span>
 #include <vector>
 
-#include "clip/lattice.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 
-/// Two vertices, counted from the piece's first one; the lower number first.
+/// Two vertices, counted from the first of the piece. The lower number comes first.
 using VisibilityEdge = std::array<std::uint32_t, 2>;
 
 /// The vertices of a piece, part by part.
 struct PieceParts {
     std::span<const LatticePoint> nodes;
-    std::span<const std::uint32_t> part_begin;   ///< first vertex of each part, and one past the last
-    std::span<const std::uint8_t> part_is_ring;  ///< 1 where the last vertex is joined to the first
+    std::span<const std::uint32_t> part_begin;   ///< first vertex of each part, then the number of vertices
+    std::span<const std::uint8_t> part_is_ring;  ///< 1 where an edge joins the last vertex to the first
 };
 
-/// Visibility edges, sorted, each once.
+/// Joins each vertex to the `per_node` nearest vertices of other parts that it sees. Returns the edges sorted, without
+/// repetitions.
 ///
-/// Two vertices of different parts see each other if the straight line between them has no point in common with
-/// any segment of any part, except a shared end; vertices at one place see each other over a line of no length.
-/// Each vertex is joined to the `per_node` nearest that it sees (the thesis, chapter 5, joins one; open lines are
-/// not closed here). Equal distances go to the lower number.
+/// Two vertices of different parts see each other if the straight line between them has no point in common with any
+/// segment of any part, except a shared end. Vertices at the same place see each other. Of equal distances, the vertex
+/// with the lower number wins. The GeoJEPA thesis (chapter 5) joins one vertex; unlike there, open lines are not
+/// closed.
 std::vector<VisibilityEdge> visibility_edges(const PieceParts& piece, std::uint32_t per_node);
 
-/// The segments of all parts, rings closed.
+/// The segments of all parts, including the closing segments of rings.
 std::vector<LatticeSegment> segments_of(const PieceParts& piece);
 
 }  // namespace geojepa

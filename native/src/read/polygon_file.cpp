@@ -13,6 +13,7 @@
 #include "errors.hpp"
 #include "clip/repair.hpp"
 #include "clip/split.hpp"
+#include "read/geojson.hpp"
 
 namespace geojepa {
 namespace {

@@ -1,7 +1,7 @@
-// Points with whole-number coordinates and the exact predicates on them.
+// Points with integer coordinates, and exact predicates on them.
 //
-// Vertices are stored on a lattice of about a centimetre (tile units in fixed point), so every question about
-// what crosses what is answered on the very points a reader sees, in 64-bit integers and without a tolerance.
+// Vertices are stored on a lattice with a step of about a centimetre (tile units in fixed point). Predicates use these
+// stored points and 64-bit integers, so they are exact and hold for what a reader sees.
 #pragma once
 
 #include <algorithm>
@@ -21,10 +21,10 @@ struct LatticeSegment {
     LatticePoint to;
 };
 
-/// Coordinates stay below this in magnitude, so that cross products and squared distances fit 64 bits.
+/// Bound of the magnitude of coordinates. Cross products and squared distances then fit 64 bits.
 inline constexpr std::int32_t lattice_limit = 1 << 24;
 
-/// Twice the signed area of (origin, a, b): positive where b lies to the left of origin -> a.
+/// Twice the signed area of (origin, a, b): positive where b lies to the left of origin → a.
 inline std::int64_t cross(LatticePoint origin, LatticePoint a, LatticePoint b) {
     return std::int64_t{a.x - origin.x} * (b.y - origin.y) - std::int64_t{a.y - origin.y} * (b.x - origin.x);
 }
@@ -35,18 +35,18 @@ inline std::int64_t squared_distance(LatticePoint a, LatticePoint b) {
     return dx * dx + dy * dy;
 }
 
-/// How two segments meet.
+/// The ways in which two segments can meet.
 enum class Contact {
     none,
-    shared_end,  ///< in one point, an end of both
-    touch,       ///< in one point, an end of one and inside the other
-    overlap,     ///< along a stretch
-    cross,       ///< in one point inside both
+    shared_end,  ///< one point, an end of both
+    touch,       ///< one point, an end of one and inside the other
+    overlap,     ///< more than one point
+    cross,       ///< one point, inside both
 };
 
 Contact contact(const LatticeSegment& s, const LatticeSegment& t);
 
-/// Whether the point lies on the segment, but is neither of its ends.
+/// Whether the point lies on the segment and is neither of its ends.
 bool inside_segment(LatticePoint point, const LatticeSegment& segment);
 
 }  // namespace geojepa

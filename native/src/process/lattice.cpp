@@ -1,5 +1,5 @@
-// Exact segment predicates.
-#include "clip/lattice.hpp"
+// Decides by the signs of cross products.
+#include "process/lattice.hpp"
 
 namespace geojepa {
 namespace {
@@ -15,7 +15,7 @@ bool same_side(std::int64_t a, std::int64_t b) {
     return (a > 0 && b > 0) || (a < 0 && b < 0);
 }
 
-/// Contact of segments on one line whose bounds meet.
+/// Contact of segments that lie on one line and whose bounds meet.
 Contact collinear_contact(const LatticeSegment& s, const LatticeSegment& t) {
     const LatticePoint low{std::max(std::min(s.from.x, s.to.x), std::min(t.from.x, t.to.x)),
                            std::max(std::min(s.from.y, s.to.y), std::min(t.from.y, t.to.y))};

@@ -1,5 +1,5 @@
-// Checks that keep a damaged file from becoming an access out of bounds.
-#include "clip/tile_batch.hpp"
+// Checks every offset before use, so that a damaged file cannot cause an access out of bounds.
+#include "process/tile_batch.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@
 namespace geojepa {
 namespace {
 
-/// Enough pieces to keep a thread busy, few enough to stay in its cache.
+/// Minimum pieces of a batch: enough to keep a thread busy, few enough for its cache.
 constexpr std::uint64_t batch_pieces = 8192;
 
 [[noreturn]] void damaged(const std::string& what) {
@@ -20,7 +20,7 @@ constexpr std::uint64_t batch_pieces = 8192;
 
 void check_offsets(std::span<const std::uint64_t> offsets, std::uint64_t last, const char* column) {
     if (!std::is_sorted(offsets.begin(), offsets.end()) || offsets.back() > last) {
-        damaged(std::string{"the offsets of `"} + column + "` do not rise within its table");
+        damaged(std::string{"the offsets of `"} + column + "` are not ascending within their table");
     }
 }
 
@@ -48,19 +48,24 @@ Directory::Directory(const ColumnReader& input)
     if (tile_y.size() != tiles || east_m.size() != tiles || north_m.size() != tiles ||
         tile_pieces.size() != tiles + 1 || osm_id.size() != osm_type.size() || kind.size() != osm_type.size() ||
         covers_tile.size() != pieces || piece_parts.size() != pieces + 1 || part_nodes.size() != parts + 1) {
-        damaged("columns of one table differ in length");
+        damaged("the columns of a table differ in length");
     }
     check_offsets(tile_pieces.view(), pieces, "tile/pieces");
     if (tile_pieces[0] != 0 || tile_pieces[tiles] != pieces) {
-        damaged("`tile/pieces` does not hold every piece");
+        damaged("`tile/pieces` does not cover every piece");
     }
 }
 
 TileFrame Directory::frame(std::size_t tile, const Grid& grid) const {
     if (tile_x[tile] >= grid.side() || tile_y[tile] >= grid.side() || !(east_m[tile] > 0) || !(north_m[tile] > 0)) {
-        damaged("a tile outside the grid, or of no size");
+        damaged("a tile lies outside the grid or has no size");
     }
-    return {grid.zoom(), grid.bounds({tile_x[tile], tile_y[tile]}), east_m[tile], north_m[tile]};
+    return {
+        .zoom = grid.zoom(),
+        .bounds = grid.bounds({.x = tile_x[tile], .y = tile_y[tile]}),
+        .east_m = east_m[tile],
+        .north_m = north_m[tile],
+    };
 }
 
 std::size_t Directory::batch_end(std::size_t first_tile) const {
@@ -83,23 +88,25 @@ TileBatch::TileBatch(const Directory& directory, std::size_t first_tile, std::si
 PieceInput TileBatch::piece(std::uint64_t row) const {
     const std::uint32_t object = directory_.piece_object[row];
     if (object >= directory_.osm_type.size()) {
-        damaged("a piece of an object that is not there");
+        damaged("a piece refers to an object that does not exist");
     }
     const std::size_t part = directory_.piece_parts[row];
     const std::size_t end_part = directory_.piece_parts[row + 1];
     check_parts(part, end_part);
     const bool covers_tile = directory_.covers_tile[row] != 0;
     if (part == end_part && !covers_tile) {
-        damaged("a piece without parts that does not cover its tile");
+        damaged("a piece without parts does not cover its tile");
     }
     const std::span<const std::uint64_t> part_nodes = directory_.part_nodes.view(part, end_part + 1);
-    return {static_cast<schema::OsmType>(directory_.osm_type[object]),
-            directory_.osm_id[object],
-            static_cast<schema::Kind>(directory_.kind[object]),
-            covers_tile,
-            directory_.roles.view(part, end_part),
-            part_nodes,
-            directory_.lonlat.view(2 * part_nodes.front(), 2 * part_nodes.back())};
+    return {
+        .osm_type = static_cast<schema::OsmType>(directory_.osm_type[object]),
+        .osm_id = directory_.osm_id[object],
+        .kind = static_cast<schema::Kind>(directory_.kind[object]),
+        .covers_tile = covers_tile,
+        .roles = directory_.roles.view(part, end_part),
+        .part_nodes = part_nodes,
+        .lonlat = directory_.lonlat.view(2 * part_nodes.front(), 2 * part_nodes.back()),
+    };
 }
 
 void TileBatch::check_parts(std::size_t first, std::size_t last) const {
@@ -107,7 +114,7 @@ void TileBatch::check_parts(std::size_t first, std::size_t last) const {
         const bool is_ring = directory_.roles[part] >= static_cast<std::uint8_t>(schema::Role::outer);
         if (directory_.roles[part] > static_cast<std::uint8_t>(schema::Role::inner) ||
             directory_.part_nodes[part + 1] - directory_.part_nodes[part] < (is_ring ? 3U : 1U)) {
-            damaged("a part of unknown role or with too few vertices");
+            damaged("a part has an unknown role or too few vertices");
         }
     }
 }

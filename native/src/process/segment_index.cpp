@@ -1,5 +1,5 @@
-// Building the grid and the exact walk through it.
-#include "clip/segment_index.hpp"
+// Builds the grid and walks through it.
+#include "process/segment_index.hpp"
 
 #include <algorithm>
 
@@ -62,7 +62,8 @@ std::int32_t SegmentIndex::row_of(std::int32_t y) const {
     return std::clamp((y - low_.y) >> shift_, 0, rows_ - 1);
 }
 
-/// Rows of the cells that the path meets in a column: its y range between the column's two edges, rounded outwards.
+/// Rows of the cells that the path meets in a column: its y range between the two edges of the column, rounded
+/// outwards.
 SegmentIndex::RowRange SegmentIndex::rows_in_column(const LatticeSegment& path, std::int32_t column) const {
     const bool eastwards = path.from.x <= path.to.x;
     const LatticePoint west = eastwards ? path.from : path.to;
@@ -72,8 +73,8 @@ SegmentIndex::RowRange SegmentIndex::rows_in_column(const LatticeSegment& path, 
     }
     const std::int64_t run = std::int64_t{east.x} - west.x;
     const std::int64_t rise = std::int64_t{east.y} - west.y;
-    // y on the path at an edge, as the whole numbers below and above it; its own ends where it starts or stops
-    // before the edge, and in the outermost columns, which also stand for what lies beyond the grid
+    // The y of the path at an edge, rounded down and up. Where the path ends before the edge, and in the outermost
+    // columns, which also represent what lies beyond the grid, the end of the path takes its place.
     const auto y_at = [&](std::int64_t x) {
         const std::int64_t numerator = rise * (x - west.x);
         return RowRange{static_cast<std::int32_t>(west.y + floor_divide(numerator, run)),

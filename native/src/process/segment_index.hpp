@@ -1,27 +1,28 @@
-// A uniform grid over the segments of one piece: which of them may meet a given segment or box.
+// A uniform grid over the segments of one piece. Finds those that may meet a given segment or box.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "clip/lattice.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 
-/// Cells are squares with a power of two as side, about as many as segments; a segment stands in every cell it
-/// meets. The walk along a segment is exact: it visits each cell that holds one of its points, from end to end.
+/// Cells are squares whose side is a power of two. There are about as many cells as segments, and each segment is
+/// listed in every cell that it meets. The walk along a path is exact: it visits each cell that contains a point of the
+/// path.
 class SegmentIndex {
 public:
-    /// Indexes the segments, which must outlive the index; `bounds` of all later queries may lie anywhere.
+    /// Indexes the segments. Queries may reach beyond their bounds.
     explicit SegmentIndex(std::span<const LatticeSegment> segments);
 
-    /// Calls `visit(row)` for the segments near `path`, roughly in its direction, until one answers true.
-    /// Returns whether one did. A row may come more than once.
+    /// Calls `visit(row)` for the segments near `path`, roughly in its direction, until a call returns true.
+    /// Returns whether one did. May visit a row more than once.
     template <typename Visit>
     bool any_along(const LatticeSegment& path, Visit&& visit) const;
 
-    /// Calls `visit(row)` for the segments near the box. A row may come more than once.
+    /// Calls `visit(row)` for the segments near the box. May visit a row more than once.
     template <typename Visit>
     void for_each_in(LatticePoint low, LatticePoint high, Visit&& visit) const;
 
@@ -40,7 +41,7 @@ private:
     bool any_cell_along(const LatticeSegment& path, VisitCell&& visit) const;
 
     LatticePoint low_{0, 0};
-    int shift_ = 0;  ///< a cell's side is 2^shift
+    int shift_ = 0;  ///< the side of a cell is 2^shift
     std::int32_t columns_ = 0;
     std::int32_t rows_ = 0;
     std::vector<std::uint32_t> cell_begin_;

@@ -1,24 +1,24 @@
-// The pieces of some consecutive tiles of `tiles.h5`, and the checks that their rows lie where they should.
+// The pieces of consecutive tiles of `tiles.h5`, with their rows checked against the size of the tables.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "columns/columns.hpp"
+#include "columns/column_reader.hpp"
 #include "process/tile_processor.hpp"
 
 namespace geojepa {
 
-/// What to type when the input is of no use.
-inline constexpr const char* tile_hint = "geojepa-tiler tile --input EXTRACT --output TILES makes it anew";
+/// Hint for an input that cannot be used.
+inline constexpr const char* tile_hint = "geojepa-tiler tile --input EXTRACT --output TILES";
 
-/// The columns that are read, mapped. Throws InputError where tables do not fit together.
+/// The mapped columns that `process` reads. Throws InputError where the lengths of the tables do not match.
 struct Directory {
     explicit Directory(const ColumnReader& input);
 
     TileFrame frame(std::size_t tile, const Grid& grid) const;
-    /// One past the last tile of the batch that starts here: it does not depend on the number of threads.
+    /// One past the last tile of the batch that starts here. Independent of the number of threads.
     std::size_t batch_end(std::size_t first_tile) const;
 
     MappedColumn<std::uint32_t> tile_x;
@@ -45,7 +45,7 @@ class TileBatch {
 public:
     TileBatch(const Directory& directory, std::size_t first_tile, std::size_t last_tile);
 
-    /// The piece in this row of the file.
+    /// The piece in row `row` of the file.
     PieceInput piece(std::uint64_t row) const;
 
 private:

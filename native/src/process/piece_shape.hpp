@@ -1,4 +1,4 @@
-// The vertices of one piece, part by part: what simplification, boxes and visibility work on.
+// The vertices of one piece, part by part: the input of simplification, boxes and visibility.
 #pragma once
 
 #include <cstdint>
@@ -6,18 +6,18 @@
 #include <vector>
 
 #include "clip/enu.hpp"
-#include "clip/lattice.hpp"
 #include "columns/schema.hpp"
+#include "process/lattice.hpp"
 
 namespace geojepa {
 
 struct PieceShape {
     std::vector<schema::Role> roles;           ///< one per part
-    std::vector<std::uint32_t> part_begin{0};  ///< first vertex of each part, and one past the last
+    std::vector<std::uint32_t> part_begin{0};  ///< first vertex of each part, then the number of vertices
     std::vector<EastNorth> metres;             ///< vertices in the tile's plane
     std::vector<LatticePoint> lattice;         ///< the same vertices as they are stored
     std::vector<std::uint8_t> fixed;           ///< 1 for a vertex that simplification must keep
-    bool one_area = false;  ///< the rings of all parts belong to one multipolygon, so none may cross another
+    bool one_area = false;                     ///< all rings belong to one multipolygon, so none may cross another
 
     std::size_t part_count() const { return roles.size(); }
     std::size_t node_count() const { return lattice.size(); }

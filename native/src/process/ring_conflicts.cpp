@@ -1,10 +1,10 @@
-// All pairs for small areas, a segment index for large ones.
-#include "clip/ring_conflicts.hpp"
+// Compares all pairs of edges in small areas, and uses a segment index in large ones.
+#include "process/ring_conflicts.hpp"
 
 #include <algorithm>
 #include <optional>
 
-#include "clip/segment_index.hpp"
+#include "process/segment_index.hpp"
 
 namespace geojepa {
 namespace {
@@ -31,7 +31,7 @@ bool in_conflict(const RingSegment& s, const RingSegment& t) {
     }
 }
 
-/// Whether the point lies strictly inside the polygon (even-odd) that the closed stretch bounds.
+/// Whether the point lies strictly inside the polygon (even-odd rule) that the closed stretch bounds.
 bool encloses(std::span<const LatticePoint> stretch, LatticePoint point) {
     bool inside = false;
     LatticePoint previous = stretch.back();
@@ -49,29 +49,29 @@ bool encloses(std::span<const LatticePoint> stretch, LatticePoint point) {
     return inside;
 }
 
-struct Bounds {
+struct LatticeBox {
     LatticePoint low;
     LatticePoint high;
 
-    bool hold(LatticePoint point) const {
+    bool contains(LatticePoint point) const {
         return low.x <= point.x && point.x <= high.x && low.y <= point.y && point.y <= high.y;
     }
 };
 
-Bounds bounds_of(std::span<const LatticePoint> points) {
-    Bounds bounds{points.front(), points.front()};
+LatticeBox box_around(std::span<const LatticePoint> points) {
+    LatticeBox box{.low = points.front(), .high = points.front()};
     for (const LatticePoint point : points) {
-        bounds.low = {std::min(bounds.low.x, point.x), std::min(bounds.low.y, point.y)};
-        bounds.high = {std::max(bounds.high.x, point.x), std::max(bounds.high.y, point.y)};
+        box.low = {std::min(box.low.x, point.x), std::min(box.low.y, point.y)};
+        box.high = {std::max(box.high.x, point.x), std::max(box.high.y, point.y)};
     }
-    return bounds;
+    return box;
 }
 
-/// Calls `visit(row)` for every edge that may meet the box or start in it.
+/// Calls `visit(row)` for every edge that may meet the box or begin in it.
 template <typename Index, typename Visit>
-void for_each_near(const Index& index, std::size_t count, const Bounds& bounds, Visit&& visit) {
+void for_each_near(const Index& index, std::size_t count, const LatticeBox& box, Visit&& visit) {
     if (index.has_value()) {
-        index->for_each_in(bounds.low, bounds.high, visit);
+        index->for_each_in(box.low, box.high, visit);
         return;
     }
     for (std::uint32_t at = 0; at < count; ++at) {
@@ -111,10 +111,10 @@ void mark_conflicts(std::span<const RingSegment> segments, std::vector<std::uint
             conflicts[at] = 1;
         }
         if (segment.stretch.size() > 2) {
-            const Bounds bounds = bounds_of(segment.stretch);
-            for_each_near(index, segments.size(), bounds, [&](std::uint32_t other) {
+            const LatticeBox box = box_around(segment.stretch);
+            for_each_near(index, segments.size(), box, [&](std::uint32_t other) {
                 const LatticePoint vertex = segments[other].line.from;
-                if (bounds.hold(vertex) && conflicts[at] == 0 && encloses(segment.stretch, vertex)) {
+                if (box.contains(vertex) && conflicts[at] == 0 && encloses(segment.stretch, vertex)) {
                     conflicts[at] = 1;
                 }
             });
