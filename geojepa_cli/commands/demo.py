@@ -20,7 +20,7 @@ from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.neighbours import make_neighbours
 from geojepa_cli.stages.probes import make_probe
 from geojepa_cli.stages.processed import make_processed
-from geojepa_cli.stages.source import SOURCE
+from geojepa_cli.stages.source import make_source
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.stages.tiles import make_tiles
 from geojepa_cli.workspace.artifact import Artifact
@@ -111,7 +111,8 @@ def build_demo_source(workspace: Workspace, city: City) -> Artifact:
 
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
-    from geojepa_cli.sources.local import copy_source, inspect_extract, inspect_imagery
+    from geojepa_cli.sources.extract import inspect_extract
+    from geojepa_cli.sources.imagery import inspect_imagery
 
     with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
         folder = Path(name)
@@ -119,21 +120,7 @@ def build_demo_source(workspace: Workspace, city: City) -> Artifact:
         with console.progress("draw images", len(city.answers)) as meter:
             write_images(city, folder / "images", meter.update)
         extract, images = inspect_extract(folder / "demo.osm.pbf"), inspect_imagery(folder / "images")
-        params = {
-            "map": extract.sha256,
-            "format": extract.suffix,
-            "imagery": images.sha256,
-            "attribution": [ATTRIBUTION],
-        }
-        with SOURCE.build(workspace, NAME, params) as build:
-            if build.existing:
-                console.note(f"source/{build.existing.ref} is up to date, skipping")
-                return build.existing
-            copy_source(extract, images, build.partial)
-            counts = {"bytes": extract.bytes, "images": len(images.files)}
-            return build.publish(
-                counts=counts, attribution=[ATTRIBUTION], extra={"crs": "EPSG:4326", "origin": "demo.osm.pbf"}
-            )
+        return make_source(workspace, NAME, extract, images, [ATTRIBUTION])
 
 
 def probe_task(

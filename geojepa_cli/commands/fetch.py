@@ -44,14 +44,14 @@ def fetch(
     ] = None,
     bbox: Annotated[
         str | None,
-        typer.Option(help="`west,south,east,north`: `tile` keeps the tiles that meet it. Imagery is limited to it too."),
+        typer.Option(
+            help="`west,south,east,north`: `tile` keeps the tiles that meet it. Imagery is limited to it too."
+        ),
     ] = None,
     date: Annotated[
         str | None, typer.Option(help="With --region: Geofabrik's extract of a day, such as `2024-01-01`.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")] = False,
     geofabrik_url: Annotated[str, typer.Option(help="A mirror or its index, or a path of either.")] = GEOFABRIK_INDEX,
     stac_url: Annotated[str, typer.Option(help="With `naip`: another STAC API with a collection `naip`.")] = STAC_API,
     json: options.Json = False,
@@ -102,7 +102,13 @@ def _print_plan(request: Request, cache: Path, json: bool) -> None:
         console.emit_json("fetch", None, {"reached": True, "regions": rows})
         return
     table = [
-        (plan.region.id, plan.region.name, _mebibytes(plan.file.bytes), plan.file.modified or "unknown", plan.region.url)
+        (
+            plan.region.id,
+            plan.region.name,
+            _mebibytes(plan.file.bytes),
+            plan.file.modified or "unknown",
+            plan.region.url,
+        )
         for plan in plans
     ]
     known = [plan.file.bytes for plan in plans if plan.file.bytes is not None]

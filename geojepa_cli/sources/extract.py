@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds
 from geojepa_cli.hints import paste
-from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.sources.georeference import meets
+from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.workspace.kinds import legal_name
 
 CHUNK = 1 << 20

@@ -47,7 +47,9 @@ class Region(NamedTuple):
         return self.id.rpartition("/")[2]
 
 
-def read_index(url: str = GEOFABRIK_INDEX, cache: Path | None = None, policy: RetryPolicy = RetryPolicy()) -> list[Region]:
+def read_index(
+    url: str = GEOFABRIK_INDEX, cache: Path | None = None, policy: RetryPolicy = RetryPolicy()
+) -> list[Region]:
     """Returns all regions of a Geofabrik index.
 
     Args:

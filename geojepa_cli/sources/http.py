@@ -207,8 +207,6 @@ def describe_error(error: Exception) -> str:
     return re.sub(r"^\[Errno -?\d+\] ", "", text).lower()
 
 
-
-
 def _retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "")
     return float(text) if text.isdecimal() else None

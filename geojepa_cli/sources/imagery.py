@@ -21,7 +21,7 @@ from geojepa_cli.sources.scenes import (
     uncompressed_bytes,
     write_as_geotiff,
 )
-from geojepa_cli.store.images import find_images, is_transparent, parse_image_name, read_image
+from geojepa_cli.store.image_files import find_images, is_transparent, parse_image_name, read_image
 
 ATTRIBUTION_FILE = "ATTRIBUTION.txt"
 _VRT = ".vrt"
@@ -60,7 +60,7 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         what = f"`{folder}` holds both image tiles (`{tiles[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
-        move = hints.Hint(shell=f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
+        move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
         raise DataError(f"{what}, expected only one kind", move.after(hints.shell("mkdir", apart)))
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
@@ -132,7 +132,7 @@ def read_attribution(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         quoted = hints.paste(str(path))
-        hint = hints.Hint(shell=f"iconv -f latin1 -t utf-8 {quoted} >fixed.txt && mv fixed.txt {quoted}")
+        hint = hints.Hint(None, (), f"iconv -f latin1 -t utf-8 {quoted} >fixed.txt && mv fixed.txt {quoted}")
         raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint) from error
     return [line.strip() for line in lines if line.strip()]
 
@@ -171,7 +171,7 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
 
 
 def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Imagery:
-    """Inspects scenes. GeoTIFF files are copied with their sidecar files; a VRT is copied as a GeoTIFF of all it shows."""
+    """Inspects scenes. GeoTIFF files are copied with their sidecar files, a VRT as a GeoTIFF of all it shows."""
     parts = {part.absolute() for path in paths if _is_vrt(path) for part in inspect_scene(path).files[1:]}
     scenes = [inspect_scene(path) for path in paths if path.absolute() not in parts]
     scenes = newest_first([scene for scene in scenes if bbox is None or meets(scene.bounds, bbox)])

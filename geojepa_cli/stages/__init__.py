@@ -11,6 +11,9 @@ from geojepa_cli.stages import embeddings  # isort: skip
 from geojepa_cli.stages import probes  # isort: skip
 from geojepa_cli.stages import neighbours  # isort: skip
 
+from geojepa_cli.stages.source import fetch
+from geojepa_cli.stages.tiles import tile
+
 # in the order in which the stages run, which is the order of `geojepa artifacts`
 __all__ = [  # noqa: RUF022
     "source",
@@ -23,4 +26,7 @@ __all__ = [  # noqa: RUF022
     "embeddings",
     "probes",
     "neighbours",
+    # functions of the commands
+    "fetch",
+    "tile",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages import resampling
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -17,7 +18,9 @@ from geojepa_cli.workspace.kinds import Remains, rebuild_hint
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.grid import TileId
     from geojepa_cli.store.image_form import ImageForm
+    from geojepa_cli.store.image_log import ImageLog
 
 FILE = "images.h5"
 
@@ -59,15 +62,13 @@ def make_images(
     """
     from geojepa_cli.sources.naip import ITEMS_FILE
     from geojepa_cli.sources.scenes import SUFFIXES
+    from geojepa_cli.store.image_files import parse_image_name
     from geojepa_cli.store.image_form import ImageForm
-    from geojepa_cli.store.images import parse_image_name
 
     form = form or ImageForm()
     names = [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
     if any(path.suffix.lower() in SUFFIXES or path.name == ITEMS_FILE for path in names):
-        from geojepa_cli.stages.resampling import resample_images
-
-        return resample_images(workspace, source, zoom, tiles, threads, skip_failed, form) if tiles else None
+        return _resample(workspace, source, zoom, tiles, threads, skip_failed, form) if tiles else None
     if names and form.shape != ImageForm().shape:
         message = f"{source.full_ref} holds image tiles of 224 × 224 px RGB: --image-size and --bands apply to scenes"
         raise UsageError(message, hints.run("tile", region=source.name))
@@ -81,7 +82,59 @@ def make_images(
     return _decode(workspace, source, zoom, form, threads) if zooms[zoom] else None
 
 
-def publish_images(
+class _NoImageryError(Exception):
+    """No tile lies in a scene."""
+
+
+def _resample(
+    workspace: Workspace,
+    source: Artifact,
+    zoom: int,
+    tiles: Artifact,
+    threads: int,
+    skip_failed: bool,
+    form: ImageForm,
+) -> Artifact | None:
+    """Publishes images from scenes; returns None where no tile lies in one."""
+    params = {"zoom": zoom, **form.params}
+
+    def make(params: dict[str, Any], write: Callable[[Build], Artifact]) -> Artifact:
+        return IMAGES.make(workspace, source.name, params, [source, tiles], write)
+
+    def write(build: Build) -> Artifact:
+        from geojepa_cli.store.entity_tiles import tiles_with_entities
+        from geojepa_cli.store.image_log import ImageLog
+
+        scenes = resampling.open_scenes(source, threads, form)
+        wanted = tiles_with_entities(tiles.file("tiles.h5"), tiles.name)
+        listed = build.partial / resampling.FAILED_LIST
+        with ImageLog(build.partial, form, build.id) as log:
+            failed = resampling.fill_log(log, scenes, wanted)
+            resampling.print_traffic(scenes.traffic)
+            if failed and skip_failed and any(row.position >= 0 for row in log.rows.values()):
+                console.warn(f"{resampling.describe_failures(failed)}; the images are published without these tiles")
+                names = sorted(tile.name for tile in failed)  # the log stays, for a run without `skip_failed`
+                return make({**params, "without": names}, lambda other: _publish_log(other, log, scenes, wanted))
+            if failed:
+                raise resampling.failure(failed, len(wanted), listed, source, skip_failed)
+            if all(row.position < 0 for row in log.rows.values()):
+                log.remove()
+                raise _NoImageryError(f"none of {len(wanted):,} tiles lies in one of {len(scenes.scenes):,} scenes")
+            return _publish_log(build, log, scenes, wanted)
+
+    try:
+        return make(params, write)
+    except _NoImageryError as error:
+        console.warn(f"{source.full_ref}: {error}, so no images are published")
+        return None
+
+
+def _publish_log(build: Build, log: ImageLog, scenes: resampling.SourceScenes, wanted: list[TileId]) -> Artifact:
+    counts, extra = resampling.write_images(log, scenes, wanted, build.partial / FILE)
+    return _publish(build, counts, extra, {"traffic": scenes.traffic._asdict()} if scenes.traffic else None)
+
+
+def _publish(
     build: Build,
     counts: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
@@ -102,6 +155,6 @@ def _decode(workspace: Workspace, source: Artifact, zoom: int, form: ImageForm, 
         except DataError as error:  # files of the workspace are fetched again, not repaired
             hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
             raise DataError(error.message, hint) from error
-        return publish_images(build, counts={"images": count})
+        return _publish(build, counts={"images": count})
 
     return IMAGES.make(workspace, source.name, {"zoom": zoom, **form.params}, [source], write)

@@ -1,4 +1,4 @@
-"""Resamples the scenes of a source, local or on a server, to the images of a region's tiles."""
+"""Resampling of the scenes of a source, local or on a server, to the images of a region's tiles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.images import FILE, IMAGES, publish_images
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, rebuild_hint
-from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import TileId
@@ -31,7 +28,7 @@ _SHOWN = 5
 Failures = dict["TileId", GeojepaError]
 
 
-class _Scenes(NamedTuple):
+class SourceScenes(NamedTuple):
     """The scenes of a source.
 
     Attributes:
@@ -54,59 +51,8 @@ class _Scenes(NamedTuple):
         return self.reader.traffic if self.reader is not None else None
 
 
-class _NoImageryError(Exception):
-    """No tile lies in a scene."""
-
-
-def resample_images(
-    workspace: Workspace,
-    source: Artifact,
-    zoom: int,
-    tiles: Artifact,
-    threads: int,
-    skip_failed: bool,
-    form: ImageForm,
-) -> Artifact | None:
-    """Publishes `images/<region>` from scenes; see `make_images`. Returns None where no tile lies in a scene."""
-    params = {"zoom": zoom, **form.params}
-
-    def write(build: Build) -> Artifact:
-        from geojepa_cli.store.image_log import ImageLog
-
-        scenes, wanted = _open_scenes(source, threads, form), _tiles_with_entities(tiles)
-        (build.partial / FAILED_LIST).unlink(missing_ok=True)
-        with ImageLog(build.partial, form, build.id) as log:
-            failed = _fill(log, scenes, wanted)
-            _print_traffic(scenes.traffic)
-            if failed and skip_failed and any(row.position >= 0 for row in log.rows.values()):
-                return _publish_without(failed, log, scenes, wanted)
-            if failed:
-                raise _failure(failed, len(wanted), build.partial / FAILED_LIST, source, skip_failed)
-            if all(row.position < 0 for row in log.rows.values()):
-                log.remove()
-                raise _NoImageryError(f"none of {len(wanted):,} tiles lies in one of {len(scenes.scenes):,} scenes")
-            return _write_and_publish(build, log, scenes, wanted)
-
-    def _publish_without(failed: Failures, log: ImageLog, scenes: _Scenes, wanted: list[TileId]) -> Artifact:
-        """Publishes the other images as an artifact whose parameters name the failed tiles; keeps the log."""
-        names = sorted(tile.name for tile in failed)
-        console.warn(f"{_describe(failed)}; the images are published without these tiles")
-        return IMAGES.make(
-            workspace,
-            source.name,
-            {**params, "without": names},
-            [source, tiles],
-            lambda build: _write_and_publish(build, log, scenes, wanted),
-        )
-
-    try:
-        return IMAGES.make(workspace, source.name, params, [source, tiles], write)
-    except _NoImageryError as error:
-        console.warn(f"{source.full_ref}: {error}, so no images are published")
-        return None
-
-
-def _open_scenes(source: Artifact, threads: int, form: ImageForm) -> _Scenes:
+def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
+    """Returns the scenes of a source, newest first, and how they are opened."""
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.mosaic import Mosaic
     from geojepa_cli.sources.ranges import RangeReader
@@ -118,20 +64,13 @@ def _open_scenes(source: Artifact, threads: int, form: ImageForm) -> _Scenes:
     if items_file.is_file():
         items, reader = naip.read_items(items_file), RangeReader(naip.sign)
         remote, opener = newest_first(naip.scenes_of(items, infrared)), naip.scene_opener(items, reader)
-        return _Scenes(remote, None, lambda: Mosaic(remote, None, opener, size), CONNECTIONS, reader)
+        return SourceScenes(remote, None, lambda: Mosaic(remote, None, opener, size), CONNECTIONS, reader)
     scenes = newest_first([inspect_scene(path, infrared) for path in find_scenes(source.path / "imagery")])
     scaling = find_scaling(scenes)
-    return _Scenes(scenes, scaling, lambda: Mosaic(scenes, scaling, size_px=size), threads)
+    return SourceScenes(scenes, scaling, lambda: Mosaic(scenes, scaling, size_px=size), threads)
 
 
-def _tiles_with_entities(tiles: Artifact) -> list[TileId]:
-    from geojepa_cli.stages.tiles import FILE as TILES_FILE
-    from geojepa_cli.store.entity_tiles import tiles_with_entities
-
-    return tiles_with_entities(tiles.file(TILES_FILE), tiles.name)
-
-
-def _fill(log: ImageLog, scenes: _Scenes, wanted: Sequence[TileId]) -> Failures:
+def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
     """Resamples the tiles that the log lacks. Returns those that failed, with their errors."""
     from geojepa_cli.sources.resample import Failed, resample
 
@@ -152,9 +91,12 @@ def _fill(log: ImageLog, scenes: _Scenes, wanted: Sequence[TileId]) -> Failures:
     return failed
 
 
-def _write_and_publish(build: Build, log: ImageLog, scenes: _Scenes, wanted: list[TileId]) -> Artifact:
+def write_images(
+    log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Writes the images of a log to an `images.h5`. Returns counts and further entries of the manifest."""
     described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
-    images = log.write(wanted, build.partial / FILE, described, scenes.threads)
+    images = log.write(wanted, path, described, scenes.threads)
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]
     counts = {
         "images": images,
@@ -163,27 +105,28 @@ def _write_and_publish(build: Build, log: ImageLog, scenes: _Scenes, wanted: lis
         "failed": len(wanted) - len(rows),
     }
     extra = {"scaling": list(scenes.scaling) if scenes.scaling else None, "scenes": described}
-    timing: dict[str, Any] | None = {"traffic": scenes.traffic._asdict()} if scenes.traffic else None
-    return publish_images(build, counts=counts, extra=extra, timing=timing)
+    return counts, extra
 
 
-def _print_traffic(traffic: Traffic | None) -> None:
+def print_traffic(traffic: Traffic | None) -> None:
+    """Prints what was read from servers."""
     if traffic is not None and traffic.requests:
         of = f", {traffic.bytes / traffic.file_bytes:.1%} of the scenes" if traffic.file_bytes else ""
         console.note(f"imagery: {traffic.bytes / 2**20:,.1f} MiB in {traffic.requests:,} requests{of}")
 
 
-def _failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
+def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
     """Writes the list of failed tiles, and returns the error for them."""
     listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
     # where all tiles failed, leaving them out does not help
     fetch_again: Hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
     hint = fetch_again if skip_failed else hints.again(skip_failed=True)
     kept = "the other images are kept, and the same command reads only these again"
-    return DataError(f"{_describe(failed)} (of {of:,}; `{listed}` lists them all); {kept}", hint)
+    return DataError(f"{describe_failures(failed)} (of {of:,}; `{listed}` lists them all); {kept}", hint)
 
 
-def _describe(failed: Mapping[TileId, GeojepaError]) -> str:
+def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:
+    """Returns the number of failed tiles, some of their names, and the first error."""
     names = ", ".join(f"`{tile.name}`" for tile in list(failed)[:_SHOWN])
     more = ", …" if len(failed) > _SHOWN else ""
     first = next(iter(failed.values())).message

@@ -125,7 +125,9 @@ def check_request(
     if date is not None:
         _check_date(date)
     if pbf is not None and name is None:
-        raise UsageError("--pbf needs a --name for the region", hints.again(name=legal_name(pbf.name.partition(".")[0])))
+        raise UsageError(
+            "--pbf needs a --name for the region", hints.again(name=legal_name(pbf.name.partition(".")[0]))
+        )
     if name is not None:
         check_name(name)
     found = {NO_IMAGERY: None, NAIP: NaipQuery(year, stac_url)}.get(str(imagery), Path(imagery))
