@@ -5,10 +5,12 @@ from geojepa_cli.stages import tiles  # isort: skip
 from geojepa_cli.stages import images  # isort: skip
 from geojepa_cli.stages import processed  # isort: skip
 from geojepa_cli.stages import features  # isort: skip
-from geojepa_cli.stages import tasks  # isort: skip
+from geojepa_cli.stages.tasks import build_tasks  # isort: skip
+from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages import models  # isort: skip
 from geojepa_cli.stages import embeddings  # isort: skip
-from geojepa_cli.stages import probes  # isort: skip
+from geojepa_cli.stages.probes import probe  # isort: skip
+from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages import neighbours  # isort: skip
 
 from geojepa_cli.stages.source import fetch
@@ -21,10 +23,12 @@ __all__ = [  # noqa: RUF022
     "images",
     "processed",
     "features",
-    "tasks",
+    "build_tasks",
+    "analyze_task",
     "models",
     "embeddings",
-    "probes",
+    "probe",
+    "report",
     "neighbours",
     # functions of the commands
     "fetch",

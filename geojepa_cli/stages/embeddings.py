@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
@@ -15,7 +16,7 @@ from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, legal_name
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +101,7 @@ def make_embeddings(
     device: str = "auto",
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
+    without_shared: Sequence[Artifact] = (),
 ) -> Artifact:
     """Publishes `embeddings/<model>.<region>`: `embeddings.h5`.
 
@@ -112,6 +114,8 @@ def make_embeddings(
         device: `cpu`, `cuda` or `auto`.
         threads: of torch.
         limits: fewest and most entities of a tile, where there is no task.
+        without_shared: `tasks/` artifacts of `task` for all regions that are probed together: hide the entities that
+            stand in several of their blocks; see `TaskData.view_without_shared`.
 
     Raises:
         DataError: no tile is left, or the model cannot be read.
@@ -120,8 +124,11 @@ def make_embeddings(
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
+    params |= {"without_shared": True} if without_shared else {}
+    others = [workspace.at(inputs_of_kind(one, "processed")[0]) for one in without_shared if one != task]
     images = _images(workspace, model, processed)
-    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
+    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item), *others]
+    inputs += [one for one in without_shared if one != task]
     with EMBEDDINGS.build(workspace, f"{model.name}.{processed.name}", params, inputs) as build:
         if build.existing:
             return build.existing
@@ -135,6 +142,8 @@ def make_embeddings(
         paths = [images.file("images.h5")] if images else None
         store = TileStore.open([processed.file("processed.h5")], paths, [processed.name])
         view = _view(store, task, masked, limits)
+        if without_shared:
+            view = _view_without_shared(workspace, without_shared, processed, masked)
         tags = open_features([features.file("tags.h5")], store)
         encode, modalities = _encoder(model, tags.table, pick_device(device))
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
@@ -180,6 +189,17 @@ def _view(store: TileStore, task: Artifact | None, masked: bool, limits: EntityL
             f"tasks/{task.ref} has no tile", f"geojepa build-tasks --region {region} --task {name} --max-entities …"
         )
     return view
+
+
+def _view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
+    """The view of one region without the entities that stand in several blocks of all regions."""
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.dataset import TaskData
+
+    regions = [workspace.at(inputs_of_kind(task, "processed")[0]) for task in tasks]
+    store = TileStore.open([region.file("processed.h5") for region in regions])
+    view = TaskData.open(store, tasks).view_without_shared(store, masked)
+    return view.region([region.ref for region in regions].index(processed.ref))
 
 
 def _images(workspace: Workspace, model: Model, processed: Artifact) -> Artifact | None:

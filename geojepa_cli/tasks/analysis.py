@@ -27,7 +27,6 @@ from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
 from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.splits import SplitRule
 
-ANALYSIS = "analysis.json"
 LISTED = 50
 IN_MAP = 12  # tags of each list in the heat map
 
@@ -59,10 +58,10 @@ class Analysis:
             "between": [found.as_json() for found in self.between[:LISTED]],
         }
 
-    def save(self, folder: Path) -> None:
+    def save(self, path: Path) -> None:
         """Writes `analysis.json`."""
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / ANALYSIS).write_text(text + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from geojepa_cli import hints
-from geojepa_cli.config.schema import UniqueKeys
-from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
+from geojepa_cli.config.yaml import BoundedLoader, read_yaml
+from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.hints import Hint
 
 _NAME = r"^[a-z][a-z0-9_]*$"
@@ -57,7 +57,9 @@ class TagRule(_Strict):
         if isinstance(value, dict | cls):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`")
+            raise ValueError(
+                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`"
+            )
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
@@ -201,10 +203,7 @@ def load_task(path: Path) -> TaskSpec:
     Raises:
         UsageError: not YAML, an unknown key (the message has the nearest one), or a wrong value.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_WordsLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise not_yaml(str(path), error) from error
+    content = read_yaml(path, _WordsLoader)
     if not isinstance(content, dict):
         raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", _corrected())
     try:
@@ -213,7 +212,7 @@ def load_task(path: Path) -> TaskSpec:
         raise _invalid(path, error) from error
 
 
-class _WordsLoader(UniqueKeys):
+class _WordsLoader(BoundedLoader):
     """Booleans as in YAML 1.2: `no` and `yes` are OSM values, not booleans."""
 
 

@@ -52,15 +52,11 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.by not in ("group", "random"):
-            raise UsageError(
-                f"unknown split `{self.by}`; there are `group` and `random`", hints.again(split="group")
-            )
+            raise UsageError(f"unknown split `{self.by}`; there are `group` and `random`", hints.again(split="group"))
         if self.folds is not None:
             _check_folds(self.folds)
         if self.buffer and self.by == "random":
-            raise UsageError(
-                "a buffer lies between groups, and a random split has none", hints.again(split="group")
-            )
+            raise UsageError("a buffer lies between groups, and a random split has none", hints.again(split="group"))
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain values, as in `report.json`."""

@@ -72,16 +72,29 @@ class Artifact:
             raise DataError(f"`{self.path}` has no file `{name}`", self.rebuild_hint())
         return self.path / name
 
-    def read_json(self, name: str) -> Any:
-        """Reads one of its files as JSON.
+    def verified_file(self, name: str) -> Path:
+        """Returns the path of one of its files, once its SHA-256 is compared: for small files.
 
         Raises:
-            DataError: it is not JSON any more; the hint rebuilds the artifact.
+            DataError: the content is not what was published; the hint rebuilds the artifact.
+        """
+        path = self.file(name)
+        if file_sha256(path) != self.manifest["files"][name]["sha256"]:
+            raise self.broken(f"`{path}` is damaged: its content differs from the checksum in the manifest")
+        return path
+
+    def read_json(self, name: str) -> Any:
+        """Reads one of its files as JSON, and compares its SHA-256.
+
+        Raises:
+            DataError: its content is not what was published; the hint rebuilds the artifact.
         """
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
+            content = json.loads(self.file(name).read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise self.broken(f"`{self.path / name}` is not JSON: {error}") from error
+        self.verified_file(name)
+        return content
 
     def rebuild_hint(self) -> Hint:
         """Returns the command that makes it again."""

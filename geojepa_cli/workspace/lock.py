@@ -56,9 +56,7 @@ def _open_locked(path: Path, what: str) -> IO[str]:
             file.close()
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-            raise BusyError(
-                f"`{what}` is being made by {holder}", hints.again().noting("once it has ended")
-            ) from None
+            raise BusyError(f"`{what}` is being made by {holder}", hints.again().noting("once it has ended")) from None
 
 
 def _describe_holder(file: IO[str]) -> str:

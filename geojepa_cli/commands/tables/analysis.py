@@ -1,36 +1,35 @@
-"""`geojepa build-tasks --analyze TASK`: which tags tell the label, what the mask leaves of them, what tiles hold."""
+"""Tables of `build-tasks --analyze`: tags that are informative about the label, and how the mask treats them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from geojepa_cli import console
+from geojepa_cli.stages.task_analysis import ANALYSIS_FILE, COOCCURRENCE_FILE, STATISTICS_FILE
 from geojepa_cli.workspace.artifact import Artifact
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 15
 
 
-def say(made: Artifact) -> None:
-    """Both lists as tables, and where the plots are."""
-    result = made.read_json("analysis.json")
+def print_analysis(made: Artifact) -> None:
+    """Prints both lists as tables, then where the plots are."""
+    result = made.read_json(ANALYSIS_FILE)
     bits = result["entropy_bits"]
-    about = f"{result['entities_that_count']:,} of {result['entities']:,} entities count ({bits['within']:.3f} bits)"
-    _list(f"{result['task']}: tags on the entities that count", result["within"], "entities", about)
-    about = (
+    caption = f"{result['entities_that_count']:,} of {result['entities']:,} entities count ({bits['within']:.3f} bits)"
+    _print_list(f"{result['task']}: tags on the entities that count", result["within"], "entities", caption)
+    caption = (
         f"{result['high_tiles']:,} of {result['tiles']:,} tiles have a label above {result['high_above']:g} "
         f"(classes of label: {bits['between']:.3f} bits)"
     )
-    _list(f"{result['task']}: tags on the other entities of a tile", result["between"], "tiles", about)
+    _print_list(f"{result['task']}: tags on the other entities of a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift: times as often as by chance; bits: mutual information with the label; in mask: what it leaves"
+        "lift: observed frequency / expected by chance; bits: mutual information with the label; "
+        "left in mask: entities that still show the tag"
     )
-    console.print_line(f"plots: {made.path / 'cooccurrence.png'}, {made.path / 'statistics.png'}")
+    console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 
 
-def _list(title: str, found: list[dict[str, Any]], what: str, about: str) -> None:
+def _print_list(title: str, found: list[dict[str, Any]], what: str, caption: str) -> None:
     columns = ["tag", what, "lift", "bits", "mask", "left in mask"]
     rows = [
         [
@@ -43,4 +42,4 @@ def _list(title: str, found: list[dict[str, Any]], what: str, about: str) -> Non
         ]
         for entry in found[:SHOWN]
     ]
-    console.table(title, columns, rows, caption=about)
+    console.table(title, columns, rows, caption=caption)
