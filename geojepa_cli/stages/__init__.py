@@ -1,7 +1,7 @@
 """Stages: what each command does, callable from Python. Importing this package registers every kind of artifact."""
 
-from geojepa_cli.stages import source  # isort: skip
-from geojepa_cli.stages import tiles  # isort: skip
+from geojepa_cli.stages.source import fetch  # isort: skip
+from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images  # isort: skip
 from geojepa_cli.stages import processed  # isort: skip
 from geojepa_cli.stages import features  # isort: skip
@@ -13,13 +13,10 @@ from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages import neighbours  # isort: skip
 
-from geojepa_cli.stages.source import fetch
-from geojepa_cli.stages.tiles import tile
-
 # in the order in which the stages run, which is the order of `geojepa artifacts`
 __all__ = [  # noqa: RUF022
-    "source",
-    "tiles",
+    "fetch",
+    "tile",
     "images",
     "processed",
     "features",
@@ -30,7 +27,4 @@ __all__ = [  # noqa: RUF022
     "probe",
     "report",
     "neighbours",
-    # functions of the commands
-    "fetch",
-    "tile",
 ]
