@@ -95,7 +95,7 @@ def make_demo_source(workspace: Workspace, city: City) -> Artifact:
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
-    from geojepa_cli.sources.local import copy_source, inspect_imagery
+    from geojepa_cli.sources.imagery import copy_source, inspect_imagery
 
     with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
         folder = Path(name)
