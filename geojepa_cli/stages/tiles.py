@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, rebuild_hint
@@ -37,6 +37,70 @@ def _rebuild(remains: Remains) -> Hint:
 # version 2: no ring runs along a tile's edge and back, and broken rings follow the even-odd rule;
 # version 3: a relation's outlines of a tile come after its other parts
 TILES = Stage("tiles", version=3, rebuild=_rebuild)
+
+
+class TiledRegion(NamedTuple):
+    """The tiles of a region, and their images where the source has imagery."""
+
+    tiles: Artifact
+    images: Artifact | None
+
+
+@as_command("tile")
+def tile(
+    workspace: Workspace,
+    region: str | Sequence[str] | None = None,
+    zoom: int = DEFAULT_ZOOM,
+    bbox: Bounds | None = None,
+    polygon: Path | None = None,
+    merge: str | None = None,
+    keep_tags: Sequence[str] = (),
+    drop_tags: Sequence[str] = (),
+    threads: int = 1,
+    memory: str = DEFAULT_MEMORY,
+    skip_failed: bool = False,
+    image_size: int = 224,
+    bands: str = "rgb",
+    image_codec: str = "raw",
+) -> list[TiledRegion]:
+    """Publishes `tiles/<region>` and, where the source has imagery, `images/<region>`.
+
+    Args:
+        workspace: to publish in.
+        region: one or several names. Default: the only region.
+        zoom: of the tiles, 14 to 18.
+        bbox: west, south, east, north in degrees: keep the tiles that meet it. Default: the box of `fetch`.
+        polygon: a GeoJSON or Osmosis `.poly` file: keep the tiles that share area with its polygons.
+        merge: make one region of several, with this name.
+        keep_tags: keys to keep that the default filter drops.
+        drop_tags: further keys to drop.
+        threads: do not change the result.
+        memory: memory to aim at, such as `512M`; does not change the result.
+        skip_failed: publish the images without those whose imagery cannot be read.
+        image_size: side of images made from scenes, px.
+        bands: of images made from scenes: `rgb`, or `rgbn` with near infrared.
+        image_codec: `raw`, `webp-lossless` or `webp`.
+
+    Raises:
+        UsageError: an argument is out of range, or arguments exclude each other.
+        DataError: the extract or the imagery cannot be read.
+    """
+    from geojepa_cli.stages.images import make_images  # registers its kind, which comes after `tiles`
+    from geojepa_cli.store.image_form import ImageForm, check_form
+
+    native.check_threads(threads)
+    native.parse_memory(memory)
+    form = ImageForm(image_size, bands, image_codec)
+    check_form(form)
+    for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
+        check_keys(option, keys)
+    area = check_area(bbox, polygon)
+    made = []
+    for sources in regions_to_tile(workspace, [region] if isinstance(region, str) else region, merge):
+        tiles = make_tiles(workspace, sources, zoom, area, keep_tags, drop_tags, threads, memory, name=merge)
+        images = None if merge else make_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
+        made.append(TiledRegion(tiles, images))
+    return made
 
 
 def make_tiles(
