@@ -8,8 +8,8 @@ from geojepa_cli.stages import processed  # isort: skip
 from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
-from geojepa_cli.stages import models  # isort: skip
-from geojepa_cli.stages import embeddings  # isort: skip
+from geojepa_cli.stages.models import pretrain  # isort: skip
+from geojepa_cli.stages.embeddings import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
@@ -23,8 +23,8 @@ __all__ = [  # noqa: RUF022
     "process",
     "build_tasks",
     "analyze_task",
-    "models",
-    "embeddings",
+    "pretrain",
+    "embed",
     "probe",
     "report",
     "knn",

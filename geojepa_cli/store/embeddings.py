@@ -25,7 +25,7 @@ COLUMNS: dict[str, str] = {
     "tile/x": "<u4",
     "tile/y": "<u4",
     "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, 2D], max then mean over the tile's entities
+    "tile/vector": "<f4",  # [n, W], of a pooled model max then mean over the tile's entities: W = 2D
     "entity/vector": "<f2",  # [m, D]
     "entity/tile": "<u4",  # row of `tile/` here
     "entity/osm_type": "<u1",
@@ -84,7 +84,7 @@ class Embeddings:
 
 
 def write_embeddings(
-    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], width: int
+    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
 ) -> None:
     """Writes `embeddings.h5` from chunks of consecutive tiles, one chunk in memory at a time.
 
@@ -93,7 +93,7 @@ def write_embeddings(
         chunks: the columns of `COLUMNS` for some tiles each, which together are all tiles in order; `entity/tile` and
             `entity/cu_seqlens` count from the chunk's first tile and entity.
         attributes: `model`, `region` and their like.
-        width: D; tiles have 2D.
+        tile_width, entity_width: of the vectors.
     """
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]
     n_tiles, n_entities = sum(n for n, _ in sizes), sum(m for _, m in sizes)
@@ -104,7 +104,8 @@ def write_embeddings(
         data = {}
         for name, dtype in COLUMNS.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities
-            shape = (rows, {"tile/vector": 2 * width, "entity/vector": width}[name]) if "vector" in name else (rows,)
+            widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
+            shape = (rows, *widths.get(name, ()))
             data[name] = file.create_dataset(name, shape, dtype)
         tile, entity = 0, 0
         data["entity/cu_seqlens"][0] = 0
