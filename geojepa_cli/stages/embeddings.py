@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import pick_device
@@ -32,7 +33,8 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-EMBEDDINGS = Stage("embeddings", version=1, rebuild=_rebuild, keep=("chunks/*.npz",))
+# schema 2: with `entity/osm_version`
+EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 TAGPOOL = "tagpool"
 
 
@@ -146,9 +148,8 @@ def make_embeddings(
                 f"geojepa embed --task {shlex.quote(task_name)}" if task_name else None,
             )
         with console.progress(what, len(view.tiles)) as meter:
-            counts = embed_region(
-                store, view, encode, build.partial, attributes, meter, "geometry" in modalities, "image" in modalities
-            )
+            needs = frozenset(Modality(name) for name in modalities)
+            counts = embed_region(store, view, encode, build.partial, attributes, meter, needs)
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
 

@@ -283,12 +283,13 @@ def _tiles_of(tiles: Artifact) -> list[TileId]:
     import numpy as np
 
     from geojepa_cli.grid import TileId
+    from geojepa_cli.store import csr
     from geojepa_cli.store.reader import RegionStore
 
     region = RegionStore(tiles.file("tiles.h5"), tiles.name)
     columns = [region[f"tile/{name}"].tolist() for name in "zxy"]
     pieces = region["tile/pieces"].astype(np.int64)
     entity = (region["object/token"][region["piece/object"]] == 0) & (region["piece/covers_tile"] == 0)
-    before = np.concatenate([[0], np.cumsum(entity, dtype=np.int64)])
+    before = csr.offsets(entity)
     held = before[pieces[1:]] > before[pieces[:-1]]
     return [TileId(*zxy) for zxy, kept in zip(zip(*columns, strict=True), held.tolist(), strict=True) if kept]

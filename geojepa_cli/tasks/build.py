@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import MAX_ENTITIES, MIN_ENTITIES, Bounds, View
+from geojepa_cli.store.view import Bounds, View
 from geojepa_cli.store.view_file import save_views
 from geojepa_cli.tasks.cooccurrence import strongest_tags
 from geojepa_cli.tasks.dataset import LABELS, SPEC, VIEWS, write_labels
@@ -60,8 +61,8 @@ class RegionData:
         cls,
         path: Path,
         name: str,
-        min_entities: int = MIN_ENTITIES,
-        max_entities: int = MAX_ENTITIES,
+        min_entities: int = DEFAULT_LIMITS.low,
+        max_entities: int = DEFAULT_LIMITS.high,
         bbox: Bounds | None = None,
         images: Path | None = None,
     ) -> RegionData:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.store import csr
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import piece_reasons
 from geojepa_cli.tasks.rules import Flags, RuleVocabulary
@@ -37,18 +38,15 @@ class RegionTokens:
         self.tag_offsets: Ints = region["object/tags"].astype(np.int64)
         self.tag_rows: Ints = region["tag/vocab"].astype(np.int64)
         objects: Ints = region["piece/object"].astype(np.int64)
-        ends: Ints = region["tile/pieces"].astype(np.int64)
-        tile_of_piece = np.repeat(np.arange(self.n_tiles), ends[1:] - ends[:-1])
+        tile_of_piece = csr.parents(region["tile/pieces"])
         self.pieces: Ints = np.flatnonzero(piece_reasons(region) == 0)
         self.objects, self.tiles = objects[self.pieces], tile_of_piece[self.pieces]
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
         """Every tag of every token: index of the token (ascending) and vocabulary row, int64 each."""
-        starts = self.tag_offsets[self.objects]
-        lengths = self.tag_offsets[self.objects + 1] - starts
-        entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        return np.repeat(np.arange(len(self.objects)), lengths), self.tag_rows[entries]
+        first, last = csr.spans(self.tag_offsets, self.objects)
+        return np.repeat(np.arange(len(self.objects)), last - first), self.tag_rows[csr.ranges(first, last)]
 
     def objects_in(self, tiles: Flags) -> Flags:
         """Objects with a token in one of the tiles [n_tiles], bool [n_objects]."""
@@ -58,10 +56,7 @@ class RegionTokens:
 
     def tags_of(self, objects: Ints) -> Ints:
         """How many of some objects have each tag, int64 [V]."""
-        starts = self.tag_offsets[objects]
-        lengths = self.tag_offsets[objects + 1] - starts
-        entries = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        return np.bincount(self.tag_rows[entries], minlength=len(self.vocabulary))
+        return np.bincount(self.tag_rows[csr.children(self.tag_offsets, objects)], minlength=len(self.vocabulary))
 
     def objects_with(self, matches: Flags) -> Flags:
         """Objects with at least one tag among the vocabulary rows `matches` [V], bool [n_objects]."""
@@ -69,7 +64,7 @@ class RegionTokens:
 
     def tag_count(self, matches: Flags) -> Ints:
         """How many tags of every object are among the vocabulary rows `matches` [V], int64 [n_objects]."""
-        running = np.concatenate([[0], np.cumsum(matches[self.tag_rows], dtype=np.int64)])
+        running = csr.offsets(matches[self.tag_rows])
         counts: Ints = running[self.tag_offsets[1:]] - running[self.tag_offsets[:-1]]
         return counts
 

@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.loader import TileLoader
 from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import Rows, View
+from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
 
 CPU = torch.device("cpu")
@@ -34,7 +36,7 @@ class TrainingData:
         store, view: the dataset and what is seen of it.
         tag_table: float32 [V, tag_dim].
         sampler: the order of the tiles.
-        images: whether image tiles are read.
+        needs: the modalities that are read.
         device: where batches go.
         resident: all tiles on the device, where they fit; None has batches read from the files, ahead of their use.
     """
@@ -43,7 +45,7 @@ class TrainingData:
     view: View
     tag_table: Tensor
     sampler: TokenBudgetSampler
-    images: bool
+    needs: Needs
     device: torch.device = CPU
     resident: ResidentTiles | None = None
 
@@ -84,7 +86,7 @@ class TrainingData:
         sampler = TokenBudgetSampler(
             view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
         )
-        return cls(store, view, table, sampler, with_images)
+        return cls(store, view, table, sampler, frozenset(Modality(name) for name in config.model.modalities))
 
     def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
         """The batches of an epoch from `position` on, on the device."""
@@ -93,7 +95,7 @@ class TrainingData:
             return
         pinned = self.device.type == "cuda"
         loader = TileLoader(
-            self.store, self.view, self.sampler, images=self.images, pin_memory=pinned, device=self.device
+            self.store, self.view, self.sampler, needs=self.needs, pin_memory=pinned, device=self.device
         )
         yield from loader.epoch(epoch, position)
 
@@ -101,7 +103,7 @@ class TrainingData:
         """The same few tiles every time, for figures that can be compared along the training."""
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
-        return self.store.read(self.view, np.sort(rows), images=self.images)
+        return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
     def to(self, device: torch.device, free_bytes: int | None = None) -> TrainingData:
         """The same on a device: the tag table, and all tiles where they take a small part of its memory.
@@ -112,8 +114,8 @@ class TrainingData:
         if free_bytes is None:
             free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
         spare = RESIDENT_SHARE * free_bytes
-        fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, images=self.images) <= spare
-        resident = ResidentTiles(self.store, self.view, device, images=self.images) if fits else None
+        fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, needs=self.needs) <= spare
+        resident = ResidentTiles(self.store, self.view, device, needs=self.needs) if fits else None
         return replace(self, tag_table=self.tag_table.to(device), device=device, resident=resident)
 
 
