@@ -171,7 +171,7 @@ def _fetch_file(
         raise UsageError("--pbf needs a --name for the region", hint)
     if not dry_run:
         return make_source(workspace, pbf, name, *extras)
-    from geojepa_cli.sources.local import inspect_extract
+    from geojepa_cli.sources.extract import inspect_extract
 
     check_name(name)
     extract = inspect_extract(pbf)

@@ -17,8 +17,9 @@ from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
+    from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
-    from geojepa_cli.sources.local import Extract, Imagery
+    from geojepa_cli.sources.local import Imagery
     from geojepa_cli.sources.scenes import Scene
 
 
@@ -92,14 +93,14 @@ def make_source(
         UsageError: a file or folder that does not exist, or a name that is none.
         DataError: not an extract, or not a whole one; no image tiles.
     """
-    from geojepa_cli.sources.local import (
+    from geojepa_cli.sources.extract import (
         OSM_ATTRIBUTION,
         check_box,
-        copy_source,
+        format_box,
         header_bounds,
         inspect_extract,
-        lies_beside,
     )
+    from geojepa_cli.sources.local import copy_source, lies_beside
 
     check_name(name)
     try:
@@ -114,7 +115,7 @@ def make_source(
     lines = [OSM_ATTRIBUTION, *(images.attribution if images else []), *attribution]
     box = header_bounds(extract)
     if images and box and lies_beside(images, box):
-        console.warn(f"`{imagery}`: no image of it meets the extract, whose box is {','.join(f'{v:.4f}' for v in box)}")
+        console.warn(f"`{imagery}`: no image of it meets the extract, whose box is {format_box(box)}")
     if images and len(lines) == 1:
         console.warn(
             f"`{imagery}`: whose images these are is not said; --attribution TEXT, or a file `ATTRIBUTION.txt`"
@@ -147,7 +148,8 @@ def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bounds | N
         OfflineError: the STAC API cannot be reached.
     """
     from geojepa_cli.sources import naip
-    from geojepa_cli.sources.local import extract_bounds, inspect_imagery
+    from geojepa_cli.sources.extract import extract_bounds, format_box
+    from geojepa_cli.sources.local import inspect_imagery
 
     if imagery is None:
         return None
@@ -159,7 +161,7 @@ def find_imagery(imagery: Path | Naip | None, extract: Extract, bbox: Bounds | N
         items = naip.search(box, imagery.url, imagery.year)
     if items:
         return naip.imagery(items)
-    of, place = f" of {imagery.year}" if imagery.year else "", ",".join(f"{value:.4g}" for value in box)
+    of, place = f" of {imagery.year}" if imagery.year else "", format_box(box)
     console.warn(f"there are no NAIP images{of} in {place} (NAIP is of the United States); the map goes on without")
     return None
 

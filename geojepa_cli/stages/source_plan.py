@@ -12,8 +12,8 @@ from geojepa_cli.stages.source import Naip
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
     from geojepa_cli.sources.download import RemoteFile
+    from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
-    from geojepa_cli.sources.local import Extract
 
 IMAGE_BYTES = 3 * 224 * 224
 
@@ -69,7 +69,7 @@ def _span(dates: Sequence[str]) -> list[str]:
 
 def imagery_box(extract: Extract, imagery: Path | Naip | None) -> Bounds | None:
     """Of use for NAIP alone."""
-    from geojepa_cli.sources.local import extract_bounds
+    from geojepa_cli.sources.extract import extract_bounds
 
     return extract_bounds(extract) if isinstance(imagery, Naip) else None
 

@@ -25,7 +25,7 @@ COLUMNS: dict[str, str] = {
     "tile/x": "<u4",
     "tile/y": "<u4",
     "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, W]
+    "tile/vector": "<f4",  # [n, W]; pooled models: max, then mean, over the tile's entities, W = 2D
     "entity/vector": "<f2",  # [m, D]
     "entity/tile": "<u4",  # row of `tile/` in this file
     "entity/osm_type": "<u1",
@@ -157,16 +157,19 @@ def record_id(osm_type: int, osm_id: int, version: int) -> str:
     return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}"
 
 
-def write_embeddings(path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str]) -> None:
+def write_embeddings(
+    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
+) -> None:
     """Writes `embeddings.h5` from chunks of consecutive tiles, with one chunk in memory at a time.
 
     Args:
         path: file to write.
-        chunks: at least one; the columns of `COLUMNS` for some tiles each, which together are all tiles in order.
-            `entity/tile` and `entity/cu_seqlens` count from the chunk's first tile and entity.
+        chunks: the columns of `COLUMNS` for some tiles each, which together are all tiles in order; `entity/tile` and
+            `entity/cu_seqlens` count from the chunk's first tile and entity.
         attributes: texts, such as `model` and `region`.
+        tile_width, entity_width: of the vectors.
     """
-    widths = {name: chunks[0][name].shape[1:] for name in VECTORS}
+    widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]
     n_tiles, n_entities = sum(n for n, _ in sizes), sum(m for _, m in sizes)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:

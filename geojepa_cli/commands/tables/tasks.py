@@ -1,4 +1,4 @@
-"""What `build-tasks` tells a person: tables of tasks, labels, leakage, what tiles hold, what was dropped."""
+"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and what was left out."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import Any
 
 from geojepa_cli import console
 
-Report = dict[str, Any]
-Made = list[tuple[str, Report]]  # region and report, task by task within a region
+TaskReport = dict[str, Any]
+Made = list[tuple[str, TaskReport]]  # region and report, task by task
 FEW = 3
 COMMONEST = 10
 NONE = "–"
 
 
-def say(made: Made) -> None:
-    """All tables: the regions of a task are added up in all but the first."""
-    by_task: dict[str, list[Report]] = {}
+def print_tasks(made: Made) -> None:
+    """Prints all tables; all but the first add up the regions of a task."""
+    by_task: dict[str, list[TaskReport]] = {}
     for _, report in made:
         by_task.setdefault(report["task"], []).append(report)
-    _tasks(made)
+    _print_tasks(made)
     for task, reports in by_task.items():
-        _labels(task, reports)
-    _leakage(by_task)
-    _entities(by_task)
-    _tags(by_task)
-    _dropped(by_task)
+        _print_labels(task, reports)
+    _print_leakage(by_task)
+    _print_entities(by_task)
+    _print_tags(by_task)
+    _print_dropped(by_task)
     for task, reports in by_task.items():
-        _values(task, reports)
+        _print_values(task, reports)
     if any(report["split"]["by"] == "random" for _, report in made):
         from geojepa_cli.tasks.splits import RANDOM_SPLIT
 
         console.print_line(RANDOM_SPLIT)
 
 
-def _tasks(made: Made) -> None:
-    order = list(dict.fromkeys(report["task"] for _, report in made))
+def _print_tasks(made: Made) -> None:
     rows = []
-    for region, report in sorted(made, key=lambda pair: order.index(pair[1]["task"])):
+    for region, report in made:
         tiles, splits = report["tiles"], report["splits"]
         groups = "/".join(str(part["groups"]) for part in splits.values())
         by_split = "/".join(str(part["tiles"]) for part in splits.values())
@@ -52,8 +51,8 @@ def _tasks(made: Made) -> None:
     console.table(title, columns, rows, caption=caption)
 
 
-def strongest(report: Report) -> tuple[str, str]:
-    """The tag that tells most in the masked view, and its figure."""
+def strongest(report: TaskReport) -> tuple[str, str]:
+    """Returns the tag of the masked view most informative about the label, and its score."""
     tags = report["strongest"]["tags"]
     if not tags:
         return NONE, NONE
@@ -61,18 +60,20 @@ def strongest(report: Report) -> tuple[str, str]:
     return tags[0]["tag"], f"{measure} {tags[0]['score']:.2f} ({tags[0]['feature']})"
 
 
-def _labels(task: str, reports: Sequence[Report]) -> None:
-    """Tiles by label, and by split or fold."""
+def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
+    """Tiles by label and by split or fold."""
+    from geojepa_cli.tasks.statistics import add_histograms
+
     parts = []
     for report in reports:
         named = {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]
         parts.append({**named, **({} if "folds" in report else {"test_unthinned": report["test_unthinned"]})})
-    totals = {name: _added([part[name]["histogram"] for part in parts]) for name in parts[0]}
+    totals = {name: add_histograms([part[name]["histogram"] for part in parts]) for name in parts[0]}
     unit = reports[0]["unit"]
-    _histogram(f"{task}: tiles by label" + (f" ({unit})" if unit else ""), "label", totals)
+    _print_histogram(f"{task}: tiles by label" + (f" ({unit})" if unit else ""), "label", totals)
 
 
-def _leakage(by_task: dict[str, list[Report]]) -> None:
+def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
     rows = []
     for task, reports in by_task.items():
         for kind in reports[0]["leakage"]["splits"]:
@@ -91,15 +92,17 @@ def _leakage(by_task: dict[str, list[Report]]) -> None:
     console.table("leakage: entities that train and test share", columns, rows, caption=caption)
 
 
-def _entities(by_task: dict[str, list[Report]]) -> None:
+def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
+    from geojepa_cli.tasks.statistics import add_histograms
+
     per_tile = {
-        task: _added([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
+        task: add_histograms([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
         for task, reports in by_task.items()
     }
-    _histogram("tiles by entities", "entities", per_tile)
+    _print_histogram("tiles by entities", "entities", per_tile)
 
 
-def _tags(by_task: dict[str, list[Report]]) -> None:
+def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
     task, reports = max(by_task.items(), key=lambda item: sum(report["tiles"]["eligible"] for report in item[1]))
     entities: Counter[str] = Counter()
     tiles: Counter[str] = Counter()
@@ -111,8 +114,8 @@ def _tags(by_task: dict[str, list[Report]]) -> None:
     console.table(f"commonest tags (tiles of {task})", ["tag", "entities", "tiles"], rows)
 
 
-def _dropped(by_task: dict[str, list[Report]]) -> None:
-    """Everything that was left out, by reason: tiles by the filters, entities by nature and by the mask."""
+def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
+    """What was left out, by reason: tiles by filters, entities by default and by the mask."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
@@ -125,8 +128,8 @@ def _dropped(by_task: dict[str, list[Report]]) -> None:
     console.table("left out", ["reason", *totals], rows)
 
 
-def _values(task: str, reports: Sequence[Report]) -> None:
-    """How values were read, and which were not."""
+def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
+    """Counts of values by form, and the values that could not be read."""
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for report in reports:
@@ -143,16 +146,8 @@ def _values(task: str, reports: Sequence[Report]) -> None:
         console.print_line(f"{task}: unreadable: {shown}{more}")
 
 
-def _added(histograms: list[list[list[float | None]]]) -> dict[float | None, int]:
-    total: dict[float | None, int] = {}
-    for histogram in histograms:
-        for bound, count in histogram:
-            total[bound] = total.get(bound, 0) + int(count or 0)
-    return total
-
-
-def _histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
-    """A row for every bin that has a tile in any column."""
+def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
+    """Prints a row for every bin that has a tile in any column."""
     bounds = list(next(iter(columns.values())))
     rows = []
     for index, bound in enumerate(bounds):
