@@ -21,8 +21,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from geojepa_cli import console
 from geojepa_cli.evaluate.compare import TaskErrors, compare, cross_validated_errors
+
+from geojepa_cli import console
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_task_artifact, make_embeddings
 from geojepa_cli.stages.probes import probe_data, tile_vectors
 from geojepa_cli.store.store import TileStore
