@@ -116,7 +116,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def files_of(artifact: Path) -> list[str]:
     """The files that the manifest names, of many image tiles one."""
     names = list(json.loads((artifact / "manifest.json").read_text())["files"])
-    return [name for name in names if not name.startswith("imagery/")] + [n for n in names if n.startswith("imagery/")][:1]
+    return [name for name in names if not name.startswith("imagery/")] + [n for n in names if n.startswith("imagery/")][
+        :1
+    ]
 
 
 def assert_clear(done: Done) -> None:
@@ -191,7 +193,9 @@ def test_pruning_and_lineage_survive_every_damaged_manifest(workspace: Path) -> 
      ("neighbours", "neighbours.json"), ("images", "images.h5")],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["truncated", "zeroed"])
-def test_the_command_of_the_hint_repairs_the_artifact(workspace: Path, tmp_path: Path, kind: str, name: str, damage: str) -> None:
+def test_the_command_of_the_hint_repairs_the_artifact(
+    workspace: Path, tmp_path: Path, kind: str, name: str, damage: str
+) -> None:
     program = tmp_path / "geojepa"
     program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
     program.chmod(0o755)
