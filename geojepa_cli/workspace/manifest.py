@@ -96,7 +96,7 @@ def check_entries(manifest: Any) -> None:
             if not isinstance(value, str):
                 raise TypeError(f"`{key}` holds {_shown(value)}, expected text")
     if not _are_counts(manifest["counts"]):
-        raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers by name")
+        raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers or words by name")
     for value in manifest["inputs"]:
         if not _INPUT.fullmatch(value):
             raise TypeError(f"`inputs` holds {_shown(value)}, expected `kind/name@id`")
@@ -141,10 +141,10 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 
 
 def _are_counts(value: Any) -> bool:
-    """Returns True for numbers by name, possibly in groups."""
+    """Returns True for numbers and words by name, possibly in groups."""
     if isinstance(value, dict):
         return all(_are_counts(inner) for inner in value.values())
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> str:
