@@ -22,11 +22,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli import console
-from geojepa_cli.evaluate.compare import TaskErrors, compare, cross_validated_errors
+from geojepa_cli.evaluate.comparison import TaskErrors, compare
+from geojepa_cli.evaluate.folds import FOLDS, ProbeData, cross_validation_folds, probe_data
+from geojepa_cli.evaluate.heads import predict_dummy, predict_head
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_task_artifact, make_embeddings
-from geojepa_cli.stages.probes import probe_data, tile_vectors
+from geojepa_cli.stages.probes import tile_vectors
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData
+from geojepa_cli.tasks.labels import label_range
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -57,8 +60,8 @@ def main() -> None:
         "seeds": options.seed,
         "head": options.head,
         "tiles": {task: len(errors.dummy) for task, errors in tasks.items()},
-        "trained_vs_random": compare(tasks, "trained", "random"),
-        "trained_vs_tagpool": compare(tasks, "trained", TAGPOOL),
+        "trained_vs_random": compare_seeds(tasks, "trained", "random", len(options.seed)),
+        "trained_vs_tagpool": compare_seeds(tasks, "trained", TAGPOOL, len(options.seed)),
     }
     console.emit_json("pretrain-gain", None, result)
     if options.out:
@@ -109,7 +112,56 @@ def task_errors(
                 ]
                 by_ref[model.ref] = tile_vectors(store, rows, embedded)
         matrices[kind] = [by_ref[model.ref] for model in seeds]
-    return cross_validated_errors(data, matrices, options.head, repeats=options.repeats)
+    return cross_validated_errors(data, matrices, options.head, options.repeats)
+
+
+def cross_validated_errors(
+    data: ProbeData, vectors: dict[str, list[np.ndarray]], head: str, repeats: int
+) -> TaskErrors:
+    """Returns errors on tiles that the head has not seen, with the same folds for all models.
+
+    Args:
+        data: of the task.
+        vectors: by model, one matrix [n, d] per training seed.
+        head: `linear` or `mlp`.
+        repeats: rounds of cross-validation, each with different folds, whose errors are averaged.
+
+    Returns:
+        Errors by model, averaged over its seeds, and by model and seed, such as `trained 0`.
+    """
+    dummy = np.zeros(len(data.labels))
+    errors = {
+        seed_name(model, i): np.zeros(len(data.labels)) for model, rows in vectors.items() for i in range(len(rows))
+    }
+    for number in range(repeats):
+        for fold in cross_validation_folds(data, FOLDS, number):
+            true, clamp = data.labels[fold.test], label_range(data.labels[fold.train], data.clamp)
+            dummy[fold.test] += np.abs(predict_dummy(data.labels, fold) - true) / repeats
+            for model, matrices in vectors.items():
+                for i, matrix in enumerate(matrices):
+                    predicted = predict_head(head, matrix, data.labels, data.groups, fold, clamp, seed=0)
+                    errors[seed_name(model, i)][fold.test] += np.abs(predicted - true) / repeats
+    kept = {name: values[data.kept] for name, values in errors.items()}
+    means = {
+        model: np.mean([kept[seed_name(model, i)] for i in range(len(rows))], 0) for model, rows in vectors.items()
+    }
+    return TaskErrors("", data.groups[data.kept].astype(str), dummy[data.kept], {**kept, **means})
+
+
+def seed_name(model: str, place: int) -> str:
+    """Name of a model with one training seed."""
+    return f"{model} {place}"
+
+
+def compare_seeds(tasks: dict[str, TaskErrors], a: str, b: str, seeds: int) -> dict[str, Any]:
+    """Compares two models averaged over their seeds, seed by seed, and task by task."""
+    relative = {
+        name: {model: float(task.models[model].mean() / task.dummy.mean()) for model in (a, b)}
+        for name, task in tasks.items()
+        if task.dummy.sum() > 0
+    }
+    by_seed = [compare(tasks, seed_name(a, i), seed_name(b, i)).to_json() for i in range(seeds)]
+    return {**compare(tasks, a, b).to_json(), "by_seed": by_seed, "by_task": relative}
 
 
 def _options() -> argparse.Namespace:

@@ -21,9 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.tasks import Settings, find_specs, make_tasks
-from geojepa_cli.tasks.splits import SplitRule
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -81,7 +79,7 @@ def build(workspace: Workspace, profile: bool) -> float:
     started = time.perf_counter()
     if profile:
         profiler.enable()
-    make_tasks(workspace, regions_of(workspace), find_specs(None), Settings(SplitRule(), Filters()))
+    build_tasks(workspace, workspace.names("processed"))
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(35)
