@@ -29,6 +29,7 @@ _ENTRIES: dict[str, type] = {
     "attribution": list,
 }
 _TEXT_LISTS = ("inputs", "attribution")
+_TEXT_COUNT = "stopped_by"  # of models: the limit that ended the training
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
 
@@ -95,7 +96,7 @@ def check_entries(manifest: Any) -> None:
         for value in manifest[key]:
             if not isinstance(value, str):
                 raise TypeError(f"`{key}` holds {_shown(value)}, expected text")
-    if not _are_counts(manifest["counts"]):
+    if not _are_counts(manifest["counts"]) or not isinstance(manifest["counts"].get(_TEXT_COUNT, ""), str):
         raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers by name")
     for value in manifest["inputs"]:
         if not _INPUT.fullmatch(value):
@@ -143,7 +144,7 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 def _are_counts(value: Any) -> bool:
     """Returns True for numbers by name, possibly in groups."""
     if isinstance(value, dict):
-        return all(_are_counts(inner) for inner in value.values())
+        return all(_are_counts(inner) for name, inner in value.items() if name != _TEXT_COUNT)
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
