@@ -155,7 +155,10 @@ def _failure(
 ) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
-        message, hint = errors[-1]["message"], _event_hint(errors[-1].get("hint"))
+        message, text = str(errors[-1]["message"]), str(errors[-1].get("hint") or "")
+        hint = _event_hint(text)
+        if hint is None and text and not text.startswith(BINARY):  # words that explain
+            message = f"{message}; {text}"
         if NO_SPACE.lower() in message.lower():
             hint = hints.run("artifacts", prune=True)
         return kind(message, hint or rebuild)
@@ -167,10 +170,8 @@ def _failure(
     return kind(f"`{BINARY}` failed with exit code {code}:\n{output}", rebuild or hints.run("doctor"))
 
 
-def _event_hint(options: str | None) -> Hint | None:
-    """Returns the hint of an error event: options of the command that failed, or a command of another program."""
-    if not options or options.startswith(BINARY):  # people do not call the binary themselves
-        return None
-    if not options.startswith("--"):
-        return Hint(shell=options)
-    return Hint(options=Invocation.parse(shlex.split(options)).options)
+def _event_hint(text: str) -> Hint | None:
+    """Returns the hint of an error event: options for the failed command, or a command of osmium-tool; or None."""
+    if text.startswith("--"):
+        return Hint(options=Invocation.parse(shlex.split(text)).options)
+    return Hint(shell=text) if text.startswith("osmium ") else None

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.stages.embeddings import Model
-from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, make_features
+from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, process
 from geojepa_cli.stages.images import make_images
-from geojepa_cli.stages.models import make_model
-from geojepa_cli.stages.neighbours import make_neighbours
-from geojepa_cli.stages.probes import make_probe
-from geojepa_cli.stages.processed import make_processed
-from geojepa_cli.stages.source import SOURCE
+from geojepa_cli.stages.models import pretrain
+from geojepa_cli.stages.neighbours import knn
+from geojepa_cli.stages.probes import probe
+from geojepa_cli.stages.source import make_source
 from geojepa_cli.stages.stage import as_command
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.stages.tiles import DEFAULT_ZOOM, make_tiles
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,7 +53,6 @@ def demo(
         UsageError: unknown size.
         DataError: a label differs from the city's known answer.
     """
-    from geojepa_cli.config.load import load_config
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
     if size not in SIZES:
@@ -70,32 +65,28 @@ def demo(
     images = make_images(workspace, done["source"], zoom=DEFAULT_ZOOM)
     if images is not None:
         done["images"] = images
-    done["processed"] = processed = make_processed(workspace, done["tiles"], threads=threads)
-    done["features"] = make_features(workspace, processed)
-    specs = find_specs(None)
-    tasks = build_region(workspace, processed, specs, seed)
-    for spec, task in zip(specs, tasks, strict=True):
-        check_answers(city.answers, spec.name, processed, task)
-        done[f"task {spec.name}"] = task
-    config = load_config(CONFIG, [f"train.max_steps={steps}", f"train.batch_tokens={BATCH_TOKENS}"])
-    done["model"] = make_model(workspace, [processed], config, NAME, seed, threads=threads)
-    models = [Model(NAME, done["model"]), Model("tagpool", None)]
-    for spec, task in zip(specs, tasks, strict=True):
-        probe = _probe(workspace, processed, task, models, seed, threads, may_be_few=size == "small")
-        if probe is not None:
-            done[f"probe {spec.name}"] = probe
-    done["neighbours"] = make_neighbours(
-        workspace, models[0], [processed], QUERY_TILE, None, html=True, threads=threads
-    )
+    (processed,) = process(workspace, done["tiles"], threads=threads)
+    done["processed"], done["features"] = processed, workspace.derived("features", NAME, processed)
+    tasks = {task.params["task"]["name"]: task for task in build_tasks(workspace, processed, seed=seed)}
+    for name, task in tasks.items():
+        check_answers(city.answers, name, processed, task)
+        done[f"task {name}"] = task
+    settings = {"train.max_steps": steps, "train.batch_tokens": BATCH_TOKENS}
+    done["model"] = model = pretrain(workspace, CONFIG, processed, settings, NAME, seed, threads=threads)
+    for name, task in tasks.items():
+        probed = _probe(workspace, task, model, seed, threads, may_be_few=size == "small")
+        if probed is not None:
+            done[f"probe {name}"] = probed
+    done["neighbours"] = knn(workspace, QUERY_TILE, model=model, region=processed, html=True, threads=threads)
     return done
 
 
 def make_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Publishes the city's map and images as `fetch --pbf` does, without OpenStreetMap's attribution: it is invented."""
+    """Publishes the city's map and images like `fetch --pbf`, but without OpenStreetMap's attribution."""
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
-    from geojepa_cli.sources.local import copy_source, inspect_imagery
+    from geojepa_cli.sources.imagery import inspect_imagery
 
     with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
         folder = Path(name)
@@ -103,20 +94,7 @@ def make_demo_source(workspace: Workspace, city: City) -> Artifact:
         with console.progress("draw images", len(city.answers)) as meter:
             write_images(city, folder / "images", meter.update)
         extract, images = inspect_extract(folder / "demo.osm.pbf"), inspect_imagery(folder / "images")
-        params = {
-            "map": extract.sha256,
-            "format": extract.suffix,
-            "imagery": images.sha256,
-            "attribution": [ATTRIBUTION],
-        }
-
-        def write(build: Build) -> Artifact:
-            copy_source(extract, images, build.partial)
-            counts = {"bytes": extract.bytes, "images": len(images.files)}
-            extra = {"crs": "EPSG:4326", "origin": "demo.osm.pbf"}
-            return build.publish(counts=counts, attribution=[ATTRIBUTION], extra=extra)
-
-        return SOURCE.make(workspace, NAME, params, [], write)
+        return make_source(workspace, NAME, extract, images, [ATTRIBUTION])
 
 
 def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifact: Artifact) -> None:
@@ -151,17 +129,11 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 
 
 def _probe(
-    workspace: Workspace,
-    processed: Artifact,
-    task: Artifact,
-    models: Sequence[Model],
-    seed: int,
-    threads: int,
-    may_be_few: bool,
+    workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
     """Probes a task's masked variant with the linear head; None where a small city has too few tiles for it."""
     try:
-        return make_probe(workspace, [processed], [task], models, True, ("linear",), seed, threads=threads)
+        return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
     except DataError as error:
         if not may_be_few:
             raise

@@ -11,7 +11,7 @@ from PIL import Image
 
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.sources.extract import inspect_extract
-from geojepa_cli.sources.local import copy_source, inspect_imagery
+from geojepa_cli.sources.imagery import copy_source, inspect_imagery
 
 XML = b"""<?xml version='1.0' encoding='UTF-8'?>
 <osm version="0.6"><node id="1" lat="1" lon="2"><tag k="amenity" v="cafe"/></node></osm>
