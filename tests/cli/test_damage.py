@@ -25,14 +25,14 @@ TILE = "16_18052_25957"
 READERS: dict[str, list[str]] = {
     "source": ["tile", "--zoom", "15"],
     "tiles": ["process", "--simplify-m", "1", "--text-encoder", "none"],
-    "images": ["knn", "--tile", TILE, "--k", "2", "--html"],
+    "images": ["knn", "--tile", TILE, "--k", "2", "--html", "--threads", "1"],
     "processed": ["build-tasks", "--task", "bridge", "--min-entities", "6"],
-    "features": ["embed", "--model", "tagpool", "--max-entities", "900"],
-    "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear"],
-    "models": ["embed", "--model", "demo", "--max-entities", "900"],
-    "embeddings": ["knn", "--tile", TILE, "--k", "3"],
+    "features": ["embed", "--model", "tagpool", "--max-entities", "900", "--threads", "1"],
+    "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear", "--threads", "1"],
+    "models": ["embed", "--model", "demo", "--max-entities", "900", "--threads", "1"],
+    "embeddings": ["knn", "--tile", TILE, "--k", "3", "--threads", "1"],
     "probes": ["report"],
-    "neighbours": ["knn", "--tile", TILE, "--html"],
+    "neighbours": ["knn", "--tile", TILE, "--html", "--threads", "1"],
 }
 
 
@@ -43,18 +43,22 @@ class Done(NamedTuple):
     error: str
 
 
+def run_here(workspace: Path, arguments: list[str]) -> int:
+    """Runs a command in this process and returns its exit code."""
+    sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
+    try:
+        app.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
 def run_forked(workspace: Path, arguments: list[str]) -> Done:
     """Runs a command in a child process that has everything imported already; a crash of the child is its exit code."""
     output = workspace.parent / "stderr"
     child = os.fork()
     if child == 0:
-        code = 99
         with output.open("w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
-            sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
-            try:
-                app.main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 0
+            code = run_here(workspace, arguments)
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return Done(code, output.read_text())
@@ -67,10 +71,14 @@ def hint_of(done: Done) -> str:
 
 @pytest.fixture(scope="module")
 def workspace(demo_city: DemoCity) -> Path:
-    import torch
-
-    torch.set_num_threads(1)  # threads do not survive a fork
-    return demo_city.folder / "workspace"
+    """The demo city's workspace. Every reader succeeds on a copy of it, which also imports what they need."""
+    made = demo_city.folder / "workspace"
+    copy = made.with_name("copy")
+    shutil.copytree(made, copy)
+    for arguments in READERS.values():
+        assert run_here(copy, arguments) == 0
+    shutil.rmtree(copy)
+    return made
 
 
 @contextlib.contextmanager
@@ -116,7 +124,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def files_of(artifact: Path) -> list[str]:
     """The files that the manifest names, of many image tiles one."""
     names = list(json.loads((artifact / "manifest.json").read_text())["files"])
-    return [name for name in names if not name.startswith("imagery/")] + [n for n in names if n.startswith("imagery/")][:1]
+    return [name for name in names if not name.startswith("imagery/")] + [n for n in names if n.startswith("imagery/")][
+        :1
+    ]
 
 
 def assert_clear(done: Done) -> None:
@@ -191,7 +201,9 @@ def test_pruning_and_lineage_survive_every_damaged_manifest(workspace: Path) -> 
      ("neighbours", "neighbours.json"), ("images", "images.h5")],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["truncated", "zeroed"])
-def test_the_command_of_the_hint_repairs_the_artifact(workspace: Path, tmp_path: Path, kind: str, name: str, damage: str) -> None:
+def test_the_command_of_the_hint_repairs_the_artifact(
+    workspace: Path, tmp_path: Path, kind: str, name: str, damage: str
+) -> None:
     program = tmp_path / "geojepa"
     program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
     program.chmod(0o755)
