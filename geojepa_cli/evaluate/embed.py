@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,7 +18,9 @@ from geojepa_cli.config.modality import Modality
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import Embedder, Embeddings
+from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.embeddings import write_embeddings
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
@@ -26,7 +28,6 @@ from geojepa_cli.store.tensors import read_tensors, save_tensors
 from geojepa_cli.store.view import View
 
 Columns = Mapping[str, NDArray[Any]]
-Rows = NDArray[np.int64]
 
 EMBEDDINGS = "embeddings.h5"
 CHUNKS = "chunks"
@@ -91,7 +92,7 @@ class _Region:
 
     def read(self, tiles: Rows) -> TileBatch:
         """Reads tiles as the model needs them."""
-        return self.store.read(self.view, tiles, geometry=Modality.GEOMETRY in self.embedder.needs, images=self._images)
+        return self.store.read(self.view, tiles, self.embedder.needs)
 
     def encode(self, batch: TileBatch) -> Embeddings:
         """Returns the vectors of a batch on the CPU; zeros if a mask left nothing of its tiles."""
@@ -141,7 +142,7 @@ class _Chunks(Sequence[Columns]):
         if vectors is None:
             raise DataError(f"`{self._path(number)}` changed while it was read", hints.again())
         tiles, lengths = self._tiles(number)
-        columns = _columns(self._region.store.read(self._region.view, tiles), lengths)
+        columns = _columns(self._region.store, self._region.store.read(self._region.view, tiles), lengths)
         return {**columns, "tile/vector": vectors.tiles.numpy(), "entity/vector": vectors.entities.numpy()}
 
     def make(self, number: int) -> None:
@@ -194,24 +195,18 @@ def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
     parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
-    starts = np.concatenate([[0], np.cumsum(lengths[order])])
-    entities = np.concatenate([np.empty(0, np.int64), *_ranges(starts, places)])
+    entities = csr.children(csr.offsets(lengths[order]), places)
     return Embeddings(
         torch.cat([part.entities for part in parts])[torch.from_numpy(entities)],
         torch.cat([part.tiles for part in parts])[torch.from_numpy(places)],
     )
 
 
-def _ranges(starts: Rows, places: Rows) -> Iterator[Rows]:
-    for place in places:
-        yield np.arange(starts[place], starts[place + 1])
-
-
 def _has_input(batch: TileBatch) -> bool:
     return bool(batch.n_tokens) or (batch.images is not None and bool(len(batch.images)))
 
 
-def _columns(batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
+def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
     """Returns the columns of consecutive tiles, except the vectors."""
     zxy = batch.tile_zxy.numpy()
     area, length = batch.area_m2.numpy(), batch.length_m.numpy()
@@ -222,8 +217,9 @@ def _columns(batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
         "tile/row": batch.tile_rows.numpy().astype(np.uint32),
         "entity/osm_type": batch.osm_type.numpy(),
         "entity/osm_id": batch.osm_id.numpy(),
+        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
         "entity/piece": batch.piece_rows.numpy().astype(np.uint64),
         "entity/size": np.where(area > 0, area, length).astype(np.float32),
         "entity/tile": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
-        "entity/cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64),
+        "entity/cu_seqlens": csr.offsets(lengths).astype(np.uint64),
     }

@@ -13,6 +13,7 @@ from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.grid import TileId, parse_tile
 from geojepa_cli.hints import Hint
+from geojepa_cli.store import csr
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import piece_reasons
@@ -179,7 +180,7 @@ def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
 
 def _tiles(store: RegionStore, limits: EntityLimits) -> _Tiles:
     ends = store["tile/pieces"].astype(np.int64)
-    tokens = np.diff(np.concatenate([[0], np.cumsum(piece_reasons(store) == 0)])[ends])
+    tokens = np.diff(csr.offsets(piece_reasons(store) == 0)[ends])
     kept = (tokens >= limits.low) & (tokens <= limits.high)
     z, x, y = (store[f"tile/{axis}"].astype(np.int64) for axis in "zxy")
     return _Tiles(store.name, z, x, y, tokens, kept)
@@ -204,8 +205,7 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
     """Returns the embedded element with the nearest id; the same id of another type comes first."""
     best: tuple[bool, int, str] | None = None
     for store in stores:
-        ends = store["tile/pieces"].astype(np.int64)
-        rows = np.repeat(np.arange(store.n_tiles), ends[1:] - ends[:-1])
+        rows = csr.parents(store["tile/pieces"])
         shown = np.unique(store["piece/object"][_tiles(store, limits).kept[rows] & (piece_reasons(store) == 0)])
         ids, types = store["object/osm_id"][shown], store["object/osm_type"][shown]
         for same_type in (True, False):

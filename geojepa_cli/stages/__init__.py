@@ -3,8 +3,6 @@
 # in the order in which the stages run, which is the order of `geojepa artifacts`
 from geojepa_cli.stages.source import fetch  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
-from geojepa_cli.stages import images  # isort: skip
-from geojepa_cli.stages import processed  # isort: skip
 from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
@@ -18,8 +16,6 @@ from geojepa_cli.stages.demo import demo  # isort: skip
 __all__ = [  # noqa: RUF022
     "fetch",
     "tile",
-    "images",
-    "processed",
     "process",
     "build_tasks",
     "analyze_task",

@@ -37,7 +37,8 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-EMBEDDINGS = Stage("embeddings", version=1, rebuild=_rebuild, keep=("chunks/*.safetensors",))
+# schema 2: with `entity/osm_version`
+EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 
 
 class Model(NamedTuple):

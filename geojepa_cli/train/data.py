@@ -17,12 +17,13 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.loader import TileLoader
 from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import Rows, View
+from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
 
 RESIDENT_SHARE = 0.25  # of a device's free memory that tiles may take; the rest is for model and activations
@@ -98,7 +99,7 @@ class TrainingData:
             return
         pinned = self.device.type == "cuda"
         loader = TileLoader(
-            self.store, self.view, self.sampler, images=self._images, pin_memory=pinned, device=self.device
+            self.store, self.view, self.sampler, needs=self.needs, pin_memory=pinned, device=self.device
         )
         yield from loader.epoch(epoch, position)
 
@@ -106,7 +107,7 @@ class TrainingData:
         """Returns the same few tiles every time, for metrics that can be compared during training."""
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
-        return self.store.read(self.view, np.sort(rows), images=self._images)
+        return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
     def batch_tokens(self, budget: int) -> int:
         """Returns the number of tokens of the largest batch that a budget allows with these tiles."""
@@ -123,13 +124,9 @@ class TrainingData:
         if free_bytes is None:
             free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
         spare = RESIDENT_SHARE * free_bytes
-        fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, images=self._images) <= spare
-        resident = ResidentTiles(self.store, self.view, device, images=self._images) if fits else None
+        fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, needs=self.needs) <= spare
+        resident = ResidentTiles(self.store, self.view, device, needs=self.needs) if fits else None
         return replace(self, inputs=FrozenInputs(self.inputs.tag_table.to(device)), resident=resident)
-
-    @property
-    def _images(self) -> bool:
-        return Modality.IMAGE in self.needs
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:

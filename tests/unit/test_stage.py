@@ -88,7 +88,7 @@ def tile(
     bbox: tuple[float, ...] | None = None,
     polygon: Path | None = None,
     keep_tags: Sequence[str] = (),
-    set: dict[str, Any] | None = None,  # noqa: A002
+    set: dict[str, Any] | None = None,
     with_imagery: bool = False,
 ) -> None:
     """Always fails, with the hint to run the command with one thread."""
