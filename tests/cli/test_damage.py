@@ -69,18 +69,6 @@ def hint_of(done: Done) -> str:
     return done.error.rpartition("hint: ")[2].strip()
 
 
-@pytest.fixture(scope="module")
-def workspace(demo_city: DemoCity) -> Path:
-    """The demo city's workspace. Every reader succeeds on a copy of it, which also imports what they need."""
-    made = demo_city.folder / "workspace"
-    copy = made.with_name("copy")
-    shutil.copytree(made, copy)
-    for arguments in READERS.values():
-        assert run_here(copy, arguments) == 0
-    shutil.rmtree(copy)
-    return made
-
-
 @contextlib.contextmanager
 def restored(workspace: Path) -> Iterator[None]:
     """Undoes everything that happens in the workspace; files are links, so that a damaged one must be replaced."""
@@ -91,6 +79,16 @@ def restored(workspace: Path) -> Iterator[None]:
     finally:
         shutil.rmtree(workspace)
         kept.rename(workspace)
+
+
+@pytest.fixture(scope="module")
+def workspace(demo_city: DemoCity) -> Path:
+    """The demo city's workspace. Every reader succeeds on it, which also imports what child processes need."""
+    made = demo_city.folder / "workspace"
+    for arguments in READERS.values():
+        with restored(made):
+            assert run_here(made, arguments) == 0
+    return made
 
 
 def newest(workspace: Path, kind: str) -> Path:
