@@ -81,8 +81,14 @@ def test_a_manifest_of_another_artifact_is_refused(workspace: Workspace, change:
 
 @pytest.mark.parametrize(
     "change",
-    [{"parameters": {"zoom": [16]}}, {"parameters": {}}, {"inputs": []}, {"inputs": ["source/r@00"]}, {"stage_version": 2}],
-)  # fmt: skip
+    [
+        {"parameters": {"zoom": [16]}},
+        {"parameters": {}},
+        {"inputs": []},
+        {"inputs": ["source/r@00"]},
+        {"stage_version": 2},
+    ],
+)
 def test_parameters_and_inputs_that_do_not_give_the_id_are_refused(workspace: Workspace, change: Any) -> None:
     artifact = publish(workspace, "tiles", inputs=(publish(workspace),), zoom=16)
     rewrite_manifest(artifact.path, **change)
