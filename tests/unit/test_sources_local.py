@@ -7,10 +7,10 @@ import gzip
 from pathlib import Path
 
 import pytest
+from geojepa_cli.sources.local import copy_source, inspect_extract, inspect_imagery
 from PIL import Image
 
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
-from geojepa_cli.sources.local import copy_source, inspect_extract, inspect_imagery
 
 XML = b"""<?xml version='1.0' encoding='UTF-8'?>
 <osm version="0.6"><node id="1" lat="1" lon="2"><tag k="amenity" v="cafe"/></node></osm>

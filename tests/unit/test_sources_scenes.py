@@ -20,14 +20,8 @@ from rasterio.transform import Affine, from_origin
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import TileId, tile_of
 from geojepa_cli.sources.mosaic import Mosaic, Picture
-from geojepa_cli.sources.scenes import (
-    Scaling,
-    find_scaling,
-    find_scenes,
-    inspect_scene,
-    materialise,
-    newest_first,
-)  # fmt: skip
+from geojepa_cli.sources.scaling import Scaling, find_scaling
+from geojepa_cli.sources.scenes import find_scenes, inspect_scene, newest_first, write_as_geotiff
 
 SIDE = 224
 LON, LAT = -116.38, 32.97
@@ -218,7 +212,7 @@ def test_two_scenes_with_borders_of_no_data_give_no_seam(tmp_path: Path, how: st
     mosaic = Mosaic(scenes, Scaling(0.0, 255.0) if how == "nan" else None)
     found = mosaic.picture(TILE)
     mosaic.close()
-    assert found is not None and found.valid.all() and all(scene.masked == (how != "nan") for scene in scenes)
+    assert found is not None and found.valid.all() and all(scene.mask.applies == (how != "nan") for scene in scenes)
     expected = field(*project(UTM))
     assert np.abs(found.pixels - expected).max() <= 3
 
@@ -235,7 +229,7 @@ def test_infrared_that_gdal_takes_for_an_alpha_band_hides_nothing(shared: Path) 
     scene = inspect_scene(shared / "naip/geotiff/m_3211605_ne_11_060_20200415.tif")
     with rasterio.open(scene.path) as source:
         assert source.colorinterp[3] == ColorInterp.alpha
-    assert not scene.masked and scene.bands == (1, 2, 3)
+    assert not scene.mask.applies and scene.bands == (1, 2, 3)
 
 
 def test_the_valid_share_is_that_of_the_footprint(shared: Path) -> None:
@@ -293,7 +287,7 @@ def test_a_vrt_becomes_a_geotiff_of_the_same_pixels(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", noise((3, height, width)), UTM, transform)
     rasterio.shutil.copy(str(path), str(tmp_path / "b.vrt"), driver="VRT")
     assert [found.name for found in find_scenes(tmp_path)] == ["a.tif", "b.vrt"]
-    materialise(tmp_path / "b.vrt", tmp_path / "c.tif")
+    write_as_geotiff(tmp_path / "b.vrt", tmp_path / "c.tif")
     assert np.array_equal(picture(tmp_path / "c.tif").pixels, picture(path).pixels)
 
 
@@ -340,8 +334,8 @@ def a_vrt_by_another_name(path: Path) -> None:
         (without_place, "no georeference"),
         (complex_values, "complex64"),
         (with_palette, "palette"),
-        (metres_as_degrees, "no place in its CRS"),
-        (far_from_its_zone, "no place in its CRS"),
+        (metres_as_degrees, "outside of its CRS"),
+        (far_from_its_zone, "outside of its CRS"),
         (of_no_number, "no georeference"),
         (a_vrt_by_another_name, "cannot be read"),
         (lambda path: path.write_text("<!DOCTYPE html><html></html>"), "cannot be read"),
@@ -355,7 +349,7 @@ def test_what_cannot_be_used_is_named_with_a_hint(tmp_path: Path, make: Callable
     with pytest.raises(DataError, match=told) as caught:
         inspect_scene(path)
     assert f"`{path}`" in caught.value.message
-    assert str(path) in shlex.split(caught.value.hint or "")  # as one word
+    assert str(path) in shlex.split(str(caught.value.hint))  # as one word
 
 
 def test_a_truncated_scene_is_an_error_and_not_black(tmp_path: Path) -> None:
@@ -407,7 +401,7 @@ def test_an_alpha_band_with_soft_borders_is_one(tmp_path: Path, share: float) ->
     path = write(tmp_path / "a.tif", data, UTM, transform)
     with rasterio.open(path, "r+") as out:
         out.colorinterp = [*out.colorinterp[:3], ColorInterp.alpha]
-    assert inspect_scene(path).masked
+    assert inspect_scene(path).mask.applies
     found = picture(path)
     assert not found.valid[:20].any() and found.valid[-20:].all() and found.pixels[:, found.valid].min() >= 198
 
