@@ -1,8 +1,8 @@
-"""Does training beat its own random initialisation on the masked tasks?
+"""Compares pretrained models with their own random initialisation on the masked tasks.
 
-For every seed a model is trained for some minutes and, from the same seed, left untrained; both embed the masked views
-of all five tasks; linear heads are cross-validated over zoom-14 groups. The answer is the paired interval of the
-difference of mean(MAE / Dummy's), in JSON on stdout.
+For each seed, one model is trained for some minutes and one is left untrained. Both embed the masked views of all five
+tasks. Linear heads are cross-validated over zoom-14 groups. Prints the paired interval of the difference of
+mean(MAE / Dummy's MAE) as JSON.
 
     python benchmarks/pretrain_gain.py --workspace workspace --region state-college --region honolulu --minutes 5
 """
@@ -21,8 +21,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from geojepa_cli import console
 from geojepa_cli.evaluate.compare import TaskErrors, compare, cross_validated_errors
+
+from geojepa_cli import console
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_task_artifact, make_embeddings
 from geojepa_cli.stages.probes import probe_data, tile_vectors
 from geojepa_cli.store.store import TileStore
@@ -34,7 +35,7 @@ TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed
 
 
 def main() -> None:
-    """Trains, embeds, compares, prints."""
+    """Trains, embeds, compares and prints."""
     options = _options()
     torch.set_num_threads(options.threads)
     workspace = Workspace(options.workspace)
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace, seed: int, name: str, minutes: float | None) -> str:
-    """Trains (or, without minutes, initialises) a model in a process of its own; returns its name."""
+    """Trains a model in a separate process, or only initialises it if `minutes` is None. Returns its name."""
     steps, limit = ("0", "null") if minutes is None else (str(options.max_steps or "null"), f"{minutes:g}")
     stop = ["--set", f"train.max_steps={steps}", "--set", f"train.max_minutes={limit}"]
     command = [sys.executable, "-m", "geojepa_cli", "--workspace", str(options.workspace), "pretrain"]
@@ -94,7 +95,7 @@ def task_errors(
     models: dict[str, list[Model]],
     options: argparse.Namespace,
 ) -> TaskErrors:
-    """Errors of all models on one masked task; a model that stands for several seeds is embedded once."""
+    """Returns the errors of all models on one masked task. A model that is the same for all seeds is embedded once."""
     artifacts = [find_task_artifact(workspace, region, task) for region in regions]
     store = TileStore.open([region.file("processed.h5") for region in regions], names=[r.name for r in regions])
     rows, data = probe_data(TaskData.open(store, artifacts))
@@ -115,13 +116,13 @@ def task_errors(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
-    parser.add_argument("--region", action="append", help="again for several; default: the only one")
+    parser.add_argument("--region", action="append", help="can be repeated; default: the only region")
     parser.add_argument("--config", default="tiny.yaml")
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--max-steps", type=int, default=0, help="beside --minutes; 0: no limit")
-    parser.add_argument("--seed", type=int, action="append", help="again for several; default: 0, 1, 2")
+    parser.add_argument("--max-steps", type=int, default=0, help="in addition to --minutes; 0: no limit")
+    parser.add_argument("--seed", type=int, action="append", help="can be repeated; default: 0, 1, 2")
     parser.add_argument("--head", choices=("linear", "mlp"), default="linear")
-    parser.add_argument("--repeats", type=int, default=1, help="rounds of cross-validation with other folds")
+    parser.add_argument("--repeats", type=int, default=1, help="rounds of cross-validation, each with different folds")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     options = parser.parse_args()

@@ -63,6 +63,12 @@ class Hint:
         """This hint with further options."""
         return replace(self, options=(*self.options, *as_options(options)))
 
+    def within(self, workspace: Path) -> Hint:
+        """This hint for a workspace, unless it names one, or is not a command of geojepa."""
+        if self.shell is not None or self.workspace is not None:
+            return self
+        return replace(self, workspace=str(workspace))
+
     def completed(self, by: Invocation | None) -> Hint:
         """This hint with all that it takes from the command that failed.
 

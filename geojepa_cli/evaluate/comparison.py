@@ -62,7 +62,7 @@ class Comparison:
             return f"no claim: fewer than {FEW_TEST_GROUPS} groups"
         if self.difference.low <= 0 <= self.difference.high:
             return "no difference shown"
-        return f"{self.a if self.difference.high < 0 else self.b} is better"
+        return "a is better" if self.difference.high < 0 else "b is better"
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""

@@ -111,6 +111,10 @@ class ReportTable:
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
+    def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Returns MAE / Dummy's of some rows by task; NaN where it is unknown."""
+        return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""
         complete = self.complete_rows

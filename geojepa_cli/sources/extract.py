@@ -1,29 +1,37 @@
-"""Inspection of map extracts."""
+"""Inspection of map extracts: recognises the format by content, checks that a file is whole, finds its box."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import Bounds
-from geojepa_cli.hints import paste
-from geojepa_cli.sources.georeference import meets
+from geojepa_cli.hints import Hint
+from geojepa_cli.sources.osm_xml import (
+    ANOTHER_EXTRACT,
+    DOWNLOAD_AGAIN,
+    Extent,
+    box_of_positions,
+    check_whole,
+    first_bytes,
+    read_header,
+    split_box,
+)
 from geojepa_cli.sources.pbf import FrameError, count_data_blobs, parse_blob_header
 from geojepa_cli.workspace.kinds import legal_name
 
-CHUNK = 1 << 20
-HEAD = 4096
 OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright"
-_ANOTHER = "geojepa fetch --pbf FILE --name NAME"
-_OSMIUM_READS = ("an o5m file",)  # and so can make an extract of it
 
-# beginnings of what people have in the place of an extract -> what it is
+_CHUNK = 1 << 20
+_HEAD = 4096
+_LEAST_SIDE_DEG = 1e-4  # of a box in a hint: about 10 m
+_XML_BEGINNINGS = (b"<", b"\xff\xfe", b"\xfe\xff", b"\0<")
+_OSMIUM_READS = ("an o5m file",)  # osmium can make an extract of it
+# first bytes of files that people take for an extract -> what they are
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a pointer of git-lfs, not the file itself"),
     (b"PK\x03\x04", "a zip archive"),
@@ -31,6 +39,7 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xe0", "an o5m file"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
     (b"{", "JSON"),
     (b"Mapsforge", "a Mapsforge map"),
 )
@@ -40,7 +49,7 @@ class Extract(NamedTuple):
     """A checked extract.
 
     Attributes:
-        path: where it lies.
+        path: the file.
         suffix: `.osm.pbf`, `.osm`, `.osm.gz` or `.osm.bz2`, by its content.
         sha256: of its bytes.
         bytes: its size.
@@ -53,10 +62,10 @@ class Extract(NamedTuple):
 
 
 def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None) -> Extract:
-    """Finds out what an extract is, and that it is whole.
+    """Recognises an extract and checks that it is whole.
 
     Args:
-        path: a PBF or OSM XML file, the latter also packed by gzip or bzip2; its name does not matter.
+        path: a PBF or OSM XML file, the latter also packed by gzip or bzip2. Its name does not matter.
         meter: called with (bytes done, bytes in all).
 
     Raises:
@@ -65,104 +74,152 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
     """
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "does not exist"
-        raise UsageError(f"`{path}` {what}", hint=_ANOTHER)
+        raise UsageError(f"`{path}` {what}", hint=ANOTHER_EXTRACT)
     with path.open("rb") as file:
-        head = file.read(HEAD)
-    suffix = sniff(path, head)
+        head = file.read(_HEAD)
+    suffix = find_suffix(path, head)
     if suffix == ".osm.pbf":
         count_data_blobs(path)
     else:
-        check_xml(path, suffix)
+        _check_xml(path, suffix)
     return Extract(path, suffix, sha256_of(path, meter), path.stat().st_size)
 
 
-def sniff(path: Path, head: bytes) -> str:
-    """The kind of extract that a file with this beginning is.
+def find_suffix(path: Path, head: bytes) -> str:
+    """The suffix of the format that a file with these first bytes has.
 
     Raises:
-        DataError: none; says what it looks like.
+        DataError: it has none; the message names what it looks like.
     """
     if not head:
-        raise DataError(f"`{path}` is empty", hint="download it again")
+        raise DataError(f"`{path}` is empty", hint=DOWNLOAD_AGAIN)
     if _begins_pbf(head):
         return ".osm.pbf"
     for magic, suffix in ((b"\x1f\x8b", ".osm.gz"), (b"BZh", ".osm.bz2")):
         if head.startswith(magic):
-            with _open(path, suffix) as packed:
-                _check_root(path, _first_bytes(packed, path))
+            _check_begins_xml(path, first_bytes(path, suffix))
             return suffix
-    _check_root(path, head)
+    _check_begins_xml(path, head)
     return ".osm"
 
 
-def check_xml(path: Path, suffix: str) -> None:
-    """Reads an XML extract to its end: it must unpack, hold a node, declare no entity, and end with its closing tag.
-
-    Raises:
-        DataError: it does not.
-    """
-    tail, found = b"", False
-    with _open(path, suffix) as file:
-        try:
-            while chunk := file.read(CHUNK):
-                window = tail + chunk
-                found = found or b"<node" in window
-                if b"<!ENTITY" in window or b"<!DOCTYPE" in window:
-                    raise DataError(
-                        f"`{path}` declares XML entities, which no OSM file needs: it is not read", _ANOTHER
-                    )
-                tail = window[-256:]
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
-    if not tail.rstrip().endswith((b"</osm>", b"/>")):
-        raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint="download it again")
-    if not found:
-        raise DataError(f"`{path}` holds no data: there is no node in it", hint=_ANOTHER)
-
-
 def check_box(extract: Extract, bbox: Bounds | None) -> None:
-    """Refuses a box that does not meet the one in the extract's header, where it has one.
+    """Refuses a box that meets none of those in the extract's header, where it has any.
 
     Raises:
-        DataError: they do not meet; the hint has the extract's.
+        DataError: they do not meet; the hint is the extract's box.
     """
-    if bbox is None:
+    boxes = header_boxes(extract) if bbox is not None else []
+    if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
         return
-    box = header_bounds(extract)
-    if box is None or meets(box, bbox):
-        return
-    own = ",".join(f"{value:.4f}" for value in box)
-    raise DataError(f"the box lies outside of `{extract.path}`, which holds {own}", hint=f"--bbox={own}")
+    held = " and ".join(format_box(box) for box in boxes[:3]) + (" and more" if len(boxes) > 3 else "")
+    hint = hints.again(bbox=format_box(_around(boxes)))
+    raise DataError(f"the box lies outside of `{extract.path}`, which holds {held}", hint=hint)
+
+
+def header_boxes(extract: Extract) -> list[Bounds]:
+    """The boxes in the header of an extract, (west, south, east, north) in degrees with west <= east.
+
+    JOSM writes one for each download. One that crosses the antimeridian is two here.
+    """
+    if extract.suffix != ".osm.pbf":
+        return list(read_header(extract.path, extract.suffix).boxes)
+    import osmium
+
+    with osmium.io.Reader(_osm_file(extract), osmium.osm.osm_entity_bits.NOTHING) as reader:
+        box = reader.header().box()
+    return split_box(_bounds_of(box)) if box.valid() else []
 
 
 def header_bounds(extract: Extract) -> Bounds | None:
-    """The box in the header of an extract, (west, south, east, north); None where it has none."""
-    box = _header_box(extract)
-    return _bounds_of(box) if box.valid() else None
+    """The box around all boxes in the header of an extract; None where it has none."""
+    boxes = header_boxes(extract)
+    return _around(boxes) if boxes else None
 
 
 def extract_bounds(extract: Extract) -> Bounds:
-    """The box of an extract, (west, south, east, north): as its header says, else that of its nodes.
+    """The box of an extract, (west, south, east, north) in degrees: its header's, else the one around its positions.
 
     Raises:
         DataError: it has neither.
     """
-    import osmium
-
-    box = _header_box(extract)
-    if not box.valid():
-        nodes: Iterable[Any] = osmium.FileProcessor(_osm_file(extract), osmium.osm.osm_entity_bits.NODE)
-        for node in nodes:
-            if node.location.valid():
-                box.extend(node.location)
-    if not box.valid():
-        raise DataError(f"`{extract.path}` has no place", hint="--bbox=WEST,SOUTH,EAST,NORTH")
-    return _bounds_of(box)
+    box = header_bounds(extract)
+    if box is None and extract.suffix != ".osm.pbf":
+        box = box_of_positions(extract.path, extract.suffix)
+    elif box is None:
+        box = _box_of_pbf(extract)
+    if box is None:
+        raise DataError(f"`{extract.path}` has no position", hint=hints.again(bbox="WEST,SOUTH,EAST,NORTH"))
+    return box
 
 
 def format_box(box: Bounds) -> str:
-    """A box as `--bbox` takes it."""
-    return ",".join(f"{value:.7f}".rstrip("0").rstrip(".") for value in box)
+    """A box as `--bbox` takes it: as many decimals as OSM has, and never empty."""
+    west, south, east, north = box
+    if west >= east:
+        west, east = max(west - _LEAST_SIDE_DEG, -180.0), min(east + _LEAST_SIDE_DEG, 180.0)
+    if south >= north:
+        south, north = max(south - _LEAST_SIDE_DEG, -90.0), min(north + _LEAST_SIDE_DEG, 90.0)
+    return ",".join(f"{value:.7f}".rstrip("0").rstrip(".") for value in (west, south, east, north))
+
+
+def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> str:
+    """The SHA-256 of a file in hex; `meter` is called with (bytes done, bytes in all)."""
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            if meter is not None:
+                meter(done, size)
+    return digest.hexdigest()
+
+
+def _check_begins_xml(path: Path, head: bytes) -> None:
+    """DataError unless the bytes are the beginning of an XML document."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    lower = text[:1024].lower()
+    if b"<!doctype html" in lower or b"<html" in lower:
+        what = "the server answered with a page instead of the file; check its address and download it again"
+        raise DataError(f"`{path}` is an HTML page", hint=hints.advice(what))
+    for magic, what in _STRANGERS:
+        if text.startswith(magic):
+            raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
+    if _begins_pbf(head):
+        raise DataError(f"`{path}` is a PBF that is packed once more", hint=hints.shell("gunzip", "--keep", str(path)))
+    if not text.startswith(_XML_BEGINNINGS) and not head.startswith(_XML_BEGINNINGS):
+        raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=ANOTHER_EXTRACT)
+
+
+def _check_xml(path: Path, suffix: str) -> None:
+    header = read_header(path, suffix)
+    if header.root is None:
+        raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
+    if header.root == "osmChange":
+        hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
+        raise DataError(f"`{path}` is a file of changes, not an extract", hint=hint)
+    if header.root != "osm":
+        raise DataError(f"`{path}` is XML, but its root is `<{header.root}>` and not `<osm>`", hint=ANOTHER_EXTRACT)
+    if header.version not in (None, "0.6"):
+        raise DataError(f"`{path}` is OSM XML of version {header.version}, this reads 0.6", hint=ANOTHER_EXTRACT)
+    check_whole(path, suffix, header)
+
+
+def _box_of_pbf(extract: Extract) -> Bounds | None:
+    """The box around the nodes of a PBF; where it has none with a position, around those on its ways."""
+    import osmium
+
+    bits, extent = osmium.osm.osm_entity_bits, Extent()
+    for kind in (bits.NODE, bits.WAY):
+        elements: Iterable[Any] = osmium.FileProcessor(_osm_file(extract), kind)
+        for element in elements:
+            places = [element.location] if kind == bits.NODE else [node.location for node in element.nodes]
+            for place in places:
+                if place.valid():
+                    extent.add(place.lon, place.lat)
+        if extent.bounds is not None:
+            break
+    return extent.bounds
 
 
 def _osm_file(extract: Extract) -> Any:
@@ -171,73 +228,33 @@ def _osm_file(extract: Extract) -> Any:
     return osmium.io.File(str(extract.path), extract.suffix.removeprefix("."))
 
 
-def _header_box(extract: Extract) -> Any:
-    import osmium
-
-    with osmium.io.Reader(_osm_file(extract), osmium.osm.osm_entity_bits.NOTHING) as reader:
-        return reader.header().box()
-
-
 def _bounds_of(box: Any) -> Bounds:
     return box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat
 
 
+def _around(boxes: Sequence[Bounds]) -> Bounds:
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _meets(a: Bounds, b: Bounds) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+
 def _begins_pbf(head: bytes) -> bool:
     length = int.from_bytes(head[:4], "big")
-    if not 0 < length <= HEAD:
+    if not 0 < length <= _HEAD:
         return False
     try:
         return parse_blob_header(head[4 : 4 + length])[0] in ("OSMHeader", "OSMData")
     except FrameError:
-        return b"\x0a\x09OSM" in head[:12]  # it is one, broken off: the walk over its blobs says where
+        return b"\x0a\x09OSM" in head[:12]  # a PBF that breaks off: the walk over its blobs says where
 
 
-def _check_root(path: Path, head: bytes) -> None:
-    """DataError unless the text is an XML document with `<osm` as its root."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    lower = text[:1024].lower()
-    if lower.startswith((b"<!doctype html", b"<html")) or b"<html" in lower:
-        hint = "the server answered with a page instead of the file; check its address and download it again"
-        raise DataError(f"`{path}` is an HTML page", hint=hint)
-    if b"<osmchange" in lower:
-        raise DataError(f"`{path}` is a file of changes, not an extract", hint="osmium apply-changes")
-    if text.startswith(b"<") and b"<osm" in lower:
-        return
-    for magic, what in _STRANGERS:
-        if text.startswith(magic):
-            raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
-    raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=_ANOTHER)
-
-
-def _convert(path: Path, what: str) -> str:
-    """The commands that make an extract of a file that osmium reads, or the one for another file."""
-    if not any(word in what for word in _OSMIUM_READS):
-        return _ANOTHER
+def _convert(path: Path, what: str) -> Hint:
+    """The commands that make an extract of a file that osmium reads; else the one for another file."""
+    if what not in _OSMIUM_READS:
+        return ANOTHER_EXTRACT
     name = legal_name(path.name.partition(".")[0])
     made = f"{name}-converted.osm.pbf"
-    again = paste("geojepa", "fetch", "--pbf", made, "--name", name)
-    return f"{paste('osmium', 'cat', str(path), '-o', made)} && {again}"
-
-
-def _open(path: Path, suffix: str) -> Any:
-    if suffix == ".osm.gz":
-        return gzip.open(path, "rb")
-    return bz2.open(path, "rb") if suffix == ".osm.bz2" else path.open("rb")
-
-
-def _first_bytes(packed: IO[bytes], path: Path) -> bytes:
-    try:
-        return packed.read(HEAD)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"`{path}` does not unpack: {error}", hint="download it again") from error
-
-
-def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> str:
-    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            if meter is not None:
-                meter(done, size)
-    return digest.hexdigest()
+    return hints.run("fetch", pbf=made, name=name).after(hints.shell("osmium", "cat", str(path), "-o", made))

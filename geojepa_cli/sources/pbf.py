@@ -1,7 +1,7 @@
-"""The frame of an OSM PBF file: walks and unpacks all its blobs, so that a damaged file is found before any work.
+"""The frame of an OSM PBF file. All blobs are unpacked once, so that a damaged file is found before any work starts.
 
-https://wiki.openstreetmap.org/wiki/PBF_Format: a file is a row of (length of the header, 4 bytes big-endian;
-BlobHeader; Blob). What is inside the blobs is read by `geojepa-tiler`.
+https://wiki.openstreetmap.org/wiki/PBF_Format: a file is a sequence of (length of the header, 4 bytes big-endian;
+BlobHeader; Blob). `geojepa-tiler` reads the content of the blobs.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 
 MAX_HEADER_BYTES = 64 * 1024  # both limits are the format's
 MAX_BLOB_BYTES = 32 * 1024 * 1024
-HINT = "download it again, and compare its size or MD5 with the server's"
+HINT = hints.advice("download it again, and compare its size or MD5 with the server's")
 
 
 class Frame(NamedTuple):
-    """One blob: its type (`OSMHeader`, `OSMData`) and where its bytes lie."""
+    """A blob: its type (`OSMHeader`, `OSMData`), and the place and number of its bytes."""
 
     type: str
     start: int
@@ -28,14 +29,14 @@ class Frame(NamedTuple):
 
 
 class FrameError(ValueError):
-    """The bytes at hand are not the frame of a PBF."""
+    """The bytes are not the frame of a PBF."""
 
 
 def count_data_blobs(path: Path) -> int:
-    """The number of data blobs of a whole PBF file.
+    """Counts the data blobs of a PBF file, and checks that it is whole.
 
     Raises:
-        DataError: it is truncated or damaged, or holds no data; says at which byte.
+        DataError: it is truncated or damaged, or holds no data; the message names the byte.
     """
     size = path.stat().st_size
     data = 0
@@ -51,15 +52,15 @@ def count_data_blobs(path: Path) -> int:
         except FrameError as error:
             raise DataError(f"`{path}` is not a whole PBF file: {error}", HINT) from None
     if data == 0:
-        raise DataError(f"`{path}` holds no data, only a header", "geojepa fetch --pbf FILE with another extract")
+        raise DataError(f"`{path}` holds no data, only a header", hints.run("fetch", pbf="FILE", name="NAME"))
     return data
 
 
 def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
-    """The blobs from the file's position to `size`.
+    """Yields the blobs from the file's position to `size`.
 
     Raises:
-        FrameError: a length that cannot be, or one that reaches past the end.
+        FrameError: a length is out of range, or reaches past the end.
     """
     place = file.tell()
     while place < size:
@@ -78,10 +79,10 @@ def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
 
 
 def _check_blob(blob: bytes, frame: Frame) -> None:
-    """Unpacks a blob that zlib packed: its checksum tells damage. Other packings are left to the reader.
+    """Unpacks a blob that zlib packed, whose checksum reveals damage. Other packings are left to `geojepa-tiler`.
 
     Raises:
-        FrameError: it does not unpack, or to another size than it says.
+        FrameError: it does not unpack, or not to the size that it declares.
     """
     size, packed, place = None, None, 0
     while place < len(blob):
@@ -111,10 +112,10 @@ def _check_blob(blob: bytes, frame: Frame) -> None:
 
 
 def parse_blob_header(data: bytes) -> tuple[str, int]:
-    """Type and size of the blob that follows: fields 1 and 3 of a `BlobHeader` message.
+    """Returns type and size of the blob that follows: fields 1 and 3 of a `BlobHeader` message.
 
     Raises:
-        FrameError: the bytes are no such message.
+        FrameError: the bytes are not such a message.
     """
     blob_type, blob_size, place = None, None, 0
     while place < len(data):
@@ -137,7 +138,7 @@ def parse_blob_header(data: bytes) -> tuple[str, int]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A base-128 number and the place behind it."""
+    """Returns a base-128 number and the place after it."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= len(data):

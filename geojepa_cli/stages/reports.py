@@ -62,10 +62,7 @@ def report(workspace: Workspace, out: Path | None = None) -> Artifact:
         (build.partial / JSON_FILE).write_text(text + "\n", encoding="utf-8")
         for number, table in enumerate(tables, start=1):
             scores = {row: table.score(row) for row in table.complete_rows if row != DUMMY_ROW}
-            relative = {
-                row: {t: table.relative.get(t, {}).get(row, float("nan")) for t in table.tasks} for row in scores
-            }
-            plot_report(scores, relative, table.title, build.partial / f"report-{number}.png")
+            plot_report(scores, table.relative_by_row(scores), table.title, build.partial / f"report-{number}.png")
         return build.publish(counts={"probes": len(probes), "tables": len(tables)})
 
     # a newer probe replaces an older one of the same model and task: the order is part of the result

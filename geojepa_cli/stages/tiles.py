@@ -13,7 +13,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains, rebuild_hint
+from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace, input_names
 
 if TYPE_CHECKING:
@@ -155,22 +155,28 @@ def make_tiles(
         try:
             summary = native.run(arguments, f"tile {name}")
         except DataError as error:
-            raise DataError(error.message, _failure_hint(error, name, sources, area)) from error
+            raise _failure(error, name, sources, area) from error
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
 
     return TILES.make(workspace, name, params, sources, write)
 
 
-def _failure_hint(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> Hint:
-    """Returns the binary's own hint or, where it has none, the command that fetches what it could not read."""
+def _failure(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> DataError:
+    """Builds the error for sources that the binary could not read.
+
+    Its hint fetches a source that is damaged, else is the binary's or, where that has none, fetches what it names.
+    """
+    for source in sources:
+        if source.verify():  # with the size in the manifest: `fetch` alone would skip it
+            return source.broken(error.message)
     if error.hint is None:
-        broken = [source.name for source in sources if str(source.path) in error.message]
-        return rebuild_hint("source", Remains((broken or [sources[0].name])[0]))
+        named = [source for source in sources if str(source.path) in error.message]
+        return DataError(error.message, (named or sources)[0].rebuild_hint())
     box = dict(error.hint.options).get("--bbox")
     if isinstance(area, Path) and box is not None:  # `--bbox` excludes `--polygon`
-        return tile_hint(name, [source.name for source in sources], bbox=box)
-    return error.hint
+        return DataError(error.message, tile_hint(name, [source.name for source in sources], bbox=box))
+    return DataError(error.message, error.hint)
 
 
 def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:

@@ -210,10 +210,8 @@ def _check_storage(column: Any, path: Path, name: str, shape: tuple[int, ...], h
     filters = {created.get_filter(i)[0] for i in range(created.get_nfilters())}
     large = layout == h5py.h5d.CHUNKED and math.prod(created.get_chunk()) > max(math.prod(shape), 1)
     if outside or not filters <= _FILTERS or large:
-        what = (
-            "in another file" if outside else "in chunks larger than it" if large else "with another filter than gzip"
-        )
-        raise DataError(f"column `{name}` of `{path}` is stored {what}", hint)
+        how = "in another file" if outside else "in chunks larger than it" if large else "with a filter other than gzip"
+        raise DataError(f"column `{name}` of `{path}` is stored {how}", hint)
 
 
 def _read_attributes(file: h5py.File, path: Path, expected: Expected, hint: Hint | None) -> Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,7 +24,7 @@ _COLUMNS = {
 }
 
 
-def write_labels(path: Path, attributes: Mapping[str, str | np.integer], columns: Mapping[str, Array]) -> None:
+def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str, Array]) -> None:
     """Writes `labels.h5`.
 
     Args:

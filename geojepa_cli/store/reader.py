@@ -16,7 +16,7 @@ import numpy.typing as npt
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.store import schema
+from geojepa_cli.store import csr, schema
 from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns
 
 _NUMPY = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4", "i64": "<i8", "f32": "<f4", "f64": "<f8"}
@@ -148,9 +148,9 @@ class RegionStore:
             return
         self._check_rows(*(name for name in _GEOMETRY if name in self))
         if "edge/ends" in self and len(self["edge/ends"]):
-            nodes = np.diff(self["part/nodes"].astype(np.int64)[self["piece/parts"]])
-            edges = self["piece/edges"].astype(np.int64)
-            if bool((self["edge/ends"] >= np.repeat(nodes, edges[1:] - edges[:-1])[:, None]).any()):
+            part_nodes = self["part/nodes"].astype(np.int64)[self["piece/parts"]]
+            nodes = part_nodes[1:] - part_nodes[:-1]
+            if bool((self["edge/ends"] >= nodes[csr.parents(self["piece/edges"])][:, None]).any()):
                 raise self._damaged("edge/ends", "vertices that do not exist")
         self._geometry_checked = True
 

@@ -34,7 +34,7 @@ COLUMNS: dict[str, Column] = {
     "tile/pieces": Column(("u32", "u64"), 1, "piece", ("tiles", "processed")),
     "object/osm_type": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/osm_id": Column(("i64",), 1, "", ("tiles", "processed")),
-    "object/version": Column(("u32",), 1, "", ("tiles",)),
+    "object/version": Column(("u32",), 1, "", ("tiles", "processed")),
     "object/kind": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/token": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/absent_members": Column(("u32",), 1, "", ("tiles",)),

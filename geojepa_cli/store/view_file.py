@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -17,10 +16,9 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
 from geojepa_cli.store.columns import ColumnSpec, Expected, read_columns, write_packed
-from geojepa_cli.store.view import Rows, View
-
-if TYPE_CHECKING:
-    from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.dataset import Dataset
+from geojepa_cli.store.view import View
 
 # column -> which of a region's sizes (tiles, pieces, vocabulary rows) it has a bit for
 _BITS = {"tiles": 0, "dropped_pieces": 1, "masked_pieces": 1, "masked_tags": 2}
@@ -58,7 +56,7 @@ def save_views(path: Path, plain: View, masked: View) -> None:
             _write_bits(file, name, rows[name], plain.shape[0][place])
 
 
-def load_views(paths: Sequence[Path], store: TileStore) -> tuple[View, View]:
+def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
     """The plain and the masked view of a dataset, from the files of its regions.
 
     Raises:

@@ -118,7 +118,8 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
     report = make_report(data, spec, rule, columns, masked)
     stored = {"label": columns.labels.values, "eligible": columns.eligible, "kept": columns.kept}
     stored |= {"split": columns.split} | ({} if columns.fold is None else {"fold": columns.fold})
-    attributes = {"task": spec.name, "seed": np.int64(rule.seed), "split": rule.by, "buffer": np.uint8(rule.buffer)}
+    attributes: dict[str, str | np.integer] = {"task": spec.name, "seed": np.int64(rule.seed), "split": rule.by}
+    attributes["buffer"] = np.uint8(rule.buffer)
     write_labels(folder / LABELS, attributes, stored)
     save_views(folder / VIEWS, plain, masked)
     (folder / SPEC).write_text(spec.to_yaml(), encoding="utf-8")

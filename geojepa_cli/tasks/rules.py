@@ -106,7 +106,7 @@ class _Matcher:
 
 
 def _matches_parts(text: str, parts: Sequence[str]) -> bool:
-    """Returns True for a text that begins with the first part, ends with the last, and has the others between, in order.
+    """Returns True for a text that begins with the first part, ends with the last, and has all others between in order.
 
     Each part is matched at its first place, which leaves the most text for the rest, so the search never backtracks. A
     regular expression with n stars can take time in the n-th power of the length of the text.

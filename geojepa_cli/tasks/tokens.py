@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.store import csr
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import piece_reasons
 from geojepa_cli.tasks.rules import Flags, RuleVocabulary
@@ -38,8 +39,7 @@ class RegionTokens:
         offsets, rows = region["object/tags"].astype(np.int64), region["tag/vocab"].astype(np.int64)
         self.tag_offsets, self.tag_rows = without_repeats(offsets, rows)
         objects: Ints = region["piece/object"].astype(np.int64)
-        ends: Ints = region["tile/pieces"].astype(np.int64)
-        tile_of_piece = np.repeat(np.arange(self.n_tiles), ends[1:] - ends[:-1])
+        tile_of_piece = csr.parents(region["tile/pieces"])
         self.pieces: Ints = np.flatnonzero(piece_reasons(region) == 0)
         self.objects, self.tiles = objects[self.pieces], tile_of_piece[self.pieces]
 
@@ -65,7 +65,7 @@ class RegionTokens:
 
     def tag_count(self, matches: Flags) -> Ints:
         """Counts the tags of every object that are among the vocabulary rows `matches` [V], int64 [n_objects]."""
-        running = np.concatenate([[0], np.cumsum(matches[self.tag_rows], dtype=np.int64)])
+        running = csr.offsets(matches[self.tag_rows])
         counts: Ints = running[self.tag_offsets[1:]] - running[self.tag_offsets[:-1]]
         return counts
 
@@ -77,10 +77,8 @@ class RegionTokens:
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """The vocabulary rows of some objects, one object after the other, int64."""
-        starts = self.tag_offsets[objects]
-        lengths = self.tag_offsets[objects + 1] - starts
-        return self.tag_rows[np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
+        """Returns the vocabulary rows of some objects, one object after the other, int64."""
+        return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 
 def without_repeats(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
@@ -93,11 +91,11 @@ def without_repeats(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
     Returns:
         offsets and values of the same table without repeated values.
     """
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    owner = csr.parents(offsets)
     cells = owner * (int(rows.max(initial=0)) + 1) + rows
     first = np.unique(cells, return_index=True)[1]
     if len(first) == len(rows):
         return offsets, rows
     kept = np.sort(first)
     counts = np.bincount(owner[kept], minlength=len(offsets) - 1)
-    return np.concatenate([[0], np.cumsum(counts)]), rows[kept]
+    return csr.offsets(counts), rows[kept]

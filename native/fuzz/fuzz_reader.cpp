@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@
 
 namespace {
 
-/// A file that is written anew for every input.
+/// A file that is overwritten with every input.
 class Scratch {
 public:
     Scratch() : file_(::mkstemp(path_.data())) {
@@ -38,8 +39,8 @@ public:
     }
 
 private:
-    /// libosmium leaves a PBF file open where it throws. That does no harm to a program that ends then; here, after
-    /// some thousand inputs, no file could be opened any more, and every input would seem to be refused.
+    /// libosmium leaves a PBF file open where it throws. This is harmless in a program that ends then; here, after some
+    /// thousand inputs, no further file could be opened, and every input would seem to be refused.
     void close_what_was_left_open() const {
         const int tried = ::dup(file_);
         for (int file = file_ + 1; file <= tried; ++file) {
@@ -51,9 +52,21 @@ private:
     int file_;
 };
 
+/// Reads every position as a number, so that a range outside its array is found.
+std::size_t touch(std::span<const geojepa::Position> positions) {
+    std::size_t sum = 0;
+    for (const geojepa::Position position : positions) {
+        sum += static_cast<std::uint32_t>(position.lon) ^ static_cast<std::uint32_t>(position.lat);
+    }
+    return sum;
+}
+
 /// Every range must lie in its array, every text must be readable.
 std::size_t touch(const geojepa::Elements& elements) {
     std::size_t bytes = 0;
+    for (const geojepa::MemberShape& shape : elements.member_shapes) {
+        bytes += touch(elements.positions_of(shape));
+    }
     for (const geojepa::Element& element : elements.rows) {
         for (const geojepa::Tag& tag : elements.tags_of(element)) {
             bytes += tag.key.size() + tag.value.size() + (tag.value.empty() ? 0U : (tag.value.back() != 0 ? 1U : 0U));
@@ -63,7 +76,7 @@ std::size_t touch(const geojepa::Elements& elements) {
                 bytes += member.role.size();
             }
         } else if (!elements.refs.empty()) {
-            bytes += elements.refs_of(element).size();
+            bytes += elements.refs_of(element).size() + touch(elements.ref_positions_of(element));
         }
     }
     return bytes;
@@ -74,12 +87,14 @@ void read_all(const std::string& path) {
     geojepa::Reader reader{{path}, {true, true, true}};
     geojepa::Batch batch{nullptr};
     std::vector<geojepa::Outline> outlines;
+    std::vector<geojepa::Copy> copies;
     while (reader.next(batch)) {
         std::size_t bytes = 0;
         using enum geojepa::schema::OsmType;
         for (const auto type : {node, way, relation}) {
             bytes += touch(batch.unpack(type));
             batch.outline(type, outlines);
+            batch.copies(type, copies);
         }
         if (bytes == std::numeric_limits<std::size_t>::max()) {
             std::abort();

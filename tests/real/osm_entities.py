@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AREAS = yaml.safe_load((ROOT / "native/areas.yaml").read_text())["keys"]
 DROPPED = yaml.safe_load((ROOT / "native/tag_filter.yaml").read_text())["drop"]
 ZOOM = 16
+RING_ROLES = ("outer", "inner", "", "exclave", "enclave")  # of members that bound an area; all others bound nothing
 LEAST = 1e-13  # degrees (and their square, for areas, below): what rounding leaves of a touch
 
 Tags = dict[str, str]
@@ -39,6 +40,7 @@ class Extract:
         self.nodes: dict[int, Point] = {}
         self.ways: dict[int, list[int]] = {}
         self.relations: dict[int, list[Ref]] = {}
+        self.rings: dict[int, list[int]] = {}
         self.tags: dict[Ref, Tags] = {}
         for element in osmium.FileProcessor(path):
             kind = {"n": "node", "w": "way", "r": "relation"}[element.type_str()]
@@ -51,6 +53,8 @@ class Extract:
             else:
                 names = {"n": "node", "w": "way", "r": "relation"}
                 self.relations[element.id] = [(names[m.type], m.ref) for m in element.members]
+                ways = [m.ref for m in element.members if m.type == "w" and m.role.strip().lower() in RING_ROLES]
+                self.rings[element.id] = list(dict.fromkeys(ways))
 
     def points(self, way: int) -> list[Point]:
         """The way's points that the file has."""
@@ -82,8 +86,8 @@ def token_tiles(extract: Extract, ref: Ref, tags: Tags) -> set[Tile]:
     if tags.get("type") == "multipolygon":
         if is_boundary(tags):
             return set()
-        lines = {m: extract.points(m[1]) for m in extract.relations[number] if m[0] == "way" and m[1] in extract.ways}
-        area = assemble(points for points in lines.values() if len(points) > 1)
+        lines = [extract.points(way) for way in extract.rings[number] if way in extract.ways]
+        area = assemble(points for points in lines if len(points) > 1)
         if area is not None:
             tiles, covered = area_tiles(area)
             return tiles - covered

@@ -84,6 +84,11 @@ def has_kept_tag(tags: dict[str, str]) -> bool:
     return any(not dropped(key) for key in tags)
 
 
+def makes_ring(role: str) -> bool:
+    """Members with other roles, such as `subarea`, `label` or `outline`, bound nothing."""
+    return role.strip().lower() in ("", "outer", "inner", "enclave", "exclave")
+
+
 def edge_latitude(y: int) -> float:
     return math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * y / 2**ZOOM))))
 
@@ -105,7 +110,7 @@ class Extract:
     def __init__(self, path: Path) -> None:
         self.points: dict[int, tuple[float, float]] = {}
         self.ways: dict[int, tuple[dict[str, str], list[int]]] = {}
-        self.relations: dict[int, tuple[dict[str, str], list[tuple[str, int]]]] = {}
+        self.relations: dict[int, tuple[dict[str, str], list[tuple[str, int, str]]]] = {}
         tagged: dict[int, dict[str, str]] = {}
         for item in osmium.FileProcessor(path):
             tags = {tag.k: tag.v for tag in item.tags}
@@ -116,7 +121,7 @@ class Extract:
             elif item.is_way():
                 self.ways[item.id] = (tags, [node.ref for node in item.nodes])
             elif item.is_relation():
-                self.relations[item.id] = (tags, [(member.type, member.ref) for member in item.members])
+                self.relations[item.id] = (tags, [(member.type, member.ref, member.role) for member in item.members])
         self.shapes: dict[str, tuple[str, list[BaseGeometry]]] = {}
         for number, tags in tagged.items():
             if has_kept_tag(tags):
@@ -150,14 +155,16 @@ class Extract:
             return shape if shape.area > 0 else None
         return shapely.LineString(points) if len(points) > 1 else None
 
-    def relation_shape(self, tags: dict[str, str], members: list[tuple[str, int]]) -> tuple[str, list[BaseGeometry]]:
-        members = list(dict.fromkeys(members))
+    def relation_shape(
+        self, tags: dict[str, str], members: list[tuple[str, int, str]]
+    ) -> tuple[str, list[BaseGeometry]]:
         if tags.get("type") in ("multipolygon", "boundary"):
-            area = self.multipolygon([ref for kind, ref in members if kind == "w"])
+            rings = [ref for kind, ref, role in members if kind == "w" and makes_ring(role)]
+            area = self.multipolygon(list(dict.fromkeys(rings)))
             if area is not None:
                 return "area", [area]
         shapes: list[BaseGeometry] = []
-        for kind, ref in members:
+        for kind, ref in dict.fromkeys((kind, ref) for kind, ref, _ in members):
             if kind == "n" and ref in self.points:
                 shapes.append(shapely.Point(self.points[ref]))
             elif kind == "w" and ref in self.ways:

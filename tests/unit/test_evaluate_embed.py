@@ -1,4 +1,4 @@
-"""Embedding a region: order, oracles by a slow loop, going on after a kill, the file's contents."""
+"""Embedding a region: order, a slow loop as oracle, resuming after a kill, contents of the file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli import console
-from geojepa_cli.commands.embed import embed
 from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate import embed
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.embeddings import COLUMNS, Embeddings
@@ -51,7 +51,7 @@ def _run(store: TileStore, folder: Path, view: View | None = None, encode: embed
 
 
 @pytest.mark.parametrize(("chunk", "budget"), [(2048, 16384), (7, 40), (1, 1)])
-def test_vectors_stand_in_the_order_of_the_view_for_any_chunk(
+def test_vectors_are_in_the_order_of_the_view_for_any_chunk(
     store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, budget: int
 ) -> None:
     monkeypatch.setattr(embed, "CHUNK_TILES", chunk)
@@ -67,12 +67,15 @@ def test_vectors_stand_in_the_order_of_the_view_for_any_chunk(
         np.testing.assert_array_equal(made["entity/vector"][first:last], entities.half().numpy())
         np.testing.assert_array_equal(made["entity/piece"][first:last], batch.piece_rows.numpy())
         np.testing.assert_array_equal(made["entity/osm_id"][first:last], batch.osm_id.numpy())
+        for entity, ref in zip(range(first, last), batch.entity_refs(), strict=True):
+            kind, number = ref.split("/")
+            assert made.record_id(entity) == f"{kind[0]}{number}@{int(number) % 9}"  # as the synthetic file has it
         assert (made["entity/tile"][first:last] == row).all()
         assert made.tile_name(row) == batch.tile_names()[0]
         assert made["tile/row"][row] == tile
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embed, "CHUNK_TILES", 5)
@@ -88,13 +91,43 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
     with pytest.raises(KeyboardInterrupt):
         _run(store, tmp_path / "killed", encode=dies)
-    assert len(list((tmp_path / "killed" / "chunks").glob("*.npz"))) == 3
+    assert len(list((tmp_path / "killed" / "chunks").glob("*.safetensors"))) == 3
     calls = 100
     _run(store, tmp_path / "killed", encode=dies)
     n_chunks = -(-len(View.default(store).tiles) // 5)
     assert calls == 100 + n_chunks - 3  # finished chunks are not embedded again
     assert (tmp_path / "killed/embeddings.h5").read_bytes() == (tmp_path / "whole/embeddings.h5").read_bytes()
     assert not (tmp_path / "killed" / "chunks").exists()
+
+
+DAMAGES = {
+    "cut": lambda data: data[:-7],
+    "longer": lambda data: data + b"x",
+    "empty": lambda data: b"",
+    "other type": lambda data: data.replace(b'"U8","shape"', b'"I8","shape"', 1),
+    "header": lambda data: b"\xff" * 8 + data[8:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_chunk_is_made_again(
+    store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(embed, "CHUNK_TILES", 20)
+    whole = _run(store, tmp_path / "whole").path.read_bytes()
+
+    def dies(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        if (tmp_path / "killed/chunks/000001.safetensors").exists():
+            raise KeyboardInterrupt
+        return _encode(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(store, tmp_path / "killed", encode=dies)
+    chunk = tmp_path / "killed/chunks/000001.safetensors"
+    damaged = DAMAGES[damage](chunk.read_bytes())
+    assert damaged != chunk.read_bytes()
+    chunk.write_bytes(damaged)
+    assert _run(store, tmp_path / "killed").path.read_bytes() == whole
 
 
 def test_size_is_the_area_of_areas_and_the_length_of_lines(store: TileStore, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from geojepa_cli.evaluate.compare import compare, cross_validated_errors
 
 from geojepa_cli.errors import DataError
-from geojepa_cli.evaluate.compare import compare, cross_validated_errors
 from geojepa_cli.evaluate.probe import ProbeData, cross_validation_folds, make_folds, run_probe
 
 

@@ -6,10 +6,6 @@ import math
 
 import pytest
 import torch
-from tile_batches import rectangles
-from torch import nn
-
-from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.losses.losses import (
     covariance_loss,
     mean_over_modalities,
@@ -18,6 +14,10 @@ from geojepa_cli.nn.losses.losses import (
     variance_loss,
     vicreg,
 )
+from tile_batches import rectangles
+from torch import nn
+
+from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.tokens.image import PatchEmbed, patch_boxes
 from geojepa_cli.nn.tokens.position import PositionEncoding, rectangle_features
 

@@ -7,10 +7,11 @@ import gzip
 from pathlib import Path
 
 import pytest
-from geojepa_cli.sources.local import copy_source, inspect_extract, inspect_imagery
 from PIL import Image
 
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.sources.extract import inspect_extract
+from geojepa_cli.sources.imagery import copy_source, inspect_imagery
 
 XML = b"""<?xml version='1.0' encoding='UTF-8'?>
 <osm version="0.6"><node id="1" lat="1" lon="2"><tag k="amenity" v="cafe"/></node></osm>
@@ -50,7 +51,7 @@ def test_a_pbf_is_known_by_its_content(shared: Path, tmp_path: Path) -> None:
         (b"PK\x03\x04" + b"x" * 50, "zip"),
         (b"\xff\xe0\x04o5m2", "o5m"),
         (b"<osmChange version='0.6'></osmChange>", "changes"),
-        (b"<gpx></gpx>", "neither"),
+        (b"<gpx></gpx>", "root is `<gpx>`"),
         (b"id,name\n1,x\n", "neither"),
         (bytes(100), "neither"),
         (XML[:-30], "truncated"),

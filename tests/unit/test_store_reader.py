@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from synthetic_store import write_synthetic_features, write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.store import schema
 from geojepa_cli.store.features import open_features
@@ -118,7 +119,7 @@ def test_a_row_number_that_damage_made_too_large_is_refused_before_it_is_followe
     with pytest.raises(DataError, match=f"is damaged: `{column}`") as error:
         store = TileStore.open([path])
         view = View.full(store)
-        store.read(view, view.tiles, geometry=True)
+        store.read(view, view.tiles, frozenset({Modality.GEOMETRY}))
     assert str(error.value.hint) == "geojepa artifacts --verify"
 
 
@@ -140,7 +141,7 @@ def test_any_damage_is_refused_or_read_without_a_crash(path: Path) -> None:
         try:
             store = TileStore.open([path])
             view = View.default(store, min_entities=0, max_entities=None)
-            store.read(view, view.tiles, geometry=True)
+            store.read(view, view.tiles, frozenset({Modality.GEOMETRY}))
         except DataError as error:
             refused += 1
             assert error.hint is not None

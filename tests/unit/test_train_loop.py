@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from geojepa_cli.models.jepa.load import load_encoder, save_model
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_images, write_synthetic_processed
 from tile_batches import random_batch, tag_table
 
@@ -16,7 +17,6 @@ from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.evaluate.plots.training import plot_metrics
 from geojepa_cli.models.jepa.build import build_encoder, build_jepa
 from geojepa_cli.models.jepa.jepa import Jepa
-from geojepa_cli.models.jepa.load import load_encoder, save_model
 from geojepa_cli.train import loop
 from geojepa_cli.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from geojepa_cli.train.data import TrainingData

@@ -18,8 +18,6 @@
 namespace geojepa {
 namespace {
 
-constexpr std::size_t min_area_refs = 4;
-
 bool is_superseded(const LongArray<std::uint64_t>& sequences, std::uint64_t sequence) {
     return std::binary_search(sequences.begin(), sequences.end(), sequence);
 }
@@ -40,15 +38,23 @@ std::vector<Polygon> assemble_turned(const std::vector<MemberLine>& lines) {
 
 }  // namespace
 
-Cutter::Cutter(const CutContext& context) : context_(context), cursor_(*context.locations), builder_(*context.grid) {}
+Cutter::Cutter(const CutContext& context)
+    : context_(context),
+      locator_(*context.locations, *context.inline_positions, *context.member_ways, *context.relations),
+      builder_(*context.grid) {}
 
 CutResult Cutter::nodes(const Batch& batch) {
     CutResult out;
     out.texts.push_back(batch);
     const Elements elements = batch.unpack(schema::OsmType::node);
     for (const Element& node : elements.rows) {
-        if (node.first_tag < node.last_tag && !node.deleted &&
-            !is_superseded(context_.superseded->nodes, node.sequence)) {
+        if ((node.first_tag == node.last_tag && !node.deleted) ||
+            is_superseded(context_.superseded->nodes, node.sequence)) {
+            continue;
+        }
+        if (node.deleted) {
+            ++out.dropped["node marked as deleted"];
+        } else {
             cut_node(node, elements.tags_of(node), out);
         }
     }
@@ -60,7 +66,12 @@ CutResult Cutter::ways(const Batch& batch) {
     out.texts.push_back(batch);
     const Elements elements = batch.unpack(schema::OsmType::way);
     for (const Element& way : elements.rows) {
-        if (!way.deleted && !is_superseded(context_.superseded->ways, way.sequence)) {
+        if (is_superseded(context_.superseded->ways, way.sequence)) {
+            continue;
+        }
+        if (way.deleted) {
+            ++out.dropped["way marked as deleted"];
+        } else {
             cut_way(way, elements.tags_of(way), elements.refs_of(way), out);
         }
     }
@@ -81,8 +92,11 @@ void Cutter::cut_node(const Element& node, const std::vector<Tag>& tags, CutResu
         return;
     }
     parts_.clear();
-    const Point point{static_cast<double>(node.position.lon), static_cast<double>(node.position.lat)};
-    if (!node.located) {
+    const std::optional<Position> position =
+        node.located ? node.position : LocationIndex::Cursor{context_.superseded->positions}.find(node.id);
+    const Position place = position.value_or(Position{});
+    const Point point{static_cast<double>(place.lon), static_cast<double>(place.lat)};
+    if (!position) {
         ++out.dropped["node without a position on the globe"];
     } else if (!context_.grid->covers_latitude(point.lat)) {
         ++out.dropped["node beyond the tile grid"];
@@ -111,8 +125,8 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     if (!tagged && !member) {
         return;
     }
-    const std::uint32_t absent = locate(refs);
-    const bool area = refs.size() >= min_area_refs && refs.front() == refs.back() && is_area(tags);
+    const std::uint32_t absent = locator_.way(way.id, refs, positions_);
+    const bool area = is_closed(refs, positions_) && is_area(tags);
     if (member) {
         out.member_ways.add(way.id, area, absent == 0, positions_);
     }
@@ -121,7 +135,7 @@ void Cutter::cut_way(const Element& way, const std::vector<Tag>& tags, std::span
     }
     parts_.clear();
     if (positions_.size() < 2) {
-        ++out.dropped["way with fewer than two nodes in the input"];
+        ++(way.centred ? out.centre_only : out.dropped["way with fewer than two nodes in the input"]);
     } else if (area) {
         add_area(positions_, out);
     } else if (!add_line(positions_, out)) {
@@ -151,7 +165,7 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
         .version = relation.version,
         .kind = schema::Kind::relation,
         .token = token_of_relation(tags),
-        .absent_members = absent_members(relation),
+        .absent_members = locator_.absent_members(relation),
     };
     parts_.clear();
     bool has_geometry = false;
@@ -161,6 +175,7 @@ void Cutter::cut_relation(const Relation& relation, CutResult& out) {
     } else {
         has_geometry = add_members(relation, out);
     }
+    out.centre_only += relation.centred && !has_geometry ? 1 : 0;
     if (!has_geometry && object.token == schema::Token::entity) {
         object.token = schema::Token::restriction;
     }
@@ -231,13 +246,13 @@ bool Cutter::add_multipolygon(const Relation& relation, CutResult& out) {
     bool crosses = false;
     bool touches = false;
     for (const Member& member : relation.members) {
-        if (member.type != schema::OsmType::way || !seen.insert(member.ref).second) {
+        if (member.type != schema::OsmType::way || !is_ring_role(member.role) || !seen.insert(member.ref).second) {
             continue;
         }
-        const MemberWay* way = context_.member_ways->find(member.ref);
+        std::span<const Position> positions;
+        const MemberWay* way = locator_.member(member.ref, positions);
         absent = absent || way == nullptr || !way->complete;
-        if (way != nullptr && way->last - way->first >= 2) {
-            const std::span<const Position> positions = context_.member_ways->positions(*way);
+        if (positions.size() >= 2) {
             lines.push_back({.positions = positions, .role = member.role});
             crosses = crosses || crosses_antimeridian(positions);
             touches = touches || touches_antimeridian(positions);
@@ -268,7 +283,7 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
             continue;  // a route that uses a road twice contains it once
         }
         if (member.type == schema::OsmType::node) {
-            const std::optional<Position> position = cursor_.find(member.ref);
+            const std::optional<Position> position = locator_.node(member.ref);
             if (position && context_.grid->covers_latitude(position->lat)) {
                 const TileIndex tile{context_.grid->column(position->lon), context_.grid->row(position->lat)};
                 found = true;
@@ -278,9 +293,9 @@ bool Cutter::add_members(const Relation& relation, CutResult& out) {
                 }
             }
         } else if (member.type == schema::OsmType::way) {
-            const MemberWay* way = context_.member_ways->find(member.ref);
+            std::span<const Position> positions;
+            const MemberWay* way = locator_.member(member.ref, positions);
             if (way != nullptr) {
-                const std::span<const Position> positions = context_.member_ways->positions(*way);
                 found = (way->area ? add_area(positions, out) : add_line(positions, out)) || found;
             }
         }
@@ -293,37 +308,6 @@ void Cutter::restrict_parts() {
     if (context_.only != nullptr) {
         context_.only->restrict(parts_);
     }
-}
-
-std::uint32_t Cutter::locate(std::span<const std::int64_t> refs) {
-    positions_.clear();
-    std::uint32_t absent = 0;
-    for (const std::int64_t ref : refs) {
-        if (const std::optional<Position> position = cursor_.find(ref)) {
-            positions_.push_back(*position);
-        } else {
-            ++absent;
-        }
-    }
-    return absent;
-}
-
-std::uint32_t Cutter::absent_members(const Relation& relation) {
-    std::uint32_t absent = 0;
-    for (const Member& member : relation.members) {
-        switch (member.type) {
-            case schema::OsmType::node:
-                absent += cursor_.find(member.ref) ? 0 : 1;
-                break;
-            case schema::OsmType::way:
-                absent += context_.member_ways->find(member.ref) != nullptr ? 0 : 1;
-                break;
-            case schema::OsmType::relation:
-                absent += context_.relations->contains(member.ref) ? 0 : 1;
-                break;
-        }
-    }
-    return absent;
 }
 
 bool Cutter::add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const {

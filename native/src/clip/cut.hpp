@@ -13,7 +13,9 @@
 #include "clip/shape.hpp"
 #include "clip/tile_set.hpp"
 #include "read/duplicates.hpp"
+#include "read/inline_positions.hpp"
 #include "read/locations.hpp"
+#include "read/locator.hpp"
 #include "read/reader.hpp"
 #include "read/relations.hpp"
 #include "read/tags.hpp"
@@ -48,6 +50,8 @@ struct CutResult {
     Reasons dropped;
     Reasons repaired;
     std::uint64_t dropped_tags = 0;
+    /// Ways and relations of which the input gives the centre only.
+    std::uint64_t centre_only = 0;
     /// The batches that own the texts of the tags.
     std::vector<Batch> texts;
 
@@ -66,6 +70,8 @@ struct CutContext {
     const TileSet* only = nullptr;
     const TagFilter* filter = nullptr;
     const LocationIndex* locations = nullptr;
+    /// Positions that stand elsewhere than on nodes.
+    const InlinePositions* inline_positions = nullptr;
     const RelationTable* relations = nullptr;
     const MemberWays* member_ways = nullptr;
     const Superseded* superseded = nullptr;
@@ -95,13 +101,11 @@ private:
     /// Removes what lies outside the area of interest.
     void restrict_parts();
 
-    std::uint32_t locate(std::span<const std::int64_t> refs);
-    std::uint32_t absent_members(const Relation& relation);
     bool add_kept_tags(const std::vector<Tag>& tags, CutResult& out) const;
     void store(CutObject object, std::size_t first_tag, CutResult& out);
 
     CutContext context_;
-    LocationIndex::Cursor cursor_;
+    Locator locator_;
     PieceBuilder builder_;
     TiledParts parts_;
     std::vector<Position> positions_;

@@ -23,6 +23,7 @@
 #include "errors.hpp"
 #include "events.hpp"
 #include "read/duplicates.hpp"
+#include "read/inline_positions.hpp"
 
 namespace geojepa {
 namespace {
@@ -31,6 +32,8 @@ constexpr std::size_t relations_per_task = 64;
 constexpr std::size_t members_per_task = 1024;
 constexpr std::uint64_t min_memory = std::uint64_t{64} << 20U;
 constexpr std::uint32_t max_arenas = 4;
+/// Asks Overpass for the nodes of ways and relations too, so that their shapes are in the answer.
+constexpr const char* overpass_statement = "out body; >; out skel qt;";
 
 /// One run over the inputs. A sorted input is read in two passes: relations, then nodes and ways. Otherwise a pass that
 /// looks for repeated ids comes first, and nodes and ways have a pass each.
@@ -45,26 +48,34 @@ public:
           arrays_(directory_of(options.output), plan_->arrays),
           superseded_(arrays_),
           locations_(arrays_),
+          inline_positions_(arrays_),
           relations_(arrays_),
           member_ways_(arrays_),
           objects_(arrays_, plan_->vocabulary),
           pieces_(grid_, arrays_, plan_->records) {}
 
-    void read_relations() {
+    /// Reads the relations, and with them the findings about the input that are not elements.
+    const InputNotes& read_relations() {
         Reader reader{options_->inputs, {.relations = true}};
         Progress progress{"read relations", reader.size()};
         Batch batch{nullptr};
         while (reader.next(batch)) {
-            relations_.add(batch.unpack(schema::OsmType::relation));
+            const Elements elements = batch.unpack(schema::OsmType::relation);
+            relations_.add(elements);
+            inline_positions_.add_members(elements);
             progress.at(reader.offset());
         }
         progress.finish();
         relations_.finish();
         counts_.relations = relations_.size();
+        notes_ = reader.notes();
+        counts_.changesets = notes_.changesets;
+        return notes_;
     }
 
-    /// Returns false where the input is not sorted. This object cannot be used further then.
+    /// Returns false where the input is not sorted, or has positions on ways. This object cannot be used further then.
     bool read_sorted() {
+        inline_positions_.finish();
         Reader reader{options_->inputs, {.nodes = true, .ways = true}};
         Progress progress{"read nodes and ways", reader.size()};
         const auto pool = make_pool(plan_->batches);
@@ -78,6 +89,9 @@ public:
                 return false;
             }
             add_locations();
+            if (batch.has_way_positions()) {
+                return false;
+            }
             if (batch.ways() > 0) {
                 if (!std::exchange(ways_began, true)) {
                     pool->finish();
@@ -102,6 +116,7 @@ public:
     void read_unsorted() {
         read_pass("read nodes", {.nodes = true});
         locations_.finish();
+        read_inline_positions();
         read_pass("read ways", {.ways = true});
         counts_.dropped["older version of a node"] = superseded_.nodes.size();
         counts_.dropped["older version of a way"] = superseded_.ways.size();
@@ -122,16 +137,25 @@ public:
         pool->finish();
         progress.finish();
         counts_.dropped["older version of a relation"] = relations_.superseded();
+        counts_.dropped["relation marked as deleted"] = relations_.deleted();
         // No longer needed. Where they are in files, their space goes to the output.
         locations_ = LocationIndex{arrays_};
         member_ways_ = MemberWays{arrays_};
     }
 
     JsonObject write() {
+        if (counts_.centre_only > 0) {
+            throw InputError(
+                "ways and relations of which the input gives the centre only, as Overpass's `out center` does: " +
+                    std::to_string(counts_.centre_only) + "; their shape is not in the input",
+                overpass_statement);
+        }
         if (objects_.size() == 0 || pieces_.totals().pieces == 0) {
             const std::string area = area_.only ? "polygon" : (options_->bbox ? "box" : "");
             const bool elsewhere = !area.empty() && counts_.nodes > counts_.unlocated_nodes;
-            throw InputError(counts_.reason_for_nothing(area), elsewhere ? "--bbox=" + counts_.extent() : "");
+            const bool bare = notes_.overpass && counts_.nodes == counts_.unlocated_nodes;
+            throw InputError(counts_.reason_for_nothing(area),
+                             elsewhere ? "--bbox=" + counts_.extent() : (bare ? overpass_statement : ""));
         }
         objects_.finish();
         const FileCounts file = write_tiles_file(options_->output, grid_, arrays_, objects_, pieces_);
@@ -156,6 +180,7 @@ private:
             .only = area_.only ? &*area_.only : nullptr,
             .filter = &filter_,
             .locations = &locations_,
+            .inline_positions = &inline_positions_,
             .relations = &relations_,
             .member_ways = &member_ways_,
             .superseded = &superseded_,
@@ -177,6 +202,38 @@ private:
         }
         pool->finish();
         progress.finish();
+    }
+
+    /// Adds the positions that stand on ways, and the shapes of ways whose kept copy has no references.
+    void read_inline_positions() {
+        Reader reader{options_->inputs, {.ways = true}};
+        Progress progress{"read positions of ways", reader.size()};
+        LocationIndex::Cursor cursor{locations_};
+        Batch batch{nullptr};
+        while (reader.next(batch)) {
+            if (batch.has_way_positions() || !superseded_.bare_ways.empty()) {
+                add_inline_positions(batch.unpack(schema::OsmType::way), cursor);
+            }
+            progress.at(reader.offset());
+        }
+        progress.finish();
+        inline_positions_.finish();
+    }
+
+    void add_inline_positions(const Elements& ways, LocationIndex::Cursor& cursor) {
+        for (const Element& way : ways.rows) {
+            const std::span<const std::int64_t> refs = ways.refs_of(way);
+            if (!ways.ref_positions.empty() && !way.deleted) {
+                inline_positions_.add_way(way.id, refs, ways.ref_positions_of(way));
+            }
+            if (std::binary_search(superseded_.bare_ways.begin(), superseded_.bare_ways.end(), way.id)) {
+                std::vector<Position> positions;
+                for (const std::int64_t ref : refs) {
+                    positions.push_back(cursor.find(ref).value_or(nowhere));
+                }
+                inline_positions_.add_shape(way.id, positions);
+            }
+        }
     }
 
     /// Whether the ids in `outlines_` are strictly ascending, starting above `last`. Sets `last` to the last id.
@@ -238,6 +295,8 @@ private:
     ArrayMemory arrays_;
     Superseded superseded_;
     LocationIndex locations_;
+    InlinePositions inline_positions_;
+    InputNotes notes_;
     RelationTable relations_;
     MemberWays member_ways_;
     ObjectTable objects_;
@@ -246,10 +305,20 @@ private:
     TileCounts counts_;
 };
 
+void warn_of(const InputNotes& notes) {
+    for (const std::string& remark : notes.remarks) {
+        write_warning("the input may be incomplete, its server remarked: " + remark);
+    }
+    if (notes.overpass_areas > 0) {
+        write_warning("`<area>` elements of Overpass have no geometry and are left out: " +
+                      std::to_string(notes.overpass_areas));
+    }
+}
+
 JsonObject tile(const TileOptions& options, const RunPlan& plan) {
     if (options.inputs.size() == 1) {
         Tiler tiler{options, plan};
-        tiler.read_relations();
+        warn_of(tiler.read_relations());
         if (tiler.read_sorted()) {
             tiler.cut_relations();
             return tiler.write();
@@ -257,7 +326,10 @@ JsonObject tile(const TileOptions& options, const RunPlan& plan) {
     }
     Tiler tiler{options, plan};
     tiler.find_repeated();
-    tiler.read_relations();
+    const InputNotes& notes = tiler.read_relations();
+    if (options.inputs.size() > 1) {  // otherwise the first try has warned
+        warn_of(notes);
+    }
     tiler.read_unsorted();
     tiler.cut_relations();
     return tiler.write();

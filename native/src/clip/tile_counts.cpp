@@ -40,6 +40,7 @@ void TileCounts::add_reasons(const CutResult& result) {
         repaired[reason] += count;
     }
     dropped_tags += result.dropped_tags;
+    centre_only += result.centre_only;
 }
 
 std::string TileCounts::extent() const {
@@ -58,7 +59,7 @@ std::string TileCounts::extent() const {
 
 std::string TileCounts::reason_for_nothing(const std::string& area) const {
     if (nodes + ways + relations == 0) {
-        return "the input holds no data";
+        return changesets > 0 ? "the input holds changesets and no map data" : "the input holds no data";
     }
     if (nodes == 0) {
         return "the input holds no nodes, so its ways have no position";

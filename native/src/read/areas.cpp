@@ -2,6 +2,8 @@
 #include "read/areas.hpp"
 
 #include <algorithm>
+#include <array>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -52,6 +54,17 @@ bool is_area(const std::vector<Tag>& tags) {
 bool is_multipolygon(const std::vector<Tag>& tags) {
     const std::string_view type = value_of(tags, "type");
     return type == "multipolygon" || type == "boundary";
+}
+
+bool is_ring_role(std::string_view role) {
+    constexpr std::array<std::string_view, 5> ring_roles = {"outer", "inner", "", "exclave", "enclave"};
+    constexpr std::string_view blanks = " \t\r\n";
+    role.remove_prefix(std::min(role.find_first_not_of(blanks), role.size()));
+    role = role.substr(0, role.find_last_not_of(blanks) + 1);
+    std::string lower{role};
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });
+    return std::find(ring_roles.begin(), ring_roles.end(), lower) != ring_roles.end();
 }
 
 schema::Token token_of_relation(const std::vector<Tag>& tags) {

@@ -1,27 +1,32 @@
-// A sorted array, searched by way of a sample of its ids, or an array by id.
+// A sorted array with a sample of its ids, or an array indexed by id.
 #include "read/locations.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <tuple>
+
+#include "read/reader.hpp"
 
 namespace geojepa {
 namespace {
 
 constexpr std::size_t least_stride = 64;
 constexpr std::size_t most_samples = std::size_t{1} << 20U;
-/// Below this many bytes the dense form gains nothing worth the second array.
+/// Below this many bytes the dense form is not worth a second array.
 constexpr std::size_t least_dense_bytes = std::size_t{1} << 20U;
-/// No position on the globe.
-constexpr Position absent{std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::max()};
 
 }  // namespace
 
 void LocationIndex::finish() {
-    size_ = entries_.size();
-    const auto by_id = [](const Entry& a, const Entry& b) { return a.id < b.id; };
-    if (!std::is_sorted(entries_.begin(), entries_.end(), by_id)) {
-        std::sort(entries_.begin(), entries_.end(), by_id);
+    const auto falls_or_repeats = [](const Entry& a, const Entry& b) { return a.id >= b.id; };
+    if (std::adjacent_find(entries_.begin(), entries_.end(), falls_or_repeats) != entries_.end()) {
+        std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+            return std::tie(a.id, a.position.lon, a.position.lat) < std::tie(b.id, b.position.lon, b.position.lat);
+        });
+        const Entry* last =
+            std::unique(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
+        entries_.resize(static_cast<std::size_t>(last - entries_.begin()));
     }
+    size_ = entries_.size();
     if (size_ * sizeof(Entry) < least_dense_bytes) {
         take_samples();
         return;
@@ -38,7 +43,7 @@ void LocationIndex::make_dense() {
     first_id_ = entries_[0].id;
     for (const Entry& entry : entries_.view()) {
         while (dense_.size() < static_cast<std::size_t>(entry.id - first_id_)) {
-            dense_.push_back(absent);
+            dense_.push_back(nowhere);
         }
         dense_.push_back(entry.position);
     }
@@ -56,7 +61,7 @@ void LocationIndex::take_samples() {
 
 std::optional<Position> LocationIndex::find_dense(std::int64_t id) const {
     const auto at = static_cast<std::uint64_t>(id) - static_cast<std::uint64_t>(first_id_);
-    if (at >= dense_.size() || dense_[at] == absent) {
+    if (at >= dense_.size() || dense_[at] == nowhere) {
         return std::nullopt;
     }
     return dense_[at];

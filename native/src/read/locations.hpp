@@ -1,4 +1,4 @@
-// Where nodes are, by their ids.
+// Positions of nodes by their ids.
 #pragma once
 
 #include <cstddef>
@@ -11,24 +11,25 @@
 
 namespace geojepa {
 
-/// Filled first (`add`), then frozen (`finish`), then asked by any number of threads.
+/// Filled first (`add`), then frozen (`finish`), then searched by any number of threads.
 ///
-/// Sparse while it is filled: ids with their positions, sorted. Where most ids of the range are there, as in the whole
-/// planet, the dense form takes less: positions alone, at the place that the id says.
+/// The sparse form holds ids with their positions, sorted. Where most ids of the range occur, as in the whole planet,
+/// the dense form takes less memory: positions alone, indexed by id.
 class LocationIndex {
 public:
     explicit LocationIndex(ArrayMemory& memory) : entries_(memory), dense_(memory) {}
 
     void add(std::int64_t id, Position position) { entries_.push_back({id, position}); }
 
-    /// Sorts the entries where that is needed. An id must not have been added twice.
+    /// Sorts the entries where they are not sorted. Of entries with one id the one farthest west, then south, stays:
+    /// the result does not depend on their order.
     void finish();
 
     std::size_t size() const noexcept { return size_; }
     bool is_dense() const noexcept { return !dense_.empty(); }
 
-    /// Looks ids up one after the other. Nodes of a way often have ids that follow each other, so the place after the
-    /// last hit is tried first.
+    /// Looks up ids one after the other. Nodes of a way often have consecutive ids, so the entry after the last hit is
+    /// tried first.
     class Cursor {
     public:
         explicit Cursor(const LocationIndex& index) : index_(&index) {}

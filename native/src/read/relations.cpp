@@ -8,14 +8,6 @@ namespace geojepa {
 namespace {
 
 template <typename T>
-void sort_by_id(LongArray<T>& rows) {
-    const auto by_id = [](const T& a, const T& b) { return a.id < b.id; };
-    if (!std::is_sorted(rows.begin(), rows.end(), by_id)) {
-        std::sort(rows.begin(), rows.end(), by_id);
-    }
-}
-
-template <typename T>
 const T* find_by_id(const LongArray<T>& rows, std::int64_t id) {
     const T* found =
         std::lower_bound(rows.begin(), rows.end(), id, [](const T& row, std::int64_t key) { return row.id < key; });
@@ -31,10 +23,15 @@ std::uint64_t RelationTable::store(std::string_view text) {
 
 void RelationTable::add(const Elements& elements) {
     for (const Element& element : elements.rows) {
-        rows_.push_back({element.id, element.sequence, tags_.size(), members_.size(),
-                         static_cast<std::uint32_t>(element.last_tag - element.first_tag),
-                         static_cast<std::uint32_t>(element.last_ref - element.first_ref), element.version,
-                         element.deleted});
+        rows_.push_back({.id = element.id,
+                         .sequence = element.sequence,
+                         .first_tag = tags_.size(),
+                         .first_member = members_.size(),
+                         .tags = static_cast<std::uint32_t>(element.last_tag - element.first_tag),
+                         .members = static_cast<std::uint32_t>(element.last_ref - element.first_ref),
+                         .version = element.version,
+                         .deleted = element.deleted,
+                         .centred = element.centred});
         for (const Tag& tag : elements.tags_of(element)) {
             const std::uint64_t first = store(tag.key);
             (void)store(tag.value);
@@ -48,17 +45,34 @@ void RelationTable::add(const Elements& elements) {
     }
 }
 
+CopyRank RelationTable::rank_of(const Row& row) {
+    return {row.version, row.deleted, row.tags > 0, row.members > 0, row.sequence};
+}
+
+RelationTable::Row RelationTable::merge(std::span<const Row> copies) {
+    Row kept = copies.back();
+    for (const Row& copy : copies) {
+        if (kept.members == 0 && !kept.deleted && !copy.deleted && copy.members > 0 && copy.version == kept.version) {
+            kept.first_member = copy.first_member;
+            kept.members = copy.members;
+        }
+    }
+    return kept;
+}
+
 void RelationTable::finish() {
-    const auto newest_last = [](const Row& a, const Row& b) {
-        return std::tie(a.id, a.version, a.sequence) < std::tie(b.id, b.version, b.sequence);
-    };
-    std::sort(rows_.begin(), rows_.end(), newest_last);
+    std::sort(rows_.begin(), rows_.end(),
+              [](const Row& a, const Row& b) { return a.id != b.id ? a.id < b.id : rank_of(a) < rank_of(b); });
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (i + 1 < rows_.size() && rows_[i + 1].id == rows_[i].id) {
-            ++superseded_;
-        } else if (!rows_[i].deleted) {
-            rows_[kept++] = rows_[i];
+    for (std::size_t first = 0, last = 0; first < rows_.size(); first = last) {
+        while (last < rows_.size() && rows_[last].id == rows_[first].id) {
+            ++last;
+        }
+        const Row row = merge(rows_.view(first, last));
+        superseded_ += last - first - 1;
+        deleted_ += row.deleted ? 1 : 0;
+        if (!row.deleted) {
+            rows_[kept++] = row;
         }
     }
     rows_.resize(kept);
@@ -76,7 +90,7 @@ void RelationTable::finish() {
 
 Relation RelationTable::at(std::size_t i) const {
     const Row& row = rows_[i];
-    Relation relation{row.id, row.version, {}, {}};
+    Relation relation{row.id, row.version, row.centred, {}, {}};
     for (const TagText& tag : tags_.view(row.first_tag, row.first_tag + row.tags)) {
         const char* text = text_.begin() + tag.first;
         relation.tags.push_back({{text, tag.key_bytes}, {text + tag.key_bytes, tag.value_bytes}});
@@ -109,7 +123,12 @@ void MemberWays::append(const MemberWayBatch& batch) {
 }
 
 void MemberWays::finish() {
-    sort_by_id(ways_);
+    std::sort(ways_.begin(), ways_.end(), [](const MemberWay& a, const MemberWay& b) {
+        return std::tuple{a.id, !a.complete, a.first} < std::tuple{b.id, !b.complete, b.first};
+    });
+    const MemberWay* last =
+        std::unique(ways_.begin(), ways_.end(), [](const MemberWay& a, const MemberWay& b) { return a.id == b.id; });
+    ways_.resize(static_cast<std::size_t>(last - ways_.begin()));
 }
 
 const MemberWay* MemberWays::find(std::int64_t id) const {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "read/duplicates.hpp"
 #include "read/long_array.hpp"
 #include "read/reader.hpp"
 #include "read/tags.hpp"
@@ -16,11 +17,13 @@ namespace geojepa {
 struct Relation {
     std::int64_t id;
     std::uint32_t version;
+    /// Whether the input gives a centre, as Overpass's `out center` does.
+    bool centred;
     std::vector<Tag> tags;
     std::vector<Member> members;
 };
 
-/// All relations, each in its newest version, sorted by id.
+/// All relations sorted by id, each in the copy that CopyRank puts last.
 class RelationTable {
 public:
     explicit RelationTable(ArrayMemory& arrays)
@@ -28,7 +31,8 @@ public:
 
     void add(const Elements& elements);
 
-    /// Keeps the newest version of each relation (of equal ones the last), and none that is deleted.
+    /// Keeps one copy of each relation, and none that is marked as deleted. Where the kept copy has no members, it gets
+    /// those of another copy of its version.
     void finish();
 
     std::size_t size() const noexcept { return rows_.size(); }
@@ -38,6 +42,7 @@ public:
     /// Whether a relation has this way as a member.
     bool uses_way(std::int64_t id) const;
     std::uint64_t superseded() const noexcept { return superseded_; }
+    std::uint64_t deleted() const noexcept { return deleted_; }
 
 private:
     struct Row {
@@ -49,9 +54,10 @@ private:
         std::uint32_t members;
         std::uint32_t version;
         bool deleted;
+        bool centred;
     };
     struct TagText {
-        std::uint64_t first;  // the key, then the value
+        std::uint64_t first;  // of the key, which the value follows
         std::uint32_t key_bytes;
         std::uint32_t value_bytes;
     };
@@ -62,6 +68,9 @@ private:
         schema::OsmType type;
     };
 
+    static CopyRank rank_of(const Row& row);
+    /// The copies of one relation as one row, the kept copy being the last.
+    static Row merge(std::span<const Row> copies);
     std::uint64_t store(std::string_view text);
 
     LongArray<Row> rows_;
@@ -70,17 +79,18 @@ private:
     LongArray<char> text_;
     LongArray<std::int64_t> member_ways_;
     std::uint64_t superseded_ = 0;
+    std::uint64_t deleted_ = 0;
 };
 
 struct MemberWay {
     std::int64_t id;
     std::uint64_t first, last;
     bool area;
-    /// Whether the input has all its nodes.
+    /// Whether all its nodes have a position.
     bool complete;
 };
 
-/// Some member ways, as a worker finds them.
+/// Member ways that one worker found.
 struct MemberWayBatch {
     std::vector<MemberWay> ways;
     std::vector<Position> positions;
@@ -94,8 +104,10 @@ public:
     explicit MemberWays(ArrayMemory& arrays) : ways_(arrays), positions_(arrays) {}
 
     void append(const MemberWayBatch& batch);
+    /// Sorts by id. Of ways with one id a complete one stays, and the first of these.
     void finish();
 
+    /// Null where there is none.
     const MemberWay* find(std::int64_t id) const;
     std::span<const Position> positions(const MemberWay& way) const { return positions_.view(way.first, way.last); }
 

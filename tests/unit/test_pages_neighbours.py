@@ -1,4 +1,4 @@
-"""The page and the GeoJSON of an answer: self-contained, escaped, valid."""
+"""The page and the GeoJSON of a search: self-contained, escaped, valid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from example_page import EVIL, HOLE, SQUARE, TILE, card, page
 
 from geojepa_cli.grid import from_tile_local, ground_size
 from geojepa_cli.pages.neighbours.page import render_page
-from geojepa_cli.search.places import entity_geometry, geojson
+from geojepa_cli.search.geojson import entity_geometry, to_geojson
 from geojepa_cli.store.tile_map import INNER, LINE, OUTER, POINT, MapObject
 
 
@@ -59,14 +58,12 @@ def test_control_characters_are_written_out_on_the_page_and_in_the_geojson() -> 
     html = page(card(0, "way/5", tag=evil), card(1, tag=evil))
     assert r"a\x1b[2J\x00\x9b\x7f\u202eb" in html
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", html)
-    place = card(0, tag=evil).place
-    region = SimpleNamespace(store=None)
-    (feature,) = geojson([place], [region], [SimpleNamespace(region=0)])["features"]  # type: ignore[list-item]
+    (feature,) = to_geojson([card(0, tag=evil).result], [None])["features"]  # type: ignore[list-item]
     assert r"\x1b[2J\x00" in json.dumps(feature["properties"]).replace("\\\\", "\\")
     assert not re.search("[\x00-\x1f\x7f-\x9f]", "".join(feature["properties"]["tags"]))
 
 
-def test_every_place_is_told_with_its_link_size_and_attribution() -> None:
+def test_every_result_has_its_link_size_and_attribution() -> None:
     html = page(card(0), card(1), card(2))
     assert html.count('class="map"') == 3
     assert html.count("openstreetmap.org/#map=17/35/-80") == 3
@@ -120,7 +117,7 @@ def test_geojson_rings_are_closed_and_turn_as_rfc_7946_wants() -> None:
     assert not shapely.geometry.LinearRing(inner).is_ccw
 
 
-def test_maps_and_images_are_credited_as_their_manifests_say_and_nobody_else_is() -> None:
+def test_only_those_named_in_the_manifests_are_credited() -> None:
     bounds = np.array([[-81.0, 34.0, -80.0, 36.0]])
     invented = render_page([card(0, image=True)], "m", ["a"], 1, bounds, ["A city of `geojepa demo` & Sons"])
     assert "A city of geojepa demo &amp; Sons." in invented

@@ -1,4 +1,4 @@
-"""Which tiles or entities are like a given one: exact neighbours over the vectors of one or several regions."""
+"""Exact nearest neighbours of a tile or an entity, over the vectors of one or several regions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
 from geojepa_cli.metrics.knn import nearest
@@ -19,6 +21,7 @@ from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
 Mask = NDArray[np.bool_]
+VERIFY = hints.run("artifacts", verify=True)
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,27 @@ class SearchRegion:
     Attributes:
         name: of the region.
         vectors: its embeddings by one model.
-        store: the processed file they were made of.
+        store: the processed file they were made from.
         images: its image tiles, or None.
-        limits: fewest and most entities of an embedded tile (None: no upper limit).
+        limits: on the number of entities of an embedded tile.
     """
 
     name: str
     vectors: Embeddings
     store: RegionStore
     images: ImageStore | None = None
-    limits: tuple[int, int | None] = (5, 1250)
+    limits: EntityLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A row of a region's vectors, and its cosine to the query (1 for the query itself)."""
+    """A row of a region's vectors.
+
+    Attributes:
+        region: index of the region.
+        row: of the tile's or entity's vector.
+        score: cosine to the query; 1 for the query itself.
+    """
 
     region: int
     row: int
@@ -50,11 +59,11 @@ class Hit:
 
 
 def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
-    """The row of a tile, in the first region that has it.
+    """Returns the row of a tile, in the first region that has it.
 
     Raises:
         UsageError: not a tile name.
-        NotFoundError: no such tile; says the nearest one, or why the tile was not embedded.
+        NotFoundError: no such tile; the message has the nearest one, or why the tile was not embedded.
     """
     tile = parse_tile(name)
     for index, region in enumerate(regions):
@@ -62,15 +71,15 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
         if row is not None:
             return Hit(index, row)
     check_tile([region.store for region in regions], name, regions[0].limits)
-    raise DataError(f"tile `{tile.name}` has no vector although the filter keeps it", "geojepa artifacts --verify")
+    raise DataError(f"tile `{tile.name}` has no vector although the filter keeps it", VERIFY)
 
 
 def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
-    """The row of an element's largest piece (area, or length), in the first region that has it.
+    """Returns the row of an element's largest piece (area, or length), in the first region that has it.
 
     Raises:
         UsageError: not of the form node/ID, way/ID or relation/ID.
-        NotFoundError: no such entity; says the one with the nearest id, or why it was not embedded.
+        NotFoundError: no such entity; the message has the one with the nearest id, or why it was not embedded.
     """
     osm_type, osm_id = parse_entity(ref)
     for index, region in enumerate(regions):
@@ -78,17 +87,17 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
         if len(rows):
             return Hit(index, int(rows[np.argmax(region.vectors["entity/size"][rows])]))
     check_entity([region.store for region in regions], ref, regions[0].limits)
-    raise DataError(f"`{ref}` has no vector although the filter keeps its tile", "geojepa artifacts --verify")
+    raise DataError(f"`{ref}` has no vector although the filter keeps its tile", VERIFY)
 
 
 def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """The k tiles most like a tile, itself excluded; a tile of two regions comes once.
+    """Returns the k tiles most similar to a tile, without itself; a tile of two regions comes once.
 
     Args:
         regions: where to search.
         query: a tile row.
         k: at most this many.
-        exclude_group: leave out the query's zoom-14 block, whose tiles resemble it by lying beside it.
+        exclude_group: leave out the query's zoom-14 block, whose tiles are similar because they are close.
     """
     home = regions[query.region].vectors
     own = _tile(home, query.row)
@@ -104,7 +113,9 @@ def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_g
 
 
 def nearest_entities(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """The k elements most like an entity, itself excluded; of each its nearest piece, the largest where several are.
+    """Returns the k elements most similar to an entity, without itself.
+
+    An element with several pieces is found by its nearest piece; of equally near pieces the largest is returned.
 
     Args:
         regions: where to search.
@@ -138,7 +149,7 @@ def _search(
     excluded: Callable[[SearchRegion], Mask],
     identity: Callable[[Embeddings, int], object],
 ) -> list[Hit]:
-    """Asks each region for more and more until k distinct answers are there, then takes the best of all."""
+    """Takes ever more rows from each region until k distinct results are found, then the best of all."""
     vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
     found: list[Hit] = []
     for index, region in enumerate(regions):
@@ -151,14 +162,14 @@ def _search(
                 found.extend(Hit(index, row, score) for row, score in pairs)
                 break
             wanted *= 4
-    answer: dict[object, Hit] = {}
+    distinct: dict[object, Hit] = {}
     for hit in sorted(found, key=lambda hit: (-hit.score, hit.region, hit.row)):
-        answer.setdefault(identity(regions[hit.region].vectors, hit.row), hit)
-    return list(answer.values())[:k]
+        distinct.setdefault(identity(regions[hit.region].vectors, hit.row), hit)
+    return list(distinct.values())[:k]
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Of an element's pieces that are as near as the nearest one, the largest: it shows most on a map."""
+    """Returns the largest of an element's equally near pieces: it shows most on a map."""
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))
     rows = rows[~excluded[rows]]

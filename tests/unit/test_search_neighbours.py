@@ -1,4 +1,4 @@
-"""Tile and entity queries against a slow loop, and what is said of a wrong one."""
+"""Tile and entity queries compared with a slow loop, and the errors of wrong queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.errors import NotFoundError, UsageError
-from geojepa_cli.search.query import SearchRegion, find_entity, find_tile, nearest_entities, nearest_tiles
+from geojepa_cli.search.neighbours import SearchRegion, find_entity, find_tile, nearest_entities, nearest_tiles
 from geojepa_cli.store.embeddings import Embeddings, write_embeddings
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
@@ -143,12 +143,12 @@ def test_an_unknown_tile_names_the_nearest(regions: list[SearchRegion]) -> None:
     assert f"the nearest is `{corner[1]}`" in caught.value.message
 
 
-def test_a_filtered_tile_says_how_many_entities_it_has(regions: list[SearchRegion]) -> None:
+def test_a_filtered_tile_is_an_error_with_its_number_of_entities(regions: list[SearchRegion]) -> None:
     store = regions[0].store
     kept = set(regions[0].vectors["tile/row"].tolist())
     row = next(r for r in range(store.n_tiles) if r not in kept)
     name = f"16_{store['tile/x'][row]}_{store['tile/y'][row]}"
-    with pytest.raises(NotFoundError, match=r"has \d entit(y|ies), the filter keeps 5 to 1250"):
+    with pytest.raises(NotFoundError, match=r"has \d entit(y|ies), the filter keeps 5 to 1,250"):
         find_tile(regions, name)
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_entity_names_the_same_id_of_another_type_or_the_nearest_id(r
         find_entity(regions, "node/1")
 
 
-def test_an_entity_that_is_no_token_or_lies_in_a_filtered_tile_says_so(regions: list[SearchRegion]) -> None:
+def test_an_entity_without_a_vector_gets_the_reason(regions: list[SearchRegion]) -> None:
     store, kept = regions[0].store, set(regions[0].vectors["entity/osm_id"].tolist())
     reasons = set()
     for row in range(store.n_objects):
@@ -172,12 +172,12 @@ def test_an_entity_that_is_no_token_or_lies_in_a_filtered_tile_says_so(regions: 
         kind = ("node", "way", "relation")[int(store["object/osm_type"][row])]
         with pytest.raises(NotFoundError) as caught:
             find_entity(regions[:1], f"{kind}/{osm_id}")
-        reasons |= {text for text in ("is no token", "the filter keeps 5 to 1250") if text in caught.value.message}
-    assert reasons == {"is no token", "the filter keeps 5 to 1250"}
+        reasons |= {text for text in ("has no vector", "the filter keeps 5 to 1,250") if text in caught.value.message}
+    assert reasons == {"has no vector", "the filter keeps 5 to 1,250"}
 
 
-@pytest.mark.parametrize("ref", ["way/", "way/-1", "street/1", "way/1.5", "1", "way/99999999999999999999"])
-def test_what_is_no_entity_reference_is_a_usage_error(regions: list[SearchRegion], ref: str) -> None:
+@pytest.mark.parametrize("ref", ["way/", "way/-1", "street/1", "way/1.5", "1", "way/99999999999999999999", "way/١٢"])
+def test_a_malformed_entity_is_a_usage_error(regions: list[SearchRegion], ref: str) -> None:
     with pytest.raises(UsageError, match="is not an entity"):
         find_entity(regions, ref)
 

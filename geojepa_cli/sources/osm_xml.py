@@ -1,0 +1,283 @@
+"""Inspection of OSM XML files: what they are, the box they cover, and that they are whole.
+
+A file is read in pieces and within bounds, so that a hostile one fills neither memory nor time. Only the part before
+the first object is parsed as XML here; `geojepa-tiler` parses the rest, with the same bounds.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, NamedTuple
+from xml.parsers import expat
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError
+from geojepa_cli.grid import Bounds
+
+ANOTHER_EXTRACT = hints.run("fetch", pbf="FILE", name="NAME")
+DOWNLOAD_AGAIN = hints.advice("download it again")
+OVERPASS_STATEMENT = hints.advice("out body; >; out skel qt;")  # asks for the nodes of ways and relations, too
+OBJECTS = ("node", "way", "relation")
+
+_PIECE = 1 << 20  # bytes; a tag, a value or a comment must not be longer
+_HEADER = 16 << 20  # bytes; what may stand before the first object
+_DEPTH = 16  # of nested elements
+_FREE = 64 << 20  # bytes; a packed file may unpack to this much whatever its size, and beyond that
+_RATIO = 100  # to this many times its size; OSM XML reaches 10 to 30 times
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<")
+_POSITION = re.compile(rb"<(?:node|nd|member)\b[^>]*\blat\s*=")
+
+
+class Header(NamedTuple):
+    """The part of an OSM XML file before its first object.
+
+    Attributes:
+        root: name of the root element, None where the file ends before it.
+        version: of OSM XML, as written.
+        generator: as written.
+        boxes: of all `<bounds>`, (west, south, east, north) in degrees, west <= east: one that crosses the
+            antimeridian is two.
+        closed: the root element ends here, so there is no object.
+    """
+
+    root: str | None
+    version: str | None
+    generator: str
+    boxes: tuple[Bounds, ...]
+    closed: bool
+
+
+def read_header(path: Path, suffix: str) -> Header:
+    """Parses a file up to its first object.
+
+    Args:
+        path: the file.
+        suffix: `.osm`, `.osm.gz` or `.osm.bz2`, its form.
+
+    Raises:
+        DataError: not well-formed, truncated, or beyond the bounds; the message has the reason.
+    """
+    parser = _HeaderParser(path)
+    for piece in _pieces(path, suffix):
+        if parser.feed(piece):
+            break
+    return parser.header()
+
+
+def first_bytes(path: Path, suffix: str) -> bytes:
+    """The first bytes of a file, unpacked.
+
+    Raises:
+        DataError: it does not unpack.
+    """
+    return next(_pieces(path, suffix), b"")
+
+
+def check_whole(path: Path, suffix: str, header: Header) -> None:
+    """Reads a file to its end: it must unpack, hold a position, and end with its closing tag.
+
+    Raises:
+        DataError: it does not.
+    """
+    tail, found = b"", False
+    for piece in _in_utf8(_pieces(path, suffix)):
+        window = tail + piece
+        if b">" not in piece and len(piece) == _PIECE:
+            raise _too_long(path)
+        found = found or _POSITION.search(window) is not None
+        tail = window[-_PIECE:]
+    if not header.closed and not re.search(rb"</osm\s*>\Z", _without_comments(tail)):
+        raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint=DOWNLOAD_AGAIN)
+    if not found:
+        hint = OVERPASS_STATEMENT if header.generator.startswith("Overpass") else ANOTHER_EXTRACT
+        raise DataError(f"`{path}` holds no data: there is no node in it, and no other position", hint=hint)
+
+
+def box_of_positions(path: Path, suffix: str) -> Bounds | None:
+    """The box around all positions of a file: of nodes, and of ways and members that have their own.
+
+    Raises:
+        DataError: as `read_header`.
+    """
+    extent = Extent()
+
+    def start(name: str, attributes: Mapping[str, str]) -> None:
+        if name in ("node", "nd", "member"):
+            try:
+                extent.add(float(attributes["lon"]), float(attributes["lat"]))
+            except (KeyError, ValueError):
+                return
+
+    parser = _BoundedParser(path, start)
+    for piece in _pieces(path, suffix):
+        parser.feed(piece)
+    return extent.bounds
+
+
+class Extent:
+    """The smallest box around positions, in degrees.
+
+    Attributes:
+        bounds: (west, south, east, north); None before the first position on the globe.
+    """
+
+    def __init__(self) -> None:
+        self.bounds: Bounds | None = None
+
+    def add(self, lon: float, lat: float) -> None:
+        """Takes a position; ignores one that is not on the globe."""
+        if abs(lon) <= 180 and abs(lat) <= 90:
+            west, south, east, north = self.bounds or (lon, lat, lon, lat)
+            self.bounds = (min(west, lon), min(south, lat), max(east, lon), max(north, lat))
+
+
+class _BoundedParser:
+    """Expat that refuses entities, depth and long tags.
+
+    Args:
+        path: named in messages.
+        start: called with the name and the attributes of every element.
+    """
+
+    def __init__(self, path: Path, start: Callable[[str, Mapping[str, str]], None]) -> None:
+        self.path = path
+        self.depth = 0
+        self._start = start
+        self._fed = 0
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._on_start
+        self._parser.EndElementHandler = self._on_end
+        self._parser.StartDoctypeDeclHandler = self._on_doctype
+
+    def feed(self, piece: bytes) -> None:
+        """Parses a piece.
+
+        Raises:
+            DataError: the document is refused, or not well-formed.
+        """
+        self._fed += len(piece)
+        try:
+            self._parser.Parse(piece, False)
+        except expat.ExpatError as error:
+            raise DataError(f"`{self.path}` is not well-formed XML: {error}", hint=DOWNLOAD_AGAIN) from None
+        if self._fed - max(self._parser.CurrentByteIndex, 0) > 2 * _PIECE:
+            raise _too_long(self.path)
+
+    def _on_start(self, name: str, attributes: Mapping[str, str]) -> None:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise DataError(f"`{self.path}` nests XML elements more than {_DEPTH} deep", ANOTHER_EXTRACT)
+        self._start(name, attributes)
+
+    def _on_end(self, name: str) -> None:
+        self.depth -= 1
+
+    def _on_doctype(self, name: str, system: str | None, public: str | None, subset: bool) -> None:
+        if system or public or subset:
+            raise DataError(
+                f"`{self.path}` declares XML entities, which no OSM file needs: it is not read", ANOTHER_EXTRACT
+            )
+
+
+class _HeaderParser(_BoundedParser):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, self._on_element)
+        self._root: str | None = None
+        self._attributes: Mapping[str, str] = {}
+        self._boxes: list[Bounds] = []
+        self._object = False
+
+    def feed(self, piece: bytes) -> bool:  # type: ignore[override]
+        """Parses a piece; returns whether the header ends in it."""
+        super().feed(piece)
+        if self._fed > _HEADER and not self._object:
+            raise DataError(f"`{self.path}` has no object in its first {_HEADER >> 20} MiB", ANOTHER_EXTRACT)
+        return self._object
+
+    def header(self) -> Header:
+        get = self._attributes.get
+        closed = self._root is not None and self.depth == 0
+        return Header(self._root, get("version"), get("generator", ""), tuple(self._boxes), closed)
+
+    def _on_element(self, name: str, attributes: Mapping[str, str]) -> None:
+        if self._root is None:
+            self._root, self._attributes = name, dict(attributes)
+        elif self.depth == 2 and name in OBJECTS:
+            self._object = True
+        elif self.depth == 2 and name == "bounds" and not self._object:
+            self._boxes += boxes_of(attributes)
+
+
+def boxes_of(attributes: Mapping[str, str]) -> list[Bounds]:
+    """The box of a `<bounds>` element: none where it is not a box, two where it crosses the antimeridian."""
+    try:
+        west, south, east, north = (float(attributes[name]) for name in ("minlon", "minlat", "maxlon", "maxlat"))
+    except (KeyError, ValueError):
+        return []
+    return split_box((west, south, east, north))
+
+
+def split_box(box: Bounds) -> list[Bounds]:
+    """A box as boxes with west <= east: none where it is not on the globe, two where it crosses the antimeridian."""
+    west, south, east, north = box
+    if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):
+        return []
+    return [box] if west <= east else [(west, south, 180.0, north), (-180.0, south, east, north)]
+
+
+def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
+    """Pieces of the unpacked file, of `_PIECE` bytes but the last.
+
+    Raises:
+        DataError: it does not unpack, or to too much.
+    """
+    done = 0
+    try:
+        with path.open("rb") as packed, _unpacked(packed, suffix) as file:
+            while piece := file.read(_PIECE):
+                done += len(piece)
+                if suffix != ".osm" and done > max(_FREE, _RATIO * packed.tell()):
+                    what = f"{done >> 20:,} MiB out of its first {packed.tell():,} bytes"
+                    unpack = hints.shell("gunzip" if suffix == ".osm.gz" else "bunzip2", "--keep", str(path))
+                    raise DataError(f"`{path}` unpacks to more than {_RATIO} times its size: {what}", hint=unpack)
+                yield piece
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"`{path}` does not unpack: {error}", hint=DOWNLOAD_AGAIN) from error
+
+
+def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:
+    if suffix == ".osm.gz":
+        return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]
+    return bz2.BZ2File(packed) if suffix == ".osm.bz2" else packed  # type: ignore[return-value]
+
+
+def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces in a superset of ASCII, so that tags can be searched in them."""
+    decoder = None
+    for number, piece in enumerate(pieces):
+        if number == 0 and piece.startswith(_UTF16):
+            little = piece.startswith((codecs.BOM_UTF16_LE, b"<\0"))
+            decoder = codecs.getincrementaldecoder("utf-16-le" if little else "utf-16-be")("replace")
+        yield decoder.decode(piece).encode() if decoder else piece
+
+
+def _without_comments(tail: bytes) -> bytes:
+    """The end of a document without the comments and processing instructions after its root."""
+    while True:
+        tail = tail.rstrip()
+        for begin, end in ((b"<!--", b"-->"), (b"<?", b"?>")):
+            if tail.endswith(end) and begin in tail:
+                tail = tail[: tail.rindex(begin)]
+                break
+        else:
+            return tail
+
+
+def _too_long(path: Path) -> DataError:
+    return DataError(f"`{path}` has a tag, value or comment of more than {_PIECE >> 20} MiB", ANOTHER_EXTRACT)
