@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.sources.extract import inspect_extract
 from geojepa_cli.sources.imagery import copy_source, inspect_imagery
 
@@ -21,68 +19,6 @@ XML = b"""<?xml version='1.0' encoding='UTF-8'?>
 def written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
-
-
-@pytest.mark.parametrize(
-    ("data", "suffix"),
-    [(XML, ".osm"), (gzip.compress(XML), ".osm.gz"), (bz2.compress(XML), ".osm.bz2"), (b"\xef\xbb\xbf" + XML, ".osm")],
-)
-@pytest.mark.parametrize("name", ["x.osm", "x.osm.pbf", "x"])
-def test_xml_is_known_by_its_content_whatever_its_name(tmp_path: Path, data: bytes, suffix: str, name: str) -> None:
-    extract = inspect_extract(written(tmp_path / name, data))
-    assert extract.suffix == suffix
-    assert extract.bytes == len(data)
-
-
-def test_a_pbf_is_known_by_its_content(shared: Path, tmp_path: Path) -> None:
-    data = (shared / "osm" / "harrisburg.osm.pbf").read_bytes()
-    assert inspect_extract(written(tmp_path / "x.osm", data)).suffix == ".osm.pbf"
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"", "empty"),
-        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "HTML page"),
-        (b"\n<HTML><HEAD>", "HTML page"),
-        (gzip.compress(b"<!doctype html><html></html>"), "HTML page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git-lfs"),
-        (b'{"message": "not found"}', "JSON"),
-        (b"PK\x03\x04" + b"x" * 50, "zip"),
-        (b"\xff\xe0\x04o5m2", "o5m"),
-        (b"<osmChange version='0.6'></osmChange>", "changes"),
-        (b"<gpx></gpx>", "root is `<gpx>`"),
-        (b"id,name\n1,x\n", "neither"),
-        (bytes(100), "neither"),
-        (XML[:-30], "truncated"),
-        (gzip.compress(XML)[:-20], "unpack"),
-        (bz2.compress(XML)[:-20], "unpack"),
-        (gzip.compress(XML[:-30]), "truncated"),
-        (b"<?xml version='1.0'?><osm version='0.6'></osm>", "no data"),
-        (b"\x00\x00\x00\x0d\x0a\x09OSMHeader\x18\x7c" + b"x" * 20, "whole PBF"),
-        (b"\x00\x00\x00\x0d\x0a\x09OSMH", "whole PBF"),
-    ],
-)
-def test_what_is_no_whole_extract_is_named_with_a_hint(tmp_path: Path, data: bytes, told: str) -> None:
-    path = written(tmp_path / "x.osm.pbf", data)
-    with pytest.raises(DataError, match=told) as caught:
-        inspect_extract(path)
-    assert "x.osm.pbf" in caught.value.message
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize("name", ["absent.osm.pbf", "."])
-def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError):
-        inspect_extract(tmp_path / name)
-
-
-def test_xml_longer_than_a_chunk_is_read_to_its_end(tmp_path: Path) -> None:
-    nodes = b"".join(b'<node id="%d" lat="1" lon="2"/>\n' % i for i in range(1, 60_000))
-    whole = b"<?xml version='1.0'?><osm>\n" + nodes + b"</osm>\n"
-    assert inspect_extract(written(tmp_path / "x.osm", whole)).suffix == ".osm"
-    with pytest.raises(DataError, match="truncated"):
-        inspect_extract(written(tmp_path / "x.osm", whole[:-1000] + b"<node id="))
 
 
 def test_copies_are_equal_and_image_tiles_go_beside_the_map(tmp_path: Path) -> None:
