@@ -1,11 +1,14 @@
-"""Extracts are told by their content, and only whole ones are taken."""
+"""Imagery of a folder: found, checked, copied, and refused with commands that help."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from rasterio.transform import from_origin
+from scene_files import UTM, noise, write
 
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.sources.extract import inspect_extract
@@ -21,7 +24,7 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_copies_are_equal_and_image_tiles_go_beside_the_map(tmp_path: Path) -> None:
+def test_a_source_holds_the_map_and_its_image_tiles(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for name in ("16_1_2.webp", "16_1_3.png"):
@@ -51,7 +54,7 @@ def test_an_extract_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> 
         copy_source(extract, None, tmp_path / "out")
 
 
-def test_the_digest_of_imagery_is_of_names_and_contents(tmp_path: Path) -> None:
+def test_the_digest_of_imagery_depends_on_names_and_contents(tmp_path: Path) -> None:
     def digest(name: str, shade: int) -> str:
         folder = tmp_path / f"{name}-{shade}"
         folder.mkdir()
@@ -66,16 +69,49 @@ def test_a_folder_without_image_tiles_is_refused(tmp_path: Path, make: object) -
     make(tmp_path / "images")  # type: ignore[operator]
     with pytest.raises(GeojepaError) as caught:
         inspect_imagery(tmp_path / "images")
-    assert (caught.value.hint or "").startswith("--imagery ")
+    assert "--imagery" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("data", ["© größer".encode("latin1"), b"\xff\xfeU\x00S\x00", b"ok\n\x80"])
-def test_an_attribution_in_another_encoding_is_refused_with_its_path(tmp_path: Path, data: bytes) -> None:
-    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png")
-    note = written(tmp_path / "ATTRIBUTION.txt", data)
+@pytest.mark.parametrize("encoding", ["latin1", "utf-16"])
+def test_an_attribution_in_another_encoding_is_refused_with_a_command_that_converts_it(
+    tmp_path: Path, encoding: str
+) -> None:
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    Image.new("RGB", (224, 224)).save(folder / "16_1_2.png")
+    note = written(folder / "ATTRIBUTION.txt", "© größer".encode(encoding))
     with pytest.raises(DataError, match="UTF-8") as caught:
-        inspect_imagery(tmp_path)
-    assert str(note) in caught.value.message and str(note) in (caught.value.hint or "")
+        inspect_imagery(folder)
+    assert str(note) in caught.value.message
+    subprocess.run(["sh", "-ec", str(caught.value.hint)], check=True)
+    assert inspect_imagery(folder).attribution == ["© größer"]
+
+
+def test_tiles_and_scenes_in_one_folder_are_refused_with_commands_that_part_them(tmp_path: Path) -> None:
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    Image.new("RGB", (224, 224)).save(folder / "16_1_2.png")
+    write(folder / "a.tif", noise((3, 20, 20)), UTM, from_origin(5e5, 4e6, 9, 9))
+    with pytest.raises(DataError, match="both image tiles") as caught:
+        inspect_imagery(folder)
+    subprocess.run(["sh", "-ec", str(caught.value.hint)], check=True)
+    assert len(inspect_imagery(folder).scenes) == 1
+    assert list(inspect_imagery(tmp_path / "my images-tiles").files) == ["imagery/16_1_2.png"]
+
+
+def test_image_tiles_that_cannot_be_used_are_set_aside_by_the_hint(tmp_path: Path) -> None:
+    """Too small, not an image, outside the grid, and a second image of a tile."""
+    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png")
+    Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.webp")
+    Image.new("RGB", (100, 100)).save(tmp_path / "16_1_3.png")
+    written(tmp_path / "16_1_4.png", b"<html>")
+    written(tmp_path / "16_70000_1.png", b"")
+    for _ in range(4):
+        with pytest.raises(DataError) as caught:
+            inspect_imagery(tmp_path)
+        subprocess.run(["sh", "-ec", str(caught.value.hint).partition(" (")[0]], check=True)
+    assert list(inspect_imagery(tmp_path).files) == ["imagery/16_1_2.png"]
+    assert len(list(tmp_path.glob("*.bak"))) == 4
 
 
 def test_an_attribution_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
