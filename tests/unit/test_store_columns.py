@@ -279,7 +279,7 @@ def test_damage_of_the_file_has_a_hint_that_verifies_artifacts(tmp_path: Path) -
 
 
 def test_no_byte_of_a_forged_file_becomes_a_pointer(tmp_path: Path) -> None:
-    """In a process of its own: what a wrong answer does there is a crash."""
+    """Runs in a separate process, which a dereferenced value would crash."""
     path = tmp_path / "tags.h5"
     with h5py.File(path, "w") as file:
         file.attrs["schema_version"] = np.uint32(2)
