@@ -115,7 +115,7 @@ def test_the_neighbours_of_an_entity_are_other_entities_with_their_records(
     collection = json.loads(Path(result["files"]["geojson"]).read_text())
     for neighbour, feature in zip([result["query"], *result["neighbours"]], collection["features"], strict=True):
         kind, number = neighbour["entity"].split("/")
-        version = known["node way relation".split().index(kind), int(number)] or None
+        version = known[["node", "way", "relation"].index(kind), int(number)] or None
         assert neighbour["osm_version"] == version
         assert neighbour["record_id"] == (version and f"{kind[0]}{number}@{version}")
         assert feature["properties"]["record_id"] == neighbour["record_id"]

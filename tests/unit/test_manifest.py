@@ -115,6 +115,16 @@ def test_a_manifest_of_another_form_is_refused_and_listed_as_damaged(workspace: 
     assert workspace.artifacts("tiles") == []
 
 
+def test_the_counts_of_a_model_name_the_limit_that_stopped_it(workspace: Workspace) -> None:
+    artifact = publish(workspace, "models")
+    rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": "max_steps"})
+    assert workspace.find("models", artifact.name).counts["stopped_by"] == "max_steps"
+    for damaged in (3, {"a": "b"}):
+        rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": damaged})
+        with pytest.raises(DataError, match="`counts` is"):
+            workspace.find("models", artifact.name)
+
+
 WRONG: list[Any] = [None, True, 3, 1.5, "text", "", [], {}, [3], [None], ["text"], {"a": None}, {"a": {"b": "c"}}, [[]]]
 
 
