@@ -8,6 +8,7 @@ Python.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from pathlib import Path
 
 PROGRAM = "geojepa"
 DEFAULT_WORKSPACE = "workspace"
+WORKSPACE_VARIABLE = "GEOJEPA_WORKSPACE"
 Option = tuple[str, str | None]  # `--region` and its value; None for a switch
 Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  # bool is an int
 
@@ -93,7 +95,8 @@ class Hint:
     def words(self) -> list[str]:
         """Returns the words of the command, without `first`, `otherwise` and `note`."""
         words = [PROGRAM] if self.command is not None else []
-        if self.workspace is not None and self.workspace != DEFAULT_WORKSPACE:
+        default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
+        if self.workspace is not None and not default:
             words += ["--workspace", self.workspace]
         return words + ([self.command] if self.command is not None else []) + option_words(self.options)
 
