@@ -386,5 +386,5 @@ def test_a_box_beside_the_extract_is_refused(tmp_path: Path) -> None:
     done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", "--bbox=10,10,11,11", cwd=tmp_path)
     assert done.returncode == 1 and not list(tmp_path.glob("workspace/source/*@*"))
     hint = done.stderr.partition("hint: ")[2].strip()
-    assert hint == "geojepa fetch --pbf x.osm --name x --bbox=1.5,0.5,2.5,1.5"
+    assert hint == "geojepa fetch --pbf x.osm --name x --bbox 1.5,0.5,2.5,1.5"
     assert geojepa(*shlex.split(hint)[1:], cwd=tmp_path).returncode == 0
