@@ -26,8 +26,8 @@ PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 
-# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional overrides;
-# and lone surrogates, which cannot be encoded
+# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional
+# overrides; and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")

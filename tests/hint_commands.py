@@ -17,7 +17,7 @@ GROUP: Any = typer.main.get_command(app)
 def option_names(command: str | None) -> set[str]:
     """The options of a command of geojepa; those before the command for None."""
     found = GROUP if command is None else GROUP.commands[command]
-    return {name for param in found.params for name in param.opts} | {"--help"}
+    return {name for param in found.params for name in [*param.opts, *param.secondary_opts]} | {"--help"}
 
 
 def split_hint(text: str) -> list[list[str]]:

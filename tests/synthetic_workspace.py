@@ -23,7 +23,7 @@ def add_region(
     with_images: bool = False,
     mean_entities: float = 12.0,
 ) -> Artifact:
-    """Publishes a random region from an (empty) source on: `tiles/`, `processed/`, `features/`, perhaps `images/`.
+    """Publishes a random region: an empty source, empty `tiles/`, `processed/`, `features/` and perhaps `images/`.
 
     Returns:
         The processed artifact.
@@ -49,5 +49,5 @@ def add_region(
 
 
 def new_workspace(root: Path) -> Workspace:
-    """An empty workspace."""
+    """Returns an empty workspace."""
     return Workspace(root)

@@ -1,4 +1,4 @@
-"""Columns of HDF5 files that nobody has to trust: only what the caller expects is read.
+"""Columns of untrusted HDF5 files: only what the caller expects is read.
 
 `map_columns` maps contiguous columns into memory, `read_columns` reads small compressed ones. Both look a column up by
 its name through hard links only, and compare its element type, rank and lengths with the caller's `ColumnSpec` and with

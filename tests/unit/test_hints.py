@@ -57,10 +57,17 @@ def completed(line: str, hint: Hint) -> str:
         ("--debug knn --k 0", hints.again(k=8), "geojepa knn --k 8"),
         ("tile --bbox=-3,1,2,3 --zoom 9", hints.again(zoom=16), "geojepa tile --bbox=-3,1,2,3 --zoom 16"),
         ("knn --k 9", hints.advice("remove one of both files"), "remove one of both files"),
-        ("tile --region r", Hint(workspace="DIR").noting("on another disk"), "geojepa --workspace DIR tile --region r (on another disk)"),
+        (
+            "tile --region r",
+            Hint(workspace="DIR").noting("on another disk"),
+            "geojepa --workspace DIR tile --region r (on another disk)",
+        ),
+        ("tile --zoom 9", hints.again(zoom=16).within(Path("w")), "geojepa --workspace w tile --zoom 16"),
+        ("--workspace v tile", Hint(workspace="DIR").within(Path("w")), "geojepa --workspace DIR tile"),
+        ("--workspace v tile", hints.shell("rm", "a b").within(Path("w")), "rm 'a b'"),
         ("tile --region r --region s", hints.again(region=["s"]), "geojepa tile --region s"),
     ],
-)  # fmt: skip
+)
 def test_a_hint_takes_workspace_and_options_from_the_command_that_failed(line: str, hint: Hint, shown: str) -> None:
     assert completed(line, hint) == shown
 

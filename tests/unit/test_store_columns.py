@@ -1,4 +1,4 @@
-"""Files that nobody has to trust: forged columns, links and attributes are refused before a value is read."""
+"""Forged columns, links and attributes are refused before a value is read."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_forged_column_is_never_mapped(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["chunked", "compressed", "compact", "unallocated", "width"])
-def test_what_lies_not_as_plain_rows_in_the_file_is_never_mapped(tmp_path: Path, name: str) -> None:
+def test_data_that_is_not_plain_rows_in_the_file_is_never_mapped(tmp_path: Path, name: str) -> None:
     rows = np.zeros((6, 2), np.float32)
     column = {"width": "t/b"}.get(name, "t/a")
     make: dict[str, Callable[[h5py.File, str], object]] = {
@@ -273,7 +273,7 @@ def test_a_small_column_is_read_back_and_its_length_is_what_the_reader_expects(t
         read_columns(path, Expected(1, {"a": ColumnSpec(("<u4",), (5,))}), HINT)
 
 
-def test_damage_of_the_file_itself_says_how_to_find_it(tmp_path: Path) -> None:
+def test_damage_of_the_file_has_a_hint_that_verifies_artifacts(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "x.h5")
     for content in (b"", b"<html></html>", path.read_bytes()[:500]):
         path.write_bytes(content)
