@@ -45,7 +45,8 @@ from rasterio.windows import Window
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli.grid import GROUP_ZOOM, TileId, tile_bounds, tile_of
-from geojepa_cli.sources.mosaic import Mosaic, Picture, resample
+from geojepa_cli.sources.mosaic import Mosaic, Picture
+from geojepa_cli.sources.resample import resample
 from geojepa_cli.sources.sampling import MERCATOR, tile_transform
 from geojepa_cli.sources.scenes import find_scenes, inspect_scene
 from geojepa_cli.store.image_log import ImageLog

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.tasks import Settings, find_specs, make_tasks
+from geojepa_cli.stages.tasks import REPORT_FILE, TaskSettings, find_specs, make_tasks
 from geojepa_cli.tasks.splits import SplitRule
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -81,7 +81,7 @@ def build(workspace: Workspace, profile: bool) -> float:
     started = time.perf_counter()
     if profile:
         profiler.enable()
-    make_tasks(workspace, regions_of(workspace), find_specs(None), Settings(SplitRule(), Filters()))
+    make_tasks(workspace, regions_of(workspace), find_specs(None), TaskSettings(SplitRule(), Filters()))
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(35)
@@ -100,7 +100,7 @@ def run_command(workspace: Workspace) -> float:
 def sizes(workspace: Workspace) -> dict[str, int]:
     """Returns the bytes of the store and of the tasks, and the number of tiles and tasks."""
     regions, tasks = regions_of(workspace), workspace.artifacts("tasks")
-    reports = [task.read_json("report.json") for task in tasks]
+    reports = [task.read_json(REPORT_FILE) for task in tasks]
     files = [(name, entry["bytes"]) for task in tasks for name, entry in task.manifest["files"].items()]
     most = {task.name.rpartition(".")[0]: 0 for task in tasks}
     for task, report in zip(tasks, reports, strict=True):

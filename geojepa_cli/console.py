@@ -26,8 +26,8 @@ PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 
-# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional overrides;
-# and lone surrogates, which cannot be encoded
+# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional
+# overrides; and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
@@ -119,8 +119,6 @@ def note(message: str) -> None:
 def warn(message: str, hint: Hint | None = None) -> None:
     """Prints a warning on stderr, and the command that fixes its cause. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
-    if isinstance(hint, str):
-        hint = hints.advice(hint)
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 

@@ -10,14 +10,14 @@ import typer
 
 from geojepa_cli.app import app
 
-OTHER_PROGRAMS = {"rm", "pip", "unset", "osmium", "gdalwarp", "gdal_translate"}
+OTHER_PROGRAMS = {"rm", "pip", "unset", "osmium", "gdalwarp", "gdal_translate", "gdalinfo", "gunzip"}
 GROUP: Any = typer.main.get_command(app)
 
 
 def option_names(command: str | None) -> set[str]:
     """The options of a command of geojepa; those before the command for None."""
     found = GROUP if command is None else GROUP.commands[command]
-    return {name for param in found.params for name in param.opts} | {"--help"}
+    return {name for param in found.params for name in [*param.opts, *param.secondary_opts]} | {"--help"}
 
 
 def split_hint(text: str) -> list[list[str]]:

@@ -82,6 +82,17 @@ def meets(a: Bounds, b: Bounds) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
+def convert_hint(path: Path, *command: str) -> Hint:
+    """Returns the shell commands that convert a scene and set the original aside, so that it is no scene any more.
+
+    Args:
+        path: of the scene.
+        command: program and options, without the names of the files.
+    """
+    made = str(path.with_name(f"{path.stem}-converted.tif"))
+    return hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
+
+
 def _other_georeference(source: Any) -> tuple[str, tuple[str, ...]] | None:
     """Returns what georeferences a dataset without a transform, and the options of gdalwarp that use it."""
     points, crs = source.gcps
@@ -100,15 +111,12 @@ def _guess_crs(points: Any) -> str:
 
 
 def _warp_hint(source: Any, path: Path, options: tuple[str, ...]) -> Hint:
-    """Returns the commands that warp a scene and put the result in its place."""
     from rasterio.enums import MaskFlags
 
-    made = str(path.with_name(f"{path.stem}-warped.tif"))
-    # what the warped raster holds outside of the scene has to be invalid
+    # pixels of the result that lie outside of the scene have to be invalid
     states_validity = MaskFlags.all_valid not in source.mask_flag_enums[0]
     alpha = () if states_validity else ("-dstalpha",)
-    warp = hints.shell("gdalwarp", "-r", "bilinear", *options, "-t_srs", _WARPED_CRS, *alpha, str(path), made)
-    return hints.shell("mv", made, str(path.with_suffix(".tif"))).after(warp)
+    return convert_hint(path, "gdalwarp", "-r", "bilinear", *options, "-t_srs", _WARPED_CRS, *alpha)
 
 
 def _set_crs(path: Path) -> Hint:

@@ -128,11 +128,13 @@ def read_attribution(path: Path) -> list[str]:
     """
     if not path.is_file():
         return []
+    content = path.read_bytes()
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        quoted = hints.paste(str(path))
-        hint = hints.Hint(None, (), f"iconv -f latin1 -t utf-8 {quoted} >fixed.txt && mv fixed.txt {quoted}")
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+        old, new = hints.paste(str(path)), hints.paste(f"{path}.fixed")
+        hint = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
         raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint) from error
     return [line.strip() for line in lines if line.strip()]
 

@@ -26,7 +26,7 @@ OVERPASS_STATEMENT = hints.advice("out body; >; out skel qt;")  # asks for the n
 OBJECTS = ("node", "way", "relation")
 
 _PIECE = 1 << 20  # bytes; a tag, a value or a comment must not be longer
-_HEADER = 16 << 20  # bytes; what may stand before the first object
+_HEADER = 4 << 20  # bytes; what may stand before the first object
 _DEPTH = 16  # of nested elements
 _FREE = 64 << 20  # bytes; a packed file may unpack to this much whatever its size, and beyond that
 _RATIO = 100  # to this many times its size; OSM XML reaches 10 to 30 times

@@ -15,8 +15,7 @@ import numpy as np
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import Bounds
-from geojepa_cli.hints import Hint
-from geojepa_cli.sources.georeference import check_georeference, scene_bounds
+from geojepa_cli.sources.georeference import check_georeference, convert_hint, scene_bounds
 from geojepa_cli.sources.scene_bands import MaskRule, choose_bands, find_mask_rule, infrared_band
 
 SUFFIXES = (".tif", ".tiff", ".vrt")
@@ -151,18 +150,6 @@ def raster_errors(path: Path) -> Iterator[None]:
         raise DataError(f"`{path}` cannot be read: {text}", hints.shell("gdalinfo", "-stats", str(path))) from error
 
 
-def replaced_by(path: Path, *command: str) -> Hint:
-    """Returns the shell commands that convert a file and put the result in its place.
-
-    Args:
-        path: of the file.
-        command: program and options, without the names of the files.
-    """
-    made = str(path.with_name(f"{path.stem}-converted.tif"))
-    converted = hints.shell(*command, str(path), made)
-    return hints.shell("mv", made, str(path.with_suffix(".tif"))).after(converted)
-
-
 def _check_values(source: Any, path: Path) -> None:
     """Checks that the pixel values are plain numbers.
 
@@ -172,10 +159,10 @@ def _check_values(source: Any, path: Path) -> None:
     from rasterio.enums import ColorInterp
 
     if ColorInterp.palette in source.colorinterp:
-        raise DataError(f"`{path}` has a palette", replaced_by(path, "gdal_translate", "-expand", "rgba"))
+        raise DataError(f"`{path}` has a palette", convert_hint(path, "gdal_translate", "-expand", "rgba"))
     if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
         types = ", ".join(dict.fromkeys(source.dtypes))
-        hint = replaced_by(path, "gdal_translate", "-ot", "Float32")
+        hint = convert_hint(path, "gdal_translate", "-ot", "Float32")
         raise DataError(f"`{path}` has bands of type {types}, expected one integer or float type", hint)
 
 

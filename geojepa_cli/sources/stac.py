@@ -41,7 +41,8 @@ def trim_item(item: Mapping[str, Any]) -> Item:
     kept |= {} if resolution is None else {"gsd": float(resolution)}
     kept |= _projection({**properties, **{key: value for key, value in asset.items() if value is not None}})
     _parse_crs(kept)
-    image = {"href": str(asset["href"])} | {name: _checked_bands(asset[name]) for name in _BANDS if name in asset}
+    image: dict[str, Any] = {"href": str(asset["href"])}
+    image |= {name: _checked_bands(asset[name]) for name in _BANDS if asset.get(name) is not None}
     return {
         "type": "Feature",
         "id": str(item["id"]),

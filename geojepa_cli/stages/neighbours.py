@@ -180,7 +180,7 @@ def _open(
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
 
-    return [
+    opened = [
         SearchRegion(
             region.name,
             Embeddings(made.file("embeddings.h5")),
@@ -190,12 +190,17 @@ def _open(
         )
         for region, made, image in zip(regions, embeddings, images, strict=True)
     ]
+    for found in opened:
+        found.vectors.check_source(found.store)
+    return opened
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
     """Returns the query's hit, then its neighbours'."""
     from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
 
+    for region in regions:
+        region.vectors.check_vectors("entity/vector" if tile is None else "tile/vector")
     if tile is not None:
         query = find_tile(regions, tile)
         return [query, *nearest_tiles(regions, query, k, exclude)]

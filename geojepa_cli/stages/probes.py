@@ -227,6 +227,8 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
     parts = []
     for index, artifact in enumerate(embeddings):
         vectors = Embeddings(artifact.file("embeddings.h5"))
+        vectors.check_source(store.regions[index])
+        vectors.check_vectors("tile/vector")
         first, last = store.tile_offsets[index : index + 2]
         wanted = rows[(rows >= first) & (rows < last)] - first
         known = vectors["tile/row"].astype(np.int64)

@@ -87,7 +87,7 @@ def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], Ta
     last: DataError | None = None
     for probe in workspace.artifacts(PROBES.kind):
         try:
-            found.append((probe, *_read_probe(probe)))
+            found.append((probe, *read_probe(probe)))
         except DataError as error:
             console.warn(f"left out: {error.message}", error.hint)
             last = error
@@ -98,7 +98,12 @@ def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], Ta
     raise DataError(f"no probes in `{workspace.root}`", hints.run("probe", task="max_speed"))
 
 
-def _read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
+def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
+    """Reads a probe: its `report.json`, and its errors by tile.
+
+    Raises:
+        DataError: it is damaged; the hint makes it again.
+    """
     from geojepa_cli.evaluate.comparison import task_errors
     from geojepa_cli.evaluate.predictions import read_predictions
     from geojepa_cli.evaluate.report import check_probe

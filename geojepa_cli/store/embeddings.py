@@ -84,12 +84,13 @@ class Embeddings:
         """Returns the OSM element of an entity row, such as `way/123`."""
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
-    def record_id(self, row: int) -> str:
+    def record_id(self, row: int) -> str | None:
         """Returns the OSM element and version of an entity row in Overture's form, such as `w123@7`.
 
-        The version is 0 where the input has none.
+        None if the input has no versions.
         """
-        return record_id(*(int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version")))
+        osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
+        return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
 
     def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
         """Returns the rows of an element's pieces, ascending: int64."""
@@ -150,11 +151,6 @@ class Embeddings:
 
     def _damaged(self, column: str, holds: str) -> DataError:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
-
-
-def record_id(osm_type: int, osm_id: int, version: int) -> str:
-    """Returns an OSM element and version in Overture's form, such as `w123@7`."""
-    return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}"
 
 
 def write_embeddings(

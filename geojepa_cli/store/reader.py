@@ -1,7 +1,7 @@
 """Memory-mapped columns of one `tiles.h5` or `processed.h5`.
 
-HDF5 is asked once, at opening, where each contiguous dataset lies; from then on a column is a NumPy array over the
-mapped file. Nothing is read before it is used, and any number of processes share the same pages.
+On opening, the HDF5 library returns the offset of each contiguous dataset; from then on a column is a NumPy array over
+the mapped file. Columns are read when they are used, and any number of processes share the same pages.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ XY_SHIFT, XY_SCALE = 8192, 49152  # u16 vertices: tile units = (value - 8192) / 
 
 
 class RegionStore:
-    """One file of the store, its columns as read-only arrays: `region["piece/area_m2"]`.
+    """One file of the store. Its columns are read-only arrays: `region["piece/area_m2"]`.
 
     Attributes:
         path: the file.
-        name: the region's name, from the artifact's folder `NAME@id`, or as given.
+        name: of the region.
         kind: `processed` or `tiles`.
         zoom: zoom of every tile.
         n_tiles, n_objects, n_pieces, n_tags, n_vocab: rows of these tables.
@@ -88,7 +88,7 @@ class RegionStore:
         )
 
     def __getitem__(self, column: str) -> Array:
-        """A column by `table/name`, read-only; [n] or [n, width]."""
+        """Returns a column by `table/name`, read-only; [n] or [n, width]."""
         return self._columns[column]
 
     def __contains__(self, column: str) -> bool:
@@ -100,31 +100,31 @@ class RegionStore:
 
     @functools.cached_property
     def keys(self) -> list[str]:
-        """The key of every vocabulary row."""
+        """Key of every vocabulary row."""
         return self.strings("vocab/key")
 
     @functools.cached_property
     def values(self) -> list[str]:
-        """The value of every vocabulary row."""
+        """Value of every vocabulary row."""
         return self.strings("vocab/value")
 
     @functools.cached_property
     def roles(self) -> list[str]:
-        """The text of every row of `role/`."""
+        """Text of every row of `role/`."""
         return self.strings("role/text")
 
     def strings(self, column: str) -> list[str]:
-        """All strings of a string column."""
+        """Returns all strings of a string column."""
         return [str(text) for text in self.string_rows(column, slice(None))]
 
     def string_rows(self, column: str, rows: slice | list[int] | Array) -> list[str]:
-        """The strings of some rows of a string column."""
+        """Returns the strings of some rows of a string column."""
         offsets, text = self[column], self[column + "_utf8"].tobytes()
         starts, ends = offsets[:-1][rows].tolist(), offsets[1:][rows].tolist()
         return [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends, strict=True)]
 
     def vertices(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Vertices float32 [n, 2] in tile units, for rows first..last of `node/` of a `processed.h5`."""
+        """Returns the vertices in rows first..last of `node/` of a `processed.h5`: float32 [n, 2] in tile units."""
         return decode_xy(self["node/xy"][first:last])
 
     @property
@@ -173,7 +173,7 @@ class RegionStore:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
     def _check_lengths(self) -> None:
-        """Columns of a table are of one length, and offsets end where the table they point into does."""
+        """Checks that the columns of a table have one length, and that offsets end at the end of their child table."""
         rows: dict[str, tuple[int, str]] = {}
         present = {name: column for name, column in schema.COLUMNS.items() if name in self._columns}
         for name, column in present.items():
@@ -194,10 +194,10 @@ class RegionStore:
 
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
-    """Stored vertices (u16 with headroom, or float32) as float32 tile units."""
+    """Converts stored vertices (u16 with headroom, or float32) to float32 tile units."""
     if stored.dtype != np.uint16:
         return np.asarray(stored, np.float32)
-    # Whole numbers of this size are exact in float32, and a division rounds once: the nearest to the stored position.
+    # Integers of this size are exact in float32, and a division rounds once: the result is the nearest float32.
     values = stored.astype(np.float32)
     values -= np.float32(XY_SHIFT)
     values /= np.float32(XY_SCALE)
@@ -205,10 +205,10 @@ def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
 
 
 def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
-    """Rectangles as four corners (x, y), counter-clockwise from the lowest (then leftmost), in tile units.
+    """Computes four corners (x, y) of rectangles, counter-clockwise from the lowest (then leftmost), in tile units.
 
     Args:
-        centre: [n, 2] as `decode_xy` gives them.
+        centre: [n, 2] as `decode_xy` returns them.
         side: float32 [n, 3], rows of `piece/box_side`.
 
     Returns:

@@ -17,7 +17,7 @@ TOKEN = {"entity": 0, "boundary": 1, "restriction": 2}
 
 
 class Column(NamedTuple):
-    """A dataset: its element types (a file has one of them), values per row, and what it points into."""
+    """A dataset: element types (a file has one of them), values per row, child table, and files."""
 
     dtypes: tuple[str, ...]
     width: int

@@ -1,7 +1,7 @@
-"""`views.h5`: the plain and the masked view of a region in one file, one compressed bit for each row.
+"""`views.h5`: the plain and the masked view of a region in one file, one compressed bit per row.
 
-The masked view shows the same tiles and hides more; what it hides beside the plain one is all that is written of it.
-Drops by reason are not: the task's report counts them.
+The masked view shows the same tiles and hides more. Only the rows that it hides in addition to the plain view are
+written for it. Drops by reason are not written: the task's report counts them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.dataset import Dataset
 from geojepa_cli.store.view import View
 
-# column -> which of a region's sizes (tiles, pieces, vocabulary rows) it has a bit for
+# Index of the size (tiles, pieces, vocabulary rows) of a region that is the number of bits of a column.
 _BITS = {"tiles": 0, "dropped_pieces": 1, "masked_pieces": 1, "masked_tags": 2}
 _ATTRIBUTES = {"kind": str, "shape": tuple}
 
@@ -29,12 +29,12 @@ def save_views(path: Path, plain: View, masked: View) -> None:
     """Writes both views of one region.
 
     Args:
-        path: the file.
-        plain: drops pieces, and no tags.
-        masked: of the same tiles, and dropping what `plain` does.
+        path: file to write.
+        plain: hides pieces but no tags.
+        masked: has the same tiles, and hides everything that `plain` hides.
 
     Raises:
-        ValueError: they are of several regions, or the masked view shows what the plain one does not.
+        ValueError: the views have several regions, or the masked view shows what the plain one does not.
     """
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
@@ -57,10 +57,10 @@ def save_views(path: Path, plain: View, masked: View) -> None:
 
 
 def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
-    """The plain and the masked view of a dataset, from the files of its regions.
+    """Reads the plain and the masked view of a dataset, from the files of its regions.
 
     Raises:
-        DataError: unreadable, of another schema, or made for other data.
+        DataError: a file is unreadable, of another schema, or made for other data.
     """
     regions = zip(paths, store.shape, store.regions, strict=True)
     found = [_load(path, shape, region.name) for path, shape, region in regions]

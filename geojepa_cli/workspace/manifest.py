@@ -28,6 +28,7 @@ _ENTRIES: dict[str, type] = {
     "counts": dict,
     "attribution": list,
 }
+_KINDS_WITH_TEXT = ("models",)  # among their counts: what ended the training
 _TEXT_LISTS = ("inputs", "attribution")
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
@@ -95,7 +96,7 @@ def check_entries(manifest: Any) -> None:
         for value in manifest[key]:
             if not isinstance(value, str):
                 raise TypeError(f"`{key}` holds {_shown(value)}, expected text")
-    if not _are_counts(manifest["counts"]):
+    if not _are_counts(manifest["counts"], or_text=manifest["kind"] in _KINDS_WITH_TEXT):
         raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers by name")
     for value in manifest["inputs"]:
         if not _INPUT.fullmatch(value):
@@ -140,11 +141,11 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
     return Remains(name, manifest["parameters"], manifest["inputs"], path, files)
 
 
-def _are_counts(value: Any) -> bool:
+def _are_counts(value: Any, or_text: bool) -> bool:
     """Returns True for numbers by name, possibly in groups."""
     if isinstance(value, dict):
-        return all(_are_counts(inner) for inner in value.values())
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        return all(_are_counts(inner, or_text) for inner in value.values())
+    return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> str:

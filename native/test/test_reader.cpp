@@ -1,44 +1,21 @@
-// Small OPL maps read in batches; inputs that are no maps; repeated objects.
-#include <doctest/doctest.h>
-#include <unistd.h>
-
+// Small maps read in batches; inputs that are not maps; repeated objects; positions by id.
 #include <filesystem>
-#include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "map_file.hpp"
 #include "read/duplicates.hpp"
-#include "errors.hpp"
+#include "read/inline_positions.hpp"
 #include "read/locations.hpp"
-#include "read/reader.hpp"
+#include "read/relations.hpp"
 
 using namespace geojepa;
 
 namespace {
 
-struct MapFile {
-    std::string path;
-    MapFile(std::string_view suffix, std::string_view text)
-        : path((std::filesystem::temp_directory_path() / ("geojepa-map-" + std::to_string(::getpid()))).string() +
-               std::string{suffix}) {
-        std::ofstream{path, std::ios::binary} << text;
-    }
-    MapFile(const MapFile&) = delete;
-    MapFile& operator=(const MapFile&) = delete;
-    ~MapFile() { std::filesystem::remove(path); }
-};
-
 ArrayMemory memory(std::uint64_t bytes = std::uint64_t{1} << 30U) {
     return {std::filesystem::temp_directory_path().string(), bytes};
-}
-
-Elements read_all(const std::string& path, schema::OsmType type) {
-    Reader reader{{path}, {true, true, true}};
-    Batch batch{nullptr};
-    REQUIRE(reader.next(batch));
-    Elements elements = batch.unpack(type);
-    CHECK(elements.tags.size() < 10);
-    return elements;
 }
 
 std::string message_of(const std::string& path) {
@@ -58,24 +35,24 @@ TEST_CASE("elements come with their ids, versions, references and positions") {
                       "n2 v1 dV x200 y95\n"
                       "w7 v2 dV Thighway=path,name=A Nn1,n2\n"
                       "r9 v1 dD Ttype=route Mw7@main,n1@\n"};
-    const Elements nodes = read_all(map.path, schema::OsmType::node);
+    const Elements nodes = read_first_batch(map.path, schema::OsmType::node);
     REQUIRE(nodes.rows.size() == 2);
     CHECK(nodes.rows[0].position == Position{-775000000, 402500000});
     CHECK(nodes.rows[0].version == 3);
     CHECK(nodes.rows[0].located);
     CHECK_FALSE(nodes.rows[1].located);
     CHECK(nodes.rows[1].sequence == 1);
-    const Elements ways = read_all(map.path, schema::OsmType::way);
+    const Elements ways = read_first_batch(map.path, schema::OsmType::way);
     REQUIRE(ways.rows.size() == 1);
     CHECK(ways.refs == std::vector<std::int64_t>{1, 2});
-    const Elements relations = read_all(map.path, schema::OsmType::relation);
+    const Elements relations = read_first_batch(map.path, schema::OsmType::relation);
     REQUIRE(relations.rows.size() == 1);
     CHECK(relations.rows[0].deleted);
     CHECK(relations.members.size() == 2);
     CHECK(relations.members[0].type == schema::OsmType::way);
 }
 
-TEST_CASE("files that are no extract are told by what they look like") {
+TEST_CASE("files that are not extracts are named by what they look like") {
     CHECK(message_of("/no/such/extract.osm.pbf").find("cannot open") != std::string::npos);
     const MapFile page{".pbf", "<!DOCTYPE html><html>"};
     CHECK(message_of(page.path).find("HTML page") != std::string::npos);
@@ -88,7 +65,7 @@ TEST_CASE("files that are no extract are told by what they look like") {
 
 TEST_CASE("damaged text is an input error") {
     const MapFile map{".opl", "n1 v1 dV x1 y1\nthis is no element\n"};
-    Reader reader{{map.path}, {true, true, true}};
+    Reader reader{{map.path}, {.nodes = true, .ways = true, .relations = true}};
     Batch batch{nullptr};
     const auto read_to_the_end = [&] {
         while (reader.next(batch)) {
@@ -111,6 +88,76 @@ TEST_CASE("of a repeated object the newest version stays, of equal versions the 
     CHECK(superseded.nodes[0] == 1);
     REQUIRE(superseded.ways.size() == 1);
     CHECK(superseded.ways[0] == 0);
+}
+
+TEST_CASE("a copy with tags stays, and takes its position and references from a bare copy") {
+    const MapFile map{".osm",
+                      "<osm version='0.6'><node id='1'><tag k='a' v='b'/></node><node id='1' lat='4' lon='3'/>"
+                      "<node id='2' lat='4' lon='3'><tag k='a' v='b'/></node><node id='2' lat='4' lon='3'/>"
+                      "<node id='3' version='1'><tag k='a' v='b'/></node><node id='3' lat='4' lon='3'/>"
+                      "<node id='4' visible='false'/><node id='4' lat='4' lon='3'/>"
+                      "<way id='5'><nd ref='1'/></way><way id='5'><tag k='a' v='b'/></way>"
+                      "<way id='6'><nd ref='1'/><tag k='a' v='b'/></way><way id='6'><nd ref='1'/></way></osm>"};
+    ArrayMemory arrays = memory();
+    Superseded superseded{arrays};
+    find_superseded({map.path}, arrays, superseded);
+    const auto to_vector = [](const auto& array) { return std::vector(array.begin(), array.end()); };
+    CHECK(to_vector(superseded.nodes) == std::vector<std::uint64_t>{1, 3, 5, 7});
+    LocationIndex::Cursor cursor{superseded.positions};
+    CHECK(superseded.positions.size() == 1);  // node 3: another version; node 4: deleted
+    CHECK(cursor.find(1) == Position{30000000, 40000000});
+    CHECK(to_vector(superseded.ways) == std::vector<std::uint64_t>{0, 3});
+    CHECK(to_vector(superseded.bare_ways) == std::vector<std::int64_t>{5});
+}
+
+TEST_CASE("a relation has the tags of one copy and the members of another, and none where it is deleted") {
+    const MapFile map{".osm",
+                      "<osm version='0.6'><relation id='1'><tag k='type' v='route'/></relation>"
+                      "<relation id='1'><member type='way' ref='7' role='x'/></relation>"
+                      "<relation id='2' version='2' visible='false'/>"
+                      "<relation id='2' version='1'><member type='way' ref='8' role=''/></relation></osm>"};
+    ArrayMemory arrays = memory();
+    RelationTable relations{arrays};
+    relations.add(read_first_batch(map.path, schema::OsmType::relation));
+    relations.finish();
+    REQUIRE(relations.size() == 1);
+    CHECK(relations.at(0).tags.size() == 1);
+    REQUIRE(relations.at(0).members.size() == 1);
+    CHECK(relations.at(0).members[0].ref == 7);
+    CHECK(relations.superseded() == 2);
+    CHECK(relations.deleted() == 1);
+}
+
+TEST_CASE("positions on ways are found by node, and by way where references have no ids") {
+    ArrayMemory arrays = memory();
+    InlinePositions positions{arrays};
+    const std::vector<std::int64_t> refs{5, 6};
+    const std::vector<std::int64_t> none{0, 0};
+    const std::vector<Position> places{{1, 2}, nowhere};
+    positions.add_way(1, refs, places);
+    positions.add_way(2, none, places);
+    positions.add_shape(2, std::vector<Position>{{1, 2}, {3, 4}});  // complete, so it is preferred
+    positions.add_shape(3, std::vector<Position>{nowhere});
+    positions.finish();
+    LocationIndex::Cursor cursor{positions.nodes()};
+    CHECK(cursor.find(5) == Position{1, 2});
+    CHECK_FALSE(cursor.find(6));
+    CHECK(positions.find(1) == nullptr);
+    REQUIRE(positions.find(2) != nullptr);
+    CHECK(positions.positions(*positions.find(2)).size() == 2);
+    CHECK(positions.find(3) == nullptr);
+}
+
+TEST_CASE("of several positions of one id the same one stays, whatever their order") {
+    for (const bool reverse : {false, true}) {
+        ArrayMemory arrays = memory();
+        LocationIndex index{arrays};
+        index.add(7, reverse ? Position{2, 1} : Position{1, 9});
+        index.add(7, reverse ? Position{1, 9} : Position{2, 1});
+        index.finish();
+        CHECK(index.size() == 1);
+        CHECK(LocationIndex::Cursor{index}.find(7) == Position{1, 9});
+    }
 }
 
 TEST_CASE("locations are found in any order, and absent ones are not") {
@@ -139,7 +186,7 @@ TEST_CASE("locations are the same in the sparse and the dense form, in memory an
             ArrayMemory arrays = memory(bytes);
             LocationIndex index{arrays};
             constexpr std::int64_t count = 200000;
-            // From both ends, so that they are not sorted; ids below 0 are those of files that no server has seen.
+            // From both ends, so that they are not sorted. Ids below 0 belong to objects that no server has seen.
             for (std::int64_t i = 0; i < count; ++i) {
                 const std::int64_t id = (i % 2 == 0 ? i : count - i) * step - 1000;
                 index.add(id, {static_cast<std::int32_t>(id), 7});
@@ -159,27 +206,20 @@ TEST_CASE("locations are the same in the sparse and the dense form, in memory an
     }
 }
 
-TEST_CASE("blocks that libosmium cannot unpack are told as such, with the command that helps, and not as damage") {
+TEST_CASE("blobs of other packings are refused with the command that helps, and not as damage") {
     // BlobHeader "OSMHeader", then a Blob of 4 bytes that says lz4 (field 6) or zstd (field 7).
     const auto blob_of = [](char tag) {
         return std::string{"\0\0\0\x0d\x0a\x09OSMHeader\x18\x06", 17} + "\x10\x01" + tag + std::string{"\x02xx", 3};
     };
-    const auto told = [](const std::string& bytes) {
+    const auto refused = [](const std::string& bytes) {
         const MapFile map{"'s.osm.pbf", bytes};
-        try {
-            Reader reader{{map.path}, {true, true, true}};
-            Batch batch{nullptr};
-            (void)reader.next(batch);
-        } catch (const InputError& error) {
-            return std::pair{std::string{error.what()}, error.hint()};
-        }
-        return std::pair<std::string, std::string>{};
+        return error_of(map.path);
     };
-    const auto [lz4, command] = told(blob_of('\x32'));
+    const auto [lz4, command] = refused(blob_of('\x32'));
     CHECK(lz4.find("lz4 blobs not supported") != std::string::npos);
     CHECK(command.starts_with("osmium cat '"));
     CHECK(command.find("'\\''s.osm.pbf' -o ") != std::string::npos);
-    const auto [zstd, none] = told(blob_of('\x3a'));
+    const auto [zstd, none] = refused(blob_of('\x3a'));
     CHECK(zstd.find("zstd blobs not supported") != std::string::npos);
     CHECK(zstd.find("damaged") == std::string::npos);
     CHECK(none.empty());
@@ -191,7 +231,7 @@ TEST_CASE("a licence before the first element does not hide that a file is OpenS
     CHECK(message_of(map.path) == "no error");
 }
 
-TEST_CASE("a zero byte within a tag does not lead beyond the object") {
+TEST_CASE("a zero byte within a tag does not lead past the object") {
     // found by fuzzing: of node 1's `amenity` the value is "\x0e", a zero byte and "nch"
     const MapFile map{".osm.pbf", std::string_view{"\x00\x00\x00\x0d\x0a\x09\x4f\x53\x4d\x48\x65\x61\x64\x65\x72\x18"
                                                    "\x1c\x0a\x1a\x22\x0e\x4f\x73\x6d\x53\x63\x68\x65"
@@ -212,7 +252,7 @@ TEST_CASE("a zero byte within a tag does not lead beyond the object") {
                                                    "\x12\x01\x01\x1a\x01\x02\x22\x0a\x08\x01\x10\x00\x18\x00\x20\x00"
                                                    "\xc1\x35\x0a\x00\x70\x60\x00\x00\x52\x01\x01",
                                                    251}};
-    const Elements elements = read_all(map.path, schema::OsmType::node);
+    const Elements elements = read_first_batch(map.path, schema::OsmType::node);
     REQUIRE(elements.tags.size() == 1);
     CHECK(elements.tags.front().key == "amenity");
     CHECK(elements.tags.front().value == "\x0e");

@@ -1,4 +1,4 @@
-// The tag filter, the vocabulary, and what tags say about an object.
+// The tag filter, the vocabulary, and the classes that tags and roles give.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "columns/vocabulary.hpp"
 #include "read/areas.hpp"
 #include "read/tags.hpp"
-#include "columns/vocabulary.hpp"
 
 using namespace geojepa;
 
@@ -24,7 +24,7 @@ TEST_CASE("patterns match whole keys, beginnings and ends") {
     CHECK_FALSE(keys.contains("source:name"));
 }
 
-TEST_CASE("the default list drops bookkeeping and keeps what tells about the place") {
+TEST_CASE("the default list drops bookkeeping and keeps what describes the place") {
     const TagFilter filter{{}, {}};
     CHECK_FALSE(filter.keeps("tiger:cfcc"));
     CHECK_FALSE(filter.keeps("created_by"));
@@ -120,4 +120,16 @@ TEST_CASE("an area is a boundary where nothing else says what it is") {
     CHECK(token_of_relation({{"type", "restriction:hgv"}}) == Token::restriction);
     CHECK(token_of_relation({{"type", "route"}}) == Token::entity);
     CHECK(token_of_relation({{"type", "multipolygon"}, {"boundary", "census"}}) == Token::boundary);
+}
+
+TEST_CASE("only members with the role of a ring make rings") {
+    for (const char* role : {"", "outer", "inner", "exclave", "enclave", "Outer", "INNER", " outer", "outer ", " \t"}) {
+        CAPTURE(role);
+        CHECK(is_ring_role(role));
+    }
+    for (const char* role :
+         {"subarea", "label", "admin_centre", "outline", "part", "main_stream", "outer1", "out er"}) {
+        CAPTURE(role);
+        CHECK_FALSE(is_ring_role(role));
+    }
 }

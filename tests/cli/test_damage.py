@@ -25,14 +25,15 @@ TILE = "16_18052_25957"
 READERS: dict[str, list[str]] = {
     "source": ["tile", "--zoom", "15"],
     "tiles": ["process", "--simplify-m", "1", "--text-encoder", "none"],
-    "images": ["knn", "--tile", TILE, "--k", "2", "--html"],
+    "images": ["knn", "--tile", TILE, "--k", "2", "--html", "--threads", "1"],
     "processed": ["build-tasks", "--task", "bridge", "--min-entities", "6"],
-    "features": ["embed", "--model", "tagpool", "--max-entities", "900"],
-    "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear"],
-    "models": ["embed", "--model", "demo", "--max-entities", "900"],
-    "embeddings": ["knn", "--tile", TILE, "--k", "3"],
-    "probes": ["report"],
-    "neighbours": ["knn", "--tile", TILE, "--html"],
+    "features": ["embed", "--model", "tagpool", "--max-entities", "900", "--threads", "1"],
+    "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear", "--threads", "1"],
+    "models": ["embed", "--model", "demo", "--max-entities", "900", "--threads", "1"],
+    "embeddings": ["knn", "--tile", TILE, "--k", "3", "--threads", "1"],
+    "probes": ["probe", "--task", "bridge", "--masked", "--head", "linear", "--threads", "1"],
+    "neighbours": ["knn", "--tile", TILE, "--html", "--threads", "1"],
+    "reports": ["report"],
 }
 
 
@@ -43,18 +44,22 @@ class Done(NamedTuple):
     error: str
 
 
+def run_here(workspace: Path, arguments: list[str]) -> int:
+    """Runs a command in this process and returns its exit code."""
+    sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
+    try:
+        app.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
 def run_forked(workspace: Path, arguments: list[str]) -> Done:
     """Runs a command in a child process that has everything imported already; a crash of the child is its exit code."""
     output = workspace.parent / "stderr"
     child = os.fork()
     if child == 0:
-        code = 99
         with output.open("w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
-            sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
-            try:
-                app.main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 0
+            code = run_here(workspace, arguments)
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return Done(code, output.read_text())
@@ -63,14 +68,6 @@ def run_forked(workspace: Path, arguments: list[str]) -> Done:
 def hint_of(done: Done) -> str:
     """The hint of an error, without line breaks."""
     return done.error.rpartition("hint: ")[2].strip()
-
-
-@pytest.fixture(scope="module")
-def workspace(demo_city: DemoCity) -> Path:
-    import torch
-
-    torch.set_num_threads(1)  # threads do not survive a fork
-    return demo_city.folder / "workspace"
 
 
 @contextlib.contextmanager
@@ -85,11 +82,28 @@ def restored(workspace: Path) -> Iterator[None]:
         kept.rename(workspace)
 
 
+@pytest.fixture(scope="module")
+def workspace(demo_city: DemoCity) -> Path:
+    """The demo city's workspace. Every reader succeeds on it, which also imports what child processes need."""
+    made = demo_city.folder / "workspace"
+    assert run_here(made, ["report"]) == 0
+    for arguments in READERS.values():
+        with restored(made):
+            assert run_here(made, arguments) == 0
+    return made
+
+
 def newest(workspace: Path, kind: str) -> Path:
     """The directory of the artifact of a kind that its reader takes."""
-    names = {"tasks": "demo.bridge@", "probes": "bridge.demo@"}
-    (path,) = (workspace / kind).glob(f"{names.get(kind, '')}*@*" if kind not in names else f"{names[kind]}*")
+    name = {"tasks": "demo.bridge", "probes": "bridge.demo", "embeddings": "demo.demo"}.get(kind, "*")
+    found = sorted((workspace / kind).glob(f"{name}@*"))
+    (path,) = found if kind != "embeddings" else [path for path in found if of_all_tiles(path)]
     return path
+
+
+def of_all_tiles(embeddings: Path) -> bool:
+    """True for the vectors that `knn` reads, which are not those of a task."""
+    return json.loads((embeddings / "manifest.json").read_text())["parameters"]["task"] is None
 
 
 def replace(path: Path, content: bytes) -> None:

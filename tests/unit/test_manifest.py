@@ -81,8 +81,14 @@ def test_a_manifest_of_another_artifact_is_refused(workspace: Workspace, change:
 
 @pytest.mark.parametrize(
     "change",
-    [{"parameters": {"zoom": [16]}}, {"parameters": {}}, {"inputs": []}, {"inputs": ["source/r@00"]}, {"stage_version": 2}],
-)  # fmt: skip
+    [
+        {"parameters": {"zoom": [16]}},
+        {"parameters": {}},
+        {"inputs": []},
+        {"inputs": ["source/r@00"]},
+        {"stage_version": 2},
+    ],
+)
 def test_parameters_and_inputs_that_do_not_give_the_id_are_refused(workspace: Workspace, change: Any) -> None:
     artifact = publish(workspace, "tiles", inputs=(publish(workspace),), zoom=16)
     rewrite_manifest(artifact.path, **change)
@@ -107,6 +113,16 @@ def test_a_manifest_of_another_form_is_refused_and_listed_as_damaged(workspace: 
         workspace.find("tiles", "r")
     assert list(workspace.damaged("tiles")) == [artifact.full_ref]
     assert workspace.artifacts("tiles") == []
+
+
+def test_the_counts_of_a_model_name_the_limit_that_stopped_it(workspace: Workspace) -> None:
+    artifact = publish(workspace, "models")
+    rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": "max_steps"})
+    assert workspace.find("models", artifact.name).counts["stopped_by"] == "max_steps"
+    for damaged in (None, ["max_steps"]):
+        rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": damaged})
+        with pytest.raises(DataError, match="`counts` is"):
+            workspace.find("models", artifact.name)
 
 
 WRONG: list[Any] = [None, True, 3, 1.5, "text", "", [], {}, [3], [None], ["text"], {"a": None}, {"a": {"b": "c"}}, [[]]]

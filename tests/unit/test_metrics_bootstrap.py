@@ -1,4 +1,4 @@
-"""Intervals over groups: coverage, pairing, and the figure they surround."""
+"""Intervals over groups: coverage, pairing, and their centre."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from geojepa_cli.metrics.bootstrap import bootstrap_mean, bootstrap_relative_difference
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_mean_at_about_its_level() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(200):
@@ -19,7 +19,7 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     assert 0.88 <= covered / 200 <= 0.985
 
 
-def test_drawing_rows_instead_of_groups_would_be_too_sure() -> None:
+def test_drawing_rows_instead_of_groups_gives_too_narrow_an_interval() -> None:
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(25), 20)
     values = rng.normal(size=25)[groups] + 0.1 * rng.normal(size=500)
@@ -29,7 +29,7 @@ def test_drawing_rows_instead_of_groups_would_be_too_sure() -> None:
     assert by_group.groups == 25
 
 
-def test_the_figure_is_the_plain_mean_of_rows() -> None:
+def test_the_value_is_the_plain_mean_of_rows() -> None:
     values = np.array([1.0, 2.0, 30.0])
     interval = bootstrap_mean(values, np.array(["a", "a", "b"]))
     assert interval.value == pytest.approx(11.0)

@@ -1,4 +1,4 @@
-"""Linear and MLP heads, and the folds that choose their settings."""
+"""Linear and MLP heads, and the folds over groups."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_one_group_has_no_folds() -> None:
         group_folds(np.zeros(5), 3)
 
 
-def test_mlp_learns_what_a_line_cannot() -> None:
+def test_mlp_learns_a_nonlinear_function() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1200, 4, generator=generator)
     y = x[:, 0].abs() * 3
@@ -90,7 +90,7 @@ def test_mlp_learns_what_a_line_cannot() -> None:
     assert mlp_error < 0.4 * linear_error
 
 
-def test_mlp_repeats_itself_and_leaves_the_callers_random_state_alone() -> None:
+def test_mlp_is_reproducible_and_keeps_the_callers_random_state() -> None:
     x = torch.randn(100, 3, generator=torch.Generator().manual_seed(1))
     y = x.sum(1)
     torch.manual_seed(11)

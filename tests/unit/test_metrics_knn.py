@@ -1,4 +1,4 @@
-"""Exact neighbours against a slow loop and scikit-learn, ties included."""
+"""Exact neighbours compared with a slow loop and scikit-learn, ties included."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from geojepa_cli.commands.knn import knn
+from geojepa_cli.metrics import knn
 from geojepa_cli.metrics.knn import nearest
 
 
@@ -51,7 +51,7 @@ def test_equal_vectors_come_in_order_of_rows(metric: str, chunk: int, monkeypatc
         assert len(set(scores[0, place].tolist())) == 1
 
 
-def test_near_ties_below_float32_are_told_apart() -> None:
+def test_near_ties_below_float32_are_ordered() -> None:
     base = torch.ones(3, 4) * 1000.0
     base[0, 0] += 0.0002  # rounds to a float32 neighbour of 1000
     base[1, 0] += 0.0001
@@ -75,7 +75,7 @@ def test_all_excluded_gives_an_empty_answer() -> None:
     assert scores.shape == rows.shape == (2, 0)
 
 
-def test_a_zero_vector_is_like_nothing() -> None:
+def test_a_zero_vector_has_cosine_0_with_everything() -> None:
     vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     scores, rows = nearest(torch.tensor([[2.0, 0.0]]), vectors, 3)
     assert rows.tolist() == [[1, 0, 2]]
@@ -88,7 +88,7 @@ def test_half_precision_vectors_are_searched_as_stored() -> None:
     assert rows[:, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_wrong_shapes_and_values_are_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
         nearest(_vectors(1, 3), _vectors(4, 2), 1)
     with pytest.raises(ValueError, match="k must"):

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, scipy and written-out formulas."""
+"""Metrics compared with scikit-learn, scipy and written-out formulas."""
 
 from __future__ import annotations
 

@@ -178,7 +178,9 @@ def test_a_tile_of_one_kind_gets_a_random_mask() -> None:
     chosen = rates(random=0, area=0, modality=0, kind=1)
     rng = torch.Generator().manual_seed(0)
     same = torch.ones(20, 3)
-    masks = draw_masks(rectangles(20, rng), torch.zeros(20, dtype=torch.int64), torch.tensor([0, 20]), chosen, rng, same)
+    masks = draw_masks(
+        rectangles(20, rng), torch.zeros(20, dtype=torch.int64), torch.tensor([0, 20]), chosen, rng, same
+    )
     assert masks.strategy.tolist() == [RANDOM]
     assert masks.targets.any()
 

@@ -34,12 +34,13 @@ def _region(
         "entity/tile": batch.token_tiles.numpy().astype(np.uint32),
         "entity/osm_type": batch.osm_type.numpy(),
         "entity/osm_id": batch.osm_id.numpy(),
+        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
         "entity/piece": batch.piece_rows.numpy(),
         "entity/size": rng.uniform(0, 9, batch.n_tokens),
         "entity/cu_seqlens": batch.cu_seqlens.numpy().astype(np.uint64),
     }
     path = folder / f"{name}-embeddings.h5"
-    write_embeddings(path, [chunk], {"model": "m", "region": name}, width)
+    write_embeddings(path, [chunk], {"model": "m", "region": name}, 2 * width, width)
     return SearchRegion(name, Embeddings(path), store.regions[0])
 
 

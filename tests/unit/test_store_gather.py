@@ -1,4 +1,4 @@
-"""The one gather against a slow loop over the same file, read with h5py alone."""
+"""The gather compared with a slow loop over the same file, read with h5py only."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_tag_only_batch_has_no_geometry_and_no_images(store: TileStore) -> Non
     assert batch.node_xy is None and batch.edges is None and batch.images is None
 
 
-def test_an_entity_whose_every_tag_is_dropped_is_gone(store: TileStore) -> None:
+def test_an_entity_without_a_visible_tag_is_left_out(store: TileStore) -> None:
     full = View.full(store)
     batch = store.read(full, full.tiles)
     building = [i for i, key in enumerate(store.keys) if key == "building"]
@@ -214,7 +214,7 @@ def test_a_tile_that_the_view_does_not_keep_is_refused(store: TileStore) -> None
             store.read(view, tiles)
 
 
-def test_images_come_for_the_tiles_that_have_one_in_the_order_of_the_batch(paths: list[Path], tmp_path: Path) -> None:
+def test_images_of_the_tiles_that_have_one_are_in_the_order_of_the_batch(paths: list[Path], tmp_path: Path) -> None:
     oak, elm = (TileStore.open([path]) for path in (paths[0], paths[2]))
     have = [tuple(map(int, oak.tile_zxy[i])) for i in (7, 2)] + [(16, 1, 1)]
     first = write_synthetic_images(tmp_path / "oak.h5", have, seed=3)

@@ -45,7 +45,7 @@ def test_batches_read_ahead_equal_those_read_one_by_one(loader: TileLoader, pref
     assert all(same(a, b) for a, b in zip(ahead, one_by_one, strict=True))
 
 
-def test_an_epoch_taken_up_in_the_middle_has_the_same_rest(loader: TileLoader) -> None:
+def test_an_epoch_resumed_in_the_middle_has_the_same_rest(loader: TileLoader) -> None:
     whole = list(loader.epoch(4))
     rest = list(loader.epoch(4, position=3))
     assert all(same(a, b) for a, b in zip(rest, whole[3:], strict=True))

@@ -1,4 +1,4 @@
-"""The text encoder: equal to the published pipeline, whatever the batch and the threads."""
+"""The text encoder equals the published pipeline, for any batch and any number of threads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_vectors_equal_those_of_sentence_transformers(minilm: MiniLM) -> None:
     np.testing.assert_allclose(minilm.encode(TEXTS), expected, atol=2e-6)
 
 
-def test_a_vector_depends_on_its_own_text_only(minilm: MiniLM) -> None:
+def test_a_vector_depends_only_on_its_text(minilm: MiniLM) -> None:
     together = minilm.encode(TEXTS)
     assert together.shape == (len(TEXTS), 384) and together.dtype == np.float32
     np.testing.assert_array_equal(together[0], together[3])
@@ -92,7 +92,7 @@ def test_an_unknown_encoder_names_the_nearest() -> None:
         encoder_identity("minilmm")
 
 
-def test_loading_reaches_for_no_network() -> None:
+def test_loading_uses_no_network() -> None:
     code = (
         "import socket\n"
         "def refuse(*args): raise AssertionError('network')\n"

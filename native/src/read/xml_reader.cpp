@@ -6,10 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <osmium/osm/node.hpp>
-#include <osmium/osm/relation.hpp>
 #include <osmium/osm/types.hpp>
-#include <osmium/osm/way.hpp>
 #include <utility>
 
 #include "read/xml_number.hpp"
@@ -74,24 +71,6 @@ std::string trimmed(const std::string& text) {
 }
 
 }  // namespace
-
-void XmlReader::Object::clear() {
-    version = 0;
-    deleted = false;
-    centred = false;
-    location = osmium::Location{};
-    tags.clear();
-    refs.clear();
-    members.clear();
-    member_positions.clear();
-    text.clear();
-}
-
-std::size_t XmlReader::Object::store(const char* value) {
-    const std::size_t first = text.size();
-    text.append(value, std::strlen(value) + 1);
-    return first;
-}
 
 XmlReader::XmlReader(const std::string& path, InputFormat format, osmium::osm_entity_bits::type types)
     : path_(path),
@@ -302,7 +281,7 @@ void XmlReader::add_node_ref(const char* const* attributes) {
 }
 
 void XmlReader::start_member(const char* const* attributes) {
-    Object::Member member{osmium::item_type::undefined, 0, 0, 0, 0};
+    XmlObject::Member member{osmium::item_type::undefined, 0, 0, 0, 0};
     osmium::Location location;
     const char* role = "";
     bool has_ref = false;
@@ -342,84 +321,10 @@ void XmlReader::check_size() const {
 }
 
 void XmlReader::finish_object() {
-    switch (object_.type) {
-        case osmium::item_type::node:
-            build_node();
-            break;
-        case osmium::item_type::way:
-            build_way();
-            break;
-        default:
-            build_relation();
-    }
-    buffer_.commit();
+    append(object_, buffer_, member_buffer_);
     if (object_.centred && object_.type != osmium::item_type::node) {
         (object_.type == osmium::item_type::way ? centred_.ways : centred_.relations).push_back(object_.id);
     }
-}
-
-void XmlReader::build_tags(osmium::builder::Builder& parent) const {
-    if (object_.tags.empty()) {
-        return;
-    }
-    osmium::builder::TagListBuilder tags{parent};
-    for (const Object::Tag& tag : object_.tags) {
-        tags.add_tag(object_.text.c_str() + tag.key, object_.text.c_str() + tag.value);
-    }
-}
-
-void XmlReader::build_node() {
-    osmium::builder::NodeBuilder node{buffer_};
-    node.set_id(object_.id).set_version(object_.version).set_visible(!object_.deleted);
-    if (object_.location.is_defined()) {
-        node.set_location(object_.location);
-    }
-    build_tags(node);
-}
-
-void XmlReader::build_way() {
-    osmium::builder::WayBuilder way{buffer_};
-    way.set_id(object_.id).set_version(object_.version).set_visible(!object_.deleted);
-    if (!object_.refs.empty()) {
-        osmium::builder::WayNodeListBuilder nodes{way};
-        for (const osmium::NodeRef& ref : object_.refs) {
-            nodes.add_node_ref(ref);
-        }
-    }
-    build_tags(way);
-}
-
-void XmlReader::build_relation() {
-    osmium::builder::RelationBuilder relation{buffer_};
-    relation.set_id(object_.id).set_version(object_.version).set_visible(!object_.deleted);
-    if (!object_.members.empty()) {
-        osmium::builder::RelationMemberListBuilder members{relation};
-        for (const Object::Member& member : object_.members) {
-            const char* role = object_.text.c_str() + member.role;
-            members.add_member(member.type, member.ref, role, std::strlen(role), build_full_member(member));
-        }
-    }
-    build_tags(relation);
-}
-
-const osmium::OSMObject* XmlReader::build_full_member(const Object::Member& member) {
-    if (member.first_position == member.last_position || member.type == osmium::item_type::relation) {
-        return nullptr;
-    }
-    member_buffer_.clear();
-    if (member.type == osmium::item_type::node) {
-        osmium::builder::NodeBuilder node{member_buffer_};
-        node.set_id(member.ref).set_location(object_.member_positions[member.first_position]);
-    } else {
-        osmium::builder::WayBuilder way{member_buffer_};
-        way.set_id(member.ref);
-        osmium::builder::WayNodeListBuilder nodes{way};
-        for (std::size_t i = member.first_position; i < member.last_position; ++i) {
-            nodes.add_node_ref(osmium::NodeRef{0, object_.member_positions[i]});
-        }
-    }
-    member_buffer_.commit();
-    return &member_buffer_.get<osmium::OSMObject>(0);
 }
 
 std::int64_t XmlReader::read_whole(const char* name, const char* value) const {

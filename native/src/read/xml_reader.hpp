@@ -2,11 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <osmium/builder/osm_object_builder.hpp>
 #include <osmium/memory/buffer.hpp>
 #include <osmium/osm/entity_bits.hpp>
-#include <osmium/osm/location.hpp>
-#include <osmium/osm/node_ref.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +11,7 @@
 #include "read/input_format.hpp"
 #include "read/packed_text.hpp"
 #include "read/reader.hpp"
+#include "read/xml_object.hpp"
 #include "read/xml_parser.hpp"
 
 namespace geojepa {
@@ -47,34 +45,6 @@ public:
     const InputNotes& notes() const noexcept { return notes_; }
 
 private:
-    /// An object under construction. Texts are offsets into `text`, each ended by a zero byte.
-    struct Object {
-        struct Tag {
-            std::size_t key, value;
-        };
-        struct Member {
-            osmium::item_type type;
-            std::int64_t ref;
-            std::size_t role;
-            std::size_t first_position, last_position;
-        };
-        osmium::item_type type = osmium::item_type::undefined;
-        std::int64_t id = 0;
-        std::uint32_t version = 0;
-        bool deleted = false;
-        bool centred = false;
-        osmium::Location location;
-        std::uint64_t first_byte = 0;
-        std::vector<Tag> tags;
-        std::vector<osmium::NodeRef> refs;
-        std::vector<Member> members;
-        std::vector<osmium::Location> member_positions;
-        std::string text;
-
-        void clear();
-        std::size_t store(const char* value);
-    };
-
     void start(const char* name, const char* const* attributes) override;
     void end() override;
     void text(std::string_view piece) override;
@@ -88,13 +58,6 @@ private:
     void add_node_ref(const char* const* attributes);
     void check_size() const;
     void finish_object();
-    void build_node();
-    void build_way();
-    void build_relation();
-    /// The member's positions as an object, valid until the next call; null where it has none.
-    const osmium::OSMObject* build_full_member(const Object::Member& member);
-    void build_tags(osmium::builder::Builder& parent) const;
-
     /// Parses the next piece of the file.
     void advance();
     std::int64_t read_whole(const char* name, const char* value) const;
@@ -108,7 +71,7 @@ private:
     XmlParser parser_;
     osmium::osm_entity_bits::type types_;
     InputNotes notes_;
-    Object object_;
+    XmlObject object_;
     osmium::memory::Buffer buffer_;
     osmium::memory::Buffer member_buffer_;
     CentredIds centred_;
