@@ -1,17 +1,19 @@
-"""How fast scenes become image tiles: tiles and megabytes a second, beside a bare rasterio warp of the same windows.
+"""Benchmark of resampling scenes to image tiles, compared with a plain rasterio warp of the same windows.
 
-    python benchmarks/imagery.py --folder /tmp/scenes            # makes the scenes there, or takes those it finds
+    python benchmarks/imagery.py --folder scenes     # creates the scenes there, or uses existing ones
 
-The scenes are made as NAIP's are: quarters of map sheets in UTM, 0.6 m, red, green, blue and infrared, 512 px blocks,
-deflate, overviews; their pixels are smooth fields with noise. The peers are what rasterio offers for it, bilinear, with
-GDAL's default error of an eighth of a pixel and as many threads, without merging, validity or checks:
+The scenes resemble NAIP: quarters of map sheets in UTM, 0.6 m, red, green, blue and infrared, 512 px blocks, deflate,
+overviews. Their pixels are smooth fields with noise. The peers are the methods that rasterio offers, bilinear, with
+GDAL's default error threshold of an eighth of a pixel and the same number of threads, but without merging, validity
+or checks:
 
-- `reproject` of the bands of a dataset opened at the right overview, by hand, since GDAL chooses none there;
-- `vrt`: a `WarpedVRT` of each scene, whose windows are the tiles;
-- `vrt_of_tile`: one for each tile.
+- `reproject`: from a dataset opened at the right overview, because GDAL does not select one there;
+- `vrt`: a `WarpedVRT` per scene, whose windows are the tiles;
+- `vrt_of_tile`: a `WarpedVRT` per tile.
 
-All give uint8 [3, 224, 224] of every tile, in memory; then geojepa and the fastest peer put them into an uncompressed
-HDF5 column. Runs take turns, the best of each counts, and the ratio is to the fastest peer. Prints one JSON object.
+Every method makes uint8 [3, 224, 224] per tile in memory. Then geojepa and the fastest peer write the tiles to an
+uncompressed HDF5 column. Runs alternate, the best run of each counts, and the ratio refers to the fastest peer. Prints
+tiles and megabytes per second as one JSON object.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.transform import from_origin
+from naip_like_scenes import make_scenes
+from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
@@ -43,13 +45,13 @@ from rasterio.windows import Window
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli.grid import GROUP_ZOOM, TileId, tile_bounds, tile_of
-from geojepa_cli.sources.mosaic import Mosaic, Picture, resample
+from geojepa_cli.sources.mosaic import Mosaic, Picture
+from geojepa_cli.sources.resample import resample
 from geojepa_cli.sources.sampling import MERCATOR, tile_transform
 from geojepa_cli.sources.scenes import find_scenes, inspect_scene
 from geojepa_cli.store.image_log import ImageLog
 
-SIDE_PX, ZOOM, BLOCK_PX = 224, 16, 512
-CRS, WEST_M, NORTH_M = "EPSG:26914", 500_000.0, 5_200_000.0
+SIDE_PX, ZOOM = 224, 16
 Pixels = npt.NDArray[np.uint8]
 Work = tuple[Path, list[TileId]]
 Pictures = Iterator[tuple[TileId, Pixels]]
@@ -57,7 +59,7 @@ Pictures = Iterator[tuple[TileId, Pixels]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where the scenes are, or are made; default: a temporary one")
+    parser.add_argument("--folder", type=Path, help="folder of the scenes, created if missing; default: temporary")
     parser.add_argument("--tiles", type=int, default=1000)
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--size", type=int, nargs=2, default=(10_000, 12_000), help="width and height of a scene, px")
@@ -72,7 +74,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path, scratch: Path) -> dict[str, Any]:
-    """Everything, as one JSON-ready dict."""
+    """Runs all measurements and returns values for JSON."""
     work = list(itertools.islice(find_work(folder), options.scenes))
     work = shorten(work, options.tiles)
     count = sum(len(tiles) for _, tiles in work)
@@ -94,7 +96,7 @@ def measure(options: argparse.Namespace, folder: Path, scratch: Path) -> dict[st
 
 
 def best_of(runs: Mapping[str, Callable[[], Any]], repeat: int, count: int) -> dict[str, float]:
-    """Seconds of each, the best of some turns."""
+    """Returns the seconds of the fastest of `repeat` runs of each method."""
     best = dict.fromkeys(runs, math.inf)
     for _ in range(repeat):
         for name, run in runs.items():
@@ -103,7 +105,7 @@ def best_of(runs: Mapping[str, Callable[[], Any]], repeat: int, count: int) -> d
 
 
 def timed(run: Callable[[], Any], count: int) -> float:
-    """Seconds of a run, which has to make every tile."""
+    """Returns the seconds of a run. Exits if the run did not make every tile."""
     begin = time.perf_counter()
     found = run()
     made = found if isinstance(found, int) else sum(1 for _ in found)
@@ -114,7 +116,7 @@ def timed(run: Callable[[], Any], count: int) -> float:
 
 
 def ours(work: Sequence[Work], threads: int) -> Pictures:
-    """As `geojepa tile` does it."""
+    """Makes the tiles in the way of `geojepa tile`."""
     scenes = [inspect_scene(path) for path, _ in work]
     tiles = [tile for _, tiles in work for tile in tiles]
     for tile, outcome in resample(lambda: Mosaic(scenes), tiles, threads):
@@ -123,7 +125,7 @@ def ours(work: Sequence[Work], threads: int) -> Pictures:
 
 
 def bare(work: Sequence[Work], threads: int, peer: type[Peer]) -> Pictures:
-    """Nothing but rasterio: every thread takes whole zoom-14 groups, from datasets of its own."""
+    """Makes the tiles with rasterio alone. Each thread processes whole zoom-14 groups and opens its own datasets."""
     shift = ZOOM - GROUP_ZOOM
     parts = [
         (path, list(group))
@@ -148,7 +150,7 @@ def bare(work: Sequence[Work], threads: int, peer: type[Peer]) -> Pictures:
 
 
 class Peer:
-    """A scene, opened by a peer."""
+    """A scene opened by a peer."""
 
     def __init__(self, path: Path) -> None:
         self.source = rasterio.open(path)
@@ -161,7 +163,7 @@ class Peer:
 
 
 class Reproject(Peer):
-    """Into an array; the overview is the coarsest one still as fine as the tile's pixels."""
+    """Warps into an array, from the coarsest overview that is still as fine as the tile's pixels."""
 
     def __init__(self, path: Path) -> None:
         with rasterio.open(path) as whole:
@@ -178,7 +180,7 @@ class Reproject(Peer):
 
 
 class Vrt(Peer):
-    """The whole world of zoom 16 as one raster, of which tiles are windows."""
+    """Warps windows of a virtual raster that covers the world at zoom 16."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -197,7 +199,7 @@ class Vrt(Peer):
 
 
 class VrtOfTile(Peer):
-    """Of which all is read."""
+    """Warps with a virtual raster per tile."""
 
     def read(self, tile: TileId) -> Pixels:
         how = {"transform": tile_transform(tile, SIDE_PX), "width": SIDE_PX, "height": SIDE_PX}
@@ -210,7 +212,7 @@ PEERS: dict[str, type[Peer]] = {"reproject": Reproject, "vrt": Vrt, "vrt_of_tile
 
 
 def store_ours(work: Sequence[Work], options: argparse.Namespace, scratch: Path) -> int:
-    """Into `images.h5`, by way of the log that a killed run goes on from."""
+    """Writes `images.h5` through the log from which a killed run resumes."""
     folder = scratch / "ours"
     folder.mkdir()
     with ImageLog(folder) as log:
@@ -222,6 +224,7 @@ def store_ours(work: Sequence[Work], options: argparse.Namespace, scratch: Path)
 
 
 def store_bare(work: Sequence[Work], options: argparse.Namespace, scratch: Path, peer: type[Peer]) -> int:
+    """Writes the tiles of a peer to an uncompressed HDF5 column."""
     path, made = scratch / "bare.h5", 0
     with h5py.File(path, "w") as file:
         count = sum(len(tiles) for _, tiles in work)
@@ -233,7 +236,7 @@ def store_bare(work: Sequence[Work], options: argparse.Namespace, scratch: Path,
 
 
 def difference(work: Sequence[Work]) -> dict[str, float]:
-    """Between both, of a few tiles: they must show the same."""
+    """Compares some tiles of both methods, in grey levels."""
     few = [(path, tiles[:3]) for path, tiles in work]
     peers = dict(bare(few, 1, Reproject))
     off = np.stack([np.abs(pixels.astype(int) - peers[tile].astype(int)) for tile, pixels in ours(few, 1)])
@@ -241,13 +244,13 @@ def difference(work: Sequence[Work]) -> dict[str, float]:
 
 
 def find_work(folder: Path) -> Iterator[Work]:
-    """Each scene with the tiles that it covers wholly and no other has, in the order of the store."""
+    """Yields each scene with the tiles that it alone covers completely, in the order of the store."""
     taken: set[TileId] = set()
     for path in find_scenes(folder):
         with rasterio.open(path) as source:
             west, south, east, north = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
             inner = transform_bounds(source.crs, MERCATOR, *source.bounds)
-            edge = 0.01 * (inner[2] - inner[0])  # a sheet lies askew in Mercator: its outermost tiles are left out
+            edge = 0.01 * (inner[2] - inner[0])  # a sheet is rotated in Mercator: skip its outermost tiles
         first, last = tile_of(west, north, ZOOM), tile_of(east, south, ZOOM)
         tiles = []
         for y, x in itertools.product(range(first.y, last.y + 1), range(first.x, last.x + 1)):
@@ -263,49 +266,15 @@ def find_work(folder: Path) -> Iterator[Work]:
 
 
 def shorten(work: list[Work], count: int) -> list[Work]:
+    """Keeps the first `count` tiles."""
     kept = []
     for path, tiles in work:
         taken = tiles[: max(0, count)]
         count -= len(taken)
         kept.append((path, taken))
     if count > 0:
-        raise SystemExit(f"{count} tiles are lacking: more scenes are needed")
+        raise SystemExit(f"{count} tiles are missing: use more scenes")
     return [(path, tiles) for path, tiles in kept if tiles]
-
-
-def make_scenes(folder: Path, count: int, width: int, height: int, pixel: float) -> None:
-    """One is made, the others are its copies at other places."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"m_46099{number + 10}_ne_14_060_20210704.tif" for number in range(count)]
-    if all(path.is_file() for path in paths):
-        return
-    make_scene(paths[0], width, height, pixel)
-    for number, path in enumerate(paths[1:], 1):
-        shutil.copyfile(paths[0], path)
-        with rasterio.open(path, "r+") as out:
-            down, across = divmod(number, 3)
-            west, north = WEST_M + across * width * pixel, NORTH_M - down * height * pixel
-            out.transform = from_origin(west, north, pixel, pixel)
-
-
-def make_scene(path: Path, width: int, height: int, pixel: float) -> None:
-    """Smooth fields with noise: as hard to unpack as a photograph."""
-    generator = np.random.default_rng(0)
-    profile = {"driver": "GTiff", "count": 4, "width": width, "height": height, "dtype": "uint8", "crs": CRS}
-    layout = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "interleave": "pixel"}
-    packed = {"compress": "deflate", "zlevel": 1, "photometric": "rgb", "alpha": "unspecified", "num_threads": "2"}
-    transform = from_origin(WEST_M, NORTH_M, pixel, pixel)
-    columns = np.arange(width, dtype=np.float32) * pixel
-    with rasterio.open(path, "w", **profile, **layout, **packed, transform=transform) as out:
-        out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined]
-        for top in range(0, height, BLOCK_PX):
-            rows = np.arange(top, min(top + BLOCK_PX, height), dtype=np.float32)[:, None] * pixel
-            smooth = 120 + 40 * np.sin(columns / 37) * np.cos(rows / 29) + 30 * np.sin((columns + rows) / 11)
-            noise = generator.integers(-12, 13, (4, *smooth.shape), np.int8)
-            window = Window(0, top, width, len(rows))
-            out.write(np.clip(smooth + noise, 1, 255).astype(np.uint8), window=window)
-    with rasterio.Env(COMPRESS_OVERVIEW="DEFLATE", ZLEVEL_OVERVIEW=1), rasterio.open(path, "r+") as out:
-        out.build_overviews([2, 4, 8], Resampling.average)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""How long the native binary takes for an extract, beside `osmium export` on the same file.
+"""Benchmark of the native binary, compared with `osmium export` on the same extract.
 
-    python benchmarks/native.py EXTRACT...                       each file by itself
-    python benchmarks/native.py EXTRACT... --merge --copies 10   all in one file, and shifted copies of it
+    python benchmarks/native.py EXTRACT...                       each file separately
+    python benchmarks/native.py EXTRACT... --merge --copies 10   all files and shifted copies as one
 
-`tile`, `process` and `osmium export -f geojsonseq` (every geometry, multipolygons too, as text) run in turn, as whole
-processes. A file that is not sorted stops the export, so it is sorted first there, and that time counts. `--merge`
-sorts the files, shifts their ids so that none occurs twice, and makes one of them; copies lie elsewhere on the globe.
+`tile`, `process` and `osmium export -f geojsonseq` (every geometry as text, including multipolygons) run alternately,
+each as a complete process. The export stops on unsorted files, so it includes the time of sorting such a file first.
+`--merge` sorts the files, shifts their ids so that each is unique, and merges them. Copies are shifted on the globe.
 
-Prints one JSON object: medians in seconds, ratios to the export, and the peak of each process's memory: all resident
-pages, and the private ones among them (what `--memory` limits), sampled every 10 ms. Exits with 1 where the
-peer did not finish.
+Prints one JSON object: medians in seconds, ratios to the export, and the peak memory of each process: resident pages,
+and the private pages among them (which `--memory` limits), sampled every 10 ms. Exits with 1 if the peer did not
+finish.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOOLS_HINT = "hint: tools/setup.sh --check-tools"
 
 @dataclass
 class Run:
-    """One process from its start to its end."""
+    """Measurements of one process."""
 
     seconds: float
     cpu_s: float
@@ -49,7 +49,7 @@ def main() -> None:
         sys.exit(f"error: the peer `osmium` (Debian's osmium-tool) is not installed\n\n{TOOLS_HINT}")
     missing = [path for path in options.files if not path.is_file()]
     if missing:
-        sys.exit(f"error: `{missing[0]}` is no file\n\nhint: python benchmarks/native.py EXTRACT.osm.pbf")
+        sys.exit(f"error: `{missing[0]}` is not a file\n\nhint: python benchmarks/native.py EXTRACT.osm.pbf")
     binary = built(options, "geojepa-tiler")
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         files = [merged(options, Path(folder))] if options.merge else options.files
@@ -75,20 +75,22 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, help="extracts, sorted or not")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each; medians are given")
-    parser.add_argument("--merge", action="store_true", help="make one file of them all")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command; medians are printed")
+    parser.add_argument("--merge", action="store_true", help="merge all files into one")
     parser.add_argument("--copies", type=int, default=1, help="with --merge: shifted copies in that file, 1 to 64")
     parser.add_argument("--threads", type=int, default=0, help="of the binary; 0: one per processor")
     parser.add_argument("--memory", default="512M", help="given to `tile`")
-    parser.add_argument("--no-peer", action="store_true", help="leave the export out: growth of the binary alone")
-    parser.add_argument("--with-python", action="store_true", help="also `geojepa tile` and `geojepa process`, whole")
+    parser.add_argument("--no-peer", action="store_true", help="skip the export, to measure the growth of the binary")
+    parser.add_argument(
+        "--with-python", action="store_true", help="also run complete `geojepa tile` and `geojepa process`"
+    )
     parser.add_argument("--build", type=Path, default=ROOT / "build/native", help="folder with the built binaries")
-    parser.add_argument("--scratch", type=Path, help="folder for what is written, a few times the input")
+    parser.add_argument("--scratch", type=Path, help="folder for output, a few times the size of the input")
     return parser.parse_args()
 
 
 def merged(options: argparse.Namespace, folder: Path) -> Path:
-    """One sorted file of all, with ids of their own."""
+    """Merges all files into a sorted one with unique ids."""
     output = folder / f"merged-{options.copies}.osm.pbf"
     multiply = built(options, "geojepa-multiply")
     run([str(multiply), str(options.copies), str(output), *map(str, options.files)])
@@ -96,7 +98,7 @@ def merged(options: argparse.Namespace, folder: Path) -> Path:
 
 
 def built(options: argparse.Namespace, name: str) -> Path:
-    """A binary of the build, or the end."""
+    """Returns the path of a built binary. Exits if it does not exist."""
     path: Path = options.build / name
     if not path.is_file():
         sys.exit(f"error: `{path}` is not built\n\nhint: tools/setup.sh")
@@ -104,7 +106,7 @@ def built(options: argparse.Namespace, name: str) -> Path:
 
 
 def measure(options: argparse.Namespace, binary: Path, path: Path, folder: Path) -> dict[str, Any]:
-    """Runs the commands in turn and puts their figures beside each other."""
+    """Runs the commands alternately and returns their medians and ratios."""
     tiles, processed, text, sorted_file = (folder / name for name in ("t.h5", "p.h5", "e.geojsonseq", "s.osm.pbf"))
     in_order = run(["osmium", "fileinfo", "-e", "-g", "data.objects_ordered", str(path)], capture=True)[1] == "yes\n"
     threads = ["--threads", str(options.threads)]
@@ -137,7 +139,7 @@ def measure(options: argparse.Namespace, binary: Path, path: Path, folder: Path)
 
 
 def with_python(options: argparse.Namespace, path: Path, workspace: Path) -> dict[str, Any]:
-    """The same two stages as `geojepa` runs them: checksums, manifests and publishing included."""
+    """Measures both stages as `geojepa` commands, including checksums, manifests and publishing."""
     geojepa = [sys.executable, "-P", "-m", "geojepa_cli", "--workspace", str(workspace)]
     run([*geojepa, "fetch", "--pbf", str(path), "--name", "benchmark"])
     stages: dict[str, list[list[Run]]] = {"tile": [], "process": []}
@@ -149,12 +151,12 @@ def with_python(options: argparse.Namespace, path: Path, workspace: Path) -> dic
     shutil.rmtree(workspace)
     found = {name: figures(some) for name, some in stages.items()}
     for stage in found.values():
-        del stage["peak_private_mib"]  # that of the interpreter, not of the binary under it
+        del stage["peak_private_mib"]  # of the interpreter, not of the binary that it starts
     return found
 
 
 def figures(runs: list[list[Run]]) -> dict[str, Any]:
-    """Medians over runs; the commands of a run follow each other, so times add up and peaks do not."""
+    """Returns medians over runs. The commands of a run are sequential, so times are added and peaks are not."""
     seconds = [sum(one.seconds for one in chain) for chain in runs]
     return {
         "seconds": round(statistics.median(seconds), 3),
@@ -166,7 +168,7 @@ def figures(runs: list[list[Run]]) -> dict[str, Any]:
 
 
 def proof_of_finish(path: Path) -> dict[str, Any]:
-    """The export ended without an error, and these are the features it wrote; none is no export."""
+    """Returns the number of features that the export wrote. Exits if there are none, or the last line is incomplete."""
     with path.open("rb") as file:
         features = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(MIB), b""))
         file.seek(-1, os.SEEK_END)
@@ -177,9 +179,9 @@ def proof_of_finish(path: Path) -> dict[str, Any]:
 
 
 def run(command: list[str], capture: bool = False) -> tuple[Run, str]:
-    """Runs a command to its good end; its figures, and its stdout where that is wanted.
+    """Runs a command and returns its measurements, and its stdout if requested.
 
-    Ends the benchmark where the command fails: a time of something unfinished is none.
+    Exits if the command fails: the time of an unfinished run means nothing.
     """
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
         start = time.perf_counter()
@@ -203,7 +205,7 @@ def run(command: list[str], capture: bool = False) -> tuple[Run, str]:
 
 
 def private_bytes(pid: int) -> int:
-    """Resident anonymous memory: the pages that no file stands behind."""
+    """Returns the resident anonymous memory: pages that no file backs."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):

@@ -1,10 +1,10 @@
-"""How fast the store is read: entities, tiles and megabytes a second of collated batches, beside a plain peer.
+"""Reading speed of the store: entities, tiles and megabytes per second of collated batches, compared with a peer.
 
     python benchmarks/store.py workspace/processed/*/processed.h5
 
-The peer is what such stores commonly are: one HDF5 group for each tile, gzip-compressed datasets in it, collated by
-concatenation. It is made here from the same batches, and must give the same tokens. Prints one JSON object.
-`cold` means that the kernel was told to forget the files' pages before; whether it did depends on the system.
+The peer is a common form of such stores: one HDF5 group per tile with gzip-compressed datasets, collated by
+concatenation. It is made from the same batches and must give the same tokens. Prints one JSON object.
+Before a `cold` epoch the kernel is asked to drop the files' cached pages; it may not do so on every system.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View, piece_reasons
 
+CONTENTS: dict[str, Needs] = {"tags_boxes": TAGS_ONLY, "geometry": frozenset({Modality.GEOMETRY})}
 MASKED_KEYS = ("bridge", "layer", "maxspeed", "traffic_signals", "crossing:signals")
 TOKEN_FIELDS = ("box", "kind", "area_m2", "length_m", "osm_type", "osm_id", "tag_ids")
 GEOMETRY_FIELDS = ("node_xy", "part_role", "edges")
@@ -49,7 +52,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything, as one JSON-ready dict."""
+    """Returns all results as a dict for JSON."""
     for path in options.files:
         forget(path)
     start = time.perf_counter()
@@ -67,8 +70,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "store_bytes": size,
         "bytes_per_entity": {
             "of all tiles": size / max(1, sum(int((piece_reasons(region) == 0).sum()) for region in store.regions)),
-            "of tiles within the limits alone": size / max(1, tokens),
-            "with boundaries and what covers a tile": size / max(1, store.n_pieces),
+            "of tiles within the limits only": size / max(1, tokens),
+            "with boundaries and areas that cover a tile": size / max(1, store.n_pieces),
         },
         "open_and_compile_s": opened_s,
         "budget": options.budget,
@@ -76,33 +79,35 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "dropped": plain.counts,
     }
     for name, view in (("plain", plain), ("masked", masked)):
-        for geometry in (False, True):
-            key = f"{name}_{'geometry' if geometry else 'tags_boxes'}"
-            result[key] = rates(options, view, geometry)
+        for content, needs in CONTENTS.items():
+            result[f"{name}_{content}"] = rates(options, view, needs)
     result["peer"] = peer(options, store, masked)
     return result
 
 
 def mask(store: TileStore, view: View) -> View:
-    """Drops the tags of some keys and every building whole: more work for the gather than any one task makes."""
+    """Drops the tags of some keys and all buildings: more work for the gather than the mask of any task."""
     keys = np.array(store.keys, dtype=object)
     tags = np.flatnonzero(np.isin(keys, MASKED_KEYS))
     buildings: list[np.ndarray] = [np.empty(0, np.int64)]
     for index, region in enumerate(store.regions):
         named = np.array(region.keys, dtype=object) == "building"
-        hits = np.concatenate([[0], np.cumsum(named[region["tag/vocab"]])])[region["object/tags"]]
+        hits = csr.offsets(named[region["tag/vocab"]])[region["object/tags"]]
         objects = np.diff(hits) > 0
         buildings.append(np.flatnonzero(objects[region["piece/object"]]) + store.piece_offsets[index])
     return view.drop(tags=tags, pieces=np.concatenate(buildings))
 
 
-def rates(options: argparse.Namespace, view: View, geometry: bool) -> dict[str, dict[str, float]]:
-    """One epoch from cold files and the best of some warm ones."""
+def rates(options: argparse.Namespace, view: View, needs: Needs) -> dict[str, dict[str, float]]:
+    """Measures one epoch of cold files, and the best of several warm ones."""
     for path in options.files:
         forget(path)
     store = TileStore.open(options.files)
     plan = TokenBudgetSampler(view.tiles, store.lengths(view), options.budget).plan(0)
-    read = lambda tiles: store.read(view, tiles, geometry=geometry)  # noqa: E731
+
+    def read(tiles: np.ndarray) -> TileBatch:
+        return store.read(view, tiles, needs)
+
     cold = epoch(plan, read)
     warm = [epoch(plan, read) for _ in range(options.repeat)]
     return {"cold": cold, "warm": max(warm, key=lambda figures: figures["entities_per_s"])}
@@ -121,7 +126,7 @@ def epoch(plan: list[np.ndarray], read: Callable[[np.ndarray], TileBatch]) -> di
 
 
 def peer(options: argparse.Namespace, store: TileStore, view: View) -> dict[str, Any]:
-    """A group-per-tile gzip store of the same tiles as `view` shows them, read and collated likewise."""
+    """Measures a store of one gzip-compressed group per tile, with the same tiles and the same view."""
     lengths = store.lengths(view)
     chosen = np.random.default_rng(0).permutation(len(view.tiles))[: options.peer_tiles or None]
     plan = TokenBudgetSampler(view.tiles[chosen], lengths[chosen], options.budget).plan(0)
@@ -133,21 +138,21 @@ def peer(options: argparse.Namespace, store: TileStore, view: View) -> dict[str,
         result["built_tiles_per_s"] = len(chosen) / (time.perf_counter() - start)
         result["bytes_per_tile"] = path.stat().st_size / max(1, len(chosen))
         with h5py.File(path) as file:
-            result["tags_boxes"] = compare(options, store, view, file, plan, geometry=False)
-            result["geometry"] = compare(options, store, view, file, plan, geometry=True)
+            for content, needs in CONTENTS.items():
+                result[content] = compare(options, store, view, file, plan, needs)
     return result
 
 
 def compare(
-    options: argparse.Namespace, store: TileStore, view: View, file: h5py.File, plan: list[np.ndarray], geometry: bool
+    options: argparse.Namespace, store: TileStore, view: View, file: h5py.File, plan: list[np.ndarray], needs: Needs
 ) -> dict[str, float]:
-    """Rates of the peer, and how many times faster the store is."""
+    """Returns the rates of the peer, and its time divided by the store's."""
 
     def read_own() -> list[TileBatch]:
-        return [store.read(view, rows, geometry=geometry) for rows in plan]
+        return [store.read(view, rows, needs) for rows in plan]
 
     def read_theirs() -> list[dict[str, torch.Tensor]]:
-        return [read_peer(file, rows, geometry) for rows in plan]
+        return [read_peer(file, rows, needs) for rows in plan]
 
     own = read_own()
     check_equal(own, read_theirs())
@@ -157,7 +162,7 @@ def compare(
 
 
 def best_s(times: int, work: Callable[[], object]) -> float:
-    """The least seconds that some work took."""
+    """Returns the shortest time of several runs in seconds."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
@@ -169,14 +174,15 @@ def best_s(times: int, work: Callable[[], object]) -> float:
 def write_peer(path: Path, store: TileStore, view: View, tiles: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         for row in tiles.tolist():
-            batch = store.read(view, [row], geometry=True)
+            batch = store.read(view, [row], CONTENTS["geometry"])
             group = file.create_group(str(row))
             for name in (*TOKEN_FIELDS, *GEOMETRY_FIELDS, *OFFSETS):
                 values = getattr(batch, name).numpy()
                 group.create_dataset(name, data=values, **({"compression": "gzip"} if values.size else {}))
 
 
-def read_peer(file: h5py.File, tiles: np.ndarray, geometry: bool) -> dict[str, torch.Tensor]:
+def read_peer(file: h5py.File, tiles: np.ndarray, needs: Needs) -> dict[str, torch.Tensor]:
+    geometry = Modality.GEOMETRY in needs
     fields = (*TOKEN_FIELDS, *GEOMETRY_FIELDS) if geometry else TOKEN_FIELDS
     offsets = OFFSETS if geometry else OFFSETS[:1]
     items = [{name: file[str(row)][name][...] for name in (*fields, *offsets)} for row in tiles.tolist()]
@@ -196,7 +202,7 @@ def read_peer(file: h5py.File, tiles: np.ndarray, geometry: bool) -> dict[str, t
 
 
 def check_equal(own: list[TileBatch], theirs: list[dict[str, torch.Tensor]]) -> None:
-    """The peer must have finished the same work."""
+    """Checks that the peer has the same tokens."""
     for batch, other in zip(own, theirs, strict=True):
         for name, values in other.items():
             if not torch.equal(getattr(batch, name), values):

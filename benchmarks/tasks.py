@@ -1,11 +1,11 @@
-"""All packed tasks, both variants, over every processed region of a workspace: seconds, and bytes beside the store's.
+"""Benchmark of building all packed tasks, in both variants, for every processed region of a workspace.
 
     python benchmarks/tasks.py --workspace workspace [--repeat 3] [--profile]
 
-The measured run does what `geojepa build-tasks` does for these regions: labels, splits, views, reports and manifests,
-from opening the first region to the last rename; then once more as a command, interpreter and imports included.
-Nothing of the workspace is changed: tasks are written to a temporary folder beside links to its data. One JSON object
-on stdout.
+The measured run does the work of `geojepa build-tasks`: labels, splits, views, reports and manifests, from opening the
+first region to the last rename. A second run measures the command, including interpreter and imports. The workspace is
+not changed: tasks are written to a temporary workspace that links to its data. Prints seconds, and bytes relative to
+the store, as one JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.tasks import Settings, find_specs, make_tasks
+from geojepa_cli.stages.tasks import REPORT_FILE, TaskSettings, find_specs, make_tasks
 from geojepa_cli.tasks.splits import SplitRule
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--profile", action="store_true", help="say on stderr where the time goes")
+    parser.add_argument("--profile", action="store_true", help="print a profile on stderr")
     arguments = parser.parse_args()
     times = []
     for _ in range(arguments.repeat):
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def linked(workspace: Path, folder: Path) -> Workspace:
-    """A workspace of its own with links to the regions of another, without its tasks."""
+    """Creates a workspace that links to the regions of another, without its tasks."""
     for kind in ("source", "tiles", "processed"):
         (folder / kind).mkdir()
         for path in (workspace / kind).iterdir():
@@ -71,17 +71,17 @@ def linked(workspace: Path, folder: Path) -> Workspace:
 
 
 def regions_of(workspace: Workspace) -> list[Artifact]:
-    """The newest version of every region."""
+    """Returns the newest version of each region."""
     return [workspace.find("processed", name) for name in workspace.names("processed")]
 
 
 def build(workspace: Workspace, profile: bool) -> float:
-    """Seconds for all tasks of all regions."""
+    """Returns the seconds for all tasks of all regions."""
     profiler = cProfile.Profile()
     started = time.perf_counter()
     if profile:
         profiler.enable()
-    make_tasks(workspace, regions_of(workspace), find_specs(None), Settings(SplitRule(), Filters()))
+    make_tasks(workspace, regions_of(workspace), find_specs(None), TaskSettings(SplitRule(), Filters()))
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(35)
@@ -89,7 +89,7 @@ def build(workspace: Workspace, profile: bool) -> float:
 
 
 def run_command(workspace: Workspace) -> float:
-    """Seconds of `geojepa build-tasks` over all regions."""
+    """Returns the seconds of `geojepa build-tasks` over all regions."""
     names = [argument for name in workspace.names("processed") for argument in ("--region", name)]
     command = [sys.executable, "-P", "-m", "geojepa_cli", "--workspace", str(workspace.root), "build-tasks", *names]
     started = time.perf_counter()
@@ -98,9 +98,9 @@ def run_command(workspace: Workspace) -> float:
 
 
 def sizes(workspace: Workspace) -> dict[str, int]:
-    """Bytes of the store and of the tasks, and how many tiles and tasks these are."""
+    """Returns the bytes of the store and of the tasks, and the number of tiles and tasks."""
     regions, tasks = regions_of(workspace), workspace.artifacts("tasks")
-    reports = [task.read_json("report.json") for task in tasks]
+    reports = [task.read_json(REPORT_FILE) for task in tasks]
     files = [(name, entry["bytes"]) for task in tasks for name, entry in task.manifest["files"].items()]
     most = {task.name.rpartition(".")[0]: 0 for task in tasks}
     for task, report in zip(tasks, reports, strict=True):

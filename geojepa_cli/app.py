@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ from geojepa_cli.hints import Hint, Invocation
 
 
 class _PlainHelp:
-    """Help without a type next to switches, which take no value: some versions of typer show `<bool>`."""
+    """Help that shows no type for switches, which take no value: some versions of typer show `<bool>`."""
 
     get_params: Any
 
@@ -66,6 +67,7 @@ app = typer.Typer(
 for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn, demo, report, artifacts, doctor):
     app.command(name=_command.__name__.replace("_", "-"), cls=_Command)(_command)
 
+HELP: tuple[hints.Option, ...] = (("--help", None),)
 BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT
 COMMANDS = [info.name for info in app.registered_commands if info.name]
@@ -84,7 +86,7 @@ def globals_(
     ctx: typer.Context,
     workspace: Annotated[
         Path | None,
-        typer.Option(envvar=options.WORKSPACE_VARIABLE, help="Directory of the artifacts. Default: `workspace/`."),
+        typer.Option(envvar=hints.WORKSPACE_VARIABLE, help="Directory of the artifacts. Default: `workspace/`."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
@@ -128,6 +130,9 @@ def _describe(error: Exception) -> tuple[int, str, Hint | None]:
         return 1, "aborted", None
     if _is_out_of_memory(error):
         return 1, "not enough memory", hints.again(threads=1)
+    if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1, "", None
     if isinstance(error, OSError):
         return 1, *_describe_io_error(error)
     what = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -135,11 +140,11 @@ def _describe(error: Exception) -> tuple[int, str, Hint | None]:
 
 
 def _interrupted() -> tuple[str, Hint]:
-    return "interrupted; finished artifacts are kept", hints.again().noting("resumes")
+    return "interrupted; finished artifacts are kept", hints.again().noting("to resume")
 
 
 def _describe_parse_error(error: Any) -> tuple[str, Hint | None]:
-    """Returns message and hint for a command line that does not parse; prints the help asked for by no arguments."""
+    """Returns message and hint for a command line that does not parse; without arguments, prints the help."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         console.note(context.get_help())
@@ -149,15 +154,15 @@ def _describe_parse_error(error: Any) -> tuple[str, Hint | None]:
     name = context.info_name if context is not None and context.parent is not None else None
     if name is None:
         command = nearest(_first_quoted(message), COMMANDS)
-        return message, Hint(command, (("--help", None),)) if command else hints.shell("geojepa", "--help")
-    param = getattr(error, "param", None)
+        return message, Hint(command, HELP) if command else hints.shell("geojepa", "--help")
+    param: Any = getattr(error, "param", None)
     default = getattr(param, "default", None)
     if isinstance(default, int | float | str) and not isinstance(default, bool):
         return message, Hint(options=((param.opts[0], str(default)),))
     example = re.search(r"Example: (geojepa .*)", context.command.help or "")
     if type(error).__name__ == "MissingParameter" and example:
-        return message, hints.advice(example[1].strip())
-    return message, Hint(name, (("--help", None),))
+        return message, Hint(name, Invocation.parse(shlex.split(example[1])[1:]).options)
+    return message, Hint(name, HELP)
 
 
 def _first_quoted(message: str) -> str:
@@ -181,4 +186,4 @@ def _describe_io_error(error: OSError) -> tuple[str, Hint | None]:
         return f"{reason}{where}", other.noting("with a directory you can write to")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
         return f"{reason}{where}", other.noting("with another directory")
-    return f"{error.strerror or error}{where}", None
+    return f"{error.strerror or error}{where}", hints.run("doctor")

@@ -26,20 +26,23 @@ PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
 
-# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional overrides
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional
+# overrides; and lone surrogates, which cannot be encoded
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Returns text with its control characters escaped, such as `\\x1b`: names and tags come from anyone."""
+    """Returns text with its control characters escaped, such as `\\x1b`: anyone can write names and tags."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Returns JSON with all control characters escaped (DEL and C1 too), so that a terminal executes none."""
+    """Returns JSON with all control characters escaped (also DEL and C1), so that a terminal executes none."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -116,8 +119,6 @@ def note(message: str) -> None:
 def warn(message: str, hint: Hint | None = None) -> None:
     """Prints a warning on stderr, and the command that fixes its cause. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
-    if isinstance(hint, str):
-        hint = hints.advice(hint)
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 
@@ -166,13 +167,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    text = str(cell).replace(",", "").replace("−", "-").rstrip("%").strip()
-    if text in {"", "-", "–"}:
-        return True
-    if "_" in text:  # Python reads 16_18052 as a number, people as a tile
-        return False
-    try:
-        float(text.split(" ")[0])
-    except ValueError:
-        return False
-    return True
+    """Returns True for a number, with or without a unit, and for a dash that stands for a missing one."""
+    return _NUMBER.fullmatch(str(cell).strip()) is not None

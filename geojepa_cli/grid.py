@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import UsageError
 
 GROUP_ZOOM = 14
@@ -23,6 +24,7 @@ ECCENTRICITY_SQUARED = FLATTENING * (2.0 - FLATTENING)
 
 Floats = npt.NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
+EXAMPLE = hints.run("knn", tile="16_18052_25957")
 _NAME = re.compile(r"(\d{1,2})_(\d{1,8})_(\d{1,8})")
 
 
@@ -47,10 +49,11 @@ def parse_tile(name: str) -> TileId:
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
-        raise UsageError(f"`{name}` is not a tile name", "a tile is named zoom_x_y, such as 16_18052_25957")
+        raise UsageError(f"`{name}` is not the name of a tile: expected zoom_x_y", EXAMPLE)
     tile = TileId(*(int(part) for part in match.groups()))
     if tile.z > MAX_ZOOM or tile.x >= 1 << tile.z or tile.y >= 1 << tile.z:
-        raise UsageError(f"tile `{name}` lies outside the grid", f"x and y go from 0 to 2^zoom - 1, zoom to {MAX_ZOOM}")
+        message = f"tile `{name}` is outside of the grid: expected x and y from 0 to 2^zoom - 1, zoom up to {MAX_ZOOM}"
+        raise UsageError(message, EXAMPLE)
     return tile
 
 
@@ -89,7 +92,7 @@ def group_of(x: int, y: int, z: int) -> str:
     """The zoom-14 group of a tile of zoom 14 or more, such as `14_4513_6489`: the unit in which splits are drawn."""
     shift = z - GROUP_ZOOM
     if shift < 0:
-        raise UsageError(f"tiles of zoom {z} have no zoom-{GROUP_ZOOM} group", f"tile with --zoom {GROUP_ZOOM} or more")
+        raise UsageError(f"tiles of zoom {z} have no zoom-{GROUP_ZOOM} group", hints.run("tile", zoom=GROUP_ZOOM))
     return TileId(GROUP_ZOOM, x >> shift, y >> shift).name
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Sequence
 from importlib import resources
@@ -28,11 +29,11 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 def find_binary() -> Path:
-    """The binary: `$GEOJEPA_TILER` and no other where that is set, else the one installed in the package.
+    """Returns the binary named by `$GEOJEPA_TILER` or, where that is not set, the one installed in the package.
 
     Raises:
-        UsageError: `$GEOJEPA_TILER` is no executable file.
-        GeojepaError: there is none in the package; says where it was searched.
+        UsageError: `$GEOJEPA_TILER` is not an executable file.
+        GeojepaError: the package has no binary; the message has the places that were searched.
     """
     override = os.environ.get(VARIABLE)
     if override:
@@ -47,7 +48,7 @@ def find_binary() -> Path:
 
 
 def _named_binary(path: Path) -> Path:
-    """The binary that a person chose: taking another in silence would hide the mistake."""
+    """Checks the binary that a person chose: silently taking another one would hide the mistake."""
     if path.is_dir():
         what = "is a directory"
     elif not path.exists():
@@ -60,7 +61,7 @@ def _named_binary(path: Path) -> Path:
 
 
 def version() -> dict[str, Any]:
-    """What the binary says of itself: version, schema_version and the versions of its libraries."""
+    """Returns the binary's `version`, `schema_version` and the versions of its libraries."""
     path = find_binary()
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=30)
@@ -72,7 +73,11 @@ def version() -> dict[str, Any]:
 
 
 def check_threads(threads: int) -> None:
-    """UsageError beyond what a machine can have: each is a real thread with buffers of its own."""
+    """Checks a number of threads: each is a real thread with its buffers.
+
+    Raises:
+        UsageError: fewer than one, or more than the binary starts.
+    """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(
             f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hints.again(threads=os.cpu_count() or 1)
@@ -80,10 +85,10 @@ def check_threads(threads: int) -> None:
 
 
 def parse_memory(text: str) -> int:
-    """Bytes of a size such as `512M`, `1G` or `2GiB`; K, M, G and T are powers of 1024.
+    """Returns the bytes of a size such as `512M`, `1G` or `2GiB`; K, M, G and T are powers of 1024.
 
     Raises:
-        UsageError: it is none, or below 1 MiB or above 2^60 bytes.
+        UsageError: not a size, or below 1 MiB or above 2^60 bytes.
     """
     match = _SIZE.fullmatch(text.strip())
     size = int(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()) if match else 0
@@ -98,10 +103,10 @@ def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None)
     Args:
         arguments: of the binary.
         description: for the progress display.
-        rebuild: the command that makes its input again: the hint where the binary gives none.
+        rebuild: the command that makes its input again, which is the hint where the binary gives none.
 
     Raises:
-        UsageError: it refused its arguments (exit 2).
+        UsageError: the binary refused its arguments (exit 2).
         DataError: it could not read or write its data (exit 1), or was killed.
     """
     path = find_binary()
@@ -118,7 +123,7 @@ def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None)
                     _handle(line, description, meter, errors, other)
             output = process.stdout.read()
         except BaseException:
-            process.kill()  # an interrupt must not leave it writing into a directory that goes away
+            process.kill()  # or it would continue to write into a directory that is removed
             raise
     if process.returncode == 0:
         try:
@@ -150,20 +155,23 @@ def _failure(
 ) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
-        message, hint = errors[-1]["message"], _event_hint(errors[-1].get("hint"))
+        message, text = str(errors[-1]["message"]), str(errors[-1].get("hint") or "")
+        hint = _event_hint(text)
+        if hint is None and text and not text.startswith(BINARY):  # words that explain
+            message = f"{message}; {text}"
         if NO_SPACE.lower() in message.lower():
             hint = hints.run("artifacts", prune=True)
         return kind(message, hint or rebuild)
     output = "\n".join(other)
     if code < 0:
-        return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{output}" if output else ""))
-    return (UsageError if code == 2 else DataError)(f"`{BINARY}` failed with exit code {code}:\n{output}")
+        lack = hints.again().noting("with more memory free") if -code == signal.SIGKILL else hints.run("doctor")
+        return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{output}" if output else ""), lack)
+    kind = UsageError if code == 2 else DataError
+    return kind(f"`{BINARY}` failed with exit code {code}:\n{output}", rebuild or hints.run("doctor"))
 
 
-def _event_hint(options: str | None) -> Hint | None:
-    """Returns the hint of an error event: options of the command that failed, or a command of another program."""
-    if not options or options.startswith(BINARY):  # which people do not call themselves
-        return None
-    if not options.startswith("--"):
-        return Hint(shell=options)
-    return Hint(options=Invocation.parse(shlex.split(options)).options)
+def _event_hint(text: str) -> Hint | None:
+    """Returns the hint of an error event: options for the failed command, or a command of osmium-tool; or None."""
+    if text.startswith("--"):
+        return Hint(options=Invocation.parse(shlex.split(text)).options)
+    return Hint(shell=text) if text.startswith("osmium ") else None

@@ -1,4 +1,4 @@
-"""A slow, plain reading of `processed.h5` and of what the five tasks mean, written without the package: test oracles.
+"""Test oracles: a slow, plain reader of `processed.h5` and of the five tasks, written without the package.
 
 Tokens are dictionaries of raw tags; labels and masks follow the table "Tasks" of the thesis (appendix C, table 36)
 and docs/adr/0004-tasks.md word by word.
@@ -32,7 +32,7 @@ class Token:
 
 
 def raw_tiles(path: Path) -> list[tuple[str, list[Token]]]:
-    """The name and the tokens of every tile, in file order."""
+    """Returns the name and the tokens of every tile, in file order."""
     with h5py.File(path, "r") as file:
         column = {name: file[name][...].tolist() for name in _numeric(file)}
         keys, values = _strings(file, "vocab/key"), _strings(file, "vocab/value")
@@ -59,22 +59,22 @@ def raw_tiles(path: Path) -> list[tuple[str, list[Token]]]:
 
 
 def has_signal(tags: Tags) -> bool:
-    """`traffic_signals=*`, `*=traffic_signals`, `crossing:signals=*`."""
+    """Returns True for `traffic_signals=*`, `*=traffic_signals` and `crossing:signals=*`."""
     return "traffic_signals" in tags.values() or "traffic_signals" in tags or "crossing:signals" in tags
 
 
 def has_bridge(tags: Tags) -> bool:
-    """`bridge=*` or `*=bridge`."""
+    """Returns True for `bridge=*` and `*=bridge`."""
     return "bridge" in tags or "bridge" in tags.values()
 
 
 def is_building(tags: Tags) -> bool:
-    """`building=*`."""
+    """Returns True for `building=*`."""
     return "building" in tags
 
 
 def slow_label(task: str, entities: list[Tags]) -> float:
-    """The label of a tile with these entities; NaN where it is left out."""
+    """Returns the label of a tile with these entities; NaN if the task leaves it out."""
     if task == "traffic_signals":
         return sum(has_signal(tags) for tags in entities)
     if task == "building_count":
@@ -90,7 +90,7 @@ def slow_label(task: str, entities: list[Tags]) -> float:
 
 
 def slow_speed(value: str) -> float:
-    """km/h of the plain forms (`35 mph`, `50`, `50;30`) and of `RU:urban`; NaN for the rest."""
+    """Returns km/h of the plain forms (`35 mph`, `50`, `50;30`) and of `RU:urban`; NaN for other values."""
     if value == "RU:urban":
         return 60.0
     speeds = []
@@ -102,7 +102,7 @@ def slow_speed(value: str) -> float:
 
 
 def leaks(task: str, key: str, value: str) -> bool:
-    """Whether a tag must not be seen in the masked variant: the least that every mask has to hide."""
+    """Returns True for a tag that every mask has to hide at least."""
     if task == "traffic_signals":
         return key in ("traffic_signals", "crossing:signals") or "traffic_signals" in (value, key.split(":")[0])
     if task == "building_count":
@@ -113,14 +113,14 @@ def leaks(task: str, key: str, value: str) -> bool:
 
 
 def goes_whole(task: str, tags: Tags) -> bool:
-    """Whether the masked variant must not show an entity at all."""
+    """Returns True for an entity that the masked variant must not show."""
     if task == "building_count":
         return "building" in tags or "building:part" in tags
     return all(leaks(task, key, value) for key, value in tags.items())
 
 
 def spans_hidden(task: str, token: Token) -> bool:
-    """Whether an entity's geometry is that of members of which the masked variant must not show one."""
+    """Returns True for an entity with the geometry of a member that the masked variant must not show."""
     return token.kind == 3 and any(member and goes_whole(task, member) for member in token.members)
 
 

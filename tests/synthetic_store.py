@@ -1,8 +1,8 @@
 """Makes small random `processed.h5`, `tiles.h5`, `images.h5` and `tags.h5` files for tests, consistent in every column.
 
-Two files of the same seed and size are the same. They hold what trips readers up: tiles without any token, tiles of
-one entity, areas that cover the tile (no parts), boundaries and restrictions, boundaries without a tag, objects in
-several tiles, relations with members, several parts with visibility edges.
+Two files of the same seed and size are the same. They have cases that are hard for readers: tiles without any token,
+tiles of one entity, areas that cover the tile (no parts), boundaries and restrictions, boundaries without a tag, objects
+in several tiles, relations with members, several parts with visibility edges.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def write_synthetic_features(path: Path, n_vocab: int, seed: int = 0, width: int
 
 
 def _tiles(rng: np.random.Generator, n: int, zoom: int, corner: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """`n` distinct tiles of a square a third larger, sorted as the file wants them."""
+    """Returns `n` distinct tiles of a square a third larger, in the order of a file."""
     side = max(1, math.ceil(math.sqrt(n * 4 / 3)))
     chosen = rng.choice(side * side, size=n, replace=False)
     tiles = [(zoom, corner[0] + int(i) % side, corner[1] + int(i) // side) for i in chosen]
@@ -140,7 +140,7 @@ def _tiles(rng: np.random.Generator, n: int, zoom: int, corner: tuple[int, int])
 def _objects(
     rng: np.random.Generator, n_tiles: int, mean_entities: float, vocab: list[tuple[str, str]]
 ) -> tuple[list[Object], list[set[int]]]:
-    """Objects sorted by type and id, and the objects of every tile."""
+    """Returns objects sorted by type and id, and the objects of every tile."""
     by_key = {key: [i for i, (k, _) in enumerate(vocab) if k == key] for key in TAGS}
     drafts: list[Object] = []
     for tile in range(n_tiles):
@@ -211,7 +211,7 @@ def _add_piece(
 
 
 def _box(rng: np.random.Generator, covers: bool) -> tuple[np.ndarray, list[float]]:
-    """Centre of a turned rectangle, half of its first side, and the ratio of the second one to it."""
+    """Returns the centre of a turned rectangle, half of its first side, and the ratio of the second side to it."""
     if covers:
         return np.array([0.5, 0.5]), [0.5, 0.0, 1.0]
     centre, size, turn = rng.uniform(0, 1, 2), rng.uniform(0.005, 0.2, 2), rng.uniform(0, math.pi / 2)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from synthetic_store import write_synthetic_features, write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli import Workspace
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.workspace import Workspace
 
 ATTRIBUTION = ["© OpenStreetMap contributors, ODbL 1.0"]
 
@@ -23,7 +23,7 @@ def add_region(
     with_images: bool = False,
     mean_entities: float = 12.0,
 ) -> Artifact:
-    """Publishes a random region from an (empty) source on: `tiles/`, `processed/`, `features/`, perhaps `images/`.
+    """Publishes a random region: an empty source, empty `tiles/`, `processed/`, `features/` and perhaps `images/`.
 
     Returns:
         The processed artifact.
@@ -49,5 +49,5 @@ def add_region(
 
 
 def new_workspace(root: Path) -> Workspace:
-    """An empty workspace."""
+    """Returns an empty workspace."""
     return Workspace(root)

@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.schema import MaskingConfig
+from geojepa_cli.models.jepa.build import mask_rates
+from geojepa_cli.nn.masks.rates import MaskRates
+
 
 @dataclass
 class Batch:
-    """The tensors that the tokenizer reads (`nn.tokenizer.TileTensors`)."""
+    """The tensors that the tokenizer reads (`nn.tokens.tokens.TileTensors`)."""
 
     cu_seqlens: Tensor
     box: Tensor
@@ -71,6 +76,14 @@ def random_batch(
         batch.images = torch.randint(0, 256, (len(image_tiles), 3, 224, 224), generator=rng, dtype=torch.uint8)
         batch.image_tiles = torch.tensor(list(image_tiles))
     return batch
+
+
+TAGS, IMAGE = Modality.TAGS.number, Modality.IMAGE.number
+
+
+def rates(**changed: float) -> MaskRates:
+    """Default rates of masking, with changes."""
+    return mask_rates(MaskingConfig(**changed))
 
 
 def tag_table(vocab: int = 50, width: int = 16, seed: int = 1) -> Tensor:

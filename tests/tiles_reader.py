@@ -36,7 +36,7 @@ class Piece:
         return [coordinates for role, coordinates in self.parts if role == "line"]
 
     def geometry(self) -> BaseGeometry:
-        """All parts as one collection; inner rings belong to the outer ring before them."""
+        """Returns all parts as one collection; inner rings belong to the outer ring before them."""
         shapes: list[BaseGeometry] = []
         polygons: list[tuple[np.ndarray, list[np.ndarray]]] = []
         for role, coordinates in self.parts:
@@ -53,7 +53,7 @@ class Piece:
 
 
 class Tiles:
-    """The whole file in memory."""
+    """A whole file in memory."""
 
     def __init__(self, path: Path) -> None:
         with h5py.File(path, "r") as file:
@@ -79,7 +79,7 @@ class Tiles:
         return bytes(self.columns[f"{column}_utf8"][span.start : span.stop]).decode()
 
     def pieces(self, tile: tuple[int, int]) -> dict[str, Piece]:
-        """The tile's pieces by entity reference; empty where the file lacks the tile."""
+        """Returns the tile's pieces by entity; empty if the file lacks the tile."""
         if tile not in self.tile_rows:
             return {}
         rows = self._range("tile/pieces", self.tile_rows[tile])
@@ -114,7 +114,7 @@ class Tiles:
         return {self.text("vocab/key", i): self.text("vocab/value", i) for i in vocab}
 
     def members(self, ref: str) -> list[tuple[str, str]]:
-        """(member, role) of the relation's members that are objects."""
+        """Returns (member, role) of the relation's members that are objects."""
         span = self._range("object/members", self.rows[ref])
         objects, roles = self.columns["member/object"], self.columns["member/role"]
         return [(self.refs[objects[i]], self.text("role/text", int(roles[i]))) for i in span]
@@ -124,7 +124,7 @@ class Tiles:
 
 
 def run_tiler(inputs: Path | list[Path], output: Path, *options: str) -> tuple[Tiles, dict[str, Any]]:
-    """Runs the stage; its result and its counts."""
+    """Runs the stage; returns its result and its counts."""
     paths = [inputs] if isinstance(inputs, Path) else inputs
     given = [argument for path in paths for argument in ("--input", str(path))]
     summary = native.run(["tile", *given, "--output", str(output), *options], "tile")

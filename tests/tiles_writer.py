@@ -1,4 +1,4 @@
-"""Writes a small `tiles.h5` by hand, and reads pieces of a `processed.h5` back: shares no code with either side."""
+"""Writes a small `tiles.h5` and reads pieces of a `processed.h5`, without code of the tested programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DTYPES = {"u8": "u1", "u16": "u2", "u32": "u4", "u64": "u8", "i32": "i4", "i64":
 
 @dataclass
 class Piece:
-    """An object's part in a tile: `parts` are (role, [[lon, lat], ...] in 1e-7 degrees)."""
+    """An object in a tile: `parts` are (role, [[lon, lat], ...] in 1e-7 degrees)."""
 
     kind: str
     parts: list[tuple[str, np.ndarray]]
@@ -38,7 +38,7 @@ class Tile:
 
 
 def tile_bounds(zoom: int, x: int, y: int) -> tuple[float, float, float, float]:
-    """West, south, east, north of a Web Mercator tile, degrees."""
+    """Returns west, south, east, north of a Web Mercator tile, in degrees."""
 
     def latitude(row: int) -> float:
         return math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * row / 2**zoom))))
@@ -47,13 +47,13 @@ def tile_bounds(zoom: int, x: int, y: int) -> tuple[float, float, float, float]:
 
 
 def tile_at(zoom: int, lon: float, lat: float) -> tuple[int, int]:
-    """Column and row of the tile that holds a place."""
+    """Returns column and row of the tile of a point."""
     row = (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2
     return int((lon + 180) / 360 * 2**zoom), int(row * 2**zoom)
 
 
 def plane(zoom: int, x: int, y: int) -> Transformer:
-    """PROJ's own pipeline from degrees to the plane at a tile's south-west corner."""
+    """Returns PROJ's pipeline from degrees to the plane at a tile's south-west corner."""
     west, south, _, _ = tile_bounds(zoom, x, y)
     return Transformer.from_pipeline(
         "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=WGS84 "
@@ -62,14 +62,14 @@ def plane(zoom: int, x: int, y: int) -> Transformer:
 
 
 def to_metres(zoom: int, x: int, y: int, lonlat: np.ndarray) -> np.ndarray:
-    """[n, 2] east and north of positions in 1e-7 degrees, by PROJ."""
+    """Returns east and north of positions in 1e-7 degrees, by PROJ: [n, 2]."""
     degrees = np.asarray(lonlat, dtype=np.float64).reshape(-1, 2) / 1e7
     east, north, _ = plane(zoom, x, y).transform(degrees[:, 0], degrees[:, 1], np.zeros(len(degrees)))
     return np.stack([east, north], axis=1)
 
 
 def ground_size(zoom: int, x: int, y: int) -> Pair:
-    """East and north extent of a tile in its plane, metres."""
+    """Returns the east and north extent of a tile in its plane, in metres."""
     west, south, east, north = tile_bounds(zoom, x, y)
     corners = to_metres(zoom, x, y, np.array([[east, south], [west, north]]) * 1e7)
     return float(corners[0, 0]), float(corners[1, 1])
@@ -80,7 +80,7 @@ def _offsets(counts: list[int]) -> np.ndarray:
 
 
 def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) -> Path:
-    """Writes the file; every piece becomes an object of its own with one tag, `a=b`."""
+    """Writes the file; every piece becomes a separate object with one tag, `a=b`."""
     pieces = [piece for tile in tiles for piece in tile.pieces]
     parts = [part for piece in pieces for part in piece.parts]
     sizes = [ground_size(zoom, tile.x, tile.y) for tile in tiles]
@@ -94,7 +94,7 @@ def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) 
         "tile/pieces": _offsets([len(tile.pieces) for tile in tiles]),
         "object/osm_type": [schema.OSM_TYPE[piece.osm_type] for piece in pieces],
         "object/osm_id": [piece.osm_id for piece in pieces],
-        "object/version": [1] * len(pieces),
+        "object/version": list(range(1, len(pieces) + 1)),
         "object/kind": [schema.KIND[piece.kind] for piece in pieces],
         "object/token": [0] * len(pieces),
         "object/absent_members": [0] * len(pieces),
@@ -130,7 +130,7 @@ def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) 
 
 @dataclass
 class ProcessedPiece:
-    """A piece as `processed.h5` has it, back in metres."""
+    """A piece of a `processed.h5`, in metres."""
 
     zoom: int
     x: int
@@ -165,7 +165,7 @@ class Processed:
         return len(self.columns["piece/object"])
 
     def piece(self, row: int) -> ProcessedPiece:
-        """The piece in a row."""
+        """Returns the piece of a row."""
         c = self.columns
         tile = self.tile_of_piece[row]
         east_m = float(c["tile/east_m"][tile])
@@ -189,12 +189,12 @@ class Processed:
         )
 
     def _box(self, row: int) -> np.ndarray:
-        """Corners [4, 2] in tile units."""
+        """Returns the corners in tile units: [4, 2]."""
         x, y, ratio = self.columns["piece/box_side"][row].astype(np.float64)
         along, across = np.array([x, y]), ratio * np.array([-y, x])
         return self.centres[row] + np.stack([-along - across, along - across, along + across, across - along])
 
 
 def _units(xy: np.ndarray) -> np.ndarray:
-    """Stored positions in tile units."""
+    """Converts stored positions to tile units."""
     return (xy.astype(np.float64) - 8192) / 49152 if xy.dtype == np.uint16 else xy.astype(np.float64)

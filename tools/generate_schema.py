@@ -1,10 +1,10 @@
-"""Writes what `native/*.yaml` decides into the files that must agree with it.
+"""Generates files from `native/*.yaml`.
 
-    native/schema.yaml      -> native/src/columns/schema.hpp, geojepa_cli/store/schema.py, docs/formats.md (between markers)
+    native/schema.yaml      -> native/src/columns/schema.hpp, geojepa_cli/store/schema.py, tables of docs/formats.md
     native/areas.yaml       -> native/src/read/area_table.hpp
     native/tag_filter.yaml  -> native/src/read/tag_filter_default.hpp
 
-`--check` writes nothing and exits 1 where a file differs: CI runs it.
+`--check` writes nothing and exits with 1 if a file differs. CI runs it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Column = dict[str, Any]
 
 
 def columns(schema: dict[str, Any]) -> list[Column]:
-    """Every column as a dict with table, name, dtypes (list), width, csr, unit, doc, in."""
+    """Returns every column as a dict with table, name, dtypes (list), width, csr, unit, doc, in."""
     found: list[Column] = []
     for table, spec in schema["tables"].items():
         for name, column in spec["columns"].items():
@@ -122,7 +122,7 @@ def python_schema(schema: dict[str, Any]) -> str:
         "",
         "",
         "class Column(NamedTuple):",
-        '    """A dataset: its element types (a file has one of them), values per row, and what it points into."""',
+        '    """A dataset: element types (a file has one of them), values per row, child table, and files."""',
         "",
         "    dtypes: tuple[str, ...]",
         "    width: int",
@@ -230,7 +230,7 @@ def cpp_tag_filter(table: dict[str, Any]) -> str:
 
 
 def outputs() -> dict[Path, str]:
-    """Every generated file with the text it must have."""
+    """Returns every generated file with its text."""
     schema = yaml.safe_load((ROOT / "native/schema.yaml").read_text())
     areas = yaml.safe_load((ROOT / "native/areas.yaml").read_text())
     tag_filter = yaml.safe_load((ROOT / "native/tag_filter.yaml").read_text())

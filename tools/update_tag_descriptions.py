@@ -1,6 +1,7 @@
 """Writes geojepa_cli/tags/descriptions.json from an unpacked `@openstreetmap/id-tagging-schema` (ISC licence).
 
-Only for a change of the schema's version; neither the build nor a run needs npm (docs/adr/0006-tag-descriptions.md):
+Run it to move to another version of the schema. Neither the build nor a run needs npm; see
+docs/adr/0006-tag-descriptions.md.
 
     npm pack @openstreetmap/id-tagging-schema@6.19.2 && tar xzf openstreetmap-id-tagging-schema-6.19.2.tgz
     python tools/update_tag_descriptions.py package
@@ -18,7 +19,8 @@ from typing import Any
 
 TARGET = Path(__file__).resolve().parent.parent / "geojepa_cli" / "tags"
 MOST_TERMS = 8  # of a preset: the first ones are the closest
-GENERIC_LABELS = {"type", "types", "kind", "category", "details", "structure"}  # they say nothing without the preset
+# labels that mean nothing without the preset
+GENERIC_LABELS = {"type", "types", "kind", "category", "details", "structure"}
 FREE_FIELDS = {
     "text", "textarea", "localized", "identifier", "url", "tel", "email", "address", "wikidata", "wikipedia", "date",
     "colour",
@@ -28,7 +30,7 @@ Strings = dict[str, Any]
 
 
 class Schema:
-    """The schema's English presets and fields."""
+    """English presets and fields of the schema."""
 
     def __init__(self, package: Path) -> None:
         dist = package / "dist"
@@ -40,7 +42,7 @@ class Schema:
         self._field_strings: dict[str, Strings] = english["fields"]
 
     def strings(self, field_id: str) -> Strings:
-        """A field's texts; what it borrows from another field is filled in."""
+        """Returns the texts of a field, including those that it takes from another field."""
         own = dict(self._field_strings.get(field_id, {}))
         field = self.fields[field_id]
         for source in (field.get("label"), field.get("stringsCrossReference")):
@@ -58,7 +60,7 @@ def main(package: Path) -> None:
 
 
 def collect(schema: Schema) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """Key -> label, `key=value` -> description, and the keys whose values are free text."""
+    """Returns labels by key, descriptions by `key=value`, and the keys whose values are free text."""
     labels: dict[str, list[str]] = defaultdict(list)
     texts: dict[str, list[str]] = defaultdict(list)
     for tag, name in preset_names(schema):
@@ -85,7 +87,7 @@ def collect(schema: Schema) -> tuple[dict[str, str], dict[str, str], list[str]]:
 
 
 def preset_names(schema: Schema) -> Iterator[tuple[str, str]]:
-    """`key=value` and name with terms, for every preset that stands for one tag, or adds one to its parent's."""
+    """Yields `key=value` and name with terms, for every preset of one tag, or with one tag more than its parent."""
     for preset_id in sorted(schema.presets, key=lambda name: (len(schema.presets[name]["tags"]), name)):
         preset, strings = schema.presets[preset_id], schema.preset_strings.get(preset_id, {})
         if "name" not in strings or strings["name"].startswith("{") or "locationSet" in preset:
@@ -99,7 +101,7 @@ def preset_names(schema: Schema) -> Iterator[tuple[str, str]]:
 
 
 def field_labels(schema: Schema, field_id: str) -> Iterator[tuple[str, str]]:
-    """Keys of a field, each with its label."""
+    """Yields the keys of a field, each with its label."""
     field, strings = schema.fields[field_id], schema.strings(field_id)
     label = strings.get("label", "")
     if not label or label.startswith("{"):
@@ -116,20 +118,20 @@ def field_labels(schema: Schema, field_id: str) -> Iterator[tuple[str, str]]:
 
 
 def field_options(schema: Schema, field_id: str) -> Iterator[tuple[str, str]]:
-    """`key=value` and title for the options of a field."""
+    """Yields `key=value` and title of the options of a field."""
     field, strings = schema.fields[field_id], schema.strings(field_id)
     if field["type"] in ("multiCombo", "manyCombo", "radio", "structureRadio", "address"):
         return
     for key in field.get("keys") or [field.get("key")]:
         subject = about(field, strings, key)
         for value, title in strings.get("options", {}).items():
-            bare = value in ("yes", "no") and plain(title).lower() == value  # the program words these itself
+            bare = value in ("yes", "no") and plain(title).lower() == value  # tags/descriptions.py has texts for these
             if key and value != "undefined" and not bare:
                 yield f"{key}={value}", f"{subject}: {plain(title)}" if subject else plain(title)
 
 
 def about(field: Strings, strings: Strings, key: str) -> str:
-    """What a field says about one of its keys, such as `Bicycles access`; empty where that is only `Type`."""
+    """Returns the text of a field about one of its keys, such as `Bicycles access`; empty if it is only `Type`."""
     label, kind = strings.get("label", ""), plain(strings.get("types", {}).get(key, ""))
     if field["type"] == "access":  # its label, "Allowed Access", contradicts "Prohibited"
         return f"{kind} access"
@@ -138,14 +140,14 @@ def about(field: Strings, strings: Strings, key: str) -> str:
 
 
 def plain(title: str | Strings) -> str:
-    """An option's title, with its description where it has one."""
+    """Returns the title of an option, with its description if it has one."""
     if isinstance(title, str):
         return title
     return ", ".join(part for part in (title.get("title", ""), title.get("description", "")) if part)
 
 
 def joined(parts: list[str]) -> str:
-    """Parts without those that another one already says, in one line."""
+    """Joins parts to one line, without those that another part contains."""
     kept: list[str] = []
     for part in parts:
         text = " ".join(part.split())
@@ -155,7 +157,7 @@ def joined(parts: list[str]) -> str:
 
 
 def as_lines(version: str, keys: dict[str, str], tags: dict[str, str], free: list[str]) -> str:
-    """JSON with one entry a line, sorted, so that a new version of the schema can be read as a diff."""
+    """Returns JSON with one entry per line, sorted, so that a new version of the schema gives a readable diff."""
 
     def block(entries: dict[str, str]) -> str:
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in sorted(entries.items()))

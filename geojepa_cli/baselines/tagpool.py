@@ -1,18 +1,24 @@
-"""Models to compare with. TagPool: no training at all."""
+"""TagPool: mean of tag embeddings, without any training (thesis 7.3)."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from geojepa_cli.models.jepa.encoder import Embeddings
+from geojepa_cli.config.modality import TAGS_ONLY
+from geojepa_cli.models.base import Embeddings, FrozenInputs
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.tokens.tokenizer import TileTensors, mean_tags
+from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.store.batch import TileBatch
 
 
-class TagPool(nn.Module):
-    """An entity is the mean of its tag embeddings, a tile max ‖ mean over its entities (thesis 7.3)."""
+class TagPool:
+    """An entity is the mean of its tag embeddings, a tile max ‖ mean over its entities."""
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> Embeddings:
+    name = "tagpool"
+    needs = TAGS_ONLY
+
+    def __init__(self, inputs: FrozenInputs) -> None:
+        self._tag_table = inputs.tag_table
+
+    def encode(self, batch: TileBatch) -> Embeddings:
         """Entities [T, E], tiles [B, 2·E]."""
-        entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
-        return Embeddings(entities, max_mean(entities, batch.cu_seqlens.long()))
+        entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
+        return Embeddings(entities, max_mean(entities, batch.cu_seqlens))

@@ -1,45 +1,50 @@
-"""`geojepa artifacts`: what is in the workspace, what it was made of, and what can go."""
+"""`geojepa artifacts`: lists, traces, verifies and prunes the artifacts of a workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console
+from geojepa_cli import console, hints
 from geojepa_cli.commands import options
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
+from geojepa_cli.workspace.leftovers import PARTIAL, find_leftovers, remove_leftover
+from geojepa_cli.workspace.lineage import Lineage, trace
+from geojepa_cli.workspace.lock import LOCK
+from geojepa_cli.workspace.prune import describe_variant, find_prunable
 from geojepa_cli.workspace.workspace import Workspace
+
+RESUMABLE = ("models", "embeddings")  # kinds whose stages continue what a killed run left
 
 
 def artifacts(
     ctx: typer.Context,
     lineage: Annotated[
         str | None,
-        typer.Option("--lineage", help="Show what `kind/name` was made of, down to the sources."),
+        typer.Option("--lineage", help="Show what an artifact (`kind/name`) was made from, down to the sources."),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256.")] = False,
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="Remove older versions that nothing newer was made of, and leftovers of ended runs."
+            "--prune", help="Remove older versions that nothing newer was made from, and leftovers of killed runs."
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove without asking.")] = False,
     json: options.Json = False,
 ) -> None:
-    """List, trace, verify and prune the workspace's artifacts.
+    """List, trace, verify and prune the artifacts of the workspace.
 
     Example: geojepa artifacts --lineage processed/state-college
     """
     workspace = options.workspace(ctx)
     if lineage:
-        show_lineage(workspace, workspace.at(lineage), json)
+        show_lineage(trace(workspace, workspace.at(lineage)), json)
     elif verify:
         verify_all(workspace, json)
     elif prune:
@@ -48,187 +53,147 @@ def artifacts(
         show_all(workspace, json)
 
 
-def everything(workspace: Workspace) -> list[Artifact]:
-    """Every artifact, kind by kind in the order of the pipeline."""
-    return [artifact for kind in KINDS for artifact in workspace.artifacts(kind)]
-
-
-def size(artifact: Artifact) -> int:
-    """Bytes of its files."""
-    return sum(entry["bytes"] for entry in artifact.manifest["files"].values())
-
-
 def show_all(workspace: Workspace, json: bool) -> None:
-    """The list."""
-    found = everything(workspace)
+    """Prints the list of artifacts, and warns of damaged ones."""
+    found = workspace.everything()
     if json:
         console.emit_json("artifacts", None, [_summary(artifact) for artifact in found])
-        return
-    if not found:
+    elif found:
+        rows = [(a.kind, a.ref, _megabytes(a.size), describe_variant(a), ", ".join(a.inputs)) for a in found]
+        columns = ["kind", "name@id", "size", "variant", "made from"]
+        console.table(f"artifacts in {workspace.root}", columns, rows)
+    else:
         console.print_line(f"no artifacts in `{workspace.root}`")
-        return
-    rows = [(a.kind, a.ref, _shown(size(a)), _variant(a), ", ".join(a.inputs)) for a in found]
-    console.table(f"artifacts in {workspace.root}", ["kind", "name@id", "size", "what", "made of"], rows)
-    for kind in KINDS:
-        for reason in workspace.damaged(kind).values():
-            console.warn(f"damaged: {reason}")
+    for damage in verification.find_unreadable(workspace):
+        console.warn(f"`{damage.ref}` is damaged: {'; '.join(damage.reasons)}", damage.hint)
 
 
-def show_lineage(workspace: Workspace, artifact: Artifact, json: bool) -> None:
-    """An artifact and, indented below it, all it was made of."""
+def show_lineage(root: Lineage, json: bool) -> None:
+    """Prints an artifact and, indented below it, what it was made from."""
     if json:
-        console.emit_json("artifacts", artifact.ref, _tree(workspace, artifact))
+        ref = root.artifact.ref if root.artifact else root.ref
+        console.emit_json("artifacts", ref, _tree(root))
         return
-    for depth, node in _walk(workspace, artifact, 0):
-        console.print_line("  " * depth + f"{node.kind}/{node.ref}  {_told(node.params)}")
+    for depth, node in root.walk():
+        what = _one_line(node.artifact.params) if node.artifact else "(removed or damaged)"
+        console.print_line("  " * depth + f"{node.ref}  {what}")
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Recomputes every checksum.
+    """Compares every checksum.
 
     Raises:
-        DataError: a file differs; the hint remakes the first such artifact.
+        DataError: a file differs; the hint rebuilds the first such artifact.
     """
-    found = everything(workspace)
-    damaged = {ref: [reason] for kind in KINDS for ref, reason in workspace.damaged(kind).items()}
+    found = workspace.everything()
     with console.progress("verify", len(found)) as meter:
-        for done, artifact in enumerate(found):
-            names = artifact.verify()
-            if names:
-                damaged[f"{artifact.kind}/{artifact.ref}"] = names
-            meter.update(done + 1)
+        damaged = verification.verify(workspace, found, meter.update)
     if json:
-        console.emit_json("artifacts", None, {"verified": len(found), "damaged": damaged})
+        listed = {damage.ref: list(damage.reasons) for damage in damaged}
+        console.emit_json("artifacts", None, {"verified": len(found), "damaged": listed})
     if damaged:
-        first = next(iter(damaged))
-        listed = "; ".join(f"`{ref}`: {', '.join(names)}" for ref, names in damaged.items())
-        raise DataError(f"files differ from their manifest: {listed}", hint=_mend(workspace, first))
+        text = "; ".join(f"`{damage.ref}`: {', '.join(damage.reasons)}" for damage in damaged)
+        raise DataError(f"files differ from their manifest: {text}", damaged[0].hint)
     if not json:
         console.print_line(f"{_counted(len(found), 'artifact')} verified")
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
-    """Removes versions that are not the newest of their name and that no kept artifact was made of, and leftovers.
+    """Removes versions that nothing needs, and what killed runs left.
 
-    A leftover is what a killed or failed run left in the making; what a running one works on is not touched.
+    What a running process works on is not touched.
     """
-    old, left = prunable(everything(workspace)), workspace.leftovers()
+    old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
     sizes = {path: _bytes_below(path) for path in left}
-    total = sum(size(artifact) for artifact in old) + sum(sizes.values())
+    total = sum(artifact.size for artifact in old) + sum(sizes.values())
     if not json:
-        for artifact in old:
-            what = _variant(artifact)
-            told = f"{artifact.kind}/{artifact.ref}" + (f" ({what})" if what else "")
-            console.print_line(f"{told}  {_shown(size(artifact))}")
-        for path, held in sizes.items():
-            console.print_line(f"{path.parent.name}/{path.name}  {_shown(held)}{_why_kept(path)}")
-        if not old and not left:
-            console.print_line("nothing to remove")
-            return
-        leftovers = f" and {_counted(len(left), 'leftover')}" if left else ""
-        console.print_line(f"{_counted(len(old), 'artifact')}{leftovers}, {_shown(total)}")
+        _list_prunable(old, sizes, total)
     removed = bool(old or left) and (yes or (not json and _confirmed()))
     if removed:
         for artifact in old:
             workspace.remove(artifact)
         for path in left:
-            if not workspace.remove_leftover(path):
-                console.warn(f"`{path}` is being worked on again: it stays")
+            if not remove_leftover(path):
+                console.warn(f"`{path}` is in use again and was not removed")
     if json:
-        refs = [f"{artifact.kind}/{artifact.ref}" for artifact in old]
-        names = [f"{path.parent.name}/{path.name}" for path in left]
+        refs = [artifact.full_ref for artifact in old]
+        names = [_short(path) for path in left]
         console.emit_json("artifacts", None, {"prunable": refs, "leftovers": names, "bytes": total, "removed": removed})
 
 
-def prunable(found: Iterable[Artifact]) -> list[Artifact]:
-    """Versions older than the newest of their kind, name and variant, unless a newest one was made of them.
-
-    The masked probe of a task is no older version of the plain one, nor are the vectors for one task of another's.
-    """
-    found = list(found)
-    by_ref = {f"{artifact.kind}/{artifact.ref}": artifact for artifact in found}
-    newest = {(a.kind, a.name, _variant(a)): a for a in found}  # lists are oldest first
-    kept: set[str] = set()
-    waiting = [f"{artifact.kind}/{artifact.ref}" for artifact in newest.values()]
-    while waiting:
-        ref = waiting.pop()
-        if ref not in kept:
-            kept.add(ref)
-            waiting += by_ref[ref].inputs if ref in by_ref else []
-    return [artifact for ref, artifact in by_ref.items() if ref not in kept]
+def _list_prunable(old: list[Artifact], sizes: dict[Path, int], total: int) -> None:
+    for artifact in old:
+        variant = describe_variant(artifact)
+        name = f"{artifact.full_ref} ({variant})" if variant else artifact.full_ref
+        console.print_line(f"{name}  {_megabytes(artifact.size)}")
+    for path, held in sizes.items():
+        console.print_line(f"{_short(path)}  {_megabytes(held)}  ({_describe_leftover(path)})")
+    if not old and not sizes:
+        console.print_line("nothing to remove")
+        return
+    leftovers = f" and {_counted(len(sizes), 'leftover')}" if sizes else ""
+    console.print_line(f"{_counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)}")
 
 
-def _walk(workspace: Workspace, artifact: Artifact, depth: int) -> Iterable[tuple[int, Artifact]]:
-    yield depth, artifact
-    for ref in artifact.inputs:
-        yield from _walk(workspace, workspace.at(ref), depth + 1)
+def _describe_leftover(path: Path) -> str:
+    if path.suffix == LOCK:
+        return "lock of a killed run"
+    if not path.name.endswith(PARTIAL):
+        return "incomplete"
+    if path.parent.name in RESUMABLE:
+        return "left by a killed run; the same command would resume it"
+    return "left by a killed run"
 
 
-def _tree(workspace: Workspace, artifact: Artifact) -> dict[str, Any]:
-    made_of = [_tree(workspace, workspace.at(ref)) for ref in artifact.inputs]
-    return {**_summary(artifact), "parameters": dict(artifact.params), "made_of": made_of}
+def _tree(node: Lineage) -> dict[str, Any]:
+    if node.artifact is None:
+        return {"ref": node.ref, "missing": True}
+    made_of = [_tree(child) for child in node.inputs]
+    return {**_summary(node.artifact), "parameters": dict(node.artifact.params), "made_of": made_of}
 
 
 def _summary(artifact: Artifact) -> dict[str, Any]:
-    return {"kind": artifact.kind, "ref": artifact.ref, "bytes": size(artifact), "inputs": artifact.inputs}
+    return {"kind": artifact.kind, "ref": artifact.ref, "bytes": artifact.size, "inputs": artifact.inputs}
 
 
-def _told(params: Any) -> str:
-    """Parameters in a line: plain values only, a configuration is in the artifact's own files."""
+def _one_line(params: Any) -> str:
+    """Returns the plain parameters; sections of a configuration are left out."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return str(value.get("name", ""))  # of a task; other sections are long
+        return str(value.get("name", ""))  # of a task
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "" if value is None else str(value)
 
 
-def _variant(artifact: Artifact) -> str:
-    """What sets artifacts of one name apart that are no versions of each other; "" where there is nothing."""
-    params = artifact.params
-    if artifact.kind in ("tiles", "images"):
-        return f"zoom {params['zoom']}" if "zoom" in params else ""
-    if artifact.kind == "embeddings":
-        return f"{params.get('task') or ''}{', masked' if params.get('masked') else ''}".strip(", ")
-    if artifact.kind == "probes":
-        return "masked" if params.get("masked") else "plain"
-    return "page" if artifact.kind == "neighbours" and params.get("html") else ""
-
-
-def _mend(workspace: Workspace, ref: str) -> str:
-    """The command that makes a damaged artifact anew; where its sizes are right it has to go first."""
-    kind, _, rest = ref.partition("/")
-    try:
-        return workspace.at(ref).broken("").hint or ""
-    except DataError:
-        return rebuild_hint(kind, Remains(rest.partition("@")[0]))
-
-
-def _why_kept(path: Path) -> str:
-    if not path.name.endswith(".partial"):
-        return "  (incomplete)"
-    resumable = path.parent.name in ("models", "embeddings")
-    return "  (left by an ended run; the same command would go on with it)" if resumable else "  (left by an ended run)"
-
-
 def _confirmed() -> bool:
-    """Asks; an end of the input is no answer."""
+    """Asks on the terminal.
+
+    Raises:
+        UsageError: the input ended without an answer.
+    """
     try:
         return typer.confirm("remove them?")
     except typer.Abort:
         console.print_line()
-        raise UsageError("no answer, so nothing was removed", hint="geojepa artifacts --prune --yes") from None
+        raise UsageError("no answer, so nothing was removed", hints.again(yes=True)) from None
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _bytes_below(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _shown(size: int) -> str:
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 

@@ -1,25 +1,18 @@
-"""`geojepa build-tasks`: labels, splits and masked views of a region. Nothing of the data is copied."""
+"""`geojepa build-tasks`: labels, splits and masked views of regions, without a copy of the data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from geojepa_cli import console
+from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
-from geojepa_cli.commands.analyze_task import say as say_analysis
-from geojepa_cli.commands.options import parse_bbox
-from geojepa_cli.commands.tasks_tables import say
+from geojepa_cli.commands.tables.analysis import print_analysis
+from geojepa_cli.commands.tables.tasks import print_tasks
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.task_analysis import make_analysis
-from geojepa_cli.stages.task_checks import check_splits, warn_of_nothing
-from geojepa_cli.stages.tasks import Reports, Settings, find_specs, make_tasks
-
-if TYPE_CHECKING:
-    pass
+from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
+from geojepa_cli.stages.tasks import REPORT_FILE
 
 
 def build_tasks(
@@ -27,7 +20,7 @@ def build_tasks(
     region: options.Regions = None,
     task: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option(help="A packed task, or a YAML file; give it again for several. Default: all five."),
+        typer.Option(help="A packed task, or a YAML file; repeat it for several. Default: all packed tasks."),
     ] = None,
     seed: options.Seed = 0,
     min_entities: options.MinEntities = None,
@@ -39,17 +32,14 @@ def build_tasks(
         typer.Option(help="`group`: by zoom-14 block. `random`: tile by tile, only to show how much leakage flatters."),
     ] = "group",
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Deal the groups into this many folds, for cross-validation.")
+        int | None, typer.Option("--folds", help="Assign the groups to this many folds, for cross-validation.")
     ] = None,
     buffer: Annotated[
         bool, typer.Option("--buffer", help="Take groups next to a test group out of train and validation.")
     ] = False,
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Go on where train, val or test (or a fold) is empty.")
-    ] = False,
     analyze: Annotated[
         str | None,
-        typer.Option(help="Instead: list the tags that tell most about this task's label, and draw them."),
+        typer.Option(help="Build nothing; list and plot the tags that are most informative about this task's label."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -57,32 +47,21 @@ def build_tasks(
 
     Example: geojepa build-tasks --region state-college --task max_speed
     """
-    from geojepa_cli.tasks.splits import SplitRule
-
-    filters = Filters(entity_limits(min_entities, max_entities), parse_bbox(bbox), with_imagery)
-    settings = Settings(SplitRule(seed, split, folds, buffer), filters)
-    workspace = options.workspace(ctx)
-    if analyze is not None and task:
-        raise UsageError("--analyze looks at one task and builds none", hint=f"geojepa build-tasks --analyze {analyze}")
-    specs = find_specs([analyze] if analyze else task)
-    regions = workspace.regions("processed", region)
+    workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
+    shared = (region, seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:
-        analysis = make_analysis(workspace, regions, specs[0], settings)
+        if task:
+            hint = hints.run("build-tasks", analyze=analyze)
+            raise UsageError("`--analyze` is for one task and builds none; it excludes `--task`", hint)
+        analysis = stages.analyze_task(workspace, analyze, *shared)
         if json:
-            console.emit_json("build-tasks", analysis.ref, analysis.read_json("analysis.json"))
+            console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))
         else:
-            say_analysis(analysis)
+            print_analysis(analysis)
         return
-
-    def check(reports: Reports) -> None:
-        check_splits(reports, allow_empty)
-        warn_of_nothing(reports)
-
-    made = make_tasks(workspace, regions, specs, settings, check)
+    made = stages.build_tasks(workspace, region, task, *shared[1:])
+    reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
-        in_order = [made[region.name][i] for i in range(len(specs)) for region in regions]
-        console.emit_json_each(
-            "build-tasks", [(artifact.ref, artifact.read_json("report.json")) for artifact in in_order]
-        )
+        console.emit_json_each("build-tasks", [(artifact.ref, report) for artifact, report in reports])
     else:
-        say([(region, artifact.read_json("report.json")) for region, row in made.items() for artifact in row])
+        print_tasks([(artifact.name.removesuffix(f".{report['task']}"), report) for artifact, report in reports])

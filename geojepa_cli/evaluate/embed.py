@@ -1,28 +1,33 @@
-"""Vectors of all tiles and entities of a region under a view, in chunks, so that a killed run goes on where it was."""
+"""Vectors of all tiles and entities of a region, computed in chunks so that a killed run can resume."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from geojepa_cli import hints
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
+from geojepa_cli.models.base import Embedder, Embeddings
+from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.embeddings import write_embeddings
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.tensors import read_tensors, save_tensors
 from geojepa_cli.store.view import View
 
 Columns = Mapping[str, NDArray[Any]]
-Encode = Callable[[TileBatch], tuple[Tensor, Tensor]]  # -> tiles [B, 2D], entities [T, D]
 
 EMBEDDINGS = "embeddings.h5"
 CHUNKS = "chunks"
@@ -34,103 +39,175 @@ BATCH_TOKENS = 16_384
 def embed_region(
     store: TileStore,
     view: View,
-    encode: Encode,
+    embedder: Embedder,
     folder: Path,
     attributes: Mapping[str, str],
     meter: Meter,
-    geometry: bool = False,
-    images: bool = False,
+    device: torch.device | str = "cpu",
 ) -> dict[str, int]:
-    """Writes `embeddings.h5` into `folder`; finished chunks that an earlier run left there are taken up.
+    """Writes `embeddings.h5` into `folder`. Intact chunks of an earlier run are reused.
 
     Args:
         store: one region.
-        view: the tiles to embed and what of them is seen.
-        encode: vectors of a batch, on any device.
-        folder: of the artifact in the making.
-        attributes: written into the file.
-        meter: told the tiles done.
-        geometry, images: what the model needs of a batch.
+        view: tiles to embed, and the visible part of them.
+        embedder: on `device`.
+        folder: of the artifact that is made.
+        attributes: of the file.
+        meter: progress display, in tiles.
+        device: of the embedder.
 
     Returns:
-        counts of tiles and entities.
+        Numbers of tiles and entities, and the width of an entity's vector.
 
     Raises:
-        DataError: the view has no tile, or a vector is not finite.
+        DataError: the view has no tile or nothing to embed, or a vector is not finite.
     """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
-        raise DataError(f"no tile of {names} has a number of entities within the filter's limits", "geojepa artifacts")
-    chunks = folder / CHUNKS
-    chunks.mkdir(exist_ok=True)
-    lengths = store.lengths(view)
-    for number, begin in enumerate(range(0, len(view.tiles), CHUNK_TILES)):
-        part = slice(begin, begin + CHUNK_TILES)
-        path = _chunk_path(chunks, number)
-        if not path.exists():
-            columns = _embed_chunk(store, view, view.tiles[part], lengths[part], encode, geometry, images)
-            _write_chunk(path, columns)
-        meter.update(min(begin + CHUNK_TILES, len(view.tiles)))
-    written = ChunkFiles(chunks, number + 1)
-    width = written[0]["entity/vector"].shape[1]
-    write_embeddings(folder / EMBEDDINGS, written, attributes, width)
-    shutil.rmtree(chunks)
-    return {"tiles": len(view.tiles), "entities": int(lengths.sum()), "width": int(width)}
+        raise DataError(f"no tile of {names} is left to embed", hints.run("artifacts"))
+    region = _Region(store, view, embedder, torch.device(device))
+    chunks = _Chunks(region, folder / CHUNKS, attributes)
+    for number in range(len(chunks)):
+        chunks.make(number)
+        meter.update(min((number + 1) * CHUNK_TILES, len(view.tiles)))
+    write_embeddings(folder / EMBEDDINGS, chunks, attributes, region.tile_width, region.entity_width)
+    shutil.rmtree(folder / CHUNKS)
+    return {"tiles": len(view.tiles), "entities": int(region.lengths.sum()), "width": region.entity_width}
 
 
-class ChunkFiles(Sequence[Columns]):
-    """The chunks of a folder, each read when it is asked for."""
+class _Region:
+    """The tiles of a view, and the model that embeds them.
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._folder, self._count = folder, count
+    Attributes:
+        lengths: entities of the view's tiles. int64 [n]
+        tile_width, entity_width: of the model's vectors.
+    """
+
+    def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
+        self.store, self.view, self.embedder, self.device = store, view, embedder, device
+        self.lengths = store.lengths(view)
+        self._images = Modality.IMAGE in embedder.needs
+        widths = self._encode(self.read(self._fullest()))
+        self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
+
+    def read(self, tiles: Rows) -> TileBatch:
+        """Reads tiles as the model needs them."""
+        return self.store.read(self.view, tiles, self.embedder.needs)
+
+    def encode(self, batch: TileBatch) -> Embeddings:
+        """Returns the vectors of a batch on the CPU; zeros if a mask left nothing of its tiles."""
+        if not _has_input(batch):
+            return Embeddings(torch.zeros(0, self.entity_width), torch.zeros(batch.n_tiles, self.tile_width))
+        return self._encode(batch)
+
+    @torch.inference_mode()
+    def _encode(self, batch: TileBatch) -> Embeddings:
+        found = self.embedder.encode(batch.to(self.device))
+        for name, vectors in (("tile", found.tiles), ("entity", found.entities)):
+            if not bool(torch.isfinite(vectors).all()):
+                raise DataError(f"the model gives {name} vectors that are not finite", hints.run("pretrain"))
+        return Embeddings(found.entities.float().cpu(), found.tiles.float().cpu())
+
+    def _fullest(self) -> Rows:
+        """Returns one tile that is not empty."""
+        if self.lengths.any():
+            return self.view.tiles[[int(self.lengths.argmax())]]
+        shown = self.store.image_rows[self.view.tiles] >= 0
+        if not (self._images and shown.any()):
+            name = self.store.regions[0].name
+            raise DataError(f"no tile of `{name}` has an entity that is left to embed", hints.run("artifacts"))
+        return self.view.tiles[shown][:1]
+
+
+class _Chunks(Sequence[Columns]):
+    """Columns of consecutive tiles. Their vectors are files, each read when it is needed."""
+
+    def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
+        self._region, self._folder, self._attributes = region, folder, dict(attributes)
+        folder.mkdir(exist_ok=True)
 
     def __len__(self) -> int:
-        return self._count
+        return -(-len(self._region.view.tiles) // CHUNK_TILES)
 
-    def __getitem__(self, number: Any) -> Any:
-        if not 0 <= number < self._count:
+    @overload
+    def __getitem__(self, number: int) -> Columns: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Columns]: ...
+    def __getitem__(self, number: int | slice) -> Columns | Sequence[Columns]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
             raise IndexError(number)
-        with np.load(_chunk_path(self._folder, number), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        vectors = self._read(number)
+        if vectors is None:
+            raise DataError(f"`{self._path(number)}` changed while it was read", hints.again())
+        tiles, lengths = self._tiles(number)
+        columns = _columns(self._region.store, self._region.store.read(self._region.view, tiles), lengths)
+        return {**columns, "tile/vector": vectors.tiles.numpy(), "entity/vector": vectors.entities.numpy()}
+
+    def make(self, number: int) -> None:
+        """Embeds a chunk, unless an earlier run has."""
+        if self._read(number) is not None:
+            return
+        tiles, lengths = self._tiles(number)
+        vectors = _embed(self._region, tiles, lengths)
+        tensors = {"tiles": vectors.tiles, "entities": vectors.entities.half()}
+        save_tensors(self._path(number), tensors, {"of": self._identity(number)})
+
+    def _read(self, number: int) -> Embeddings | None:
+        """Reads a chunk; None unless it is intact and of these tiles and this model."""
+        tiles, lengths = self._tiles(number)
+        try:
+            tensors, metadata = read_tensors(self._path(number))
+        except DataError:
+            return None
+        shapes = {
+            "tiles": (torch.float32, (len(tiles), self._region.tile_width)),
+            "entities": (torch.float16, (int(lengths.sum()), self._region.entity_width)),
+        }
+        found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+        if found != shapes or metadata.get("of") != self._identity(number):
+            return None
+        return Embeddings(tensors["entities"], tensors["tiles"])
+
+    def _identity(self, number: int) -> str:
+        """Returns a hash of what decides the vectors of a chunk."""
+        tiles, lengths = self._tiles(number)
+        known = hashlib.sha256(json.dumps(self._attributes, sort_keys=True).encode())
+        view = self._region.view
+        for rows in (tiles, lengths, view.dropped_pieces, view.dropped_tags):
+            known.update(len(rows).to_bytes(8, "little") + rows.astype("<i8").tobytes())
+        return known.hexdigest()
+
+    def _tiles(self, number: int) -> tuple[Rows, Rows]:
+        """Returns a chunk's tiles, and the number of entities of each."""
+        part = slice(number * CHUNK_TILES, (number + 1) * CHUNK_TILES)
+        return self._region.view.tiles[part], self._region.lengths[part].astype(np.int64)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.safetensors"
 
 
-def _embed_chunk(
-    store: TileStore,
-    view: View,
-    tiles: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    encode: Encode,
-    geometry: bool,
-    images: bool,
-) -> dict[str, NDArray[Any]]:
-    """Columns of consecutive tiles. Batches are of tiles of like length; the order of the tiles is put back after."""
+def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
+    """Embeds consecutive tiles. Batches have tiles of similar length; the order is restored afterwards."""
     order = np.argsort(lengths, kind="stable")
     sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False)
-    parts = [
-        _columns(batch, *encode(batch))
-        for batch in (store.read(view, rows, geometry, images) for rows in sampler.plan(0))
-    ]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
-    starts = np.concatenate([[0], np.cumsum(lengths[order])])
-    entities = np.concatenate([np.empty(0, np.int64), *_ranges(starts, places)])
-    for name in joined:
-        joined[name] = joined[name][places if name.startswith("tile/") else entities]
-    joined["entity/tile"] = np.repeat(np.arange(len(tiles), dtype=np.uint32), lengths)
-    joined["entity/cu_seqlens"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64)
-    return joined
+    entities = csr.children(csr.offsets(lengths[order]), places)
+    return Embeddings(
+        torch.cat([part.entities for part in parts])[torch.from_numpy(entities)],
+        torch.cat([part.tiles for part in parts])[torch.from_numpy(places)],
+    )
 
 
-def _ranges(starts: NDArray[np.int64], places: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for place in places:
-        yield np.arange(starts[place], starts[place + 1])
+def _has_input(batch: TileBatch) -> bool:
+    return bool(batch.n_tokens) or (batch.images is not None and bool(len(batch.images)))
 
 
-def _columns(batch: TileBatch, tiles: Tensor, entities: Tensor) -> dict[str, NDArray[Any]]:
-    for what, vectors in (("tile", tiles), ("entity", entities)):
-        if not bool(torch.isfinite(vectors).all()):
-            raise DataError(f"the model gives {what} vectors that are not finite", "geojepa pretrain")
+def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
+    """Returns the columns of consecutive tiles, except the vectors."""
     zxy = batch.tile_zxy.numpy()
     area, length = batch.area_m2.numpy(), batch.length_m.numpy()
     return {
@@ -138,24 +215,11 @@ def _columns(batch: TileBatch, tiles: Tensor, entities: Tensor) -> dict[str, NDA
         "tile/x": zxy[:, 1].astype(np.uint32),
         "tile/y": zxy[:, 2].astype(np.uint32),
         "tile/row": batch.tile_rows.numpy().astype(np.uint32),
-        "tile/vector": tiles.detach().float().cpu().numpy(),
-        "entity/vector": entities.detach().float().cpu().numpy().astype(np.float16),
         "entity/osm_type": batch.osm_type.numpy(),
         "entity/osm_id": batch.osm_id.numpy(),
+        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
         "entity/piece": batch.piece_rows.numpy().astype(np.uint64),
         "entity/size": np.where(area > 0, area, length).astype(np.float32),
+        "entity/tile": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
+        "entity/cu_seqlens": csr.offsets(lengths).astype(np.uint64),
     }
-
-
-def _chunk_path(folder: Path, number: int) -> Path:
-    return folder / f"{number:06d}.npz"
-
-
-def _write_chunk(path: Path, columns: Columns) -> None:
-    """Written beside and renamed: a chunk that is there is whole."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

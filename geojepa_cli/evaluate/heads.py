@@ -1,33 +1,20 @@
-"""Heads on frozen vectors: Dummy, linear and MLP, fitted on some rows, asked for others."""
+"""Heads on frozen vectors: Dummy, linear and MLP, fitted to some rows, predicting others."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.evaluate.folds import Floats, Fold
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridge
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 HEADS = ("linear", "mlp")
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Rows to fit, to choose settings and to test on; no group is in two of them."""
-
-    train: Rows
-    val: Rows
-    test: Rows
-
-
 def predict_dummy(y: Floats, fold: Fold) -> Floats:
-    """The median of the training labels, for every test row."""
+    """Returns the median of the training labels for every test row."""
     return np.full(len(fold.test), float(np.median(y[fold.train])))
 
 
@@ -40,10 +27,22 @@ def predict_head(
     clamp: tuple[float, float],
     seed: int,
 ) -> Floats:
-    """Predictions of a head for the test rows, clamped.
+    """Fits a head and returns its predictions for the test rows, clamped.
 
-    The linear head fits train and val, and chooses its penalty by cross-validation over their groups; the MLP fits
-    train and stops early on val.
+    The linear head is fitted to train and val, and its penalty is chosen by cross-validation over their groups. The MLP
+    is fitted to train and stops early by val.
+
+    Args:
+        head: `linear` or `mlp`.
+        x: vectors [n, d].
+        y: labels [n].
+        groups: int64 [n].
+        fold: rows of `x`, `y` and `groups`.
+        clamp: range of predictions.
+        seed: of inner folds and of the MLP.
+
+    Raises:
+        ValueError: another head.
     """
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])

@@ -1,37 +1,101 @@
-"""`predictions.csv`: what every head said of every tested tile."""
+"""`predictions.csv`: the predictions of every head for every tested tile."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.probe import ProbeData, ProbeResult
+from geojepa_cli.evaluate.folds import Floats, ProbeData
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.splits import PARTS
 
+DUMMY, DUMMY_HEAD = "dummy", "median"  # always the first column of predictions
+COLUMNS = ("tile", "region", "group", "split", "kept", "fold", "label")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The content of a `predictions.csv`: n tested tiles.
+
+    Attributes:
+        tested: tile, region, fold, kept and label of every tile, as text: [n, 5].
+        groups: zoom-14 group of every tile, as text [n].
+        kept: bool [n].
+        labels: float64 [n].
+        predicted: by (model, head), float64 [n].
+    """
+
+    tested: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    kept: NDArray[np.bool_]
+    labels: Floats
+    predicted: dict[tuple[str, str], Floats]
+
 
 def write_predictions(
-    path: Path, store: TileStore, rows: NDArray[np.int64], data: ProbeData, result: ProbeResult
+    path: Path,
+    store: TileStore,
+    rows: NDArray[np.int64],
+    data: ProbeData,
+    fold: NDArray[np.int64],
+    predictions: Mapping[tuple[str, str], Floats],
 ) -> None:
-    """One line per tested tile, in the order of the store.
+    """Writes one line per tested tile, in the order of the store.
 
     Args:
         path: file to write.
-        store: names the tiles.
+        store: has the names of tiles.
         rows: of the probed tiles, in the store.
-        data, result: of the probe.
+        data: of the probe.
+        fold: in which a row was tested, int64 [n]; -1 for none.
+        predictions: by (model, head), float64 [n].
     """
-    tested = np.flatnonzero(result.fold >= 0)
+    tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
     regions = [store.regions[index].name for index in store.tile_regions(rows[tested]).tolist()]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        heads = [f"{model}_{head}" for model, head in result.predictions]
-        writer.writerow(["tile", "region", "group", "split", "kept", "fold", "label", *heads])
+        writer.writerow([*COLUMNS, *(f"{model}_{head}" for model, head in predictions)])
         for place, row in enumerate(tested.tolist()):
-            said = [f"{values[row]:.6g}" for values in result.predictions.values()]
-            about = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
-            writer.writerow([*about, int(result.fold[row]), f"{data.labels[row]:.6g}", *said])
+            values = [f"{values[row]:.6g}" for values in predictions.values()]
+            tile = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
+            writer.writerow([*tile, int(fold[row]), f"{data.labels[row]:.6g}", *values])
+
+
+def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Predictions:
+    """Reads a `predictions.csv`.
+
+    Args:
+        path: of the file.
+        heads: (model, head) of every column of predictions, in order.
+
+    Raises:
+        ValueError: other columns, no row, or values that are not finite numbers.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            header, *lines = csv.reader(file, strict=True)
+        except csv.Error as error:
+            raise ValueError(f"not CSV: {error}") from error
+    expected = [*COLUMNS, *(f"{model}_{head}" for model, head in heads)]
+    if header != expected:
+        raise ValueError(f"its columns are {header}, expected {expected}")
+    if not lines or any(len(line) != len(expected) for line in lines):
+        raise ValueError(f"expected rows of {len(expected)} values")
+    table = np.array(lines, np.str_)
+    numbers = table[:, len(COLUMNS) - 1 :].astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError("it has values that are not finite")
+    columns = {name: table[:, place] for place, name in enumerate(COLUMNS)}
+    return Predictions(
+        tested=np.stack([columns[name] for name in ("tile", "region", "fold", "kept", "label")], axis=1),
+        groups=columns["group"],
+        kept=columns["kept"] == "1",
+        labels=numbers[:, 0],
+        predicted={key: numbers[:, 1 + place] for place, key in enumerate(heads)},
+    )

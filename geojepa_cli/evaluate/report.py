@@ -1,53 +1,64 @@
-"""All probes of a workspace in one table: errors by model and task, and a score over tasks beside it."""
+"""Tables of all probes in a workspace: errors by model and task, a score over tasks, and paired differences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare_all
+from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
 
-DUMMY = "dummy"
+DUMMY_ROW = f"{DUMMY} ({DUMMY_HEAD})"
+NONE = "–"
+COMPARISON_COLUMNS = ("a", "b", "tasks", "score a", "score b", "a − b", "95 % interval", "groups", "verdict")
 
 
-class _Interval(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Interval(_Strict):
     value: float
     low: float
     high: float
 
 
-class _Figure(BaseModel):
+class _Score(_Strict):
     model: str
     head: str
     mae: _Interval
     relative: float | None
 
 
-class _Probe(BaseModel):
-    """What a table needs of a probe's report."""
+class _Probe(_Strict):
+    """The entries of a probe's `report.json` that a table needs."""
 
     task: str
     stands_on: str
     masked: bool
+    random: bool = False
     regions: list[str]
-    figures: list[_Figure]
+    figures: list[_Score]
 
 
 @dataclass
 class ReportTable:
-    """Probes that may be compared: of the same regions and the same variant, and not by a random split with others.
+    """Probes of the same regions and the same variant; those of a random split have a separate table.
 
     Attributes:
         regions: artifacts that were probed, `name@id`.
-        masked: which variant of the tasks.
-        random: tiles were dealt one by one, so that the figures flatter.
-        maes: task -> row -> MAE; a row is a model with one head, `tiny (linear)`.
+        masked: variant of the tasks.
+        random: tiles were split one by one, so scores are too good.
+        maes: task -> row -> MAE; a row is a model with one head, such as `tiny (linear)`.
         intervals: the same, (low, high).
         relative: the same, MAE / Dummy's.
-        protocols: task -> what its figures stand on.
+        protocols: task -> description of how it was tested.
+        errors: task -> errors by tile of its probes, oldest first.
     """
 
     regions: tuple[str, ...]
@@ -57,6 +68,7 @@ class ReportTable:
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     relative: dict[str, dict[str, float]] = field(default_factory=dict)
     protocols: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, list[TaskErrors]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -66,12 +78,12 @@ class ReportTable:
 
     @property
     def tasks(self) -> list[str]:
-        """In alphabetical order."""
+        """Names in alphabetical order."""
         return sorted(self.maes)
 
     @property
     def complete_rows(self) -> list[str]:
-        """The rows that have every task, best mean first: a score over fewer tasks would not be comparable."""
+        """The rows that have every task, best score first; a score over fewer tasks would not be comparable."""
         rows = set.intersection(*(set(by_row) for by_row in self.maes.values()))
         return sorted(rows, key=lambda row: (self.score(row), row))
 
@@ -82,23 +94,32 @@ class ReportTable:
         others = {row for by_row in self.maes.values() for row in by_row} - set(complete)
         return [*complete, *sorted(others)]
 
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Paired differences of every two models with the same head, where both were tested on the same tiles."""
+        return compare_all(self.errors, self.rows, self.random)
+
     def score(self, row: str) -> float:
-        """Mean over tasks of MAE / Dummy's."""
-        dummy = next(name for name in next(iter(self.maes.values())) if name.startswith(f"{DUMMY} "))
+        """Returns the mean over tasks of MAE / Dummy's; NaN where Dummy makes no error in any task."""
         mine = {task: self.maes[task][row] for task in self.tasks}
-        if not any(self.maes[task][dummy] > 0 for task in self.tasks):
+        if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
             return float("nan")
-        return relative_to_dummy(mine, {task: self.maes[task][dummy] for task in self.tasks})
+        return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
 
     def harmonic(self, row: str) -> float:
-        """The thesis's score, relative to the best of this table on each task."""
+        """Returns the thesis's score, relative to the best of this table on each task."""
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
+    def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Returns MAE / Dummy's of some rows by task; NaN where it is unknown."""
+        return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         complete = self.complete_rows
         return {
+            "title": self.title,
             "regions": list(self.regions),
             "masked": self.masked,
             "random": self.random,
@@ -107,75 +128,116 @@ class ReportTable:
                 {
                     "model": row,
                     "mae": {task: self.maes[task][row] for task in self.tasks if row in self.maes[task]},
+                    "interval": {task: self.intervals[task][row] for task in self.tasks if row in self.maes[task]},
                     "score": _finite(self.score(row)) if row in complete else None,
                     "harmonic": self.harmonic(row) if row in complete else None,
                 }
                 for row in self.rows
             ],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
         }
 
 
-def build_tables(probes: Iterable[Mapping[str, Any]]) -> list[ReportTable]:
-    """Tables from the `report.json` of probes, oldest first: a newer probe of a model and task replaces an older.
+def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
+    """Builds tables from the `report.json` of probes; a newer probe of a model and task replaces an older one.
 
     Args:
-        probes: parsed reports.
+        reports: checked by `check_probe`, oldest first.
+        errors: of the same probes; None for no paired comparison.
     """
     tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}
-    for probe in probes:
+    for place, probe in enumerate(reports):
         key = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
         table.protocols[task] = probe["stands_on"]
-        for figure in probe["figures"]:
-            row = f"{figure['model']} ({figure['head']})"
-            table.maes.setdefault(task, {})[row] = figure["mae"]["value"]
-            table.intervals.setdefault(task, {})[row] = (figure["mae"]["low"], figure["mae"]["high"])
-            if figure["relative"] is not None:
-                table.relative.setdefault(task, {})[row] = figure["relative"]
+        for score in probe["figures"]:
+            row = f"{score['model']} ({score['head']})"
+            table.maes.setdefault(task, {})[row] = score["mae"]["value"]
+            table.intervals.setdefault(task, {})[row] = (score["mae"]["low"], score["mae"]["high"])
+            if score["relative"] is not None:
+                table.relative.setdefault(task, {})[row] = score["relative"]
+        if errors is not None:
+            table.errors.setdefault(task, []).append(errors[place])
     return [tables[key] for key in sorted(tables)]
 
 
 def check_probe(report: object) -> str | None:
-    """What is wrong with a probe's `report.json`, or None where a table can be made of it."""
+    """Describes what is wrong with a probe's `report.json`; returns None where a table can be made of it."""
     try:
-        figures = _Probe.model_validate(report).figures
+        scores = _Probe.model_validate(report).figures
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}" if where else str(first["msg"])
-    return None if any(figure.model == DUMMY for figure in figures) else "figures: none of Dummy"
+    if not any((score.model, score.head) == (DUMMY, DUMMY_HEAD) for score in scores):
+        return "figures: no score of Dummy"
+    return None
 
 
-def to_markdown(tables: Iterable[ReportTable]) -> str:
-    """The tables as a page: MAE with its 95 % interval, score and harmonic mean last."""
+def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
+    """Returns a page: MAE with its 95 % interval, scores, then paired differences.
+
+    Args:
+        tables: as of `ReportTable.to_json`.
+    """
     lines = ["# Probes", ""]
     lines += [
-        "MAE with its 95 % interval over zoom-14 groups. `score` is the mean of MAE / Dummy's, 0 is perfect and 1"
+        "MAE with its 95 % interval over zoom-14 groups. `score` is the mean of MAE / Dummy's, 0 is perfect and 1",
+        "no better than Dummy; `harmonic` depends on the models in the table (1 is best at everything).",
+        "A paired difference is that of two scores on the same tiles and folds; with fewer than 20 groups no model is",
+        "called better.",
+        "",
     ]
-    lines += ["no better than Dummy; `harmonic` depends on the models in the table (1 is best at everything).", ""]
     for table in tables:
-        lines += [f"## {table.title[0].upper()}{table.title[1:]}", ""]
-        lines += ["| model | " + " | ".join(table.tasks) + " | score | harmonic |"]
-        lines += ["| --- |" + " ---: |" * (len(table.tasks) + 2)]
-        for row in table.rows:
-            lines.append("| " + " | ".join([row.replace("|", "\\|"), *cells(table, row)]) + " |")
-        lines += ["", *(f"- {task}: {table.protocols[task]}" for task in table.tasks), ""]
+        tasks = sorted(table["protocols"])
+        lines += [f"## {table['title'][0].upper()}{table['title'][1:]}", ""]
+        lines += _markdown_table(["model", *tasks, "score", "harmonic"], score_rows(table))
+        lines += ["", *(f"- {task}: {table['protocols'][task]}" for task in tasks), ""]
+        if table["comparisons"]:
+            rows = comparison_rows(table)
+            lines += ["Paired differences:", "", *_markdown_table(COMPARISON_COLUMNS, rows, text_columns=2), ""]
     return "\n".join(lines)
 
 
-def cells(table: ReportTable, row: str) -> list[str]:
-    """The figures of a row as text: one for each task, then score and harmonic mean."""
-    texts = []
-    for task in table.tasks:
-        if row not in table.maes[task]:
-            texts.append("–")
-            continue
-        low, high = table.intervals[task][row]
-        texts.append(f"{table.maes[task][row]:.3g} [{low:.3g}, {high:.3g}]")
-    if row not in table.complete_rows:
-        return [*texts, "–", "–"]
-    return [*texts, f"{table.score(row):.3f}", f"{table.harmonic(row):.3f}"]
+def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the rows of a table as text: the model, one cell for each task, then score and harmonic mean."""
+    rows = []
+    for model in table["models"]:
+        row = [model["model"]]
+        for task in sorted(table["protocols"]):
+            known = task in model["mae"]
+            row.append(
+                "{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE
+            )
+        whole = model["harmonic"] is not None
+        score = f"{float('nan') if model['score'] is None else model['score']:.3f}"
+        rows.append([*row, score if whole else NONE, f"{model['harmonic']:.3f}" if whole else NONE])
+    return rows
+
+
+def comparison_rows(table: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the paired differences of a table as text, in the order of `COMPARISON_COLUMNS`."""
+    return [
+        [
+            comparison["a"]["model"],
+            comparison["b"]["model"],
+            str(len(comparison["tasks"])),
+            f"{comparison['a']['relative']:.3f}",
+            f"{comparison['b']['relative']:.3f}",
+            "{value:+.3f}".format(**comparison["difference"]),
+            "{low:+.3f} … {high:+.3f}".format(**comparison["difference"]),
+            str(comparison["groups"]),
+            comparison["verdict"],
+        ]
+        for comparison in table["comparisons"]
+    ]
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
+    lines = ["| " + " | ".join(columns) + " |"]
+    lines.append("|" + " --- |" * text_columns + " ---: |" * (len(columns) - text_columns))
+    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def _finite(value: float) -> float | None:

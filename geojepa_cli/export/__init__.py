@@ -1,1 +1,1 @@
-"""Formats of other tools."""
+"""Formats for other tools and readers."""

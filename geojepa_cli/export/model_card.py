@@ -1,13 +1,15 @@
-"""The model card: what a model is, what it was trained on, and what to cite."""
+"""Model card: model, training data, label-free metrics, attribution and configuration, as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geojepa_cli.config.schema import PretrainConfig, dump_config
+from geojepa_cli.config.load import dump_config
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.schema import PretrainConfig
 
-_FIGURES = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
+_METRICS = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
 
 
 def model_card(
@@ -19,67 +21,67 @@ def model_card(
     last_line: Mapping[str, Any],
     attribution: Sequence[str],
 ) -> str:
-    """Markdown; a function of its arguments, without times.
+    """Returns the card, a function of the arguments without times.
 
     Args:
-        name: the model's name.
-        config: as resolved.
+        name: of the model.
+        config: of the run.
         seed: of weights, order and masks.
         inputs: artifacts it was trained on, `kind/name@id`.
-        counts: tiles, tokens, steps, parameters, and why it stopped.
+        counts: tiles, tokens, steps, parameters, and the limit that stopped the run.
         last_line: of `metrics.jsonl`.
-        attribution: of the data, from the manifests.
+        attribution: of the data.
     """
-    model = config.model
-    what = "GeoJEPA-" + ("TI" if "image" in model.modalities else "T")
-    figures = [f"| {key} | {last_line[key]:.4g} |" for key in _FIGURES if isinstance(last_line.get(key), (int, float))]
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            f"{what}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
-            "data. Made with `geojepa pretrain`.",
-            "",
-            f"- Tile vector: max ‖ mean over the target encoder's tokens, {2 * model.embed_dim} values",
-            f"- Entity vector: the target encoder's token, {model.embed_dim} values",
-            f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
-            f"input: {', '.join(model.modalities)}",
-            f"- Seed: {seed}",
-            "",
-            "## Trained on",
-            "",
-            *[f"- `{ref}`" for ref in inputs],
-            "",
-            "| | count |",
-            "| --- | --- |",
-            *[f"| {key.replace('_', ' ')} | {_shown(value)} |" for key, value in counts.items()],
-            "",
-            "## Label-free figures at the end",
-            "",
+    rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
+    metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
+    sections = {
+        name: _model_lines(config, seed),
+        "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *rows],
+        "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
             "",
             "| figure | value |",
             "| --- | --- |",
-            *figures,
-            "",
-            "## Limits",
-            "",
+            *metrics,
+        ],
+        "Limits": [
             "What the map leaves out, the model does not see; mapping is uneven between places, and so are the "
-            "vectors. Entities are cut at the tile's border, and nothing beyond it is seen.",
-            "",
-            "## Attribution",
-            "",
-            *[f"- {line}" for line in dict.fromkeys(attribution)],
-            "",
-            "## Configuration",
-            "",
-            "```yaml",
-            dump_config(config).rstrip(),
-            "```",
-            "",
-        ]
+            "vectors. Entities are cut at the tile's border, and nothing beyond it is seen."
+        ],
+        "Attribution": [f"- {line}" for line in dict.fromkeys(attribution)],
+        "Configuration": ["```yaml", dump_config(config).rstrip(), "```"],
+        "What it saw of tested tiles": [_tested_tiles(config)],
+    }
+    lines: list[str] = []
+    for level, (title, content) in enumerate(sections.items()):
+        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
+    return "\n".join(lines)
+
+
+def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
+    model = config.model
+    kind = "GeoJEPA-" + ("TI" if Modality.IMAGE in model.modalities else "T")
+    return [
+        f"{kind}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
+        "data. Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: max ‖ mean over the target encoder's tokens, {2 * model.embed_dim} values",
+        f"- Entity vector: the target encoder's token, {model.embed_dim} values",
+        f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
+        f"input: {', '.join(model.modalities)}",
+        f"- Seed: {seed}",
+    ]
+
+
+def _tested_tiles(config: PretrainConfig) -> str:
+    """States which of the tiles that probes test on were used in training."""
+    split = f"without the test groups of the split by seed {config.data.split_seed}"
+    return (
+        f"It was trained {split if config.data.exclude_test_groups else 'on all groups'}, and without any label. "
+        "A probe that is cross-validated over groups of the same regions tests all of them: also tiles that the model "
+        "saw."
     )
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,1 +1,1 @@
-"""Models that are pretrained."""
+"""Models behind two protocols, and the registry that finds them by name."""

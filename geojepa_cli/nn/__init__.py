@@ -1,1 +1,1 @@
-"""The model: modules and functions on tensors only, with no strings, files or configs."""
+"""Network layers and functions: tensors only, no strings, files or configurations."""

@@ -1,7 +1,7 @@
 """Self-attention on packed sequences, without the cost of padding.
 
-On CPU: sequences sorted by length, padded in groups of like length, scaled dot-product attention per group.
-On CUDA with half precision: the variable-length kernel. Both equal a loop over the sequences.
+On a CPU, sequences are sorted by length, padded in groups of similar length, and each group gets scaled dot-product
+attention. CUDA with half precision uses the variable-length kernel. Both equal a loop over the sequences.
 """
 
 from __future__ import annotations
@@ -17,29 +17,35 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths, lengths_of, segment_ids
 
-# A group takes sequences down to this share of its longest: at most this much of its work is padding.
+# The shortest sequence of a group has at least this share of the length of its longest.
 GROUP_RATIO = 0.75
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sequences that are padded together: `rows` of the padded buffer from `start`, `count` × `length`."""
+    """Sequences that are padded together.
+
+    Attributes:
+        start: first row in the padded buffer.
+        count, length: sequences, and rows of each.
+        mask: additive, float [count, 1, 1, length]; None if nothing is padded.
+    """
 
     start: int
     count: int
     length: int
-    mask: Tensor | None  # additive, float [count, 1, 1, length]; None where nothing is padded
+    mask: Tensor | None
 
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """How the tokens of a batch are grouped for attention: computed once, used by every layer.
+    """Grouping of a batch's tokens for attention, computed once and used by every layer.
 
     Attributes:
         cu_seqlens: starts of the sequences. int64 [B+1]
-        groups: what is padded together, longest first.
-        padded_from: for every row of the padded buffer, its token (any token where it is padding). int64 [P]
-        token_at: for every token, its row of the padded buffer. int64 [T]
+        groups: sequences that are padded together, longest first.
+        padded_from: token of every row of the padded buffer (any token for padding). int64 [P]
+        token_at: row of every token in the padded buffer. int64 [T]
         padding: rows that are padding. bool [P]
         max_length: length of the longest sequence.
     """
@@ -53,7 +59,7 @@ class PackedLayout:
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
-        """The layout of sequences that start at `cu_seqlens` [B+1]; empty sequences are allowed."""
+        """Returns the layout of sequences that start at `cu_seqlens` [B+1]; empty sequences are allowed."""
         cu = cu_seqlens.long()
         device = cu.device
         lengths = lengths_of(cu)
@@ -91,7 +97,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
             if i > first:
                 spans.append((first, i))
             return spans
-        if size < GROUP_RATIO * sizes[first] - 2:  # the 2: tiny lengths are not worth a group of their own
+        if size < GROUP_RATIO * sizes[first] - 2:  # the 2: very short sequences are not worth a separate group
             spans.append((first, i))
             first = i
     if len(sizes) > first:
@@ -100,7 +106,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 class _Pad(torch.autograd.Function):
-    """Tokens to padded rows. A gather both ways: rows of padding have no gradient, by the attention mask."""
+    """Tokens to padded rows. A gather in both directions: the attention mask gives padding no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -127,23 +133,23 @@ class _Unpad(torch.autograd.Function):
 
 
 def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
-    """Attention of every token to the tokens of its own sequence.
+    """Computes the attention of every token to the tokens of its sequence.
 
     A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)): the softmax where `null_weight` is 0.
-    With n tokens of like score that is n / (null_weight + n) in all, so that a head can tell many from few, which
-    a softmax cannot: its weights always sum to 1.
+    For n tokens of similar score, the weights sum to n / (null_weight + n). So a head can distinguish many tokens from
+    few. With a softmax it cannot, since the weights always sum to 1.
 
     Args:
-        qkv: queries, keys and values side by side. [T, 3·D]
-        num_heads: heads that D is split into.
+        qkv: queries, keys and values, concatenated. [T, 3·D]
+        num_heads: number of heads that D is split into.
         layout: of the T tokens.
-        null_weight: tokens of score 0 that say nothing and are attended to beside the others.
+        null_weight: number of additional tokens of score 0 and value 0 that are attended to.
     Returns:
         [T, D]
     """
     dim = qkv.shape[1] // 3
     half = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16)
-    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel knows the softmax only
+    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel computes the softmax only
     if varlen_attn is not None:
         query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
         cu = layout.cu_seqlens.int()
@@ -156,7 +162,7 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 
 @cache
 def _varlen_attn() -> Any:
-    """The variable-length kernel, or None in torch before 2.10. Imported on first use: that takes seconds."""
+    """Returns the variable-length kernel, or None in torch before 2.10. The import takes seconds, so it is deferred."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -201,7 +207,7 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(x)
         if qkv.is_cuda or qkv.dtype == torch.float32:
             return self.proj(packed_attention(qkv, self.num_heads, layout, self.null_weight))
-        # on CPU, half precision makes the matrix products faster and the attention between them slower
+        # on a CPU, half precision makes matrix products faster and attention slower
         with torch.autocast("cpu", enabled=False):
             mixed = packed_attention(qkv.float(), self.num_heads, layout, self.null_weight)
         return self.proj(mixed)

@@ -1,4 +1,4 @@
-"""From tokens to one vector per tile."""
+"""Pooling of tokens to one vector per tile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from geojepa_cli.nn.packing import lengths_of, segment_ids
 
 
 def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Largest and mean value of each dimension over each sequence, side by side (thesis 7.6.1).
+    """Concatenates the maximum and the mean of each dimension over each sequence (thesis 7.6.1).
 
     Args:
         x: packed tokens. [T, D]

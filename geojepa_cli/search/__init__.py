@@ -1,1 +1,1 @@
-"""Exact search for similar tiles and entities, and the page that shows them."""
+"""Exact search for similar tiles and entities."""

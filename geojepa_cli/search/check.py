@@ -1,4 +1,4 @@
-"""Why a query has no answer, told from the processed files alone: before anything is embedded."""
+"""Checks of a query against the processed files, before anything is embedded."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli import hints
+from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.grid import TileId, parse_tile
+from geojepa_cli.hints import Hint
+from geojepa_cli.store import csr
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import piece_reasons
 
-Limits = tuple[int, int | None]
 MAX_NAMED = 4
 
 
 class _Tiles(NamedTuple):
-    """A region's tiles: columns int64 [n], tokens of each, and whether the limits keep it."""
+    """The tiles of a region.
+
+    Attributes:
+        name: of the region.
+        z, x, y: int64 [n].
+        tokens: number of entities of each.
+        kept: True where the limits keep it.
+    """
 
     name: str
     z: NDArray[np.int64]
@@ -32,51 +42,50 @@ class _Tiles(NamedTuple):
         return TileId(int(self.z[row]), int(self.x[row]), int(self.y[row])).name
 
 
-def check_tile(stores: Sequence[RegionStore], name: str, limits: Limits) -> None:
-    """Refuses a tile that is not embedded.
+def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -> None:
+    """Checks that a tile is embedded.
 
     Args:
         stores: the regions that are searched.
         name: such as `16_18052_25957`.
-        limits: fewest and most entities of a tile that is embedded (None: no upper limit).
+        limits: on the number of entities of an embedded tile.
 
     Raises:
         UsageError: not a tile name.
-        NotFoundError: no such tile: says the nearest one, those of the right zoom, or how many entities it has.
+        NotFoundError: no such tile; the message has the nearest one, those of the right zoom, or its number of
+            entities.
     """
     tile = parse_tile(name)
     regions = [_tiles(store, limits) for store in stores]
     for region in regions:
         rows = np.flatnonzero((region.z == tile.z) & (region.x == tile.x) & (region.y == tile.y))
-        if len(rows) and region.kept[rows[0]]:
+        if not len(rows):
+            continue
+        if region.kept[rows[0]]:
             return
-        if len(rows):
-            count = int(region.tokens[rows[0]])
-            near = _nearest_tile(regions, tile)
-            left = f"; the nearest that it keeps is `{near[0]}`" if near else ""
-            hints = [f"geojepa knn --tile {near[0]}"] if near else []
-            message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, the filter keeps {_range(limits)}"
-            raise NotFoundError(message + left, ", or ".join([*hints, *_wider(count, limits)]) or None)
+        raise _left_out(regions, region, tile, int(region.tokens[rows[0]]), limits)
     _check_zoom(regions, tile)
     close = _nearest_tile(regions, tile)
     named = _named(stores)
     if close is None:
-        raise NotFoundError(f"unknown tile `{tile.name}`: no tile of {named} has {_range(limits)} entities")
+        most = max((int(region.tokens.max()) for region in regions if len(region.tokens)), default=0)
+        message = f"unknown tile `{tile.name}`: no tile of {named} has {limits} entities"
+        raise NotFoundError(message, _wider(most, limits) or hints.run("tile"))
     message = f"unknown tile `{tile.name}` in {named}; the nearest is `{close[0]}`, {close[1]} tiles away"
-    raise NotFoundError(message, f"geojepa knn --tile {close[0]}")
+    raise NotFoundError(message, hints.run("knn", tile=close[0]))
 
 
-def check_entity(stores: Sequence[RegionStore], ref: str, limits: Limits) -> None:
-    """Refuses an element of which no piece is embedded.
+def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) -> None:
+    """Checks that a piece of an element is embedded.
 
     Args:
         stores: the regions that are searched.
         ref: such as `way/123`.
-        limits: as in `check_tile`.
+        limits: on the number of entities of an embedded tile.
 
     Raises:
         UsageError: not of the form node/ID, way/ID or relation/ID.
-        NotFoundError: no such entity: says the one with the nearest id, or why it is not embedded.
+        NotFoundError: no such entity; the message has the one with the nearest id, or why it is not embedded.
     """
     osm_type, osm_id = parse_entity(ref)
     reasons = []
@@ -90,46 +99,63 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: Limits) -> Non
         tokens = piece_reasons(store)[pieces] == 0
         if (tiles.kept[rows] & tokens).any():
             return
-        reasons.append(_why_not(tiles, ref, rows, tokens, limits))
+        reasons.append(_entity_left_out(tiles, ref, rows, tokens, limits))
     if reasons:
         raise reasons[0]
     named = _named(stores)
     close = _nearest_entity(stores, osm_type, osm_id, limits)
     if close is None:
-        raise NotFoundError(f"unknown entity `{ref}` in {named}")
-    raise NotFoundError(
-        f"unknown entity `{ref}` in {named}; the nearest id is `{close}`", f"geojepa knn --entity {close}"
-    )
+        raise NotFoundError(f"unknown entity `{ref}` in {named}", hints.run("artifacts"))
+    message = f"unknown entity `{ref}` in {named}; the nearest id is `{close}`"
+    raise NotFoundError(message, hints.run("knn", entity=close))
 
 
 def parse_entity(ref: str) -> tuple[int, int]:
-    """(type, id) of a reference such as `way/123`; type is 0 node, 1 way, 2 relation."""
+    """Parses a reference such as `way/123`.
+
+    Returns:
+        Type (0 node, 1 way, 2 relation) and id.
+
+    Raises:
+        UsageError: not of this form.
+    """
     kind, _, number = ref.strip().partition("/")
-    if kind not in OSM_TYPES or not number.isdecimal() or len(number) > 18:
-        raise UsageError(
-            f"`{ref}` is not an entity", "an entity is named node/ID, way/ID or relation/ID, such as way/123"
-        )
+    if kind not in OSM_TYPES or not (number.isascii() and number.isdecimal()) or len(number) > 18:
+        message = f"`{ref}` is not an entity: expected node/ID, way/ID or relation/ID"
+        raise UsageError(message, hints.again(entity="way/123"))
     return OSM_TYPES.index(kind), int(number)
 
 
-def _why_not(
-    tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: Limits
+def _left_out(
+    regions: Sequence[_Tiles], region: _Tiles, tile: TileId, count: int, limits: EntityLimits
 ) -> NotFoundError:
-    """The error for an element that is there: it is no token, or its tiles are left out."""
+    """Builds the error for a tile that the limits leave out."""
+    near, wider = _nearest_tile(regions, tile), _wider(count, limits)
+    message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, the filter keeps {limits}"
+    if near is None:
+        return NotFoundError(message, wider or hints.run("tile"))
+    hint = hints.run("knn", tile=near[0])
+    return NotFoundError(
+        f"{message}; the nearest tile that it keeps is `{near[0]}`", hint.or_else(wider) if wider else hint
+    )
+
+
+def _entity_left_out(
+    tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: EntityLimits
+) -> NotFoundError:
+    """Builds the error for an element that is no token, or whose tiles are left out."""
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
-        return NotFoundError(
-            f"`{ref}` is in `{tiles.name}`, but is no token (a boundary, or it covers its tile `{name}`)"
-        )
+        message = f"`{ref}` is in `{tiles.name}`, but has no vector: it is a boundary, or covers its tile `{name}`"
+        return NotFoundError(message, Hint("knn", (("--tile", name),)))
     row = int(rows[tokens][0])
     count = int(tiles.tokens[row])
     message = f"`{ref}` lies in tile `{tiles.tile(row)}` of `{tiles.name}`, which has {_entities(count)}"
-    wider = [f"geojepa knn --entity {ref} {option}" for option in _wider(count, limits)]
-    return NotFoundError(f"{message}; the filter keeps {_range(limits)}", wider[0] if wider else None)
+    return NotFoundError(f"{message}; the filter keeps {limits}", _wider(count, limits) or hints.run("tile"))
 
 
 def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
-    """Raises where no region has tiles of this zoom; names the tiles of another zoom at this place."""
+    """Raises where no region has tiles of this zoom; the message has the tiles of another zoom at the same place."""
     zooms = sorted({int(z) for region in regions for z in np.unique(region.z)})
     if not zooms or tile.z in zooms:
         return
@@ -139,29 +165,29 @@ def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
         inside = (region.x >> up == tile.x >> down) & (region.y >> up == tile.y >> down) & region.kept
         there += [region.tile(row) for row in np.flatnonzero(inside).tolist()]
     names = " and ".join(f"`{region.name}`" for region in regions)
-    message = f"tile `{tile.name}` is of zoom {tile.z}, those of {names} are of zoom {' and '.join(map(str, zooms))}"
+    message = f"tile `{tile.name}` has zoom {tile.z}, those of {names} have zoom {' and '.join(map(str, zooms))}"
     near = _nearest_tile(regions, tile)
     if there:
         shown = ", ".join(f"`{name}`" for name in there[:MAX_NAMED])
-        where = f"; at its place lies {shown}" if len(there) == 1 else f"; at its place lie {shown}"
+        where = f"; at the same place: {shown}"
         where += f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
     else:
-        where = f"; none of them lies there, the nearest is `{near[0]}`" if near else ""
+        where = f"; they have none at this place, the nearest is `{near[0]}`" if near else ""
     close = there[0] if there else near[0] if near else None
-    raise NotFoundError(message + where, f"geojepa knn --tile {close}" if close else None)
+    hint = hints.run("knn", tile=close) if close else hints.run("tile", zoom=tile.z)
+    raise NotFoundError(message + where, hint)
 
 
-def _tiles(store: RegionStore, limits: Limits) -> _Tiles:
+def _tiles(store: RegionStore, limits: EntityLimits) -> _Tiles:
     ends = store["tile/pieces"].astype(np.int64)
-    tokens = np.diff(np.concatenate([[0], np.cumsum(piece_reasons(store) == 0)])[ends])
-    low, high = limits
-    kept = (tokens >= low) & (tokens <= (high if high is not None else np.iinfo(np.int64).max))
+    tokens = np.diff(csr.offsets(piece_reasons(store) == 0)[ends])
+    kept = (tokens >= limits.low) & (tokens <= limits.high)
     z, x, y = (store[f"tile/{axis}"].astype(np.int64) for axis in "zxy")
     return _Tiles(store.name, z, x, y, tokens, kept)
 
 
 def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | None:
-    """Name of the nearest tile that is kept, and how many tiles of the query's zoom it is away."""
+    """Returns the nearest tile that is kept, and its distance in tiles of the query's zoom."""
     best: tuple[int, str] | None = None
     for region in regions:
         rows = np.flatnonzero(region.kept)
@@ -175,31 +201,29 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
     return (best[1], best[0]) if best else None
 
 
-def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: Limits) -> str | None:
-    """Of the elements that are embedded, the one with the nearest id; the same id of another type comes first."""
+def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
+    """Returns the embedded element with the nearest id; the same id of another type comes first."""
     best: tuple[bool, int, str] | None = None
     for store in stores:
-        ends = store["tile/pieces"].astype(np.int64)
-        rows = np.repeat(np.arange(store.n_tiles), ends[1:] - ends[:-1])
+        rows = csr.parents(store["tile/pieces"])
         shown = np.unique(store["piece/object"][_tiles(store, limits).kept[rows] & (piece_reasons(store) == 0)])
         ids, types = store["object/osm_id"][shown], store["object/osm_type"][shown]
         for same_type in (True, False):
             found = np.flatnonzero((types == osm_type) if same_type else (types != osm_type) & (ids == osm_id))
             if len(found):
                 row = int(found[np.argmin(np.abs(ids[found] - osm_id))])
-                exact = not same_type  # the id of another type is the likeliest slip
                 ref = f"{OSM_TYPES[int(types[row])]}/{int(ids[row])}"
-                candidate = (not exact, abs(int(ids[row]) - osm_id), ref)
+                # a wrong type is the likeliest slip
+                candidate = (same_type, abs(int(ids[row]) - osm_id), ref)
                 best = min(best, candidate) if best else candidate
     return best[2] if best else None
 
 
-def _wider(count: int, limits: Limits) -> list[str]:
-    """The option that lets a tile of so many entities in."""
-    low, high = limits
-    if high is not None and count > high:
-        return [f"--max-entities {count}"]
-    return [f"--min-entities {count}"] if 0 < count < low else []
+def _wider(count: int, limits: EntityLimits) -> Hint | None:
+    """Returns the failed command with limits that keep a tile of so many entities, or None where that has none."""
+    if count > limits.high:
+        return hints.again(max_entities=count)
+    return hints.again(min_entities=count) if 0 < count < limits.low else None
 
 
 def _named(stores: Sequence[RegionStore]) -> str:
@@ -207,9 +231,4 @@ def _named(stores: Sequence[RegionStore]) -> str:
 
 
 def _entities(count: int) -> str:
-    return f"{count} entit{'y' if count == 1 else 'ies'}"
-
-
-def _range(limits: Limits) -> str:
-    low, high = limits
-    return f"{low} to {high}" if high is not None else f"{low} or more"
+    return f"{count:,} entit{'y' if count == 1 else 'ies'}"

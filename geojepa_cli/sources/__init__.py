@@ -1,1 +1,1 @@
-"""Where maps and images come from: local files, Geofabrik."""
+"""Sources of maps and images: Geofabrik, NAIP, and local files."""

@@ -1,48 +1,50 @@
-"""NAIP, the aerial images of the United States, found through a STAC API and read from where it says they lie.
+"""NAIP, aerial images of the United States: found through a STAC API, read from the servers that it names.
 
-`fetch` stores what the API says of the newest image of each footprint, so that the source says by itself what its
-images are; `tile` reads of them what its tiles need (docs/adr/0008).
+`fetch` stores the items of the newest image of each footprint; `tile` reads the parts that its tiles need
+(docs/adr/0008).
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.grid import Bounds
-from geojepa_cli.sources.download import OfflineError, told
-from geojepa_cli.sources.local import Imagery
-from geojepa_cli.sources.ranges import FETCH_ANEW, RangeReader, RemoteRaster
-from geojepa_cli.sources.scenes import Scene, meets, reading
+from geojepa_cli.sources.georeference import meets
+from geojepa_cli.sources.http import OfflineError, describe_error
+from geojepa_cli.sources.imagery import Imagery
+from geojepa_cli.sources.ranges import FETCH_NAIP, RangeReader
+from geojepa_cli.sources.remote_raster import RemoteRaster
+from geojepa_cli.sources.scene_bands import find_mask_rule
+from geojepa_cli.sources.scenes import Scene, raster_errors
+from geojepa_cli.sources.stac import IMAGE, Item, capture_date, file_name, scene_of, trim_item
 
 COLLECTION = "naip"
 ITEMS_FILE = "naip.json"
 ATTRIBUTION = "NAIP aerial imagery: USDA FPAC, public domain; by way of the Microsoft Planetary Computer"
-_PAGE = 250  # items of one answer
-_PAGES_IN_VAIN = 5
+_PAGE = 250  # items of one response
+_MAX_REPEATED_PAGES = 5
 _TIMEOUT_S = 60.0
-_FOOTPRINT = re.compile(r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_")  # a quarter of a map sheet, whatever its state and year
-_NUMBERS: tuple[tuple[str, type[float] | type[int]], ...] = (("gsd", float), ("proj:epsg", int))
-_COLOURS = ("red", "green", "blue")
-
-Item = dict[str, Any]
+_FOOTPRINT = re.compile(r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_")  # a quarter of a map sheet, of any state and year
 
 
 def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
-    """The newest image of each footprint that meets a box, sorted by name: STAC items with what is needed of them.
+    """Searches for the newest image of each footprint that meets a box.
 
     Args:
         bbox: west, south, east, north in degrees.
-        url: of the API.
-        year: of capture; the newest of all where none is given.
+        url: of the STAC API.
+        year: of capture. Default: any.
+
+    Returns:
+        Trimmed STAC items, sorted by id.
 
     Raises:
         OfflineError: the API cannot be reached, or answers with something else.
@@ -55,66 +57,64 @@ def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
     try:
         client = pystac_client.Client.open(url, timeout=_TIMEOUT_S)
         found = client.search(collections=[COLLECTION], bbox=list(bbox), datetime=when, limit=_PAGE)
-        items = _all_items(found.pages_as_dicts())
+        items = _collect_items(found.pages_as_dicts())
     except (APIError, RequestException, OSError) as error:
-        raise _unreached(url, told(error)) from error
-    except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
-        raise _unreached(url, f"its answer is not a STAC API's: {error}") from error
-    # an API may leave out what it was asked to look for; a wrong year would pass unseen
-    items = [item for item in items if meets(item["bbox"], bbox) and (year is None or _date(item)[:4] == str(year))]
-    return newest(items)
+        raise _search_error(url, describe_error(error)) from error
+    except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RecursionError) as error:
+        raise _search_error(url, f"not the response of a STAC API: {error}") from error
+    # an API may ignore parts of a query, and a wrong year would not be noticed
+    items = [item for item in items if meets(item["bbox"], bbox)]
+    return newest([item for item in items if year is None or capture_date(item)[:4] == str(year)])
 
 
 def newest(items: Sequence[Item]) -> list[Item]:
-    """Of the items of each footprint the one with the latest date, sorted by name."""
+    """Returns the item with the latest date of each footprint, sorted by id."""
     best: dict[str, Item] = {}
-    for item in sorted(items, key=lambda item: (_date(item), item["id"])):
+    for item in sorted(items, key=lambda item: (capture_date(item), item["id"])):
         match = _FOOTPRINT.search(item["id"])
         best["_".join(match.groups()) if match else item["id"]] = item
     return sorted(best.values(), key=lambda item: str(item["id"]))
 
 
-def imagery(items: Sequence[Item]) -> Imagery:
-    """What goes into a source."""
+def naip_imagery(items: Sequence[Item]) -> Imagery:
+    """Returns items as the imagery of a source."""
     text = to_json(items)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Imagery({}, digest, [ATTRIBUTION], tuple(scenes_of(items)), {f"imagery/{ITEMS_FILE}": text})
 
 
 def to_json(items: Sequence[Item]) -> str:
-    """The text of `naip.json`: a GeoJSON of the items, always the same for the same items."""
+    """Returns the text of `naip.json`: a GeoJSON of the items, the same for the same items."""
     content = {"type": "FeatureCollection", "features": list(items)}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_items(path: Path) -> list[Item]:
-    """The items of a `naip.json`.
+    """Reads the items of a `naip.json`.
 
     Raises:
-        DataError: it is none.
+        DataError: it cannot be read.
     """
     try:
-        items: list[Item] = [_trim(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"`{path}` is not a list of images: {error}", hint=FETCH_ANEW) from error
-    return items
+        return [trim_item(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"`{path}` is not a list of images: {error}", FETCH_NAIP) from error
 
 
 def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
-    """The items as scenes, with the infrared band where that is wanted; what only their headers tell is looked at when
-    they are opened."""
-    return [_scene(item, infrared) for item in items]
+    """Returns items as scenes, with the band of near infrared where that is requested."""
+    return [scene_of(item, infrared) for item in items]
 
 
 def sign(href: str, refused: str | None = None) -> str:
-    """A URL that planetary-computer gives out for a while; of other servers the href itself.
+    """Returns a URL signed by the Planetary Computer, or the href itself for other servers.
 
     Args:
-        href: where the image lies.
-        refused: a URL that the server refused; where it is the one at hand, its signature is asked for anew.
+        href: of the image.
+        refused: a URL that the server refused. If it is the current one, another signature is requested.
 
     Raises:
-        OfflineError: no signature can be had.
+        OfflineError: no signature is available.
     """
     from planetary_computer import sas
     from requests import RequestException
@@ -125,41 +125,38 @@ def sign(href: str, refused: str | None = None) -> str:
             sas.TOKEN_CACHE.clear()
             url = sas.sign_url(href)
     except (RequestException, OSError, ValueError) as error:
-        raise OfflineError(f"`{href}` cannot be signed: {told(error)}", hint="geojepa tile") from error
+        raise OfflineError(f"`{href}` cannot be signed: {describe_error(error)}", hints.again()) from error
     return url
 
 
 class RemoteScene:
-    """An image on a server, opened.
+    """An opened image on a server; see `mosaic.OpenScene`.
 
     Attributes:
         source: its dataset.
-        masked: whether it says itself where it is valid. A fourth band that GDAL takes for transparency is infrared.
+        mask: what states which pixels are valid. A band that GDAL takes for alpha is infrared.
     """
 
     def __init__(self, scene: Scene, href: str, reader: RangeReader) -> None:
-        """Opens it.
+        """Opens the image.
 
         Raises:
             OfflineError: the server cannot be reached, or refuses.
-            DataError: it is no raster, or another one than the API says.
+            DataError: not a GeoTIFF, or not the image that the API describes.
         """
-        from rasterio.enums import MaskFlags
-
         self._path, self._raster = scene.path, RemoteRaster(reader, href)
         with self.reading():
-            self.source = self._raster.dataset()
-            flags = self.source.mask_flag_enums[0]
-        self.masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
+            self.source = self._raster.open()
+            self.mask = find_mask_rule(self.source, scene.bands[:3], trust_alpha=False)
         if self.source.crs is None or set(self.source.dtypes) != {scene.dtype} or self.source.count < max(scene.bands):
             self.close()
-            raise DataError(f"`{href}` is not the image that the API describes", hint=FETCH_ANEW)
+            raise DataError(f"`{href}` is not the image that the API describes", FETCH_NAIP)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Failures as errors of ours; what the server said stands before what GDAL makes of it."""
+        """Converts errors. The server's error comes before GDAL's, which follows from it."""
         try:
-            with reading(self._path):
+            with raster_errors(self._path):
                 yield
         except GeojepaError as error:
             raise self._raster.failure or error from error
@@ -171,80 +168,28 @@ class RemoteScene:
         self.source.close()
 
 
-def open_scenes(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
-    """What opens the scenes of items, for a mosaic."""
-    hrefs = {_path(item): str(item["assets"]["image"]["href"]) for item in items}
+def scene_opener(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
+    """Returns the function that opens the scenes of items, for a mosaic."""
+    hrefs = {file_name(item): str(item["assets"][IMAGE]["href"]) for item in items}
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 
 
-def _all_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """The items of all pages of an answer, each once; ValueError where the pages bring nothing new, again and again."""
+def _collect_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """Returns the items of all pages, each once.
+
+    Raises:
+        ValueError: several pages in a row have no other items than those before.
+    """
     items: dict[str, Item] = {}
-    in_vain = 0
+    repeated = 0
     for page in pages:
         before = len(items)
-        items |= {item["id"]: item for item in map(_trim, page["features"])}
-        in_vain = 0 if len(items) > before else in_vain + 1
-        if in_vain >= _PAGES_IN_VAIN:
-            raise ValueError(f"{in_vain} pages in a row hold no other items than those before")
+        items |= {item["id"]: item for item in map(trim_item, page["features"])}
+        repeated = 0 if len(items) > before else repeated + 1
+        if repeated >= _MAX_REPEATED_PAGES:
+            raise ValueError(f"{repeated} pages in a row hold no other items than those before")
     return list(items.values())
 
 
-def _scene(item: Item, infrared: bool) -> Scene:
-    properties, asset = item["properties"], item["assets"]["image"]
-    names = [band.get("common_name") for band in asset.get("eo:bands", [])]
-    wanted = (*_COLOURS, "nir") if infrared else _COLOURS
-    # NAIP's own order where the API does not say it
-    bands = tuple(names.index(name) + 1 if name in names else i for i, name in enumerate(wanted, 1))
-    west, south, east, north = (float(value) for value in item["bbox"])
-    gsd = float(properties.get("gsd") or 0.0)
-    crs = f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else ""
-    path = _path(item)
-    return Scene(path, crs, (gsd, gsd), "uint8", bands, False, _date(item), (west, south, east, north), ())
-
-
-def _trim(item: Mapping[str, Any]) -> Item:
-    """What is kept of an item; KeyError, TypeError or ValueError where it lacks something or is no STAC item."""
-    asset, properties = item["assets"]["image"], item["properties"]
-    kept: dict[str, Any] = {"datetime": _moment(properties)}
-    kept |= {name: properties[name] for name in ("naip:year", "naip:state") if name in properties}
-    kept |= {name: kind(properties[name]) for name, kind in _NUMBERS if properties.get(name) is not None}
-    if not str(asset["href"]).startswith(("https://", "http://")):
-        raise ValueError(f"the image of `{item['id']}` is at `{asset['href']}`, which is no address of a server")
-    image = {"href": str(asset["href"])} | ({"eo:bands": asset["eo:bands"]} if "eo:bands" in asset else {})
-    return {
-        "type": "Feature",
-        "id": str(item["id"]),
-        "bbox": _box(item["bbox"]),
-        "geometry": item["geometry"],
-        "properties": kept,
-        "assets": {"image": image},
-    }
-
-
-def _moment(properties: Mapping[str, Any]) -> str:
-    """Of capture; STAC lets `datetime` be null where a beginning and an end are given."""
-    text = str(properties.get("datetime") or properties["start_datetime"])
-    datetime.date.fromisoformat(text[:10])
-    return text
-
-
-def _box(values: Sequence[Any]) -> list[float]:
-    """West, south, east, north of a box, with heights or without."""
-    box = [float(value) for value in values]
-    box = [*box[:2], *box[3:5]] if len(box) == 6 else box
-    if len(box) != 4 or not all(map(math.isfinite, box)):
-        raise ValueError(f"{values} is no box")
-    return box
-
-
-def _date(item: Item) -> str:
-    return str(item["properties"]["datetime"])[:10]
-
-
-def _path(item: Item) -> Path:
-    return Path(f"{item['id']}.tif")
-
-
-def _unreached(url: str, why: str) -> OfflineError:
-    return OfflineError(f"`{url}` cannot be searched: {why}", hint="--imagery none")
+def _search_error(url: str, why: str) -> OfflineError:
+    return OfflineError(f"`{url}` cannot be searched: {why}", hints.again(imagery="none"))

@@ -1,5 +1,7 @@
-"""Where a tile's pixels lie in a scene, and the scene's values there: bilinear, on a raster that was averaged before to
-at most twice the tile's resolution."""
+"""Projects a tile's pixels into a scene, and samples the scene there bilinearly.
+
+The scene is averaged beforehand to at most twice the tile's resolution.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +11,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import SEMI_MAJOR_AXIS_M, TileId
 
 MERCATOR = "EPSG:3857"
-_NET = 9  # points along a side of a tile at which the projection is computed
-_LARGEST_ERROR_PX = 0.02  # of a pixel of the scene, by the parabola through these points
+_POINTS = 9  # along a side of a tile, at which the projection is computed
+_MAX_ERROR_PX = 0.02  # pixels of the scene, of the parabola through these points
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
-class Placing(NamedTuple):
-    """Where a tile lies in a scene, in pixels from its upper left corner.
+class PixelGrid(NamedTuple):
+    """Position of a tile in a scene, in pixels from the scene's upper left corner.
 
     Attributes:
-        columns, rows: float64 [9, 9], of a net over the tile, edges included.
-        finer: how many times finer the scene's pixels are than the tile's.
+        columns, rows: float64 [9, 9], of points over the tile, edges included.
+        scale: pixels of the scene per pixel of the tile.
     """
 
     columns: Doubles
     rows: Doubles
-    finer: float
+    scale: float
 
 
 def tile_transform(tile: TileId, size_px: int) -> Any:
-    """The affine transform from pixels of a tile's image to metres of Web Mercator."""
+    """Returns the affine transform from pixels of a tile's image to metres of Web Mercator."""
     from rasterio.transform import from_origin
 
     half = np.pi * SEMI_MAJOR_AXIS_M
@@ -42,44 +45,45 @@ def tile_transform(tile: TileId, size_px: int) -> Any:
     return from_origin(tile.x * side - half, half - tile.y * side, side / size_px, side / size_px)
 
 
-def place(tile: TileId, size_px: int, crs: Any, transform: Any) -> Placing | None:
-    """Where a tile lies in a scene of this CRS and transform; None where it has no place there."""
-    steps = np.linspace(0.0, size_px, _NET)
+def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGrid | None:
+    """Returns the position of a tile in a scene of this CRS and transform; None where the CRS does not cover it."""
+    steps = np.linspace(0.0, size_px, _POINTS)
     columns, rows = _project(tile, size_px, crs, transform, *np.meshgrid(steps, steps))
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
     across, down = (
         [float(np.diff(grid, axis=axis).mean()) for grid in (columns, rows)] for axis in (1, 0)
-    )  # of a step of the net, in pixels of the scene
+    )  # from one point to the next, in pixels of the scene
     area = abs(across[0] * down[1] - across[1] * down[0])
-    return Placing(columns, rows, float(np.sqrt(area) * (_NET - 1) / size_px))
+    return PixelGrid(columns, rows, float(np.sqrt(area) * (_POINTS - 1) / size_px))
 
 
-def pixel_places(placing: Placing, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
-    """Column and row in the scene of the middle of each of the tile's pixels: float64 [side, side] each.
+def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
+    """Returns column and row in the scene of the centre of each of the tile's pixels: float64 [side, side] each.
 
-    Over a tile the projection is a parabola as far as anybody can see; where it is not, every pixel is projected.
+    They come from a parabola through the points of the grid. Where it misses a point, every pixel is projected.
     """
-    fitted = _parabola(placing)
+    fitted = _fit_parabola(grid)
     if fitted is None:
-        middles = np.arange(size_px) + 0.5
-        return _project(tile, size_px, crs, transform, *np.meshgrid(middles, middles))
+        centres = np.arange(size_px) + 0.5
+        return _project(tile, size_px, crs, transform, *np.meshgrid(centres, centres))
     u = (2.0 * np.arange(size_px) + 1.0) / size_px - 1.0
     v = u[:, None]
     columns, rows = (k[0] + u * (k[1] + k[3] * u) + v * (k[2] + k[4] * u + k[5] * v) for k in fitted.T)
     return columns, rows
 
 
-def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, coarser: float) -> Floats:
-    """Values of a raster at places between its pixels' middles: float32 [bands, side, side]; at the edge, of the edge.
+def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float) -> Floats:
+    """Samples a raster bilinearly: float32 [bands, side, side]. Beyond the edge, the values of the edge continue.
 
     Args:
         data: [bands, height, width].
-        columns, rows: in its pixels, from its upper left corner.
-        coarser: how many of its pixels one of the tile's is wide, at most 2. Above 1 it is smoothed before, so that the
-            whole has the spread of a triangle as wide: 1/6 + 2a = coarser² / 6 for the weights (a, 1 - 2a, a).
+        columns, rows: positions in its pixels, from its upper left corner.
+        scale: pixels of the raster per pixel of the tile, at most 2. Above 1 the raster is smoothed with the weights
+            (a, 1 - 2a, a), 1/6 + 2a = scale² / 6. Then smoothing and bilinear sampling together have the variance of
+            a triangle kernel that is `scale` pixels wide.
     """
-    values = _smoothed(data.astype(np.float32), max(0.0, (coarser * coarser - 1.0) / 12.0))
+    values = _smooth(data.astype(np.float32), max(0.0, (scale * scale - 1.0) / 12.0))
     if min(values.shape[1:]) < 2:
         values = np.pad(values, ((0, 0), (0, 1), (0, 1)), "edge").astype(np.float32)
     bands, height, width = values.shape
@@ -98,8 +102,8 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, coarser: flo
     return out
 
 
-def _smoothed(values: Floats, a: float) -> Floats:
-    """(a, 1 - 2a, a) along both axes; the edge continues."""
+def _smooth(values: Floats, a: float) -> Floats:
+    """Smooths with the weights (a, 1 - 2a, a) along both axes; the values of the edge continue."""
     if a < 1e-3:
         return values
     for axis in (1, 2):
@@ -116,18 +120,22 @@ def _smoothed(values: Floats, a: float) -> Floats:
     return values
 
 
-def _parabola(placing: Placing) -> Doubles | None:
-    """Coefficients [6, 2] of 1, u, v, u², uv, v² (u and v from -1 to 1 over the tile) of column and row; None where
-    the net is not one."""
-    seen = np.stack([placing.columns.ravel(), placing.rows.ravel()], 1)
-    fitted: Doubles = _solver() @ seen
-    off = np.abs(_terms() @ fitted - seen).max()
-    return fitted if off <= _LARGEST_ERROR_PX else None
+def _fit_parabola(grid: PixelGrid) -> Doubles | None:
+    """Fits column and row by a parabola.
+
+    Returns:
+        Coefficients [6, 2] of 1, u, v, u², uv, v² (u and v from -1 to 1 over the tile); None where the fit is too far
+        from a point.
+    """
+    points = np.stack([grid.columns.ravel(), grid.rows.ravel()], 1)
+    fitted: Doubles = _solver() @ points
+    error = np.abs(_terms() @ fitted - points).max()
+    return fitted if error <= _MAX_ERROR_PX else None
 
 
 @functools.cache
 def _terms() -> Doubles:
-    u, v = (axis.ravel() for axis in np.meshgrid(*[np.linspace(-1.0, 1.0, _NET)] * 2))
+    u, v = (axis.ravel() for axis in np.meshgrid(*[np.linspace(-1.0, 1.0, _POINTS)] * 2))
     terms: Doubles = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], 1)
     return terms
 
@@ -140,23 +148,22 @@ def _solver() -> Doubles:
 def _project(
     tile: TileId, size_px: int, crs: Any, transform: Any, columns: Doubles, rows: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """From pixels of a tile to pixels of a scene, infinite where the scene's projection ends."""
+    """Converts pixels of a tile to pixels of a scene; infinite where the scene's projection does not reach."""
     xs, ys = tile_transform(tile, size_px) * (columns, rows)
     xs, ys = _transformer(crs.to_wkt()).transform(xs, ys)
-    with np.errstate(invalid="ignore"):  # infinity times nothing
+    with np.errstate(invalid="ignore"):  # infinity times zero
         found: tuple[Doubles, Doubles] = ~transform * (xs, ys)
     return found
 
 
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt: str) -> Any:
-    """Made once for each CRS, since that takes longer than a tile; pyproj gives each thread its own."""
+    """Returns a transformer, cached because its creation takes longer than a tile. It may be used by all threads."""
     from pyproj import Transformer
     from pyproj.exceptions import CRSError, ProjError
 
     try:
         return Transformer.from_crs(MERCATOR, wkt, always_xy=True)
     except (CRSError, ProjError) as error:
-        raise DataError(
-            f"there is no way from Web Mercator to the CRS {wkt[:80]}…: {error}", "gdalinfo FILE"
-        ) from error
+        message = f"Web Mercator cannot be transformed to the CRS {wkt[:80]}…: {error}"
+        raise DataError(message, hints.shell("gdalinfo", "FILE")) from error

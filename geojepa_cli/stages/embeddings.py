@@ -1,29 +1,34 @@
-"""Embeddings: vectors of tiles and entities."""
+"""`embeddings/`: vectors of tiles and entities."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.errors import DataError, GeojepaError, UsageError, unknown
+from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.errors import GeojepaError, UsageError, unknown
 from geojepa_cli.hints import Hint
+from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.device import pick_device
-from geojepa_cli.stages.entity_limits import check_tiles_left
+from geojepa_cli.stages.embedded_view import check_entities, processed_of, view_to_embed, view_without_shared
+from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.models import CONFIG, IMAGES_FILE
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from geojepa_cli.config.schema import PretrainConfig
-    from geojepa_cli.evaluate.embed import Encode
-    from geojepa_cli.store.store import TileStore
-    from geojepa_cli.store.view import View
+    from geojepa_cli.models.base import Embedder, FrozenInputs
+
+TAGPOOL = DEFAULT_BASELINE
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -32,53 +37,134 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-EMBEDDINGS = Stage("embeddings", version=1, rebuild=_rebuild, keep=("chunks/*.npz",))
-TAGPOOL = "tagpool"
+# schema 2: with `entity/osm_version`
+EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 
 
 class Model(NamedTuple):
-    """A model to embed with: a `models/` artifact, or the built-in TagPool, which has none."""
+    """A model to embed with: an entry of the registry.
+
+    Attributes:
+        name: of the artifact or the baseline.
+        artifact: the `models/` artifact; None for a baseline.
+    """
 
     name: str
-    artifact: Artifact | None
+    artifact: Artifact | None = None
 
     @property
     def ref(self) -> str:
-        """`name@id`, or `tagpool`."""
+        """`name@id`, or the name of a baseline."""
         return self.artifact.ref if self.artifact else self.name
+
+    def needs(self) -> Needs:
+        """Returns the modalities that it reads.
+
+        Raises:
+            DataError: its `config.yaml` is damaged.
+        """
+        return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
+
+    def open(self, inputs: FrozenInputs) -> Embedder:
+        """Returns the model, ready to embed on the device of `inputs`.
+
+        Raises:
+            DataError: its files are damaged.
+        """
+        if self.artifact is None:
+            return open_baseline(self.name, inputs)
+        config = model_config(self.artifact)
+        try:
+            return open_published(self.artifact.path, config.family, inputs)
+        except GeojepaError as error:
+            raise self.artifact.broken(error.message) from error
+
+
+@as_command("embed")
+def embed(
+    workspace: Workspace,
+    model: str | Artifact | None = None,
+    region: Regions = None,
+    task: str | None = None,
+    masked: bool = False,
+    min_entities: int | None = None,
+    max_entities: int | None = None,
+    device: str = "auto",
+    threads: int = 1,
+) -> list[Artifact]:
+    """Embeds the tiles and entities of one or several regions.
+
+    Args:
+        workspace: to read from and publish in.
+        model: name (`name` or `name@id`) of a model or baseline, or a `models/` artifact. Default: the newest model.
+        region: names, or `processed/` artifacts. Default: the only region.
+        task: embed the tiles of this task only.
+        masked: hide what the task asks for.
+        min_entities, max_entities: limits on the number of entities of a tile, without `task`.
+        device: `cpu`, `cuda` or `auto`.
+        threads: of the CPU.
+
+    Returns:
+        An artifact for each region.
+
+    Raises:
+        UsageError: options contradict each other.
+        NotFoundError: no such model, region or task.
+        DataError: no tile is left, or the model is damaged.
+    """
+    if masked and task is None:
+        raise UsageError("`--masked` needs `--task`, whose mask it applies", hints.again(task="max_speed"))
+    if task is not None and (min_entities is not None or max_entities is not None):
+        limits = {"min_entities": min_entities, "max_entities": max_entities}
+        raise UsageError(
+            "`--task` excludes `--min-entities` and `--max-entities`: it embeds the tiles that the task was built on",
+            hints.run("build-tasks", task=task, **limits),
+        )
+    chosen_limits = entity_limits(min_entities, max_entities)
+    chosen = Model(model.name, model) if isinstance(model, Artifact) else find_model(workspace, model)
+    made = []
+    for processed in find_regions(workspace, "processed", region):
+        built = find_task_artifact(workspace, processed, task) if task else None
+        made.append(make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits))
+    return made
 
 
 def find_model(workspace: Workspace, ref: str | None) -> Model:
-    """The model named; without a name the newest in the workspace, or, with a note, TagPool where there is none.
+    """Finds a model or baseline.
+
+    Args:
+        workspace: to look in.
+        ref: `name`, `name@id`, or the name of a baseline. None for the newest model, or the default baseline with a
+            note if there is no model.
 
     Raises:
-        NotFoundError: no such model; says the nearest.
-        DataError: the model is incomplete or of another schema: no other is taken in its place.
+        NotFoundError: no such model; the message has the nearest name.
+        DataError: the model is incomplete or of another schema. An older one is never used in its place.
     """
-    if ref == TAGPOOL:
-        return Model(TAGPOOL, None)
+    if ref in BASELINES:
+        return Model(ref)
     if ref is None:
         newest = workspace.newest("models")
         if newest is not None:
             return Model(newest.name, newest)
         console.note(
-            f"no model in `{workspace.root}`: taking {TAGPOOL}, untrained pooling of tag embeddings; "
-            "`geojepa pretrain` trains one"
+            f"no model in `{workspace.root}`: using {DEFAULT_BASELINE}, a baseline without training; "
+            "`geojepa pretrain` trains a model"
         )
-        return Model(TAGPOOL, None)
+        return Model(DEFAULT_BASELINE)
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
-        hint = f"geojepa pretrain --config tiny.yaml --name {legal_name(ref.partition('@')[0])}"
-        raise unknown("model", ref, [*names, TAGPOOL], hint=hint)
+        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
+        raise unknown("model", ref, [*names, *BASELINES], hint)
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 
 
 def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> Artifact:
-    """The newest `tasks/<region>.<task>` made of these data.
+    """Returns the newest `tasks/<region>.<task>` made from a processed region.
 
     Raises:
-        NotFoundError: an unknown task, or it was not built; the hint builds it.
+        NotFoundError: the task is unknown, or was not built; the hint builds it.
     """
     prefix = f"{processed.name}."
     built = [name.removeprefix(prefix) for name in workspace.names("tasks") if name.startswith(prefix)]
@@ -86,8 +172,8 @@ def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> 
         from geojepa_cli.tasks.spec import packed_tasks
 
         if task not in packed_tasks():
-            hint = f"geojepa build-tasks --region {processed.name} --task TASK"
-            raise unknown("task", task, [*packed_tasks(), *built], hint=hint)
+            hint = hints.run("build-tasks", region=processed.name, task="max_speed")
+            raise unknown("task", task, [*packed_tasks(), *built], hint)
     return workspace.derived("tasks", f"{processed.name}.{task}", processed)
 
 
@@ -100,124 +186,70 @@ def make_embeddings(
     device: str = "auto",
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
+    without_shared: Sequence[Artifact] = (),
 ) -> Artifact:
     """Publishes `embeddings/<model>.<region>`: `embeddings.h5`.
 
     Args:
-        workspace: where.
-        model: by `find_model`.
+        workspace: to publish in.
+        model: of `find_model`.
         processed: the region.
-        task: embed the tiles of this task; None: all within the limits.
-        masked: the task's masked view.
+        task: embed the tiles of this task; None for all within the limits.
+        masked: use the task's masked view.
         device: `cpu`, `cuda` or `auto`.
-        threads: of torch.
-        limits: fewest and most entities of a tile, where there is no task.
+        threads: of the CPU.
+        limits: on the number of entities of a tile, without a task.
+        without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
+            in several of their blocks; see `TaskData.view_without_shared`.
 
     Raises:
-        DataError: no tile is left, or the model cannot be read.
+        DataError: no tile is left, or the model is damaged.
     """
     features = workspace.derived("features", processed.name, processed)
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
-    images = _images(workspace, model, processed)
+    params |= {"without_shared": True} if without_shared else {}
+    images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
     inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
-    with EMBEDDINGS.build(workspace, f"{model.name}.{processed.name}", params, inputs) as build:
-        if build.existing:
-            return build.existing
+    other_tasks = [one for one in without_shared if one != task]
+    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
+
+    def write(build: Build) -> Artifact:
         import torch
 
         from geojepa_cli.evaluate.embed import embed_region
+        from geojepa_cli.models.base import FrozenInputs
         from geojepa_cli.store.features import open_features
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        paths = [images.file("images.h5")] if images else None
-        store = TileStore.open([processed.file("processed.h5")], paths, [processed.name])
-        view = _view(store, task, masked, limits)
-        tags = open_features([features.file("tags.h5")], store)
-        encode, modalities = _encoder(model, tags.table, pick_device(device))
+        paths = [images.file(IMAGES_FILE)] if images else None
+        store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
+        view = view_without_shared(workspace, without_shared, processed, masked) if without_shared else None
+        view = view or view_to_embed(store, task, masked, limits)
+        tags = open_features([features.file(FEATURES_FILE)], store)
+        chosen = pick_device(device)
+        embedder = model.open(FrozenInputs(tags.table.to(chosen)))
+        check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        what = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task else "")
-        if not store.lengths(view).any() and "image" not in modalities:
-            hidden = f"the mask of `{task_name}` hides every entity" if masked else "there is no entity"
-            raise DataError(
-                f"{hidden} of all {len(view.tiles):,} tiles of `{processed.name}`",
-                f"geojepa embed --task {shlex.quote(task_name)}" if task_name else None,
-            )
-        with console.progress(what, len(view.tiles)) as meter:
-            counts = embed_region(
-                store, view, encode, build.partial, attributes, meter, "geometry" in modalities, "image" in modalities
-            )
+        title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
+        with console.progress(title, len(view.tiles)) as meter:
+            counts = embed_region(store, view, embedder, build.partial, attributes, meter, chosen)
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
+
+    return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write, quiet=True)
 
 
 def model_config(model: Artifact) -> PretrainConfig:
-    """The configuration that a model was trained with.
+    """Returns the configuration that a model was trained with.
 
     Raises:
-        DataError: its `config.yaml` is broken.
+        DataError: its `config.yaml` is damaged.
     """
-    from geojepa_cli.config.schema import load_config
+    from geojepa_cli.config.load import load_config
 
     try:
-        return load_config(str(model.file("config.yaml")))
-    except UsageError as error:  # nobody wrote this file by hand: it is data, not a wrong command
+        return load_config(str(model.file(CONFIG)))
+    except UsageError as error:  # the file was written by `pretrain`: a data error, not a usage error
         raise model.broken(error.message) from error
-
-
-def _view(store: TileStore, task: Artifact | None, masked: bool, limits: EntityLimits) -> View:
-    from geojepa_cli.store.view import View
-    from geojepa_cli.tasks.dataset import TaskData
-
-    if task is None:
-        check_tiles_left(store, limits)
-        return View.default(store, *limits)
-    view = TaskData.open(store, [task]).view(masked)
-    if not len(view.tiles):
-        region, name = store.regions[0].name, task.params["task"]["name"]
-        raise DataError(
-            f"tasks/{task.ref} has no tile", f"geojepa build-tasks --region {region} --task {name} --max-entities …"
-        )
-    return view
-
-
-def _images(workspace: Workspace, model: Model, processed: Artifact) -> Artifact | None:
-    """The images of the processed tiles where the model was trained with any."""
-    if model.artifact is None or "image" not in model_config(model.artifact).model.modalities:
-        return None
-    return joined_images(workspace, processed)
-
-
-def _encoder(model: Model, table: Tensor, device: str) -> tuple[Encode, tuple[str, ...]]:
-    """What turns a batch into vectors, and the modalities it reads."""
-    import torch
-
-    from geojepa_cli.store.batch import TileBatch
-
-    if model.artifact is None:
-        from geojepa_cli.baselines.tagpool import TagPool
-
-        module: torch.nn.Module = TagPool().to(device)
-        modalities: tuple[str, ...] = ("tags",)
-        width = table.shape[1]
-    else:
-        from geojepa_cli.models.jepa.load import load_encoder
-
-        modalities = tuple(model_config(model.artifact).model.modalities)
-        try:
-            module, config = load_encoder(model.artifact.path, device)
-        except GeojepaError as error:
-            raise model.artifact.broken(error.message) from error
-        width = config.model.embed_dim
-    tags = table.to(device)
-
-    @torch.inference_mode()
-    def encode(batch: TileBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        if not batch.n_tokens and (batch.images is None or not len(batch.images)):
-            # a mask may leave nothing of a tile; in a batch of others its vector is zero too (`nn.pooling.max_mean`)
-            return torch.zeros(batch.n_tiles, 2 * width), torch.zeros(0, width)
-        vectors = module(batch.to(device), tags)
-        return vectors.tiles, vectors.entities
-
-    return encode, modalities

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from geojepa_cli import hints
+from geojepa_cli import hints, native
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.processed import make_processed
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 FILE = "tags.h5"
+DEFAULT_ENCODER = "minilm"
+NO_ENCODER = "none"
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -21,10 +24,53 @@ def _rebuild(remains: Remains) -> Hint:
 FEATURES = Stage("features", version=1, rebuild=_rebuild)
 
 
-def make_features(workspace: Workspace, processed: Artifact, encoder: str = "minilm") -> Artifact:
-    """Publishes `features/<region>`: `tags.h5`, one text embedding per row of the vocabulary.
+@as_command("process")
+def process(
+    workspace: Workspace,
+    region: Regions = None,
+    simplify_m: float = 0.5,
+    visibility_k: int = 1,
+    text_encoder: str = DEFAULT_ENCODER,
+    threads: int = 1,
+) -> list[Artifact]:
+    """Makes the tiles of regions ready for models: columns, and text embeddings of the tags.
+
+    Args:
+        workspace: to read from and publish in.
+        region: names, or `tiles/` artifacts. Default: the only region.
+        simplify_m: largest distance of the simplified geometry from the original, in metres.
+        visibility_k: visibility edges per node.
+        text_encoder: of the tags; `none` makes no `features/`.
+        threads: do not change the result.
+
+    Returns:
+        The `processed/` artifact of each region.
 
     Raises:
+        NotFoundError: a region has no tiles.
+        MissingExtraError: the encoder's package is not installed.
+    """
+    native.check_threads(threads)
+    tiles = find_regions(workspace, "tiles", region)
+    check_encoder(text_encoder)
+    made = []
+    for one in tiles:
+        made.append(make_processed(workspace, one, simplify_m, visibility_k, threads))
+        if text_encoder != NO_ENCODER:
+            make_features(workspace, made[-1], text_encoder)
+    return made
+
+
+def make_features(workspace: Workspace, processed: Artifact, encoder: str = DEFAULT_ENCODER) -> Artifact:
+    """Publishes `features/<region>`: `tags.h5`, one text embedding per row of the vocabulary.
+
+    Args:
+        workspace: to publish in.
+        processed: of the region.
+        encoder: name of the text encoder.
+
+    Raises:
+        UsageError: no such encoder.
         MissingExtraError: the encoder's package is not installed.
     """
     from geojepa_cli.tags.encoder import encoder_identity
@@ -35,3 +81,16 @@ def make_features(workspace: Workspace, processed: Artifact, encoder: str = "min
         return build.publish(counts=counts)
 
     return FEATURES.make(workspace, processed.name, encoder_identity(encoder), [processed], write)
+
+
+def check_encoder(encoder: str) -> None:
+    """Checks, before long work, that an encoder can be used.
+
+    Raises:
+        UsageError: no such encoder.
+        MissingExtraError: its package is not installed.
+    """
+    from geojepa_cli.tags.encoder import encoder_identity
+
+    if encoder != NO_ENCODER:
+        encoder_identity(encoder)

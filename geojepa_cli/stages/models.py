@@ -1,31 +1,40 @@
-"""Models: pretraining by masked latent prediction."""
+"""`models/`: pretraining."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import InterruptedRunError, NotFoundError
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.errors import InterruptedRunError, NotFoundError, UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.device import pick_device
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
-from geojepa_cli.workspace.kinds import Remains, legal_name
+from geojepa_cli.workspace.kinds import Remains, check_name, legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.config.schema import PretrainConfig
-
+    from geojepa_cli.train.data import TrainingData
+    from geojepa_cli.train.loop import Result
 
 CONFIG = "config.yaml"
+CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
+IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again, by its own config where that is undamaged."""
+    """Returns the command that trains a model again, with its own configuration if that is intact."""
     known = remains.files.get(CONFIG)
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
@@ -35,7 +44,46 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed or None)
 
 
-MODELS = Stage("models", version=1, rebuild=_rebuild, keep=("checkpoint.safetensors", "metrics.jsonl"))
+MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS))
+
+
+@as_command("pretrain")
+def pretrain(
+    workspace: Workspace,
+    config: str | Path = "tiny.yaml",
+    region: Regions = None,
+    set_: Mapping[str, object] | Sequence[str] = (),
+    name: str | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    device: str = "auto",
+    threads: int = 1,
+) -> Artifact:
+    """Trains a model on one or several regions.
+
+    Args:
+        workspace: to read from and publish in.
+        config: path of a configuration, or the name of a packed one.
+        region: names, or `processed/` artifacts. Default: the only region.
+        set_: keys of the configuration to change, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
+        name: of the model. Default: the name of the configuration.
+        seed: of weights, order and masks.
+        resume: from the checkpoint of a killed run.
+        device: `cpu`, `cuda` or `auto`.
+        threads: of the CPU; another number changes rounding.
+
+    Raises:
+        UsageError: the configuration is wrong, needs too much memory, or the device does not exist.
+    """
+    from geojepa_cli.config.load import load_config
+
+    pairs = [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else list(set_)
+    resolved = load_config(str(config), pairs)
+    name = name or Path(config).stem
+    check_model_name(name)
+    return make_model(
+        workspace, find_regions(workspace, "processed", region), resolved, name, seed, resume, device, threads
+    )
 
 
 def make_model(
@@ -48,38 +96,47 @@ def make_model(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Publishes `models/<name>`: weights, config, metrics, plot and card.
+    """Publishes `models/<name>`: weights, configuration, metrics, plot and card.
+
+    Args:
+        workspace: to publish in.
+        processed: regions to train on.
+        config: of the run.
+        name: of the model.
+        seed, resume, device, threads: see `pretrain`.
 
     Raises:
-        NotFoundError: a region has no features, or (for a model with images) no region has images.
-        UsageError: the device is not there.
+        NotFoundError: a region has no features, or no region has images and the model reads them.
+        UsageError: the device does not exist, or the memory does not suffice.
     """
-    torch_device = pick_device(device)
+    chosen = pick_device(device)
     features = [workspace.derived("features", region.name, region) for region in processed]
-    images = _images(workspace, processed) if "image" in config.model.modalities else [None] * len(processed)
+    images = _images(workspace, processed) if Modality.IMAGE in config.needs else [None] * len(processed)
     inputs = [*processed, *features, *(artifact for artifact in images if artifact)]
     params = {"config": config.model_dump(mode="json"), "seed": seed}
-    with MODELS.build(workspace, name, params, inputs) as build:
-        if build.existing:
-            console.note(f"models/{build.existing.ref} is up to date, skipping")
-            return build.existing
-        _clear(build, resume)
+
+    def write(build: Build) -> Artifact:
+        if not resume:
+            build.clear()
         try:
-            counts, timing = _train(build, config, seed, processed, features, images, torch_device, threads)
+            counts, timing = _train(build, config, seed, processed, features, images, chosen, threads)
         except KeyboardInterrupt:
             raise _interrupted(build) from None
         _describe(build, config, name, seed, inputs, counts)
         return build.publish(counts=counts, extra={"seed": seed}, timing=timing)
 
+    return MODELS.make(workspace, name, params, inputs, write)
 
-def _clear(build: Build, resume: bool) -> None:
-    """Removes what a killed run left, but for what a run goes on from: it may have died while it wrote a file."""
-    from geojepa_cli.train.checkpoint import CHECKPOINT
-    from geojepa_cli.train.loop import METRICS
 
-    for left in build.partial.iterdir():
-        if not resume or left.name not in (CHECKPOINT, METRICS):
-            left.unlink()
+def check_model_name(name: str) -> None:
+    """Checks that `name` can name a model.
+
+    Raises:
+        UsageError: it cannot name an artifact, or a baseline has this name.
+    """
+    check_name(name)
+    if name in BASELINES:
+        raise UsageError(f"`{name}` is the name of a baseline", hints.again(name=f"my-{name}"))
 
 
 def _train(
@@ -92,105 +149,92 @@ def _train(
     device: str,
     threads: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains into the partial directory; counts and speed."""
+    """Trains into the partial directory and returns counts and timing."""
     import torch
 
-    from geojepa_cli.models.jepa.build import build_jepa
-    from geojepa_cli.models.jepa.load import save_model
-    from geojepa_cli.train.checkpoint import CHECKPOINT
+    from geojepa_cli.models.published import save_model
+    from geojepa_cli.models.registry import build_pretrainable
     from geojepa_cli.train.data import TrainingData
-    from geojepa_cli.train.loop import pretrain_jepa
+    from geojepa_cli.train.loop import train
+    from geojepa_cli.train.memory import check_memory
 
     torch.set_num_threads(threads)
-    # else threads add the gradients of rows that occur twice in the order in which they come
+    # otherwise threads add the gradients of rows that occur twice in any order
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     data = TrainingData.open(
         config,
-        [artifact.file("processed.h5") for artifact in processed],
-        [artifact.file("tags.h5") for artifact in features],
-        [artifact.file("images.h5") if artifact else None for artifact in images],
+        [artifact.file(PROCESSED_FILE) for artifact in processed],
+        [artifact.file(FEATURES_FILE) for artifact in features],
+        [artifact.file(IMAGES_FILE) if artifact else None for artifact in images],
         seed,
     )
-    model = build_jepa(config.model, seed).to(device)
+    check_memory(config, data)
+    data = data.to(torch.device(device))
+    model = build_pretrainable(config, data.inputs, seed)
     with console.progress("pretrain", 100.0) as meter:
-        result = pretrain_jepa(model, data, config, build.partial, seed, meter)
+        result = train(model, data, config.train, build.partial, seed, meter)
     if result.resumed_from is not None:
-        console.note(f"went on from the checkpoint at step {result.resumed_from:,}")
-    save_model(build.partial, model, config)
+        console.note(f"resumed from the checkpoint at step {result.resumed_from:,}")
+    save_model(build.partial, model.module, config)
     (build.partial / CHECKPOINT).unlink(missing_ok=True)
-    place = result.place
-    counts = {
-        "tiles": len(data.view.tiles),
-        **{reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")},
-        "steps": place.step,
-        "epochs": place.epoch,
-        "tiles_seen": place.tiles,
-        "tokens_seen": place.tokens,
-        "parameters": sum(p.numel() for p in model.context_encoder.parameters()),
-        "predictor_parameters": sum(p.numel() for p in model.predictor.parameters()),
-        "stopped_by": result.stopped_by,
-    }
     timing = {
         "tokens_per_s": round(result.tokens_per_s, 1),
-        "training_s": round(place.elapsed_s, 1),
+        "training_s": round(result.progress.elapsed_s, 1),
         "threads": threads,
         "device": device,
     }
-    return counts, timing
+    return _counts(data, result, model.parameter_counts()), timing
+
+
+def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -> dict[str, Any]:
+    progress = result.progress
+    return {
+        "tiles": len(data.view.tiles),
+        **{reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")},
+        "steps": progress.step,
+        "epochs": progress.epoch,
+        "tiles_seen": progress.tiles,
+        "tokens_seen": progress.tokens,
+        **parameters,
+        "stopped_by": result.stopped_by,
+    }
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """What to tell a person who stopped a run: where it stood, and that nothing before the checkpoint is lost."""
-    from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
+    """Builds the error for a run that was stopped with Ctrl-C: the step of its checkpoint, and how to resume."""
+    from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
     if step is None:
-        return InterruptedRunError(
-            "interrupted before the first checkpoint", "the same command begins anew; --set train.checkpoint_every=N"
-        )
-    return InterruptedRunError(
-        f"interrupted; the last checkpoint is of step {step:,}",
-        f"the same command goes on from step {step:,} (--no-resume begins anew)",
-    )
+        earlier = hints.again(set={"train.checkpoint_every": 10})
+        return InterruptedRunError("interrupted before the first checkpoint", earlier)
+    resumed = hints.again().noting("add --no-resume to start again")
+    return InterruptedRunError(f"interrupted; the last checkpoint is of step {step:,}", resumed)
 
 
 def _describe(
-    build: Build, config: PretrainConfig, name: str, seed: int, inputs: Sequence[Artifact], counts: dict[str, Any]
+    build: Build, config: PretrainConfig, name: str, seed: int, inputs: Sequence[Artifact], counts: Mapping[str, Any]
 ) -> None:
-    """Plot and card."""
+    """Writes plot and card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card
-    from geojepa_cli.train.loop import METRICS
-    from geojepa_cli.train.monitor import read_metrics
+    from geojepa_cli.train.log import read_metrics
 
     lines = read_metrics(build.partial / METRICS)
     plot_metrics(lines, build.partial / "loss.png", name)
-    attribution = [line for artifact in inputs for line in artifact.manifest["attribution"]]
-    refs = [f"{artifact.kind}/{artifact.ref}" for artifact in inputs]
+    attribution = [line for artifact in inputs for line in artifact.attribution]
+    refs = [artifact.full_ref for artifact in inputs]
     card = model_card(name, config, seed, refs, counts, lines[-1], attribution)
-    (build.partial / "model_card.md").write_text(f"{card}\n{_seen(config)}\n", encoding="utf-8")
-
-
-def _seen(config: PretrainConfig) -> str:
-    """What of the tested tiles the model saw, for the card."""
-    seed = config.data.split_seed
-    left = (
-        f"without the test groups of the split by seed {seed}" if config.data.exclude_test_groups else "on all groups"
-    )
-    return (
-        f"## What it saw of tested tiles\n\nIt was trained {left}, and without any label. A probe that is "
-        "cross-validated over groups of the same regions tests all of them: also tiles that the model saw."
-    )
+    (build.partial / "model_card.md").write_text(card, encoding="utf-8")
 
 
 def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifact | None]:
-    """The images of each region's tiles, where it has any."""
+    """Returns the images of each region's tiles; None for regions without images."""
     found = [joined_images(workspace, region) for region in processed]
     if not any(found):
         names = ", ".join(f"`{region.name}`" for region in processed)
-        raise NotFoundError(
-            f"the config's modalities hold `image`, and {names} has no images of its tiles' source and zoom",
-            hint="geojepa fetch --pbf FILE --name NAME --imagery DIR, or --config t.yaml",
-        )
+        fetch = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
+        hint = fetch.or_else(hints.again(set={"model.modalities": "[tags]"}))
+        raise NotFoundError(f"the model reads images, and {names} has none for its tiles", hint)
     return found

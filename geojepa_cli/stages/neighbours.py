@@ -1,23 +1,29 @@
-"""Neighbours of a tile or an entity."""
+"""`neighbours/`: the tiles or entities most similar to one, as JSON, GeoJSON and a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.embeddings import Model, make_embeddings
-from geojepa_cli.stages.entity_limits import check_tiles_left
+from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
+from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.search.query import SearchRegion
+    from geojepa_cli.search.neighbours import Hit, SearchRegion
+    from geojepa_cli.search.results import SearchResult
+
+JSON_FILE, GEOJSON_FILE, PAGE_FILE = "neighbours.json", "neighbours.geojson", "neighbours.html"
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -27,7 +33,56 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("knn", tile=tile, entity=entity, html=bool(params.get("html")))
 
 
-NEIGHBOURS = Stage("neighbours", version=1, rebuild=_rebuild)
+# version 2: entities have `osm_version` and `record_id`
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild)
+
+
+@as_command("knn")
+def knn(
+    workspace: Workspace,
+    tile: str | None = None,
+    entity: str | None = None,
+    k: int = 8,
+    model: str | Artifact | None = None,
+    region: Regions = None,
+    exclude_same_group: bool = False,
+    html: bool = False,
+    min_entities: int | None = None,
+    max_entities: int | None = None,
+    device: str = "auto",
+    threads: int = 1,
+) -> Artifact:
+    """Finds the places most similar to a tile or an entity; embeds regions that have no embeddings yet.
+
+    Args:
+        workspace: to read from and publish in.
+        tile: name of the query tile, such as `16_18052_25957`.
+        entity: the query element instead, such as `way/123`.
+        k: number of neighbours.
+        model: whose vectors are compared. Default: the newest model.
+        region: regions to search in. Default: all that can be embedded.
+        exclude_same_group: leave out the query's zoom-14 block.
+        html: also make the page.
+        min_entities, max_entities: leave out tiles with fewer or more entities. Default: 5 and 1250.
+        device: `cpu`, `cuda` or `auto`; for embedding.
+        threads: for embedding; do not change the result.
+
+    Returns:
+        The `neighbours/` artifact: `neighbours.json`, `neighbours.geojson` and, with `html`, `neighbours.html`.
+
+    Raises:
+        UsageError: neither or both of `tile` and `entity`, or a name that is not one.
+        NotFoundError: no such tile, entity, model or region.
+        DataError: no tile of a region is within the limits.
+    """
+    _check_form(tile, entity)
+    check_device(device)
+    limits = entity_limits(min_entities, max_entities)
+    regions = find_regions(workspace, "processed", region or searchable_regions(workspace))
+    chosen = find_model(workspace, model.ref if isinstance(model, Artifact) else model)
+    return make_neighbours(
+        workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
+    )
 
 
 def make_neighbours(
@@ -43,68 +98,66 @@ def make_neighbours(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> Artifact:
-    """Publishes `neighbours/<query>.<model>`: `neighbours.json`, `neighbours.geojson` and, if wanted, the page.
-
-    Args:
-        workspace: where.
-        model: whose vectors are searched; embeds what is not embedded.
-        regions: processed artifacts to search in.
-        tile, entity: the query, one of them.
-        k: neighbours.
-        exclude_same_group: leave out the query's zoom-14 block.
-        html: make the page.
-        device, threads: of embedding.
-        limits: fewest and most entities of a tile that is searched.
+    """Publishes `neighbours/<query>.<model>`; see `knn` for the arguments.
 
     Raises:
-        NotFoundError: no such tile or entity; told before anything is embedded.
+        NotFoundError: no such tile or entity; raised before anything is embedded.
         DataError: no tile of a region is within the limits.
     """
     _check_query(regions, tile, entity, limits)
     embeddings = [make_embeddings(workspace, model, region, None, False, device, threads, limits) for region in regions]
-    images = [joined_images(workspace, region) for region in regions] if html else []
-    query = tile or entity or ""
+    images = [joined_images(workspace, region) if html else None for region in regions]
     params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
     inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
-    name = f"{query.replace('/', '-')}.{model.name}"
-    opened = _open(regions, embeddings, images, limits)
-    hits = _search(opened, tile, entity, k, exclude_same_group)  # before the artifact: a wrong query leaves nothing
-    with NEIGHBOURS.build(workspace, name, params, inputs) as build:
-        if build.existing:
-            return build.existing
-        from geojepa_cli.search.places import entity_place, geojson, tile_place
 
-        told = entity_place if entity else tile_place
-        places = [told(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
+    def write(build: Build) -> Artifact:
+        from geojepa_cli.search.geojson import to_geojson
+        from geojepa_cli.search.results import describe_entity, describe_tile
+
+        opened = _open(regions, embeddings, images, limits)
+        hits = _search(opened, tile, entity, k, exclude_same_group)
+        describe = describe_entity if entity else describe_tile
+        results = [describe(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
         searched = sum(r.vectors.n_entities if entity else r.vectors.n_tiles for r in opened)
-        found = [place.to_json() for place in places]
-        result = {"query": found[0], "neighbours": found[1:], "model": model.ref, "searched": searched}
-        for file, content in (
-            ("neighbours.json", result | {"regions": [region.ref for region in regions]}),
-            ("neighbours.geojson", geojson(places, opened, hits)),
-        ):
-            (build.partial / file).write_text(console.to_json(content, indent=1) + "\n", encoding="utf-8")
+        query, *neighbours = [result.to_json() for result in results]
+        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched}
+        answer["regions"] = [region.ref for region in regions]
+        _write_json(build, JSON_FILE, answer)
+        _write_json(build, GEOJSON_FILE, to_geojson(results, [opened[hit.region].store for hit in hits]))
         if html:
-            credits = dict.fromkeys(line for artifact in inputs for line in artifact.manifest["attribution"])
-            page = _page(opened, hits, places, model.ref, searched, list(credits))
-            (build.partial / "neighbours.html").write_text(page, encoding="utf-8")
-        return build.publish(counts={"searched": searched, "neighbours": len(hits) - 1})
+            credits = dict.fromkeys(line for artifact in inputs for line in artifact.attribution)
+            page = _page(opened, hits, results, model.ref, searched, list(credits))
+            (build.partial / PAGE_FILE).write_text(page, encoding="utf-8")
+        return build.publish(counts={"searched": searched, "neighbours": len(neighbours)})
+
+    name = f"{(tile or entity or '').replace('/', '-')}.{model.name}"
+    return NEIGHBOURS.make(workspace, name, params, inputs, write)
 
 
-def check_query_form(tile: str | None, entity: str | None) -> None:
-    """Refuses what cannot name a tile or an entity, before anything is read."""
+def searchable_regions(workspace: Workspace) -> list[str] | None:
+    """Returns every region that can be embedded, or all processed ones where none can; None where there is none."""
+    names, ready = workspace.names("processed"), workspace.names("features")
+    return [name for name in names if name in ready] or names or None
+
+
+def _check_form(tile: str | None, entity: str | None) -> None:
+    """Checks, before anything is read, that the query can name a tile or an entity."""
+    if tile is not None and entity is not None:
+        raise UsageError("give either --tile or --entity, not both", hints.run("knn", tile=tile))
     if tile is not None:
         from geojepa_cli.grid import parse_tile
 
         parse_tile(tile)
-        return
-    from geojepa_cli.search.check import parse_entity
+    elif entity is not None:
+        from geojepa_cli.search.check import parse_entity
 
-    parse_entity(entity or "")
+        parse_entity(entity)
+    else:
+        raise UsageError("give either --tile or --entity", hints.again(tile="16_18052_25957"))
 
 
 def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Refuses, before minutes of embedding, a query that the regions do not have and regions without a tile."""
+    """Checks, before minutes of embedding, that the regions have the query, and a tile each."""
     from geojepa_cli.search.check import check_entity, check_tile
     from geojepa_cli.store.reader import RegionStore
     from geojepa_cli.store.store import TileStore
@@ -119,22 +172,15 @@ def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | No
         check_tiles_left(alone, limits)
 
 
-def searchable_regions(workspace: Workspace) -> list[str] | None:
-    """Every region that can be embedded: a search without `--region` looks everywhere."""
-    names, ready = workspace.names("processed"), workspace.names("features")
-    return [name for name in names if name in ready] or names or None
-
-
 def _open(
     regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None], limits: EntityLimits
 ) -> list[SearchRegion]:
-    from geojepa_cli.search.query import SearchRegion
+    from geojepa_cli.search.neighbours import SearchRegion
     from geojepa_cli.store.embeddings import Embeddings
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
 
-    pictures = images or [None] * len(regions)
-    return [
+    opened = [
         SearchRegion(
             region.name,
             Embeddings(made.file("embeddings.h5")),
@@ -142,14 +188,19 @@ def _open(
             ImageStore(image.file("images.h5"), any_form=True) if image else None,
             limits,
         )
-        for region, made, image in zip(regions, embeddings, pictures, strict=True)
+        for region, made, image in zip(regions, embeddings, images, strict=True)
     ]
+    for found in opened:
+        found.vectors.check_source(found.store)
+    return opened
 
 
-def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Any]:
-    """The query's hit, then its neighbours'."""
-    from geojepa_cli.search.query import find_entity, find_tile, nearest_entities, nearest_tiles
+def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
+    """Returns the query's hit, then its neighbours'."""
+    from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
 
+    for region in regions:
+        region.vectors.check_vectors("entity/vector" if tile is None else "tile/vector")
     if tile is not None:
         query = find_tile(regions, tile)
         return [query, *nearest_tiles(regions, query, k, exclude)]
@@ -157,10 +208,14 @@ def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | Non
     return [query, *nearest_entities(regions, query, k, exclude)]
 
 
+def _write_json(build: Build, name: str, content: object) -> None:
+    (build.partial / name).write_text(console.to_json(content, indent=1) + "\n", encoding="utf-8")
+
+
 def _page(
     regions: Sequence[SearchRegion],
-    hits: Sequence[Any],
-    places: Sequence[Any],
+    hits: Sequence[Hit],
+    results: Sequence[SearchResult],
     model: str,
     searched: int,
     credits: Sequence[str],
@@ -172,14 +227,14 @@ def _page(
     from geojepa_cli.store.tile_map import read_map
 
     cards = []
-    for hit, place in zip(hits, places, strict=True):
+    for hit, result in zip(hits, results, strict=True):
         region = regions[hit.region]
         image = None
         if region.images is not None:
-            z, x, y = parse_tile(place.tile)
+            z, x, y = parse_tile(result.tile)
             row = int(region.images.rows_of([z], [x], [y])[0])
             image = region.images.image[row] if row >= 0 else None
-        cards.append(Card(place, read_map(region.store, place.tile_row), image))
+        cards.append(Card(result, read_map(region.store, result.tile_row), image))
     bounds = [tiles_bounds(*(r.vectors[f"tile/{axis}"] for axis in "zxy")) for r in regions]
     names = sorted({region.name for region in regions})
     return render_page(cards, model, names, searched, np.concatenate(bounds), credits)

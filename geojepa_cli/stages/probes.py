@@ -1,36 +1,106 @@
-"""Probes: errors of heads on frozen vectors."""
+"""`probes/`: errors of heads on frozen tile vectors of a task."""
 
 from __future__ import annotations
 
-import json as json_text
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.embeddings import Model, make_embeddings, model_config
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.embeddings import Model, make_embeddings
+from geojepa_cli.stages.probe_plan import Models, Tasks, plan_probe, seen_groups, warn_of_other_splits
+from geojepa_cli.stages.stage import Regions, Stage, as_command
+from geojepa_cli.stages.tasks import REPORT_FILE as TASK_REPORT
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.kinds import Remains
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli.workspace.build import Build
+from geojepa_cli.workspace.kinds import Remains, name_of
+from geojepa_cli.workspace.workspace import Workspace, input_names
 
 if TYPE_CHECKING:
-    from geojepa_cli.evaluate.probe import ProbeData, ProbeResult
+    from numpy.typing import NDArray
+
+    from geojepa_cli.evaluate.probe import ProbeResult
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
+
+REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE = "report.json", "predictions.csv", "plot.png"
+WITHOUT_SHARED = "{} without shared"  # name of a model in a probe, for its vectors without shared entities
 
 
 def _rebuild(remains: Remains) -> Hint:
     task, _, model = remains.name.partition(".")
-    refs = remains.params.get("models", [model] if model else [])
-    models = [ref.partition("@")[0] for ref in refs]
-    return hints.run("probe", task=task, masked=bool(remains.params.get("masked")), model=models)
+    params = remains.params
+    refs = params.get("models", [model] if model else [])
+    models = [name_of(ref) for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
+    heads = params.get("heads")
+    seed = params.get("seed")
+    return hints.run(
+        "probe",
+        task=task,
+        region=input_names(remains.inputs, "processed"),
+        masked=params.get("masked") is True,
+        model=models,
+        head=heads[0] if isinstance(heads, list) and len(heads) == 1 else None,
+        seed=seed if isinstance(seed, int) and seed else None,
+        without_shared=params.get("without_shared") is True,
+    )
 
 
 PROBES = Stage("probes", version=3, rebuild=_rebuild)
-HEADS = {"linear": ("linear",), "mlp": ("mlp",), "both": ("linear", "mlp")}
+
+
+@as_command("probe")
+def probe(
+    workspace: Workspace,
+    task: Tasks,
+    model: Models = None,
+    region: Regions = None,
+    masked: bool = False,
+    head: str = "both",
+    seed: int = 0,
+    without_shared: bool = False,
+    device: str = "auto",
+    threads: int = 1,
+) -> Artifact:
+    """Tests the tile vectors of models on a task, compared with Dummy and TagPool; embeds what is not embedded yet.
+
+    Args:
+        workspace: to read from and publish in.
+        task: name of a task that was built, or its artifacts.
+        model: names or artifacts. Default: the newest model.
+        region: names or artifacts; ignored where `task` is given as artifacts. Default: the only region.
+        masked: the masked variant of the task.
+        head: `linear`, `mlp` or `both`.
+        seed: of folds, heads and intervals.
+        without_shared: also test vectors made without the entities that train and test tiles may share.
+        device: `cpu`, `cuda` or `auto`; for embedding.
+        threads: for embedding; do not change the result.
+
+    Returns:
+        The `probes/` artifact: `report.json`, `predictions.csv` and `plot.png`.
+
+    Raises:
+        UsageError: an unknown head or device.
+        NotFoundError: no such region, task or model.
+        DataError: too few tiles or groups, or an input is damaged.
+    """
+    check_device(device)
+    plan = plan_probe(workspace, task, model, region, head)
+    return make_probe(
+        workspace,
+        plan.regions,
+        plan.tasks,
+        plan.models,
+        masked,
+        plan.heads,
+        seed,
+        device,
+        threads,
+        without_shared,
+    )
 
 
 def make_probe(
@@ -43,175 +113,122 @@ def make_probe(
     seed: int = 0,
     device: str = "auto",
     threads: int = 1,
+    without_shared: bool = False,
 ) -> Artifact:
-    """Publishes `probes/<task>.<model>`: `report.json`, `predictions.csv`, `plot.png`; embeds what is not embedded.
-
-    What is embedded for the plain variant has the limits of entities that the task was built with: its tiles.
+    """Publishes `probes/<task>.<model>`.
 
     Args:
-        workspace: where.
+        workspace: to publish in.
         regions, tasks: processed artifacts and their task, in the same order.
         models: to test.
-        masked: the task's masked variant.
+        masked, seed, device, threads, without_shared: see `probe`.
         heads: of `linear` and `mlp`.
-        seed: of folds, heads and intervals.
-        device, threads: of embedding and heads.
     """
     warn_of_other_splits(models, regions, tasks)
-    embeddings = [
-        [
-            make_embeddings(workspace, model, r, t if masked else None, masked, device, threads, task_limits(t))
-            for model in models
-        ]
-        for r, t in zip(regions, tasks, strict=True)
-    ]
+    embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
     name = tasks[0].params["task"]["name"]
     params = {"task": name, "masked": masked, "heads": list(heads), "seed": seed, "models": [m.ref for m in models]}
-    inputs = [*regions, *tasks, *(made for row in embeddings for made in row)]
-    with PROBES.build(workspace, f"{name}.{models[0].name}", params, inputs) as build:
-        if build.existing:
-            console.note(f"probes/{build.existing.ref} is up to date, skipping")
-            return build.existing
+    params |= {"without_shared": True} if without_shared else {}
+    inputs = [*regions, *tasks, *(made for by_region in embedded.values() for made in by_region)]
+
+    def write(build: Build) -> Artifact:
         import torch
 
+        from geojepa_cli.evaluate.folds import probe_data
         from geojepa_cli.evaluate.plots.probe import plot_probe
         from geojepa_cli.evaluate.predictions import write_predictions
         from geojepa_cli.evaluate.probe import run_probe
         from geojepa_cli.store.store import TileStore
         from geojepa_cli.tasks.dataset import TaskData
 
-        torch.set_num_threads(1)  # fits are small, and with one thread the figures do not depend on the machine
+        torch.set_num_threads(1)  # fits are small, and with one thread results do not depend on the number of cores
         store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
         data = TaskData.open(store, tasks)
         rows, probed = probe_data(data)
-        labels = _distinct([model.name for model in models], [model.ref for model in models])
-        vectors = {
-            label: tile_vectors(store, rows, [of_region[i] for of_region in embeddings])
-            for i, label in enumerate(labels)
-        }
+        vectors = {label: tile_vectors(store, rows, by_region) for label, by_region in embedded.items()}
         with console.progress(f"probe {name}") as meter:
-            result = run_probe(probed, vectors, heads, seed, lambda done, total: meter.update(done, total))
-        report = _report(data, result, params, regions, tasks)
+            result = run_probe(probed, vectors, heads, seed, meter.update)
+        content = _report(data, result, params, regions, tasks)
+        if without_shared:
+            content["shared_entities"] = _count_shared(store, data, masked)
         tested = data.groups[rows[result.fold >= 0]]
-        report["seen_in_pretraining"] = {
-            m.ref: seen for m in models if (seen := seen_groups(workspace, m, regions, tested))
-        }
-        text = json_text.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-        (build.partial / "report.json").write_text(text + "\n", encoding="utf-8")
-        write_predictions(build.partial / "predictions.csv", store, rows, probed, result)
+        seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
+        content["seen_in_pretraining"] = {ref: groups for ref, groups in seen.items() if groups}
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+        write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
         title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
-        plot_probe(probed, result, title, data.spec.label.unit, build.partial / "plot.png")
+        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE)
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
         return build.publish(counts=counts, extra={"seed": seed})
 
-
-def task_limits(task: Artifact) -> EntityLimits:
-    """Fewest and most entities of the tiles that a task was built on."""
-    return EntityLimits(task.params["min_entities"], task.params["max_entities"])
+    return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
 
 
-def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
-    """Says where a model was trained on these regions by another split, or by none: it may have seen test tiles."""
-    names = {region.name for region in regions}
-    seed = tasks[0].params["seed"]
-    for model in models:
-        if model.artifact is None:
-            continue
-        trained_on = {
-            ref.split("/")[1].partition("@")[0] for ref in model.artifact.inputs if ref.startswith("processed/")
-        }
-        if not names & trained_on:
-            continue
-        data = model_config(model.artifact).data
-        if not data.exclude_test_groups:
-            how = "was trained on all tiles, test groups too (`data.exclude_test_groups` is false)"
-        elif data.split_seed != seed:
-            how = f"was trained with data.split_seed={data.split_seed}, the task was split with --seed {seed}"
-        else:
-            continue
-        console.warn(f"`{model.ref}` {how}: test tiles may have been trained on")
+def _embed(
+    workspace: Workspace,
+    regions: Sequence[Artifact],
+    tasks: Sequence[Artifact],
+    models: Sequence[Model],
+    masked: bool,
+    device: str,
+    threads: int,
+    without_shared: bool,
+) -> dict[str, list[Artifact]]:
+    """The embeddings of every model by region, under the model's name in the probe.
 
-
-def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: Any) -> int:
-    """Of the tested zoom-14 groups, those whose tiles (never their labels) the model may have been pretrained on.
-
-    Pretraining leaves out the test groups of one split; cross-validation tests all groups.
-
-    Args:
-        workspace: where the lineage is.
-        model: 0 for TagPool, and for a model that was pretrained on other sources than these regions'.
-        regions: that were probed.
-        tested: int64 groups of the tested tiles.
+    For the plain variant, all tiles within the task's limits of entities are embedded: the same vectors serve all
+    tasks.
     """
-    import numpy as np
+    names = [model.name for model in models]
+    labels = names if len(set(names)) == len(names) else [model.ref for model in models]
+    pairs = list(zip(regions, tasks, strict=True))
 
-    from geojepa_cli.tasks.splits import SPLITS, split_groups
+    def embed(model: Model, hide_shared: bool) -> list[Artifact]:
+        return [
+            make_embeddings(
+                workspace,
+                model,
+                region,
+                task if masked or hide_shared else None,
+                masked,
+                device,
+                threads,
+                _task_limits(task),
+                tasks if hide_shared else (),
+            )
+            for region, task in pairs
+        ]
 
-    if model.artifact is None:
-        return 0
-    own = {source for region in regions for source in _sources(workspace, region)}
-    if not own & _sources(workspace, model.artifact):
-        return 0
-    config = model_config(model.artifact).data
-    groups = np.unique(tested)
-    if config.exclude_test_groups:
-        groups = groups[split_groups(groups, config.split_seed) != SPLITS.index("test")]
-    return len(groups)
-
-
-def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Ids of the sources that an artifact was made of; where the lineage breaks off, the ref that is gone."""
-    found: set[str] = set()
-    for ref in artifact.inputs:
-        kind, _, name = ref.partition("/")
-        if kind == "source":
-            found.add(name.partition("@")[2])  # of the content: the same file under another name too
-            continue
-        try:
-            found |= _sources(workspace, workspace.at(ref))
-        except GeojepaError:
-            found.add(ref)
+    found = {label: embed(model, False) for label, model in zip(labels, models, strict=True)}
+    if without_shared:
+        found |= {WITHOUT_SHARED.format(label): embed(model, True) for label, model in zip(labels, models, strict=True)}
     return found
 
 
-def probe_data(data: TaskData) -> tuple[Any, ProbeData]:
-    """The eligible tiles of a task: their rows in the store (int64 [n]) and what a probe needs of them."""
-    import numpy as np
-
-    from geojepa_cli.evaluate.probe import ProbeData
-
-    rows = np.flatnonzero(data.eligible)
-    fold = None if data.fold is None else data.fold[rows]
-    columns = (
-        data.labels[rows].astype(np.float64),
-        data.kept[rows],
-        data.split[rows],
-        data.groups[rows].astype(np.int64),
-    )
-    return rows, ProbeData(
-        *columns,
-        clamp=data.spec.label.clamp,
-        binary=data.spec.binary,
-        task_fold=fold,
-        buffer=data.rule.buffer,
-        random=data.rule.by == "random",
-    )
+def _task_limits(task: Artifact) -> EntityLimits:
+    """The limits of entities with which a task was built."""
+    low, high = task.params.get("min_entities"), task.params.get("max_entities")
+    if not isinstance(low, int) or not isinstance(high, int):
+        raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")
+    return EntityLimits(low, high)
 
 
-def tile_vectors(store: TileStore, rows: Any, embeddings: Sequence[Artifact]) -> Any:
-    """Vectors float32 [n, 2D] of some tiles of the store, from one embeddings artifact per region.
+def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
+    """Returns the vectors float32 [n, 2D] of some tiles of the store, from one embeddings artifact per region.
 
     Raises:
         DataError: a tile was not embedded.
     """
     import numpy as np
 
-    from geojepa_cli.errors import DataError
     from geojepa_cli.store.embeddings import Embeddings
 
     parts = []
     for index, artifact in enumerate(embeddings):
         vectors = Embeddings(artifact.file("embeddings.h5"))
+        vectors.check_source(store.regions[index])
+        vectors.check_vectors("tile/vector")
         first, last = store.tile_offsets[index : index + 2]
         wanted = rows[(rows >= first) & (rows < last)] - first
         known = vectors["tile/row"].astype(np.int64)
@@ -219,10 +236,16 @@ def tile_vectors(store: TileStore, rows: Any, embeddings: Sequence[Artifact]) ->
         found = places < len(known)
         found[found] = known[places[found]] == wanted[found]
         if not found.all():
-            message = f"{int((~found).sum())} tiles of the task have no vector in `{artifact.ref}`"
-            raise DataError(message, f"geojepa build-tasks --region {store.regions[index].name} --min-entities 1")
+            raise artifact.broken(f"{int((~found).sum())} tiles of the task have no vector in `{artifact.path}`")
         parts.append(np.asarray(vectors["tile/vector"][places]))
     return np.concatenate(parts)
+
+
+def _count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
+    from geojepa_cli.tasks.leakage import SHARED
+
+    hidden = data.view_without_shared(store, masked).counts.get(SHARED, 0)
+    return {"hidden": hidden, "entities": int(store.lengths(data.view(masked)).sum())}
 
 
 def _report(
@@ -230,7 +253,7 @@ def _report(
 ) -> dict[str, Any]:
     strongest = {}
     for processed, task in zip(regions, tasks, strict=True):
-        found = task.read_json("report.json")["strongest"]
+        found = task.read_json(TASK_REPORT)["strongest"]
         strongest[processed.name] = {"measure": found["measure"], "tags": found["tags"][:3]}
     return {
         **params,
@@ -245,11 +268,6 @@ def _report(
         "test_groups": result.test_groups,
         "tiles": result.tiles,
         "tiles_unthinned": result.tiles_unthinned,
-        "figures": [figure.to_json() for figure in result.figures],
+        "figures": [score.to_json() for score in result.scores],
         "strongest": strongest,
     }
-
-
-def _distinct(names: list[str], refs: list[str]) -> list[str]:
-    """Names where they tell models apart, else `name@id`."""
-    return names if len(set(names)) == len(names) else refs

@@ -18,8 +18,8 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("process", region=remains.name)
 
 
-# version 2: rounding is within the tolerance of the simplification
-PROCESSED = Stage("processed", version=2, rebuild=_rebuild)
+# version 2: rounding is within the tolerance of the simplification; version 3: with `object/version`
+PROCESSED = Stage("processed", version=3, rebuild=_rebuild)
 
 
 def make_processed(

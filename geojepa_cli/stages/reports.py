@@ -1,40 +1,128 @@
-"""Tables of all probes."""
+"""`reports/`: tables and plots of all probes in the workspace, with paired differences of models."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from geojepa_cli import console
-from geojepa_cli.errors import DataError
-from geojepa_cli.workspace.kinds import Remains, rebuild_hint
+from geojepa_cli import console, hints
+from geojepa_cli.errors import DataError, GeojepaError
+from geojepa_cli.hints import Hint
+from geojepa_cli.stages.probes import PREDICTIONS_FILE, PROBES
+from geojepa_cli.stages.probes import REPORT_FILE as PROBE_REPORT
+from geojepa_cli.stages.stage import Stage, as_command
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
+from geojepa_cli.workspace.kinds import Remains, name_of, rebuild_hint
 from geojepa_cli.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from geojepa_cli.evaluate.comparison import TaskErrors
 
-def read_probes(workspace: Workspace) -> list[dict[str, Any]]:
-    """The `report.json` of every probe, oldest first; damaged ones are left out with a warning that says so.
+NAME = "all"
+MARKDOWN_FILE, JSON_FILE = "report.md", "report.json"
+
+
+def _rebuild(remains: Remains) -> Hint:
+    return hints.run("report")
+
+
+REPORTS = Stage("reports", version=1, rebuild=_rebuild)
+
+
+@as_command("report")
+def report(workspace: Workspace, out: Path | None = None) -> Artifact:
+    """Compares all models that were probed, task by task.
+
+    Args:
+        workspace: to read from and publish in.
+        out: folder that gets a copy of the files.
+
+    Returns:
+        The `reports/` artifact: `report.md`, `report.json` and a plot for each table.
+
+    Raises:
+        DataError: the workspace has no probe, or none of them can be read.
+        GeojepaError: `out` cannot be written.
+    """
+    probes = read_probes(workspace)
+    refs = [probe.ref for probe, _, _ in probes]
+    inputs = [probe for probe, _, _ in probes]
+
+    def write(build: Build) -> Artifact:
+        from geojepa_cli.evaluate.plots.probe import plot_report
+        from geojepa_cli.evaluate.report import DUMMY_ROW, build_tables, to_markdown
+
+        tables = build_tables([content for _, content, _ in probes], [errors for _, _, errors in probes])
+        plain = [table.to_json() for table in tables]
+        (build.partial / MARKDOWN_FILE).write_text(to_markdown(plain), encoding="utf-8")
+        text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+        (build.partial / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+        for number, table in enumerate(tables, start=1):
+            scores = {row: table.score(row) for row in table.complete_rows if row != DUMMY_ROW}
+            plot_report(scores, table.relative_by_row(scores), table.title, build.partial / f"report-{number}.png")
+        return build.publish(counts={"probes": len(probes), "tables": len(tables)})
+
+    # a newer probe replaces an older one of the same model and task: the order is part of the result
+    made = REPORTS.make(workspace, NAME, {"probes": refs}, inputs, write)
+    if out is not None:
+        _copy(made, out)
+    return made
+
+
+def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], TaskErrors]]:
+    """Reads every probe, oldest first; damaged ones are left out with a warning.
+
+    Returns:
+        Artifacts, their `report.json`, and their errors by tile.
 
     Raises:
         DataError: the workspace has no probe, or none of them can be read.
     """
-    from geojepa_cli.evaluate.report import check_probe
-
-    for ref, reason in workspace.damaged("probes").items():
-        mend = rebuild_hint("probes", Remains(ref.partition("/")[2].partition("@")[0]))
-        console.warn(f"left out: {reason}", mend)
-    reports: list[dict[str, Any]] = []
+    for ref, reason in workspace.damaged(PROBES.kind).items():
+        console.warn(f"left out: {reason}", rebuild_hint(PROBES.kind, Remains(name_of(ref))))
+    found: list[tuple[Artifact, dict[str, Any], TaskErrors]] = []
     last: DataError | None = None
-    for probe in workspace.artifacts("probes"):
+    for probe in workspace.artifacts(PROBES.kind):
         try:
-            report = probe.read_json("report.json")
-            if wrong := check_probe(report):
-                raise probe.broken(f"`{probe.path / 'report.json'}` is no report of a probe: {wrong}")
+            found.append((probe, *read_probe(probe)))
         except DataError as error:
             console.warn(f"left out: {error.message}", error.hint)
             last = error
-        else:
-            reports.append(report)
-    if reports:
-        return reports
+    if found:
+        return found
     if last is not None:
         raise last
-    raise DataError(f"no probes in `{workspace.root}`", "geojepa probe --task max_speed")
+    raise DataError(f"no probes in `{workspace.root}`", hints.run("probe", task="max_speed"))
+
+
+def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
+    """Reads a probe: its `report.json`, and its errors by tile.
+
+    Raises:
+        DataError: it is damaged; the hint makes it again.
+    """
+    from geojepa_cli.evaluate.comparison import task_errors
+    from geojepa_cli.evaluate.predictions import read_predictions
+    from geojepa_cli.evaluate.report import check_probe
+
+    content = probe.read_json(PROBE_REPORT)
+    if wrong := check_probe(content):
+        raise probe.broken(f"`{probe.path / PROBE_REPORT}` is no report of a probe: {wrong}")
+    path = probe.verified_file(PREDICTIONS_FILE)
+    try:
+        predictions = read_predictions(path, [(score["model"], score["head"]) for score in content["figures"]])
+    except (ValueError, OSError) as error:
+        raise probe.broken(f"`{path}` cannot be read: {error}") from error
+    return content, task_errors(predictions)
+
+
+def _copy(made: Artifact, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in made.manifest["files"]:
+            shutil.copyfile(made.file(name), folder / name)
+    except OSError as error:
+        raise GeojepaError(f"`{folder}` cannot be written: {error.strerror}", hints.again(out="report")) from error

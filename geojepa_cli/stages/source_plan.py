@@ -1,13 +1,16 @@
-"""Plans of `fetch`: sizes, dates and disk need before anything is fetched."""
+"""Plans of `fetch`: checks a request and finds out sizes and dates, before anything is downloaded."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from geojepa_cli import console
-from geojepa_cli.stages.source import Naip
+from geojepa_cli import console, hints
+from geojepa_cli.errors import UsageError
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX, STAC_API
+from geojepa_cli.workspace.kinds import check_name, legal_name
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
@@ -15,78 +18,255 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
 
-IMAGE_BYTES = 3 * 224 * 224
+NO_IMAGERY, NAIP = "none", "naip"
+EXAMPLE_DATE = "2024-01-01"
+_TILE_BYTES = 3 * 224 * 224
+_MAX_LAT = 85.0  # of Web Mercator
 
 
-def plan_imagery(imagery: Path | Naip | None, box: Bounds | None) -> dict[str, Any] | None:
-    """What is known of imagery before it is fetched: number, dates, and bytes on disk, which for scenes on a server are
-    those of an image for every tile of the box, the most that can be; None without imagery.
+class NaipQuery(NamedTuple):
+    """A search for NAIP imagery.
+
+    Attributes:
+        year: of capture; None for the newest image of each footprint.
+        url: of the STAC API.
+    """
+
+    year: int | None = None
+    url: str = STAC_API
+
+
+class Request(NamedTuple):
+    """A checked request to `fetch`.
+
+    Attributes:
+        regions: of Geofabrik; empty with `pbf`.
+        pbf: a local extract.
+        name: of the artifact.
+        imagery: a folder of image tiles or scenes, a search, or None.
+        attribution: lines to add to those of OpenStreetMap and of the imagery.
+        bbox: west, south, east, north in degrees.
+        date: of Geofabrik's extract.
+        index_url: of Geofabrik's index.
+    """
+
+    regions: tuple[str, ...] = ()
+    pbf: Path | None = None
+    name: str | None = None
+    imagery: Path | NaipQuery | None = None
+    attribution: tuple[str, ...] = ()
+    bbox: Bounds | None = None
+    date: str | None = None
+    index_url: str = GEOFABRIK_INDEX
+
+
+class ImageryPlan(NamedTuple):
+    """Size of imagery before it is fetched.
+
+    Attributes:
+        images: number of image tiles.
+        scenes: number of scenes.
+        dates: of the oldest and the newest scene; empty where they are unknown.
+        bytes: on disk.
+        at_most: True where `bytes` is an upper limit.
+        reason: why nothing is known, or None.
+    """
+
+    images: int = 0
+    scenes: int = 0
+    dates: tuple[str, ...] = ()
+    bytes: int = 0
+    at_most: bool = False
+    reason: str | None = None
+
+
+class RegionPlan(NamedTuple):
+    """A region that would be downloaded."""
+
+    region: Region
+    file: RemoteFile
+    imagery: ImageryPlan | None
+
+
+class FilePlan(NamedTuple):
+    """A local extract that would be copied."""
+
+    name: str
+    extract: Extract
+    imagery: ImageryPlan | None
+
+
+def check_request(
+    region: str | Sequence[str] | None = None,
+    pbf: Path | None = None,
+    name: str | None = None,
+    imagery: str | Path = NO_IMAGERY,
+    year: int | None = None,
+    attribution: Sequence[str] = (),
+    bbox: Bounds | None = None,
+    date: str | None = None,
+    geofabrik_url: str = GEOFABRIK_INDEX,
+    stac_url: str = STAC_API,
+) -> Request:
+    """Checks the arguments of `fetch`; see there.
+
+    Raises:
+        UsageError: arguments are missing, or exclude each other.
+    """
+    regions = (region,) if isinstance(region, str) else tuple(region or ())
+    if bool(regions) == (pbf is not None):
+        file = hints.run("fetch", pbf="FILE", name="NAME")
+        raise UsageError("give either --region or --pbf", file.or_else(hints.run("fetch", region="REGION")))
+    if date is not None and pbf is not None:
+        hint = hints.run("fetch", region="REGION", date=EXAMPLE_DATE)
+        raise UsageError("--date applies to Geofabrik's extracts", hint)
+    if year is not None and imagery != NAIP:
+        raise UsageError("--year applies to NAIP imagery", hints.again(imagery=NAIP, year=year))
+    if date is not None:
+        _check_date(date)
+    if pbf is not None and name is None:
+        raise UsageError(
+            "--pbf needs a --name for the region", hints.again(name=legal_name(pbf.name.partition(".")[0]))
+        )
+    if name is not None:
+        check_name(name)
+    found = {NO_IMAGERY: None, NAIP: NaipQuery(year, stac_url)}.get(str(imagery), Path(imagery))
+    return Request(regions, pbf, name, found, tuple(attribution), bbox, date, geofabrik_url)
+
+
+def choose_regions(request: Request, cache: Path) -> list[Region]:
+    """Returns the requested regions of Geofabrik, each once. Prints which ones abbreviated names stand for.
+
+    Whatever would be refused after the download is refused here.
+
+    Args:
+        request: with regions.
+        cache: folder for a copy of the index.
+
+    Raises:
+        OfflineError: the index cannot be reached, and there is no copy.
+        NotFoundError: there is no such region.
+        UsageError: two regions would get the same name, or a folder of images does not exist.
+        DataError: a folder without imagery.
+    """
+    from geojepa_cli.sources import geofabrik
+    from geojepa_cli.sources.imagery import list_imagery
+
+    index = geofabrik.read_index(request.index_url, cache)
+    chosen: dict[str, Region] = {}
+    for wanted in request.regions:
+        region = geofabrik.find_region(index, wanted)
+        if wanted.lower() not in (region.id, region.short):
+            console.note(f"`{wanted}` is `{region.path}`, {region.name}")
+        chosen[region.id] = geofabrik.dated(region, request.date) if request.date else region
+    regions = list(chosen.values())
+    if request.name is not None and len(regions) > 1:
+        raise UsageError("--name applies to one region", hints.again(region=regions[0].id, name=request.name))
+    named: dict[str, Region] = {}
+    for region in regions:
+        name = request.name or region.short
+        check_name(name)
+        other = named.setdefault(name, region)
+        if other is not region:
+            hint = hints.again(region=region.id, name=legal_name(region.id))
+            raise UsageError(f"`{other.id}` and `{region.id}` would both be named `{name}`: fetch one at a time", hint)
+    if isinstance(request.imagery, Path):
+        list_imagery(request.imagery)
+    return regions
+
+
+def plan_regions(request: Request, cache: Path) -> list[RegionPlan]:
+    """Returns what `fetch` would download. Downloads nothing but the index.
+
+    Raises:
+        OfflineError: the index cannot be reached, and there is no copy.
+    """
+    regions = choose_regions(request, cache)
+    files = [_file_metadata(region.url) for region in regions]
+    images = [plan_imagery(request.imagery, request.bbox or region.bounds) for region in regions]
+    return [RegionPlan(*row) for row in zip(regions, files, images, strict=True)]
+
+
+def plan_file(request: Request) -> FilePlan:
+    """Returns what `fetch` would copy.
+
+    Raises:
+        DataError: not an extract, or a folder without imagery.
+    """
+    from geojepa_cli.sources.extract import extract_bounds, inspect_extract
+
+    assert request.pbf is not None and request.name is not None
+    extract = inspect_extract(request.pbf)
+    # only a search needs a box, and finding it may mean reading the whole extract
+    box = extract_bounds(extract) if isinstance(request.imagery, NaipQuery) and not request.bbox else request.bbox
+    return FilePlan(request.name, extract, plan_imagery(request.imagery, box))
+
+
+def plan_imagery(imagery: Path | NaipQuery | None, box: Bounds | None) -> ImageryPlan | None:
+    """Returns number, dates and size of imagery; None without imagery.
+
+    The size of scenes on a server is that of an image for every tile of the box, an upper limit.
 
     Raises:
         DataError, UsageError: a folder without imagery.
     """
     from geojepa_cli.sources import naip
-    from geojepa_cli.sources.download import OfflineError
-    from geojepa_cli.sources.local import bytes_of, inspect_imagery
+    from geojepa_cli.sources.http import OfflineError
+    from geojepa_cli.sources.imagery import disk_bytes, inspect_imagery
+    from geojepa_cli.sources.stac import capture_date
 
     if imagery is None:
         return None
     if isinstance(imagery, Path):
         found = inspect_imagery(imagery, bbox=box)
-        size, at_most = bytes_of(found)
-        scenes = len(found.scenes)
-        return {
-            "images": 0 if scenes else len(found.files),
-            "scenes": scenes,
-            "dates": _span([scene.date for scene in found.scenes]),
-            "bytes": size,
-            "at_most": at_most,
-        }
+        scenes = found.scenes
+        images = 0 if scenes else len(found.files)
+        return ImageryPlan(images, len(scenes), _range([scene.date for scene in scenes]), *disk_bytes(found))
     if box is None:
-        return {"reason": "NAIP is searched when the extract is here; --bbox tells before"}
+        return ImageryPlan(reason="NAIP is searched after the download, in the extract's box; or give --bbox")
     try:
         items = naip.search(box, imagery.url, imagery.year)
     except OfflineError as error:
-        return {"reason": error.message}
-    most = _tiles_in(box) * IMAGE_BYTES if items else 0
-    dates = _span([scene.date for scene in naip.scenes_of(items)])
-    return {"images": 0, "scenes": len(items), "dates": dates, "bytes": most, "at_most": True}
+        return ImageryPlan(reason=error.message)
+    size = _count_tiles(box) * _TILE_BYTES if items else 0
+    return ImageryPlan(0, len(items), _range([capture_date(item) for item in items]), size, True)
 
 
-def _tiles_in(box: Bounds) -> int:
-    from geojepa_cli.grid import tile_of
-
-    west, south, east, north = box
-    limit = 85.0  # of Web Mercator
-    first, last = tile_of(west, min(north, limit), 16), tile_of(min(east, 179.9999), max(south, -limit), 16)
-    return (last.x - first.x + 1) * (last.y - first.y + 1)
-
-
-def _span(dates: Sequence[str]) -> list[str]:
-    known = sorted(date for date in dates if date)
-    return [known[0], known[-1]] if known else []
+def _check_date(text: str) -> None:
+    """UsageError for anything but a day, before a server is asked for it."""
+    try:
+        if datetime.date.fromisoformat(text).isoformat() == text:
+            return
+    except ValueError:
+        pass
+    raise UsageError(f"`--date {text}` is not a day such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE))
 
 
-def imagery_box(extract: Extract, imagery: Path | Naip | None) -> Bounds | None:
-    """Of use for NAIP alone."""
-    from geojepa_cli.sources.extract import extract_bounds
-
-    return extract_bounds(extract) if isinstance(imagery, Naip) else None
-
-
-def ask_server(url: str) -> RemoteFile:
-    from geojepa_cli.sources.download import OfflineError, RemoteFile, ask
+def _file_metadata(url: str) -> RemoteFile:
+    """Returns size and date of an extract; warns where the server cannot be reached."""
+    from geojepa_cli.sources.download import RemoteFile, fetch_metadata
     from geojepa_cli.sources.geofabrik import local_path
+    from geojepa_cli.sources.http import OfflineError
 
     path = local_path(url)
     if path is not None:
         return RemoteFile(path.stat().st_size if path.is_file() else None, None)
     try:
-        return ask(url)
+        return fetch_metadata(url)
     except OfflineError as error:
-        console.warn(error.message)
+        console.warn(error.message, error.hint)
         return RemoteFile(None, None)
 
 
-def region_row(region: Region, file: RemoteFile) -> dict[str, Any]:
-    return {"id": region.id, "name": region.name, "url": region.url, "bytes": file.bytes, "modified": file.modified}
+def _count_tiles(box: Bounds) -> int:
+    from geojepa_cli.grid import tile_of
+
+    west, south, east, north = box
+    first, last = tile_of(west, min(north, _MAX_LAT), 16), tile_of(min(east, 179.9999), max(south, -_MAX_LAT), 16)
+    return (last.x - first.x + 1) * (last.y - first.y + 1)
+
+
+def _range(dates: Sequence[str]) -> tuple[str, ...]:
+    """Returns the first and the last of the known dates."""
+    known = sorted(date for date in dates if date)
+    return (known[0], known[-1]) if known else ()

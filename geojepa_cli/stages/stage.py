@@ -1,4 +1,4 @@
-"""`Stage`: all that is common to making artifacts of one kind, once."""
+"""`Stage`: what making an artifact has in common for all kinds; and what the public functions of stages share."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Regions = str | Artifact | Sequence[str | Artifact] | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Stage:
         Args:
             workspace: to publish in.
             name: of the artifact.
-            params: that change the result.
-            inputs: artifacts that it is made from.
+            params: values that change the result.
+            inputs: artifacts from which it is made.
             write: writes the files into `build.partial` and publishes; it is not called where the artifact exists.
-            quiet: do not say that it exists.
+            quiet: do not print that it exists.
         """
         with self.build(workspace, name, params, inputs) as build:
             if build.existing is not None:
@@ -85,12 +86,37 @@ def report_existing(artifact: Artifact) -> None:
     console.note(f"{artifact.full_ref} is up to date, skipping")
 
 
-def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Makes the errors of a Python call name the command line that does the same.
+def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artifact]:
+    """Returns the artifacts of a kind of some regions, each once.
 
-    Options are the arguments that differ from their defaults: a workspace becomes `--workspace`, an artifact of map
-    data `--region`, a model `--model`, any other argument the option of its name. Called from the command line, it
-    changes nothing.
+    Args:
+        workspace: to search.
+        kind: such as `processed`.
+        wanted: names, artifacts of the kind, or artifacts of another kind, which stand for their region. None for the
+            only region.
+
+    Raises:
+        NotFoundError: a region is unknown; the message has the nearest name, the hint the command that makes it.
+        UsageError: none is named, and there are several.
+    """
+    if wanted is None:
+        return workspace.regions(kind, None)
+    found: dict[str, Artifact] = {}
+    for one in [wanted] if isinstance(wanted, str | Artifact) else wanted:
+        if not isinstance(one, Artifact):
+            one = workspace.find(kind, one)
+        elif one.kind != kind:
+            one = workspace.find(kind, one.name)
+        found.setdefault(one.ref, one)
+    return list(found.values())
+
+
+def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes the hints of a Python function's errors name the command line that does the same.
+
+    Every argument that differs from its default becomes an option: a workspace `--workspace`, an artifact `--region`,
+    `--model` or `--task` by its kind, anything else the option of the argument's name. When the command line runs, its
+    own options are kept.
 
     Args:
         name: of the command.
@@ -119,17 +145,26 @@ def _as_typed(command: str, signature: inspect.Signature, arguments: Mapping[str
         if isinstance(value, Workspace):
             root = str(value.root)
         elif value != signature.parameters[name].default:
-            options += _typed_option(name, value)
-    return Invocation(command, tuple(options), root)
+            options += _typed_options(name, value)
+    return Invocation(command, tuple(dict.fromkeys(options)), root)
 
 
-def _typed_option(name: str, value: Any) -> tuple[hints.Option, ...]:
-    values = value if isinstance(value, list | tuple) else [value]
-    if values and all(isinstance(one, Artifact) for one in values):
-        option = {"models": "model", "tasks": "task"}.get(values[0].kind, "region")
-        return hints.as_options({option: [one.name.rpartition(".")[2] for one in values]})
-    if isinstance(value, tuple) and all(isinstance(one, int | float) for one in value):
-        return hints.as_options({name: ",".join(repr(one) for one in value)})
-    if isinstance(value, str | int | float | Path | list | tuple | dict):
+def _typed_options(name: str, value: Any) -> tuple[hints.Option, ...]:
+    if isinstance(value, Artifact):
+        return _artifact_options(value)
+    if isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
+        return hints.as_options({name: ",".join(repr(one) for one in value)})  # such as a bounding box
+    if isinstance(value, str | int | float | Path | Mapping):
         return hints.as_options({name: value})
+    if isinstance(value, Sequence):
+        return tuple(option for one in value for option in _typed_options(name, one))
     return ()
+
+
+def _artifact_options(artifact: Artifact) -> tuple[hints.Option, ...]:
+    if artifact.kind == "models":
+        return (("--model", artifact.ref),)
+    if artifact.kind == "tasks":
+        region, _, task = artifact.name.rpartition(".")
+        return (("--region", region), ("--task", task))
+    return (("--region", artifact.name),)

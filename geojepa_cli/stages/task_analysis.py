@@ -1,55 +1,86 @@
-"""Tags most informative about a label."""
+"""`tasks/<region>.<task>.analysis`: tags that are most informative about a task's label."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from geojepa_cli import console
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
-from geojepa_cli.stages.stage import Stage
-from geojepa_cli.stages.tasks import TASKS, Settings
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
+from geojepa_cli.stages.tasks import TASKS, TaskSettings, find_specs, task_settings
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.grid import Bounds
     from geojepa_cli.tasks.spec import TaskSpec
 
+ANALYSIS_FILE, COOCCURRENCE_FILE, STATISTICS_FILE = "analysis.json", "cooccurrence.png", "statistics.png"
 ANALYSIS = Stage("tasks", version=1, rebuild=TASKS.rebuild, registers=False)
 
 
-def make_analysis(workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: Settings) -> Artifact:
-    """Publishes `tasks/<region>.<task>.analysis`: `analysis.json`, `cooccurrence.png`, `statistics.png`.
+@as_command("build-tasks")
+def analyze_task(
+    workspace: Workspace,
+    analyze: str,
+    region: Regions = None,
+    seed: int = 0,
+    min_entities: int | None = None,
+    max_entities: int | None = None,
+    bbox: Bounds | None = None,
+    with_imagery: bool = False,
+    split: str = "group",
+    folds: int | None = None,
+    buffer: bool = False,
+) -> Artifact:
+    """Lists and plots the tags that are most informative about a task's label, over several regions together.
 
     Args:
-        workspace: where.
-        regions: processed artifacts, looked at as one.
-        spec: the task; it need not be built.
-        settings: of splits and filters, as for building it.
+        workspace: to read from and publish in.
+        analyze: name of a packed task, or path of a YAML file; the task need not be built.
+        region: names or artifacts. Default: the only region.
+        seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: as for `build_tasks`.
+
+    Returns:
+        The artifact with `analysis.json`, `cooccurrence.png` and `statistics.png`.
 
     Raises:
-        DataError: no tile is left, or labels are all equal.
+        UsageError: a wrong definition or option.
+        NotFoundError: no such region or task.
+        DataError: too few tiles are left, or their labels are all equal.
     """
+    settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
+    (spec,) = find_specs([analyze])
+    return make_analysis(workspace, find_regions(workspace, "processed", region), spec, settings)
+
+
+def make_analysis(
+    workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: TaskSettings
+) -> Artifact:
+    """Publishes `tasks/<region>.<task>.analysis`; see `analyze_task`."""
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
-    name = f"{regions[0].name}{more}.{spec.name}.analysis"
+    name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"
     images = [settings.filters.images(workspace, processed) for processed in regions]
     inputs = [*regions, *(found for found in images if found)]
-    with ANALYSIS.build(workspace, name, settings.params(spec), inputs) as build:
-        if build.existing:
-            console.note(f"tasks/{build.existing.ref} is up to date, skipping")
-            return build.existing
+
+    def write(build: Build) -> Artifact:
         from geojepa_cli.evaluate.plots.tasks import plot_cooccurrence, plot_statistics
         from geojepa_cli.tasks.analysis import analyze
 
-        command = f"geojepa build-tasks --analyze {spec.name} --region {regions[0].name}"
         opened = [settings.filters.open_region(workspace, processed) for processed in regions]
         analysis = analyze(opened, spec, settings.rule)
         if not analysis.within and not analysis.between:
-            told = f"{analysis.sizes['tiles']} kept tiles of `{spec.name}` are too few, or their labels all equal"
-            raise DataError(f"{told}: some tag would fit by chance", hint=f"{command} --region ANOTHER")
-        analysis.save(build.partial)
+            found = f"{analysis.sizes['tiles']} kept tiles of `{spec.name}` are too few, or their labels all equal"
+            other = [*(processed.name for processed in regions), "ANOTHER"]
+            raise DataError(f"{found}: some tag would fit by chance", hints.again(region=other))
+        analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")
         title = f"{spec.title}: {names}"
-        plot_cooccurrence(analysis, f"which tags go together with {title}", build.partial / "cooccurrence.png")
-        plot_statistics(analysis.reports, title, build.partial / "statistics.png")
+        plot_cooccurrence(analysis, f"which tags go together with {title}", build.partial / COOCCURRENCE_FILE)
+        plot_statistics(analysis.reports, title, build.partial / STATISTICS_FILE)
         return build.publish(counts={key: analysis.sizes[key] for key in ("tiles", "entities", "entities_that_count")})
+
+    return ANALYSIS.make(workspace, name, settings.params(spec), inputs, write)

@@ -1,57 +1,132 @@
-"""Tasks: labels, splits and masked views."""
+"""`tasks/`: labels, splits and masked views of a region for one task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
-from geojepa_cli.hints import Hint
+from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.task_checks import warn_of_empty, warn_of_small_splits
+from geojepa_cli.stages.task_rebuild import rebuild_task
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.grid import Bounds
     from geojepa_cli.tasks.build import RegionData
     from geojepa_cli.tasks.spec import TaskSpec
     from geojepa_cli.tasks.splits import SplitRule
 
-
-def _rebuild(remains: Remains) -> Hint:
-    return hints.run("build-tasks", region=remains.name.partition(".")[0])
-
-
-TASKS = Stage("tasks", version=3, rebuild=_rebuild)
-Report = dict[str, Any]
-Reports = dict[str, list[Report]]
+REPORT_FILE = "report.json"
+TASKS = Stage("tasks", version=3, rebuild=rebuild_task)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How tiles are split, and which are read."""
+class TaskSettings:
+    """Settings of a task artifact in addition to the task's definition.
+
+    Attributes:
+        rule: assigns tiles to splits.
+        filters: choose the tiles.
+    """
 
     rule: SplitRule
     filters: Filters
 
     def params(self, spec: TaskSpec) -> dict[str, Any]:
-        """What decides the artifact of a task."""
-        dealt = self.rule.as_json()
-        seed = dealt.pop("seed")
-        return {"task": spec.resolved(), "seed": seed, "split": dealt, **self.filters.params()}
+        """Returns the parameters of the artifact of a task."""
+        split = self.rule.as_json()
+        seed = split.pop("seed")
+        return {"task": spec.resolved(), "seed": seed, "split": split, **self.filters.params()}
 
 
-def find_specs(tasks: list[str] | None) -> list[TaskSpec]:
-    """The tasks named (or all packed ones), each read and checked before any work starts.
+@as_command("build-tasks")
+def build_tasks(
+    workspace: Workspace,
+    region: Regions = None,
+    task: str | Sequence[str] | None = None,
+    seed: int = 0,
+    min_entities: int | None = None,
+    max_entities: int | None = None,
+    bbox: Bounds | None = None,
+    with_imagery: bool = False,
+    split: str = "group",
+    folds: int | None = None,
+    buffer: bool = False,
+) -> list[Artifact]:
+    """Makes labels, splits and masked views for tasks of one or several regions.
+
+    Warns where a split is empty or has few groups, where no entity matches a task's rules, and where a mask hides
+    every entity of a tile.
+
+    Args:
+        workspace: to read from and publish in.
+        region: names or artifacts. Default: the only region.
+        task: names of packed tasks, or paths of YAML files. Default: all packed tasks.
+        seed: another seed draws other groups for the splits.
+        min_entities, max_entities: leave out tiles with fewer or more entities. Default: 5 and 1250.
+        bbox: (west, south, east, north) in degrees; only tiles that overlap it.
+        with_imagery: only tiles that have an image.
+        split: `group` or `random`; see `tasks.splits.SplitRule`.
+        folds: number of folds for cross-validation.
+        buffer: take the groups next to a test group out of train and validation.
+
+    Returns:
+        The `tasks/` artifacts, task by task, each in the order of the regions.
 
     Raises:
-        UsageError: an invalid definition, or two of the same name.
+        UsageError: a wrong definition or option.
+        NotFoundError: no such region or task; images are asked for, and a region has none.
+        DataError: the filters leave no tile of a region.
+    """
+    settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
+    specs = find_specs([task] if isinstance(task, str) else task)
+    regions = find_regions(workspace, "processed", region)
+    made = make_tasks(workspace, regions, specs, settings)
+    by_task = [[made[processed.name][place] for processed in regions] for place in range(len(specs))]
+    reports = {
+        spec.name: [artifact.read_json(REPORT_FILE) for artifact in row]
+        for spec, row in zip(specs, by_task, strict=True)
+    }
+    warn_of_small_splits(reports)
+    warn_of_empty(reports)
+    return [artifact for row in by_task for artifact in row]
+
+
+def task_settings(
+    seed: int,
+    min_entities: int | None,
+    max_entities: int | None,
+    bbox: Bounds | None,
+    with_imagery: bool,
+    split: str,
+    folds: int | None,
+    buffer: bool,
+) -> TaskSettings:
+    """Checks the options of `build_tasks` and returns them as settings.
+
+    Raises:
+        UsageError: a value is out of range, or two options exclude each other.
+    """
+    from geojepa_cli.tasks.splits import SplitRule
+
+    filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
+    return TaskSettings(SplitRule(seed, split, folds, buffer), filters)
+
+
+def find_specs(tasks: Sequence[str] | None) -> list[TaskSpec]:
+    """Reads and checks the definitions of tasks; all packed ones for None.
+
+    Raises:
+        UsageError: an invalid definition, or two tasks with the same name.
     """
     from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
@@ -59,13 +134,15 @@ def find_specs(tasks: list[str] | None) -> list[TaskSpec]:
     wanted = list(dict.fromkeys(tasks or packed))
     specs = [find_task(name) for name in wanted]
     names = [spec.name for spec in specs]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UsageError(f"two definitions of the task `{sorted(twice)[0]}`", hint="give one of them another `name`")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        kept = [given for place, given in enumerate(wanted) if names.index(names[place]) == place]
+        hint = hints.again(task=kept).noting("or give one of them another `name`")
+        raise UsageError(f"two definitions of the task `{repeated[0]}`", hint)
     for given, spec in zip(wanted, specs, strict=True):
         if given not in packed and spec.name in packed and spec != load_task(packed[spec.name]):
             console.warn(
-                f"`{given}` is named like the packed task `{spec.name}`, and differs from it: commands with "
+                f"`{given}` has the name of the packed task `{spec.name}`, and differs from it: commands with "
                 f"--task {spec.name} take the one that was built last; give it another `name` to keep both"
             )
     return specs
@@ -78,76 +155,60 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes `tasks/<region>.<task>` for every task, split by groups, whatever splits are empty."""
+    """Publishes `tasks/<region>.<task>` for tasks of one region, split by groups, without warnings."""
     from geojepa_cli.tasks.splits import SplitRule
 
-    settings = Settings(SplitRule(seed), Filters(limits))
+    settings = TaskSettings(SplitRule(seed), Filters(limits))
     return make_tasks(workspace, [processed], specs, settings)[processed.name]
 
 
 def make_tasks(
-    workspace: Workspace,
-    regions: Sequence[Artifact],
-    specs: Sequence[TaskSpec],
-    settings: Settings,
-    check: Callable[[Reports], None] = lambda reports: None,
+    workspace: Workspace, regions: Sequence[Artifact], specs: Sequence[TaskSpec], settings: TaskSettings
 ) -> dict[str, list[Artifact]]:
-    """Publishes `tasks/<region>.<task>` for every region and task; a region is opened once, where there is work.
+    """Publishes `tasks/<region>.<task>` for every region and task.
+
+    Each artifact has `labels.h5`, `views.h5`, `task.yaml` and `report.json`; see docs/formats.md.
 
     Args:
-        workspace: where.
+        workspace: to publish in.
         regions: processed artifacts.
-        specs: the tasks.
+        specs: of the tasks.
         settings: of splits and filters.
-        check: is given the reports by task before anything is published, and may raise.
 
     Returns:
-        By region the artifacts in the order of `specs`.
+        By region, the artifacts in the order of `specs`.
 
     Raises:
-        DataError: a region has no tile that the filters keep.
+        DataError: the filters leave no tile of a region.
     """
-    builds: dict[str, list[Build]] = {}
-    reports: dict[str, list[Report]] = {}
-    with ExitStack() as stack:
-        for processed in regions:
-            builds[processed.name] = [
-                stack.enter_context(_build(workspace, processed, spec, settings)) for spec in specs
-            ]
-            reports[processed.name] = _write(workspace, processed, specs, settings, builds[processed.name])
-        check({spec.name: [row[place] for row in reports.values()] for place, spec in enumerate(specs)})
-        return {
-            name: [
-                build.existing or build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]})
-                for build, report in zip(row, reports[name], strict=True)
-            ]
-            for name, row in builds.items()
-        }
+    return {processed.name: _make_region(workspace, processed, specs, settings) for processed in regions}
 
 
-def _build(workspace: Workspace, processed: Artifact, spec: TaskSpec, settings: Settings) -> Any:
+def _make_region(
+    workspace: Workspace, processed: Artifact, specs: Sequence[TaskSpec], settings: TaskSettings
+) -> list[Artifact]:
     images = settings.filters.images(workspace, processed)
     inputs = [processed, *([images] if images else [])]
-    return TASKS.build(workspace, f"{processed.name}.{spec.name}", settings.params(spec), inputs)
+    new = 0
 
+    @cache
+    def opened() -> RegionData:  # once for all tasks, and only if one has to be made
+        return settings.filters.open_region(workspace, processed)
 
-def _write(
-    workspace: Workspace, processed: Artifact, specs: Sequence[TaskSpec], settings: Settings, builds: list[Build]
-) -> list[Report]:
-    """Writes what is not there yet; the report of every task."""
-    data: RegionData | None = None
-    reports: list[Report] = []
-    for spec, build in zip(specs, builds, strict=True):
-        if build.existing:
-            reports.append(build.existing.read_json("report.json"))
-            continue
-        from geojepa_cli.tasks.build import write_task
+    def make(spec: TaskSpec) -> Artifact:
+        def write(build: Build) -> Artifact:
+            from geojepa_cli.tasks.build import write_task
 
-        if data is None:
-            data = settings.filters.open_region(workspace, processed)
-        reports.append(write_task(data, spec, settings.rule, build.partial))
-    if current := sum(build.existing is not None for build in builds):
-        verb = "is" if current == 1 else "are"
-        plural = "s" if len(specs) > 1 else ""
+            nonlocal new
+            new += 1
+            report = write_task(opened(), spec, settings.rule, build.partial)
+            return build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]})
+
+        name = f"{processed.name}.{spec.name}"
+        return TASKS.make(workspace, name, settings.params(spec), inputs, write, quiet=True)
+
+    made = [make(spec) for spec in specs]
+    if current := len(specs) - new:
+        verb, plural = "is" if current == 1 else "are", "s" if len(specs) > 1 else ""
         console.note(f"{current} of {len(specs)} task{plural} of `{processed.name}` {verb} up to date, skipping")
-    return reports
+    return made

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains, rebuild_hint
+from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace, input_names
 
 if TYPE_CHECKING:
@@ -37,6 +37,70 @@ def _rebuild(remains: Remains) -> Hint:
 # version 2: no ring runs along a tile's edge and back, and broken rings follow the even-odd rule;
 # version 3: a relation's outlines of a tile come after its other parts
 TILES = Stage("tiles", version=3, rebuild=_rebuild)
+
+
+class TiledRegion(NamedTuple):
+    """The tiles of a region, and their images where the source has imagery."""
+
+    tiles: Artifact
+    images: Artifact | None
+
+
+@as_command("tile")
+def tile(
+    workspace: Workspace,
+    region: str | Sequence[str] | None = None,
+    zoom: int = DEFAULT_ZOOM,
+    bbox: Bounds | None = None,
+    polygon: Path | None = None,
+    merge: str | None = None,
+    keep_tags: Sequence[str] = (),
+    drop_tags: Sequence[str] = (),
+    threads: int = 1,
+    memory: str = DEFAULT_MEMORY,
+    skip_failed: bool = False,
+    image_size: int = 224,
+    bands: str = "rgb",
+    image_codec: str = "raw",
+) -> list[TiledRegion]:
+    """Publishes `tiles/<region>` and, where the source has imagery, `images/<region>`.
+
+    Args:
+        workspace: to publish in.
+        region: one or several names. Default: the only region.
+        zoom: of the tiles, 14 to 18.
+        bbox: west, south, east, north in degrees: keep the tiles that meet it. Default: the box of `fetch`.
+        polygon: a GeoJSON or Osmosis `.poly` file: keep the tiles that share area with its polygons.
+        merge: make one region of several, with this name.
+        keep_tags: keys to keep that the default filter drops.
+        drop_tags: further keys to drop.
+        threads: do not change the result.
+        memory: memory to aim at, such as `512M`; does not change the result.
+        skip_failed: publish the images without those whose imagery cannot be read.
+        image_size: side of images made from scenes, px.
+        bands: of images made from scenes: `rgb`, or `rgbn` with near infrared.
+        image_codec: `raw`, `webp-lossless` or `webp`.
+
+    Raises:
+        UsageError: an argument is out of range, or arguments exclude each other.
+        DataError: the extract or the imagery cannot be read.
+    """
+    from geojepa_cli.stages.images import make_images  # registers its kind, which comes after `tiles`
+    from geojepa_cli.store.image_form import ImageForm, check_form
+
+    native.check_threads(threads)
+    native.parse_memory(memory)
+    form = ImageForm(image_size, bands, image_codec)
+    check_form(form)
+    for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
+        check_keys(option, keys)
+    area = check_area(bbox, polygon)
+    made = []
+    for sources in regions_to_tile(workspace, [region] if isinstance(region, str) else region, merge):
+        tiles = make_tiles(workspace, sources, zoom, area, keep_tags, drop_tags, threads, memory, name=merge)
+        images = None if merge else make_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
+        made.append(TiledRegion(tiles, images))
+    return made
 
 
 def make_tiles(
@@ -91,22 +155,28 @@ def make_tiles(
         try:
             summary = native.run(arguments, f"tile {name}")
         except DataError as error:
-            raise DataError(error.message, _failure_hint(error, name, sources, area)) from error
+            raise _failure(error, name, sources, area) from error
         extra = {"crs": "EPSG:4326, 1e-7 degrees", "units": {"area_m2": "m²", "length_m": "m"}}
         return build.publish(counts=summary["counts"], extra=extra)
 
     return TILES.make(workspace, name, params, sources, write)
 
 
-def _failure_hint(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> Hint:
-    """Returns the binary's own hint or, where it has none, the command that fetches what it could not read."""
+def _failure(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> DataError:
+    """Builds the error for sources that the binary could not read.
+
+    Its hint fetches a source that is damaged, else is the binary's or, where that has none, fetches what it names.
+    """
+    for source in sources:
+        if source.verify():  # with the size in the manifest: `fetch` alone would skip it
+            return source.broken(error.message)
     if error.hint is None:
-        broken = [source.name for source in sources if str(source.path) in error.message]
-        return rebuild_hint("source", Remains((broken or [sources[0].name])[0]))
+        named = [source for source in sources if str(source.path) in error.message]
+        return DataError(error.message, (named or sources)[0].rebuild_hint())
     box = dict(error.hint.options).get("--bbox")
     if isinstance(area, Path) and box is not None:  # `--bbox` excludes `--polygon`
-        return tile_hint(name, [source.name for source in sources], bbox=box)
-    return error.hint
+        return DataError(error.message, tile_hint(name, [source.name for source in sources], bbox=box))
+    return DataError(error.message, error.hint)
 
 
 def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:

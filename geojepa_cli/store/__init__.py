@@ -1,1 +1,1 @@
-"""From disk to tensors: memory-mapped columns, views, and the one gather."""
+"""The data of regions: memory-mapped files, views, and batches of tiles as tensors."""

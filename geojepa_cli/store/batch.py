@@ -1,4 +1,4 @@
-"""`TileBatch`: the tokens of several tiles as packed tensors, and the way back to tile names and OSM ids."""
+"""`TileBatch`: the tokens of several tiles as packed tensors, with the names of their tiles and OSM elements."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OSM_TYPES = ("node", "way", "relation")
 
 @dataclass
 class TileBatch:
-    """T tokens (entities) of B tiles, one tile after the other in the order asked for, without padding.
+    """T tokens (entities) of B tiles, one tile after the other in the requested order, without padding.
 
     `cu_seqlens[i] .. cu_seqlens[i + 1]` are the tokens of tile i; every other `*_offsets` works the same way.
-    Geometry fields are None unless it was asked for, image fields likewise.
+    The fields of geometry and images are None unless the batch was read with that modality.
     """
 
     tile_rows: Tensor  # int64 [B], row in the dataset
@@ -40,7 +40,7 @@ class TileBatch:
     edges: Tensor | None = None  # int64 [2, E], visibility edges between nodes of the batch
     edge_offsets: Tensor | None = None  # int64 [T + 1]
     images: Tensor | None = None  # uint8 [Bi, 3, 224, 224], of the tiles that have one
-    image_tiles: Tensor | None = None  # int64 [Bi], which tile of the batch each image shows
+    image_tiles: Tensor | None = None  # int64 [Bi], the tile of the batch that each image shows
 
     @property
     def n_tiles(self) -> int:
@@ -54,31 +54,31 @@ class TileBatch:
 
     @property
     def lengths(self) -> Tensor:
-        """Tokens of every tile: int64 [B]."""
+        """Number of tokens of every tile: int64 [B]."""
         return self.cu_seqlens.diff().long()
 
     @property
     def token_tiles(self) -> Tensor:
-        """The tile of every token, as an index into the batch: int64 [T]."""
+        """Tile of every token, as an index into the batch: int64 [T]."""
         return torch.repeat_interleave(
             torch.arange(self.n_tiles, device=self.cu_seqlens.device), self.lengths, output_size=self.n_tokens
         )
 
     def tile_names(self) -> list[str]:
-        """The tiles' names, such as `16_18052_25957`."""
+        """Returns the names of the tiles, such as `16_18052_25957`."""
         return ["_".join(map(str, zxy)) for zxy in self.tile_zxy.tolist()]
 
     def entity_refs(self) -> list[str]:
-        """The tokens' OSM elements, such as `way/123`."""
+        """Returns the OSM elements of the tokens, such as `way/123`."""
         pairs = zip(self.osm_type.tolist(), self.osm_id.tolist(), strict=True)
         return [f"{OSM_TYPES[osm_type]}/{osm_id}" for osm_type, osm_id in pairs]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TileBatch:
-        """The batch on a device."""
+        """Moves the batch to a device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self, device: torch.device | str | None = None) -> TileBatch:
-        """The batch in page-locked memory, from which copies to a GPU overlap with its work."""
+        """Moves the batch to page-locked memory, from which copies to a GPU overlap with its work."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TileBatch:

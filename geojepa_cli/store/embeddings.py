@@ -1,39 +1,47 @@
-"""`embeddings.h5`: the vectors of a region's tiles and entities, written once, memory-mapped afterwards."""
+"""`embeddings.h5`: the vectors of a region's tiles and entities, written once and memory-mapped afterwards."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
-from geojepa_cli.store import schema
+from geojepa_cli.store import csr, schema
 from geojepa_cli.store.batch import OSM_TYPES
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.reader import RegionStore
 
-Array = npt.NDArray[Any]
-EMBEDDINGS_SCHEMA = 1
+EMBEDDINGS_SCHEMA = 2
 
-# column -> dtype; n tiles or m entities, in the order of the processed file
+# Type of each column. There are n tiles and m entities, in the order of the processed file.
 COLUMNS: dict[str, str] = {
     "tile/z": "<u1",
     "tile/x": "<u4",
     "tile/y": "<u4",
     "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, 2D], max then mean over the tile's entities
+    "tile/vector": "<f4",  # [n, W]; pooled models: max, then mean, over the tile's entities, W = 2D
     "entity/vector": "<f2",  # [m, D]
-    "entity/tile": "<u4",  # row of `tile/` here
+    "entity/tile": "<u4",  # row of `tile/` in this file
     "entity/osm_type": "<u1",
     "entity/osm_id": "<i8",
+    "entity/osm_version": "<u4",  # 0 where the input has no versions
     "entity/piece": "<u8",  # row of the piece in processed.h5
     "entity/size": "<f4",  # m² of areas, m of lines, 0 of points
-    "entity/cu_seqlens": "<u8",  # [n + 1], entities of every tile
+    "entity/cu_seqlens": "<u8",  # [n + 1], CSR: entities of every tile
 }
+VECTORS = ("tile/vector", "entity/vector")
+EXPECTED = Expected(
+    EMBEDDINGS_SCHEMA,
+    {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()},
+    {"model": str, "region": str},
+)
+_CHECKED_VALUES = 1 << 24  # values of a vector column that are checked at a time
 
 
 class Embeddings:
@@ -41,63 +49,123 @@ class Embeddings:
 
     Attributes:
         path: the file.
-        model, region: what it was made of.
+        model, region: from which it was made, as `name@id`.
         n_tiles, n_entities: rows.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Opens a file.
+        """Opens a file and checks that its tiles and entities fit together; `check_vectors` checks the vectors.
 
         Raises:
-            DataError: unreadable, of another schema, or a column is missing.
+            DataError: the file is unreadable or of another schema, a column is missing or of another type, or row
+                numbers do not fit together.
         """
         self.path = Path(path)
-        self._columns, attributes = map_columns(self.path, "geojepa embed")
-        found = attributes.get("schema_version")
-        if found != EMBEDDINGS_SCHEMA:
-            raise DataError(
-                f"`{self.path}` has schema {found}, this version reads {EMBEDDINGS_SCHEMA}", "geojepa embed"
-            )
-        missing = [name for name in COLUMNS if name not in self._columns]
-        if missing:
-            raise DataError(f"`{self.path}` has no column `{missing[0]}`", "geojepa embed")
+        self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
         self.n_tiles, self.n_entities = len(self["tile/row"]), len(self["entity/tile"])
+        self._check()
 
     def __getitem__(self, column: str) -> Array:
+        """Returns a column by `table/name`, read-only."""
         return self._columns[column]
 
     @functools.cached_property
     def tile_index(self) -> dict[tuple[int, int, int], int]:
-        """(z, x, y) -> row."""
+        """Row of each tile by (z, x, y)."""
         keys = zip(self["tile/z"].tolist(), self["tile/x"].tolist(), self["tile/y"].tolist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
     def tile_name(self, row: int) -> str:
-        """`16_X_Y` of a tile row."""
+        """Returns the name of a tile row, such as `16_18052_25957`."""
         return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
 
     def entity_ref(self, row: int) -> str:
-        """`way/123` of an entity row."""
+        """Returns the OSM element of an entity row, such as `way/123`."""
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
-    def rows_of_entity(self, osm_type: int, osm_id: int) -> npt.NDArray[np.int64]:
-        """The rows of an element's pieces, ascending."""
+    def record_id(self, row: int) -> str | None:
+        """Returns the OSM element and version of an entity row in Overture's form, such as `w123@7`.
+
+        None if the input has no versions.
+        """
+        osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
+        return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
+
+    def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
+        """Returns the rows of an element's pieces, ascending: int64."""
         return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
+
+    def check_vectors(self, column: str) -> None:
+        """Checks that every value of `tile/vector` or `entity/vector` is finite.
+
+        Raises:
+            DataError: a value is not.
+        """
+        vectors = self[column]
+        step = max(1, _CHECKED_VALUES // max(1, vectors.shape[1]))
+        for first in range(0, len(vectors), step):
+            if not np.isfinite(vectors[first : first + step]).all():
+                raise self._damaged(column, "values that are not finite")
+
+    def check_source(self, region: RegionStore) -> None:
+        """Checks that every row names the tile or the element that its row in `processed.h5` is.
+
+        Args:
+            region: the processed file from which the vectors were made.
+
+        Raises:
+            DataError: a row does not.
+        """
+        tiles, pieces = self["tile/row"], self["entity/piece"]
+        if len(tiles) and int(tiles.max()) >= region.n_tiles:
+            raise self._damaged("tile/row", "rows that do not exist")
+        if len(pieces) and int(pieces.max()) >= region.n_pieces:
+            raise self._damaged("entity/piece", "rows that do not exist")
+        objects = region["piece/object"][pieces]
+        for table, rows, names in (
+            ("tile", tiles, {"z": "z", "x": "x", "y": "y"}),
+            ("object", objects, {"osm_type": "osm_type", "osm_id": "osm_id", "osm_version": "version"}),
+        ):
+            for name, source in names.items():
+                own = f"{'entity' if table == 'object' else table}/{name}"
+                if not np.array_equal(self[own], region[f"{table}/{source}"][rows]):
+                    raise self._damaged(own, f"values that differ from those of `{region.path}`")
+
+    def _check(self) -> None:
+        ends, tiles = self["entity/cu_seqlens"], self["entity/tile"]
+        for name in COLUMNS:
+            rows = self.n_tiles if name.startswith("tile/") else self.n_entities
+            rows = self.n_tiles + 1 if name == "entity/cu_seqlens" else rows
+            if len(self[name]) != rows:
+                hint = hints.run("embed")
+                raise DataError(f"`{name}` of `{self.path}` has {len(self[name])} rows, expected {rows}", hint)
+        rises = int(ends[0]) == 0 and int(ends[-1]) == self.n_entities and bool((ends[1:] >= ends[:-1]).all())
+        if not rises or not np.array_equal(tiles, csr.parents(ends)):
+            raise self._damaged("entity/cu_seqlens", "offsets that do not match `entity/tile`")
+        if self.n_entities and int(self["entity/osm_type"].max()) >= len(OSM_TYPES):
+            raise self._damaged("entity/osm_type", "values that do not exist")
+        size = self["entity/size"]
+        if not (np.isfinite(size).all() and (size >= 0).all()):
+            raise self._damaged("entity/size", "values that are not finite or negative")
+
+    def _damaged(self, column: str, holds: str) -> DataError:
+        return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
 
 def write_embeddings(
-    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], width: int
+    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
 ) -> None:
-    """Writes `embeddings.h5` from chunks of consecutive tiles, one chunk in memory at a time.
+    """Writes `embeddings.h5` from chunks of consecutive tiles, with one chunk in memory at a time.
 
     Args:
         path: file to write.
         chunks: the columns of `COLUMNS` for some tiles each, which together are all tiles in order; `entity/tile` and
             `entity/cu_seqlens` count from the chunk's first tile and entity.
-        attributes: `model`, `region` and their like.
-        width: D; tiles have 2D.
+        attributes: texts, such as `model` and `region`.
+        tile_width, entity_width: of the vectors.
     """
+    widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]
     n_tiles, n_entities = sum(n for n, _ in sizes), sum(m for _, m in sizes)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
@@ -107,8 +175,7 @@ def write_embeddings(
         data = {}
         for name, dtype in COLUMNS.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities
-            shape = (rows, {"tile/vector": 2 * width, "entity/vector": width}[name]) if "vector" in name else (rows,)
-            data[name] = file.create_dataset(name, shape, dtype)
+            data[name] = file.create_dataset(name, (rows, *widths.get(name, ())), dtype)
         tile, entity = 0, 0
         data["entity/cu_seqlens"][0] = 0
         for chunk, (n, m) in zip(chunks, sizes, strict=True):

@@ -1,21 +1,28 @@
-"""Tag text embeddings of several regions as one matrix, in the order of the dataset's vocabulary."""
+"""`tags.h5`: one text embedding per row of a region's vocabulary."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.dataset import Dataset
 
-if TYPE_CHECKING:
-    from geojepa_cli.store.store import TileStore
+SOURCES = 3  # values of `source`
+EXPECTED = Expected(
+    schema.VERSION,
+    {"embedding": ColumnSpec(("<f4",), (None, None)), "source": ColumnSpec(("<u1",))},
+    {"encoder": str},
+)
 
 
 class TagEmbeddings(NamedTuple):
@@ -26,15 +33,36 @@ class TagEmbeddings(NamedTuple):
     """
 
     table: torch.Tensor  # float32 [V, width]
-    source: torch.Tensor  # uint8 [V], 0 described, 1 plain key=value, 2 fell back to its key
+    source: torch.Tensor  # uint8 [V], 0 described, 1 plain key=value, 2 text of the key alone
     encoder: str
 
 
-def open_features(paths: Sequence[Path | str], store: TileStore) -> TagEmbeddings:
-    """Reads the `tags.h5` of every region of a dataset, in the dataset's order.
+def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.NDArray[np.uint8], encoder: str) -> None:
+    """Writes `tags.h5`: contiguous and aligned, so that it can be mapped; without times, so that bytes repeat.
+
+    Args:
+        path: file to write.
+        embedding: float32 [V, width], in the order of `vocab/`.
+        source: uint8 [V], see `TagEmbeddings`.
+        encoder: name of the model.
+    """
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        file.attrs["encoder"] = encoder
+        file.create_dataset("embedding", data=np.ascontiguousarray(embedding, dtype=np.float32), track_times=False)
+        file.create_dataset("source", data=source, track_times=False)
+
+
+def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
+    """Reads the `tags.h5` of every region of a dataset as one matrix, in the order of the dataset's vocabulary.
+
+    Args:
+        paths: one file per region, in the dataset's order.
+        store: the dataset.
 
     Raises:
-        DataError: unreadable, of another schema, made for another vocabulary, or by different encoders.
+        DataError: a file is unreadable, of another schema or damaged, was made for another vocabulary, or the files
+            were made by different encoders.
     """
     if len(paths) != len(store.regions):
         raise ValueError(f"{len(paths)} feature files for {len(store.regions)} regions")
@@ -42,21 +70,17 @@ def open_features(paths: Sequence[Path | str], store: TileStore) -> TagEmbedding
     sources: list[npt.NDArray[np.uint8]] = []
     encoders: list[str] = []
     for path, region in zip(map(Path, paths), store.regions, strict=True):
-        hint = f"geojepa process --region {region.name}"
-        columns, attributes = map_columns(path, hint)
-        found = attributes.get("schema_version")
-        if found != schema.VERSION:
-            raise DataError(f"`{path}` has schema {found}, this version reads {schema.VERSION}", hint)
-        missing = {"embedding", "source"} - set(columns)
-        if missing:
-            raise DataError(f"`{path}` has no column `{min(missing)}`", hint)
+        hint = hints.run("process", region=region.name)
+        columns, attributes = map_columns(path, EXPECTED, hint)
         table = columns["embedding"]
-        if table.ndim != 2 or table.dtype != np.float32 or len(columns["source"]) != len(table):
-            raise DataError(
-                f"`embedding` of `{path}` is {table.dtype} {list(table.shape)}, expected float32 [n, width]", hint
-            )
+        if len(columns["source"]) != len(table):
+            raise DataError(f"`{path}` has {len(columns['source'])} sources of {len(table)} tags", hint)
         if len(table) != region.n_vocab:
             raise DataError(f"`{path}` has {len(table)} tags, `{region.path}` has {region.n_vocab}", hint)
+        if not np.isfinite(table).all():
+            raise DataError(f"`{path}` is damaged: `embedding` holds values that are not finite", VERIFY)
+        if len(table) and int(columns["source"].max()) >= SOURCES:
+            raise DataError(f"`{path}` is damaged: `source` holds values that do not exist", VERIFY)
         tables.append(table)
         sources.append(columns["source"])
         encoders.append(str(attributes.get("encoder")))

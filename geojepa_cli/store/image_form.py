@@ -1,4 +1,4 @@
-"""Side, bands and packing of image tiles (docs/adr/0009)."""
+"""Side, bands and codec of image tiles (docs/adr/0009)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.store.columns import VERIFY
 
 SIZE_PX = 224
-SMALLEST_PX, LARGEST_PX = 16, 4096
+MIN_PX, MAX_PX = 16, 4096
 BANDS = {"rgb": 3, "rgbn": 4}
 RAW = "raw"
-CODECS: dict[str, dict[str, Any]] = {  # what Pillow is told
+CODECS: dict[str, dict[str, Any]] = {  # options of Pillow
     RAW: {},
     "webp-lossless": {"lossless": True, "quality": 50, "method": 2},
     "webp": {"quality": 90, "method": 4},
 }
-_BATCH = 64  # images packed before the first of them is written
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError)
+_BATCH = 64  # images that are packed at a time
 
 Pixels = npt.NDArray[np.uint8]
 
 
 class ImageForm(NamedTuple):
-    """How image tiles look and how they are stored.
+    """Appearance and storage of image tiles.
 
     Attributes:
         size_px: side of an image.
@@ -42,30 +45,37 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of an image: bands, rows, columns."""
+        """Bands, rows and columns of an image."""
         return BANDS[self.bands], self.size_px, self.size_px
 
     @property
     def params(self) -> dict[str, Any]:
-        """What of it differs from the default, as parameters of an artifact."""
+        """The attributes that differ from the default, as parameters of an artifact."""
         names = {"size_px": "image_size", "bands": "bands", "codec": "image_codec"}
         default = ImageForm()
         return {names[key]: value for key, value in self._asdict().items() if value != getattr(default, key)}
 
 
 def check_form(form: ImageForm) -> None:
-    """UsageError where there are no such images."""
-    if not SMALLEST_PX <= form.size_px <= LARGEST_PX:
-        message = f"--image-size {form.size_px} is not from {SMALLEST_PX} to {LARGEST_PX}"
-        raise UsageError(message, f"--image-size {SIZE_PX}")
+    """Checks the attributes of a form.
+
+    Raises:
+        UsageError: one is out of range or unknown.
+    """
+    if not MIN_PX <= form.size_px <= MAX_PX:
+        message = f"--image-size {form.size_px} is not from {MIN_PX} to {MAX_PX}"
+        raise UsageError(message, hints.again(image_size=SIZE_PX))
     for option, value, known in (("--bands", form.bands, BANDS), ("--image-codec", form.codec, CODECS)):
         if value not in known:
-            raise UsageError(f"{option} `{value}` is none of {', '.join(known)}", hint=f"{option} {next(iter(known))}")
+            hint = hints.again(**{option.removeprefix("--"): next(iter(known))})
+            raise UsageError(f"{option} `{value}` is unknown, expected one of {', '.join(known)}", hint)
 
 
 def pack(image: Pixels, codec: str) -> bytes:
-    """An image, uint8 [3 or 4, rows, columns], as WebP; near infrared takes the place of transparency, which WebP
-    keeps without loss."""
+    """Packs an image, uint8 [3 or 4, rows, columns], as WebP.
+
+    Near infrared becomes the alpha channel, which WebP keeps without loss.
+    """
     from PIL import Image
 
     file = io.BytesIO()
@@ -75,7 +85,7 @@ def pack(image: Pixels, codec: str) -> bytes:
 
 
 def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[bytes]:
-    """Images packed in their order, by threads."""
+    """Packs images with threads, and yields them in order."""
     rest = iter(images)
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(rest, _BATCH)):
@@ -83,7 +93,7 @@ def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[byt
 
 
 class PackedImages:
-    """Images that are unpacked when they are read; looks like an array uint8 [n, bands, rows, columns].
+    """Images that are decoded when they are read; looks like an array uint8 [n, bands, rows, columns].
 
     Attributes:
         shape: of the array.
@@ -91,11 +101,13 @@ class PackedImages:
     """
 
     def __init__(self, data: Pixels, offsets: npt.NDArray[np.uint64], shape: tuple[int, int, int], name: str) -> None:
-        """Args:
-        data: all packed images, one after the other.
-        offsets: [n + 1] into them.
-        shape: of an image.
-        name: of the file, for messages.
+        """Wraps packed images.
+
+        Args:
+            data: all packed images, one after the other.
+            offsets: [n + 1] into `data`.
+            shape: of an image.
+            name: of the file, for messages.
         """
         self._data, self._offsets, self._name = data, offsets, name
         self.shape, self.dtype = (len(offsets) - 1, *shape), np.dtype(np.uint8)
@@ -104,25 +116,32 @@ class PackedImages:
         return self.shape[0]
 
     def __getitem__(self, row: int) -> Pixels:
-        """DataError where the image cannot be unpacked."""
+        """Decodes an image.
+
+        Raises:
+            DataError: it cannot be decoded, or has another size.
+        """
         from PIL import Image
 
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         row %= len(self)
         packed = self._data[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes()
+        height, width = self.shape[2:]
         try:
             with Image.open(io.BytesIO(packed), formats=("WEBP",)) as image:
+                if image.size != (width, height):  # before it takes any memory
+                    raise ValueError(f"it is {image.width} × {image.height} px, expected {width} × {height}")
                 pixels = np.asarray(image.convert("RGB" if self.shape[1] == 3 else "RGBA"), np.uint8)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"image {row} of `{self._name}` cannot be unpacked: {error}", "geojepa tile") from error
+        except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
+            raise DataError(f"image {row} of `{self._name}` cannot be decoded: {error}", VERIFY) from error
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def take(
         self, rows: npt.NDArray[np.int64], axis: int = 0, out: Pixels | None = None, mode: str = "raise"
     ) -> Pixels:
-        """As of an array, along its first axis: uint8 [rows, bands, rows, columns]."""
+        """Returns several images like `numpy.take` along the first axis: uint8 [rows, bands, rows, columns]."""
         taken = np.empty((len(rows), *self.shape[1:]), np.uint8) if out is None else out
-        for place, row in enumerate(rows):
-            taken[place] = self[int(row)]
+        for position, row in enumerate(rows):
+            taken[position] = self[int(row)]
         return taken

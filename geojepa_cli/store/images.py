@@ -1,10 +1,7 @@
-"""`images.h5`: image tiles as one uncompressed array, or packed, joined to map tiles by name when they are read."""
+"""`images.h5`: image tiles as one uncompressed array, or packed as WebP; joined to map tiles by name when read."""
 
 from __future__ import annotations
 
-import re
-import struct
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,24 +10,33 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError
+from geojepa_cli.grid import MAX_ZOOM, TileId
 from geojepa_cli.store import schema
-from geojepa_cli.store.image_form import BANDS, RAW, SIZE_PX, ImageForm, PackedImages, pack_all
-from geojepa_cli.store.reader import map_columns
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.image_files import find_images, read_image
+from geojepa_cli.store.image_form import BANDS, MAX_PX, MIN_PX, RAW, SIZE_PX, ImageForm, PackedImages, pack_all
 
-_FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
-_FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow would open many more, some by way of other programs
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)  # what Pillow's decoders raise
-_HINT = "geojepa fetch --pbf FILE --name NAME --imagery DIR"
-_FORM_HINT = f"geojepa tile --image-size {SIZE_PX} --bands rgb"
+EXPECTED = Expected(
+    schema.VERSION,
+    {
+        **{axis: ColumnSpec(("<u4",)) for axis in "zxy"},
+        "image": ColumnSpec(("<u1",), (None, None, None, None), optional=True),
+        "webp": ColumnSpec(("<u1",), optional=True),
+        "webp_offsets": ColumnSpec(("<u8",), optional=True),
+    },
+    {"bands": str, "size_px": int},
+)
+_REBUILD = hints.run("tile")
+_MODEL_FORM = hints.run("tile", image_size=SIZE_PX, bands="rgb")
 
 
 class ImageStore:
-    """Images of one region, memory-mapped; packed ones are unpacked when they are read.
+    """Images of one region, memory-mapped. Packed ones are decoded when they are read.
 
     Attributes:
-        image: uint8 [n, 3, 224, 224], RGB; of another form where that was asked for.
+        image: uint8 [n, 3, 224, 224], RGB; with `any_form`, other bands and sides.
         zxy: int64 [n, 3], zoom, column and row of each image's tile.
     """
 
@@ -38,38 +44,48 @@ class ImageStore:
         """Opens an `images.h5`.
 
         Args:
-            path: of it.
-            any_form: take images of any side and bands; models take 224 × 224 px RGB only.
+            path: of the file.
+            any_form: accept images of any side and bands. Models read 224 × 224 px RGB only.
 
         Raises:
-            DataError: unreadable, of another schema, without the expected columns, or of another form.
+            DataError: unreadable, damaged, of another schema, without the expected columns, or of another form.
         """
         self.path, self._any_form = Path(path), any_form
-        columns, attributes = map_columns(self.path, _HINT)
-        found = attributes.get("schema_version")
-        if found != schema.VERSION:
-            raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", _HINT)
+        columns, attributes = map_columns(self.path, EXPECTED, _REBUILD)
         packed = "webp" in columns
-        needed = ("z", "x", "y", *(("webp", "webp_offsets") if packed else ("image",)))
-        missing = [name for name in needed if name not in columns]
-        if missing:
-            raise DataError(f"`{self.path}` has no column `{missing[0]}`", _HINT)
-        self.zxy = np.stack([columns[name] for name in "zxy"], 1).astype(np.int64)
+        for name in ("webp", "webp_offsets") if packed else ("image",):
+            if name not in columns:
+                raise DataError(f"`{self.path}` has no column `{name}`", _REBUILD)
+        if len({len(columns[axis]) for axis in "zxy"}) > 1:
+            raise DataError(f"`z`, `x` and `y` of `{self.path}` differ in length", _REBUILD)
+        self.zxy = np.stack([columns[axis] for axis in "zxy"], 1).astype(np.int64)
         if packed:
-            shape = (BANDS.get(str(attributes.get("bands")), 0), *(int(attributes.get("size_px", 0)),) * 2)
-            offsets = columns["webp_offsets"].astype(np.uint64, copy=False)
+            side = int(str(attributes.get("size_px", 0)))
+            shape = (BANDS.get(str(attributes.get("bands")), 0), side, side)
+            offsets = columns["webp_offsets"]
+            if len(offsets) == 0 or int(offsets[-1]) > len(columns["webp"]) or (offsets[1:] < offsets[:-1]).any():
+                raise DataError(f"`{self.path}` is damaged: `webp_offsets` leave `webp` or do not rise", VERIFY)
             self.image: Any = PackedImages(columns["webp"], offsets, shape, str(self.path))
         else:
             self.image = columns["image"]
-        self._check()
+        self._check_form()
+        self._check_tiles()
 
-    def _check(self) -> None:
-        shape, expected = self.image.shape, (len(self.zxy), 3, SIZE_PX, SIZE_PX)
-        if self._any_form and len(shape) == 4:
-            expected = (len(self.zxy), *shape[1:])
-        if shape != expected or self.image.dtype != np.uint8:
-            got = f"`image` of `{self.path}` is {self.image.dtype} {list(shape)}, expected uint8 {list(expected)}"
-            raise DataError(f"{got}: models read images of {SIZE_PX} × {SIZE_PX} px, red, green and blue", _FORM_HINT)
+    def _check_form(self) -> None:
+        shape, n = self.image.shape, len(self.zxy)
+        if self._any_form:
+            fits = shape[:1] == (n,) and shape[1] in BANDS.values() and MIN_PX <= shape[2] == shape[3] <= MAX_PX
+        else:
+            fits = shape == (n, 3, SIZE_PX, SIZE_PX)
+        if not fits:
+            expected = [n, "3 or 4", "side", "side"] if self._any_form else [n, 3, SIZE_PX, SIZE_PX]
+            got = f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}"
+            raise DataError(f"{got}: models read images of {SIZE_PX} × {SIZE_PX} px, red, green and blue", _MODEL_FORM)
+
+    def _check_tiles(self) -> None:
+        z, x, y = self.zxy.T
+        if len(z) and (z.max() > MAX_ZOOM or (np.maximum(x, y) >= 1 << z).any()):
+            raise DataError(f"`{self.path}` is damaged: it names tiles outside the grid", VERIFY)
 
     def __len__(self) -> int:
         return len(self.zxy)
@@ -78,45 +94,15 @@ class ImageStore:
         return (ImageStore, (self.path, self._any_form))
 
     def rows_of(self, z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The image row of each tile, -1 where it has none: int64 [tiles]."""
-        wanted = _keys(np.stack([np.asarray(a, np.int64) for a in (z, x, y)], -1))
+        """Returns the row of each tile's image, -1 where it has none: int64 [tiles]."""
+        wanted = _keys(np.stack([np.asarray(axis, np.int64) for axis in (z, x, y)], -1))
         have = _keys(self.zxy)
         if len(have) == 0:
             return np.full(wanted.shape, -1, np.int64)
         order = np.argsort(have, kind="stable")
-        place = np.minimum(np.searchsorted(have[order], wanted), len(have) - 1)
-        rows = order[place]
+        found = np.minimum(np.searchsorted(have[order], wanted), len(have) - 1)
+        rows = order[found]
         return np.where(have[rows] == wanted, rows, -1).astype(np.int64)
-
-
-def find_images(folder: Path) -> list[tuple[TileId, Path]]:
-    """The image tiles of a folder, `zoom_x_y.webp` (or png, jpg), sorted as map tiles are.
-
-    Raises:
-        DataError: two files show the same tile, or a name is that of no tile.
-    """
-    found: dict[TileId, Path] = {}
-    for path in sorted(folder.iterdir()):
-        try:
-            tile = parse_image_name(path.name)
-        except UsageError as error:
-            raise DataError(f"`{path}`: {error.message}", error.hint) from None
-        if tile is None:
-            continue
-        if tile in found:
-            raise DataError(f"`{found[tile]}` and `{path}` are both images of tile `{tile.name}`", "remove one of them")
-        found[tile] = path
-    return sorted(found.items(), key=lambda item: _order(item[0]))
-
-
-def parse_image_name(name: str) -> TileId | None:
-    """The tile of a file name such as `16_18052_25957.webp`; None for other names.
-
-    Raises:
-        UsageError: the name has that form, but lies outside the grid of its zoom.
-    """
-    match = _FILE_NAME.fullmatch(name)
-    return parse_tile(match[1]) if match else None
 
 
 def write_images(
@@ -128,15 +114,15 @@ def write_images(
     codec: str = RAW,
     threads: int = 1,
 ) -> int:
-    """Decodes the image tiles of a folder into `images.h5`, and returns how many there are.
+    """Decodes the image tiles of a folder into an `images.h5`, and returns their number.
 
     Args:
-        folder: holds `zoom_x_y.(webp|png|jpg)` of 224 × 224 px; other files are passed over.
-        path: the file to write.
-        zoom: take tiles of this zoom only.
-        resize: bring square images of other sizes to 224 px (Lanczos); otherwise another size is an error.
+        folder: holds `zoom_x_y.(webp|png|jpg)` of 224 × 224 px; other files are ignored.
+        path: of the file to write.
+        zoom: of the tiles to take. Default: all.
+        resize: resize square images of other sizes to 224 px (Lanczos). Otherwise another size is an error.
         progress: called with (done, total) after each image.
-        codec: of `ImageForm`.
+        codec: see `ImageForm`.
         threads: that pack.
 
     Raises:
@@ -167,8 +153,9 @@ def put_images(
 
     Args:
         out: the open file.
-        tiles, images: one for each other, in the order of the file.
+        tiles: in the order of the file.
         form: of the images.
+        images: of the tiles, in the same order.
         threads: that pack.
     """
     out.attrs["schema_version"] = np.uint32(schema.VERSION)
@@ -187,60 +174,6 @@ def put_images(
     out.create_dataset("webp", data=np.frombuffer(b"".join(packed), np.uint8))
 
 
-def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
-    """One image as uint8 [3, 224, 224], RGB.
-
-    Raises:
-        DataError: it cannot be decoded, has another size or more than 8 bits, or is a decompression bomb.
-    """
-    from PIL import Image
-
-    hint = f"remove `{path}`, or put a whole image of {SIZE_PX} × {SIZE_PX} px there"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                _check_form(image.size, image.mode, path, resize, hint)
-                pixels = image.convert("RGB")
-    except _UNREADABLE as error:
-        raise DataError(f"`{path}` cannot be decoded: {_told(error)}", hint) from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"`{path}` is refused: {error}", hint) from error
-    if pixels.size != (SIZE_PX, SIZE_PX):
-        pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
-    return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
-
-
-def is_transparent(path: Path) -> bool:
-    """Whether a pixel of an image that can be read is not opaque."""
-    from PIL import Image
-
-    with Image.open(path, formats=_FORMATS) as image:
-        if not image.has_transparency_data:
-            return False
-        lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
-    return lowest != 255
-
-
-def _check_form(size: tuple[int, int], mode: str, path: Path, resize: bool, hint: str) -> None:
-    """Told by the header, before anything is decoded."""
-    width, height = size
-    if size != (SIZE_PX, SIZE_PX) and not (resize and width == height):
-        raise DataError(f"`{path}` is {width} × {height} px, expected {SIZE_PX} × {SIZE_PX}", hint)
-    if mode.startswith(("I", "F")):
-        raise DataError(f"`{path}` has more than 8 bits in a channel", hint)
-
-
-def _told(error: Exception) -> str:
-    """Pillow's words, without the path that it repeats."""
-    return "it is no WebP, PNG or JPEG image" if "cannot identify" in str(error) else str(error)
-
-
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """One number for each tile, zoom included."""
+    """Returns one number for each tile: zoom, column and row as bits."""
     return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]
-
-
-def _order(tile: TileId) -> tuple[int, int, int, int, int]:
-    shift = max(0, tile.z - GROUP_ZOOM)
-    return tile.z, tile.y >> shift, tile.x >> shift, tile.y, tile.x

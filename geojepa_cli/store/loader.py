@@ -1,7 +1,7 @@
-"""Batches read ahead in the background, in the sampler's order, page-locked or on a device where asked for.
+"""Reads batches ahead in the background, in the sampler's order.
 
 The gather spends its time in array operations that release Python's lock, so threads are enough: they share the
-mapped files and the compiled view, and nothing is pickled between processes.
+mapped files and the compiled view, and no data is copied between processes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from geojepa_cli.config.modality import TAGS_ONLY, Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.sampler import TokenBudgetSampler
-
-if TYPE_CHECKING:
-    from geojepa_cli.store.store import TileStore
-    from geojepa_cli.store.view import View
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
 
 
 @dataclass(frozen=True)
@@ -30,19 +28,19 @@ class TileLoader:
     """Reads the batches of a sampler.
 
     Attributes:
-        geometry, images: passed on to `TileStore.read`.
-        rank, ranks: which share of every epoch is read here.
-        prefetch: batches read ahead; 0 reads each when it is asked for. Neither changes what is read.
-        threads: that read.
-        pin_memory: batches in page-locked memory, ready for `batch.to(device, non_blocking=True)`.
-        device: batches are moved there by the reading thread, or None.
+        store, view, sampler: the dataset, the part of it that is seen, and the order of its tiles.
+        needs: modalities of the batches, see `TileStore.read`.
+        rank, ranks: this process reads every `ranks`-th batch of an epoch, starting at `rank`.
+        prefetch: number of batches to read ahead; 0 reads each one on demand. The batches are the same.
+        threads: number of reading threads.
+        pin_memory: put batches into page-locked memory, ready for `batch.to(device, non_blocking=True)`.
+        device: the reading thread moves batches there; None leaves them on the CPU.
     """
 
     store: TileStore
     view: View
     sampler: TokenBudgetSampler
-    geometry: bool = False
-    images: bool = False
+    needs: Needs = TAGS_ONLY
     rank: int = 0
     ranks: int = 1
     prefetch: int = 2
@@ -51,8 +49,8 @@ class TileLoader:
     device: torch.device | str | None = None
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[TileBatch]:
-        """The batches of this rank in an epoch, from the `position`-th on: what a run goes on with after a stop."""
-        self.store.compiled(self.view)  # once, before threads ask for it
+        """Yields the batches of this rank in an epoch; a run that stopped after `position` batches resumes there."""
+        self.store.compiled(self.view)  # once, before several threads need it
         plan = self.sampler.batches(epoch, position, self.rank, self.ranks)
         if self.prefetch == 0:
             yield from map(self._read, plan)
@@ -69,11 +67,11 @@ class TileLoader:
                     future.cancel()
 
     def __len__(self) -> int:
-        """Batches of this rank in the first epoch; others may differ by a few, since tiles fall together anew."""
+        """Number of batches of this rank in the first epoch; other epochs may have a few more or less."""
         return self.sampler.n_batches(0, self.ranks)
 
     def _read(self, tiles: npt.NDArray[np.int64]) -> TileBatch:
-        batch = self.store.read(self.view, tiles, self.geometry, self.images)
+        batch = self.store.read(self.view, tiles, self.needs)
         if self.pin_memory:
             batch = batch.pin_memory()
         return batch if self.device is None else batch.to(self.device, non_blocking=self.pin_memory)

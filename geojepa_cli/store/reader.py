@@ -1,45 +1,63 @@
 """Memory-mapped columns of one `tiles.h5` or `processed.h5`.
 
-HDF5 is asked once, at opening, where each contiguous dataset lies; from then on a column is a NumPy array over the
-mapped file. Nothing is read before it is used, and any number of processes share the same pages.
+On opening, the HDF5 library returns the offset of each contiguous dataset; from then on a column is a NumPy array over
+the mapped file. Columns are read when they are used, and any number of processes share the same pages.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-import mmap
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
-from geojepa_cli.store import schema
+from geojepa_cli.hints import Hint
+from geojepa_cli.store import csr, schema
+from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns
 
-Array = npt.NDArray[Any]
 _NUMPY = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4", "i64": "<i8", "f32": "<f4", "f64": "<f8"}
+KINDS = ("tiles", "processed")
 _POINTED = {
     "piece/object": "object/osm_id",
     "tag/vocab": "vocab/count",
     "member/object": "object/osm_id",
     "member/relation": "object/osm_id",
 }
-# what every view is compiled from, and so read whole in any case
-_ALWAYS_READ = ("tile/pieces", "object/tags", "vocab/key", "vocab/value", *_POINTED)
-VERIFY = "geojepa artifacts --verify"  # finds damage that leaves a file's size, and says how the file is made anew
+# number of values of an enumeration
+_ENUMERATED = {
+    "object/osm_type": len(schema.OSM_TYPE),
+    "object/kind": len(schema.KIND),
+    "object/token": len(schema.TOKEN),
+    "part/role": len(schema.ROLE),
+}
+# Every view is compiled from these columns, so reading them all on opening costs nothing more.
+_ALWAYS_READ = ("tile/pieces", "object/tags", "vocab/key", "vocab/value", *_POINTED, *tuple(_ENUMERATED)[:3])
+_GEOMETRY = ("piece/parts", "piece/edges", "part/nodes", "part/role")
+EXPECTED = Expected(
+    schema.VERSION,
+    {
+        name: ColumnSpec(
+            tuple(_NUMPY[dtype] for dtype in column.dtypes),
+            (None, column.width) if column.width > 1 else (None,),
+            optional=True,  # until the file's kind is known
+        )
+        for name, column in schema.COLUMNS.items()
+    },
+    {"kind": str, "zoom": int},
+)
 XY_SHIFT, XY_SCALE = 8192, 49152  # u16 vertices: tile units = (value - 8192) / 49152
 
 
 class RegionStore:
-    """One file of the store, its columns as read-only arrays: `region["piece/area_m2"]`.
+    """One file of the store. Its columns are read-only arrays: `region["piece/area_m2"]`.
 
     Attributes:
         path: the file.
-        name: the region's name, from the artifact's folder `NAME@id`, or as given.
+        name: of the region.
         kind: `processed` or `tiles`.
         zoom: zoom of every tile.
         n_tiles, n_objects, n_pieces, n_tags, n_vocab: rows of these tables.
@@ -48,17 +66,21 @@ class RegionStore:
     def __init__(self, path: Path | str, name: str | None = None) -> None:
         """Opens a file and checks that it has every column of the schema.
 
+        Args:
+            path: of the file.
+            name: of the region; None takes it from the folder.
+
         Raises:
-            DataError: unreadable, of another schema, or a column is missing or of another type.
+            DataError: the file is unreadable or of another schema, a column is missing or of another type, or offsets
+                and row numbers do not fit together.
         """
         self.path = Path(path)
         self.name = name or self.path.resolve().parent.name.partition("@")[0]
-        self._columns, attributes = map_columns(self.path, self._hint)
-        found = attributes.get("schema_version")
-        if found != schema.VERSION:
-            raise DataError(f"`{self.path}` has schema {found}, this version reads {schema.VERSION}", self._hint)
-        self.kind = str(attributes.get("kind"))
-        self.zoom = int(attributes.get("zoom", 0))
+        columns, attributes = map_columns(self.path, EXPECTED, self._hint)
+        self.kind, self.zoom = str(attributes.get("kind")), int(str(attributes.get("zoom", 0)))
+        if self.kind not in KINDS:
+            raise DataError(f"`{self.path}` is of kind `{self.kind}`, expected `tiles` or `processed`", self._hint)
+        self._columns = {name: columns[name] for name in columns if self.kind in schema.COLUMNS[name].files}
         self._geometry_checked = False
         self._check()
         self.n_tiles, self.n_objects, self.n_pieces, self.n_tags, self.n_vocab = (
@@ -66,7 +88,7 @@ class RegionStore:
         )
 
     def __getitem__(self, column: str) -> Array:
-        """A column by `table/name`, read-only; [n] or [n, width]."""
+        """Returns a column by `table/name`, read-only; [n] or [n, width]."""
         return self._columns[column]
 
     def __contains__(self, column: str) -> bool:
@@ -78,83 +100,80 @@ class RegionStore:
 
     @functools.cached_property
     def keys(self) -> list[str]:
-        """The key of every vocabulary row."""
+        """Key of every vocabulary row."""
         return self.strings("vocab/key")
 
     @functools.cached_property
     def values(self) -> list[str]:
-        """The value of every vocabulary row."""
+        """Value of every vocabulary row."""
         return self.strings("vocab/value")
 
     @functools.cached_property
     def roles(self) -> list[str]:
-        """The text of every row of `role/`."""
+        """Text of every row of `role/`."""
         return self.strings("role/text")
 
     def strings(self, column: str) -> list[str]:
-        """All strings of a string column."""
+        """Returns all strings of a string column."""
         return [str(text) for text in self.string_rows(column, slice(None))]
 
     def string_rows(self, column: str, rows: slice | list[int] | Array) -> list[str]:
-        """The strings of some rows of a string column."""
+        """Returns the strings of some rows of a string column."""
         offsets, text = self[column], self[column + "_utf8"].tobytes()
         starts, ends = offsets[:-1][rows].tolist(), offsets[1:][rows].tolist()
         return [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends, strict=True)]
 
     def vertices(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Vertices float32 [n, 2] in tile units, for rows first..last of `node/` of a `processed.h5`."""
+        """Returns the vertices in rows first..last of `node/` of a `processed.h5`: float32 [n, 2] in tile units."""
         return decode_xy(self["node/xy"][first:last])
 
     @property
-    def _hint(self) -> str:
-        command = "tile" if self.path.name == "tiles.h5" else "process"
-        return f"geojepa {command} --region {self.name}"
+    def _hint(self) -> Hint:
+        return hints.run("tile" if self.path.name == "tiles.h5" else "process", region=self.name)
 
     def _check(self) -> None:
-        if self.kind not in ("tiles", "processed"):
-            raise DataError(f"`{self.path}` is of kind `{self.kind}`, expected `tiles` or `processed`", self._hint)
         for name, column in schema.COLUMNS.items():
-            if self.kind not in column.files:
-                continue
-            if name not in self._columns:
+            if self.kind in column.files and name not in self._columns:
                 raise DataError(f"`{self.path}` has no column `{name}`", self._hint)
-            array = self._columns[name]
-            expected = [np.dtype(_NUMPY[dtype]) for dtype in column.dtypes]
-            width = array.shape[1] if array.ndim == 2 else 1
-            if array.dtype not in expected or width != column.width:
-                wanted = " or ".join(str(dtype) for dtype in expected)
-                got = f"{array.dtype} × {width}"
-                raise DataError(
-                    f"column `{name}` of `{self.path}` is {got}, expected {wanted} × {column.width}", self._hint
-                )
         self._check_lengths()
         self._check_rows(*(name for name in _ALWAYS_READ if name in self))
 
     def check_geometry(self) -> None:
-        """Looks once whether vertices and edges can be found; called before they are first read.
+        """Checks, the first time it is called, that parts, vertices and edges can be followed.
 
         Raises:
-            DataError: the offsets of parts, vertices or edges do not rise.
+            DataError: offsets do not rise, a role does not exist, or an edge leaves its piece.
         """
-        if not self._geometry_checked:
-            self._check_rows("piece/parts", "piece/edges", "part/nodes")
-            self._geometry_checked = True
+        if self._geometry_checked:
+            return
+        self._check_rows(*(name for name in _GEOMETRY if name in self))
+        if "edge/ends" in self and len(self["edge/ends"]):
+            part_nodes = self["part/nodes"].astype(np.int64)[self["piece/parts"]]
+            nodes = part_nodes[1:] - part_nodes[:-1]
+            if bool((self["edge/ends"] >= nodes[csr.parents(self["piece/edges"])][:, None]).any()):
+                raise self._damaged("edge/ends", "vertices that do not exist")
+        self._geometry_checked = True
 
     def _check_rows(self, *names: str) -> None:
-        """Offsets rise from 0, and rows that a column points to exist: what damage breaks and the gather relies on."""
+        """Checks what the gather relies on: offsets rise from 0; rows and enumeration values exist."""
         for name in names:
             values = self[name]
-            pointed = _POINTED.get(name)
-            if pointed is not None:
-                sound = len(values) == 0 or int(values.max()) < len(self[pointed])
-            else:
-                sound = len(values) == 0 or (int(values[0]) == 0 and bool((values[1:] >= values[:-1]).all()))
-            if not sound:
-                what = "offsets that do not rise" if pointed is None else "rows that do not exist"
-                raise DataError(f"`{self.path}` is damaged: `{name}` holds {what}", VERIFY)
+            if len(values) == 0:
+                continue
+            if name in _ENUMERATED:
+                if int(values.max()) >= _ENUMERATED[name]:
+                    raise self._damaged(name, "values that do not exist")
+            elif name in _POINTED:
+                if int(values.max()) >= len(self[_POINTED[name]]):
+                    raise self._damaged(name, "rows that do not exist")
+            elif int(values[0]) != 0 or not bool((values[1:] >= values[:-1]).all()):
+                raise self._damaged(name, "offsets that do not rise")
+
+    def _damaged(self, column: str, holds: str) -> DataError:
+        return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
     def _check_lengths(self) -> None:
-        """Columns of a table are of one length, and offsets end where the table they point into does."""
+        """Checks that the columns of a table have one length, and that offsets end at the end of their child table."""
         rows: dict[str, tuple[int, str]] = {}
         present = {name: column for name, column in schema.COLUMNS.items() if name in self._columns}
         for name, column in present.items():
@@ -175,10 +194,10 @@ class RegionStore:
 
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
-    """Stored vertices (u16 with headroom, or float32) as float32 tile units."""
+    """Converts stored vertices (u16 with headroom, or float32) to float32 tile units."""
     if stored.dtype != np.uint16:
         return np.asarray(stored, np.float32)
-    # Whole numbers of this size are exact in float32, and a division rounds once: the nearest to the stored position.
+    # Integers of this size are exact in float32, and a division rounds once: the result is the nearest float32.
     values = stored.astype(np.float32)
     values -= np.float32(XY_SHIFT)
     values /= np.float32(XY_SCALE)
@@ -186,10 +205,10 @@ def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
 
 
 def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
-    """Rectangles as four corners (x, y), counter-clockwise from the lowest (then leftmost), in tile units.
+    """Computes four corners (x, y) of rectangles, counter-clockwise from the lowest (then leftmost), in tile units.
 
     Args:
-        centre: [n, 2] as `decode_xy` gives them.
+        centre: [n, 2] as `decode_xy` returns them.
         side: float32 [n, 3], rows of `piece/box_side`.
 
     Returns:
@@ -209,45 +228,3 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
     np.add(first_x, across_x, out=corners[:, 6])
     np.add(first_y, across_y, out=corners[:, 7])
     return corners
-
-
-def map_columns(path: Path, hint: str | None) -> tuple[dict[str, Array], Mapping[str, Any]]:
-    """Every dataset of an HDF5 file as a read-only array over the mapped file, and the file's attributes.
-
-    Raises:
-        DataError: missing, not HDF5, truncated, or a dataset is chunked or compressed.
-    """
-    places: dict[str, tuple[tuple[int, ...], np.dtype[Any], int | None]] = {}
-
-    def note(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            offset = item.id.get_offset()
-            if offset is None and item.size:
-                raise DataError(f"column `{name}` of `{path}` is not stored contiguously", hint)
-            places[name] = (item.shape, item.dtype, offset)
-
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = {key: _plain(value) for key, value in file.attrs.items()}
-            file.visititems(note)
-        with path.open("rb") as handle:
-            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError as error:
-        raise DataError(f"`{path}` does not exist", hint) from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", VERIFY) from error
-    columns: dict[str, Array] = {}
-    for name, (shape, dtype, offset) in places.items():
-        if offset is None:
-            columns[name] = np.empty(shape, dtype)
-        elif offset + math.prod(shape) * dtype.itemsize > len(mapped):
-            raise DataError(f"`{path}` is truncated: column `{name}` ends after the file", hint)
-        else:
-            columns[name] = np.ndarray(shape, dtype, buffer=mapped, offset=offset)
-    return columns, attributes
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value.item() if isinstance(value, np.generic) else value

@@ -1,29 +1,26 @@
-"""A view's tiles held whole on a device, for regions that fit: batches are gathered there, and no file is read.
+"""All tiles of a view on a device, for regions that fit: batches are gathered there, and no file is read.
 
-All tokens of a tile, and all tags, vertices, parts and edges of these, stand together. A batch is therefore one run of
-every column for each of its tiles; where the runs begin is known on the host, so that no size is asked of the device.
+All tokens of a tile are stored together, and so are their tags, vertices, parts and edges. A batch is therefore one run
+of every column for each of its tiles. The host knows where the runs begin, so no size is read back from the device.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.image_form import SIZE_PX
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
 
-if TYPE_CHECKING:
-    from geojepa_cli.store.store import TileStore
-    from geojepa_cli.store.view import View
-
-Rows = npt.NDArray[np.int64]
-
-MEASURED_TILES = 1024  # at most, to tell what all would take
+MEASURED_TILES = 1024  # read at most, to estimate the size of all
 TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_id")
 
 
@@ -31,20 +28,13 @@ class ResidentTiles:
     """Every tile of a view on a device.
 
     Attributes:
-        device: where.
-        nbytes: what it takes there.
+        device: that holds them.
+        nbytes: memory they take.
     """
 
-    def __init__(
-        self,
-        store: TileStore,
-        view: View,
-        device: torch.device | str,
-        geometry: bool = False,
-        images: bool = False,
-    ) -> None:
-        """Reads all tiles of `view` at once; `geometry` and `images` as in `TileStore.read`."""
-        whole = store.read(view, view.tiles, geometry, images)
+    def __init__(self, store: TileStore, view: View, device: torch.device | str, needs: Needs = TAGS_ONLY) -> None:
+        """Reads all tiles of `view` at once, with the modalities `needs`."""
+        whole = store.read(view, view.tiles, needs)
         self._place = np.full(store.n_tiles, -1, np.int64)
         self._place[view.tiles] = np.arange(len(view.tiles))
         self._tokens = whole.cu_seqlens.numpy().astype(np.int64)
@@ -60,16 +50,19 @@ class ResidentTiles:
         self.nbytes = _nbytes(self._whole)
 
     @staticmethod
-    def estimate_bytes(store: TileStore, view: View, geometry: bool = False, images: bool = False) -> int:
-        """About what all tiles of a view would take, from some that are spread evenly over it."""
+    def estimate_bytes(store: TileStore, view: View, needs: Needs = TAGS_ONLY) -> int:
+        """Estimates the memory that all tiles of a view take, from a sample spread evenly over it."""
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
-        shown = int((store.image_rows[view.tiles] >= 0).sum()) if images else 0
-        return int(_nbytes(store.read(view, some, geometry)) / share) + shown * 3 * SIZE_PX**2
+        shown = int((store.image_rows[view.tiles] >= 0).sum()) if Modality.IMAGE in needs else 0
+        return int(_nbytes(store.read(view, some, needs - {Modality.IMAGE})) / share) + shown * 3 * SIZE_PX**2
 
     def read(self, tiles: npt.ArrayLike) -> TileBatch:
-        """Some tiles (dataset rows, in this order) as one batch on the device, equal to what `TileStore.read` gives.
+        """Returns tiles as one batch on the device, equal to the one that `TileStore.read` returns.
+
+        Args:
+            tiles: rows of the dataset; the batch has them in this order.
 
         Raises:
             ValueError: a tile is not in the view.
@@ -101,7 +94,7 @@ class ResidentTiles:
         assert whole.part_offsets is not None and whole.part_node_offsets is not None and whole.part_role is not None
         assert whole.edge_offsets is not None
         parts = self._runs(self._parts, at)
-        # edges name vertices of the whole: every tile's are moved to where its vertices stand in the batch
+        # edges refer to vertices of all tiles: shift them to the places of these vertices in the batch
         sizes = np.diff(self._nodes)[at]
         moved = np.cumsum(sizes) - sizes - self._nodes[at]
         shift = torch.from_numpy(np.repeat(moved, np.diff(self._edges)[at])).to(self.device)
@@ -122,7 +115,7 @@ class ResidentTiles:
         return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
-        """ends[i] .. ends[i + 1] for every i of `at`, one after the other: int64 on the device."""
+        """Joins the rows ends[i] .. ends[i + 1] of every i of `at`: int64 on the device."""
         counts = np.diff(ends)[at]
         total = int(counts.sum())
         shift = torch.from_numpy(ends[at] - np.cumsum(counts) + counts).to(self.device)
@@ -131,7 +124,7 @@ class ResidentTiles:
 
 
 def _ends(counts: Tensor) -> Tensor:
-    """Offsets int64 [n + 1] of rows with these many children."""
+    """Returns the offsets of rows with these numbers of children: int64 [n + 1]."""
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
 
 

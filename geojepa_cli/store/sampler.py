@@ -1,8 +1,8 @@
-"""Batches with a token budget: every tile once an epoch, in a seeded order that can be taken up in the middle.
+"""Batches with a token budget: every tile once per epoch, in a seeded order that can be resumed in the middle.
 
-The plan of an epoch is a function of (seed, epoch) alone: all ranks and workers compute the same plan and take every
-n-th batch of it. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are shuffled:
-tiles of a batch are of like length (little padding where attention pads) without the epoch running from short to long.
+The plan of an epoch depends only on (seed, epoch): all ranks and workers compute the same plan and take every n-th
+batch of it. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are shuffled. So the
+tiles of a batch have similar lengths (little padding where attention pads), and an epoch is not sorted by length.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class TokenBudgetSampler:
     Attributes:
         tiles: tile rows to read, int64 [n].
         lengths: tokens of each of them, int64 [n].
-        budget: most tokens of a batch; a tile with more goes alone.
-        seed: with the epoch's number decides the order.
-        shuffle: without it tiles come in the order given, in every epoch.
-        block: tiles that are sorted by length together; 1 for no sorting.
-        tile_cost: tokens that every tile costs on top, such as registers or image patches.
-        max_tiles: most tiles of a batch, or None.
+        budget: largest number of tokens of a batch; a tile with more is a batch of one tile.
+        seed: decides the order, together with the epoch's number.
+        shuffle: False keeps the given order in every epoch.
+        block: number of tiles that are sorted by length together; 1 for no sorting.
+        tile_cost: additional tokens of every tile, such as registers or image patches.
+        max_tiles: largest number of tiles of a batch, or None.
     """
 
     tiles: Rows
@@ -47,11 +47,11 @@ class TokenBudgetSampler:
             raise ValueError(f"budget {self.budget} and block {self.block} must be positive")
 
     def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
-        """All batches of an epoch as tile rows; their number is a multiple of `ranks`.
+        """Returns all batches of an epoch as tile rows; their number is a multiple of `ranks`.
 
-        To that end the batches with the most tiles are halved, so that all ranks take equally many steps and yet
-        every tile comes once. Where the tiles do not suffice for that, batches without a tile remain.
-        Rows of a batch are ascending: tiles of a region stand together, and files are read forwards.
+        The batches with the most tiles are halved until it is, so all ranks take the same number of steps and every
+        tile occurs once. If there are too few tiles, some batches are empty. Rows of a batch are ascending: tiles of a
+        region are consecutive, and files are read forwards.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = rng.permutation(len(self.tiles)) if self.shuffle else np.arange(len(self.tiles))
@@ -68,22 +68,25 @@ class TokenBudgetSampler:
     def batches(
         self, epoch: int, position: int = 0, rank: int = 0, ranks: int = 1, worker: int = 0, workers: int = 1
     ) -> Iterator[Rows]:
-        """The batches of one worker of one rank, in order.
+        """Yields the batches of one worker of one rank, in order.
 
         Args:
-            position: batches of this rank that are done already; the sequence goes on as if it had never stopped.
-                Workers share a rank's remaining batches in turn, so their number may change on resuming.
+            epoch: number of the epoch.
+            position: number of batches that this rank has done; the rest of the epoch is the same as without a stop.
+                Workers take turns at the remaining batches, so their number may change on resuming.
+            rank, ranks: this process and the number of processes.
+            worker, workers: this worker of the process and the number of workers.
         """
         mine = self.plan(epoch, ranks)[rank::ranks]
         yield from mine[position + worker :: workers]
 
     def n_batches(self, epoch: int, ranks: int = 1) -> int:
-        """Batches of each rank in an epoch."""
+        """Returns the number of batches of each rank in an epoch."""
         return len(self.plan(epoch, ranks)) // ranks
 
 
 def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]]:
-    """Consecutive runs of tiles, each within the budget or of one tile."""
+    """Returns consecutive runs of tiles, each within the budget or of one tile."""
     total = np.concatenate([[0], np.cumsum(cost)])
     cuts = []
     first = 0

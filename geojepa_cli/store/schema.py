@@ -17,7 +17,7 @@ TOKEN = {"entity": 0, "boundary": 1, "restriction": 2}
 
 
 class Column(NamedTuple):
-    """A dataset: its element types (a file has one of them), values per row, and what it points into."""
+    """A dataset: element types (a file has one of them), values per row, child table, and files."""
 
     dtypes: tuple[str, ...]
     width: int
@@ -34,7 +34,7 @@ COLUMNS: dict[str, Column] = {
     "tile/pieces": Column(("u32", "u64"), 1, "piece", ("tiles", "processed")),
     "object/osm_type": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/osm_id": Column(("i64",), 1, "", ("tiles", "processed")),
-    "object/version": Column(("u32",), 1, "", ("tiles",)),
+    "object/version": Column(("u32",), 1, "", ("tiles", "processed")),
     "object/kind": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/token": Column(("u8",), 1, "", ("tiles", "processed")),
     "object/absent_members": Column(("u32",), 1, "", ("tiles",)),

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors files, replaced as a whole."""
+"""Safetensors files, written and replaced as a whole."""
 
 from __future__ import annotations
 

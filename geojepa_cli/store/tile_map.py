@@ -1,4 +1,4 @@
-"""What a tile's map is drawn from: its objects with tags and geometry in metres."""
+"""The objects of a tile with tags and geometry, to draw a map of it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class MapObject:
     Attributes:
         ref: `way/123`.
         tags: all tags that the tag filter kept.
-        parts: (role, vertices float64 [n, 2] in tile units: east, north of the tile's south-west corner, both over
-            its east side); an outer ring is followed by its inner rings.
+        parts: (role, vertices); an outer ring is followed by its inner rings. Vertices are float64 [n, 2], east and
+            north of the tile's south-west corner in tile units (both divided by the tile's east side).
         area_m2, length_m: of the piece.
-        covers_tile: an area that covers the whole tile and has no parts.
-        is_token: whether it is a token of the model.
+        covers_tile: True for an area that covers the whole tile and has no parts.
+        is_token: True for tokens of the model.
     """
 
     ref: str
@@ -58,11 +58,11 @@ class TileMap:
 
 
 def read_map(region: RegionStore, row: int) -> TileMap:
-    """All objects of a tile: its tokens, and also what covers it and what is no token.
+    """Reads all objects of a tile: tokens, areas that cover it, and objects that are not tokens.
 
     Args:
         region: a `processed.h5`.
-        row: row of its `tile/`.
+        row: of the tile.
     """
     tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
     first, last = _span(region["tile/pieces"], row)
@@ -72,7 +72,7 @@ def read_map(region: RegionStore, row: int) -> TileMap:
 
 
 def read_piece(region: RegionStore, piece: int) -> MapObject:
-    """One piece with its object's tags."""
+    """Reads one piece with the tags of its object."""
     row = int(region["piece/object"][piece])
     parts = []
     for part in range(*_span(region["piece/parts"], piece)):
@@ -90,7 +90,7 @@ def read_piece(region: RegionStore, piece: int) -> MapObject:
 
 
 def read_tags(region: RegionStore, row: int) -> dict[str, str]:
-    """The tags of an object, by its row of `object/`."""
+    """Reads the tags of an object, by its row of `object/`."""
     vocab = region["tag/vocab"][slice(*_span(region["object/tags"], row))].tolist()
     return {region.keys[entry]: region.values[entry] for entry in vocab}
 

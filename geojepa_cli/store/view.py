@@ -1,29 +1,27 @@
-"""`View`: which tiles, tags and pieces of a dataset a reader sees. Filters, splits and task masks are all views.
+"""`View`: the tiles, tags and pieces of a dataset that are seen. Filters, splits and task masks all produce views.
 
 A view is three sorted lists of rows (kept tiles, dropped tags, dropped pieces) and the number of drops by reason.
-It holds no data of the store; the gather applies it while it reads. An entity that loses its last tag goes too.
+It holds no data of the store; the gather applies it while it reads. An entity that loses its last tag is dropped too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.errors import UsageError
 from geojepa_cli.store import schema
+from geojepa_cli.store.csr import Rows, offsets
+from geojepa_cli.store.dataset import Dataset
+from geojepa_cli.store.reader import RegionStore
 
-if TYPE_CHECKING:
-    from geojepa_cli.store.reader import RegionStore
-    from geojepa_cli.store.store import TileStore
-
-Rows = npt.NDArray[np.int64]
 Bounds = tuple[float, float, float, float]
 Shape = tuple[tuple[int, int, int], ...]
-MIN_ENTITIES, MAX_ENTITIES = 5, 1250
 _ROWS = ("tiles", "dropped_pieces", "dropped_tags")  # in the order of a region's shape
 
 
@@ -33,13 +31,13 @@ def _no_rows() -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What is seen of a dataset of one or several regions; all rows are rows of the whole dataset.
+    """The seen part of a dataset of one or several regions. All rows are rows of the whole dataset.
 
     Attributes:
-        shape: (tiles, pieces, vocabulary rows) of every region, so that a view of another dataset is noticed.
+        shape: (tiles, pieces, vocabulary rows) of every region; a view of another shape is refused.
         tiles: kept tile rows, sorted, int64.
-        dropped_tags: vocabulary rows that no entity shows, sorted, int64.
-        dropped_pieces: piece rows that are left out, sorted, int64.
+        dropped_tags: hidden vocabulary rows, sorted, int64.
+        dropped_pieces: hidden piece rows, sorted, int64.
         counts: number of dropped tiles or pieces by reason.
     """
 
@@ -57,31 +55,32 @@ class View:
             object.__setattr__(self, name, rows)
 
     @classmethod
-    def full(cls, store: TileStore) -> View:
-        """Every tile, tag and piece; pieces that are no tokens too, as long as they have a tag."""
+    def full(cls, store: Dataset) -> View:
+        """Returns the view of every tile, tag and piece, including tagged pieces that are not tokens by default."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
     def default(
         cls,
-        store: TileStore,
-        min_entities: int = MIN_ENTITIES,
-        max_entities: int | None = MAX_ENTITIES,
+        store: Dataset,
+        min_entities: int = DEFAULT_LIMITS.low,
+        max_entities: int | None = DEFAULT_LIMITS.high,
         imagery_only: bool = False,
         bbox: Bounds | None = None,
     ) -> View:
-        """The view models are trained on: tokens only, and tiles with `min_entities`..`max_entities` of them.
+        """Returns the view for training: tokens only, and tiles with `min_entities`..`max_entities` of them.
 
         Args:
-            max_entities: None for no upper limit.
-            imagery_only: only tiles with an image.
-            bbox: (west, south, east, north) in degrees; tiles that overlap it stay.
+            store: the dataset.
+            min_entities, max_entities: limits of a tile; None for no upper limit.
+            imagery_only: keep only tiles with an image.
+            bbox: (west, south, east, north) in degrees; keep only tiles that overlap it.
 
         Raises:
-            UsageError: imagery is asked for and the store was opened without, or the box is empty.
+            UsageError: `imagery_only` for a store without images, or the box is empty.
         """
         pieces = [piece_reasons(region) for region in store.regions]
-        tokens = [np.concatenate([[0], np.cumsum(codes == 0)]) for codes in pieces]
+        tokens = [offsets(codes == 0) for codes in pieces]
         ends = [region["tile/pieces"].astype(np.int64) for region in store.regions]
         lengths = np.concatenate([_no_rows(), *(np.diff(t[e]) for t, e in zip(tokens, ends, strict=True))])
         verdicts: list[tuple[str, npt.NDArray[np.bool_]]] = []
@@ -98,14 +97,14 @@ class View:
             counts[reason] = int(np.count_nonzero(out & kept))
             kept &= ~out
         codes = np.concatenate([np.empty(0, np.uint8), *pieces])
-        codes[~np.repeat(kept, store.tile_piece_counts())] = 0  # what lies in a dropped tile is dropped with it
+        codes[~np.repeat(kept, store.tile_piece_counts())] = 0  # dropped with its tile, counted there
         for code, reason in PIECE_REASONS.items():
             counts[reason] = int(np.count_nonzero(codes == code))
         return cls(store.shape, np.flatnonzero(kept), dropped_pieces=np.flatnonzero(codes), counts=counts)
 
     @classmethod
     def concat(cls, views: Sequence[View]) -> View:
-        """The view of a dataset of several regions from views of its regions, in the dataset's order."""
+        """Joins the views of a dataset's regions, in the dataset's order, to one of the whole dataset."""
         base = np.zeros(3, np.int64)
         tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
         counts: dict[str, int] = {}
@@ -121,12 +120,12 @@ class View:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """Tiles, pieces and vocabulary rows of the whole dataset."""
+        """Number of tiles, pieces and vocabulary rows of the whole dataset."""
         tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
         return tiles, pieces, vocab
 
     def __and__(self, other: View) -> View:
-        """What both views show. Reasons that both count are taken once: they come from a view both were made of."""
+        """Returns the view of what both show. A reason that both count is taken once: both were made from one view."""
         if self.shape != other.shape:
             raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
         counts = {reason: max(n, self.counts.get(reason, 0)) for reason, n in other.counts.items()}
@@ -139,12 +138,12 @@ class View:
         )
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """The view with only those of its tiles that are in `tiles`; the others are counted under `reason`."""
+        """Keeps only the tiles that are in `tiles`; the others are counted under `reason`."""
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """The view without some tags and pieces; pieces that were seen before are counted under `reason`."""
+        """Hides more tags and pieces; pieces that were not hidden before are counted under `reason`."""
         dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
         return replace(
             self,
@@ -153,14 +152,14 @@ class View:
             counts=self._counted(reason, len(dropped) - len(self.dropped_pieces)),
         )
 
-    def trimmed(self, store: TileStore) -> View:
-        """The same view without the dropped pieces that lie in dropped tiles: nothing to see, less to save."""
+    def trimmed(self, store: Dataset) -> View:
+        """Removes the hidden pieces of dropped tiles from the list: the view shows the same and takes less space."""
         kept = np.zeros(store.n_tiles, bool)
         kept[self.tiles] = True
         return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
 
     def region(self, index: int) -> View:
-        """The view of one region alone, in rows of that region; it keeps no counts."""
+        """Returns the view of one region, in rows of that region and without counts."""
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
         tiles, pieces, tags = (
@@ -182,7 +181,7 @@ PIECE_REASONS = {
 
 
 def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
-    """Why each piece is no token by default: 0 where it is one, else a key of `PIECE_REASONS`. uint8 [pieces]."""
+    """Returns why each piece is not a token by default: uint8 [pieces], a key of `PIECE_REASONS`, or 0 for tokens."""
     tokens = region["object/token"]
     by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)
     by_object[(by_object == 0) & (np.diff(region["object/tags"]) == 0)] = 4
@@ -199,6 +198,9 @@ def _sorted(rows: npt.ArrayLike) -> Rows:
 def _overlaps(bounds: npt.NDArray[np.float64], bbox: Bounds) -> npt.NDArray[np.bool_]:
     west, south, east, north = bbox
     if not (west < east and south < north):
-        raise UsageError(f"bounding box {bbox} is empty: west,south,east,north are wanted, in degrees")
+        raise UsageError(
+            f"bounding box {bbox} is empty, expected west < east and south < north",
+            hints.again(bbox="WEST,SOUTH,EAST,NORTH"),
+        )
     inside = (bounds[:, 0] < east) & (bounds[:, 2] > west) & (bounds[:, 1] < north) & (bounds[:, 3] > south)
     return np.asarray(inside, bool)

@@ -1,39 +1,40 @@
-"""`views.h5`: the plain and the masked view of a region in one file, one compressed bit for each row.
+"""`views.h5`: the plain and the masked view of a region in one file, one compressed bit per row.
 
-The masked view shows the same tiles and hides more; what it hides beside the plain one is all that is written of it.
-Drops by reason are not: the task's report counts them.
+The masked view shows the same tiles and hides more. Only the rows that it hides in addition to the plain view are
+written for it. Drops by reason are not written: the task's report counts them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
-from geojepa_cli.store.view import Rows, View
+from geojepa_cli.store.columns import ColumnSpec, Expected, read_columns, write_packed
+from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.dataset import Dataset
+from geojepa_cli.store.view import View
 
-if TYPE_CHECKING:
-    from geojepa_cli.store.store import TileStore
-
-# column -> which of a region's sizes (tiles, pieces, vocabulary rows) it has a bit for
+# Index of the size (tiles, pieces, vocabulary rows) of a region that is the number of bits of a column.
 _BITS = {"tiles": 0, "dropped_pieces": 1, "masked_pieces": 1, "masked_tags": 2}
+_ATTRIBUTES = {"kind": str, "shape": tuple}
 
 
 def save_views(path: Path, plain: View, masked: View) -> None:
     """Writes both views of one region.
 
     Args:
-        path: the file.
-        plain: drops pieces, and no tags.
-        masked: of the same tiles, and dropping what `plain` does.
+        path: file to write.
+        plain: hides pieces but no tags.
+        masked: has the same tiles, and hides everything that `plain` hides.
 
     Raises:
-        ValueError: they are of several regions, or the masked view shows what the plain one does not.
+        ValueError: the views have several regions, or the masked view shows what the plain one does not.
     """
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
@@ -55,11 +56,11 @@ def save_views(path: Path, plain: View, masked: View) -> None:
             _write_bits(file, name, rows[name], plain.shape[0][place])
 
 
-def load_views(paths: Sequence[Path], store: TileStore) -> tuple[View, View]:
-    """The plain and the masked view of a dataset, from the files of its regions.
+def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
+    """Reads the plain and the masked view of a dataset, from the files of its regions.
 
     Raises:
-        DataError: unreadable, of another schema, or made for other data.
+        DataError: a file is unreadable, of another schema, or made for other data.
     """
     regions = zip(paths, store.shape, store.regions, strict=True)
     found = [_load(path, shape, region.name) for path, shape, region in regions]
@@ -67,20 +68,17 @@ def load_views(paths: Sequence[Path], store: TileStore) -> tuple[View, View]:
 
 
 def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, View]:
-    anew = f"geojepa build-tasks --region {region}"
-    try:
-        with h5py.File(path, "r") as file:
-            version, kind = file.attrs.get("schema_version"), _text(file.attrs.get("kind", b""))
-            if kind != "views" or version != schema.VERSION:
-                found = f"`{path}` is `{kind}` of schema {version}, expected `views` of schema {schema.VERSION}"
-                raise DataError(found, anew)
-            made_for = tuple(int(n) for n in file.attrs["shape"])
-            if made_for != shape:
-                told = f"made for {made_for} tiles, pieces and tags, and `{region}` has {shape}"
-                raise DataError(f"`{path}` was {told}", anew)
-            rows = {name: _read_bits(file, name, shape[place]) for name, place in _BITS.items()}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", "geojepa artifacts --verify") from error
+    hint = hints.run("build-tasks", region=region)
+    columns = {name: ColumnSpec(("<u1",), ((shape[table] + 7) // 8,)) for name, table in _BITS.items()}
+    # The shape comes first: of other data, every column has another length.
+    _, attributes = read_columns(path, Expected(schema.VERSION, {}, _ATTRIBUTES), hint)
+    if attributes.get("kind") != "views":
+        raise DataError(f"`{path}` is of kind `{attributes.get('kind')}`, expected `views`", hint)
+    if attributes.get("shape") != shape:
+        made_for = f"made for {attributes.get('shape')} tiles, pieces and tags"
+        raise DataError(f"`{path}` was {made_for}, but `{region}` has {shape}", hint)
+    packed, _ = read_columns(path, Expected(schema.VERSION, columns, _ATTRIBUTES), hint)
+    rows = {name: np.flatnonzero(np.unpackbits(packed[name], count=shape[table])) for name, table in _BITS.items()}
     plain = View((shape,), rows["tiles"], dropped_pieces=rows["dropped_pieces"])
     return plain, plain.drop(rows["masked_tags"], rows["masked_pieces"])
 
@@ -88,17 +86,4 @@ def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, V
 def _write_bits(file: h5py.File, name: str, rows: Rows, size: int) -> None:
     bits = np.zeros(size, bool)
     bits[rows] = True
-    packed = np.packbits(bits)
-    options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": packed.shape} if size else {}
-    file.create_dataset(name, data=packed, **options)
-
-
-def _read_bits(file: h5py.File, name: str, size: int) -> Rows:
-    packed = file[name][...]
-    if packed.dtype != np.uint8 or packed.shape != ((size + 7) // 8,):
-        raise ValueError(f"`{name}` holds {packed.dtype} {list(packed.shape)}, expected a bit for each of {size} rows")
-    return np.flatnonzero(np.unpackbits(packed, count=size))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    write_packed(file, name, np.packbits(bits))

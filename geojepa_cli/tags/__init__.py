@@ -1,1 +1,1 @@
-"""Vocabulary, descriptions and the text encoder."""
+"""Tags: their texts and text embeddings."""

@@ -1,4 +1,4 @@
-"""What a tag means, as a sentence for a text encoder: from the OSM tagging schema where it knows the tag."""
+"""Texts of tags for a text encoder, from the OSM tagging schema where it has the tag."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib import resources
 from typing import NamedTuple
 
 DATA = "descriptions.json"
-RARE = 2  # a pair on fewer objects that the schema does not know falls back to its key
+RARE = 2  # a pair on fewer objects that the schema does not have falls back to its key
 LONGEST_VALUE = 60
 
-# Keys whose values are names, numbers of things, dates or free text: thousands of them, each on a few objects.
-# The schema's own list (`free` in the data file) covers its fields; these are their relatives.
+# Keys whose values are names, identifiers, dates or free text: thousands of values, each on a few objects.
+# The schema lists such keys among its fields (`free` in the data file); these are similar keys that it does not list.
 _FREE_KEY = re.compile(
     r"(addr|contact|post|name|alt_name|old_name|official_name|short_name|ref|destination|opening_hours|description"
     r"|wikipedia|wikidata|note|source|seamark|tiger|gnis|is_in|url|image|operator|brand|network|species|taxon|genus)"
@@ -22,11 +22,11 @@ _FREE_KEY = re.compile(
     r"|(int|loc|nat|reg|sorting)_name|start_date|end_date|ele|phone|fax|email|website|inscription|artist_name"
 )
 _NUMBER = re.compile(r"[-+]?(\d+)([.,]\d+)?\s*[a-zA-Z'\"°%/²³]*")
-_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # few values, each a class of its own
+_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # few values, each of them a class
 
 
 class Source(IntEnum):
-    """Where a text comes from; column `source` of `tags.h5`."""
+    """Origin of a text; column `source` of `tags.h5`."""
 
     DESCRIBED = 0
     PLAIN = 1
@@ -58,17 +58,17 @@ class Descriptions(NamedTuple):
 
 @lru_cache(maxsize=1)
 def load_descriptions() -> Descriptions:
-    """Reads the packed file; made by tools/update_tag_descriptions.py."""
+    """Reads the packed file, which tools/update_tag_descriptions.py makes."""
     data = json.loads(resources.files("geojepa_cli.tags").joinpath(DATA).read_text(encoding="utf-8"))
     return Descriptions(data["schema"], frozenset(data["free"]), data["keys"], data["tags"])
 
 
 def describe(key: str, value: str, count: int = RARE) -> TagText:
-    """The text of a tag that `count` objects carry.
+    """Returns the text of a tag that `count` objects have.
 
-    A pair that the schema knows is `key=value: description`, however rare. Else, if its value is one of a few (not a
-    name, an address, a number of a thing, a measure or a long text) and occurs at least twice: `key=value: label:
-    value` where the schema knows the key, and plain `key=value` where it has nothing. All others get their key's text.
+    A pair that the schema has is `key=value: description`, however rare. Any other pair whose value is a class (not a
+    name, an address, an identifier, a measure or a long text) and that occurs at least twice is
+    `key=value: label: value` if the schema has the key, otherwise `key=value`. All others get the text of their key.
     """
     known = load_descriptions()
     tag = f"{key}={value}"
@@ -84,29 +84,29 @@ def describe(key: str, value: str, count: int = RARE) -> TagText:
 
 
 def describe_key(key: str) -> TagText:
-    """The text that stands for any value of a key."""
+    """Returns the text of a key, used for any of its values."""
     label = load_descriptions().keys.get(key)
     return TagText(f"{key}: {label}" if label else key, Source.KEY)
 
 
 def is_free(key: str, value: str) -> bool:
-    """Whether a value says who, where or how much, rather than what kind: a name, an address, a date, a measure."""
+    """Returns True for values that are not a class but a name, an address, a date or a measure."""
     if key in load_descriptions().free or _FREE_KEY.fullmatch(key) or len(value) > LONGEST_VALUE:
         return True
     number = _NUMBER.fullmatch(value)
     if number is None or key.startswith(_NUMBERS_WITH_MEANING):
         return False
-    return len(number[1]) > 2 or number[2] is not None  # `lanes=4` is a kind, `height=13.5` and `ele=1200` are not
+    return len(number[1]) > 2 or number[2] is not None  # `lanes=4` is a class, `height=13.5` and `ele=1200` are not
 
 
 def _worded(label: str, value: str) -> str:
-    """A value without a title, of a key with a label; `yes` and `no` alone hardly differ to an encoder."""
+    """Describes a value without a title, of a key with a label. An encoder hardly separates a bare `yes` from `no`."""
     wording = {"yes": f"present: {label}", "no": f"absent: {label}"}
     return wording.get(value, f"{label}: {value.replace('_', ' ')}")
 
 
 def _meaning(key: str, value: str) -> str | None:
-    """The schema's description; of a list `a;b`, the parts' descriptions where it knows them all."""
+    """Returns the schema's description; for a list `a;b` the descriptions of its parts if the schema has them all."""
     tags = load_descriptions().tags
     found = tags.get(f"{key}={value}")
     if found is None and ";" in value and len(value) <= LONGEST_VALUE:

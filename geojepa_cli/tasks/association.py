@@ -1,9 +1,9 @@
-"""Which tags go together with a label: on the entities that count, and on the other entities of their tiles.
+"""Association of tags with a label: on the entities that count, and on the other entities of their tiles.
 
 Two questions, each answered by lift and by mutual information in bits. Within: does an entity with this tag count for
-the label? Between: does a tile with this tag, on an entity that does not count, have a high label? Lift is how many
-times as often both are seen as they would be if they had nothing to do with each other: P(a, b) / (P(a) P(b)).
-Regions are pooled, tags by their text; each figure says how much of the tag the mask leaves in.
+the label? Between: does a tile with this tag, on an entity that does not count, have a high label? Lift compares the
+observed frequency of both with that of independent events: P(a, b) / (P(a) P(b)). Regions are pooled, tags by their
+text. Each result also has the share of the tag that the mask leaves visible.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Occurrences(NamedTuple):
         labels: of its kept tiles, float64 [t].
         tiles: rows of these tiles, ascending.
         counted: tokens that count for the label, bool [K].
-        left: tokens that the mask leaves in, bool [K].
-        hidden: vocabulary rows that the mask drops, bool [V].
+        left: tokens that the mask leaves visible, bool [K].
+        hidden: vocabulary rows that the mask hides, bool [V].
     """
 
     tokens: RegionTokens
@@ -45,7 +45,7 @@ class Occurrences(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """All regions as one: n entities in t tiles, m (entity, feature) pairs; a feature is a `key=value` or a `key=*`.
+    """All regions together: n entities in t tiles, m (entity, feature) pairs; a feature is `key=value` or `key=*`.
 
     Attributes:
         names: of the features.
@@ -53,7 +53,7 @@ class Pool:
         tile: of every entity, int64 [n], ascending.
         counted: entities that count for the label, bool [n].
         entity, feature: of every pair, int64 [m].
-        left: whether the masked variant shows the pair, bool [m].
+        left: pairs that the masked variant shows, bool [m].
     """
 
     names: list[str]
@@ -71,28 +71,28 @@ class Pool:
 
     @cached_property
     def classes(self) -> Ints:
-        """Every tile's class of label, by quarters of the tiles as far as equal labels allow, int64 [t]."""
+        """Class of every tile's label, int64 [t]: quarters of the tiles, as far as equal labels allow."""
         bounds = np.unique(np.quantile(self.labels, np.arange(1, CLASSES) / CLASSES))
         return np.unique(np.searchsorted(bounds, self.labels, side="left"), return_inverse=True)[1]
 
     @property
-    def worth_asking(self) -> bool:
-        """Whether there are tiles enough and labels differ; below, something fits by chance."""
+    def is_informative(self) -> bool:
+        """True if there are enough tiles and labels differ; otherwise some tag fits by chance."""
         return len(self.labels) >= FEW_TILES and len(np.unique(self.labels)) > 1
 
 
 @dataclass(frozen=True)
 class Association:
-    """One tag and how much it tells.
+    """A tag and its association with the label.
 
     Attributes:
         tag: `key=value`, or `key=*`.
         seen: entities (within) or tiles (between) that have it.
         both: those of them that count, or whose label is high.
-        lift: 1 says nothing.
+        lift: 1 for independence.
         bits: mutual information.
-        entities: entities that have it; between: those that do not count.
-        left: how many of these the mask leaves in.
+        entities: entities that have it; between: only those that do not count.
+        left: number of these entities on which the mask leaves the tag visible.
     """
 
     tag: str
@@ -105,18 +105,18 @@ class Association:
 
     @property
     def mask(self) -> str:
-        """`hidden` (all of it), `left` (99 % of it or more), or `partly`."""
+        """`hidden` (on all entities), `left` (visible on 99 % or more), or `partly`."""
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         values = {"tag": self.tag, "seen": self.seen, "both": self.both}
         figures = {"lift": round(self.lift, 4), "bits": round(self.bits, 6)}
         return {**values, **figures, "entities": self.entities, "left": self.left, "mask": self.mask}
 
 
 def pool(regions: Iterable[Occurrences]) -> Pool:
-    """Puts the kept tiles of all regions together."""
+    """Joins the kept tiles of all regions."""
     ids: dict[str, int] = {}
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("labels", "tile", "counted")}
     pairs: dict[str, list[NDArray[Any]]] = {name: [] for name in ("entity", "feature", "left")}
@@ -148,7 +148,7 @@ def pool(regions: Iterable[Occurrences]) -> Pool:
 
 
 def within(pooled: Pool, top: int | None = None) -> list[Association]:
-    """The tags that tell most of whether their entity counts, by mutual information, most first."""
+    """Returns the tags most informative about their own entity being counted, by mutual information, highest first."""
     size = len(pooled.names)
     seen = np.bincount(pooled.feature, minlength=size)
     both = np.bincount(pooled.feature[pooled.counted[pooled.entity]], minlength=size)
@@ -162,7 +162,7 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """The tags that tell most of the label from entities that do not count, by mutual information, most first."""
+    """Returns the tags of entities that do not count most informative about the label, by mutual information."""
     size, n_classes = len(pooled.names), int(pooled.classes.max()) + 1
     other = ~pooled.counted[pooled.entity]
     feature, tile = pooled.feature[other], pooled.tile[pooled.entity[other]]
@@ -181,11 +181,11 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def information_bits(table: Ints, totals: Ints) -> Floats:
-    """Mutual information between having a feature and a class, in bits, float64 [features].
+    """Returns the mutual information of having a feature and the class, in bits, float64 [features].
 
     Args:
-        table: how many of each class have each feature, [features, classes].
-        totals: how many of each class there are, [classes].
+        table: members of each class that have each feature, [features, classes].
+        totals: members of each class, [classes].
     """
     n = totals.sum()
     bits = np.zeros(len(table))
@@ -198,14 +198,14 @@ def information_bits(table: Ints, totals: Ints) -> Floats:
 
 
 def entropy_bits(classes: NDArray[Any]) -> float:
-    """How much there is to tell: the entropy of classes, in bits."""
+    """Returns the entropy of classes in bits: the largest possible mutual information."""
     shares = np.unique(classes, return_counts=True)[1] / len(classes)
     return float(-(shares * np.log2(shares)).sum())
 
 
 @dataclass(frozen=True)
 class PairLifts:
-    """Lift of every two of some tags, [f, f], and of every tag with the label, [f]; NaN where nothing can be said.
+    """Lift of every two of some tags, [f, f], and of every tag with the label, [f]; NaN where data is too scarce.
 
     Attributes:
         same: both tags on one entity; `same_label`: an entity that counts.
@@ -219,7 +219,7 @@ class PairLifts:
 
 
 def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
-    """How often tags go together, against what chance would give; where chance gives less than one, NaN."""
+    """Computes the lift of pairs of tags; NaN where fewer than one pair is expected by chance, and none is observed."""
     position = np.full(len(pooled.names), -1, np.int64)
     ids = {name: number for number, name in enumerate(pooled.names)}
     position[[ids[tag] for tag in tags]] = np.arange(len(tags))
@@ -253,8 +253,8 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Those with enough cases, most bits first; of a key with one value only the pair."""
-    if not pooled.worth_asking:
+    """Tags with enough cases, highest bits first; a key with a single value is listed only as `key=value`."""
+    if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)
     order = rows[np.lexsort((np.array([pooled.names[row] for row in rows]), -bits[rows].round(12)))].tolist()

@@ -1,4 +1,4 @@
-"""One task over one region: labels, split, both views and the report, written into a folder."""
+"""Building one task for one region: labels, split, both views and the report, written into a folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from geojepa_cli.config.limits import DEFAULT_LIMITS
+from geojepa_cli.store.label_file import write_labels
 from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import MAX_ENTITIES, MIN_ENTITIES, Bounds, View
+from geojepa_cli.store.view import Bounds, View
 from geojepa_cli.store.view_file import save_views
-from geojepa_cli.tasks.cooccurrence import strongest_tags
-from geojepa_cli.tasks.dataset import LABELS, SPEC, VIEWS, write_labels
+from geojepa_cli.tasks.cooccurrence import Measure, strongest_tags
+from geojepa_cli.tasks.dataset import LABELS, SPEC, VIEWS
 from geojepa_cli.tasks.labels import Labels, label_tiles
 from geojepa_cli.tasks.leakage import leakage, sides_of_folds, sides_of_split
 from geojepa_cli.tasks.masks import masked_tags, masked_view, plain_view
@@ -25,8 +27,8 @@ from geojepa_cli.tasks.splits import (
     PARTS,
     RANDOM_SPLIT,
     SPLITS,
+    PartNumbers,
     SplitRule,
-    Splits,
     empty_parts,
     few_groups,
     groups_in,
@@ -60,8 +62,8 @@ class RegionData:
         cls,
         path: Path,
         name: str,
-        min_entities: int = MIN_ENTITIES,
-        max_entities: int = MAX_ENTITIES,
+        min_entities: int = DEFAULT_LIMITS.low,
+        max_entities: int = DEFAULT_LIMITS.high,
         bbox: Bounds | None = None,
         images: Path | None = None,
     ) -> RegionData:
@@ -85,17 +87,17 @@ class RegionData:
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """What `labels.h5` holds, one entry per tile; `fold` is None where none was asked for."""
+    """The columns of `labels.h5`, one entry per tile; `fold` is None where the task has no folds."""
 
     labels: Labels
     eligible: Flags
     kept: Flags
-    split: Splits
-    fold: Splits | None = None
+    split: PartNumbers
+    fold: PartNumbers | None = None
 
 
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
-    """Labels of every tile, which tiles are eligible and kept, and their splits."""
+    """Computes label, eligibility, thinning and split of every tile."""
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
     within[data.base.tiles] = True
@@ -114,33 +116,26 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
     plain = plain_view(data.store, columns.eligible, data.base)
     masked = masked_view(data.tokens, spec, plain)
     report = make_report(data, spec, rule, columns, masked)
-    write_labels(
-        folder / LABELS,
-        spec.name,
-        rule,
-        label=columns.labels.values,
-        eligible=columns.eligible,
-        kept=columns.kept,
-        split=columns.split,
-        **({} if columns.fold is None else {"fold": columns.fold}),
-    )
+    stored = {"label": columns.labels.values, "eligible": columns.eligible, "kept": columns.kept}
+    stored |= {"split": columns.split} | ({} if columns.fold is None else {"fold": columns.fold})
+    attributes: dict[str, str | np.integer] = {"task": spec.name, "seed": np.int64(rule.seed), "split": rule.by}
+    attributes["buffer"] = np.uint8(rule.buffer)
+    write_labels(folder / LABELS, attributes, stored)
     save_views(folder / VIEWS, plain, masked)
     (folder / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-    (folder / REPORT).write_text(_a_line_each(report), encoding="utf-8")
+    (folder / REPORT).write_text(_one_line_per_entry(report), encoding="utf-8")
     return report
 
 
 def make_report(
     data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns, masked: View
 ) -> dict[str, Any]:
-    """Counts, label histograms by split, what the mask takes and what it leaves; plain JSON values."""
+    """Returns counts, label histograms by split, and what the mask hides and leaves; plain JSON values."""
     labels = columns.labels.values
     whole_test = labels[columns.eligible & (columns.split == SPLITS.index("test"))]
     kept = np.flatnonzero(columns.kept)
-    measure = "auroc" if spec.binary else "spearman"
-    strongest = strongest_tags(
-        data.tokens, masked, kept, labels[kept].astype(np.float64), "auroc" if spec.binary else "spearman", SHOWN_TAGS
-    )
+    measure: Measure = "auroc" if spec.binary else "spearman"
+    strongest = strongest_tags(data.tokens, masked, kept, labels[kept].astype(np.float64), measure, SHOWN_TAGS)
     parts = _parts(data, spec, rule, columns)
     return {
         "task": spec.name,
@@ -175,15 +170,15 @@ def make_report(
 
 
 def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
-    """How many of some tiles the masked view shows no entity of."""
+    """Counts the tiles of which the masked view shows no entity."""
     shown = np.ones(tokens.region.n_pieces, np.bool_)
     shown[masked.dropped_pieces] = False
     left = np.bincount(tokens.tiles[shown[tokens.pieces]], minlength=tokens.n_tiles)
     return int((tiles & (left == 0)).sum())
 
 
-def _a_line_each(report: dict[str, Any]) -> str:
-    """JSON with a line for every entry: half the bytes of an indented one, and a difference is still found by eye."""
+def _one_line_per_entry(report: dict[str, Any]) -> str:
+    """JSON with one line per entry: half the size of indented JSON, and still readable in a diff."""
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
         for key, value in report.items()
@@ -192,7 +187,7 @@ def _a_line_each(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """`splits`, and `folds` where they were asked for: label histogram and groups of each."""
+    """`splits` and, where the task has them, `folds`: label histogram and number of groups of each."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:
@@ -208,7 +203,7 @@ def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColum
 
 
 def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
-    """What a person should know before using the figures of this region alone."""
+    """Warnings for those who use the results of this region alone."""
     found = [RANDOM_SPLIT] if rule.by == "random" else []
     if rule.folds is not None:
         counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
@@ -218,7 +213,7 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 
 
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Entities on both sides of the split by groups, with a buffer too, of that by tiles, and of folds."""
+    """Entities on both sides of the split by groups (with and without a buffer), by tiles, and of folds."""
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)
     by_tile = np.full(len(kept), BUFFER, np.uint8)

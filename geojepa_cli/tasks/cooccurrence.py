@@ -1,8 +1,8 @@
-"""What a masked view still tells: the single remaining tag that says most about the label.
+"""The strongest remaining tag: the single tag of a masked view that is most informative about the label.
 
-For every key and every key=value, its presence in a tile and its number of entities there are ranked against the
-label: AUROC where the label is 0 or 1, Spearman's correlation otherwise. Columns are sparse (most tags are absent
-from most tiles), so ranks are computed from the tiles that have the tag alone.
+For every key and every key=value, its presence in a tile and its number of entities there are compared with the label:
+AUROC where the label is 0 or 1, Spearman's correlation otherwise. Columns are sparse (most tags are absent from most
+tiles), so ranks are computed only from the tiles that have the tag.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.tokens import Floats, Ints, RegionTokens
 
-FEW_TILES = 20  # below, some tag always fits by chance
+FEW_TILES = 20  # with fewer, some tag always fits by chance
 MIN_TILES = 5
 Measure = Literal["auroc", "spearman"]
 
 
 class Indicator(NamedTuple):
-    """A feature of a tile and how much it says.
+    """A feature of a tile and its agreement with the label.
 
     Attributes:
         tag: `key=value`, or `key=*`.
         feature: `presence` or `count`.
-        score: AUROC (0.5 says nothing) or Spearman's correlation (0 says nothing).
+        score: AUROC (0.5: no information) or Spearman's correlation (0: no information).
         tiles: tiles that have it.
     """
 
@@ -36,12 +36,12 @@ class Indicator(NamedTuple):
     tiles: int
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {"tag": self.tag, "feature": self.feature, "score": round(self.score, 4), "tiles": self.tiles}
 
 
 class Column(NamedTuple):
-    """Sparse features: entry i says that tile `rows[i]` has the value `values[i]` (over 0) in column `columns[i]`."""
+    """Sparse features: tile `rows[i]` has the value `values[i]` (above 0) in column `columns[i]`."""
 
     rows: Ints
     columns: Ints
@@ -52,18 +52,18 @@ class Column(NamedTuple):
 def strongest_tags(
     tokens: RegionTokens, view: View, tiles: Ints, labels: Floats, measure: Measure, top: int = 20
 ) -> list[Indicator]:
-    """The tags of a view that tell most about the labels, strongest first.
+    """Returns the tags of a view that are most informative about the labels, strongest first.
 
     Args:
-        tokens: the region's tokens.
-        view: what is left of them.
-        tiles: rows of the tiles to look at, ascending.
+        tokens: of the region.
+        view: only what it shows is compared.
+        tiles: rows of the tiles to compare, ascending.
         labels: their labels.
         measure: `auroc` for labels of 0 and 1.
-        top: how many to return; of the features of one tag only the strongest.
+        top: length of the list; each tag is in it once, with its strongest feature.
 
     Returns:
-        Indicators; none for fewer than `FEW_TILES` tiles or where all labels are equal.
+        Indicators; an empty list for fewer than `FEW_TILES` tiles or where all labels are equal.
     """
     if len(tiles) < FEW_TILES or len(np.unique(labels)) < 2:
         return []
@@ -77,7 +77,7 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """How many entities of each tile have each key=value, and how many have each key."""
+    """Counts the entities of each tile that have each key=value, and those that have each key."""
     shown = np.ones(len(tokens.vocabulary), np.bool_)
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
@@ -94,7 +94,7 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
 
 
 def auroc(features: Column, labels: Floats) -> Floats:
-    """Area under the ROC curve of every column against labels of 0 and 1 (Mann-Whitney, ties by half)."""
+    """Returns the area under the ROC curve of every column for labels of 0 and 1 (Mann-Whitney, ties count half)."""
     positive = labels > 0
     n, n_positive = len(labels), int(positive.sum())
     ranks, zero_rank, _ = _ranks(features, n)
@@ -104,7 +104,7 @@ def auroc(features: Column, labels: Floats) -> Floats:
 
 
 def spearman(features: Column, labels: Floats) -> Floats:
-    """Spearman's correlation of every column with the labels (Pearson's of average ranks)."""
+    """Returns Spearman's correlation of every column with the labels (Pearson's correlation of average ranks)."""
     n = len(labels)
     wanted = _average_ranks(np.zeros(n, np.int64), labels)
     ranks, zero_rank, size = _ranks(features, n)
@@ -143,14 +143,14 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Average ranks of the entries among all n tiles, the rank of a column's zeros, and its entries."""
+    """Average ranks of the entries among all n tiles, the rank of each column's zeros, and its number of entries."""
     size = _per_column(features, np.ones(len(features.rows)))
     zeros = n - size
     return _average_ranks(features.columns, features.values) + zeros[features.columns], (zeros + 1) / 2, size
 
 
 def _average_ranks(columns: Ints, values: Floats) -> Floats:
-    """Ranks from 1 within each column, ties averaged."""
+    """Ranks from 1 within each column; ties share their mean rank."""
     if len(values) == 0:
         return np.empty(0)
     order = np.lexsort((values, columns))

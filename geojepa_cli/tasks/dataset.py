@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.errors import DataError
-from geojepa_cli.store import schema
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.store.label_file import read_labels
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.store.view_file import load_views
-from geojepa_cli.tasks.leakage import sides_of_split, without_shared
+from geojepa_cli.tasks.leakage import without_shared
 from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec, load_task
-from geojepa_cli.tasks.splits import SPLITS, Groups, SplitRule, Splits
+from geojepa_cli.tasks.splits import SPLITS, Groups, PartNumbers, SplitRule
 from geojepa_cli.workspace.artifact import Artifact
 
 LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
@@ -32,11 +31,11 @@ class TaskData:
     Attributes:
         spec: the task.
         labels: float32 [n]; NaN where a tile has none.
-        eligible: bool [n], has a label and a number of entities within limits; the tiles of both views.
-        kept: bool [n], eligible and not thinned out: what heads are trained and tested on.
+        eligible: bool [n], has a label and a number of entities within the limits; the tiles of both views.
+        kept: bool [n], eligible and not thinned out: the tiles on which heads are trained and tested.
         split: uint8 [n], 0 train, 1 val, 2 test, 3 buffer.
         groups: int64 [n], zoom-14 group as in `TileStore.groups`.
-        rule: how tiles were dealt.
+        rule: that assigned tiles to splits.
         fold: uint8 [n], 0..k-1; None where the task was built without folds.
     """
 
@@ -44,10 +43,10 @@ class TaskData:
     labels: NDArray[np.float32]
     eligible: Flags
     kept: Flags
-    split: Splits
+    split: PartNumbers
     groups: Groups
     rule: SplitRule
-    fold: Splits | None
+    fold: PartNumbers | None
     _views: tuple[View, View]
 
     @classmethod
@@ -55,21 +54,20 @@ class TaskData:
         """Joins the `tasks/` artifacts of the store's regions, given in the store's order.
 
         Raises:
-            DataError: they are of different definitions of a task, or made for other data.
+            DataError: a file is damaged, or they have different definitions of the task, or belong to other data.
         """
         if len(artifacts) != len(store.regions):
             raise ValueError(f"{len(artifacts)} task artifacts for {len(store.regions)} regions")
-        specs = [load_task(artifact.file(SPEC)) for artifact in artifacts]
-        names = " ".join(f"--region {region.name}" for region in store.regions)
-        hint = f"geojepa build-tasks {names} --task {specs[0].name}"
-        for artifact, spec in zip(artifacts, specs, strict=True):
-            if spec != specs[0] or split_rule(artifact) != split_rule(artifacts[0]):
-                what = f"`{artifact.path}` and `{artifacts[0].path}`"
-                raise DataError(f"{what} differ in the task's definition, seed or split", hint=hint)
+        specs = [read_spec(artifact) for artifact in artifacts]
         rule = split_rule(artifacts[0])
+        hint = hints.run("build-tasks", region=[region.name for region in store.regions], task=specs[0].name)
+        for artifact, spec in zip(artifacts, specs, strict=True):
+            if spec != specs[0] or split_rule(artifact) != rule:
+                what = f"`{artifact.path}` and `{artifacts[0].path}`"
+                raise DataError(f"{what} differ in the task's definition, seed or split", hint)
         columns = [
-            _read_labels(a.file(LABELS), region.n_tiles, hint, *(["fold"] if rule.folds else []))
-            for a, region in zip(artifacts, store.regions, strict=True)
+            read_labels(artifact.verified_file(LABELS), region.n_tiles, rule.folds or 0, hint)
+            for artifact, region in zip(artifacts, store.regions, strict=True)
         ]
         joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
         return cls(
@@ -81,57 +79,57 @@ class TaskData:
             groups=store.groups,
             rule=rule,
             fold=joined.get("fold"),
-            _views=load_views([artifact.file(VIEWS) for artifact in artifacts], store),
+            _views=load_views([artifact.verified_file(VIEWS) for artifact in artifacts], store),
         )
 
     def view(self, masked: bool) -> View:
-        """The plain or the masked variant; both show the same tiles, those that are `eligible`."""
+        """Returns the plain or the masked variant; both have the `eligible` tiles."""
         return self._views[int(masked)]
 
     def rows(self, split: str, thinned: bool = True) -> NDArray[np.int64]:
-        """Tile rows of `train`, `val` or `test`; `thinned=False` with the label-0 tiles that thinning leaves out."""
+        """Returns the tile rows of `train`, `val` or `test`.
+
+        Args:
+            split: name of the split.
+            thinned: False to include the tiles with label 0 that thinning removed.
+        """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
-    def unshared_view(self, store: TileStore, masked: bool) -> View:
-        """`view` without the entities of kept test tiles that kept train or validation tiles show too."""
-        (sides,) = sides_of_split(self.split, self.kept)
-        return without_shared(store, self.view(masked), np.flatnonzero(sides.seen), np.flatnonzero(sides.tested))
+    def view_without_shared(self, store: TileStore, masked: bool) -> View:
+        """Returns `view` without entities that stand in several blocks, so that no test tile shows one of a train tile.
 
-    def label_range(self, rows: NDArray[np.int64]) -> tuple[float, float]:
-        """The range that predictions are clamped to: the spec's, where open the one of the labels of `rows`."""
-        low, high = self.spec.label.clamp
-        labels = self.labels[rows]
-        return (float(labels.min()) if low is None else low), (float(labels.max()) if high is None else high)
+        A block is what a split never divides: a zoom-14 group, or a tile where tiles were split at random.
+
+        Args:
+            store: of this task's regions.
+            masked: variant of the task.
+        """
+        blocks = self.groups
+        if self.rule.by == "random":  # two regions may have the same tile
+            blocks = np.unique(store.tile_zxy, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return without_shared(store, self.view(masked), blocks)
+
+
+def read_spec(artifact: Artifact) -> TaskSpec:
+    """Reads the definition of a built task.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        return load_task(artifact.verified_file(SPEC))
+    except UsageError as error:  # the tool wrote this file: it is data, not a wrong command
+        raise artifact.broken(error.message) from error
 
 
 def split_rule(artifact: Artifact) -> SplitRule:
-    """How a task's tiles were dealt, from its manifest."""
-    return SplitRule(**{"seed": artifact.params["seed"], **artifact.params.get("split", {})})
+    """Returns the rule that assigned a task's tiles to splits, from its manifest.
 
-
-def write_labels(path: Path, task: str, rule: SplitRule, **columns: NDArray[np.generic]) -> None:
-    """Writes `labels.h5`: one row per tile of `processed.h5`; see docs/formats.md."""
-    with h5py.File(path, "w", libver="latest") as file:
-        file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["kind"] = np.bytes_("labels")  # of fixed length: others cost a heap of 4 KB
-        file.attrs["task"] = np.bytes_(task)
-        file.attrs["seed"] = np.int64(rule.seed)
-        file.attrs["split"] = np.bytes_(rule.by)
-        file.attrs["buffer"] = np.uint8(rule.buffer)
-        for name, values in columns.items():
-            stored = values.astype(np.uint8) if values.dtype == np.bool_ else values
-            packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": stored.shape}
-            packed["shuffle"] = stored.itemsize > 1
-            file.create_dataset(name, data=stored, **(packed if len(stored) else {}))
-
-
-def _read_labels(path: Path, n_tiles: int, hint: str, *more: str) -> dict[str, NDArray[np.generic]]:
+    Raises:
+        DataError: the manifest has no such rule.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            columns = {name: file[name][...] for name in ("label", "eligible", "kept", "split", *more)}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}", hint="geojepa artifacts --verify") from error
-    for name, column in columns.items():
-        if column.shape != (n_tiles,):
-            raise DataError(f"`{name}` of `{path}` has {len(column)} tiles, the region has {n_tiles}", hint=hint)
-    return columns
+        values: dict[str, Any] = {"seed": artifact.params["seed"], **artifact.params.get("split", {})}
+        return SplitRule(**values)
+    except (KeyError, TypeError, UsageError) as error:
+        raise artifact.broken(f"`{artifact.path / 'manifest.json'}` has no valid seed and split: {error}") from error

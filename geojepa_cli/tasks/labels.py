@@ -1,4 +1,4 @@
-"""Labels: one number per tile, from the tags of its tokens. Rules are applied to the vocabulary, never to tags."""
+"""Labels: one number per tile, from the tags of its tokens. Rules are applied to the vocabulary, not to single tags."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Labels:
     """The labels of one region.
 
     Attributes:
-        values: float32 [n_tiles]; NaN for a tile that is left out (roads but no readable limit, say).
-        read: for `max`: how often each form of value occurred, by objects; `unreadable` are failures.
-        unread: the values that could not be read, with the objects that carry them.
+        values: float32 [n_tiles]; NaN for a tile without a label (one with roads but no readable limit, for example).
+        read: for `max`: number of objects by the form in which the value was written; `unreadable` are failures.
+        unread: number of objects by value that could not be read.
     """
 
     values: NDArray[np.float32]
@@ -30,11 +30,11 @@ class Labels:
 
 
 def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
-    """The labels of every tile of a region, tiles without any token among them.
+    """Computes the label of every tile of a region, including tiles without tokens.
 
     Args:
-        tokens: the region's tokens.
-        spec: what counts.
+        tokens: of the region.
+        spec: the definition of the label.
     """
     if spec.kind == "max":
         return _largest(tokens, spec)
@@ -51,11 +51,22 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 
 
 def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
-    """The tokens with a counted tag that meet the condition, bool [K]."""
+    """Returns True for tokens with a counted tag that meet the condition `where`, bool [K]."""
     matches = tokens.objects_with(tokens.vocabulary.matches(spec.tags))
     if spec.where:
         matches &= tokens.objects_with(tokens.vocabulary.matches(spec.where))
     return matches[tokens.objects]
+
+
+def label_range(labels: Floats, clamp: tuple[float | None, float | None]) -> tuple[float, float]:
+    """Returns the range to which predictions are clamped.
+
+    Args:
+        labels: of the training tiles; their smallest and largest close an open end.
+        clamp: of the task; None at either end leaves it open.
+    """
+    low, high = clamp
+    return float(labels.min()) if low is None else low, float(labels.max()) if high is None else high
 
 
 def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
@@ -73,11 +84,11 @@ def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 def _read_values(
     tokens: RegionTokens, spec: LabelSpec, matches: Flags
 ) -> tuple[dict[str, int], dict[str, int], Floats]:
-    """Numbers of the vocabulary rows that match (-inf elsewhere), and how they were read."""
+    """Returns counts by form, counts of unreadable values, and the numbers of matching rows (-inf elsewhere)."""
     numbers = np.full(len(matches), -np.inf)
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
-    counts = tokens.region["vocab/count"]
+    counts = np.bincount(tokens.tag_rows, minlength=len(matches))
     for row in np.flatnonzero(matches):
         value = tokens.vocabulary.values[row]
         number, form = read_maxspeed(value) if spec.read == "speed_kmh" else _read_number(value)

@@ -1,7 +1,7 @@
-"""Entities that stand on both sides of a split: a road or a lake crosses tiles, and so tells a model of test tiles.
+"""Entities on both sides of a split: a road or a lake crosses tiles, so a model may know those of test tiles.
 
-Sides are compared by OSM type and id. What may be learned from counts as seen: train tiles, and validation tiles,
-which heads are chosen on and the linear one is fitted to.
+Entities are compared by OSM type and id. Tiles of train and validation count as seen: heads are chosen on validation
+tiles, and the linear head is fitted to them too.
 """
 
 from __future__ import annotations
@@ -15,30 +15,37 @@ from geojepa_cli.store import schema
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.rules import Flags
-from geojepa_cli.tasks.splits import BUFFER, SPLITS, Splits, next_to
+from geojepa_cli.tasks.splits import BUFFER, SPLITS, PartNumbers, next_to
 from geojepa_cli.tasks.tokens import Ints, RegionTokens
 
-SHARED = "entities that train tiles show too"
+SHARED = "entities that stand in several blocks"
 SHOWN_TAGS = 4
 _KINDS = {number: name for name, number in schema.KIND.items()}
 _ID_BITS = 60
 
 
 class Sides(NamedTuple):
-    """The tiles that are learned from and those that are tested; bool [n] each."""
+    """The tiles that heads learn from and the tiles that are tested; bool [n] each."""
 
     seen: Flags
     tested: Flags
 
 
-def sides_of_split(split: Splits, kept: Flags) -> list[Sides]:
-    """The two sides of a split of the kept tiles."""
+def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
+    """Returns the two sides of a split of the kept tiles."""
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
-def sides_of_folds(fold: Splits, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """The two sides of every fold of the kept tiles; with a buffer the groups next to a tested one are on neither."""
+def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
+    """Returns the two sides of every fold of the kept tiles.
+
+    Args:
+        fold: of every tile, uint8 [n].
+        kept: bool [n].
+        groups: int64 [n].
+        buffer: groups next to a tested one are on neither side.
+    """
     sides = []
     for number in np.unique(fold[kept]).tolist():
         tested = kept & (fold == number)
@@ -48,15 +55,15 @@ def sides_of_folds(fold: Splits, kept: Flags, groups: Ints, buffer: bool) -> lis
 
 
 def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
-    """What both sides show of the same entities, added up over folds; plain JSON values.
+    """Counts the entities that both sides show, summed over folds; plain JSON values.
 
     Args:
         tokens: of one region.
         parts: the sides of a split, or of each fold.
 
     Returns:
-        `test_tokens` and `shared_tokens` of them, the `share`; `test_entities` and `shared_entities` (each counted
-        once a fold), the latter by kind, and the tags that most of them have with their number.
+        `test_tokens` and how many of them are `shared_tokens`, the `share`; `test_entities` and `shared_entities`
+        (each counted once per fold), the latter also by kind, and the tags that most of them have with their number.
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)
@@ -80,31 +87,33 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
     }
 
 
-def without_shared(store: TileStore, view: View, seen: Ints, tested: Ints) -> View:
-    """The view without those entities of the tested tiles that the seen tiles show too, by OSM type and id.
+def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
+    """Drops the entities that stand in tiles of more than one block, by OSM type and id, from all tiles of a view.
 
-    For figures that do not rest on entities which train and test share. Tiles that lose all their entities stay.
+    Where splits and folds never divide a block, no test tile then shows an entity of a train tile, for any seed. Train
+    tiles lose these entities too, so that train and test tiles have the same kinds of entities. Tiles that lose all
+    their entities stay.
 
     Args:
         store: one or several regions; an entity that two of them have is one.
         view: plain or masked.
-        seen, tested: tile rows, int64.
+        blocks: of every tile of the store, int64 [n]: zoom-14 groups, or tiles for a random split.
     """
-    pieces, refs = _shown(store, view, seen), _shown(store, view, tested)
-    shared = np.isin(_entities(store, refs), _entities(store, pieces))
-    return view.drop(pieces=refs[shared], reason=SHARED)
+    shown = np.zeros(store.n_tiles, np.bool_)
+    shown[view.tiles] = True
+    flags = np.repeat(shown, store.tile_piece_counts())
+    flags[view.dropped_pieces] = False
+    pieces = np.flatnonzero(flags)
+    entities = np.unique(_entity_keys(store, pieces), return_inverse=True)[1]
+    block = np.unique(blocks, return_inverse=True)[1][store.piece_tiles(pieces)]
+    count = int(entities.max(initial=-1)) + 1
+    first, last = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(first, entities, block)
+    np.maximum.at(last, entities, block)
+    return view.drop(pieces=pieces[(first != last)[entities]], reason=SHARED)
 
 
-def _shown(store: TileStore, view: View, tiles: Ints) -> Ints:
-    """The pieces that a view shows of some tiles, int64."""
-    wanted = np.zeros(store.n_tiles, np.bool_)
-    wanted[np.intersect1d(tiles, view.tiles)] = True
-    pieces = np.repeat(wanted, store.tile_piece_counts())
-    pieces[view.dropped_pieces] = False
-    return np.flatnonzero(pieces)
-
-
-def _entities(store: TileStore, pieces: Ints) -> Ints:
+def _entity_keys(store: TileStore, pieces: Ints) -> Ints:
     """One number for the OSM type and id of every piece, int64."""
     found = []
     for region, first in zip(store.regions, store.piece_offsets, strict=False):

@@ -1,4 +1,4 @@
-"""Masked variants: views without what would tell the label. Nothing is copied."""
+"""Masked variants: views without tags and entities that give the label away. Nothing is copied."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ SPANS = "relations masked for their members"
 
 
 def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
-    """Vocabulary rows that no entity shows: the counted tags and the mask's own, whatever value; bool [V]."""
+    """Returns True for tags that no entity shows: the counted ones and those of the mask, with any value; bool [V]."""
     return tokens.vocabulary.matches((*spec.label.tags, *spec.mask.tags), whatever_value=True)
 
 
 def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
-    """Objects that go whole, by reason, each counted under the first that holds; bool [n_objects].
+    """Returns the objects that are hidden whole, by reason; bool [n_objects] each.
+
+    An object counts under the first reason that applies:
 
     - `WHOLE`: it has a tag of `mask.entities`.
-    - `SIGNS`: a single point with a counted tag whose other tags are all masked, or match `mask.signs`.
-    - `BARE`: masking took its last tag.
-    - `SPANS`: a relation (no multipolygon) with a direct member that goes: its geometry and box are its members'.
+    - `SIGNS`: a single point with a counted tag, all of whose other tags are masked or match `mask.signs`.
+    - `BARE`: masking removed its last tag.
+    - `SPANS`: a relation (not a multipolygon) with a direct member that is hidden: its geometry and box are those of
+      its members.
     """
     vocabulary = tokens.vocabulary
     whole = tokens.objects_with(vocabulary.matches(spec.mask.entities, whatever_value=True))
@@ -44,7 +47,7 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
 
 
 def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
-    """Relations that have their members' geometry, with one of `members` among them; both bool [n_objects]."""
+    """Returns the relations with the geometry of their members and at least one of `members`; both bool [n_objects]."""
     region = tokens.region
     found: Flags = np.zeros(region.n_objects, np.bool_)
     found[region["member/relation"][members[region["member/object"]]]] = True
@@ -53,12 +56,12 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
-    """The plain view of a region without the masked tags and entities; the same tiles, so that both compare.
+    """Returns the plain view of a region without masked tags and entities. Both views have the same tiles.
 
     Args:
-        tokens: the region's tokens.
-        spec: the task.
-        plain: a view of this region alone.
+        tokens: of the region.
+        spec: of the task.
+        plain: a view of this region only.
     """
     view = plain.drop(tags=np.flatnonzero(masked_tags(tokens, spec)))
     in_view = np.isin(tokens.tiles, plain.tiles)
@@ -68,5 +71,5 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """`base` restricted to the tiles that have a label, without pieces of other tiles."""
+    """Returns `base` restricted to the eligible tiles, without pieces of other tiles."""
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

@@ -1,4 +1,4 @@
-"""Tag rules applied to a vocabulary first: every (key, value) is looked at once, whatever number of objects has it."""
+"""Tag rules applied to a vocabulary: every (key, value) is compared once, even if millions of objects have it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 
 class RuleVocabulary:
-    """The (key, value) pairs of a region, ready for rules.
+    """The (key, value) pairs of a region, for matching rules.
 
     Args:
         keys: key of every vocabulary row.
@@ -24,13 +24,13 @@ class RuleVocabulary:
 
     def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
         self.keys, self.values = list(keys), list(values)
-        self._found: dict[tuple[TagRule, tuple[str, ...]], Flags] = {}  # tasks ask for the same rules again and again
+        self._found: dict[tuple[TagRule, tuple[str, ...]], Flags] = {}  # tasks share many rules
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def text(self, row: int) -> str:
-        """`key=value` of a row."""
+        """Returns `key=value` of a row."""
         return f"{self.keys[row]}={self.values[row]}"
 
     @cached_property
@@ -45,10 +45,11 @@ class RuleVocabulary:
         return np.fromiter((ids[key] for key in self.keys), np.int64, len(self))
 
     def matches(self, rules: Iterable[TagRule], whatever_value: bool = False) -> Flags:
-        """Rows that match at least one of the rules, bool [V].
+        """Returns True for rows that match at least one of the rules, bool [V].
 
         Args:
-            whatever_value: leave the rules' exceptions aside, as masks do: `bridge=no` tells of bridges too.
+            rules: to match.
+            whatever_value: ignore the exceptions of the rules, as masks do: `bridge=no` also says something of bridges.
         """
         found = np.zeros(len(self), np.bool_)
         for rule in rules:
@@ -85,30 +86,30 @@ class RuleVocabulary:
         return found
 
 
-_HELD = re.compile(r"\*[^*]+\*")
+_CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Whether a text equals one of the patterns, in which `*` stands for any text."""
+    """Matches a text against patterns in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}
-        # most wild patterns ask whether a text holds another
-        self._held = [p.strip("*") for p in patterns if _HELD.fullmatch(p)]
-        patterns = [p for p in patterns if not _HELD.fullmatch(p)]
+        # most patterns with `*` only ask if a text contains another
+        self._contained = [p.strip("*") for p in patterns if _CONTAINED.fullmatch(p)]
+        patterns = [p for p in patterns if not _CONTAINED.fullmatch(p)]
         self._wild = [pattern.split("*") for pattern in patterns if "*" in pattern]
 
     def __call__(self, text: str) -> bool:
-        if text in self._exact or any(part in text for part in self._held):
+        if text in self._exact or any(part in text for part in self._contained):
             return True
-        return any(_holds(text, parts) for parts in self._wild)
+        return any(_matches_parts(text, parts) for parts in self._wild)
 
 
-def _holds(text: str, parts: Sequence[str]) -> bool:
-    """Whether a text begins with the first part, ends with the last, and holds the others in order between.
+def _matches_parts(text: str, parts: Sequence[str]) -> bool:
+    """Returns True for a text that begins with the first part, ends with the last, and has all others between in order.
 
-    Each part is taken where it first stands, which leaves the most for the rest: no way back is ever needed, where a
-    regular expression of n stars tries the n-th power of the text's length.
+    Each part is matched at its first place, which leaves the most text for the rest, so the search never backtracks. A
+    regular expression with n stars can take time in the n-th power of the length of the text.
     """
     first, *between, last = parts
     if not (len(text) >= len(first) + len(last) and text.startswith(first) and text.endswith(last)):

@@ -1,4 +1,4 @@
-"""What a task is: the typed form of `tasks/*.yaml`, and how a task is found by name or file."""
+"""Task definitions: the typed form of `tasks/*.yaml`, and finding a task by its name or file. Anyone may write one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from geojepa_cli.config.schema import UniqueKeys
-from geojepa_cli.errors import NotFoundError, UsageError, nearest, not_yaml, unknown
+from geojepa_cli import hints
+from geojepa_cli.config.yaml import BoundedLoader, read_yaml
+from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
+from geojepa_cli.hints import Hint
 
 _NAME = r"^[a-z][a-z0-9_]*$"
-MEND = "mend the file and run the same command again"
-_SAID = {
+CORRECTED = "after the file is corrected"
+MAX_TEXT = 255  # characters, as of keys and values in OpenStreetMap
+MAX_RULES = 1000  # of one list
+_REASONS = {
     "string_type": "expected a text; quote numbers and dates",
     "string_pattern_mismatch": "expected lower-case letters, digits and `_`, beginning with a letter",
     "dict_type": "expected keys such as `kind: count`",
@@ -26,7 +30,8 @@ _SAID = {
     "invalid_key": "a key must be a text",
 }
 MAX_LABEL = 1e30  # labels are float32
-Figure = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
+Number = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class _Strict(BaseModel):
@@ -39,12 +44,12 @@ class TagRule(_Strict):
     Attributes:
         key: a key, or a pattern of keys.
         values: values or patterns; one of them must match.
-        excluded: values (or patterns) that do not count all the same; `except` in YAML.
+        excluded: values or patterns that do not count, even if `values` matches; `except` in YAML.
     """
 
-    key: str = Field(min_length=1)
-    values: tuple[str, ...] = Field(default=("*",), min_length=1)
-    excluded: tuple[str, ...] = Field(default=(), alias="except")
+    key: str = Field(min_length=1, max_length=MAX_TEXT)
+    values: tuple[Text, ...] = Field(default=("*",), min_length=1, max_length=MAX_RULES)
+    excluded: tuple[Text, ...] = Field(default=(), alias="except", max_length=MAX_RULES)
 
     @model_validator(mode="before")
     @classmethod
@@ -52,12 +57,14 @@ class TagRule(_Strict):
         if isinstance(value, dict | cls):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{value}`")
+            raise ValueError(
+                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`"
+            )
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
     def written(self) -> str | dict[str, Any]:
-        """The rule as text where that says it all, else with its keys."""
+        """Returns the rule as it is written in YAML: as text if possible, otherwise with its keys."""
         if "=" in self.key or self.excluded or len(self.values) > 1:
             return self.model_dump(mode="json", by_alias=True)
         return self.key if self.values == ("*",) else f"{self.key}={self.values[0]}"
@@ -67,31 +74,34 @@ class TagRule(_Strict):
         return f"{text} but {', '.join(self.excluded)}" if self.excluded else text
 
 
+Rules = Annotated[tuple[TagRule, ...], Field(max_length=MAX_RULES)]
+
+
 class LabelSpec(_Strict):
-    """How the tokens of a tile become one number.
+    """Definition of a tile's label.
 
     Attributes:
-        kind: `count` of the entities with a matching tag, `any` (1 or 0), `max` of what `read` makes of the tags'
-            values, `sum` of the entities' ground measure `of`.
-        tags: an entity counts when one of its tags matches one of these.
-        where: and, where this is given, another of its tags one of these.
-        read: for `max`: how a value becomes a number.
+        kind: `count` of the entities with a matching tag, `any` (1 or 0), `max` of the numbers that `read` finds in the
+            tags' values, `sum` of the entities' ground measure `of`.
+        tags: an entity counts if one of its tags matches one of these rules.
+        where: if given, another of its tags must also match one of these.
+        read: for `max`: form of the numbers in values.
         of: for `sum`: the measure.
-        requires: a tile without any entity that matches one of these gets `absent`.
+        requires: a tile without any entity that matches one of these gets the label `absent`.
         absent: the label of such a tile.
         unit: of the label.
         clamp: range of predictions; None at either end stands for the range of the training labels.
     """
 
     kind: Literal["count", "any", "max", "sum"]
-    tags: tuple[TagRule, ...] = Field(min_length=1)
-    where: tuple[TagRule, ...] = ()
+    tags: tuple[TagRule, ...] = Field(min_length=1, max_length=MAX_RULES)
+    where: Rules = ()
     read: Literal["speed_kmh", "number"] | None = None
     of: Literal["area_m2", "length_m"] | None = None
-    requires: tuple[TagRule, ...] = ()
-    absent: Figure | None = None
-    unit: str = ""
-    clamp: tuple[Figure | None, Figure | None] = (None, None)
+    requires: Rules = ()
+    absent: Number | None = None
+    unit: Text = ""
+    clamp: tuple[Number | None, Number | None] = (None, None)
 
     @model_validator(mode="after")
     def _complete(self) -> LabelSpec:
@@ -108,17 +118,17 @@ class LabelSpec(_Strict):
 
 
 class MaskSpec(_Strict):
-    """What the masked variant leaves out, beside the counted tags themselves (whatever their value).
+    """Tags and entities that the masked variant hides, in addition to the counted tags (with any value).
 
     Attributes:
-        tags: further tags, taken from every entity.
-        entities: entities with such a tag go whole.
-        signs: a single point with a counted tag goes whole where all its other tags match one of these.
+        tags: further tags, hidden on every entity.
+        entities: entities with such a tag are hidden whole.
+        signs: a single point with a counted tag is hidden whole if all its other tags match one of these.
     """
 
-    tags: tuple[TagRule, ...] = ()
-    entities: tuple[TagRule, ...] = ()
-    signs: tuple[TagRule, ...] = ()
+    tags: Rules = ()
+    entities: Rules = ()
+    signs: Rules = ()
 
 
 class TaskSpec(_Strict):
@@ -127,26 +137,28 @@ class TaskSpec(_Strict):
     Attributes:
         name: lower case, also the name of its artifacts.
         title: for tables and pages.
+        label: definition of the label.
+        mask: tags and entities that the masked variant hides.
         keep_zero: share of the tiles with label 0 that are kept (by a seeded hash of the tile's name).
     """
 
     name: str = Field(pattern=_NAME, max_length=60)
-    title: str
+    title: Text
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
     keep_zero: float = Field(default=1.0, gt=0.0, le=1.0)
 
     @property
     def binary(self) -> bool:
-        """Whether labels are 0 or 1 only."""
+        """True if all labels are 0 or 1."""
         return self.label.kind == "any"
 
     def resolved(self) -> dict[str, Any]:
-        """The whole spec as plain values with every default written out: part of the artifact's id."""
+        """Returns plain values with every default written out: part of the artifact's id."""
         return self.model_dump(mode="json", by_alias=True)
 
     def to_yaml(self) -> str:
-        """`resolved()` as YAML that `load_task` reads back; rules as short as a person writes them."""
+        """Returns `resolved()` as YAML that `load_task` reads, with rules in their short form."""
         plain = self.resolved()
         for part, names in (("label", ("tags", "where", "requires")), ("mask", ("tags", "entities", "signs"))):
             for name in names:
@@ -155,30 +167,33 @@ class TaskSpec(_Strict):
 
 
 def packed_tasks() -> dict[str, Path]:
-    """Name -> file of the tasks that come with the package (or lie in the repository's `tasks/`)."""
+    """Returns the files of the packed tasks (or of the `tasks/` folder of a checkout) by name."""
     for folder in _folders():
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if found:
             return found
     searched = ", ".join(f"`{folder}`" for folder in _folders())
-    raise NotFoundError(f"no task definitions in {searched}", hint="pip install --force-reinstall geojepa")
+    raise NotFoundError(
+        f"no task definitions in {searched}", hints.shell("pip", "install", "--force-reinstall", "geojepa")
+    )
 
 
 def find_task(name_or_file: str) -> TaskSpec:
-    """The packed task of a name, or the task of any YAML file.
+    """Returns the packed task of a name, or the task in a YAML file.
 
     Raises:
-        NotFoundError: neither a packed task nor a file; says the nearest name.
+        NotFoundError: neither a packed task nor a file; the message has the nearest name.
         UsageError: the file is not a valid task.
     """
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"no file `{name_or_file}`", hint="geojepa build-tasks --task max_speed")
+            raise NotFoundError(f"no file `{name_or_file}`", hints.run("build-tasks", task="max_speed"))
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
-        raise unknown("task", name_or_file, tasks, hint="geojepa build-tasks --task max_speed, or a YAML file")
+        close = nearest(name_or_file, tasks) or "max_speed"
+        raise unknown("task", name_or_file, tasks, hints.run("build-tasks", task=close).noting("or a YAML file"))
     return load_task(tasks[name_or_file])
 
 
@@ -186,22 +201,19 @@ def load_task(path: Path) -> TaskSpec:
     """Reads one task definition.
 
     Raises:
-        UsageError: not YAML, an unknown key (names the nearest one), or a wrong value.
+        UsageError: not YAML, an unknown key (the message has the nearest one), or a wrong value.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_WordsLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise not_yaml(str(path), error) from error
+    content = read_yaml(path, _WordsLoader)
     if not isinstance(content, dict):
-        raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", MEND)
+        raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", _corrected())
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:
-        raise UsageError(*_told(path, error)) from error
+        raise _invalid(path, error) from error
 
 
-class _WordsLoader(UniqueKeys):
-    """YAML 1.2's idea of a boolean: `no` and `yes` are OSM values, not truth values."""
+class _WordsLoader(BoundedLoader):
+    """Booleans as in YAML 1.2: `no` and `yes` are OSM values, not booleans."""
 
 
 _WordsLoader.yaml_implicit_resolvers = {
@@ -216,31 +228,42 @@ def _folders() -> Iterator[Path]:
     yield Path(__file__).resolve().parents[2] / "tasks"
 
 
-def _told(path: Path, error: ValidationError) -> tuple[str, str | None]:
-    """The first thing wrong, in this project's words; unknown keys first, as a mistyped key is also a missing one."""
+def _corrected(keys: list[str] | None = None) -> Hint:
+    """The failed command, to be run again once the file is corrected."""
+    return hints.again().noting(CORRECTED if keys is None else f"{CORRECTED}; keys: {', '.join(keys)}")
+
+
+def _invalid(path: Path, error: ValidationError) -> UsageError:
+    """Builds the error for the first problem; unknown keys first, as a mistyped key is also a missing one."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     known = _keys_at(first["loc"][:-1])
     if first["type"] == "missing":
-        return f"`{path}` lacks `{where}`", f"keys: {', '.join(known)}"
+        return UsageError(f"`{path}` lacks `{where}`", _corrected(known))
     if first["type"] != "extra_forbidden":
-        return f"`{path}`: `{where or 'task'}`: {_reason(first)}", MEND
+        return UsageError(f"`{path}`: `{where or 'task'}`: {_reason(first)}", _corrected())
     close = nearest(str(first["loc"][-1]), known)
     guess = f"; did you mean `{close}`?" if close else ""
-    return f"`{path}` has an unknown key `{where}`{guess}", f"keys: {', '.join(known)}"
+    return UsageError(f"`{path}` has an unknown key `{_short(where)}`{guess}", _corrected(known))
 
 
 def _reason(found: ErrorDetails) -> str:
-    """What is wrong with a value, without pydantic's names of types."""
-    said = _SAID.get(found["type"])
+    """Describes a wrong value without pydantic's names of types."""
+    own = _REASONS.get(found["type"])
     reason = found["msg"].removeprefix("Value error, ")
     got = found["input"]
-    shown = f", got `{got}`" if isinstance(got, str | int | float) and found["type"] != "value_error" else ""
-    return (said or reason[:1].lower() + reason[1:]) + shown
+    shown = f", got `{_short(got)}`" if isinstance(got, str | int | float) and found["type"] != "value_error" else ""
+    return (own or reason[:1].lower() + reason[1:]) + shown
+
+
+def _short(value: str | float) -> str:
+    """A value from a file as text, cut to a readable length."""
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that may stand at a place of the document."""
+    """The keys that are allowed at a place of the document."""
     names = [part for part in location if isinstance(part, str)]
     models: dict[str, type[BaseModel]] = {"label": LabelSpec, "mask": MaskSpec}
     model: type[BaseModel] = TaskSpec if not names else models.get(names[0], TaskSpec) if len(names) == 1 else TagRule

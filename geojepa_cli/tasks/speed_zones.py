@@ -1,8 +1,8 @@
-"""Speed limits that the law sets where no sign does: what `maxspeed=RU:urban` and its like stand for.
+"""Legal default speed limits: the limits that values such as `maxspeed=RU:urban` stand for.
 
 Values are the general limits for cars, as `maxspeed` writes them (km/h without a unit). They follow the wiki page
 "Default speed limits" (https://wiki.openstreetmap.org/wiki/Default_speed_limits); where a limit depends on more than
-the zone (lanes, season, vehicle), the one for a plain road in good conditions stands here.
+the zone (lanes, season, vehicle), the table has the one for an ordinary road in good conditions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MPH_COUNTRIES = frozenset({"GB", "US", "IM", "JE", "GG", "LR", "PR"})
 ALIASES = {"UK": "GB"}
 
 _COLUMNS = ("urban", "rural", "trunk", "motorway", "living_street")
-# `trunk`: or a road for motor vehicles only; `-` where the law knows none
+# `trunk` includes roads for motor vehicles only; `-`: no such limit in the law
 _TABLE = """
 AR     40 110 120 130 -
 AT     50 100 100 130 walk
@@ -63,7 +63,7 @@ UA     50 90  110 130 20
 UZ     70 100 -   110 30
 ZA     60 100 120 120 -
 """
-# zones that only some countries have, and those in miles
+# zones that only some countries have, and limits in miles per hour
 _OTHERS = {
     "AT:bicycle_road": "30",
     "AT:motorroad": "100",

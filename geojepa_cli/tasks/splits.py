@@ -1,6 +1,6 @@
-"""Train, validation and test by zoom-14 group, and the thinning of label-0 tiles: by seeded hashes of names.
+"""Train, validation and test by zoom-14 group, and the thinning of tiles with label 0: by seeded hashes of names.
 
-A hash depends on nothing but its own name and the seed, so that no tile changes sides when regions are added.
+A hash depends only on its own name and the seed, so adding a region never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -13,31 +13,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli import hints
 from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import GROUP_ZOOM
 
 SPLITS = ("train", "val", "test")
-BUFFER = len(SPLITS)  # in the split column: next to a test group, so neither trained nor chosen on
+BUFFER = len(SPLITS)  # in the split column: next to a test group, used neither for training nor for choosing settings
 PARTS = (*SPLITS, "buffer")
 SHARES = (0.8, 0.1, 0.1)
 FEW_TEST_GROUPS = 20
+MAX_FOLDS = 255  # a fold is a uint8
 RANDOM_SPLIT = "RANDOM SPLIT: neighbouring tiles stand in train and in test, so its figures flatter; quote none of them"
 _SIDE = 1 << GROUP_ZOOM
 
-Splits = NDArray[np.uint8]
-Groups = NDArray[np.int64]  # column << 32 | row of the zoom-14 group, as `TileStore.groups`
+PartNumbers = NDArray[np.uint8]  # the number of a split (index into PARTS) or of a fold, one per tile
+Groups = NDArray[np.int64]  # column << 32 | row of the zoom-14 group, as in `TileStore.groups`
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How tiles are dealt to train, validation and test.
+    """Rule that assigns tiles to train, validation and test.
 
     Attributes:
         seed: another seed draws other groups.
-        by: `group`: all tiles of a zoom-14 group on one side. `random`: tile by tile, so that neighbours stand on both
-            sides; it exists to show how much that flatters.
-        folds: also deal the groups (or tiles) into this many folds, to be tested one after the other.
+        by: `group`: all tiles of a zoom-14 group are in the same split. `random`: tile by tile, so that neighbours are
+            in different splits; it exists to show how much that flatters.
+        folds: also assign the groups (or tiles) to this many folds, for cross-validation.
         buffer: take the groups next to a test group out of train and validation.
+
+    Raises:
+        UsageError: a value is out of range, or two of them exclude each other.
     """
 
     seed: int = 0
@@ -47,30 +52,30 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.by not in ("group", "random"):
-            raise UsageError(f"unknown split `{self.by}`; there are `group` and `random`", hint="--split group")
-        if self.folds is not None and not 2 <= self.folds <= 255:
-            raise UsageError(f"the number of folds must lie in 2..255, got {self.folds}", hint="--folds 5")
+            raise UsageError(f"unknown split `{self.by}`; there are `group` and `random`", hints.again(split="group"))
+        if self.folds is not None:
+            _check_folds(self.folds)
         if self.buffer and self.by == "random":
-            raise UsageError("a buffer lies between groups, and a random split has none", hint="--split group")
+            raise UsageError("a buffer lies between groups, and a random split has none", hints.again(split="group"))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, as in `report.json`."""
+        """Returns plain values, as in `report.json`."""
         return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
 
-    def splits(self, groups: Groups, names: Sequence[str]) -> Splits:
-        """0 train, 1 val, 2 test, 3 buffer of every tile, uint8 [n].
+    def splits(self, groups: Groups, names: Sequence[str]) -> PartNumbers:
+        """Returns 0 train, 1 val, 2 test, 3 buffer for every tile, uint8 [n].
 
         Args:
-            groups: the zoom-14 group of every tile, int64 [n].
-            names: of the tiles; looked at by a random split only.
+            groups: zoom-14 group of every tile, int64 [n].
+            names: of the tiles; only a random split reads them.
         """
         if self.by == "random":
             return split_by(hash_fractions(names, f"random/{self.seed}"))
         split = split_groups(groups, self.seed)
         return with_buffer(groups, split, self.seed) if self.buffer else split
 
-    def fold_numbers(self, groups: Groups, names: Sequence[str]) -> Splits | None:
-        """The fold 0..k-1 of every tile, uint8 [n]; None where there are no folds."""
+    def fold_numbers(self, groups: Groups, names: Sequence[str]) -> PartNumbers | None:
+        """Returns the fold 0..k-1 of every tile, uint8 [n]; None where there are no folds."""
         if self.folds is None:
             return None
         if self.by == "random":
@@ -79,44 +84,51 @@ class SplitRule:
 
 
 def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
-    """A number in [0, 1) for every name: the first 8 bytes of BLAKE2b(`salt/name`), over 2^64."""
+    """Returns a number in [0, 1) for every name: the first 8 bytes of BLAKE2b(`salt/name`), over 2^64."""
     digests = b"".join(hashlib.blake2b(f"{salt}/{name}".encode(), digest_size=8).digest() for name in names)
     return (np.frombuffer(digests, ">u8") >> np.uint64(11)) / np.float64(1 << 53)  # 53 bits: exact in a double
 
 
 def group_names(groups: Groups) -> list[str]:
-    """`14_X_Y` of every group."""
+    """Returns `14_X_Y` for every group."""
     return [f"{GROUP_ZOOM}_{group >> 32}_{group & 0xFFFFFFFF}" for group in groups.tolist()]
 
 
-def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) -> Splits:
-    """The split of every row by its group: 0 train, 1 val, 2 test, uint8 [n].
+def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) -> PartNumbers:
+    """Returns the split of every row by its group: 0 train, 1 val, 2 test, uint8 [n].
 
     Args:
-        groups: the zoom-14 group of every row, int64 [n].
+        groups: zoom-14 group of every row, int64 [n].
         seed: another seed draws other groups.
         shares: of train, validation and test; their sum is 1.
     """
     return split_by(_by_group(groups, f"split/{seed}"), shares)
 
 
-def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> Splits:
-    """0 train, 1 val, 2 test for numbers in [0, 1), uint8 [n]."""
+def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> PartNumbers:
+    """Returns 0 train, 1 val, 2 test for numbers in [0, 1), uint8 [n].
+
+    Raises:
+        ValueError: the shares are not three, or their sum is not 1.
+    """
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1.0) > 1e-9:
-        raise UsageError(f"shares of train, val and test must sum to 1, got {list(shares)}")
+        raise ValueError(f"shares of train, val and test must sum to 1, got {list(shares)}")
     return np.searchsorted(np.cumsum(shares)[:-1], fractions, side="right").astype(np.uint8)
 
 
-def fold_groups(groups: Groups, k: int, seed: int) -> Splits:
-    """The fold 0..k-1 of every row by its group, uint8 [n]; as stable as the split, so folds are of unlike size."""
+def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
+    """Returns the fold 0..k-1 of every row by its group, uint8 [n].
+
+    Adding data never changes a row's fold, as for the split; so folds differ in size.
+    """
     return _floor(_by_group(groups, f"fold/{seed}"), k)
 
 
-def with_buffer(groups: Groups, split: Splits, seed: int) -> Splits:
-    """The split with `BUFFER` for every train and validation row whose group touches a test group, corners too.
+def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
+    """Returns the split with `BUFFER` for train and validation rows whose group touches a test group, corners too.
 
-    Whether a neighbour is a test group is asked of its hash, and not of the data: a group that lies in another region,
-    or that a region added later brings, is heeded from the start, and nothing moves when it comes.
+    The hash of a neighbouring group decides whether it is a test group, even if the data has no such group: adding a
+    region never changes the buffer.
 
     Args:
         groups: int64 [n].
@@ -131,7 +143,7 @@ def with_buffer(groups: Groups, split: Splits, seed: int) -> Splits:
 
 
 def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
-    """Whether the group of every row touches (corners too) or is one of the chosen ones, bool [n]."""
+    """Returns True for every row whose group is one of the chosen ones or touches one (corners too), bool [n]."""
     unique, inverse = np.unique(groups, return_inverse=True)
     touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
     near = np.asarray(touched.any(axis=1), np.bool_)
@@ -139,7 +151,10 @@ def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
 
 
 def neighbours(groups: Groups) -> Groups:
-    """The eight groups around each, int64 [n, 8]; columns go on across the antimeridian, rows end at the poles."""
+    """Returns the eight groups around each, int64 [n, 8].
+
+    Columns wrap around at the antimeridian. Beyond a pole there is no group, and the group itself takes the place.
+    """
     steps = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     x: Groups = ((groups >> 32)[:, None] + np.array([dx for dx, _ in steps])) % _SIDE
     y: Groups = (groups & 0xFFFFFFFF)[:, None] + np.array([dy for _, dy in steps])
@@ -147,12 +162,12 @@ def neighbours(groups: Groups) -> Groups:
 
 
 def empty_parts(counts: dict[str, int]) -> list[str]:
-    """The parts without a tile, in back-ticks; an empty buffer is none."""
+    """Returns the parts without a tile, in back-ticks; a buffer may be empty."""
     return [f"`{name}`" for name, count in counts.items() if count == 0 and name != PARTS[BUFFER]]
 
 
 def few_groups(count: int) -> list[str]:
-    """The warning for too few tested groups; none where there are enough, or no group at all."""
+    """Returns the warning for too few test groups; no warning where there are enough, or no group at all."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -161,30 +176,29 @@ def few_groups(count: int) -> list[str]:
     ]
 
 
-def groups_per_split(split: Splits, kept: NDArray[np.bool_], groups: Groups) -> dict[str, int]:
-    """Distinct groups with a kept tile, by split."""
-    return {name: groups_in(groups, kept & (split == number)) for number, name in enumerate(SPLITS)}
-
-
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Distinct groups among some rows."""
+    """Returns the number of distinct groups among some rows."""
     return len(np.unique(groups[rows]))
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Whether every tile would be kept if its label were 0, bool [n]: a seeded hash of its name below `share`."""
+    """Returns True for every tile that is kept if its label is 0, bool [n]: a seeded hash of its name below `share`."""
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
     return hash_fractions(tile_names, f"thin/{task}/{seed}") < share
 
 
-def _floor(fractions: NDArray[np.float64], k: int) -> Splits:
-    if not 2 <= k <= 255:
-        raise UsageError(f"the number of folds must lie in 2..255, got {k}", hint="--folds 5")
+def _floor(fractions: NDArray[np.float64], k: int) -> PartNumbers:
+    _check_folds(k)
     return np.floor(fractions * k).astype(np.uint8)
 
 
+def _check_folds(k: int) -> None:
+    if not 2 <= k <= MAX_FOLDS:
+        raise UsageError(f"the number of folds must lie in 2..{MAX_FOLDS}, got {k}", hints.again(folds=5))
+
+
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:
-    """The hash of every row's group, float64 [n]; each group is hashed once."""
+    """Returns the hash of every row's group, float64 [n]; each group is hashed once."""
     unique, inverse = np.unique(groups, return_inverse=True)
     return hash_fractions(group_names(unique), salt)[inverse]

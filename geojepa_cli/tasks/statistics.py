@@ -1,7 +1,8 @@
-"""What a task's tiles hold: entities per tile, the commonest tags, histograms of labels; plain JSON values."""
+"""Statistics of a task's tiles: entities per tile, commonest tags, histograms of labels; plain JSON values."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.tokens import RegionTokens
 
-# Upper bounds of a histogram's bins; the last is open.
+Histogram = Sequence[Sequence[float | None]]  # [upper bound, tiles] of each bin; None: everything above
+
+# upper bounds of a histogram's bins; the last bin has none
 BINS: dict[str, tuple[float, ...]] = {
     "count": (0, 1, 2, 5, 10, 20, 50, 100, 200),
     "any": (0, 1),
@@ -23,9 +26,9 @@ SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Tiles, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above).
+    """Returns the number of labels, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above).
 
-    A label below all others that stands for tiles without what is asked for (`absent`) has a bin of its own.
+    The label `absent`, where it is below all others, has a separate bin.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:
@@ -34,14 +37,14 @@ def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, An
 
 
 def entities_per_tile(tokens: RegionTokens, tiles: Flags) -> dict[str, Any]:
-    """Tiles by their number of entities, with the fewest and the most."""
+    """Returns the histogram of entities per tile, with the fewest and the most."""
     counts = np.bincount(tokens.tiles, minlength=tokens.n_tiles)[tiles].astype(np.float64)
     ends = {"fewest": int(counts.min()), "most": int(counts.max())} if len(counts) else {"fewest": None, "most": None}
     return {**summary(counts, ENTITY_BINS), **ends}
 
 
 def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) -> list[dict[str, Any]]:
-    """The tags that most entities of some tiles have, with entities (counted in every tile) and tiles."""
+    """Returns the commonest tags of some tiles, with their entities (counted in every tile) and tiles."""
     of_token, rows = tokens.entries
     inside = tiles[tokens.tiles][of_token]
     of_token, rows = of_token[inside], rows[inside]
@@ -56,7 +59,7 @@ def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) ->
 
 
 def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, Any]:
-    """How many values there are, mean, median, and how many by bin `[up to, tiles]` (`null`: everything above)."""
+    """Returns the number of values, mean, median, and counts by bin `[up to, tiles]` (`null`: everything above)."""
     counts = np.bincount(np.searchsorted(bins, values, side="left"), minlength=len(bins) + 1).tolist()
     return {
         "tiles": len(values),
@@ -64,3 +67,12 @@ def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, A
         "median": round(float(np.median(values)), 4) if len(values) else None,
         "histogram": [[bound, count] for bound, count in zip((*bins, None), counts, strict=True)],
     }
+
+
+def add_histograms(histograms: Iterable[Histogram]) -> dict[float | None, int]:
+    """Adds up histograms with the same bins, such as those of several regions; tiles by upper bound."""
+    total: dict[float | None, int] = {}
+    for histogram in histograms:
+        for bound, count in histogram:
+            total[bound] = total.get(bound, 0) + int(count or 0)
+    return total

@@ -1,7 +1,7 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped. Safetensors, no pickle.
+"""Checkpoints: everything that a run needs to resume as if it had never stopped. Safetensors, no pickle.
 
-One file, replaced as a whole: weights and optimiser state as tensors, the place in the run as JSON in its metadata.
-All randomness of a step is drawn from (seed, step), so no generator's state needs to be kept.
+A checkpoint is one file, replaced as a whole: weights and optimiser state as tensors, progress as JSON in its
+metadata. Everything random in a step is drawn from (seed, step), so no generator's state is kept.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
+_PROGRESS = "place"  # key of the metadata
 
 
 @dataclass
-class Place:
-    """Where in the run a checkpoint was taken.
+class Progress:
+    """Progress of a run.
 
     Attributes:
         step: optimiser steps done.
         epoch, batch: the next batch.
-        tokens, tiles: what was trained on so far, with repetition.
-        elapsed_s: time spent training, over all resumed runs; only limits by time depend on it.
+        tokens, tiles: numbers trained on so far, with repetition.
+        elapsed_s: training time of all resumed runs; only limits of time depend on it.
         metrics_bytes: length of `metrics.jsonl`.
-        totals, total_count: loss parts since its last line.
+        totals, total_count: sums of loss parts since its last line, and their number.
     """
 
     step: int = 0
@@ -44,46 +46,54 @@ class Place:
     total_count: int = 0
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, place: Place) -> None:
-    """Writes a checkpoint beside the last one, makes it durable, and puts it in its place."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for name, state in _named_state(model, optimizer).items():
+def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Writes a checkpoint next to the last one, makes it durable, and replaces the last one."""
+    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    for name, state in _named_state(module, optimizer).items():
         for key, value in state.items():
             tensors[f"optimizer.{name}.{key}"] = value
-    save_tensors(path, tensors, {"place": json.dumps(asdict(place))})
+    save_tensors(path, tensors, {_PROGRESS: json.dumps(asdict(progress))})
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Place:
-    """Puts weights and optimiser state back; returns the place.
+def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Restores weights and optimiser state, and returns the progress.
 
     Raises:
-        DataError: unreadable, or of another model.
+        DataError: it is unreadable, or of another model.
     """
-    tensors, metadata = read_tensors(path)
+    restart = hints.again(no_resume=True)
     try:
-        place = Place(**json.loads(metadata["place"]))
-        model.load_state_dict(_under(tensors, "model."))
+        tensors, metadata = read_tensors(path)
+    except DataError as error:
+        raise DataError(error.message, restart) from error
+    try:
+        progress = Progress(**json.loads(metadata[_PROGRESS]))
+        if min(progress.step, progress.epoch, progress.batch, progress.metrics_bytes) < 0:
+            raise ValueError(f"negative progress: {progress}")
+        module.load_state_dict(_under(tensors, "model."))
         state = _under(tensors, "optimizer.")
-        for name, parameter in model.named_parameters():
+        for name, parameter in module.named_parameters():
             own = {key: value for key, value in _under(state, name + ".").items() if "." not in key}
+            if any(value.ndim and value.shape != parameter.shape for value in own.values()):
+                raise ValueError(f"the optimiser's state of `{name}` has another shape")
             if own:
                 optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"`{path}` is no checkpoint of this model: {error}", hint="--no-resume") from error
-    return place
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # a RecursionError too
+        raise DataError(f"`{path}` is not a checkpoint of this model: {error}", restart) from error
+    return progress
 
 
 def checkpoint_step(path: Path) -> int | None:
-    """The step a checkpoint was taken at, without reading its tensors; None where there is none that can be read."""
+    """Returns the step of a checkpoint without reading its tensors; None if there is no readable one."""
     try:
         with safe_open(path, framework="pt") as file:
-            return int(json.loads(file.metadata()["place"])["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return int(json.loads(file.metadata()[_PROGRESS])["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
-def _named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+def _named_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {names[parameter]: state for parameter, state in optimizer.state.items()}
 
 

@@ -1,4 +1,4 @@
-"""What changes while the training goes on, as functions of its progress 0..1."""
+"""Schedules of learning rate and weight decay, as functions of the share of the training done."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from geojepa_cli.config.schema import TrainConfig
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Linear warm-up, then constant and a linear cool-down (`wsd`), or a cosine (`cosine`, thesis table 34).
+    """Returns the rate: linear warm-up, then constant and a linear cool-down (`wsd`), or a cosine (thesis table 34).
 
     Args:
-        config: peak and last rate, shares of warm-up and cool-down.
+        config: peak and final rate, shares of warm-up and cool-down.
         progress: 0 at the start, 1 at the end.
     """
     progress = min(max(progress, 0.0), 1.0)
@@ -25,15 +25,8 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 def weight_decay(config: TrainConfig, progress: float) -> float:
-    """Fixed, or a cosine from its first to its last value (thesis)."""
+    """Returns the weight decay: constant, or a cosine from its first to its last value (thesis)."""
     if config.weight_decay_end is None:
         return config.weight_decay
     share = 0.5 * (1.0 - math.cos(math.pi * min(max(progress, 0.0), 1.0)))
     return config.weight_decay + share * (config.weight_decay_end - config.weight_decay)
-
-
-def ema_momentum(config: TrainConfig, progress: float) -> float:
-    """Fixed, or linear from its first to its last value (thesis)."""
-    if config.ema_momentum_end is None:
-        return config.ema_momentum
-    return config.ema_momentum + min(max(progress, 0.0), 1.0) * (config.ema_momentum_end - config.ema_momentum)

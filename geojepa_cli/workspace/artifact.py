@@ -1,4 +1,4 @@
-"""A published artifact: a read-only directory with a manifest."""
+"""A published artifact: a directory that is only read from now on, with a manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.kinds import rebuild_hint
-from geojepa_cli.workspace.manifest import remains_of
+from geojepa_cli.workspace.manifest import MANIFEST, remains_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Artifact:
     """A published, read-only directory.
 
     Attributes:
-        kind, name, id: its place, `<kind>/<name>@<id>/`.
+        kind, name, id: of its directory, `<kind>/<name>@<id>/`.
         path: its directory.
         manifest: the parsed `manifest.json`.
     """
@@ -43,6 +43,11 @@ class Artifact:
         return f"{self.kind}/{self.ref}"
 
     @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+    @property
     def params(self) -> Mapping[str, Any]:
         """The parameters that decided its content."""
         return self.manifest["parameters"]  # type: ignore[no-any-return]
@@ -55,7 +60,7 @@ class Artifact:
     @property
     def counts(self) -> Mapping[str, Any]:
         """Numbers read, kept, and dropped by reason."""
-        return self.manifest["counts"]  # type: ignore[no-any-return]
+        return _Counts(self.manifest["counts"], self)
 
     @property
     def attribution(self) -> list[str]:
@@ -69,19 +74,31 @@ class Artifact:
             DataError: the manifest has none of that name.
         """
         if name not in self.manifest["files"]:
-            raise DataError(f"`{self.path}` has no file `{name}`", self.rebuild_hint())
+            raise self.broken(f"`{self.path}` has no file `{name}`")
         return self.path / name
 
-    def read_json(self, name: str) -> Any:
-        """Reads one of its files as JSON.
+    def verified_file(self, name: str) -> Path:
+        """Returns the path of one of its files after comparing it with its SHA-256: for small files.
 
         Raises:
-            DataError: it is not JSON any more; the hint rebuilds the artifact.
+            DataError: it differs; the hint rebuilds the artifact.
         """
+        path = self.file(name)
+        if file_sha256(path) != self.manifest["files"][name]["sha256"]:
+            raise self.broken(f"`{path}` is damaged: its content differs from the checksum in the manifest")
+        return path
+
+    def read_json(self, name: str) -> Any:
+        """Reads one of its files as JSON, after comparing it with its SHA-256.
+
+        Raises:
+            DataError: it differs, or is not JSON; the hint rebuilds the artifact.
+        """
+        path = self.verified_file(name)
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise self.broken(f"`{self.path / name}` is not JSON: {error}") from error
+            raise self.broken(f"`{path}` is not JSON: {error}") from error
 
     def rebuild_hint(self) -> Hint:
         """Returns the command that makes it again."""
@@ -90,12 +107,12 @@ class Artifact:
     def broken(self, message: str) -> DataError:
         """Builds the error for content that cannot be read although every file has the size in the manifest.
 
-        The rebuilding command alone would find the artifact and stop, so the hint removes its manifest or, where the
-        command needs none of its files, all of it first.
+        The rebuilding command alone would find the artifact and stop. So the hint removes its manifest first or, where
+        the command needs none of its files, all of it.
         """
         again = self.rebuild_hint()
         keep = any(value is not None and str(self.path) in value for _, value in again.options)
-        remove = ("rm", str(self.path / "manifest.json")) if keep else ("rm", "-r", str(self.path))
+        remove = ("rm", str(self.path / MANIFEST)) if keep else ("rm", "-r", str(self.path))
         return DataError(message, again.after(hints.shell(*remove)))
 
     def verify(self) -> list[str]:
@@ -105,3 +122,14 @@ class Artifact:
             for name, entry in self.manifest["files"].items()
             if not (self.path / name).is_file() or file_sha256(self.path / name) != entry["sha256"]
         ]
+
+
+class _Counts(dict[str, Any]):
+    """Counts of an artifact, whose error for a missing one rebuilds it."""
+
+    def __init__(self, counts: Mapping[str, Any], artifact: Artifact) -> None:
+        super().__init__(counts)
+        self._artifact = artifact
+
+    def __missing__(self, name: str) -> Any:
+        raise self._artifact.broken(f"`{self._artifact.path / MANIFEST}` has no count `{name}`")

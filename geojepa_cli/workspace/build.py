@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +72,10 @@ class Build:
         return Artifact(self._kind, self._name, self.id, self.path, manifest)
 
     def clear(self, keep: Sequence[str] = ()) -> None:
-        """Removes what an earlier run left in the directory, except for entries that match a pattern of `keep`."""
-        kept = {path for pattern in keep for path in self.partial.glob(pattern)}
-        for path in sorted(self.partial.iterdir()):
-            if path in kept or any(path in other.parents for other in kept):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        """Removes what an earlier run left in the directory, except for regular files that match a pattern of `keep`."""
+        matching = {path for pattern in keep for path in self.partial.glob(pattern)}
+        kept = {path for path in matching if path.is_file() and not path.is_symlink()}
+        _remove_below(self.partial, kept)
 
     def _flush_files(self) -> dict[str, dict[str, Any]]:
         files = {}
@@ -94,3 +89,16 @@ class Build:
     def _inherited_attribution(self) -> list[str]:
         ordered = sorted(self._inputs, key=lambda artifact: artifact.full_ref)
         return [line for artifact in ordered for line in artifact.attribution]
+
+
+def _remove_below(folder: Path, kept: Set[Path]) -> None:
+    """Removes everything below a folder but `kept` and the folders that hold it."""
+    for path in sorted(folder.iterdir()):
+        if path in kept:
+            continue
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        elif any(path in file.parents for file in kept):
+            _remove_below(path, kept)
+        else:
+            shutil.rmtree(path)

@@ -21,12 +21,12 @@ MAX_NAME = 150  # characters; with its id and `.partial` it is a directory's nam
 
 @dataclass(frozen=True)
 class Remains:
-    """What is known of an artifact that has to be rebuilt.
+    """What is known about an artifact that has to be rebuilt.
 
     Attributes:
         name: of the artifact.
-        params, inputs: from its manifest, as far as that can be read.
-        path: its directory, or None where there is none.
+        params, inputs: from its manifest; empty where that cannot be read.
+        path: its directory, or None where there is no such directory.
         files: SHA-256 of its files by name, from the manifest.
     """
 
@@ -62,17 +62,16 @@ def register(kind: Kind) -> None:
 
 
 def rebuild_hint(kind: str, remains: Remains) -> Hint:
-    """Returns the command that makes an artifact again."""
-    if kind not in KINDS:
-        return hints.run("artifacts")
-    return KINDS[kind].rebuild(remains)
+    """Returns the command that makes an artifact again, in its workspace where that is known."""
+    hint = KINDS[kind].rebuild(remains) if kind in KINDS else hints.run("artifacts")
+    return hint if remains.path is None else hint.within(remains.path.parent.parent)
 
 
 def check_name(name: str) -> None:
     """Checks that `name` can name an artifact: it becomes a directory, and `@` separates it from its id.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it has other characters, or is too long.
     """
     if not _NAME.fullmatch(name) or name.endswith(".partial") or len(name) > MAX_NAME:
         raise UsageError(
@@ -83,7 +82,7 @@ def check_name(name: str) -> None:
 
 
 def legal_name(text: str) -> str:
-    """Returns the name most like `text` that an artifact can have; `NAME` where nothing is left of it."""
+    """Returns `text` without what a name cannot have; `NAME` where nothing remains."""
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
     return kept.removesuffix(".partial") or "NAME"
 

@@ -15,6 +15,9 @@ from typing import IO
 from geojepa_cli import hints
 from geojepa_cli.errors import BusyError
 
+LOCK = ".lock"
+_HELD = (errno.EAGAIN, errno.EACCES)
+
 
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
@@ -37,8 +40,22 @@ def locked(path: Path, what: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def is_held(path: Path) -> bool:
+    """Returns True where a process holds the lock; the file, which may be missing, is not changed."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return True
+    return False
+
+
 def _open_locked(path: Path, what: str) -> IO[str]:
-    """Opens and locks the file; repeats where its holder removed it between opening and locking."""
+    """Opens and locks the file; tries again where its holder removed it between opening and locking."""
     while True:
         try:
             file = path.open("a+")
@@ -54,11 +71,10 @@ def _open_locked(path: Path, what: str) -> IO[str]:
         except OSError as error:
             holder = _describe_holder(file)
             file.close()
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
+            if error.errno not in _HELD:
                 raise
-            raise BusyError(
-                f"`{what}` is being made by {holder}", hints.again().noting("once it has ended")
-            ) from None
+            hint = hints.again().noting("once it has ended")
+            raise BusyError(f"`{what}` is being made by {holder}", hint) from None
 
 
 def _describe_holder(file: IO[str]) -> str:
@@ -67,5 +83,5 @@ def _describe_holder(file: IO[str]) -> str:
         holder = json.loads(file.read())
         since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
         return f"process {holder['pid']} on {holder['host']} since {since}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another process"

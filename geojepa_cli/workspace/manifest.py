@@ -1,4 +1,4 @@
-"""Manifests: what an artifact consists of and what it was made from. Anyone may have edited one."""
+"""Manifests: the files of an artifact and what it was made from. A manifest may have been edited or damaged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ _ENTRIES: dict[str, type] = {
     "kind": str,
     "id": str,
     "schema": int,
+    "stage_version": int,
     "inputs": list,
     "parameters": dict,
     "files": dict,
     "counts": dict,
     "attribution": list,
 }
+_KINDS_WITH_TEXT = ("models",)  # among their counts: what ended the training
 _TEXT_LISTS = ("inputs", "attribution")
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
@@ -39,7 +41,7 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 
 def split_directory(directory: str) -> tuple[str, str]:
-    """Splits `name@id` into name and id; two empty texts for any other name of a directory."""
+    """Splits `name@id` into name and id; two empty strings for any other name of a directory."""
     name, _, id_ = directory.rpartition("@")
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
@@ -52,8 +54,9 @@ def published_at(path: Path) -> int:
 def read_manifest(kind: str, path: Path) -> dict[str, Any]:
     """Reads and checks the manifest of an artifact's directory.
 
-    Checks the types of its entries, that it belongs to this directory, and that every file is there with its size.
-    It does not compare checksums.
+    Checks the types of its entries, that its parameters and inputs are those of the id, that it belongs to this
+    directory, and that every file is there with its size. It does not compare checksums; `geojepa artifacts --verify`
+    does.
 
     Raises:
         DataError: it cannot be read, or something is wrong; the hint rebuilds the artifact.
@@ -66,9 +69,16 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         hint = rebuild_hint(kind, Remains(name, path=path))
         raise DataError(f"`{path / MANIFEST}` is not a manifest: {reason}", hint) from error
-    if wrong := find_damage(kind, path, manifest):
+    if wrong := _find_misfit(kind, path, manifest):
+        raise DataError(wrong, rebuild_hint(kind, Remains(name, path=path)))
+    if wrong := _find_damaged_file(path, manifest):
         raise DataError(wrong, rebuild_hint(kind, remains_of(path, manifest)))
     return manifest  # type: ignore[no-any-return]
+
+
+def identity_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the entries of a well-formed manifest whose hash is the id."""
+    return {key: manifest[key] for key in ("kind", "schema", "stage_version", "parameters", "inputs")}
 
 
 def check_entries(manifest: Any) -> None:
@@ -85,7 +95,9 @@ def check_entries(manifest: Any) -> None:
     for key in _TEXT_LISTS:
         for value in manifest[key]:
             if not isinstance(value, str):
-                raise TypeError(f"`{key}` holds {_shown(value)}, expected texts")
+                raise TypeError(f"`{key}` holds {_shown(value)}, expected text")
+    if not _are_counts(manifest["counts"], or_text=manifest["kind"] in _KINDS_WITH_TEXT):
+        raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers by name")
     for value in manifest["inputs"]:
         if not _INPUT.fullmatch(value):
             raise TypeError(f"`inputs` holds {_shown(value)}, expected `kind/name@id`")
@@ -97,28 +109,43 @@ def check_entries(manifest: Any) -> None:
             raise TypeError(f"`files` has {_shown(entry)} for `{file}`")
 
 
-def find_damage(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Describes what is wrong with an artifact whose manifest is well-formed, or returns None."""
+def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Describes how a well-formed manifest does not fit its directory, or returns None."""
+    where = f"`{path / MANIFEST}`"
     if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
-        return f"`{path / MANIFEST}` belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
+        return f"{where} belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
     if kind in KINDS and manifest["schema"] != KINDS[kind].schema:
         return f"`{path}` has schema {manifest['schema']}, this version reads {KINDS[kind].schema}"
+    if identity_hash(identity_of(manifest)) != manifest["id"]:
+        return f"{where} was changed: its parameters and inputs do not give the id `{manifest['id']}`"
+    return None
+
+
+def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Describes the first file that is missing or has another size, or returns None."""
     for name, entry in manifest["files"].items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
             return f"`{path / MANIFEST}` names a file outside of its folder: `{name}`"
         file = path / name
         size = file.stat().st_size if file.is_file() else None
         if size != entry["bytes"]:
-            got = "is missing" if size is None else f"has {size} bytes, the manifest says {entry['bytes']}"
+            got = "is missing" if size is None else f"has {size:,} bytes, expected {entry['bytes']:,}"
             return f"`{file}` {got}"
     return None
 
 
 def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
-    """Returns what a well-formed manifest says of how its artifact was made."""
+    """Returns what a well-formed manifest records about how its artifact was made."""
     files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     name = split_directory(path.name)[0]
     return Remains(name, manifest["parameters"], manifest["inputs"], path, files)
+
+
+def _are_counts(value: Any, or_text: bool) -> bool:
+    """Returns True for numbers by name, possibly in groups."""
+    if isinstance(value, dict):
+        return all(_are_counts(inner, or_text) for inner in value.values())
+    return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> str:

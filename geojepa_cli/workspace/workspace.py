@@ -16,15 +16,16 @@ from typing import Any
 
 from geojepa_cli import hints
 from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import holds_a_file, without_empty
 from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint
-from geojepa_cli.workspace.lock import locked
+from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
-OTHER_WORKSPACE = hints.Hint(workspace="DIR").noting("with a directory you can write to")
+OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write to")
 
 
 class Workspace:
@@ -44,6 +45,10 @@ class Workspace:
                 if name is None or artifact.name == name:
                     found.append(artifact)
         return sorted(found, key=lambda artifact: (published_at(artifact.path), artifact.ref))
+
+    def everything(self) -> list[Artifact]:
+        """Returns all published artifacts, without damaged ones, kind by kind in the order of the stages."""
+        return [artifact for kind in KINDS for artifact in self.artifacts(kind)]
 
     def damaged(self, kind: str) -> dict[str, DataError]:
         """Returns, by `kind/name@id`, the error of every published artifact of a kind that cannot be opened."""
@@ -69,21 +74,21 @@ class Workspace:
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
-            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest", hints.run("artifacts"))
+            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest", self._listing())
         paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
         if not paths:
             raise self._missing(kind, ref)
         if wanted and len(paths) > 1:
-            raise UsageError(f"`{ref}` is the beginning of {len(paths)} ids of {kind}", hints.run("artifacts"))
+            raise UsageError(f"`{ref}` is the beginning of {len(paths)} ids of {kind}", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
         """Returns the artifact `kind/name@id`, as manifests name their inputs."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
-            raise unknown("kind of artifact", kind, KINDS, hints.run("artifacts"))
+            raise unknown("kind of artifact", kind, KINDS, self._listing())
         if not ref:
-            raise UsageError(f"`{full_ref}` names no artifact", hints.run("artifacts", lineage=f"{kind}/NAME"))
+            raise UsageError(f"`{full_ref}` names no artifact: expected `kind/name`", self._listing())
         return self.find(kind, ref)
 
     def only(self, kind: str) -> str:
@@ -92,9 +97,10 @@ class Workspace:
         if len(names) == 1:
             return names[0]
         if not names:
-            raise NotFoundError(f"no {kind} in `{self.root}`", rebuild_hint(kind, Remains("R")))
+            raise NotFoundError(f"no {kind} in `{self.root}`", self._rebuild_hint(kind, "R"))
         listed = ", ".join(f"`{name}`" for name in names)
-        raise UsageError(f"the workspace has several regions ({listed}): name one", hints.again(region=names[0]))
+        hint = hints.again(region=names[0]).within(self.root)
+        raise UsageError(f"`{self.root}` has several regions ({listed}): name one", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
         """Returns the newest artifact of a kind (and name) that fits; None where there is none.
@@ -126,7 +132,7 @@ class Workspace:
         """
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
         if made is None:
-            hint = rebuild_hint(kind, Remains(name))
+            hint = self._rebuild_hint(kind, name)
             raise NotFoundError(f"no {kind} of `{source.full_ref}` in `{self.root}`", hint)
         return made
 
@@ -212,7 +218,7 @@ class Workspace:
                 yield path
 
     def _published(self, kind: str, path: Path) -> Artifact | None:
-        """The artifact at `path`; None where it is missing or damaged, so that it is rebuilt."""
+        """Returns the artifact at `path`; None where it is missing or damaged, so that it is rebuilt."""
         if not (path / MANIFEST).is_file():
             return None
         try:
@@ -226,16 +232,22 @@ class Workspace:
     def _missing(self, kind: str, ref: str) -> GeojepaError:
         name = ref.partition("@")[0]
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
-        names, hint = self.names(kind), rebuild_hint(kind, Remains(name))
+        names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, hints.run("artifacts"))
+            return unknown(f"version of {kind}", ref, ids, self._listing())
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
         candidates = names or (self.names(earlier) if earlier else [])
         return unknown(what, ref, candidates, hint)
+
+    def _rebuild_hint(self, kind: str, name: str) -> Hint:
+        return rebuild_hint(kind, Remains(name)).within(self.root)
+
+    def _listing(self) -> Hint:
+        return hints.run("artifacts").within(self.root)
 
     def _make_writable(self, folder: Path) -> None:
         try:
@@ -270,4 +282,4 @@ def _may_fit(path: Path, fits: Fits) -> bool:
 
 
 def _lock_of(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".partial") + ".lock")
+    return path.with_name(path.name + LOCK)

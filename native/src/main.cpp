@@ -21,6 +21,7 @@
 #include "errors.hpp"
 #include "events.hpp"
 #include "process/process.hpp"
+#include "read/reader.hpp"
 
 namespace geojepa {
 namespace {

@@ -1,4 +1,4 @@
-"""Runs `geojepa` as a user does: a process of its own in a folder of its own."""
+"""Runs `geojepa` as a user does: in a new process, in a given folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = [sys.executable, "-P", "-m", "geojepa_cli"]
 def geojepa(
     *arguments: object, cwd: Path, timeout: float = 300, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs to the end, whatever the exit code."""
+    """Runs to the end, with any exit code."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -27,14 +27,14 @@ def geojepa(
 
 
 def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str) -> str:
-    """Runs to the end, which must be a good one; returns stdout."""
+    """Runs to the end, which must be a success; returns stdout."""
     done = geojepa(*arguments, cwd=cwd, timeout=timeout, **environment)
     assert done.returncode == 0, f"geojepa {' '.join(map(str, arguments))}\n{done.stderr}"
     return done.stdout
 
 
 def heed_ctrl_c() -> None:
-    """For `preexec_fn`: a shell's background jobs ignore SIGINT, and so would what a test starts in one."""
+    """For `preexec_fn`: background jobs of a shell ignore SIGINT, and so would processes that tests start in one."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -15,12 +15,12 @@ XML = '<?xml version="1.0"?><osm version="0.6">{}</osm>'
 ONE_NODE = '<node id="1" lat="40.8" lon="-77.85"><tag k="amenity" v="cafe"/></node>'
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], code: int, *told: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *texts: str) -> None:
     assert done.returncode == code, done.stderr
     assert "error:" in done.stderr and "hint:" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout == ""
-    for text in told:
+    for text in texts:
         assert text in done.stderr, done.stderr
 
 
@@ -64,7 +64,7 @@ def broken_xml(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [html, truncated, empty_file, broken_block, broken_xml])
-def test_a_file_that_is_no_whole_extract_is_refused(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+def test_a_damaged_extract_is_refused(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path / "x.osm.pbf")
     workspace = tmp_path / "workspace"
     done = geojepa("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
@@ -77,7 +77,7 @@ def test_a_file_that_is_no_whole_extract_is_refused(tmp_path: Path, make: Callab
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "no "),
         ('<way id="1"><nd ref="1"/><nd ref="2"/><tag k="highway" v="path"/></way>', "no "),
@@ -86,13 +86,13 @@ def test_a_file_that_is_no_whole_extract_is_refused(tmp_path: Path, make: Callab
     ],
     ids=["empty", "without nodes", "without tags", "coordinates out of range"],
 )
-def test_an_extract_with_nothing_to_tile_is_refused(tmp_path: Path, content: str, told: str) -> None:
+def test_an_extract_with_nothing_to_tile_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "x.osm"
     path.write_text(XML.format(content))
     done = geojepa("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     if done.returncode == 0:
         done = geojepa("tile", "--region", "x", cwd=tmp_path)
-    assert_refused(done, 1, told)
+    assert_refused(done, 1, message)
     assert not [name for name in artifact_names(tmp_path / "workspace") if not name.startswith("source/")]
 
 
@@ -129,7 +129,7 @@ def in_mount(tmp_path: Path, mount: str, *arguments: object) -> subprocess.Compl
     ["mount -t tmpfs -o size=64k none workspace", "mount -t tmpfs -o ro none workspace"],
     ids=["full", "read-only"],
 )
-def test_a_full_or_read_only_disk_is_said_so(tmp_path: Path, mount: str) -> None:
+def test_a_full_or_read_only_disk_is_an_error_that_says_so(tmp_path: Path, mount: str) -> None:
     (tmp_path / "workspace").mkdir()
     path = write_pbf(tmp_path / "x.osm.pbf", nodes=30_000)
     assert path.stat().st_size > 100_000
@@ -138,7 +138,7 @@ def test_a_full_or_read_only_disk_is_said_so(tmp_path: Path, mount: str) -> None
     assert (tmp_path / "left").read_text() == ""
 
 
-def test_a_disk_that_fills_while_tiling_is_said_so_and_nothing_is_published(tmp_path: Path) -> None:
+def test_a_disk_that_fills_while_tiling_is_an_error_and_nothing_is_published(tmp_path: Path) -> None:
     path = write_pbf(tmp_path / "x.osm.pbf", nodes=30_000)
     run("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     (tmp_path / "workspace/tiles").mkdir()

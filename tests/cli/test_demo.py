@@ -1,8 +1,7 @@
-"""`geojepa demo`: every stage on a city with known answers, offline, and again without any work."""
+"""`geojepa demo`: every stage on a city with known answers, offline; a second run has nothing to do."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,43 +10,33 @@ from pathlib import Path
 
 import pytest
 from commandline import COMMAND, artifact_names, geojepa, heed_ctrl_c, run
+from conftest import SMALL, DemoCity
 
-from geojepa_cli.commands.demo import ATTRIBUTION, check_answers
 from geojepa_cli.demo.city import QUERY_TILE, make_city
 from geojepa_cli.errors import DataError
+from geojepa_cli.stages.demo import ATTRIBUTION, check_answers
 from geojepa_cli.workspace.workspace import Workspace
 
-NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nothing listens there
-SMALL = ("demo", "--size", "small", "--steps", "2")
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
-def answer(folder: Path) -> dict[str, object]:
-    return json.loads(run(*SMALL, "--json", cwd=folder, timeout=900, **NO_PROXY))  # type: ignore[no-any-return]
-
-
-def test_every_stage_publishes_its_artifact(folder: Path, answer: dict[str, dict[str, object]]) -> None:
-    made = {name.partition("/")[0] for name in artifact_names(folder / "workspace")}
+def test_every_stage_publishes_its_artifact(demo_city: DemoCity) -> None:
+    made = {name.partition("/")[0] for name in artifact_names(demo_city.folder / "workspace")}
     assert made == {
         "source", "tiles", "images", "processed", "features", "tasks", "models", "embeddings", "probes", "neighbours",
     }  # fmt: skip
-    assert (folder / str(answer["result"]["page"])).read_text(encoding="utf-8").count("<svg") > 4
+    assert (demo_city.folder / demo_city.answer["result"]["page"]).read_text(encoding="utf-8").count("<svg") > 4
 
 
-def test_an_invented_city_is_nobodys_but_the_demos(folder: Path, answer: dict[str, object]) -> None:
-    workspace = Workspace(folder / "workspace")
+def test_the_invented_city_is_attributed_to_the_demo_alone(demo_city: DemoCity) -> None:
+    workspace = Workspace(demo_city.folder / "workspace")
     assert workspace.find("source", "demo").manifest["attribution"] == [ATTRIBUTION]
-    footer = (folder / str(answer["result"]["page"])).read_text(encoding="utf-8").partition("<footer>")[2]  # type: ignore[index]
+    footer = (
+        (demo_city.folder / demo_city.answer["result"]["page"]).read_text(encoding="utf-8").partition("<footer>")[2]
+    )
     assert "Demo city" in footer and "OpenStreetMap" not in footer
 
 
-def test_the_labels_of_every_task_were_compared_with_the_known_answers(folder: Path, answer: dict[str, object]) -> None:
-    workspace = Workspace(folder / "workspace")
+def test_the_labels_of_every_task_were_compared_with_the_known_answers(demo_city: DemoCity) -> None:
+    workspace = Workspace(demo_city.folder / "workspace")
     processed = workspace.find("processed", "demo")
     answers = make_city("small").answers
     for task in next(iter(answers.values())):
@@ -58,12 +47,12 @@ def test_the_labels_of_every_task_were_compared_with_the_known_answers(folder: P
             check_answers(wrong, task, processed, made)
 
 
-def test_a_second_run_finds_everything_done(folder: Path, answer: dict[str, object]) -> None:
-    before = artifact_names(folder / "workspace")
-    done = geojepa(*SMALL, cwd=folder, timeout=900)
+def test_a_second_run_has_nothing_to_do(demo_city: DemoCity) -> None:
+    before = artifact_names(demo_city.folder / "workspace")
+    done = geojepa(*SMALL, cwd=demo_city.folder, timeout=900)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("up to date, skipping") >= 7
-    assert artifact_names(folder / "workspace") == before
+    assert artifact_names(demo_city.folder / "workspace") == before
     assert done.stdout.rstrip().endswith("geojepa knn --tile 16_18052_25957")
     assert "neighbours.html" in done.stdout
 
@@ -71,19 +60,21 @@ def test_a_second_run_finds_everything_done(folder: Path, answer: dict[str, obje
 @pytest.mark.parametrize(
     "command", [["knn", "--tile", QUERY_TILE], ["probe", "--task", "max_speed", "--head", "linear"]]
 )
-def test_the_next_commands_need_no_region_and_no_model(
-    folder: Path, answer: dict[str, object], command: list[str]
-) -> None:
-    assert run(*command, cwd=folder, timeout=900)
+def test_the_next_commands_need_no_region_and_no_model(demo_city: DemoCity, command: list[str]) -> None:
+    assert run(*command, cwd=demo_city.folder, timeout=900)
 
 
 def test_an_unknown_size_is_a_usage_error(tmp_path: Path) -> None:
     done: subprocess.CompletedProcess[str] = geojepa("demo", "--size", "huge", cwd=tmp_path)
-    assert done.returncode == 2 and "--size full or --size small" in done.stderr
+    assert (
+        done.returncode == 2
+        and "expected full or small" in done.stderr
+        and "hint: geojepa demo --size full" in done.stderr
+    )
     assert not (tmp_path / "workspace").exists()
 
 
-def test_ctrl_c_is_said_and_ends_with_130(tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_130_and_a_hint_to_resume(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "demo"],
         cwd=tmp_path,
@@ -96,7 +87,7 @@ def test_ctrl_c_is_said_and_ends_with_130(tmp_path: Path) -> None:
             assert running.poll() is None
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
-        told = running.communicate(timeout=60)[1]
+        shown = running.communicate(timeout=60)[1]
     assert running.returncode == 130
-    assert "error: interrupted" in told and "Traceback" not in told
+    assert "error: interrupted" in shown and "hint: geojepa demo (to resume)" in shown and "Traceback" not in shown
     assert not list((tmp_path / "workspace").glob("*/*@*.partial"))

@@ -1,4 +1,4 @@
-"""`geojepa doctor`: every failing check comes with the command that mends it."""
+"""`geojepa doctor`: every failing check comes with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from commandline import geojepa
 
-from geojepa_cli.commands.doctor import Check, doctor, run_checks
+from geojepa_cli.commands import doctor
+from geojepa_cli.commands.doctor import Check, run_checks
 from geojepa_cli.store import schema
 
 TILER = '#!/bin/sh\necho \'{{"version": "0.1.0", "schema_version": {}}}\'\n'
@@ -39,7 +40,7 @@ def test_a_failing_check_ends_with_exit_code_1_and_its_command(tmp_path: Path) -
     done = geojepa("doctor", "--no-load", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
     assert done.returncode == 1
     assert f"schema {schema.VERSION + 1}, the reader has {schema.VERSION}" in " ".join(done.stdout.split())
-    assert f"geojepa-tiler: {doctor.REINSTALL}" in done.stdout
+    assert f"to fix geojepa-tiler: {doctor.REINSTALL}" in done.stdout
     answer = geojepa("doctor", "--no-load", "--json", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
     assert answer.returncode == 1 and json.loads(answer.stdout)["result"]["healthy"] is False
 
@@ -48,7 +49,7 @@ def test_a_failing_check_ends_with_exit_code_1_and_its_command(tmp_path: Path) -
 def test_a_binary_that_does_not_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("GEOJEPA_TILER", str(install(tmp_path / "tiler", text)))
     check = found(run_checks(tmp_path, load=False), "geojepa-tiler")
-    assert check.state == "failed" and check.mend
+    assert check.state == "failed" and check.fix
 
 
 def test_a_missing_package_fails_and_a_missing_extra_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_a_missing_package_fails_and_a_missing_extra_warns(tmp_path: Path, monke
     checks = run_checks(tmp_path, load=False)
     assert found(checks, "h5py")[1:] == ("failed", "not installed", doctor.REINSTALL)
     extra = found(checks, "extra `text`")
-    assert extra.state == "warning" and extra.mend == "pip install 'geojepa[text]'"
+    assert extra.state == "warning" and extra.fix_text == "pip install 'geojepa[text]'"
 
 
 def test_a_workspace_that_is_a_file_or_unwritable_fails(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_workspace_that_is_a_file_or_unwritable_fails(tmp_path: Path) -> None:
 def test_a_nearly_full_disk_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 2**80)
     check = found(run_checks(tmp_path, load=False), "disk")
-    assert check.state == "warning" and "artifacts --prune" in check.mend
+    assert check.state == "warning" and "artifacts --prune" in check.fix_text
 
 
 def test_the_heavy_packages_are_really_used(tmp_path: Path) -> None:

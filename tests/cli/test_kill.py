@@ -1,4 +1,4 @@
-"""A stage killed at any moment: the next run completes, with the bytes of an undisturbed one."""
+"""A stage killed at any moment: the next run completes with the same bytes, and removes what the killed one left."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ OUTPUT = {"tile": "tiles", "process": "processed", "pretrain": "models"}
 
 
 def data_files(workspace: Path, kind: str) -> dict[str, str]:
-    """SHA-256 of each data file of the one artifact of a kind; times are left out."""
+    """SHA-256 of each data file of the only artifact of a kind, next to which nothing is left; without times."""
+    assert not [path for path in (workspace / kind).iterdir() if path.suffix in (".lock", ".partial")]
     (artifact,) = (path for path in (workspace / kind).iterdir() if path.is_dir())
-    assert not artifact.name.endswith(".partial")
     files = sorted(p for p in artifact.rglob("*") if p.is_file() and p.name != "timing.json")
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def kill_after(seconds: float, arguments: list[str], cwd: Path) -> bool:
-    """Starts geojepa, kills it (and only it: its child must not survive); False where it had ended by itself."""
+    """Starts geojepa and kills it, but not its child, which must end too; False where it had ended before."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -44,7 +44,7 @@ def kill_after(seconds: float, arguments: list[str], cwd: Path) -> bool:
 
 
 def prepared(tmp_path: Path, stage: str, extract: Path) -> Path:
-    """A folder with a workspace that has all that comes before `stage`."""
+    """A folder with a workspace that has everything that `stage` reads."""
     folder = tmp_path / "prepared"
     folder.mkdir()
     run("fetch", "--pbf", extract, "--name", "r", cwd=folder)

@@ -1,13 +1,11 @@
-"""`embed`, `probe`, `knn` and `report` on a small random workspace, with TagPool: no training, no native binary."""
+"""`embed`, `probe` and `report` on a small random workspace, with TagPool: no training, no native binary."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import csv
 import io
 import json
-import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import shapely.geometry
 from commandline import geojepa
-from PIL import Image
 from synthetic_workspace import add_region
 from typer.testing import CliRunner, Result
 
@@ -35,8 +31,6 @@ from geojepa_cli.stages.probes import seen_groups, warn_of_other_splits
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
-from geojepa_cli.store.image_form import ImageForm
-from geojepa_cli.store.images import put_images
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tile_map import read_tags
@@ -163,52 +157,6 @@ def test_report_holds_every_probe(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "report-1.png").is_file()
 
 
-def test_knn_of_a_tile_answers_in_order_with_geojson_and_page(
-    workspace: Workspace, run: Run, vectors: Embeddings
-) -> None:
-    name = vectors.tile_name(4)
-    answer = _json(run("knn", "--tile", name, "--k", 5, "--html", "--json"))
-    neighbours = answer["result"]["neighbours"]
-    assert [place["rank"] for place in neighbours] == [1, 2, 3, 4, 5]
-    cosines = [place["cosine"] for place in neighbours]
-    assert cosines == sorted(cosines, reverse=True)
-    assert name not in {place["tile"] for place in neighbours}
-    own = vectors["tile/vector"][4].astype(np.float64)
-    others = vectors["tile/vector"].astype(np.float64)
-    scores = others @ own / np.linalg.norm(others, axis=1) / np.linalg.norm(own)
-    scores[4] = -2
-    in_alpha = [place["cosine"] for place in neighbours if place["region"] == "alpha"]
-    np.testing.assert_allclose(in_alpha, np.sort(scores)[::-1][: len(in_alpha)], atol=1e-5)
-    collection = json.loads(Path(answer["result"]["files"]["geojson"]).read_text())
-    assert [feature["id"] for feature in collection["features"]] == [name, *(place["tile"] for place in neighbours)]
-    assert all(shapely.geometry.shape(feature["geometry"]).is_valid for feature in collection["features"])
-    page = Path(answer["result"]["files"]["page"]).read_text(encoding="utf-8")
-    assert page.count('class="map"') == 6
-    assert "data:image/webp;base64," in page
-
-
-def test_knn_of_an_entity_gives_other_entities(run: Run, vectors: Embeddings) -> None:
-    ref = vectors.entity_ref(10)
-    text = run("knn", "--entity", ref, "--k", 3, "--region", "alpha")
-    assert ref in text
-    result = _json(run("knn", "--entity", ref, "--k", 3, "--region", "alpha", "--json"))["result"]
-    found = [place["entity"] for place in result["neighbours"]]
-    assert len(set(found)) == 3
-    assert ref not in found
-    assert all(place["url"] == f"https://www.openstreetmap.org/{place['entity']}" for place in result["neighbours"])
-
-
-def test_a_wrong_query_says_what_is_near_and_publishes_nothing(workspace: Workspace, run: Run) -> None:
-    before = workspace.names("neighbours")
-    with pytest.raises(NotFoundError, match="the nearest is"):
-        run("knn", "--tile", "16_1_1")
-    with pytest.raises(NotFoundError, match="the nearest id is"):
-        run("knn", "--entity", "way/1")
-    with pytest.raises(UsageError, match="either"):
-        run("knn", "--tile", "16_1_1", "--entity", "way/1")
-    assert workspace.names("neighbours") == before
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -304,69 +252,6 @@ def test_a_probe_embeds_the_tiles_that_its_task_was_built_on(crowded: Workspace)
 def test_limits_belong_to_the_task_where_a_task_is_embedded(run: Run) -> None:
     with pytest.raises(UsageError, match="limits of its own"):
         run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
-
-
-@pytest.mark.parametrize(
-    "query", [("--entity", "way/1"), ("--tile", "16_1_1"), ("--tile", "15_9024_12978")], ids=["entity", "tile", "zoom"]
-)
-def test_a_query_that_is_not_there_is_refused_before_anything_is_embedded(
-    crowded: Workspace, query: tuple[str, str]
-) -> None:
-    assert isinstance(_invoke(crowded, "knn", *query).exception, NotFoundError)
-    assert crowded.artifacts("embeddings") == []
-
-
-def test_a_tile_of_another_zoom_is_told_with_those_at_its_place(run: Run, vectors: Embeddings) -> None:
-    name = vectors.tile_name(4)
-    x, y = (int(part) for part in name.split("_")[1:])
-    siblings = {f"16_{2 * (x // 2) + i}_{2 * (y // 2) + j}" for i in (0, 1) for j in (0, 1)}
-    there = siblings & {vectors.tile_name(row) for row in range(vectors.n_tiles)}
-    with pytest.raises(NotFoundError, match=r"is of zoom 15, those of .* are of zoom 16") as caught:
-        run("knn", "--tile", f"15_{x // 2}_{y // 2}", "--region", "alpha")
-    assert {word.strip("`,;") for word in caught.value.message.split() if word.startswith("`16_")} == there
-    with pytest.raises(NotFoundError, match=f"at its place lies `{name}`"):
-        run("knn", "--tile", f"18_{4 * x + 3}_{4 * y}", "--region", "alpha")
-    with pytest.raises(NotFoundError, match="none of them lies there"):
-        run("knn", "--tile", "15_1_1", "--region", "alpha")
-
-
-def test_neighbours_credit_what_the_manifests_say_and_nobody_else(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    with workspace.build("source", "r", {"seed": 0}) as build:  # taken up by `add_region`
-        build.publish(attribution=["an invented town"])
-    town = add_region(workspace, "r", 0, 40)
-    name = next(name for name, count in _token_counts(workspace, "r").items() if count >= 5)
-    done = _invoke(workspace, "knn", "--tile", name, "--html")
-    assert "an invented town" in done.stdout and "contributors" not in done.stdout
-    (made,) = workspace.artifacts("neighbours")
-    assert made.manifest["attribution"] == town.manifest["attribution"] == ["an invented town"]
-    footer = made.file("neighbours.html").read_text(encoding="utf-8").partition("<footer>")[2]
-    assert "an invented town" in footer and "OpenStreetMap" not in footer
-
-
-@pytest.mark.parametrize(("form", "shown_px"), [(ImageForm(256, "rgbn"), 256), (ImageForm(1024, "rgb", "webp"), 512)])
-def test_the_page_shows_images_of_any_form(tmp_path: Path, form: ImageForm, shown_px: int) -> None:
-    """Red, green and blue of them, not larger than they are shown; each tile has a colour of its own."""
-    workspace = Workspace(tmp_path / "workspace")
-    processed = add_region(workspace, "r", 0, 40)
-    region = RegionStore(processed.file("processed.h5"), "r")
-    tiles = [TileId(*zxy) for zxy in np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1).tolist()]
-    colours = np.random.default_rng(0).integers(0, 256, (len(tiles), form.shape[0]), np.uint8)
-    params = {"zoom": 16, **form.params}
-    with workspace.build("images", "r", params, [workspace.find("source", "r")]) as build:
-        with h5py.File(build.partial / "images.h5", "w", alignment_threshold=1, alignment_interval=64) as file:
-            put_images(file, tiles, form, (np.broadcast_to(c[:, None, None], form.shape) for c in colours))
-        build.publish()
-    name = next(name for name, count in _token_counts(workspace, "r").items() if count >= 5)
-    answer = _json(_invoke(workspace, "knn", "--tile", name, "--k", 3, "--html", "--json").stdout)
-    page = Path(answer["result"]["files"]["page"]).read_text(encoding="utf-8")
-    found = re.findall(r"data:image/webp;base64,([^\"]*)", page)
-    wanted = [name, *(place["tile"] for place in answer["result"]["neighbours"])]
-    for data, tile in zip(found, wanted, strict=True):
-        image = Image.open(io.BytesIO(base64.b64decode(data)))
-        assert image.size == (shown_px, shown_px) and image.mode == "RGB"
-        expected = colours[[one.name for one in tiles].index(tile), :3].astype(int)
-        assert np.abs(np.asarray(image).mean((0, 1)) - expected).max() < 8
 
 
 def test_a_split_by_another_seed_than_the_models_is_warned_of(workspace: Workspace) -> None:

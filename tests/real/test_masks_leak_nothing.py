@@ -12,6 +12,7 @@ import pytest
 from osm_entities import Extract, Ref, is_kept
 from raw_tokens import TASKS, Tags, goes_whole, leaks
 
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.schema import KIND
 from geojepa_cli.store.store import TileStore
@@ -34,7 +35,10 @@ def open_task(workspace: Workspace, store: TileStore, task: str) -> TaskData:
 def batches(store: TileStore, data: TaskData, masked: bool) -> list[TileBatch]:
     """All tiles of a variant, in blocks, with geometry."""
     view = data.view(masked)
-    return [store.read(view, view.tiles[i : i + BLOCK], geometry=True) for i in range(0, len(view.tiles), BLOCK)]
+    return [
+        store.read(view, view.tiles[i : i + BLOCK], frozenset({Modality.GEOMETRY}))
+        for i in range(0, len(view.tiles), BLOCK)
+    ]
 
 
 def shown_tags(store: TileStore, batch: TileBatch) -> list[Tags]:

@@ -1,16 +1,22 @@
-"""The examples of the documentation run, and say what they claim."""
+"""The examples of the documentation run, and do what the text says."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import pytest
+from hint_commands import check_hint
 from raw_tokens import raw_tiles
 from synthetic_store import write_synthetic_processed
 
+from geojepa_cli.demo.city import make_city
+from geojepa_cli.demo.images import write_images
+from geojepa_cli.demo.write import write_pbf
 from geojepa_cli.store.view_file import load_views
 from geojepa_cli.tasks.build import RegionData, write_task
 from geojepa_cli.tasks.spec import load_task
@@ -32,6 +38,25 @@ def test_the_h5py_example_of_formats_md_finds_the_roads_of_a_tile(tmp_path: Path
         assert all(metres >= 0 for _, _, metres in found)
         seen += len(expected)
     assert seen > 0
+
+
+def test_the_pipeline_of_python_md_runs_on_a_small_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    city = make_city("small")
+    write_pbf(city, tmp_path / "town.osm.pbf")
+    write_images(city, tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), flags=re.S)
+    assert len(blocks[0].strip().splitlines()) <= 12
+    names: dict[str, Any] = {}
+    for block in blocks:
+        code = block.replace('"train.max_steps": 200', '"train.max_steps": 2')
+        exec(compile(code, "python.md", "exec"), names)
+    assert {score["model"] for score in names["scores"]} == {"dummy", "tagpool", "town"}
+    assert names["page"].read_text(encoding="utf-8").count("<svg") == 10  # the query, 8 neighbours, the overview
+    assert names["its_vector"].shape == (names["vectors"]["entity/vector"].shape[1] * 2,)
+    assert names["first_entity"].partition("/")[0] in ("node", "way", "relation")
+    assert "did you mean `town`" in names["message"]
+    check_hint(names["hint"])
 
 
 def test_every_stage_of_the_readme_exists() -> None:

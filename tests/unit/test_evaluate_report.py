@@ -1,4 +1,4 @@
-"""The table over all probes."""
+"""Tables over all probes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from geojepa_cli.evaluate.report import build_tables, check_probe, to_markdown
+from geojepa_cli.evaluate.report import build_tables, check_probe, score_rows, to_markdown
 
 
 def _probe(
@@ -25,7 +25,7 @@ def _probe(
     return {"task": task, "masked": masked, "regions": list(regions), "stands_on": "30 groups", "figures": figures}
 
 
-def test_score_is_the_mean_ratio_to_dummy_and_harmonic_stands_beside() -> None:
+def test_score_is_the_mean_ratio_to_dummy_and_harmonic_is_relative_to_the_best() -> None:
     probes = [_probe("x", {"dummy": 4.0, "m": 2.0}), _probe("y", {"dummy": 10.0, "m": 8.0})]
     table = build_tables(probes)[0]
     assert table.score("m (linear)") == pytest.approx(0.65)
@@ -56,7 +56,8 @@ def test_a_model_without_all_tasks_has_no_score() -> None:
     by_model = {entry["model"]: entry for entry in table.to_json()["models"]}
     assert by_model["n (linear)"]["score"] is None
     assert by_model["m (linear)"]["score"] == pytest.approx(0.5)
-    text = to_markdown([table])
+    text = to_markdown([table.to_json()])
+    assert score_rows(table.to_json())[-1] == ["n (linear)", "1 [0.9, 1.1]", "–", "–", "–"]
     assert "| n (linear) | 1 [0.9, 1.1] | – | – | – |" in text
     assert "- x: 30 groups" in text
 
@@ -66,7 +67,7 @@ def test_a_task_in_which_dummy_never_errs_gives_no_score() -> None:
     assert table.to_json()["models"][0]["score"] is None
 
 
-def test_what_a_report_lacks_is_named() -> None:
+def test_missing_and_wrong_entries_of_a_report_are_named() -> None:
     whole = _probe("x", {"dummy": 4.0, "m": 2.0})
     assert check_probe(whole) is None
     assert check_probe([]) is not None
@@ -74,3 +75,7 @@ def test_what_a_report_lacks_is_named() -> None:
     broken = {**whole, "figures": [{**whole["figures"][0], "mae": {"value": 1.0, "low": 0.5}}]}
     assert "figures.0.mae.high" in (check_probe(broken) or "")
     assert "Dummy" in (check_probe({**whole, "figures": whole["figures"][1:]}) or "")
+    for wrong in ({"regions": "a@1"}, {"masked": "yes"}, {"figures": {}}, {"task": None}):
+        assert next(iter(wrong)) in (check_probe({**whole, **wrong}) or "")
+    infinite = {**whole["figures"][0], "mae": {"value": float("inf"), "low": 0.0, "high": 1.0}}
+    assert "figures.0.mae.value" in (check_probe({**whole, "figures": [infinite]}) or "")

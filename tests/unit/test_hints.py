@@ -57,10 +57,17 @@ def completed(line: str, hint: Hint) -> str:
         ("--debug knn --k 0", hints.again(k=8), "geojepa knn --k 8"),
         ("tile --bbox=-3,1,2,3 --zoom 9", hints.again(zoom=16), "geojepa tile --bbox=-3,1,2,3 --zoom 16"),
         ("knn --k 9", hints.advice("remove one of both files"), "remove one of both files"),
-        ("tile --region r", Hint(workspace="DIR").noting("on another disk"), "geojepa --workspace DIR tile --region r (on another disk)"),
+        (
+            "tile --region r",
+            Hint(workspace="DIR").noting("on another disk"),
+            "geojepa --workspace DIR tile --region r (on another disk)",
+        ),
+        ("tile --zoom 9", hints.again(zoom=16).within(Path("w")), "geojepa --workspace w tile --zoom 16"),
+        ("--workspace v tile", Hint(workspace="DIR").within(Path("w")), "geojepa --workspace DIR tile"),
+        ("--workspace v tile", hints.shell("rm", "a b").within(Path("w")), "rm 'a b'"),
         ("tile --region r --region s", hints.again(region=["s"]), "geojepa tile --region s"),
     ],
-)  # fmt: skip
+)
 def test_a_hint_takes_workspace_and_options_from_the_command_that_failed(line: str, hint: Hint, shown: str) -> None:
     assert completed(line, hint) == shown
 
@@ -68,6 +75,13 @@ def test_a_hint_takes_workspace_and_options_from_the_command_that_failed(line: s
 def test_without_a_running_command_a_hint_stands_alone() -> None:
     assert str(hints.run("tile", region="r").completed(None)) == "geojepa tile --region r"
     assert str(hints.again(zoom=16).completed(None)) == "--zoom 16"
+
+
+def test_the_default_workspace_is_named_where_the_environment_names_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    hint = hints.run("tile").within(Path(hints.DEFAULT_WORKSPACE))
+    assert str(hint) == "geojepa tile"
+    monkeypatch.setenv(hints.WORKSPACE_VARIABLE, "other")
+    assert str(hint) == "geojepa --workspace workspace tile"
 
 
 def test_the_hint_of_an_error_is_completed_where_it_is_raised() -> None:

@@ -1,7 +1,8 @@
-"""The native binary as a subprocess: found, told apart, and never left alone."""
+"""The native binary as a subprocess: found, checked, and never left running."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,34 +12,37 @@ from pathlib import Path
 
 import pytest
 
-from geojepa_cli import native
+from geojepa_cli import hints, native
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.hints import Invocation
 
 
-def test_a_missing_binary_is_told_with_every_place_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_binary_is_an_error_with_every_place_searched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv(native.VARIABLE, raising=False)
     monkeypatch.setattr(native.resources, "files", lambda name: tmp_path / "package")
     with pytest.raises(GeojepaError) as caught:
         native.find_binary()
     assert str(tmp_path / "package/bin/geojepa-tiler") in caught.value.message
-    assert caught.value.hint == "pip install ."
+    assert str(caught.value.hint) == "pip install --force-reinstall geojepa"
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "problem"),
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.write_text("#!/bin/sh\n"), "is not executable"),
     ],
 )
-def test_a_binary_named_by_a_person_is_taken_or_refused_but_never_replaced(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], object], told: str
+def test_a_binary_named_by_a_person_is_used_or_refused_but_never_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], object], problem: str
 ) -> None:
     path = tmp_path / "mine"
     make(path)
     monkeypatch.setenv(native.VARIABLE, str(path))
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=problem) as caught:
         native.find_binary()
     assert f"`{path}`" in caught.value.message and native.VARIABLE in caught.value.message
 
@@ -56,19 +60,19 @@ def test_a_size_is_a_number_and_a_power_of_1024(text: str, size: int | None) -> 
 
 
 @pytest.mark.parametrize("text", ["", "-5G", "G", "1.5G", "0", "1X", "99999999999T", "1K", "nan", "1e9", "5G5"])
-def test_what_is_no_size_is_a_usage_error(text: str) -> None:
+def test_text_that_is_not_a_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="--memory"):
         native.parse_memory(text)
 
 
-def test_a_hint_that_names_the_binary_gives_way_to_a_command_of_ours(
+def test_a_hint_that_names_the_binary_is_replaced_by_a_command_of_geojepa(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = '{"event": "error", "message": "torn", "hint": "geojepa-tiler tile --input X makes it anew"}'
-    script(tmp_path, monkeypatch, f"print({said!r}, file=sys.stderr)\nsys.exit(1)")
-    with pytest.raises(DataError, match="torn") as caught:
-        native.run([], "process", "geojepa tile --region r")
-    assert caught.value.hint == "geojepa tile --region r"
+    event = '{"event": "error", "message": "cut short", "hint": "geojepa-tiler tile --input X"}'
+    script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit(1)")
+    with pytest.raises(DataError, match="cut short") as caught:
+        native.run([], "process", hints.run("tile", region="r"))
+    assert str(caught.value.hint) == "geojepa tile --region r"
 
 
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
@@ -78,19 +82,37 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     monkeypatch.setenv(native.VARIABLE, str(path))
 
 
-def test_its_errors_become_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = 'print(\'{"event": "error", "message": "it is torn", "hint": "mend it"}\', file=sys.stderr)\n'
-    for code, kind in ((1, DataError), (2, UsageError)):
-        script(tmp_path, monkeypatch, f"{said}sys.exit({code})")
-        with pytest.raises(kind) as caught:
-            native.run([], "tear")
-        assert (caught.value.message, caught.value.hint) == ("it is torn", "mend it")
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("--bbox=-1,0,1,2", "geojepa tile --region r --bbox=-1,0,1,2"),
+        ("osmium sort x.pbf -o y.pbf", "osmium sort x.pbf -o y.pbf"),
+    ],
+)
+@pytest.mark.parametrize(("code", "kind"), [(1, DataError), (2, UsageError)])
+def test_errors_of_the_binary_become_errors_with_its_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[GeojepaError], hint: str, shown: str
+) -> None:
+    event = json.dumps({"event": "error", "message": "cut short", "hint": hint})
+    script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit({code})")
+    with hints.invocation(Invocation("tile", (("--region", "r"),))), pytest.raises(kind) as caught:
+        native.run([], "tile")
+    assert (caught.value.message, str(caught.value.hint)) == ("cut short", shown)
 
 
-def test_a_signal_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_gets_the_hint_to_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = json.dumps({"event": "error", "message": "cannot write `x`: No space left on device"})
+    script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit(1)")
+    with pytest.raises(DataError) as caught:
+        native.run([], "tile")
+    assert str(caught.value.hint) == "geojepa artifacts --prune"
+
+
+def test_a_signal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, monkeypatch, "os.kill(os.getpid(), 11)")
-    with pytest.raises(DataError, match="ended by signal 11"):
+    with pytest.raises(DataError, match="ended by signal 11") as caught:
         native.run([], "crash")
+    assert str(caught.value.hint) == "geojepa doctor"
 
 
 def test_the_summary_is_returned_and_other_lines_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import torch
-from tile_batches import Batch, random_batch, tag_table
+from tile_batches import IMAGE, TAGS, Batch, random_batch, rates, tag_table
 
 from geojepa_cli.baselines.tagpool import TagPool
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig
+from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder, build_jepa
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.nn.attention import PackedLayout
-from geojepa_cli.nn.masks.draw import MaskedBatch, MaskRates, draw_masks
-from geojepa_cli.nn.tokens.position import IMAGE, TAGS
+from geojepa_cli.nn.masks.draw import draw_masks
+from geojepa_cli.nn.masks.indices import MaskIndices
 
 SMALL = ModelConfig(
     tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2
 )
-WITH_IMAGES = SMALL.model_copy(update={"modalities": ("tags", "image"), "patch_px": 112})
+WITH_IMAGES = SMALL.model_copy(update={"modalities": (Modality.TAGS, Modality.IMAGE), "patch_px": 112})
 WITH_REGISTERS = SMALL.model_copy(update={"num_register_tokens": 3})
 PREDICTS_TILES = SMALL.model_copy(update={"predict_tile": True})
-RATES = MaskRates()
+RATES = rates()
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -100,7 +102,7 @@ def test_each_target_is_predicted_on_its_own() -> None:
     alone = masks.targets.clone()
     alone[1:] = False
     one = type(masks)(masks.context, alone, masks.strategy)
-    indices = MaskedBatch.of(one, batch.cu_seqlens)
+    indices = MaskIndices.of(one, batch.cu_seqlens)
     modality = torch.zeros(40, dtype=torch.int64)
     predicted = model.predictor(output.context, batch.box, modality, indices)
     torch.testing.assert_close(predicted, output.predicted[: len(predicted)], atol=1e-5, rtol=1e-4)
@@ -167,7 +169,7 @@ def test_an_image_changes_its_own_tile_only() -> None:
 
 def test_tagpool_is_the_mean_of_tags_and_max_beside_mean_of_entities() -> None:
     batch, table = random_batch([4, 2]), tag_table()
-    found = TagPool()(batch, table)
+    found = TagPool(FrozenInputs(table)).encode(batch)
     for tile, (start, end) in enumerate([(0, 4), (4, 6)]):
         entities = [
             table[batch.tag_ids[int(batch.tag_offsets[t]) : int(batch.tag_offsets[t + 1])]].mean(0)

@@ -10,14 +10,8 @@ from tile_batches import rectangles
 from torch import nn
 
 from geojepa_cli.nn.ema import update_ema
-from geojepa_cli.nn.losses.losses import (
-    covariance_loss,
-    mean_over_modalities,
-    prediction_loss,
-    tile_prediction_loss,
-    variance_loss,
-    vicreg,
-)
+from geojepa_cli.nn.losses.prediction import mean_over_modalities, prediction_loss, tile_prediction_loss
+from geojepa_cli.nn.losses.vicreg import covariance_loss, variance_loss, vicreg
 from geojepa_cli.nn.tokens.image import PatchEmbed, patch_boxes
 from geojepa_cli.nn.tokens.position import PositionEncoding, rectangle_features
 
@@ -139,7 +133,7 @@ def test_a_rectangles_centre_and_sides() -> None:
 
 @pytest.mark.parametrize("rectangle", [True, False])
 def test_positions_tell_boxes_and_modalities_apart(rectangle: bool) -> None:
-    encode = PositionEncoding(16, rectangle)
+    encode = PositionEncoding(16, 2, rectangle)
     box = rectangles(2, torch.Generator().manual_seed(0))
     found = encode(torch.cat([box, box[:1]]), torch.tensor([0, 0, 1]))
     assert not torch.allclose(found[0], found[1])

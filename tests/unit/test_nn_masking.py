@@ -8,26 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tile_batches import rectangles
+from tile_batches import IMAGE, TAGS, rates, rectangles
 from torch import Tensor
 
-from geojepa_cli.nn.masks.draw import (
-    AREA,
-    KIND,
-    MODALITY,
-    RANDOM,
-    MaskedBatch,
-    MaskRates,
-    Masks,
-    area_targets,
-    draw_masks,
-    kind_targets,
-)
+from geojepa_cli.nn.masks.draw import AREA, KIND, MODALITY, RANDOM, Masks, draw_masks
+from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.rates import MaskRates
+from geojepa_cli.nn.masks.targets import area_targets, kind_targets
 from geojepa_cli.nn.packing import cu_from_lengths, segment_ids
-from geojepa_cli.nn.tokens.position import IMAGE, TAGS
 
-ONLY_RANDOM = MaskRates(random=1, area=0, modality=0)
-ONLY_AREA = MaskRates(random=0, area=1, modality=0)
+ONLY_RANDOM = rates(random=1, area=0, modality=0)
+ONLY_AREA = rates(random=0, area=1, modality=0)
 
 
 def drawn(lengths: list[int], rates: MaskRates, seed: int = 0, modality: Tensor | None = None) -> tuple[Masks, Tensor]:
@@ -48,7 +39,7 @@ def test_context_and_targets_never_share_a_token_and_both_are_there(lengths: lis
     modality = None
     if mixed:
         modality = torch.randint(0, 2, (sum(lengths),), generator=torch.Generator().manual_seed(seed))
-    masks, cu = drawn(lengths, MaskRates(), seed, modality)
+    masks, cu = drawn(lengths, rates(), seed, modality)
     assert not (masks.context & masks.targets.any(0)).any()
     shares = {RANDOM: 0.10, AREA: 0.15, MODALITY: 0.15}
     tiles = zip(per_tile(masks.context, cu), per_tile(masks.targets, cu), masks.strategy.tolist(), strict=True)
@@ -59,7 +50,7 @@ def test_context_and_targets_never_share_a_token_and_both_are_there(lengths: lis
 
 
 def test_a_random_target_holds_45_percent_of_the_tokens() -> None:
-    generous = MaskRates(random=1, area=0, modality=0, random_context=0.0, num_targets=1)
+    generous = rates(random=1, area=0, modality=0, random_context=0.0, num_targets=1)
     masks, cu = drawn([100, 21, 2], generous)
     assert [int(targets.sum()) for targets in per_tile(masks.targets, cu)] == [45, 9, 1]
     four, cu = drawn([100, 21, 2], ONLY_RANDOM)
@@ -78,7 +69,7 @@ def test_an_area_target_is_the_tokens_with_their_centre_in_its_box() -> None:
     box = rectangles(sum(lengths), rng)
     segments = segment_ids(cu_from_lengths(torch.tensor(lengths)))
     chance = torch.rand(4, 2, 3, generator=rng, dtype=torch.float64)
-    found = area_targets(box, segments, chance, MaskRates())
+    found = area_targets(box, segments, chance, rates())
     for target in range(2):
         for token in range(len(box)):
             u_area, u_aspect, u_x, u_y = (float(chance[i, target, segments[token]]) for i in range(4))
@@ -95,7 +86,7 @@ def test_an_area_target_is_the_tokens_with_their_centre_in_its_box() -> None:
 def test_a_centre_past_the_border_counts_as_on_it() -> None:
     box = torch.tensor([[1.05, 0.4, 1.15, 0.4, 1.15, 0.5, 1.05, 0.5]])
     chance = torch.tensor([0.5, 0.5, 1.0, 0.5], dtype=torch.float64)[:, None, None]  # the box touches the east border
-    assert area_targets(box, torch.tensor([0]), chance, MaskRates()).tolist() == [[True]]
+    assert area_targets(box, torch.tensor([0]), chance, rates()).tolist() == [[True]]
 
 
 def test_a_tile_whose_area_targets_are_all_empty_gets_a_random_mask() -> None:
@@ -114,7 +105,7 @@ def test_strategies_come_as_often_as_asked_and_modality_only_where_there_are_two
     tiles = 4000
     modality = torch.zeros(tiles * 4, dtype=torch.int64)
     modality[: tiles * 2].view(-1, 4)[:, 2:] = 1  # the first half of the tiles has both
-    masks, _ = drawn([4] * tiles, MaskRates(), 0, modality)
+    masks, _ = drawn([4] * tiles, rates(), 0, modality)
     both, one = masks.strategy[: tiles // 2], masks.strategy[tiles // 2 :]
     assert float((both == MODALITY).float().mean()) == pytest.approx(0.2, abs=0.03)
     assert not (one == MODALITY).any()
@@ -123,11 +114,11 @@ def test_strategies_come_as_often_as_asked_and_modality_only_where_there_are_two
 
 
 def test_a_modality_mask_keeps_one_modality_as_context_and_has_one_target() -> None:
-    rates = MaskRates(random=1e-12, area=1e-12, modality=1)
+    chosen = rates(random=1e-12, area=1e-12, modality=1)
     modality = torch.tensor([0] * 6 + [1] * 14)
     kept = set()
     for seed in range(12):
-        masks, _ = drawn([20], rates, seed, modality)
+        masks, _ = drawn([20], chosen, seed, modality)
         assert int(masks.strategy[0]) == MODALITY
         assert not masks.targets[1:].any()
         assert torch.equal(masks.targets[0], ~masks.context)
@@ -150,7 +141,7 @@ def test_a_kind_target_is_what_resembles_its_anchor_and_never_an_image_patch() -
     modality[12] = IMAGE  # a tile of one image patch has no anchor
     noise = torch.rand(targets, tokens, generator=rng, dtype=torch.float64)
     threshold = torch.rand(targets, len(lengths), generator=rng, dtype=torch.float64)
-    found = kind_targets(content, modality, segment_ids(cu), cu, noise, threshold)
+    found = kind_targets(content, modality == TAGS, segment_ids(cu), cu, noise, threshold)
     for target in range(targets):
         for tile, (start, end) in enumerate(zip(cu[:-1].tolist(), cu[1:].tolist(), strict=True)):
             entities = [t for t in range(start, end) if modality[t] == TAGS]
@@ -164,14 +155,14 @@ def test_a_kind_target_is_what_resembles_its_anchor_and_never_an_image_patch() -
 
 
 def test_kind_masks_hide_whole_kinds_and_leave_a_context() -> None:
-    rates = MaskRates(random=0, area=0, modality=0, kind=1, kind_low=0.9, kind_context=0.0, num_targets=2)
+    chosen = rates(random=0, area=0, modality=0, kind=1, kind_low=0.9, kind_context=0.0, num_targets=2)
     kinds = torch.nn.functional.one_hot(torch.arange(60) % 5).float()  # five kinds, nothing alike between them
     cu = torch.tensor([0, 30, 60])
     hidden = set()
     for seed in range(10):
         rng = torch.Generator().manual_seed(seed)
         box, modality = rectangles(60, rng), torch.zeros(60, dtype=torch.int64)
-        masks = draw_masks(box, modality, cu, rates, rng, kinds)
+        masks = draw_masks(box, modality, cu, chosen, rng, kinds)
         assert masks.strategy.tolist() == [KIND, KIND]
         for tile in (slice(0, 30), slice(30, 60)):
             of_context = set(kinds[tile][masks.context[tile]].argmax(1).tolist())
@@ -184,10 +175,12 @@ def test_kind_masks_hide_whole_kinds_and_leave_a_context() -> None:
 
 
 def test_a_tile_of_one_kind_gets_a_random_mask() -> None:
-    rates = MaskRates(random=0, area=0, modality=0, kind=1)
+    chosen = rates(random=0, area=0, modality=0, kind=1)
     rng = torch.Generator().manual_seed(0)
     same = torch.ones(20, 3)
-    masks = draw_masks(rectangles(20, rng), torch.zeros(20, dtype=torch.int64), torch.tensor([0, 20]), rates, rng, same)
+    masks = draw_masks(
+        rectangles(20, rng), torch.zeros(20, dtype=torch.int64), torch.tensor([0, 20]), chosen, rng, same
+    )
     assert masks.strategy.tolist() == [RANDOM]
     assert masks.targets.any()
 
@@ -197,8 +190,8 @@ def test_kind_masks_come_as_often_as_asked_and_change_no_other_mask() -> None:
     rng = torch.Generator().manual_seed(1)
     box, modality = rectangles(tiles * 6, rng), torch.zeros(tiles * 6, dtype=torch.int64)
     content, cu = torch.randn(tiles * 6, 8, generator=rng), torch.arange(0, tiles * 6 + 1, 6)
-    rates = MaskRates(random=0.6, area=0.0, modality=0.5, kind=0.4, kind_low=0.9)
-    masks = draw_masks(box, modality, cu, rates, torch.Generator().manual_seed(2), content)
+    chosen = rates(random=0.6, area=0.0, modality=0.5, kind=0.4, kind_low=0.9)
+    masks = draw_masks(box, modality, cu, chosen, torch.Generator().manual_seed(2), content)
     assert float((masks.strategy == KIND).float().mean()) == pytest.approx(0.4, abs=0.03)
     only_random = draw_masks(box, modality, cu, ONLY_RANDOM, torch.Generator().manual_seed(2), content)
     random_tiles = (masks.strategy == RANDOM)[segment_ids(cu)]
@@ -206,15 +199,15 @@ def test_kind_masks_come_as_often_as_asked_and_change_no_other_mask() -> None:
 
 
 def test_masks_are_a_function_of_the_generator() -> None:
-    first, second = (drawn([30, 5, 80], MaskRates(), seed=5)[0] for _ in range(2))
+    first, second = (drawn([30, 5, 80], rates(), seed=5)[0] for _ in range(2))
     assert torch.equal(first.context, second.context)
     assert torch.equal(first.targets, second.targets)
-    assert not torch.equal(first.targets, drawn([30, 5, 80], MaskRates(), seed=6)[0].targets)
+    assert not torch.equal(first.targets, drawn([30, 5, 80], rates(), seed=6)[0].targets)
 
 
 def test_indices_of_a_masked_batch_equal_a_loop() -> None:
-    masks, cu = drawn([12, 3, 25, 1], MaskRates(), seed=2)
-    found = MaskedBatch.of(masks, cu)
+    masks, cu = drawn([12, 3, 25, 1], rates(), seed=2)
+    found = MaskIndices.of(masks, cu)
     context, targets, rows, sequences = [], [], [], [0]
     first_context = {}
     for tile in range(4):

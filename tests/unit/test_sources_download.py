@@ -1,4 +1,4 @@
-"""Downloads against a real server that misbehaves: the file is whole and has its MD5, or it is not there."""
+"""Downloads from a real server with faults: the file is whole and has its MD5, or it does not exist."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pytest
 from geofabrik_server import Fault, File, Geofabrik, serve
 
 from geojepa_cli.errors import BusyError, DataError
-from geojepa_cli.sources.download import OfflineError, Patience, ask, download
+from geojepa_cli.sources import http
+from geojepa_cli.sources.download import downloaded, fetch_metadata
+from geojepa_cli.sources.http import OfflineError, RetryPolicy
 
 CONTENT = random.Random(1).randbytes(3_000_000)
 OTHER = random.Random(2).randbytes(3_000_000)
 PATH = "/us/x-latest.osm.pbf"
-QUICK = Patience(tries=4, pause_s=0.01, longest_pause_s=0.05, timeout_s=0.5)
+QUICK = RetryPolicy(attempts=4, pause_s=0.01, max_pause_s=0.05, timeout_s=0.5)
 
 
 @pytest.fixture
@@ -30,31 +32,33 @@ def server() -> Iterator[Geofabrik]:
         yield running
 
 
-def load(server: Geofabrik, folder: Path, patience: Patience = QUICK) -> bytes:
-    """Downloads, and asserts that nothing but the file is left."""
-    download(server.url + PATH, folder / "x", patience=patience)
+def load(server: Geofabrik, folder: Path, policy: RetryPolicy = QUICK) -> bytes:
+    """Downloads, and asserts that nothing but the file remains."""
+    with downloaded(server.url + PATH, folder / "x", policy=policy) as path:
+        assert path == folder / "x"
     assert [path.name for path in folder.iterdir()] == ["x"]
     return (folder / "x").read_bytes()
 
 
 def interrupted(server: Geofabrik, folder: Path, at: int) -> None:
-    """An earlier run that was cut at a byte and gave up."""
+    """An earlier run whose connection broke at a byte, and that gave up."""
     server.faults[PATH].append(Fault(cut_at=at))
-    with pytest.raises(OfflineError):
-        download(server.url + PATH, folder / "x", patience=QUICK._replace(tries=1))
+    with pytest.raises(OfflineError), downloaded(server.url + PATH, folder / "x", policy=QUICK._replace(attempts=1)):
+        pass
     assert not (folder / "x").exists()
 
 
-def test_a_download_is_whole_and_its_progress_told(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_download_is_whole_and_reports_progress(server: Geofabrik, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    download(server.url + PATH, tmp_path / "x", lambda done, total: seen.append((done, total)))
+    with downloaded(server.url + PATH, tmp_path / "x", lambda done, total: seen.append((done, total))):
+        pass
     assert (tmp_path / "x").read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert seen == sorted(seen)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_cut_at_twenty_places_it_ends_whole_and_loads_no_byte_twice(
+def test_a_connection_that_breaks_twenty_times_loads_no_byte_twice(
     server: Geofabrik, tmp_path: Path, seed: int
 ) -> None:
     places = sorted(random.Random(seed).sample(range(1, len(CONTENT)), 20))
@@ -66,33 +70,35 @@ def test_cut_at_twenty_places_it_ends_whole_and_loads_no_byte_twice(
 
 
 @pytest.mark.parametrize("at", [0, 1, 65_536, len(CONTENT) - 1])
-def test_another_run_goes_on_where_one_broke_off(server: Geofabrik, tmp_path: Path, at: int) -> None:
+def test_the_next_run_resumes_where_the_last_one_broke_off(server: Geofabrik, tmp_path: Path, at: int) -> None:
     interrupted(server, tmp_path, at)
     assert load(server, tmp_path) == CONTENT
     assert server.gets(PATH)[-1].range == (f"bytes={at}-" if at else None)
 
 
-def test_giving_up_says_how_much_is_kept(server: Geofabrik, tmp_path: Path) -> None:
+def test_the_hint_after_giving_up_has_the_number_of_kept_bytes(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].extend([Fault(cut_at=1000)] * 10)
     with pytest.raises(OfflineError, match="broke off") as caught:
         load(server, tmp_path)
-    assert "1,000 of 3,000,000 bytes are kept" in (caught.value.hint or "")
-    assert len(server.gets(PATH)) == QUICK.tries  # the last ones brought nothing
+    assert "1,000 of 3,000,000 bytes are kept" in str(caught.value.hint)
+    assert len(server.gets(PATH)) == QUICK.attempts  # the last ones received nothing
     server.faults[PATH].clear()
     assert load(server, tmp_path) == CONTENT
 
 
-def test_a_file_that_is_all_here_is_not_asked_for_again(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_whole_partial_file_is_not_downloaded_again(server: Geofabrik, tmp_path: Path) -> None:
     (tmp_path / "x.partial").write_bytes(CONTENT)
     assert load(server, tmp_path) == CONTENT
     assert [request.sent for request in server.gets(PATH)] == [0]
     server.requests.clear()
-    assert load(server, tmp_path) == CONTENT  # whole and under its own name: the MD5 tells, nothing is asked for
+    assert load(server, tmp_path) == CONTENT  # the whole file with the right MD5 is used again
     assert server.gets(PATH) == []
 
 
 @pytest.mark.parametrize("etag", ["", None, 'W/"weak"'])
-def test_a_file_that_changed_in_between_is_loaded_anew(server: Geofabrik, tmp_path: Path, etag: str | None) -> None:
+def test_a_file_that_changed_between_two_runs_is_downloaded_again(
+    server: Geofabrik, tmp_path: Path, etag: str | None
+) -> None:
     server.files[PATH] = File(CONTENT, etag=etag)
     interrupted(server, tmp_path, 1_000_000)
     server.files[PATH] = File(OTHER, etag=etag, modified=1_700_009_000)
@@ -100,7 +106,9 @@ def test_a_file_that_changed_in_between_is_loaded_anew(server: Geofabrik, tmp_pa
 
 
 @pytest.mark.parametrize("size", [3_000_000, 2_000_000, 500_000])
-def test_a_file_that_changes_while_it_is_loaded_is_loaded_anew(server: Geofabrik, tmp_path: Path, size: int) -> None:
+def test_a_file_that_changes_during_a_download_is_downloaded_again(
+    server: Geofabrik, tmp_path: Path, size: int
+) -> None:
     server.faults[PATH].append(Fault(cut_at=1_000_000, bytes_per_s=5_000_000))
 
     def change() -> None:
@@ -124,39 +132,39 @@ def test_a_server_that_ignores_if_range_does_not_mix_two_versions(server: Geofab
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_what_is_left_of_something_else_is_told_by_the_md5(server: Geofabrik, tmp_path: Path, known: bool) -> None:
+def test_a_partial_file_of_another_file_is_detected_by_the_md5(server: Geofabrik, tmp_path: Path, known: bool) -> None:
     (tmp_path / "x.partial").write_bytes(OTHER[:700_000])
     if known:
         (tmp_path / "x.partial.json").write_text(json.dumps({"url": server.url + "/other", "md5": None}))
     assert load(server, tmp_path) == CONTENT
 
 
-def test_a_server_that_sends_a_range_in_pieces_is_asked_for_the_rest(server: Geofabrik, tmp_path: Path) -> None:
-    """Without an MD5, which would tell that the file is short."""
+def test_the_rest_of_a_range_that_comes_in_pieces_is_requested(server: Geofabrik, tmp_path: Path) -> None:
+    """Without an MD5, which would detect that the file is short."""
     server.files[PATH].md5 = None
     server.faults[PATH].extend([Fault(cut_at=1_000_000), *[Fault(piece=600_000)] * 4])
     assert load(server, tmp_path) == CONTENT
     assert len(server.gets(PATH)) == 5
 
 
-def test_a_server_without_ranges_sends_all_again(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_the_whole_file_again(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].extend([Fault(cut_at=1_000_000), Fault(cut_at=2_000_000, ignore_range=True)])
     server.faults[PATH].append(Fault(ignore_range=True))
     assert load(server, tmp_path) == CONTENT
 
 
 @pytest.mark.parametrize("at", [None, 1_000_000])
-def test_a_wrong_md5_leaves_nothing_behind(server: Geofabrik, tmp_path: Path, at: int | None) -> None:
+def test_a_wrong_md5_is_an_error_and_leaves_no_file(server: Geofabrik, tmp_path: Path, at: int | None) -> None:
     server.files[PATH] = File(CONTENT, md5="0" * 32)
     if at:
         server.faults[PATH].append(Fault(cut_at=at))
-    with pytest.raises(DataError, match=r"has MD5 .* the server says 0000") as caught:
+    with pytest.raises(DataError, match=r"has MD5 .* expected 0000") as caught:
         load(server, tmp_path)
     assert caught.value.hint and list(tmp_path.iterdir()) == []
     assert len(server.gets(PATH)) <= 3
 
 
-def test_an_md5_that_is_published_later_than_its_file_is_asked_for_again(server: Geofabrik, tmp_path: Path) -> None:
+def test_an_md5_that_is_published_later_than_its_file_is_requested_again(server: Geofabrik, tmp_path: Path) -> None:
     server.files[f"{PATH}.md5"] = File(b"0" * 32)
     server.faults[PATH].append(Fault(bytes_per_s=6_000_000))
 
@@ -173,7 +181,9 @@ def test_an_md5_that_is_published_later_than_its_file_is_asked_for_again(server:
 
 
 @pytest.mark.parametrize("off", [-100, 100])
-def test_a_length_that_is_wrong_once_is_made_good(server: Geofabrik, tmp_path: Path, off: int) -> None:
+def test_a_content_length_that_is_wrong_once_is_corrected_or_an_error(
+    server: Geofabrik, tmp_path: Path, off: int
+) -> None:
     server.faults[PATH].append(Fault(length_off=off))
     if off > 0:
         assert load(server, tmp_path) == CONTENT
@@ -183,7 +193,9 @@ def test_a_length_that_is_wrong_once_is_made_good(server: Geofabrik, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_length_that_is_always_wrong_is_an_error_and_no_file(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_content_length_that_is_always_wrong_is_an_error_and_leaves_no_file(
+    server: Geofabrik, tmp_path: Path
+) -> None:
     server.files[PATH] = File(CONTENT, md5=None)
     server.faults[PATH].extend([Fault(length_off=100, ignore_range=True)] * 20)
     with pytest.raises(OfflineError, match=r"3,000,000 of 3,000,100 bytes|without sending complete"):
@@ -192,47 +204,51 @@ def test_a_length_that_is_always_wrong_is_an_error_and_no_file(server: Geofabrik
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_busy_server_is_asked_again(server: Geofabrik, tmp_path: Path, status: int) -> None:
+def test_a_request_to_a_busy_server_is_repeated(server: Geofabrik, tmp_path: Path, status: int) -> None:
     server.faults[f"{PATH}.md5"].append(Fault(status=status))
     server.faults[PATH].extend([Fault(status=status), Fault(cut_at=5000), Fault(status=status, retry_after=0)])
     assert load(server, tmp_path) == CONTENT
 
 
-def test_a_server_that_stays_busy_is_given_up_with_a_hint(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_server_that_stays_busy_is_an_error_with_a_hint(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].extend([Fault(status=503)] * 20)
     with pytest.raises(OfflineError, match="503") as caught:
         load(server, tmp_path)
-    assert "--pbf" in (caught.value.hint or "") and list(tmp_path.iterdir()) == []
-    assert len(server.gets(PATH)) == QUICK.tries
+    assert "--pbf" in str(caught.value.hint) and list(tmp_path.iterdir()) == []
+    assert len(server.gets(PATH)) == QUICK.attempts
 
 
-def test_the_server_says_how_long_to_wait_and_the_pauses_grow(server: Geofabrik, tmp_path: Path) -> None:
-    patience = Patience(tries=5, pause_s=0.05, longest_pause_s=0.3, timeout_s=0.5)
-    server.faults[PATH].extend([Fault(status=503)] * 3 + [Fault(status=503, retry_after=3600)])
-    started = time.monotonic()
-    assert load(server, tmp_path, patience) == CONTENT
-    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2 + 0.3
+def test_pauses_double_up_to_a_limit_which_also_holds_for_retry_after(
+    server: Geofabrik, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(http.time, "sleep", pauses.append)
+    policy = RetryPolicy(attempts=6, pause_s=0.05, max_pause_s=0.3, timeout_s=0.5)
+    retry_after = [Fault(status=503, retry_after=0), Fault(status=503, retry_after=3600)]
+    server.faults[PATH].extend([Fault(status=503)] * 3 + retry_after)
+    assert load(server, tmp_path, policy) == CONTENT
+    assert pauses == [0.05, 0.1, 0.2, 0.0, 0.3]
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_refusal_is_told_at_once(server: Geofabrik, tmp_path: Path, status: int) -> None:
+def test_a_refusal_is_not_repeated(server: Geofabrik, tmp_path: Path, status: int) -> None:
     server.faults[PATH].append(Fault(status=status))
     with pytest.raises(OfflineError, match=f"answered {status}"):
         load(server, tmp_path)
     assert len(server.gets(PATH)) == 1 and list(tmp_path.iterdir()) == []
 
 
-def test_a_stalled_connection_is_opened_again(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_stalled_connection_is_opened_again_and_the_download_resumed(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].append(Fault(stall_at=1_000_000, stall_s=3))
     assert load(server, tmp_path) == CONTENT
     assert server.gets(PATH)[1].range == "bytes=1000000-"
 
 
-def test_a_slow_connection_is_borne_with(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_slow_connection_is_no_timeout(server: Geofabrik, tmp_path: Path) -> None:
     server.files[PATH] = File(CONTENT[:100_000])
     server.faults[PATH].append(Fault(bytes_per_s=100_000))
-    patience = QUICK._replace(timeout_s=0.3)  # far less than the second that it takes
-    assert load(server, tmp_path, patience) == CONTENT[:100_000]
+    policy = QUICK._replace(timeout_s=0.3)  # far less than the second that it takes
+    assert load(server, tmp_path, policy) == CONTENT[:100_000]
     assert len(server.gets(PATH)) == 1
 
 
@@ -245,28 +261,28 @@ def test_redirects_are_followed_for_file_and_md5(server: Geofabrik, tmp_path: Pa
     assert server.gets("/dated/x.osm.pbf")[-1].range == "bytes=1000000-"
 
 
-def test_redirects_in_a_circle_end(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_loop_of_redirects_is_an_error(server: Geofabrik, tmp_path: Path) -> None:
     server.faults[PATH].extend([Fault(redirect=PATH)] * 100)
     with pytest.raises(OfflineError, match="redirect"):
         load(server, tmp_path)
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}.md5"])
-def test_a_redirect_to_what_is_no_server_is_told_at_once(server: Geofabrik, tmp_path: Path, path: str) -> None:
+def test_a_redirect_to_a_local_file_is_refused_and_not_repeated(server: Geofabrik, tmp_path: Path, path: str) -> None:
     server.faults[path].extend([Fault(redirect="file:///etc/passwd")] * 9)
     with pytest.raises(OfflineError, match="file://"):
         load(server, tmp_path)
     assert len(server.gets(path)) == 1 and list(tmp_path.iterdir()) == []
 
 
-def test_an_md5_file_that_is_none_is_not_read_to_its_end(server: Geofabrik, tmp_path: Path) -> None:
+def test_a_large_file_in_the_place_of_an_md5_is_not_read_to_its_end(server: Geofabrik, tmp_path: Path) -> None:
     server.files[f"{PATH}.md5"] = File(bytes(1 << 26))
     with pytest.raises(OfflineError, match="sends more than"):
         load(server, tmp_path)
     assert server.gets(f"{PATH}.md5")[0].sent < 1 << 25 and list(tmp_path.iterdir()) == []
 
 
-def test_without_a_published_md5_the_length_is_checked_and_that_is_said(
+def test_without_a_published_md5_the_length_is_checked_with_a_warning(
     server: Geofabrik, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.files[PATH] = File(CONTENT, md5=None)
@@ -275,35 +291,56 @@ def test_without_a_published_md5_the_length_is_checked_and_that_is_said(
     assert "only the length" in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_without_md5_and_validator_what_is_left_is_not_trusted(server: Geofabrik, tmp_path: Path) -> None:
+def test_without_md5_and_validator_a_partial_file_is_not_resumed(server: Geofabrik, tmp_path: Path) -> None:
     server.files[PATH] = File(CONTENT, md5=None)
     (tmp_path / "x.partial").write_bytes(OTHER[:1000])
     assert load(server, tmp_path) == CONTENT
     assert server.gets(PATH)[0].range is None
 
 
-def test_two_loads_of_one_file_do_not_mix(server: Geofabrik, tmp_path: Path) -> None:
-    with (tmp_path / "x.partial").open("ab") as held:
+@pytest.mark.parametrize("name", ["x.partial", "x"])
+def test_two_processes_do_not_download_or_use_one_file_together(server: Geofabrik, tmp_path: Path, name: str) -> None:
+    """While another process downloads it, and while another process uses the whole file."""
+    (tmp_path / name).write_bytes(CONTENT if name == "x" else b"")
+    with (tmp_path / name).open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(BusyError):
-            download(server.url + PATH, tmp_path / "x", patience=QUICK)
+        with pytest.raises(BusyError), downloaded(server.url + PATH, tmp_path / "x", policy=QUICK):
+            pass
     assert load(server, tmp_path) == CONTENT
 
 
-def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+def test_a_downloaded_file_stays_locked_while_it_is_used(server: Geofabrik, tmp_path: Path) -> None:
+    for _ in range(2):  # downloaded, then used again
+        with downloaded(server.url + PATH, tmp_path / "x", policy=QUICK) as path, path.open("rb") as file:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("state", ["[" * 100_000, "[1]", '{"url": 3}', '{"validator": ["x"]}', "\x00", ""])
+def test_a_damaged_state_file_is_ignored(server: Geofabrik, tmp_path: Path, state: str) -> None:
+    (tmp_path / "x.partial").write_bytes(OTHER[:1000])
+    (tmp_path / "x.partial.json").write_text(state)
+    assert load(server, tmp_path) == CONTENT
+
+
+def test_a_server_that_does_not_exist_is_an_error_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http.time, "sleep", lambda _: pytest.fail("paused"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}/x"
-    started = time.monotonic()
-    for call in (lambda: ask(url), lambda: download(url, tmp_path / "x")):
-        with pytest.raises(OfflineError, match="cannot be reached") as caught:
-            call()
-        assert "--pbf" in (caught.value.hint or "")
-    assert time.monotonic() - started < 5 and list(tmp_path.iterdir()) == []
+    with pytest.raises(OfflineError, match="cannot be reached") as caught:
+        fetch_metadata(url)
+    assert "--pbf" in str(caught.value.hint)
+    with pytest.raises(OfflineError, match="cannot be reached") as caught, downloaded(url, tmp_path / "x"):
+        pass
+    assert "--pbf" in str(caught.value.hint)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_size_and_date_are_asked_without_a_download(server: Geofabrik) -> None:
-    assert ask(server.url + PATH) == (len(CONTENT), "Tue, 14 Nov 2023 22:13:20 GMT")
+def test_size_and_date_are_found_without_a_download(server: Geofabrik) -> None:
+    assert fetch_metadata(server.url + PATH) == (len(CONTENT), "Tue, 14 Nov 2023 22:13:20 GMT")
     assert [request.method for request in server.requests] == ["HEAD"]
     with pytest.raises(OfflineError, match="404"):
-        ask(server.url + "/absent")
+        fetch_metadata(server.url + "/absent")

@@ -23,13 +23,14 @@ from rasterio.transform import from_origin
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.grid import TileId, tile_bounds, tile_of
 from geojepa_cli.sources import naip
-from geojepa_cli.sources.download import OfflineError, Patience
-from geojepa_cli.sources.mosaic import Failed, Mosaic, Picture, resample
-from geojepa_cli.sources.ranges import RangeReader, merge
+from geojepa_cli.sources.http import OfflineError, RetryPolicy
+from geojepa_cli.sources.mosaic import Mosaic, Picture
+from geojepa_cli.sources.ranges import RangeReader, merge_ranges
+from geojepa_cli.sources.resample import Failed, resample
 from geojepa_cli.sources.scenes import inspect_scene, newest_first
 
 VERMONT = (-73.21, 43.99, -73.12, 44.05)  # of the recorded search
-IMPATIENT = Patience(tries=4, pause_s=0.01, longest_pause_s=0.05, timeout_s=5.0)
+QUICK = RetryPolicy(attempts=4, pause_s=0.01, max_pause_s=0.05, timeout_s=5.0)
 UTM = "EPSG:26914"
 WEST, NORTH = 500_000.0, 5_200_000.0
 
@@ -102,7 +103,7 @@ def test_items_that_cannot_be_read_are_refused_by_fetch(
 ) -> None:
     server.items = copy.deepcopy(items[:3])
     broken(server.items[1], what)
-    with pytest.raises(OfflineError, match="not a STAC API's"):
+    with pytest.raises(OfflineError, match="not the response of a STAC API"):
         naip.search(VERMONT, server.url)
 
 
@@ -162,7 +163,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def mosaic(items: list[naip.Item], reader: RangeReader) -> Mosaic:
     scenes = newest_first(naip.scenes_of(items))
-    return Mosaic(scenes, None, naip.open_scenes(items, reader))
+    return Mosaic(scenes, None, naip.scene_opener(items, reader))
 
 
 def local(path: Path, tile: TileId) -> Picture:
@@ -175,7 +176,7 @@ def test_a_tile_from_a_server_is_the_tile_from_the_file(
     server: stac_server.Planetary, items: list[naip.Item], scene: Path
 ) -> None:
     server.add(scene, items[0])
-    reader = RangeReader(patience=IMPATIENT)
+    reader = RangeReader(policy=QUICK)
     tiles = [tile_at(column, row) for column, row in itertools.product((300, 1500, 2700), repeat=2)]
     done = dict(resample(lambda: mosaic(server.items, reader), tiles, threads=4))
     for tile in tiles:
@@ -190,7 +191,7 @@ def test_a_byte_is_read_once_however_many_tiles_need_it(
     server: stac_server.Planetary, items: list[naip.Item], scene: Path
 ) -> None:
     server.add(scene, items[0])
-    reader = RangeReader(patience=IMPATIENT)
+    reader = RangeReader(policy=QUICK)
     tiles = [tile_at(column, row) for column, row in itertools.product((700, 1300, 1900), repeat=2)]
     for _ in range(2):  # each with datasets of its own
         assert all(outcome is not None for _, outcome in resample(lambda: mosaic(server.items, reader), tiles))
@@ -219,7 +220,7 @@ def test_sixteen_scattered_tiles_read_little_more_than_their_blocks(
     places = [(1000 + 2500 * i + 130 * j, 1000 + 3000 * j + 170 * i) for i in range(4) for j in range(4)]
     tiles = sorted({tile_at(*place) for place in places})
     assert len(tiles) == 16
-    reader = RangeReader(patience=IMPATIENT)
+    reader = RangeReader(policy=QUICK)
     done = dict(resample(lambda: mosaic(server.items, reader), tiles, threads=4))
     assert all(isinstance(outcome, Picture) and outcome.valid.all() for outcome in done.values())
     allowed = 1.2 * block_bytes(path, tiles)
@@ -277,7 +278,7 @@ def test_a_signature_that_runs_out_is_asked_for_again(
             current = str(server.signature)
         return f"{href}?sig={current}"
 
-    reader = RangeReader(sign, IMPATIENT)
+    reader = RangeReader(sign, QUICK)
     pictures = mosaic(server.items, reader)
     first = pictures.picture(tile_at(300, 300))
     server.signature = "2"
@@ -329,7 +330,7 @@ def test_a_passing_fault_changes_nothing(
     fault: Callable[[stac_server.Planetary, str], None],
 ) -> None:
     server.add(scene, items[0])
-    pictures = mosaic(server.items, RangeReader(patience=IMPATIENT))
+    pictures = mosaic(server.items, RangeReader(policy=QUICK))
     tile = tile_at(1500, 1500)
     for _ in range(2):  # of the header, then of pixels
         fault(server, f"/naip/{scene.name}")
@@ -364,7 +365,7 @@ def change(server: stac_server.Planetary, path: str) -> None:
         (refuse, "is refused"),
         (lose, "answered 404"),
         (break_down, "it answered 503"),
-        (forget_ranges, "no ranges"),
+        (forget_ranges, "does not support ranges"),
         (change, "changed while"),
     ],
 )
@@ -383,7 +384,7 @@ def test_a_tile_whose_imagery_fails_is_told_and_never_black(
     server.add(path, items[0])
     place, tiles = f"/naip/{path.name}", [tile_at(300, 300), tile_at(1700, 1700)]
     for first in (False, True):
-        reader = RangeReader(patience=IMPATIENT)
+        reader = RangeReader(policy=QUICK)
         pictures = mosaic(server.items, reader)
         if first:
             assert pictures.picture(tiles[0]) is not None
@@ -405,7 +406,7 @@ def test_a_truncated_image_is_told(server: stac_server.Planetary, items: list[na
     place = f"/naip/{scene.name}"
     server.files[place] = server.files[place][: len(server.files[place]) // 2]
     with pytest.raises(DataError, match=r"cannot be read|truncated"):
-        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(2700, 2700))
+        mosaic(server.items, RangeReader(policy=QUICK)).picture(tile_at(2700, 2700))
 
 
 def test_a_file_that_points_to_others_is_not_followed(
@@ -420,7 +421,7 @@ def test_a_file_that_points_to_others_is_not_followed(
     assert local(tmp_path / "a.vrt", tile_at(1500, 1500)).valid.all()
     server.files[f"/naip/{scene.name}"] = text.encode()
     with pytest.raises(DataError, match="cannot be read"):
-        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+        mosaic(server.items, RangeReader(policy=QUICK)).picture(tile_at(1500, 1500))
 
 
 def test_an_address_that_is_none_is_told_at_once(
@@ -428,8 +429,8 @@ def test_an_address_that_is_none_is_told_at_once(
 ) -> None:
     server.add(scene, items[0])
     server.redirects[f"/naip/{scene.name}"] = "file:///etc/passwd"
-    with pytest.raises(DataError, match="leads nowhere"):
-        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+    with pytest.raises(DataError, match="no valid address"):
+        mosaic(server.items, RangeReader(policy=QUICK)).picture(tile_at(1500, 1500))
     assert len(server.requests) == 1
 
 
@@ -439,9 +440,9 @@ def test_of_an_answer_that_goes_on_no_more_is_taken_than_was_asked_for(
     server.add(scene, items[0])
     server.endless.add(f"/naip/{scene.name}")
     with pytest.raises(OfflineError, match="sends more than"):
-        mosaic(server.items, RangeReader(patience=IMPATIENT)).picture(tile_at(1500, 1500))
+        mosaic(server.items, RangeReader(policy=QUICK)).picture(tile_at(1500, 1500))
     # what the sockets hold goes out too
-    assert len(server.ranges) == IMPATIENT.tries and max(one.sent for one in server.ranges) < 1 << 25
+    assert len(server.ranges) == QUICK.attempts and max(one.sent for one in server.ranges) < 1 << 25
 
 
 def test_a_server_that_is_gone_is_not_asked_for_every_tile(
@@ -451,9 +452,9 @@ def test_a_server_that_is_gone_is_not_asked_for_every_tile(
     server.statuses[f"/naip/{scene.name}"].extend([503] * 10_000)
     middle = tile_at(1500, 1500)
     tiles = [middle] * 100
-    done = list(resample(lambda: mosaic(server.items, RangeReader(patience=IMPATIENT)), tiles, threads=2))
+    done = list(resample(lambda: mosaic(server.items, RangeReader(policy=QUICK)), tiles, threads=2))
     assert len(done) == 100 and all(isinstance(outcome, Failed) for _, outcome in done)
-    assert len(server.requests) < 40 * IMPATIENT.tries
+    assert len(server.requests) < 40 * QUICK.attempts
 
 
 def test_a_scene_that_its_server_refuses_does_not_keep_others_from_being_read(
@@ -467,10 +468,10 @@ def test_a_scene_that_its_server_refuses_does_not_keep_others_from_being_read(
     server.items[0]["bbox"][0], server.items[1]["bbox"] = -98.99, [-99.2, 46.8, -99.1, 46.9]
     server.statuses[f"/naip/{lost.name}"].extend([503] * 10_000)
     elsewhere, good = tile_of(-99.15, 46.85, 16), tile_at(1500, 1500)
-    done = list(resample(lambda: mosaic(server.items, RangeReader(patience=IMPATIENT)), [elsewhere] * 20 + [good] * 3))
+    done = list(resample(lambda: mosaic(server.items, RangeReader(policy=QUICK)), [elsewhere] * 20 + [good] * 3))
     assert [isinstance(outcome, Failed) for _, outcome in done] == [True] * 20 + [False] * 3
     assert all(isinstance(outcome, Picture) and outcome.valid.all() for _, outcome in done[20:])
-    assert server.requests.count(f"/naip/{lost.name}") == 8 * IMPATIENT.tries
+    assert server.requests.count(f"/naip/{lost.name}") == 8 * QUICK.attempts
     assert "not tried" in done[19][1].error.message  # type: ignore[union-attr]
 
 
@@ -484,12 +485,12 @@ def test_the_two_dates_of_a_footprint_give_the_newer_one(
     for year, expected in ((None, newer), (2018, older), (2020, newer)):
         found = naip.search(tile_bounds(*tile), server.url, year)
         assert [item["id"] for item in found] == [expected.stem]
-        shown = mosaic(found, RangeReader(patience=IMPATIENT)).picture(tile)
+        shown = mosaic(found, RangeReader(policy=QUICK)).picture(tile)
         assert shown is not None and np.array_equal(shown.pixels, local(expected, tile).pixels)
 
 
 def test_ranges_that_nearly_touch_are_one_request() -> None:
-    assert merge([(90_000, 100_000), (0, 10), (10, 20), (5_000, 6_000), (40_000, 40_001)]) == [
+    assert merge_ranges([(90_000, 100_000), (0, 10), (10, 20), (5_000, 6_000), (40_000, 40_001)]) == [
         (0, 6_000),
         (40_000, 40_001),
         (90_000, 100_000),

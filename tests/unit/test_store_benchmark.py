@@ -1,4 +1,4 @@
-"""The store's benchmark runs, and its peer finishes the same work. Figures are not looked at."""
+"""The benchmark of the store runs, and its peer reads the same tokens. Its measurements are ignored."""
 
 from __future__ import annotations
 

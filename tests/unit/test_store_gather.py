@@ -1,4 +1,4 @@
-"""The one gather against a slow loop over the same file, read with h5py alone."""
+"""The gather compared with a slow loop over the same file, read with h5py only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.store import TileStore
@@ -148,7 +149,7 @@ def test_a_batch_equals_a_slow_loop_for_any_view_and_order_of_tiles(
     tiles = data.draw(st.lists(st.sampled_from(view.tiles.tolist()), max_size=30)) if len(view.tiles) else []
     if data.draw(st.booleans()):
         tiles = sorted(tiles)
-    batch = store.read(view, tiles, geometry=True)
+    batch = store.read(view, tiles, frozenset({Modality.GEOMETRY}))
     assert_same(tokens_of(batch), slow_read(files, view, tiles))
     assert batch.tile_rows.tolist() == tiles
     assert batch.tile_names() == store.tile_names(tiles)
@@ -158,14 +159,14 @@ def test_the_synthetic_regions_hold_the_hard_cases(store: TileStore) -> None:
     default = View.default(store, min_entities=0)
     lengths = store.lengths(default)
     assert 0 in lengths and 1 in lengths and lengths.max() > 5
-    full = store.read(View.full(store), np.arange(store.n_tiles), geometry=True)
+    full = store.read(View.full(store), np.arange(store.n_tiles), frozenset({Modality.GEOMETRY}))
     assert full.part_offsets is not None and full.edges is not None
     assert 0 in full.part_offsets.diff()  # entities without a vertex
     assert full.edges.shape[1] > 0
 
 
 def test_every_tensor_has_the_type_of_the_contract(store: TileStore) -> None:
-    batch = store.read(View.full(store), [0, 30], geometry=True)
+    batch = store.read(View.full(store), [0, 30], frozenset({Modality.GEOMETRY}))
     types = {
         "tile_rows": torch.int64, "tile_zxy": torch.int64, "cu_seqlens": torch.int32, "box": torch.float32,
         "kind": torch.uint8, "area_m2": torch.float32, "length_m": torch.float32, "tag_ids": torch.int64,
@@ -182,7 +183,7 @@ def test_a_tag_only_batch_has_no_geometry_and_no_images(store: TileStore) -> Non
     assert batch.node_xy is None and batch.edges is None and batch.images is None
 
 
-def test_an_entity_whose_every_tag_is_dropped_is_gone(store: TileStore) -> None:
+def test_an_entity_without_a_visible_tag_is_left_out(store: TileStore) -> None:
     full = View.full(store)
     batch = store.read(full, full.tiles)
     building = [i for i, key in enumerate(store.keys) if key == "building"]
@@ -199,10 +200,10 @@ def test_an_entity_whose_every_tag_is_dropped_is_gone(store: TileStore) -> None:
 
 
 def test_no_tiles_and_all_tags_dropped_give_empty_tensors_of_the_right_shape(store: TileStore) -> None:
-    nothing = store.read(View.full(store), [], geometry=True, images=True)
+    nothing = store.read(View.full(store), [], frozenset(Modality))
     assert nothing.box.shape == (0, 8) and nothing.cu_seqlens.tolist() == [0] and nothing.edges.shape == (2, 0)
     view = View.full(store).drop(tags=np.arange(store.n_vocab))
-    bare = store.read(view, [0, 1], geometry=True)
+    bare = store.read(view, [0, 1], frozenset({Modality.GEOMETRY}))
     assert bare.cu_seqlens.tolist() == [0, 0, 0] and bare.node_xy.shape == (0, 2) and bare.tag_offsets.tolist() == [0]
 
 
@@ -213,7 +214,7 @@ def test_a_tile_that_the_view_does_not_keep_is_refused(store: TileStore) -> None
             store.read(view, tiles)
 
 
-def test_images_come_for_the_tiles_that_have_one_in_the_order_of_the_batch(paths: list[Path], tmp_path: Path) -> None:
+def test_images_of_the_tiles_that_have_one_are_in_the_order_of_the_batch(paths: list[Path], tmp_path: Path) -> None:
     oak, elm = (TileStore.open([path]) for path in (paths[0], paths[2]))
     have = [tuple(map(int, oak.tile_zxy[i])) for i in (7, 2)] + [(16, 1, 1)]
     first = write_synthetic_images(tmp_path / "oak.h5", have, seed=3)
@@ -222,10 +223,10 @@ def test_images_come_for_the_tiles_that_have_one_in_the_order_of_the_batch(paths
     with h5py.File(first) as a, h5py.File(second) as b:
         pictures = {7: a["image"][0], 2: a["image"][1], oak.n_tiles + 5: b["image"][0]}
     tiles = [2, oak.n_tiles + 5, 0, 7, 1]
-    batch = store.read(View.full(store), tiles, images=True)
+    batch = store.read(View.full(store), tiles, frozenset({Modality.IMAGE}))
     assert batch.image_tiles.tolist() == [0, 1, 3]
     assert all(np.array_equal(batch.images[i], pictures[tiles[t]]) for i, t in enumerate(batch.image_tiles.tolist()))
-    bare = store.read(View.full(store), [0, 1], images=True)
+    bare = store.read(View.full(store), [0, 1], frozenset({Modality.IMAGE}))
     assert bare.images.shape == (0, 3, 224, 224) and bare.image_tiles.tolist() == []
     kept = View.default(store, min_entities=0, imagery_only=True)
     assert kept.tiles.tolist() == sorted(pictures)
@@ -250,7 +251,7 @@ def test_mean_tag_embeddings_equal_a_loop_over_keys_and_values(
 
 
 def test_moving_a_batch_keeps_every_field(store: TileStore) -> None:
-    batch = store.read(View.full(store), [3, 1], geometry=True)
+    batch = store.read(View.full(store), [3, 1], frozenset({Modality.GEOMETRY}))
     moved = batch.to("cpu")
     assert all(v is getattr(moved, k) or torch.equal(v, getattr(moved, k)) for k, v in vars(batch).items())
 

@@ -1,15 +1,18 @@
-"""Resampled images are kept while a run makes them."""
+"""Resampled images are logged, so that a killed run is resumed."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from geojepa_cli.grid import TileId
-from geojepa_cli.store.image_log import IMAGE_BYTES, ImageLog, Row
+from geojepa_cli.store.image_form import ImageForm
+from geojepa_cli.store.image_log import IMAGE_BYTES, LINES_FILE, PIXELS_FILE, ImageLog
 from geojepa_cli.store.images import ImageStore
 
 TILES = [TileId(16, 1, 1), TileId(16, 2, 1), TileId(16, 9, 9), TileId(16, 3, 70)]
@@ -44,26 +47,86 @@ def test_images_come_in_the_order_of_the_tiles_whenever_they_were_made(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["images.h5"]
 
 
-@pytest.mark.parametrize("cut", [1, 7, 20, 60, 90])
-@pytest.mark.parametrize("name", ["images.pixels", "images.jsonl"])
-def test_what_a_kill_tore_is_made_again(tmp_path: Path, name: str, cut: int) -> None:
-    fill(tmp_path)
-    path = tmp_path / name
-    path.write_bytes(path.read_bytes()[: -cut * (IMAGE_BYTES // 40 if name == "images.pixels" else 1)])
-    with ImageLog(tmp_path) as log:
+def finish(folder: Path) -> set[TileId]:
+    """Makes what the log lacks, writes all, and checks every image; returns what the log had."""
+    with ImageLog(folder) as log:
         kept = set(log.rows)
-        assert kept < set(TILES)
         for number, tile in enumerate(TILES):
             if tile not in kept:
                 log.add(tile, pixels(number), 1.0, 0)
-        log.write(TILES, tmp_path / "images.h5", [])
-    store = ImageStore(tmp_path / "images.h5")
+        log.write(TILES, folder / "images.h5", [])
+    store = ImageStore(folder / "images.h5")
     for tile, image in zip(store.zxy.tolist(), store.image, strict=True):
         assert np.array_equal(image, pixels(TILES.index(TileId(*tile))))
+    return kept
 
 
-def test_a_line_before_its_pixels_counts_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [1, 7, 20, 60, 90])
+@pytest.mark.parametrize("name", [PIXELS_FILE, LINES_FILE])
+def test_images_that_a_kill_left_unfinished_are_made_again(tmp_path: Path, name: str, cut: int) -> None:
     fill(tmp_path)
-    (tmp_path / "images.pixels").write_bytes(b"")
-    with ImageLog(tmp_path) as log:
-        assert TILES[3] not in log.rows and Row(-1) not in [log.rows.get(tile) for tile in TILES[:2]]
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[: -cut * (IMAGE_BYTES // 40 if name == PIXELS_FILE else 1)])
+    kept = finish(tmp_path)
+    assert kept < set(TILES) and (TILES[3] in kept or cut == 90)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_an_image_whose_bytes_changed_is_made_again_with_all_after_it(tmp_path: Path, position: int) -> None:
+    """As after a power failure, which may leave zeros in a file."""
+    fill(tmp_path)
+    with (tmp_path / PIXELS_FILE).open("r+b") as file:
+        file.seek(position * IMAGE_BYTES + 77_777)
+        file.write(bytes(1000))
+    assert len(finish(tmp_path) - {TILES[2]}) == position
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_line_whose_values_changed_is_not_used(tmp_path: Path, number: int) -> None:
+    """The share and the scene of an image, and the tile."""
+    fill(tmp_path)
+    lines = (tmp_path / LINES_FILE).read_bytes().splitlines(keepends=True)
+    values = json.loads(lines[number])
+    for index, value in ((5, 3), (4, 0.123), (2, 55)):
+        changed = [*values[:index], value, *values[index + 1 :]]
+        damaged = [*lines[:number], json.dumps(changed).encode() + b"\n", *lines[number + 1 :]]
+        (tmp_path / LINES_FILE).write_bytes(b"".join(damaged))
+        with ImageLog(tmp_path) as log:
+            assert len(log.rows) == number - 1
+        (tmp_path / PIXELS_FILE).unlink()
+        (tmp_path / LINES_FILE).unlink()
+        fill(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"{}\n", b"[1,2]\n" * 9, b"[" * 100_000 + b"\n", b"\xff\xfe", bytes(1000), b"[1e400]\n"]
+)
+def test_a_foreign_file_in_the_place_of_the_log_is_replaced(tmp_path: Path, content: bytes) -> None:
+    fill(tmp_path)
+    (tmp_path / LINES_FILE).write_bytes(content)
+    assert finish(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", [PIXELS_FILE, LINES_FILE])
+@pytest.mark.parametrize("make", ["folder", "link", "missing"])
+def test_a_folder_or_link_in_the_place_of_the_log_is_replaced(tmp_path: Path, name: str, make: str) -> None:
+    fill(tmp_path)
+    path, other = tmp_path / name, tmp_path / "other"
+    path.rename(other)
+    content = other.read_bytes()
+    if make == "folder":
+        path.mkdir()
+        (path / "x").write_text("x")
+    elif make == "link":
+        path.symlink_to(other)
+    assert finish(tmp_path) == set()
+    assert other.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "log", [{"key": "other"}, {"form": ImageForm(224, "rgb", "webp")}, {"form": ImageForm(224, "rgbn")}]
+)
+def test_a_log_of_other_images_is_not_used(tmp_path: Path, log: dict[str, Any]) -> None:
+    fill(tmp_path)
+    with ImageLog(tmp_path, **log) as other:
+        assert other.rows == {}

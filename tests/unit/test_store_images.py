@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 import warnings
@@ -15,8 +16,9 @@ from PIL import Image
 
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import TileId
+from geojepa_cli.store.image_files import find_images, read_image
 from geojepa_cli.store.image_form import ImageForm, check_form
-from geojepa_cli.store.images import ImageStore, find_images, put_images, read_image, write_images
+from geojepa_cli.store.images import ImageStore, put_images, write_images
 
 
 def picture(path: Path, size: tuple[int, int] = (224, 224), seed: int = 0) -> np.ndarray:
@@ -56,7 +58,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     assert read_image(tmp_path / "16_1_2.png")[:, 0, 0].tolist() == [10, 20, 30]
 
 
-def test_an_image_of_another_size_is_an_error_unless_resizing_is_asked_for(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_an_error_unless_it_is_to_be_resized(tmp_path: Path) -> None:
     picture(tmp_path / "16_1_1.png", (448, 448))
     picture(tmp_path / "16_1_2.png", (224, 200))
     with pytest.raises(DataError, match="448 × 448 px, expected 224 × 224"):
@@ -76,12 +78,12 @@ def test_a_broken_image_and_two_of_one_tile_are_errors(tmp_path: Path) -> None:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it has this size, and holds no pixels."""
+    """A PNG whose header has this size, without pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
 
 
-@pytest.mark.parametrize("side", [10_000, 12_000, 60_000])  # Pillow lets pass, warns of, and refuses these
+@pytest.mark.parametrize("side", [10_000, 12_000, 60_000])  # Pillow accepts, warns of, and refuses these
 @pytest.mark.parametrize("resize", [False, True])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int, resize: bool) -> None:
     path = tmp_path / "16_1_1.png"
@@ -90,7 +92,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int
         warnings.simplefilter("error")
         with pytest.raises(DataError) as caught:
             read_image(path, resize)
-    assert str(path) in caught.value.message and str(path) in (caught.value.hint or "")
+    assert str(path) in caught.value.message and str(path) in str(caught.value.hint)
 
 
 def test_sixteen_bits_and_other_formats_are_refused(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_sixteen_bits_and_other_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="more than 8 bits"):
         read_image(tmp_path / "16_1_1.png")
     Image.new("RGB", (224, 224)).save(tmp_path / "16_1_2.png", format="GIF")
-    with pytest.raises(DataError, match="no WebP, PNG or JPEG"):
+    with pytest.raises(DataError, match="not a WebP, PNG or JPEG"):
         read_image(tmp_path / "16_1_2.png")
 
 
@@ -136,7 +138,7 @@ def smooth(bands: int, side: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", [ImageForm(96, "rgb", "webp-lossless"), ImageForm(64, "rgbn", "webp-lossless")])
-def test_images_packed_without_loss_are_the_same_again(tmp_path: Path, form: ImageForm) -> None:
+def test_losslessly_packed_images_are_the_same_when_read(tmp_path: Path, form: ImageForm) -> None:
     images = [smooth(form.shape[0], form.size_px, seed) for seed in range(130)]
     tiles = [TileId(16, number, 7) for number in range(130)]
     with h5py.File(tmp_path / "images.h5", "w") as out:
@@ -164,7 +166,7 @@ def test_packed_images_are_read_for_models_like_others(tmp_path: Path) -> None:
     assert 0 < off.mean() < 6
     with h5py.File(tmp_path / "packed.h5", "r+") as file:
         file["webp"][:] = 0
-    with pytest.raises(DataError, match=r"image 1 of .* cannot be unpacked"):
+    with pytest.raises(DataError, match=r"image 1 of .* cannot be decoded"):
         ImageStore(tmp_path / "packed.h5").image[1]
 
 
@@ -175,10 +177,57 @@ def test_images_of_another_form_are_refused_for_models(tmp_path: Path, form: Ima
     assert ImageStore(tmp_path / "images.h5", any_form=True).image.shape == (1, *form.shape)
     with pytest.raises(DataError, match="models read images of 224 × 224 px, red, green and blue") as caught:
         ImageStore(tmp_path / "images.h5")
-    assert caught.value.hint and "--image-size 224 --bands rgb" in caught.value.hint
+    assert caught.value.hint and "--image-size 224 --bands rgb" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("form", [ImageForm(0), ImageForm(9999), ImageForm(bands="nir"), ImageForm(codec="png")])
-def test_a_form_that_there_is_not_is_a_usage_error(form: ImageForm) -> None:
+def test_an_unknown_form_is_a_usage_error(form: ImageForm) -> None:
     with pytest.raises(UsageError, match=r"--image-size|--bands|--image-codec"):
         check_form(form)
+
+
+def store_of(path: Path, form: ImageForm, **columns: np.ndarray) -> Path:
+    """Two images, with some columns replaced."""
+    images = [smooth(form.shape[0], form.size_px, seed) for seed in range(2)]
+    with h5py.File(path, "w") as out:
+        put_images(out, [TileId(16, 1, 1), TileId(16, 2, 1)], form, images)
+        for name, values in columns.items():
+            del out[name]
+            out.create_dataset(name, data=values)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "message"),
+    [
+        (ImageForm(), {"x": np.array([1, 65_536], np.uint32)}, "outside the grid"),
+        (ImageForm(), {"z": np.array([16, 99], np.uint32)}, "outside the grid"),
+        (ImageForm(), {"y": np.array([1, 2**32 - 1], np.uint32)}, "outside the grid"),
+        (ImageForm(), {"z": np.array([16], np.uint32)}, "differ in length"),
+        (ImageForm(), {"image": np.zeros((1, 3, 224, 224), np.uint8)}, r"is uint8 \[1, 3, 224, 224\], expected"),
+        (ImageForm(), {"image": np.zeros((2, 3, 224, 0), np.uint8)}, "expected"),
+        (ImageForm(codec="webp"), {"webp_offsets": np.array([0, 2**60, 5], np.uint64)}, "webp_offsets"),
+        (ImageForm(codec="webp"), {"webp_offsets": np.array([], np.uint64)}, "webp_offsets"),
+        (ImageForm(codec="webp"), {"webp_offsets": np.array([0], np.uint64)}, "expected"),
+    ],
+)
+@pytest.mark.parametrize("any_form", [False, True])
+def test_a_damaged_store_is_refused(
+    tmp_path: Path, form: ImageForm, columns: dict[str, np.ndarray], message: str, any_form: bool
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        ImageStore(store_of(tmp_path / "images.h5", form, **columns), any_form)
+    assert caught.value.hint is not None
+
+
+def test_a_packed_image_of_another_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """9,000 × 9,000 px of one colour take few bytes packed and 243 MB decoded."""
+    packed = io.BytesIO()
+    Image.new("RGB", (9_000, 9_000)).save(packed, "WEBP", method=0, quality=0)
+    data = np.frombuffer(packed.getvalue() * 2, np.uint8)
+    offsets = np.array([0, len(data) // 2, len(data)], np.uint64)
+    store = ImageStore(store_of(tmp_path / "images.h5", ImageForm(codec="webp"), webp=data, webp_offsets=offsets))
+    with pytest.raises(DataError, match=r"image 1 of .* cannot be decoded: .*9000"):
+        store.image[1]
+    with pytest.raises(DataError, match="cannot be decoded"):
+        store.image.take(np.array([0]))

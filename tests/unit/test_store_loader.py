@@ -1,4 +1,4 @@
-"""Reading ahead changes nothing but the waiting; processes that share a file read the same."""
+"""Reading ahead does not change the batches; processes that share a file read the same."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from synthetic_store import write_synthetic_processed
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.loader import TileLoader
 from geojepa_cli.store.sampler import TokenBudgetSampler
@@ -38,13 +39,13 @@ def same(a: TileBatch, b: TileBatch) -> bool:
 
 @pytest.mark.parametrize(("prefetch", "threads"), [(1, 1), (3, 2), (100, 4)])
 def test_batches_read_ahead_equal_those_read_one_by_one(loader: TileLoader, prefetch: int, threads: int) -> None:
-    one_by_one = list(changed(loader, prefetch=0, geometry=True).epoch(1))
-    ahead = list(changed(loader, prefetch=prefetch, threads=threads, geometry=True).epoch(1))
+    one_by_one = list(changed(loader, prefetch=0, needs=frozenset({Modality.GEOMETRY})).epoch(1))
+    ahead = list(changed(loader, prefetch=prefetch, threads=threads, needs=frozenset({Modality.GEOMETRY})).epoch(1))
     assert len(ahead) == len(one_by_one) > 5
     assert all(same(a, b) for a, b in zip(ahead, one_by_one, strict=True))
 
 
-def test_an_epoch_taken_up_in_the_middle_has_the_same_rest(loader: TileLoader) -> None:
+def test_an_epoch_resumed_in_the_middle_has_the_same_rest(loader: TileLoader) -> None:
     whole = list(loader.epoch(4))
     rest = list(loader.epoch(4, position=3))
     assert all(same(a, b) for a, b in zip(rest, whole[3:], strict=True))

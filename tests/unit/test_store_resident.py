@@ -1,5 +1,4 @@
-"""Tiles held on a device give the batches that the files give: `TileStore.read` is the oracle, itself tested
-against a slow loop."""
+"""Tiles on a device give the same batches as the files. The oracle is `TileStore.read`, tested against a slow loop."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_store import write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli.config.modality import TAGS_ONLY, Modality
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.store import TileStore
@@ -50,11 +50,11 @@ def random_view(store: TileStore, rng: np.random.Generator, dropped: float) -> V
 def test_batches_of_resident_tiles_equal_those_of_the_files(store: TileStore, data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     view = random_view(store, rng, data.draw(st.sampled_from([0.0, 0.2, 0.8])))
-    geometry, images = data.draw(st.booleans()), data.draw(st.booleans())
-    resident = ResidentTiles(store, view, "cpu", geometry, images)
+    needs = data.draw(st.frozensets(st.sampled_from(Modality)))
+    resident = ResidentTiles(store, view, "cpu", needs)
     for count in (0, 1, 7, 40):
         tiles = rng.choice(view.tiles, count) if len(view.tiles) else view.tiles
-        assert_equal(resident.read(tiles), store.read(view, tiles, geometry, images))
+        assert_equal(resident.read(tiles), store.read(view, tiles, needs))
 
 
 @pytest.mark.parametrize("outside", [-1, 1, 10_000])
@@ -64,25 +64,25 @@ def test_a_tile_outside_the_view_is_refused(store: TileStore, outside: int) -> N
         resident.read([0, outside])
 
 
-def test_the_bytes_told_are_those_of_the_tensors_and_the_estimate_is_near(tmp_path: Path) -> None:
+def test_nbytes_is_the_size_of_the_tensors_and_the_estimate_is_close(tmp_path: Path) -> None:
     path = write_synthetic_processed(tmp_path / "many@0" / "processed.h5", seed=3, n_tiles=3000)
     bare = TileStore.open([path])
     have = [tuple(map(int, zxy)) for zxy in bare.tile_zxy[:20]]
     store = TileStore.open([path], images=[write_synthetic_images(tmp_path / "images.h5", have)])
     view = View.full(store)
-    for geometry, images in ((False, False), (True, False), (True, True)):
-        whole = store.read(view, view.tiles, geometry, images)
+    for needs in (TAGS_ONLY, frozenset({Modality.GEOMETRY}), frozenset(Modality)):
+        whole = store.read(view, view.tiles, needs)
         held = sum(tensor.numel() * tensor.element_size() for tensor in vars(whole).values() if tensor is not None)
-        assert ResidentTiles(store, view, "cpu", geometry, images).nbytes == held
-        assert ResidentTiles.estimate_bytes(store, view, geometry, images) == pytest.approx(held, rel=0.15)
+        assert ResidentTiles(store, view, "cpu", needs).nbytes == held
+        assert ResidentTiles.estimate_bytes(store, view, needs) == pytest.approx(held, rel=0.15)
     assert ResidentTiles.estimate_bytes(store, view.restrict(view.tiles[:0])) < 1000
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_batches_are_gathered_on_the_gpu(store: TileStore) -> None:
     view = View.full(store)
-    resident = ResidentTiles(store, view, "cuda", geometry=True, images=True)
+    resident = ResidentTiles(store, view, "cuda", frozenset(Modality))
     tiles = view.tiles[::-3]
     batch = resident.read(tiles)
     assert batch.box.is_cuda and batch.edges is not None and batch.edges.is_cuda
-    assert_equal(batch.to("cpu"), store.read(view, tiles, geometry=True, images=True))
+    assert_equal(batch.to("cpu"), store.read(view, tiles, frozenset(Modality)))

@@ -50,13 +50,13 @@ def test_a_batch_keeps_the_budget_or_is_one_tile(sampler: TokenBudgetSampler, ra
 
 
 @given(samplers(), st.integers(1, 4))
-def test_all_ranks_take_equally_many_steps(sampler: TokenBudgetSampler, ranks: int) -> None:
+def test_all_ranks_take_the_same_number_of_steps(sampler: TokenBudgetSampler, ranks: int) -> None:
     steps = {len(list(sampler.batches(1, rank=rank, ranks=ranks))) for rank in range(ranks)}
     assert steps == {sampler.n_batches(1, ranks)}
 
 
 @given(samplers(), st.integers(0, 30), st.integers(1, 3))
-def test_a_resumed_epoch_goes_on_as_if_it_had_not_stopped(
+def test_a_resumed_epoch_has_the_batches_of_one_without_a_stop(
     sampler: TokenBudgetSampler, position: int, workers: int
 ) -> None:
     whole = [batch.tolist() for batch in sampler.batches(2, rank=1, ranks=2)]
@@ -82,12 +82,12 @@ def test_seed_and_epoch_decide_the_order() -> None:
     assert order() != order(seed=1) != order(epoch=1) != order()
 
 
-def test_without_shuffling_tiles_come_as_given() -> None:
+def test_without_shuffling_tiles_keep_their_order() -> None:
     sampler = long_sampler(shuffle=False)
     assert np.concatenate(sampler.plan(3)).tolist() == list(range(3000))
 
 
-def test_batches_are_nearly_full_and_of_like_lengths() -> None:
+def test_batches_are_nearly_full_and_of_similar_lengths() -> None:
     sampler = long_sampler(block=3000)
     batches = sampler.plan(0)
     tokens = sum(int(sampler.lengths[batch].sum()) for batch in batches)
@@ -102,11 +102,11 @@ def test_rows_of_a_batch_ascend_so_that_files_are_read_forwards() -> None:
     assert all((np.diff(batch) > 0).all() for batch in long_sampler().plan(0))
 
 
-def test_a_tile_larger_than_the_budget_goes_alone() -> None:
+def test_a_tile_larger_than_the_budget_is_a_batch() -> None:
     sampler = TokenBudgetSampler(np.arange(5), np.array([3, 3, 50, 3, 3]), budget=10, shuffle=False)
     assert [batch.tolist() for batch in sampler.plan(0)] == [[0, 1], [2], [3, 4]]
 
 
-def test_a_budget_of_nothing_is_refused() -> None:
+def test_a_budget_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         TokenBudgetSampler(np.arange(1), np.arange(1), budget=0)

@@ -1,4 +1,4 @@
-"""The texts of tags: what the schema says, and what falls back to its key."""
+"""Texts of tags: from the schema, or of their key only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_described_tag_keeps_its_text_even_where_it_occurs_once() -> None:
     assert describe("aeroway", "runway", count=1) == describe("aeroway", "runway", count=1000)
 
 
-def test_a_value_without_a_title_is_worded_with_its_keys_label() -> None:
+def test_a_value_without_a_title_is_described_with_the_label_of_its_key() -> None:
     assert describe("maxspeed", "35 mph", 2) == ("maxspeed=35 mph: Speed Limit: 35 mph", Source.DESCRIBED)
     assert describe("lit", "yes", 2) == ("lit=yes: present: Lit", Source.DESCRIBED)
     assert describe("lit", "no", 2) == ("lit=no: absent: Lit", Source.DESCRIBED)
@@ -93,6 +93,6 @@ def test_the_data_file_has_one_sorted_entry_a_line() -> None:
     assert "6.19.2" in load_descriptions().version
 
 
-def test_the_schemas_licence_stands_beside_its_excerpt() -> None:
+def test_the_licence_of_the_schema_is_packed_with_its_excerpt() -> None:
     text = resources.files("geojepa_cli.tags").joinpath("LICENSE-id-tagging-schema.md").read_text(encoding="utf-8")
     assert "ISC License" in text and "iD Contributors" in text

@@ -1,4 +1,4 @@
-"""torchvision and transformers can be imported beside a CPU-only torch."""
+"""torchvision and transformers can be imported with a CPU-only torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_torchvision_and_its_models_import_after_registering() -> None:
     assert run(code) == "1000"
 
 
-def test_registering_twice_says_the_same_and_fails_nowhere() -> None:
+def test_registering_twice_has_the_same_result() -> None:
     assert run("first = register()\nprint(first == register())") == "True"
 
 
@@ -34,7 +34,7 @@ def test_nothing_heavy_is_imported_with_the_module() -> None:
     assert run("import sys\nprint('torch' in sys.modules, 'torchvision' in sys.modules)") == "False False"
 
 
-def test_an_operator_without_an_implementation_still_says_so() -> None:
+def test_calling_an_operator_without_an_implementation_is_an_error() -> None:
     code = (
         "import torch\n"
         "missing = register()\nimport torchvision\n"

@@ -1,4 +1,4 @@
-"""Tags that go together with a label: against scikit-learn's mutual information, written-out lifts and slow loops."""
+"""Association of tags with a label: compared with scikit-learn, written-out lifts and slow loops."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def has(tags: Tags, feature: str) -> bool:
 
 
 @pytest.mark.parametrize("task", sorted(COUNTS))
-def test_figures_within_entities_equal_those_of_scikit_learn(regions: list[RegionData], task: str) -> None:
+def test_associations_within_entities_equal_those_of_scikit_learn(regions: list[RegionData], task: str) -> None:
     entities, _ = slow_reading(regions, task)
     counts = np.array([entity.counts for entity in entities])
     found = analyze(regions, find_task(task), SplitRule()).within
@@ -80,7 +80,7 @@ def test_figures_within_entities_equal_those_of_scikit_learn(regions: list[Regio
 
 
 @pytest.mark.parametrize("task", sorted(COUNTS))
-def test_figures_between_entities_equal_those_of_scikit_learn(regions: list[RegionData], task: str) -> None:
+def test_associations_between_entities_equal_those_of_scikit_learn(regions: list[RegionData], task: str) -> None:
     entities, labels = slow_reading(regions, task)
     high = labels > np.median(labels) if np.median(labels) < labels.max() else labels == labels.max()
     classes = np.searchsorted(np.unique(np.quantile(labels, [0.25, 0.5, 0.75])), labels)
@@ -97,11 +97,11 @@ def test_figures_between_entities_equal_those_of_scikit_learn(regions: list[Regi
         assert (one.entities, one.left) == (len(others), left)
 
 
-def test_what_the_mask_takes_is_marked(regions: list[RegionData]) -> None:
+def test_tags_that_the_mask_hides_are_marked(regions: list[RegionData]) -> None:
     found = {one.tag: one for one in analyze(regions, find_task("bridge"), SplitRule()).within}
     assert found["bridge=yes"].mask == found["layer=1"].mask == found["man_made=bridge"].mask == "hidden"
     assert found["bridge=yes"].lift == max(one.lift for one in found.values()) > 1
-    # relations over entities that go whole go too
+    # relations over hidden entities are hidden too
     assert found["highway=primary"].left > 0.9 * found["highway=primary"].entities
     assert found["man_made=*"].mask == "partly"
     assert Association("a=b", 9, 9, 1.0, 0.0, 1000, 991).mask == "left"
@@ -154,7 +154,7 @@ def test_pairs_on_one_entity_and_on_two_entities_of_a_tile_equal_slow_loops(regi
         assert tag not in between or found.apart_label[place] == pytest.approx(between[tag])
 
 
-def test_nothing_is_said_of_few_tiles_or_equal_labels(tmp_path: Path) -> None:
+def test_few_tiles_or_equal_labels_give_no_association(tmp_path: Path) -> None:
     few = RegionData.open(write_synthetic_processed(tmp_path / "few.h5", n_tiles=15), "few")
     found = analyze([few], find_task("building_count"), SplitRule())
     assert found.within == found.between == []

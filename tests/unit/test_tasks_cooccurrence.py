@@ -1,4 +1,4 @@
-"""The strongest remaining tag: figures against scikit-learn and SciPy, features against a slow count."""
+"""The strongest remaining tag: scores compared with scikit-learn and SciPy, features with a slow count."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sparse(dense: np.ndarray) -> Column:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(3, 40), st.integers(1, 5))
-def test_figures_equal_those_of_scikit_learn_and_scipy(seed: int, n: int, width: int) -> None:
+def test_scores_equal_those_of_scikit_learn_and_scipy(seed: int, n: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     dense = rng.poisson(0.7, (n, width))
     binary = rng.integers(0, 2, n).astype(float)
@@ -85,7 +85,7 @@ def test_the_tag_that_gives_the_label_away_is_found_in_the_plain_view_and_not_in
     assert not any(leaks("traffic_signals", *name.split("=", 1)) for name in names)
 
 
-def test_no_figure_where_all_labels_are_equal_or_tiles_are_few(path: Path) -> None:
+def test_equal_labels_or_few_tiles_give_no_score(path: Path) -> None:
     store = TileStore.open([path], names=["city"])
     tokens, view = RegionTokens(store.regions[0]), View.default(store)
     assert strongest_tags(tokens, view, view.tiles, np.zeros(len(view.tiles)), "auroc") == []

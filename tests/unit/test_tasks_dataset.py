@@ -1,4 +1,4 @@
-"""Written tasks: read back, joined over regions, same bytes again."""
+"""Built tasks: read, joined over regions, the same bytes in every run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.tasks import Settings, build_region, make_tasks
+from geojepa_cli.stages.tasks import TaskSettings, build_region, make_tasks
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData, split_rule
-from geojepa_cli.tasks.labels import label_tiles
+from geojepa_cli.tasks.labels import label_range, label_tiles
 from geojepa_cli.tasks.spec import find_task
 from geojepa_cli.tasks.splits import SplitRule, fold_groups, split_groups, with_buffer
 from geojepa_cli.tasks.tokens import RegionTokens
@@ -81,8 +81,24 @@ def test_thinning_takes_tiles_of_label_0_only(store: TileStore, made: dict[str, 
 
 def test_predictions_are_clamped_to_the_range_of_the_labels(store: TileStore, made: dict[str, list[Artifact]]) -> None:
     speed, bridge = (TaskData.open(store, made[task]) for task in ("max_speed", "bridge"))
-    assert speed.label_range(speed.rows("train")) == (-100.0, pytest.approx(60.0))
-    assert bridge.label_range(bridge.rows("train")) == (0.0, 1.0)
+    assert label_range(speed.labels[speed.rows("train")], speed.spec.label.clamp) == (-100.0, pytest.approx(60.0))
+    assert label_range(bridge.labels[bridge.rows("train")], bridge.spec.label.clamp) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("rule", [SplitRule(), SplitRule(by="random")])
+def test_no_two_blocks_share_an_entity_in_a_view_without_shared_ones(
+    workspace: Workspace, store: TileStore, rule: SplitRule
+) -> None:
+    regions = [workspace.find("processed", name) for name in CORNERS]
+    built = make_tasks(workspace, regions, [find_task("bridge")], TaskSettings(rule, Filters()))
+    data = TaskData.open(store, [built[name][0] for name in CORNERS])
+    view = data.view_without_shared(store, masked=True)
+    batch = store.read(view, view.tiles)
+    tiles = np.repeat(view.tiles, np.diff(batch.cu_seqlens.numpy()))
+    blocks = data.groups if rule.by == "group" else np.arange(store.n_tiles)
+    pairs = set(zip(batch.entity_refs(), blocks[tiles].tolist(), strict=True))
+    assert len(pairs) == len({ref for ref, _ in pairs}) > 100
+    assert len(batch.piece_rows) < store.lengths(data.view(masked=True)).sum()
 
 
 def test_the_same_inputs_give_the_same_bytes(
@@ -118,12 +134,12 @@ def test_tasks_of_other_data_or_another_definition_are_refused(
         TaskData.open(single, made["bridge"])
 
 
-def test_folds_and_buffer_are_read_back_and_tasks_dealt_otherwise_are_not_joined(
+def test_folds_and_buffer_are_read_and_tasks_of_other_splits_are_not_joined(
     workspace: Workspace, store: TileStore, made: dict[str, list[Artifact]]
 ) -> None:
     rule = SplitRule(seed=0, folds=3, buffer=True)
     regions = [workspace.find("processed", name) for name in CORNERS]
-    built = make_tasks(workspace, regions, [find_task("bridge")], Settings(rule, Filters()))
+    built = make_tasks(workspace, regions, [find_task("bridge")], TaskSettings(rule, Filters()))
     artifacts = [built[name][0] for name in CORNERS]
     data = TaskData.open(store, artifacts)
     assert data.rule == rule

@@ -1,4 +1,4 @@
-"""Labels against a slow loop over raw tags, on random tiles."""
+"""Labels compared with a slow loop over raw tags, on random tiles."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_values_without_a_number_are_counted_by_form(path: Path) -> None:
     assert labels.unread == {}
 
 
-def test_unreadable_values_are_counted_with_the_objects_that_carry_them(path: Path) -> None:
+def test_unreadable_values_are_counted_by_object(path: Path) -> None:
     spec = LabelSpec.model_validate({"kind": "max", "tags": ["name"], "read": "number"})
     region = RegionStore(path)
     labels = label_tiles(RegionTokens(region), spec)

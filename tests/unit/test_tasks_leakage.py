@@ -1,8 +1,8 @@
-"""Entities on both sides of a split: against sets of OSM ids, one tile at a time."""
+"""Entities on both sides of a split, compared with sets of OSM ids, one tile at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ def random_sides(n: int, seed: int) -> Sides:
     return Sides(side == 0, side == 1)
 
 
-def test_figures_equal_those_of_sets_of_ids(path: Path) -> None:
+def test_counts_equal_those_of_sets_of_ids(path: Path) -> None:
     tiles, tokens = raw_tiles(path), RegionTokens(RegionStore(path))
     parts = [random_sides(len(tiles), seed) for seed in range(3)]
     found = leakage(tokens, parts)
@@ -85,27 +85,30 @@ def test_the_sides_of_folds_leave_out_neighbours_with_a_buffer() -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_view_without_shared_entities_shows_test_tiles_nothing_that_train_tiles_show(
+def test_a_view_without_shared_entities_has_none_in_two_blocks_and_keeps_all_others(
     path: Path, tmp_path: Path, masked: bool
 ) -> None:
-    # The second region is a copy of the first: its elements are the same, though its rows are others.
+    # The second region is a copy of the first: its elements are the same, in other rows and in other blocks.
     store = TileStore.open([path, write_synthetic_processed(tmp_path / "copy.h5", seed=5, n_tiles=90)])
     views = []
     for region in store.regions:
         view = View.default(TileStore([region]), min_entities=1)
         views.append(masked_view(RegionTokens(region), find_task("building_count"), view) if masked else view)
     view = View.concat(views)
-    seen, tested = np.arange(0, 40), np.concatenate([np.arange(50, 90), np.arange(90, 110)])
-    found = without_shared(store, view, seen, tested)
+    blocks = np.random.default_rng(3).integers(0, 4, store.n_tiles) + np.repeat([0, 4], 90)
+    blocks[90:] = np.where(np.arange(90) < 60, blocks[:90], blocks[90:])  # most copies are in the block of the original
+    found = without_shared(store, view, blocks)
 
-    def shown(view: View, rows: np.ndarray) -> list[tuple[int, str]]:
-        rows = np.intersect1d(rows, view.tiles)
-        batch = store.read(view, rows)
-        return [(int(piece), ref) for piece, ref in zip(batch.piece_rows, batch.entity_refs(), strict=True)]
+    def shown(view: View) -> list[tuple[int, str, int]]:
+        batch = store.read(view, view.tiles)
+        counts = np.diff(batch.cu_seqlens.numpy())
+        tiles = np.repeat(view.tiles, counts).tolist()
+        return list(zip(batch.piece_rows.tolist(), batch.entity_refs(), blocks[tiles].tolist(), strict=True))
 
-    known = {ref for _, ref in shown(view, seen)}
-    before = shown(view, tested)
-    assert shown(found, tested) == [(piece, ref) for piece, ref in before if ref not in known]
-    assert shown(found, seen) == shown(view, seen)
-    assert found.counts[SHARED] == len(before) - len(shown(found, tested)) > 0
+    before, blocks_of = shown(view), defaultdict(set)
+    for _, ref, block in before:
+        blocks_of[ref].add(block)
+    expected = [(piece, ref, block) for piece, ref, block in before if len(blocks_of[ref]) == 1]
+    assert shown(found) == expected
+    assert found.counts[SHARED] == len(before) - len(expected) > 0 < len(expected)
     np.testing.assert_array_equal(found.tiles, view.tiles)

@@ -1,4 +1,4 @@
-"""Masked views against a slow reading of what must not be seen, on random tiles: read as batches, as models do."""
+"""Masked views compared with a slow reading of what must be hidden, on random tiles, read as batches as models do."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_drops_are_counted_by_reason(store: TileStore, task: str) -> None:
     masked = masked_view(RegionTokens(store.regions[0]), find_task(task), plain)
     gone = len(batch_tokens(store, plain)) - len(batch_tokens(store, masked))
     assert sum(masked.counts[reason] for reason in (WHOLE, SIGNS, BARE, SPANS)) == gone
-    assert gone > 0 or task == "max_speed"  # here every limit stands beside another tag
+    assert gone > 0 or task == "max_speed"  # here every limit is on an object with another tag
     assert (masked.counts[WHOLE] > 0) == (task == "building_count")
 
 
-def test_highway_stays_and_layer_goes_for_car_bridges(store: TileStore) -> None:
+def test_highway_stays_and_layer_is_hidden_for_car_bridges(store: TileStore) -> None:
     dropped = masked_tags(RegionTokens(store.regions[0]), find_task("car_bridge"))
     keys = {store.tag(int(row))[0] for row in np.flatnonzero(dropped)}
     assert keys == {"bridge", "layer", "man_made"}
@@ -68,7 +68,7 @@ def test_highway_stays_and_layer_goes_for_car_bridges(store: TileStore) -> None:
     }
 
 
-def test_points_that_only_say_a_signal_go_whole_and_others_stay(store: TileStore) -> None:
+def test_points_that_are_only_a_signal_are_hidden_whole_and_others_stay(store: TileStore) -> None:
     spec = find_task("traffic_signals")
     with_name = TaskSpec.model_validate({**spec.resolved(), "mask": {**spec.resolved()["mask"], "signs": ["name"]}})
     tokens = RegionTokens(store.regions[0])
@@ -83,7 +83,7 @@ def test_points_that_only_say_a_signal_go_whole_and_others_stay(store: TileStore
     assert signs.any()
 
 
-def test_masks_take_tags_whatever_their_value(store: TileStore) -> None:
+def test_masks_hide_tags_with_any_value(store: TileStore) -> None:
     dropped = masked_tags(RegionTokens(store.regions[0]), find_task("traffic_signals"))
     values = {store.tag(int(row)) for row in np.flatnonzero(dropped)}
     assert values == {("crossing:signals", "yes"), ("crossing:signals", "no"), ("highway", "traffic_signals")}
@@ -103,7 +103,7 @@ def test_masks_take_tags_whatever_their_value(store: TileStore) -> None:
         ),
     ],
 )
-def test_what_tells_the_label_by_its_nature_is_masked_too(task: str, gone: list[str], stays: list[str]) -> None:
+def test_tags_that_give_the_label_away_are_masked_too(task: str, gone: list[str], stays: list[str]) -> None:
     from geojepa_cli.tasks.rules import RuleVocabulary
 
     spec = find_task(task)

@@ -1,4 +1,4 @@
-"""Splits and thinning: by seeded hashes of names, so that nothing moves when data is added."""
+"""Splits and thinning by seeded hashes of names: adding data never changes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geojepa_cli.tasks.splits import (
     few_groups,
     fold_groups,
     group_names,
-    groups_per_split,
+    groups_in,
     hash_fractions,
     next_to,
     split_groups,
@@ -41,7 +41,7 @@ def test_the_split_of_a_group_does_not_change_when_regions_are_added() -> None:
 
 
 def test_known_splits_stay_as_they_are() -> None:
-    # Published figures depend on these: a change of the hash would move tiles between train and test.
+    # Published results depend on these: another hash would move tiles between train and test.
     assert group_names(groups(1)) == ["14_4500_6400"]
     found = split_groups(groups(60), seed=0)
     assert np.flatnonzero(found == 1).tolist() == [10, 13, 16, 20, 28]
@@ -112,7 +112,7 @@ def test_the_buffer_is_every_group_that_touches_a_test_group() -> None:
 
 
 def test_the_buffer_does_not_move_when_regions_are_added() -> None:
-    # A strip whose neighbours come later: the hash of what is not there yet counts from the start.
+    # A strip whose neighbours are added later: their hashes count from the start.
     all_groups = block(30)
     strip = all_groups[5 * 30 : 6 * 30]
     whole = with_buffer(all_groups, split_groups(all_groups, 2), 2)[5 * 30 : 6 * 30]
@@ -167,11 +167,11 @@ def test_groups_are_counted_once_and_only_with_a_kept_tile() -> None:
     many = np.repeat(groups(4), 3)
     split = np.repeat([0, 0, 1, 2], 3).astype(np.uint8)
     kept = np.array([1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1], bool)
-    assert groups_per_split(split, kept, many) == {"train": 1, "val": 1, "test": 1}
+    assert [groups_in(many, kept & (split == part)) for part in range(3)] == [1, 1, 1]
 
 
 def test_wrong_shares_and_folds_are_refused() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(ValueError, match="sum to 1"):
         split_groups(groups(3), 0, (0.5, 0.1, 0.1))
     with pytest.raises(UsageError):
         fold_groups(groups(3), 1, 0)

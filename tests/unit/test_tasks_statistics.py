@@ -1,4 +1,4 @@
-"""Statistics of a task's tiles against a slow count over raw tags."""
+"""Statistics of a task's tiles compared with a slow count over raw tags."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_commonest_tags_are_counted_by_entity_and_by_tile(path: Path, tiles:
         assert (entry["entities"], entry["tiles"]) == (entities[entry["tag"]], len(where[entry["tag"]]))
 
 
-def test_nothing_is_said_of_no_tile(path: Path) -> None:
+def test_statistics_of_no_tile_are_empty(path: Path) -> None:
     tokens, none = RegionTokens(RegionStore(path)), np.zeros(70, bool)
     assert entities_per_tile(tokens, none)["most"] is None
     assert commonest_tags(tokens, none) == []
@@ -66,7 +66,7 @@ def test_a_label_falls_into_the_bin_that_ends_at_it() -> None:
     assert found["histogram"][-1] == [None, 1]
 
 
-def test_tiles_without_any_road_have_a_bin_of_their_own_beside_those_of_low_limits() -> None:
+def test_tiles_without_any_road_have_a_separate_bin() -> None:
     found = label_histogram(np.array([-100, -100, 7, 20, 50], np.float32), find_task("max_speed"))
     assert found["histogram"][:3] == [[-100.0, 2], [0.0, 0], [20.0, 2]]
     assert sum(count for _, count in found["histogram"]) == 5

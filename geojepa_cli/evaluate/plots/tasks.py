@@ -1,4 +1,4 @@
-"""Plots of a task: which tags go together, and what its tiles hold. No date in a file: same inputs, same bytes."""
+"""Plots of a task: co-occurrence of tags, and statistics of its tiles."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.plots.probe import COLOURS
+from geojepa_cli.evaluate.plots.style import COLOURS, save_png
 from geojepa_cli.tasks.analysis import Analysis
+from geojepa_cli.tasks.statistics import add_histograms
 
-matplotlib.use("Agg")
-
-_METADATA = {"Software": None}
 _STATES = {"hidden": "#b5482f", "partly": "#a9832a", "left": "#222222"}
-_TOLD = {"hidden": "hidden by the mask", "partly": "hidden in part", "left": "left in"}
+_LEGEND = {"hidden": "hidden by the mask", "partly": "hidden in part", "left": "left in"}
 _LONGEST = 30
 _GREY, _NEVER = "#efece6", "#c3ccd8"
 _PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[1], "buffer": COLOURS[2]}
 
 
 def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
-    """Two heat maps of log2 of the lift: tags on one entity, and on two entities of a tile; the label stands first."""
+    """Plots two heat maps of log2 of the lift: tags on one entity, and on two entities of a tile.
+
+    The first row and column are the label.
+    """
     tags, lifts = analysis.map_tags, analysis.lifts
     side = 2.6 + 0.29 * (len(tags) + 1)
     figure = Figure(figsize=(2 * side + 1.4, side + 0.5), layout="constrained")
@@ -44,19 +45,19 @@ def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=8, length=0)
     figure.suptitle(title, fontsize=13, fontweight="bold")
-    handles = [matplotlib.patches.Patch(color=colour, label=_TOLD[state]) for state, colour in _STATES.items()]
+    handles = [matplotlib.patches.Patch(color=colour, label=_LEGEND[state]) for state, colour in _STATES.items()]
     handles.append(matplotlib.patches.Patch(color=_NEVER, label="never together"))
     handles.append(matplotlib.patches.Patch(color=_GREY, label="too few to say"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=10)
-    figure.savefig(path, dpi=120, metadata=_METADATA)
+    save_png(figure, path, dpi=120)
 
 
 def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """Labels by split, entities per tile, the commonest tags, and what was left out; regions added up."""
+    """Plots labels by split, entities per tile, the commonest tags, and what was left out, summed over regions."""
     figure = Figure(figsize=(12.5, 8.4), layout="constrained")
     (labels, entities), (tags, dropped) = figure.subplots(2, 2)
     _labels(labels, reports)
-    found = _added([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
+    found = add_histograms([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
     entities.bar(range(len(found)), list(found.values()), 0.8, color=COLOURS[0])
     entities.set_xticks(range(len(found)), _bins(list(found)), fontsize=7)
     entities.set(title="entities per tile", ylabel="tiles")
@@ -80,15 +81,15 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(11)
     figure.suptitle(title, fontsize=13, fontweight="bold")
-    figure.savefig(path, dpi=120, metadata=_METADATA)
+    save_png(figure, path, dpi=120)
 
 
 def _labels(axes: Axes, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Stacked by split or fold."""
+    """Plots labels, stacked by split."""
     parts: dict[str, dict[float | None, int]] = {}
     names = list(reports[0]["splits"])
     for name in names:
-        parts[name] = _added([report["splits"][name]["histogram"] for report in reports])
+        parts[name] = add_histograms([report["splits"][name]["histogram"] for report in reports])
     used = [bound for bound in parts[names[0]] if any(part[bound] for part in parts.values())]
     base = np.zeros(len(used))
     texts = dict(zip(parts[names[0]], _bins(list(parts[names[0]])), strict=True))
@@ -115,7 +116,7 @@ def _bars(axes: Axes, rows: Sequence[tuple[str, int]], colour: str, longest: int
 def _heat(
     axes: Axes, lifts: NDArray[np.float64], names: Sequence[str], tags: Sequence[tuple[str, str]], most: int
 ) -> AxesImage:
-    """Colours are log2 of the lift, up to `most` either way."""
+    """Plots a heat map whose colours are log2 of the lift, from -`most` to `most`."""
     with np.errstate(divide="ignore"):
         shown = np.clip(np.log2(lifts), -most, most)
     shown[lifts == 0] = -most - 1
@@ -141,7 +142,7 @@ def _heat(
 
 
 def _with_label(pairs: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The label as first row and column; the diagonal says nothing."""
+    """Puts the label into the first row and column; the diagonal is empty."""
     whole = np.full((len(label) + 1, len(label) + 1), np.nan)
     whole[1:, 1:] = pairs
     whole[0, 1:] = whole[1:, 0] = label
@@ -154,16 +155,8 @@ def _names(tags: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    plain = text.replace("$", r"\$")  # matplotlib would read two of them as mathematics
+    plain = text.replace("$", r"\$")  # matplotlib reads two of them as mathematics
     return plain if len(text) <= longest else plain[: longest - 1] + "…"
-
-
-def _added(histograms: Sequence[Sequence[Sequence[float | None]]]) -> dict[float | None, int]:
-    total: dict[float | None, int] = {}
-    for histogram in histograms:
-        for bound, count in histogram:
-            total[bound] = total.get(bound, 0) + int(count or 0)
-    return total
 
 
 def _bins(bounds: Sequence[float | None]) -> list[str]:

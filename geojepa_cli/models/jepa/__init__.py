@@ -1,1 +1,1 @@
-"""GeoJEPA."""
+"""GeoJEPA: joint-embedding predictive architecture on tiles (thesis 7)."""

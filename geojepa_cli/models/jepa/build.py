@@ -1,22 +1,26 @@
-"""From a configuration to modules."""
+"""Builds modules from a configuration."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from geojepa_cli.config.schema import MODALITIES, LossConfig, MaskingConfig, ModelConfig
+from geojepa_cli.config.modality import Modality, count_numbers
+from geojepa_cli.config.schema import MaskingConfig, ModelConfig, PretrainConfig
 from geojepa_cli.models.jepa.encoder import Encoder, TileEncoder
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
-from geojepa_cli.nn.layers.transformer import Transformer, init_weights
-from geojepa_cli.nn.masks.draw import MaskRates
+from geojepa_cli.nn.layers.init import init_weights
+from geojepa_cli.nn.layers.transformer import Transformer
+from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer
+from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenNumbers
+
+NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
 
 def build_jepa(config: ModelConfig, seed: int) -> Jepa:
-    """The whole model with its first weights, a function of the seed alone."""
+    """Returns the whole model with its first weights, a function of configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, predictor = build_encoder(config), build_predictor(config)
@@ -30,9 +34,10 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
 
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
-    """Tokenizer and transformer of one side."""
-    tokenizer = Tokenizer(config.tag_dim, config.embed_dim, config.patch_px if "image" in config.modalities else 0)
-    position = PositionEncoding(config.embed_dim, rectangle=config.position == "rectangle")
+    """Returns tokenizer and transformer of one side."""
+    patch_px = config.patch_px if Modality.IMAGE in config.modalities else 0
+    tokenizer = Tokenizer(config.tag_dim, config.embed_dim, NUMBERS, patch_px)
+    position = _position(config, config.embed_dim)
     transformer = Transformer(
         config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight, config.null_weight
     )
@@ -42,20 +47,25 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
 
 
 def build_predictor(config: ModelConfig) -> Predictor:
-    """The predictor."""
+    """Returns the predictor."""
     width = config.predictor_dim
     transformer = Transformer(
         width, config.predictor_depth, config.predictor_heads, config.mlp_ratio, null_weight=config.null_weight
     )
-    position = PositionEncoding(width, rectangle=config.position == "rectangle")
-    return Predictor(config.embed_dim, width, transformer, position).apply(init_weights)
+    return Predictor(config.embed_dim, width, transformer, _position(config, width)).apply(init_weights)
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """The masks' rates as the model takes them."""
-    return MaskRates(**config.model_dump())
+    """Returns the rates of masking as numbers."""
+    return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 
-def modality_weights(config: LossConfig, device: torch.device) -> Tensor:
-    """Weights of the losses in the order of the modalities' numbers; 1 where none is given."""
-    return torch.tensor([config.modality_weights.get(name, 1.0) for name in MODALITIES], device=device)
+def modality_weights(config: PretrainConfig, device: torch.device) -> Tensor:
+    """Returns weights of the losses by number of the modality; 1 where the configuration has none. [modalities]"""
+    weights = config.loss.modality_weights
+    numbered = list(Modality)[: count_numbers(config.model.modalities)]
+    return torch.tensor([weights.get(modality, 1.0) for modality in numbered], device=device)
+
+
+def _position(config: ModelConfig, width: int) -> PositionEncoding:
+    return PositionEncoding(width, count_numbers(config.modalities), rectangle=config.position == "rectangle")

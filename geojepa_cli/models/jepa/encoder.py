@@ -1,34 +1,27 @@
-"""The tile encoder: tokenizer and transformer; what users embed with."""
+"""The tile encoder: tokenizer and transformer. Users embed with the target side's."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from geojepa_cli.models.base import Embeddings
 from geojepa_cli.nn.attention import PackedLayout
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.tokens.tokenizer import TileTensors, TileTokenizer
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """What the encoder makes of a batch.
-
-    Attributes:
-        entities: one vector per entity (piece), in the batch's order. [T, D]
-        tiles: max ‖ mean over the tile's tokens, registers excluded. [B, 2·D]
-    """
-
-    entities: Tensor
-    tiles: Tensor
+from geojepa_cli.nn.tokens.tokenizer import TileTokenizer
+from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
 class Encoder(nn.Module):
-    """Transformer over packed tokens, with optional register tokens (Darcet et al. 2024) that are cut off again."""
+    """Transformer over packed tokens, with optional register tokens (Darcet et al. 2024).
+
+    Args:
+        transformer: of width D.
+        embed_dim: width D.
+        num_register_tokens: tokens added to every sequence that is not empty; the output has none of them.
+    """
 
     def __init__(self, transformer: Transformer, embed_dim: int, num_register_tokens: int = 0) -> None:
         super().__init__()
@@ -37,7 +30,14 @@ class Encoder(nn.Module):
         nn.init.trunc_normal_(self.registers, std=0.02)
 
     def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
-        """Tokens with position [T, D], their sequences [B+1] -> [T, D]."""
+        """Encodes tokens.
+
+        Args:
+            x: content plus position. [T, D]
+            cu_seqlens: starts of the sequences. [B+1]
+        Returns:
+            [T, D]
+        """
         count = len(self.registers)
         if count == 0:
             return self.transformer(x, PackedLayout.of(cu_seqlens))
@@ -59,7 +59,7 @@ class TileEncoder(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> Embeddings:
-        """Vectors of the whole batch, nothing masked."""
+        """Returns the vectors of a batch without masks: entities [T, D], tiles max ‖ mean [B, 2·D]."""
         x, tokens = self.tokens(batch, tag_table)
         encoded = self.encoder(x, tokens.cu_seqlens)
         return Embeddings(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))

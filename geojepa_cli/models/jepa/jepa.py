@@ -12,24 +12,26 @@ from torch import Tensor, nn
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.ema import update_ema
-from geojepa_cli.nn.masks.draw import MaskedBatch, MaskRates, draw_masks
+from geojepa_cli.nn.masks.draw import draw_masks
+from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.tokens.tokenizer import TileTensors
+from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
 @dataclass(frozen=True)
 class JepaOutput:
-    """What the losses and monitors need of one step.
+    """Output of the model on one batch, for the losses.
 
     Attributes:
         predicted: predicted vectors of the target tokens. [M, D]
-        target: what the target encoder says of them, layer-normalised; no gradient. [M, D]
-        target_modality: int64 [M]
+        target: vectors of the target encoder for them, layer-normalised; no gradient. [M, D]
+        target_modality: numbers of their modalities. int64 [M]
         context: encoded context tokens. [C, D]
-        context_modality: int64 [C]
+        context_modality: numbers of their modalities. int64 [C]
         context_tiles: max ‖ mean over each tile's context. [B, 2·D]
         target_tiles: max ‖ mean over all tokens of the target encoder: the tile embedding; no gradient. [B, 2·D]
-        predicted_tiles: what is predicted of it from context_tiles, or None. [B, 3·D]
+        predicted_tiles: prediction of max ‖ mean ‖ mean · log n from context_tiles, or None. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 
@@ -50,14 +52,15 @@ class JepaOutput:
 
 
 class Jepa(nn.Module):
-    """Predicts, from the encoded context and the targets' positions, what an EMA encoder of the whole tile says there.
+    """Predicts the vectors that an EMA encoder of the whole tile gives to hidden tokens.
 
-    The target side has its own tokenizer, the average of the context's, as in I-JEPA (Assran et al. 2023).
+    The prediction is made from the encoded context and the targets' positions. The target side has its own tokenizer,
+    the moving average of the context's, as in I-JEPA (Assran et al. 2023).
 
     Args:
         context_encoder: trained.
         predictor: trained.
-        tile_predictor: trained; None: tile vectors are not predicted.
+        tile_predictor: trained; None does not predict tile vectors.
     """
 
     def __init__(
@@ -70,11 +73,18 @@ class Jepa(nn.Module):
         self.tile_predictor = tile_predictor
 
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
-        """Masks drawn from `rng`, both encoders and the predictor on one batch."""
+        """Draws masks and runs both encoders and the predictor on one batch.
+
+        Args:
+            batch: tiles.
+            tag_table: frozen text embedding of every tag. [V, E]
+            rates: of the masks.
+            rng: a generator on the CPU.
+        """
         x, tokens = self.context_encoder.tokens(batch, tag_table)
         cu = tokens.cu_seqlens
         drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.content)
-        masks = MaskedBatch.of(drawn, cu)
+        masks = MaskIndices.of(drawn, cu)
         context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
         predicted = self.predictor(context, tokens.box, tokens.modality, masks)
         with torch.no_grad():

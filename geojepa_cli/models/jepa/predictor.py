@@ -1,4 +1,4 @@
-"""The predictors: from encoded context to the latent vectors of the targets, and of the whole tile."""
+"""Predictors of the targets' latent vectors, and of the whole tile's, from encoded context."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.attention import PackedLayout
-from geojepa_cli.nn.layers.transformer import Mlp, Transformer
-from geojepa_cli.nn.masks.draw import MaskedBatch
+from geojepa_cli.nn.layers.mlp import Mlp
+from geojepa_cli.nn.layers.transformer import Transformer
+from geojepa_cli.nn.masks.indices import MaskIndices
 from geojepa_cli.nn.tokens.position import PositionEncoding
 
 
 class Predictor(nn.Module):
     """A narrow transformer over [context, mask tokens with the targets' positions], one sequence per target.
 
-    It sees of a target only its box and its modality, never its content.
+    Of a target, it sees the box and the modality, never the content.
 
     Args:
         embed_dim: width D of the encoders.
@@ -34,18 +35,18 @@ class Predictor(nn.Module):
         self.transformer = transformer
         self.proj_out = nn.Linear(predictor_dim, embed_dim)
 
-    def forward(self, context: Tensor, box: Tensor, modality: Tensor, masks: MaskedBatch) -> Tensor:
-        """Predicted vectors of all target tokens, target by target.
+    def forward(self, context: Tensor, box: Tensor, modality: Tensor, masks: MaskIndices) -> Tensor:
+        """Returns predicted vectors of all target tokens, target by target.
 
         Args:
             context: encoded context tokens, in the order of `masks.context_index`. [C, D]
             box: boxes of all tokens of the batch. [T, 8]
             modality: of all tokens of the batch. int64 [T]
-            masks: which tokens are context and targets, and how the predictor's sequences are built.
+            masks: context, targets and the predictor's sequences as indices.
         Returns:
             [M, D], in the order of `masks.target_index`.
         """
-        # every token needs its position once, however many targets it is part of
+        # computed once for every token, which may be part of several targets
         position = self.position(box, modality)
         known = self.proj_in(context)
         known = known + position.index_select(0, masks.context_index).to(known.dtype)
@@ -57,9 +58,9 @@ class Predictor(nn.Module):
 
 
 class TilePredictor(nn.Module):
-    """From the context's tile vector to what the whole tile's would be, nothing told of what is missing.
+    """Predicts the whole tile's vector from the context's, without any input about the hidden tokens.
 
-    `Predictor` is told where every target lies, and so how many there are; here the context itself has to tell.
+    `Predictor` gets the positions of all targets, and thus their number. Here the context alone must predict it.
 
     Args:
         embed_dim: width D of the encoders.

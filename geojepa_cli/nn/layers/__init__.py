@@ -1,1 +1,1 @@
-"""Transformer layers."""
+"""Layers on packed tokens."""

@@ -1,1 +1,1 @@
-"""Loss functions."""
+"""Loss functions, each a pure function of tensors."""

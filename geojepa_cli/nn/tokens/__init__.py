@@ -1,1 +1,1 @@
-"""From the tensors of a batch to tokens."""
+"""Tokens from the tensors of a batch."""

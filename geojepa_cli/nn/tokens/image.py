@@ -1,4 +1,4 @@
-"""Image tokens: a trainable patch embedding, so that no frozen encoder leaks the whole image into every patch."""
+"""Image tokens: a trainable patch embedding. A frozen encoder would leak the whole image into every patch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ IMAGE_PX = 224
 
 
 def patch_boxes(grid: int) -> Tensor:
-    """Boxes of the patches in tile units, row by row from the north. [grid², 8], corners counter-clockwise."""
+    """Returns the boxes of the patches in tile units, row by row from the north.
+
+    Args:
+        grid: patches along a side.
+    Returns:
+        Corners, counter-clockwise. [grid², 8]
+    """
     step = 1.0 / grid
     row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
     west, south = column.flatten() * step, 1.0 - (row.flatten() + 1) * step
@@ -18,7 +24,7 @@ def patch_boxes(grid: int) -> Tensor:
 
 
 class PatchEmbed(nn.Module):
-    """Cuts 224 px images into patches and projects each linearly (Dosovitskiy et al. 2021).
+    """Linear projection of the patches of 224 px images (Dosovitskiy et al. 2021).
 
     Args:
         embed_dim: width D.

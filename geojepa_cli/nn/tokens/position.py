@@ -1,33 +1,30 @@
-"""Where a token lies and what it is: the positional encoding of its box and modality (thesis 7.6.4)."""
+"""Positional encoding of a token's box and modality (thesis 7.6.4)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from geojepa_cli.nn.layers.transformer import Mlp
+from geojepa_cli.nn.layers.mlp import Mlp
 
-TAGS, IMAGE = 0, 1
-NUM_MODALITIES = 2
-
-# A box side of 1.5 m on a tile of 480 m: what the logarithm of a side is shifted by, so that small things lie near 0.
+# A side of 1.5 m on a tile of 480 m. Logarithms of sides are taken relative to it, so that small entities lie near 0.
 _SMALL_SIDE = 0.003
 _CENTRE_FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 
 
 def corner_features(box: Tensor) -> Tensor:
-    """The box's eight coordinates, moved to about -1..1. [T, 8] -> [T, 8]."""
+    """Returns the box's eight coordinates, scaled to about -1..1. [T, 8] -> [T, 8]."""
     return 2.0 * box - 1.0
 
 
 def rectangle_features(box: Tensor) -> Tensor:
-    """Centre, its sines and cosines, log side lengths and turn of the box.
+    """Returns centre, its sines and cosines, log side lengths and turn of the box.
 
-    The same rectangle as the corners give, whichever corner comes first; sides of 1.5 m and of 3 m differ by as much
-    as sides of 150 m and 300 m, and the double angle makes turns by 180° equal.
+    They do not depend on which corner comes first. Sides of 1.5 m and 3 m differ as much as sides of 150 m and 300 m.
+    The angle is doubled, so that turns by 180° are equal.
 
     Args:
-        box: corners (x, y) in order round the rectangle, tile units. [T, 8]
+        box: corners (x, y) in order around the rectangle, in tile units. [T, 8]
     Returns:
         [T, 22]
     """
@@ -51,19 +48,21 @@ class PositionEncoding(nn.Module):
 
     Args:
         embed_dim: width D.
-        rectangle: encode `rectangle_features` instead of the corners as they are (the thesis).
+        num_modalities: number of modalities that are distinguished.
+        rectangle: encode `rectangle_features`; False encodes the corners, as the thesis does.
     """
 
-    def __init__(self, embed_dim: int, rectangle: bool = True) -> None:
+    def __init__(self, embed_dim: int, num_modalities: int, rectangle: bool = True) -> None:
         super().__init__()
         self.rectangle = rectangle
+        self.num_modalities = num_modalities
         self.box = Mlp(22 if rectangle else 8, embed_dim, embed_dim)
-        self.modality = Mlp(NUM_MODALITIES, embed_dim, embed_dim)
+        self.modality = Mlp(num_modalities, embed_dim, embed_dim)
         self.fuse = Mlp(2 * embed_dim, embed_dim, embed_dim)
 
     def forward(self, box: Tensor, modality: Tensor) -> Tensor:
         """Box [T, 8], modality int64 [T] -> [T, D]."""
-        where = self.box(rectangle_features(box) if self.rectangle else corner_features(box))
-        one_hot = torch.eye(NUM_MODALITIES, device=box.device, dtype=box.dtype)
-        what = self.modality(one_hot)[modality]
-        return self.fuse(torch.cat([where, what], dim=1))
+        place = self.box(rectangle_features(box) if self.rectangle else corner_features(box))
+        one_hot = torch.eye(self.num_modalities, device=box.device, dtype=box.dtype)
+        kind = self.modality(one_hot)[modality]
+        return self.fuse(torch.cat([place, kind], dim=1))

@@ -1,4 +1,4 @@
-"""A small overview: all tiles that were searched, with the query and its neighbours marked."""
+"""Overview maps: all searched tiles, with the query and its neighbours marked."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.pages.neighbours.draw import HIGHLIGHT
-from geojepa_cli.search.places import Place
+from geojepa_cli.search.results import SearchResult
 
 SIZE = 420.0
 _MARGIN = 16.0
-# tiles further apart than this are drawn as separate panels: two cities on one map would both be specks
+# tiles further apart than this are drawn in separate panels: on one map, two distant cities would both be specks
 _GAP_DEG = 0.2
 MAX_PANELS = 4
 
 
-def draw_locator(places: Sequence[Place], bounds: NDArray[np.float64]) -> str:
-    """One SVG for each cluster of tiles that holds a marked place, the query's first.
+def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
+    """Draws one SVG for each cluster of tiles that holds a result, the query's first.
 
     Args:
-        places: the query (rank 0) and its neighbours.
-        bounds: (west, south, east, north) of every searched tile, float64 [n, 4].
+        results: the query (rank 0) and its neighbours.
+        bounds: (west, south, east, north) of every searched tile in degrees, float64 [n, 4].
     """
     panels = _clusters(np.asarray(bounds, np.float64))
     drawn = []
     for panel in panels:
         west, south = panel[:, 0].min(), panel[:, 1].min()
         east, north = panel[:, 2].max(), panel[:, 3].max()
-        inside = [p for p in places if west <= p.lon <= east and south <= p.lat <= north]
+        inside = [r for r in results if west <= r.lon <= east and south <= r.lat <= north]
         if inside:
-            drawn.append((min(p.rank for p in inside), _panel(inside, panel)))
+            drawn.append((min(r.rank for r in inside), _panel(inside, panel)))
     return "".join(svg for _, svg in sorted(drawn, key=lambda entry: entry[0])[:MAX_PANELS])
 
 
-def _panel(places: Sequence[Place], bounds: NDArray[np.float64]) -> str:
+def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
     south, north = bounds[:, 1].min(), bounds[:, 3].max()
     west, east = bounds[:, 0].min(), bounds[:, 2].max()
     squeeze = float(np.cos(np.radians((south + north) / 2)))
@@ -50,10 +50,10 @@ def _panel(places: Sequence[Place], bounds: NDArray[np.float64]) -> str:
         (x0, y0), (x1, y1) = at(w, n), at(e, s)
         squares.append(f"M{x0:.1f} {y0:.1f}H{x1:.1f}V{y1:.1f}H{x0:.1f}Z")
     marks = []
-    for place in sorted(places, key=lambda place: -place.rank):  # the query is painted last
-        x, y = at(place.lon, place.lat)
-        text = "Q" if place.rank == 0 else str(place.rank)
-        colour = HIGHLIGHT if place.rank == 0 else "#2b5f75"
+    for result in sorted(results, key=lambda result: -result.rank):  # the query is painted last
+        x, y = at(result.lon, result.lat)
+        text = "Q" if result.rank == 0 else str(result.rank)
+        colour = HIGHLIGHT if result.rank == 0 else "#2b5f75"
         marks.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{colour}" stroke="#fff" stroke-width="1.6"/>'
             f'<text class="mark" x="{x:.1f}" y="{y + 3.6:.1f}">{text}</text>'
@@ -65,13 +65,13 @@ def _panel(places: Sequence[Place], bounds: NDArray[np.float64]) -> str:
 
 
 def _clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Tiles parted where a gap in longitude, then in latitude, is wide."""
+    """Splits tiles into clusters at wide gaps in longitude, then in latitude."""
     clusters = [bounds] if len(bounds) else []
     for axis in (0, 1):
-        parted = []
+        split = []
         for cluster in clusters:
             ordered = cluster[np.argsort(cluster[:, axis], kind="stable")]
             cuts = np.flatnonzero(np.diff(ordered[:, axis]) > _GAP_DEG) + 1
-            parted.extend(np.split(ordered, cuts))
-        clusters = parted
+            split.extend(np.split(ordered, cuts))
+        clusters = split
     return clusters

@@ -1,4 +1,4 @@
-"""The page of a query: one self-contained HTML file with a map of every neighbour, no script, no request."""
+"""The page of a search: one self-contained HTML file with a map of every neighbour; no script, no request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geojepa_cli.console import printable
 from geojepa_cli.pages.neighbours.draw import draw_tile
 from geojepa_cli.pages.neighbours.locator import draw_locator
-from geojepa_cli.search.places import Place
+from geojepa_cli.search.results import SearchResult
 from geojepa_cli.store.tile_map import TileMap
 
 ODBL = "https://www.openstreetmap.org/copyright"
@@ -27,10 +27,15 @@ MAX_SHOWN_TAGS = 9
 
 @dataclass(frozen=True)
 class Card:
-    """One place on the page: what is told of it, its map, its image if it has one: uint8 [3 or 4, side, side], of which
-    red, green and blue are shown."""
+    """A search result with its pictures.
 
-    place: Place
+    Attributes:
+        result: the query or a neighbour.
+        map: objects of its tile.
+        image: of its tile, uint8 [3 or 4, side, side], of which red, green and blue are shown; or None.
+    """
+
+    result: SearchResult
     map: TileMap
     image: NDArray[np.uint8] | None = None
 
@@ -39,59 +44,62 @@ def render_page(
     cards: Sequence[Card],
     model: str,
     regions: Sequence[str],
-    embedded: int,
+    searched: int,
     tiles: Any = None,
     credits: Sequence[str] = (),
 ) -> str:
-    """The page as HTML.
+    """Returns the page as HTML.
+
+    All text from OSM is escaped: by the template, in drawings by `draw_tile`.
 
     Args:
-        cards: the query's card, then those of its neighbours in order.
+        cards: the query, then its neighbours in order.
         model: `name@id` of the model whose vectors were searched.
-        regions: their names.
-        embedded: number of vectors searched.
-        tiles: float64 [n, 4] bounds of all tiles of the search, for the overview, or None.
-        credits: whose maps and images they are, as the artifacts' manifests say.
-
-    All text that comes from OSM is escaped: by the template's autoescape, in drawings by `draw_tile`.
+        regions: names of the searched regions.
+        searched: number of vectors searched.
+        tiles: float64 [n, 4] bounds of all searched tiles, for the overview, or None.
+        credits: attribution of maps and images.
     """
     query, *neighbours = cards
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string((files("geojepa_cli.search") / "page.html.j2").read_text(encoding="utf-8"))
-    places = [card.place for card in cards]
+    template = environment.from_string(
+        (files("geojepa_cli.pages.neighbours") / "page.html.j2").read_text(encoding="utf-8")
+    )
+    results = [card.result for card in cards]
     html = template.render(
         query=_view(query, 0),
         neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
-        title=query.place.entity or query.place.tile,
-        what="entity" if query.place.entity else "tile",
+        title=query.result.name,
+        what="entity" if query.result.entity else "tile",
         model=model,
         regions=list(regions),
-        embedded=f"{embedded:,}",
+        searched=f"{searched:,}",
         has_images=any(card.image is not None for card in cards),
         of_osm=any("OpenStreetMap" in line for line in credits),
         credits=[line.replace("`", "") for line in credits if "OpenStreetMap" not in line],
-        locator=Markup(draw_locator(places, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
+        locator=Markup(draw_locator(results, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
         copyright_url=ODBL,
     )
-    return printable(html)  # names and tags come from anybody
+    return printable(html)  # anyone can write names and tags into OSM
 
 
 def _view(card: Card, number: int) -> dict[str, Any]:
-    place = card.place
-    drawing = draw_tile(card.map, place.entity, f"map of tile {place.tile}", uid=str(number))
-    east, north = place.ground_m
-    tags = [_tag(text, count, bool(place.entity)) for text, count in place.tags if not text.startswith("name=")]
+    result = card.result
+    ref = result.entity.name if result.entity else None
+    drawing = draw_tile(card.map, ref, f"map of tile {result.tile}", uid=str(number))
+    east, north = result.ground_m
+    tags = [_tag(text, count, bool(ref)) for text, count in result.tags if not text.startswith("name=")]
     return {
-        "place": place,
+        "result": result,
         "map": Markup(drawing),  # noqa: S704 - escaped piece by piece in draw_tile
         "image": _data_uri(card.image) if card.image is not None else None,
-        "cosine": f"{place.cosine:.3f}",
-        "bar": round(100 * max(0.0, min(1.0, place.cosine)), 1),
-        "where": _where(place.lon, place.lat),
+        "cosine": f"{result.cosine:.3f}",
+        "bar": round(100 * max(0.0, min(1.0, result.cosine)), 1),
+        "where": _where(result.lon, result.lat),
         "ground": f"{east:.0f} × {north:.0f} m",
-        "name": next((tag[5:] for tag, _ in place.tags if tag.startswith("name=")), "") if place.entity else "",
+        "name": next((tag[5:] for tag, _ in result.tags if tag.startswith("name=")), "") if ref else "",
         "tags": tags[:MAX_SHOWN_TAGS],
         "more_tags": max(0, len(tags) - MAX_SHOWN_TAGS),
         "scale": _scale_bar(east),
@@ -108,7 +116,7 @@ def _where(lon: float, lat: float) -> str:
 
 
 def _scale_bar(east_m: float) -> dict[str, Any]:
-    """A round length of about a fifth of the map's width."""
+    """Returns a round length, at most a quarter of the map's width."""
     length = 10.0 ** np.floor(np.log10(east_m / 4))
     length *= next(step for step in (5, 2, 1) if length * step <= east_m / 4)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
@@ -116,8 +124,10 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
-    """An image uint8 [3 or more, side, side] as a data URI, not larger than it is shown; WebP, as lossless ones would
-    make the page several times larger."""
+    """Returns an image, uint8 [3 or more, side, side], as a data URI.
+
+    It is no larger than it is shown, and WebP, since lossless images would make the page several times larger.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -50,7 +50,7 @@ struct CutResult {
     Reasons dropped;
     Reasons repaired;
     std::uint64_t dropped_tags = 0;
-    /// Ways and relations of which the input gives the centre only.
+    /// Number of ways and relations for which the input gives only the centre.
     std::uint64_t centre_only = 0;
     /// The batches that own the texts of the tags.
     std::vector<Batch> texts;
@@ -70,7 +70,7 @@ struct CutContext {
     const TileSet* only = nullptr;
     const TagFilter* filter = nullptr;
     const LocationIndex* locations = nullptr;
-    /// Positions that stand elsewhere than on nodes.
+    /// Positions that the input gives on ways and members instead of nodes.
     const InlinePositions* inline_positions = nullptr;
     const RelationTable* relations = nullptr;
     const MemberWays* member_ways = nullptr;

@@ -32,7 +32,7 @@ constexpr std::size_t relations_per_task = 64;
 constexpr std::size_t members_per_task = 1024;
 constexpr std::uint64_t min_memory = std::uint64_t{64} << 20U;
 constexpr std::uint32_t max_arenas = 4;
-/// Asks Overpass for the nodes of ways and relations too, so that their shapes are in the answer.
+/// A statement for Overpass that also returns the nodes of ways and relations, and so their shapes.
 constexpr const char* overpass_statement = "out body; >; out skel qt;";
 
 /// One run over the inputs. A sorted input is read in two passes: relations, then nodes and ways. Otherwise a pass that
@@ -54,7 +54,7 @@ public:
           objects_(arrays_, plan_->vocabulary),
           pieces_(grid_, arrays_, plan_->records) {}
 
-    /// Reads the relations, and with them the findings about the input that are not elements.
+    /// Reads the relations. Returns what the input contains besides elements.
     const InputNotes& read_relations() {
         Reader reader{options_->inputs, {.relations = true}};
         Progress progress{"read relations", reader.size()};
@@ -204,7 +204,7 @@ private:
         progress.finish();
     }
 
-    /// Adds the positions that stand on ways, and the shapes of ways whose kept copy has no references.
+    /// Adds the positions given on ways, and the shapes of ways whose kept version has no references.
     void read_inline_positions() {
         Reader reader{options_->inputs, {.ways = true}};
         Progress progress{"read positions of ways", reader.size()};
@@ -327,7 +327,7 @@ JsonObject tile(const TileOptions& options, const RunPlan& plan) {
     Tiler tiler{options, plan};
     tiler.find_repeated();
     const InputNotes& notes = tiler.read_relations();
-    if (options.inputs.size() > 1) {  // otherwise the first try has warned
+    if (options.inputs.size() > 1) {  // one input was already reported by the first attempt
         warn_of(notes);
     }
     tiler.read_unsorted();

@@ -30,7 +30,4 @@ struct TileOptions {
 /// Runs the stage and writes its summary to stdout. Returns the exit code; throws Error.
 int run_tile(const TileOptions& options);
 
-/// Version of libosmium, for `--version`.
-std::string libosmium_version();
-
 }  // namespace geojepa

@@ -21,7 +21,7 @@ struct TileCounts {
     std::array<std::uint64_t, 4> kinds{};   ///< objects by schema::Kind
     std::array<std::uint64_t, 3> tokens{};  ///< objects by schema::Token
     std::uint64_t incomplete = 0;           ///< ways and relations whose nodes or members the input lacks
-    std::uint64_t centre_only = 0;          ///< ways and relations of which the input gives the centre only
+    std::uint64_t centre_only = 0;          ///< ways and relations for which the input gives only the centre
     std::uint64_t changesets = 0;
     Reasons dropped;
     Reasons repaired;

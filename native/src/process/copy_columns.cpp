@@ -67,7 +67,8 @@ void copy_unchanged_columns(const ColumnReader& input, ColumnWriter& output) {
     const auto copy = [&](auto... columns) { (copy_column(input, output, columns), ...); };
     copy(schema::tile_z, schema::tile_x, schema::tile_y, schema::tile_east_m, schema::tile_north_m);
     copy_offsets(input, output, schema::tile_pieces, schema::tile_pieces_u32);
-    copy(schema::object_osm_type, schema::object_osm_id, schema::object_kind, schema::object_token);
+    copy(schema::object_osm_type, schema::object_osm_id, schema::object_version);
+    copy(schema::object_kind, schema::object_token);
     copy_offsets(input, output, schema::object_tags, schema::object_tags_u32);
     copy(schema::piece_object, schema::piece_area_m2, schema::piece_length_m, schema::piece_covers_tile);
     copy_offsets(input, output, schema::piece_parts, schema::piece_parts_u32);

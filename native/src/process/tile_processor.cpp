@@ -129,7 +129,7 @@ void TileProcessor::fix_border(std::span<const std::int32_t> lonlat, std::size_t
 StoredBox TileProcessor::box_of(const PieceInput& piece, ProcessCounts& counts) {
     if (piece.covers_tile) {
         const auto height = static_cast<float>(tile_.north_m / tile_.east_m);
-        return {0, 0, 1, 0, 1, height, 0, height};
+        return {0, 0, 1, 0, 1, height, 0, height};  // (0, 0), (1, 0), (1, height), (0, height)
     }
     hull_points_ = shape_.metres;
     const std::vector<EastNorth> hull = convex_hull(hull_points_);

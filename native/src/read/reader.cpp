@@ -15,7 +15,6 @@
 #include <string_view>
 #include <utility>
 
-#include "clip/tile.hpp"
 #include "errors.hpp"
 #include "read/input_format.hpp"
 #include "read/unpack.hpp"

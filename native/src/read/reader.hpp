@@ -177,4 +177,7 @@ void set_up_reading(std::uint32_t threads);
 /// Throws InputError where a file does not exist or is not an OSM extract, before any long work starts.
 void check_input(const std::string& path);
 
+/// Version of libosmium, for `--version`.
+std::string libosmium_version();
+
 }  // namespace geojepa

@@ -1,0 +1,45 @@
+"""Tables of `build-tasks --analyze`: tags that are informative about the label, and how the mask treats them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geojepa_cli import console
+from geojepa_cli.stages.task_analysis import ANALYSIS_FILE, COOCCURRENCE_FILE, STATISTICS_FILE
+from geojepa_cli.workspace.artifact import Artifact
+
+SHOWN = 15
+
+
+def print_analysis(made: Artifact) -> None:
+    """Prints both lists as tables, then where the plots are."""
+    result = made.read_json(ANALYSIS_FILE)
+    bits = result["entropy_bits"]
+    caption = f"{result['entities_that_count']:,} of {result['entities']:,} entities count ({bits['within']:.3f} bits)"
+    _print_list(f"{result['task']}: tags on the entities that count", result["within"], "entities", caption)
+    caption = (
+        f"{result['high_tiles']:,} of {result['tiles']:,} tiles have a label above {result['high_above']:g} "
+        f"(classes of label: {bits['between']:.3f} bits)"
+    )
+    _print_list(f"{result['task']}: tags on the other entities of a tile", result["between"], "tiles", caption)
+    console.print_line(
+        "lift: observed frequency / expected by chance; bits: mutual information with the label; "
+        "left in mask: entities that still show the tag"
+    )
+    console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
+
+
+def _print_list(title: str, found: list[dict[str, Any]], what: str, caption: str) -> None:
+    columns = ["tag", what, "lift", "bits", "mask", "left in mask"]
+    rows = [
+        [
+            entry["tag"],
+            f"{entry['seen']:,}",
+            f"{entry['lift']:.2f}",
+            f"{entry['bits']:.4f}",
+            entry["mask"],
+            f"{entry['left']:,} of {entry['entities']:,} entities",
+        ]
+        for entry in found[:SHOWN]
+    ]
+    console.table(title, columns, rows, caption=caption)

@@ -1,0 +1,57 @@
+"""Table of `probe`: scores, how they were computed, and the strongest tag that is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geojepa_cli import console
+from geojepa_cli.workspace.artifact import Artifact
+
+NONE = "–"
+
+
+def print_probe(report: dict[str, Any], made: Artifact) -> None:
+    """Prints the scores of a probe.
+
+    Args:
+        report: the probe's `report.json`.
+        made: the probe.
+    """
+    binary = any(score["auroc"] is not None for score in report["figures"])
+    unit = f" {report['unit']}" if report["unit"] else ""
+    columns = ["model", "head", f"MAE{unit}", "95 % interval", "MAE / Dummy", "MAE unthinned"]
+    columns += ["AUROC"] if binary else []
+    rows = [_row(score)[: len(columns)] for score in report["figures"]]
+    variant = "masked" if report["masked"] else "plain"
+    variant += ", RANDOM SPLIT" if report.get("random") else ""
+    console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=report["stands_on"])
+    if report.get("random"):
+        console.warn(report["stands_on"])
+    for model, groups in report.get("seen_in_pretraining", {}).items():
+        console.print_line(
+            f"`{model}` may have seen tiles (no labels) of {groups} of the tested zoom-14 groups in pretraining"
+        )
+    if shared := report.get("shared_entities"):
+        console.print_line(
+            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities hidden, "
+            "those of OSM elements in several zoom-14 groups"
+        )
+    for region, strongest in report["strongest"].items():
+        if strongest["tags"]:
+            first = strongest["tags"][0]
+            tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
+            console.print_line(f"strongest single tag that the mask leaves in {region}: {tag}")
+    console.print_line(f"{made.full_ref}: {made.path}")
+
+
+def _row(score: dict[str, Any]) -> list[str]:
+    mae = score["mae"]
+    return [
+        score["model"],
+        score["head"],
+        f"{mae['value']:.3f}",
+        f"{mae['low']:.3f} – {mae['high']:.3f}",
+        f"{score['relative']:.3f}" if score["relative"] is not None else NONE,
+        f"{score['mae_unthinned']:.3f}",
+        f"{score['auroc']:.3f}" if score["auroc"] is not None else NONE,
+    ]

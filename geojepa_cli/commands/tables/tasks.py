@@ -1,0 +1,158 @@
+"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from geojepa_cli import console
+
+TaskReport = dict[str, Any]
+Made = list[tuple[str, TaskReport]]  # region and report, task by task
+FEW = 3
+COMMONEST = 10
+NONE = "–"
+
+
+def print_tasks(made: Made) -> None:
+    """Prints all tables; all but the first add up the regions of a task."""
+    by_task: dict[str, list[TaskReport]] = {}
+    for _, report in made:
+        by_task.setdefault(report["task"], []).append(report)
+    _print_tasks(made)
+    for task, reports in by_task.items():
+        _print_labels(task, reports)
+    _print_leakage(by_task)
+    _print_entities(by_task)
+    _print_tags(by_task)
+    _print_dropped(by_task)
+    for task, reports in by_task.items():
+        _print_values(task, reports)
+    if any(report["split"]["by"] == "random" for _, report in made):
+        from geojepa_cli.tasks.splits import RANDOM_SPLIT
+
+        console.print_line(RANDOM_SPLIT)
+
+
+def _print_tasks(made: Made) -> None:
+    rows = []
+    for region, report in made:
+        tiles, splits = report["tiles"], report["splits"]
+        groups = "/".join(str(part["groups"]) for part in splits.values())
+        by_split = "/".join(str(part["tiles"]) for part in splits.values())
+        counts = [f"{tiles['eligible']:,}", f"{tiles['kept']:,}", by_split, groups]
+        rows.append([region, report["task"], *counts, *strongest(report)])
+    split = made[0][1]["split"]
+    title = "tasks" + (" (RANDOM SPLIT)" if split["by"] == "random" else "")
+    parts = "/".join(made[0][1]["splits"])
+    columns = ["region", "task", "tiles", "kept", parts, "groups", "strongest tag left", ""]
+    caption = "kept: after thinning of label-0 tiles; groups: zoom-14 blocks; the strongest tag is that of kept tiles"
+    console.table(title, columns, rows, caption=caption)
+
+
+def strongest(report: TaskReport) -> tuple[str, str]:
+    """Returns the tag of the masked view most informative about the label, and its score."""
+    tags = report["strongest"]["tags"]
+    if not tags:
+        return NONE, NONE
+    measure = {"auroc": "AUROC", "spearman": "ρ"}[report["strongest"]["measure"]]
+    return tags[0]["tag"], f"{measure} {tags[0]['score']:.2f} ({tags[0]['feature']})"
+
+
+def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
+    """Tiles by label and by split or fold."""
+    from geojepa_cli.tasks.statistics import add_histograms
+
+    parts = []
+    for report in reports:
+        named = {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]
+        parts.append({**named, **({} if "folds" in report else {"test_unthinned": report["test_unthinned"]})})
+    totals = {name: add_histograms([part[name]["histogram"] for part in parts]) for name in parts[0]}
+    unit = reports[0]["unit"]
+    _print_histogram(f"{task}: tiles by label" + (f" ({unit})" if unit else ""), "label", totals)
+
+
+def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
+    rows = []
+    for task, reports in by_task.items():
+        for kind in reports[0]["leakage"]["splits"]:
+            found = [report["leakage"]["splits"][kind] for report in reports]
+            test, shared = (sum(f[name] for f in found) for name in ("test_tokens", "shared_tokens"))
+            tags: Counter[str] = Counter()
+            for one in found:
+                tags.update(one["tags"])
+            used = "used" if kind == reports[0]["leakage"]["used"] else ""
+            most = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common(FEW))
+            entities = sum(f["shared_entities"] for f in found)
+            share = f"{shared / test:.1%}" if test else NONE
+            rows.append([task, kind, used, f"{test:,}", share, f"{entities:,}", most or NONE])
+    columns = ["task", "split", "", "test tokens", "seen", "entities on both sides", "their commonest tags"]
+    caption = "seen: share of the test tiles' tokens whose OSM element also stands in a train or validation tile"
+    console.table("leakage: entities that train and test share", columns, rows, caption=caption)
+
+
+def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
+    from geojepa_cli.tasks.statistics import add_histograms
+
+    per_tile = {
+        task: add_histograms([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
+        for task, reports in by_task.items()
+    }
+    _print_histogram("tiles by entities", "entities", per_tile)
+
+
+def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
+    task, reports = max(by_task.items(), key=lambda item: sum(report["tiles"]["eligible"] for report in item[1]))
+    entities: Counter[str] = Counter()
+    tiles: Counter[str] = Counter()
+    for report in reports:
+        for entry in report["statistics"]["tags"]:
+            entities[entry["tag"]] += entry["entities"]
+            tiles[entry["tag"]] += entry["tiles"]
+    rows = [[tag, f"{count:,}", f"{tiles[tag]:,}"] for tag, count in entities.most_common(COMMONEST)]
+    console.table(f"commonest tags (tiles of {task})", ["tag", "entities", "tiles"], rows)
+
+
+def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
+    """What was left out, by reason: tiles by filters, entities by default and by the mask."""
+    totals = {
+        task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
+        for task, reports in by_task.items()
+    }
+    for task, reports in by_task.items():
+        totals[task]["label-0 tiles thinned out"] += sum(r["tiles"]["eligible"] - r["tiles"]["kept"] for r in reports)
+    reasons = dict.fromkeys(reason for total in totals.values() for reason in total)
+    tiles_first = sorted(reasons, key=lambda reason: "tiles" not in reason)
+    rows = [[reason, *(f"{totals[task][reason]:,}" for task in totals)] for reason in tiles_first]
+    console.table("left out", ["reason", *totals], rows)
+
+
+def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
+    """Counts of values by form, and the values that could not be read."""
+    read: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
+    for report in reports:
+        read.update(report["values"]["read"])
+        unread.update(report["values"]["unreadable"])
+    if not read:
+        return
+    console.print_line(
+        f"{task}: values read, by objects: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
+    )
+    if unread:
+        shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
+        more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
+        console.print_line(f"{task}: unreadable: {shown}{more}")
+
+
+def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
+    """Prints a row for every bin that has a tile in any column."""
+    bounds = list(next(iter(columns.values())))
+    rows = []
+    for index, bound in enumerate(bounds):
+        counts = [column[bound] for column in columns.values()]
+        if any(counts):
+            text = f"over {bounds[index - 1]:,g}" if bound is None else f"up to {bound:,g}"
+            rows.append([text, *(f"{count:,}" for count in counts)])
+    console.table(title, [what, *columns], rows)

@@ -1,0 +1,131 @@
+"""Errors of configurations in words: the dotted key, the nearest one, and a value that is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from geojepa_cli import hints
+from geojepa_cli.config.schema import TOKEN_MODALITIES, PretrainConfig
+from geojepa_cli.errors import UsageError, nearest
+from geojepa_cli.hints import Hint
+
+MAX_SHOWN = 80  # characters of a wrong value
+
+
+def describe_error(error: ValidationError, source: str, given: Mapping[str, str]) -> UsageError:
+    """Describes the first of pydantic's errors in one line.
+
+    Args:
+        error: of pydantic.
+        source: name of the configuration.
+        given: keys and values of `--set`.
+    """
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    path = [shorten(str(part)) for part in first["loc"] if part != "[key]"]
+    dotted = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(path, source, given)
+    if first["type"] == "missing":
+        return UsageError(f"`{source}` has no `{dotted}`", _default_options(path, ""))
+    reason = first["msg"].removeprefix("Value error, ")
+    got = first.get("input")
+    shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{shorten(str(got))}`"
+    where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
+    return UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}{shown}", _default_options(path, reason))
+
+
+def section_names() -> list[str]:
+    """Returns the names of the sections."""
+    return _keys_at([])
+
+
+def name_type(value: Any) -> str:
+    """Returns what a YAML value is, in words."""
+    for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
+        if isinstance(value, kind):
+            return name
+    return f"`{shorten(str(value))}`"
+
+
+def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> UsageError:
+    """Describes a key that does not exist, with the nearest one."""
+    dotted = ".".join(path)
+    known = _keys_at(path[:-1])
+    close = nearest(path[-1], known)
+    better = ".".join([*path[:-1], close]) if close else _nearest_elsewhere(path[-1])
+    message = f"unknown key `{dotted}` in `{source}`"
+    if better is not None:
+        message += f"; did you mean `{better}`?"
+    else:
+        where = f"`{'.'.join(path[:-1])}` has" if path[:-1] else "there are"
+        message += f"; {where} {', '.join(f'`{key}`' for key in known)}"
+    wrong = next((key for key in given if f"{key}.".startswith(f"{dotted}.")), None)
+    if wrong is None:
+        return UsageError(message, hints.again().noting(f"after `{source}` is corrected"))
+    rest = {key: value for key, value in given.items() if key != wrong}
+    if better is not None:
+        rest[better + wrong.removeprefix(dotted)] = given[wrong]
+    return UsageError(message, hints.run("pretrain", config=source, set=rest))
+
+
+def _default_options(path: Sequence[str], reason: str) -> Hint:
+    """Returns the failed command with keys set to their defaults.
+
+    Args:
+        path: of a key, or of a section, of which the keys named in `reason` are set.
+        reason: message of pydantic.
+    """
+    options: dict[str, object] = {}
+    named = set(re.findall(r"\w+", reason))
+    for section in _keys_at([]):
+        for key in _keys_at([section]):
+            wanted = list(path[:2]) == [section, key] or (list(path) == [section] and key in named)
+            field = _section(section).model_fields[key]
+            value = field.get_default(call_default_factory=True)
+            value = (field.examples or [None])[0] if value is None else value
+            if wanted and value is not None:
+                options[f"{section}.{key}"] = _as_yaml(value)
+    if not options and path[:1] == ["train"]:
+        options["train.epochs"] = 10
+    return hints.again(set=options) if options else hints.again(config="tiny.yaml")
+
+
+def _as_yaml(value: Any) -> str:
+    plain = list(map(str, value)) if isinstance(value, tuple) else value
+    plain = {str(key): inner for key, inner in plain.items()} if isinstance(plain, dict) else plain
+    return yaml.safe_dump(plain, default_flow_style=True, width=1000).split("\n...")[0].strip()
+
+
+def _section(name: str) -> type[BaseModel]:
+    section = PretrainConfig.model_fields[name].annotation
+    assert isinstance(section, type) and issubclass(section, BaseModel)
+    return section
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    """Returns the keys of the section at `path`."""
+    section: type[BaseModel] = PretrainConfig
+    for part in path:
+        field = section.model_fields.get(part)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return [str(name) for name in TOKEN_MODALITIES] if part == "modality_weights" else []
+        section = inner
+    return list(section.model_fields)
+
+
+def _nearest_elsewhere(key: str) -> str | None:
+    """Returns `section.key` of a similar key in another section."""
+    places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
+    close = nearest(key, places)
+    return places[close] if close else None
+
+
+def shorten(text: str) -> str:
+    """Returns text for a message, at most `MAX_SHOWN` characters of it."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

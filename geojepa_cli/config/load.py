@@ -1,0 +1,103 @@
+"""Loading of training configurations: files, packed presets and `--set`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from geojepa_cli import hints
+from geojepa_cli.config.describe import describe_error, name_type, section_names, shorten
+from geojepa_cli.config.schema import PretrainConfig
+from geojepa_cli.config.yaml import parse_yaml, read_yaml
+from geojepa_cli.errors import UsageError, unknown
+
+PRESETS = "geojepa_cli.config.presets"
+MAX_KEYS = 8  # in a dotted key; the longest has three
+
+
+def packed_configs() -> list[str]:
+    """Returns the names of the configurations in the package."""
+    return sorted(entry.name for entry in resources.files(PRESETS).iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Reads a configuration from a file, or from the package by name (`t.yaml` or `t`).
+
+    Args:
+        path_or_name: a path; if there is no such file, the name of a packed configuration.
+        overrides: `section.key=value`, values in YAML, applied in order.
+
+    Raises:
+        UsageError: no such configuration, not YAML, an unknown key, a wrong value, or a malformed override.
+    """
+    raw, source = _read(path_or_name)
+    given: dict[str, Any] = {}
+    for override in overrides:
+        key, value = _override(raw, override, source)
+        given[key] = value
+    try:
+        return PretrainConfig.model_validate(raw)
+    except ValidationError as error:
+        raise describe_error(error, source, given) from None
+
+
+def dump_config(config: PretrainConfig) -> str:
+    """Returns the configuration as YAML with every default written out; `load_config` reads it back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
+    """Returns the sections, and the name of their source for messages."""
+    path = Path(path_or_name)
+    name = path_or_name if path_or_name.endswith(".yaml") else path_or_name + ".yaml"
+    if path.is_file():
+        raw, source = read_yaml(path), str(path)
+    elif name in packed_configs():
+        raw, source = parse_yaml((resources.files(PRESETS) / name).read_text(encoding="utf-8")), name
+    else:
+        raise unknown("config", path_or_name, packed_configs(), hints.again(config="tiny.yaml"))
+    if raw is None:
+        return {}, source
+    if not isinstance(raw, dict):
+        names = ", ".join(f"`{section}`" for section in section_names())
+        message = f"`{source}` holds {name_type(raw)}, expected sections: {names}"
+        raise UsageError(message, hints.again(config="tiny.yaml"))
+    return raw, source
+
+
+def _override(raw: dict[str, Any], override: str, source: str) -> tuple[str, str]:
+    """Sets `section.key=value` in nested dicts; returns key and value as text."""
+    dotted, equals, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    example = hints.run("pretrain", config=source, set={"train.lr": "1e-3"})
+    if not equals or not all(keys) or len(keys) > MAX_KEYS:
+        raise UsageError(f"`{shorten(override)}` is not `section.key=value`", example)
+    inner = raw
+    for section in keys[:-1]:
+        found = inner.setdefault(section, {})
+        if not isinstance(found, dict):
+            message = f"`{shorten(section)}` in `{shorten(dotted)}` is {name_type(found)}, not a section"
+            raise UsageError(message, example)
+        inner = found
+    try:
+        inner[keys[-1]] = _read_number(parse_yaml(text))
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or str(error)
+        message = f"value of `{shorten(dotted)}` is not YAML: `{shorten(text)}`: {reason}"
+        raise UsageError(message, example) from None
+    return ".".join(keys), text
+
+
+def _read_number(value: Any) -> Any:
+    """Converts text such as `1e-3`, which YAML 1.1 does not read as a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,121 @@
+"""Bounded YAML: untrusted files of configurations and tasks are refused before they can hang or fill the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from geojepa_cli.errors import not_yaml
+
+# The largest file of a task or configuration in this package has 5 kB and 200 nodes.
+MAX_BYTES = 262_144
+MAX_DEPTH = 32
+MAX_NODES = 20_000  # with aliases written out
+MAX_NUMBER = 64  # characters
+
+_INT, _FLOAT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:merge"
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """A `SafeLoader` with limits on depth, number of nodes and length of numbers.
+
+    A key that occurs twice in a mapping is an error, where PyYAML keeps the last one. Merge keys (`<<`) are errors.
+    Aliases count as often as they are used.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}  # of finished nodes, by id, with aliases written out
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Composes a node and everything below it."""
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            node = super().compose_node(parent, index)
+            if id(node) not in self._sizes:
+                raise _error("an alias inside the node that it refers to", mark)
+            return node
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _error(f"nested more than {MAX_DEPTH} levels deep", mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        size = 1 + sum(self._sizes[id(child)] for child in _children(node))
+        # checked at every level: sizes below are bounded, so the sum cannot become large
+        if size > MAX_NODES or len(self._sizes) > MAX_NODES:
+            raise _error(f"more than {MAX_NODES:,} values", mark)
+        self._sizes[id(node)] = size
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Constructs a mapping whose keys all differ."""
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _error("a key that is not a text", key.start_mark)
+            if key.tag == _MERGE:
+                raise _error("merge keys (`<<`) are not supported, write the keys out", key.start_mark)
+            if key.value in seen:
+                raise _error(f"the key `{key.value}` again", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Constructs a scalar; long numbers are refused."""
+        if node.tag in (_INT, _FLOAT) and len(node.value) > MAX_NUMBER:
+            raise _error(f"a number of {len(node.value):,} characters", node.start_mark)
+        return super().construct_scalar(node)  # type: ignore[arg-type]
+
+
+def read_yaml(path: Path, loader: type[BoundedLoader] = BoundedLoader) -> Any:
+    """Reads a file with one YAML document.
+
+    Args:
+        path: of the file.
+        loader: a subclass of `BoundedLoader`.
+
+    Raises:
+        UsageError: it is not UTF-8, not YAML, beyond a limit, or has a key twice.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    try:
+        if len(content) > MAX_BYTES:
+            raise yaml.YAMLError(f"more than {MAX_BYTES:,} bytes")
+        return parse_yaml(content.decode("utf-8"), loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise not_yaml(str(path), error) from None
+
+
+def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
+    """Parses one YAML document.
+
+    Args:
+        text: the document.
+        loader: a subclass of `BoundedLoader`.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, beyond a limit, or has a key twice.
+    """
+    if len(text) > MAX_BYTES:
+        raise yaml.YAMLError(f"{len(text):,} characters, expected at most {MAX_BYTES:,}")
+    try:
+        return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
+    except (ValueError, OverflowError) as error:  # a date or number that Python cannot hold
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _children(node: yaml.Node | None) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return []
+
+
+def _error(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)

@@ -1,0 +1,18 @@
+"""Colours of all plots, and saving figures without date and version, so the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+matplotlib.use("Agg")
+
+COLOURS = ("#2b5f75", "#d98a5b", "#5b8c5a", "#a45cb0", "#77717f")
+GREY = "#999"
+
+
+def save_png(figure: Figure, path: Path, dpi: int) -> None:
+    """Saves a figure as PNG."""
+    figure.savefig(path, dpi=dpi, metadata={"Software": None})

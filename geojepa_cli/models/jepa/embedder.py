@@ -1,0 +1,55 @@
+"""Embedding with a published model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geojepa_cli.config.modality import Needs
+from geojepa_cli.errors import DataError
+from geojepa_cli.models.base import Embeddings, FrozenInputs
+from geojepa_cli.models.jepa.build import build_encoder
+from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.published import CONFIG, WEIGHTS, read_model
+from geojepa_cli.store.batch import TileBatch
+
+
+class JepaEmbedder:
+    """The target encoder of a trained model.
+
+    Args:
+        encoder: on the device of `inputs`.
+        needs: modalities that it reads.
+        inputs: frozen features.
+    """
+
+    name = "jepa"
+
+    def __init__(self, encoder: TileEncoder, needs: Needs, inputs: FrozenInputs) -> None:
+        self.needs = needs
+        self.encoder = encoder
+        self._inputs = inputs
+
+    def encode(self, batch: TileBatch) -> Embeddings:
+        """Entities [T, D], tiles [B, 2·D]."""
+        return self.encoder(batch, self._inputs.tag_table)
+
+
+def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
+    """Returns the embedder of a published model.
+
+    Args:
+        folder: of a `models/` artifact.
+        inputs: frozen features, on the device to embed on.
+
+    Raises:
+        DataError: weights are missing, unreadable, or do not fit the configuration.
+    """
+    tensors, config = read_model(folder)
+    encoder = build_encoder(config.model)
+    prefix = "target_encoder."
+    target = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    try:
+        encoder.load_state_dict(target)
+    except RuntimeError as error:
+        raise DataError(f"`{folder / WEIGHTS}` does not fit `{CONFIG}`: {error}") from error
+    return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

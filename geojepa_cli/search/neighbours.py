@@ -1,0 +1,195 @@
+"""Exact nearest neighbours of a tile or an entity, over the vectors of one or several regions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.errors import DataError
+from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
+from geojepa_cli.metrics.knn import nearest
+from geojepa_cli.search.check import check_entity, check_tile, parse_entity
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.images import ImageStore
+from geojepa_cli.store.reader import RegionStore
+
+Mask = NDArray[np.bool_]
+VERIFY = hints.run("artifacts", verify=True)
+
+
+@dataclass(frozen=True)
+class SearchRegion:
+    """A region to search in.
+
+    Attributes:
+        name: of the region.
+        vectors: its embeddings by one model.
+        store: the processed file they were made from.
+        images: its image tiles, or None.
+        limits: on the number of entities of an embedded tile.
+    """
+
+    name: str
+    vectors: Embeddings
+    store: RegionStore
+    images: ImageStore | None = None
+    limits: EntityLimits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row of a region's vectors.
+
+    Attributes:
+        region: index of the region.
+        row: of the tile's or entity's vector.
+        score: cosine to the query; 1 for the query itself.
+    """
+
+    region: int
+    row: int
+    score: float = 1.0
+
+
+def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
+    """Returns the row of a tile, in the first region that has it.
+
+    Raises:
+        UsageError: not a tile name.
+        NotFoundError: no such tile; the message has the nearest one, or why the tile was not embedded.
+    """
+    tile = parse_tile(name)
+    for index, region in enumerate(regions):
+        row = region.vectors.tile_index.get(tile)
+        if row is not None:
+            return Hit(index, row)
+    check_tile([region.store for region in regions], name, regions[0].limits)
+    raise DataError(f"tile `{tile.name}` has no vector although the filter keeps it", VERIFY)
+
+
+def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
+    """Returns the row of an element's largest piece (area, or length), in the first region that has it.
+
+    Raises:
+        UsageError: not of the form node/ID, way/ID or relation/ID.
+        NotFoundError: no such entity; the message has the one with the nearest id, or why it was not embedded.
+    """
+    osm_type, osm_id = parse_entity(ref)
+    for index, region in enumerate(regions):
+        rows = region.vectors.rows_of_entity(osm_type, osm_id)
+        if len(rows):
+            return Hit(index, int(rows[np.argmax(region.vectors["entity/size"][rows])]))
+    check_entity([region.store for region in regions], ref, regions[0].limits)
+    raise DataError(f"`{ref}` has no vector although the filter keeps its tile", VERIFY)
+
+
+def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
+    """Returns the k tiles most similar to a tile, without itself; a tile of two regions comes once.
+
+    Args:
+        regions: where to search.
+        query: a tile row.
+        k: at most this many.
+        exclude_group: leave out the query's zoom-14 block, whose tiles are similar because they are close.
+    """
+    home = regions[query.region].vectors
+    own = _tile(home, query.row)
+
+    def excluded(region: SearchRegion) -> Mask:
+        z, x, y = (region.vectors[f"tile/{axis}"].astype(np.int64) for axis in "zxy")
+        if exclude_group:
+            shift, own_shift = np.maximum(z - GROUP_ZOOM, 0), max(own.z - GROUP_ZOOM, 0)
+            return np.asarray((x >> shift == own.x >> own_shift) & (y >> shift == own.y >> own_shift))
+        return np.asarray((z == own.z) & (x == own.x) & (y == own.y))
+
+    return _search(regions, query, "tile/vector", k, excluded, lambda vectors, row: _tile(vectors, row))
+
+
+def nearest_entities(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
+    """Returns the k elements most similar to an entity, without itself.
+
+    An element with several pieces is found by its nearest piece; of equally near pieces the largest is returned.
+
+    Args:
+        regions: where to search.
+        query: an entity row.
+        k: at most this many.
+        exclude_group: leave out what lies in the query's zoom-14 block.
+    """
+    home = regions[query.region].vectors
+    own = _element(home, query.row)
+    tile = _tile(home, int(home["entity/tile"][query.row]))
+
+    def excluded(region: SearchRegion) -> Mask:
+        vectors = region.vectors
+        mask = (vectors["entity/osm_id"] == own[1]) & (vectors["entity/osm_type"] == own[0])
+        if exclude_group:
+            shift = max(tile.z - GROUP_ZOOM, 0)
+            x, y = (vectors[f"tile/{axis}"].astype(np.int64) >> shift for axis in "xy")
+            mask = mask | ((x == tile.x >> shift) & (y == tile.y >> shift))[vectors["entity/tile"]]
+        return np.asarray(mask)
+
+    found = _search(regions, query, "entity/vector", k, excluded, _element)
+    masks = [excluded(region) for region in regions]
+    return [_largest_of_equals(regions, query, hit, masks[hit.region]) for hit in found]
+
+
+def _search(
+    regions: Sequence[SearchRegion],
+    query: Hit,
+    column: str,
+    k: int,
+    excluded: Callable[[SearchRegion], Mask],
+    identity: Callable[[Embeddings, int], object],
+) -> list[Hit]:
+    """Takes ever more rows from each region until k distinct results are found, then the best of all."""
+    vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
+    found: list[Hit] = []
+    for index, region in enumerate(regions):
+        mask = torch.from_numpy(excluded(region))
+        available, wanted = int((~mask).sum()), 2 * k
+        while available:
+            scores, rows = nearest(vector, _tensor(region.vectors[column]), wanted, "cosine", mask)
+            pairs = list(zip(rows[0].tolist(), scores[0].tolist(), strict=True))
+            if wanted >= available or len({identity(region.vectors, row) for row, _ in pairs}) >= k:
+                found.extend(Hit(index, row, score) for row, score in pairs)
+                break
+            wanted *= 4
+    distinct: dict[object, Hit] = {}
+    for hit in sorted(found, key=lambda hit: (-hit.score, hit.region, hit.row)):
+        distinct.setdefault(identity(regions[hit.region].vectors, hit.row), hit)
+    return list(distinct.values())[:k]
+
+
+def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
+    """Returns the largest of an element's equally near pieces: it shows most on a map."""
+    vectors = regions[hit.region].vectors
+    rows = vectors.rows_of_entity(*_element(vectors, hit.row))
+    rows = rows[~excluded[rows]]
+    if len(rows) == 1:
+        return hit
+    vector = torch.from_numpy(np.array(regions[query.region].vectors["entity/vector"][query.row : query.row + 1]))
+    scores, order = nearest(vector, torch.from_numpy(np.array(vectors["entity/vector"][rows])), len(rows))
+    equals = rows[order[0][scores[0] == scores[0, 0]].numpy()]
+    return Hit(hit.region, int(equals[np.argmax(vectors["entity/size"][equals])]), hit.score)
+
+
+def _tensor(column: NDArray[np.generic]) -> torch.Tensor:
+    with warnings.catch_warnings():  # torch warns that the mapped file is read-only; nothing here writes to it
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(column)
+
+
+def _tile(vectors: Embeddings, row: int) -> TileId:
+    return TileId(*(int(vectors[f"tile/{axis}"][row]) for axis in "zxy"))
+
+
+def _element(vectors: Embeddings, row: int) -> tuple[int, int]:
+    return int(vectors["entity/osm_type"][row]), int(vectors["entity/osm_id"][row])

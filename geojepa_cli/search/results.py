@@ -1,0 +1,197 @@
+"""Search results: where a found tile or entity lies, its main tags and a link."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geojepa_cli.grid import TileId, from_tile_local, group_of, tile_bounds
+from geojepa_cli.search.neighbours import Hit, SearchRegion
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.tile_map import MapObject, read_piece
+
+MAX_TAGS = 6
+OSM = "https://www.openstreetmap.org"
+# keys that say what kind of thing an element is; others (names, addresses, surfaces) describe a place less
+# fmt: off
+MAIN_KEYS = (
+    "highway", "building", "landuse", "leisure", "amenity", "natural", "shop", "tourism", "waterway", "railway",
+    "aeroway", "man_made", "power", "office", "historic", "craft", "healthcare", "public_transport", "barrier",
+    "bridge", "maxspeed", "sport", "cuisine", "crossing", "military", "place", "water",
+)
+# fmt: on
+_ORDER_OF_KEYS = {key: number for number, key in enumerate(MAIN_KEYS)}
+
+
+@dataclass(frozen=True)
+class EntityRef:
+    """An element of OpenStreetMap.
+
+    Attributes:
+        name: such as `way/123`.
+        version: of the element; None where the input has none.
+        piece: row of its piece in the processed file.
+    """
+
+    name: str
+    version: int | None
+    piece: int
+
+    @property
+    def record_id(self) -> str | None:
+        """The element and its version in Overture's form, such as `w123@7`; None without a version."""
+        kind, _, number = self.name.partition("/")
+        return None if self.version is None else f"{kind[0]}{number}@{self.version}"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The query or one of its neighbours.
+
+    Attributes:
+        rank: 0 for the query, 1 for the nearest neighbour.
+        cosine: similarity to the query.
+        region, tile, group: names of its region, its tile and the tile's zoom-14 block.
+        entity: the element, or None where a tile was searched.
+        lon, lat: centre, degrees.
+        bounds: of the tile, (west, south, east, north) in degrees.
+        ground_m: east and north size of the tile, metres.
+        entities: number of entities in the tile.
+        tags: of a tile, (`key=value`, number of entities), most distinctive first; of an entity all tags, with 1.
+        url: on openstreetmap.org.
+        tile_row: row of the tile in the processed file.
+    """
+
+    rank: int
+    cosine: float
+    region: str
+    tile: str
+    group: str
+    entity: EntityRef | None
+    lon: float
+    lat: float
+    bounds: tuple[float, float, float, float]
+    ground_m: tuple[float, float]
+    entities: int
+    tags: tuple[tuple[str, int], ...]
+    url: str
+    tile_row: int
+
+    @property
+    def name(self) -> str:
+        """The name of the entity or, where a tile was searched, of the tile."""
+        return self.entity.name if self.entity else self.tile
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields that have a meaning outside of this workspace."""
+        entity = self.entity
+        record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}
+        return {
+            "rank": self.rank,
+            "cosine": round(self.cosine, 6),
+            "region": self.region,
+            "tile": self.tile,
+            "entity": entity.name if entity else None,
+            **record,
+            "lon": round(self.lon, 7),
+            "lat": round(self.lat, 7),
+            "bounds": [round(value, 7) for value in self.bounds],
+            "ground_m": [round(value, 1) for value in self.ground_m],
+            "entities": self.entities,
+            "tags": dict(self.tags) if entity is None else dict(t.split("=", 1) for t, _ in self.tags),
+            "url": self.url,
+        }
+
+
+def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
+    """Returns the result for a tile's row."""
+    row = int(region.vectors["tile/row"][hit.row])
+    first, last = (int(end) for end in region.vectors["entity/cu_seqlens"][hit.row : hit.row + 2])
+    tile = _tile_of(region.store, row)
+    west, south, east, north = tile_bounds(*tile)
+    lon, lat = (west + east) / 2, (south + north) / 2
+    tags = _distinctive_tags(region.store, region.vectors["entity/piece"][first:last].astype(np.int64))
+    url = f"{OSM}/#map={min(19, tile.z + 1)}/{lat:.5f}/{lon:.5f}"
+    return _result(region, hit, rank, row, last - first, None, (lon, lat), tags, url)
+
+
+def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
+    """Returns the result for an entity's row."""
+    vectors = region.vectors
+    tile = int(vectors["entity/tile"][hit.row])
+    row = int(vectors["tile/row"][tile])
+    first, last = (int(end) for end in vectors["entity/cu_seqlens"][tile : tile + 2])
+    version = int(vectors["entity/osm_version"][hit.row])
+    piece = int(vectors["entity/piece"][hit.row])
+    item = read_piece(region.store, piece)
+    order = sorted(item.tags, key=lambda key: (_ORDER_OF_KEYS.get(key, len(MAIN_KEYS)), key))
+    tags = tuple((f"{key}={item.tags[key]}", 1) for key in order)
+    entity = EntityRef(item.ref, version or None, piece)
+    centre = _centre(item, _tile_of(region.store, row))
+    return _result(region, hit, rank, row, last - first, entity, centre, tags, f"{OSM}/{item.ref}")
+
+
+def _result(
+    region: SearchRegion,
+    hit: Hit,
+    rank: int,
+    row: int,
+    entities: int,
+    entity: EntityRef | None,
+    centre: tuple[float, float],
+    tags: tuple[tuple[str, int], ...],
+    url: str,
+) -> SearchResult:
+    store = region.store
+    tile = _tile_of(store, row)
+    return SearchResult(
+        rank=rank,
+        cosine=hit.score,
+        region=region.name,
+        tile=tile.name,
+        group=group_of(tile.x, tile.y, tile.z) if tile.z >= 14 else tile.name,
+        entity=entity,
+        lon=centre[0],
+        lat=centre[1],
+        bounds=tile_bounds(*tile),
+        ground_m=(float(store["tile/east_m"][row]), float(store["tile/north_m"][row])),
+        entities=entities,
+        tags=tags,
+        url=url,
+        tile_row=row,
+    )
+
+
+def _tile_of(store: RegionStore, row: int) -> TileId:
+    return TileId(*(int(store[f"tile/{axis}"][row]) for axis in "zxy"))
+
+
+def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
+    """Returns the centre of a piece's bounding box; of an area that covers its tile, the centre of the tile."""
+    if not item.parts:
+        west, south, east, north = tile_bounds(*tile)
+        return (west + east) / 2, (south + north) / 2
+    vertices = np.concatenate([xy for _, xy in item.parts])
+    lon, lat = from_tile_local(tile, (vertices.min(0) + vertices.max(0)) / 2).tolist()
+    return lon, lat
+
+
+def _distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    """Returns the tags that are frequent among these pieces and rare in the region (tf-idf)."""
+    offsets, vocab = store["object/tags"], store["tag/vocab"]
+    counted: Counter[int] = Counter()
+    for row in store["piece/object"][pieces].tolist():
+        counted.update(vocab[int(offsets[row]) : int(offsets[row + 1])].tolist())
+    total = max(1, store.n_objects)
+    scored = []
+    for entry, count in counted.items():
+        key = store.keys[entry]
+        if key in _ORDER_OF_KEYS:
+            text = f"{key}={store.values[entry]}"
+            scored.append((-count * math.log(1 + total / max(1, int(store["vocab/count"][entry]))), text, count))
+    return tuple((text, count) for _, text, count in sorted(scored)[:MAX_TAGS])

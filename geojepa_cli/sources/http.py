@@ -1,0 +1,212 @@
+"""HTTP for all sources: retry and timeout policy, the one retry loop, errors, and headers of range requests."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+import httpx
+
+from geojepa_cli import hints
+from geojepa_cli.errors import GeojepaError
+from geojepa_cli.hints import Hint
+
+T = TypeVar("T")
+
+LOCAL_FILE = hints.run("fetch", pbf="FILE", name="NAME")  # works without a network
+TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+
+
+class RetryPolicy(NamedTuple):
+    """Retry and timeout policy.
+
+    Attributes:
+        attempts: failed attempts in a row, without a byte received, before giving up.
+        pause_s: pause before the second attempt; it doubles with each further one.
+        max_pause_s: longest pause, also where the server asks for more by `Retry-After`.
+        timeout_s: longest time without a byte on an open connection.
+    """
+
+    attempts: int = 6
+    pause_s: float = 1.0
+    max_pause_s: float = 30.0
+    timeout_s: float = 30.0
+
+
+class Page(NamedTuple):
+    """A small response, read whole.
+
+    Attributes:
+        status: HTTP status code.
+        headers: response headers.
+        content: decompressed body.
+    """
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+class ContentRange(NamedTuple):
+    """A `Content-Range` header: first byte, byte after the last one and size of the file; None where it is unknown."""
+
+    start: int | None
+    end: int | None
+    total: int | None
+
+
+class OfflineError(GeojepaError):
+    """The server cannot be reached, or does not answer as it should."""
+
+
+class TransientError(Exception):
+    """A failed attempt that may succeed when it is repeated.
+
+    Attributes:
+        wait_s: pause that the server asks for, or None.
+    """
+
+    def __init__(self, message: str, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+def make_client(policy: RetryPolicy) -> httpx.Client:
+    """Returns a client that follows redirects.
+
+    It asks for uncompressed bodies, because ranges count bytes of the file itself.
+    """
+    timeout = httpx.Timeout(policy.timeout_s, connect=min(10.0, policy.timeout_s))
+    return httpx.Client(follow_redirects=True, timeout=timeout, headers={"Accept-Encoding": "identity"})
+
+
+def retry(
+    attempt: Callable[[], T],
+    policy: RetryPolicy,
+    bytes_received: Callable[[], int] = lambda: 0,
+    on_failure: Callable[[TransientError], None] = lambda error: None,
+) -> T:
+    """Repeats an attempt, with growing pauses, until it succeeds.
+
+    Args:
+        attempt: raises `TransientError` where a repetition may help. Other errors pass through.
+        policy: number of attempts and pauses.
+        bytes_received: count of bytes so far. An attempt that received some starts the count of failures at one.
+        on_failure: called before each pause.
+
+    Raises:
+        TransientError: `policy.attempts` attempts in a row failed.
+    """
+    failures = 0
+    while True:
+        before = bytes_received()
+        try:
+            return attempt()
+        except TransientError as error:
+            failures = 1 if bytes_received() > before else failures + 1
+            if failures >= policy.attempts:
+                raise
+            on_failure(error)
+            wait_s = policy.pause_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
+            time.sleep(min(wait_s, policy.max_pause_s))
+
+
+@contextmanager
+def offline_errors(url: str, hint: Hint = LOCAL_FILE) -> Iterator[None]:
+    """Converts failures of the network and of the server to `OfflineError`."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise refused(url, error.response.status_code, hint) from error
+    except (httpx.HTTPError, httpx.InvalidURL, TransientError) as error:
+        raise OfflineError(f"`{url}` cannot be reached: {describe_error(error)}", hint) from error
+
+
+def refused(url: str, status: int, hint: Hint = LOCAL_FILE) -> OfflineError:
+    """Returns the error for a response whose status is not a success."""
+    return OfflineError(f"`{url}` answered {status} {httpx.codes.get_reason_phrase(status)}", hint)
+
+
+def check_busy(response: httpx.Response) -> None:
+    """Checks whether the server asks for another attempt.
+
+    Raises:
+        TransientError: the status is that of a busy server.
+    """
+    if response.status_code in TRANSIENT_STATUS:
+        message = f"it answered {response.status_code} {response.reason_phrase}"
+        raise TransientError(message, _retry_after(response))
+
+
+def fetch_page(
+    http: httpx.Client,
+    url: str,
+    policy: RetryPolicy,
+    max_bytes: int,
+    headers: Mapping[str, str] | None = None,
+) -> Page:
+    """Fetches a small file. Repeats where the server is busy or breaks off, but not where it cannot be reached.
+
+    Raises:
+        OfflineError: the server cannot be reached, or sends more than `max_bytes`.
+    """
+
+    def attempt() -> Page:
+        content = bytearray()
+        try:
+            with http.stream("GET", url, headers=headers) as response:
+                check_busy(response)
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > max_bytes:
+                        raise OfflineError(f"`{url}` sends more than {max_bytes:,} bytes", LOCAL_FILE)
+        except (httpx.ConnectError, httpx.UnsupportedProtocol):
+            raise  # a pause does not help
+        except httpx.TransportError as error:
+            raise TransientError(describe_error(error)) from error
+        return Page(response.status_code, response.headers, bytes(content))
+
+    with offline_errors(url):
+        return retry(attempt, policy)
+
+
+def parse_content_range(response: httpx.Response) -> ContentRange | None:
+    """Returns the `Content-Range` of a response; None where it has none."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    if match is None:
+        return None
+    start, last, total = match.groups()
+    return ContentRange(
+        int(start) if start else None, int(last) + 1 if last else None, int(total) if total != "*" else None
+    )
+
+
+def read_body(response: httpx.Response, expected: int) -> bytes:
+    """Reads a body of a known length, and no more: a server may send without end.
+
+    Raises:
+        TransientError: it is longer or shorter.
+    """
+    data = bytearray()
+    for chunk in response.iter_bytes():
+        data += chunk
+        if len(data) > expected:
+            raise TransientError(f"it sends more than the {expected:,} bytes that were requested")
+    if len(data) < expected:
+        raise TransientError(f"it sent {len(data):,} of {expected:,} bytes")
+    return bytes(data)
+
+
+def describe_error(error: Exception) -> str:
+    """Returns the text of a network error without its number."""
+    text = str(error) or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", text).lower()
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else None

@@ -1,0 +1,194 @@
+"""Imagery of a local folder, image tiles or georeferenced scenes: finds, checks and copies it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from geojepa_cli import console, hints
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.grid import Bounds, TileId, tile_bounds
+from geojepa_cli.sources.extract import Extract, sha256_of
+from geojepa_cli.sources.georeference import meets
+from geojepa_cli.sources.scenes import (
+    Scene,
+    find_scenes,
+    inspect_scene,
+    newest_first,
+    uncompressed_bytes,
+    write_as_geotiff,
+)
+from geojepa_cli.store.image_files import find_images, is_transparent, parse_image_name, read_image
+
+ATTRIBUTION_FILE = "ATTRIBUTION.txt"
+_VRT = ".vrt"
+_WITHOUT_IMAGERY = hints.again(imagery="none")
+
+
+class Imagery(NamedTuple):
+    """Image tiles or georeferenced scenes of a source.
+
+    Attributes:
+        files: name in the artifact (`imagery/16_X_Y.webp`) -> path.
+        sha256: of names and contents.
+        attribution: lines of the folder's `ATTRIBUTION.txt`.
+        scenes: newest first; empty where the folder holds image tiles.
+        texts: name in the artifact -> content, of files that `fetch` writes itself.
+    """
+
+    files: dict[str, Path]
+    sha256: str
+    attribution: list[str]
+    scenes: tuple[Scene, ...] = ()
+    texts: Mapping[str, str] = {}
+
+
+def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
+    """Returns the image tiles, or the GeoTIFF and VRT files, of a folder. One of the two lists is empty.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: it holds neither or both, two images of one tile, or one outside the grid.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"`{folder}` is not a directory", hints.again(imagery="DIR"))
+    tiles, scenes = find_images(folder), find_scenes(folder)
+    if scenes and tiles:
+        what = f"`{folder}` holds both image tiles (`{tiles[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
+        apart = f"{folder}-tiles"
+        pattern = "[0-9]*_[0-9]*_[0-9]*.*"
+        move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
+        raise DataError(f"{what}, expected only one kind", move.after(hints.shell("mkdir", apart)))
+    if not scenes and not tiles:
+        message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
+        raise DataError(message, _WITHOUT_IMAGERY)
+    return tiles, scenes
+
+
+def inspect_imagery(
+    folder: Path, meter: Callable[[int, int], None] | None = None, bbox: Bounds | None = None
+) -> Imagery:
+    """Finds and checks the image tiles (`16_X_Y.webp`, `.png` or `.jpg`), or the GeoTIFF and VRT files, of a folder.
+
+    Image tiles are decoded, so that `tile` can rely on them. Other files are ignored.
+
+    Args:
+        folder: of the imagery.
+        meter: called with (images done, images in all).
+        bbox: west, south, east, north; images that do not meet it are ignored.
+
+    Raises:
+        UsageError: there is no such folder.
+        DataError: no image, two of one tile, one outside the grid, or one that cannot be used; names the file.
+    """
+    tiles, scenes = list_imagery(folder)
+    if scenes:
+        return _inspect_scenes(folder, scenes, bbox)
+    files = {f"imagery/{file.name}": file for tile, file in tiles if bbox is None or meets(tile_bounds(*tile), bbox)}
+    if not files:
+        raise DataError(f"none of the {len(tiles):,} image tiles of `{folder}` meets the box", _WITHOUT_IMAGERY)
+    digest, transparent = hashlib.sha256(), []
+    for number, (name, file) in enumerate(sorted(files.items()), 1):
+        read_image(file)
+        transparent += [file.name] if is_transparent(file) else []
+        digest.update(f"{name} {sha256_of(file)}\n".encode())
+        if meter is not None:
+            meter(number, len(files))
+    if transparent:
+        what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
+        console.warn(f"`{folder}`: {what}; their hidden colour is used, which is mostly black")
+    return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
+
+
+def lies_outside(imagery: Imagery, box: Bounds) -> bool:
+    """Returns True where no scene and no image tile meets a box."""
+    names = [parse_image_name(path.name) for path in imagery.files.values()]
+    boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
+    return bool(boxes) and not any(meets(one, box) for one in boxes)
+
+
+def disk_bytes(imagery: Imagery) -> tuple[int, bool]:
+    """Returns the size of imagery on disk, and True where it is an upper limit.
+
+    A VRT is written as a GeoTIFF of all it shows, whose compressed size is not known beforehand.
+    """
+    sizes = [path.stat().st_size for path in imagery.files.values() if not _is_vrt(path)]
+    at_most = [uncompressed_bytes(path) for path in imagery.files.values() if _is_vrt(path)]
+    return sum(sizes) + sum(at_most), bool(at_most)
+
+
+def read_attribution(path: Path) -> list[str]:
+    """Returns the lines of an `ATTRIBUTION.txt`; none where there is no such file.
+
+    Raises:
+        DataError: not UTF-8 text.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
+        old, new = hints.paste(str(path)), hints.paste(f"{path}.fixed")
+        hint = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
+        raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: bool = False) -> None:
+    """Copies an extract as `map<suffix>`, and imagery to `imagery/`.
+
+    Args:
+        extract, imagery: as inspected.
+        folder: to copy into.
+        link: link the extract where the file system can, which takes neither time nor disk.
+
+    Raises:
+        DataError: the extract changed since it was inspected.
+    """
+    target = folder / f"map{extract.suffix}"
+    try:
+        if not link:
+            raise OSError
+        target.hardlink_to(extract.path)
+    except OSError:
+        shutil.copyfile(extract.path, target)
+    if target.stat().st_size != extract.bytes or sha256_of(target) != extract.sha256:
+        hint = hints.again().noting("when the file is complete")
+        raise DataError(f"`{extract.path}` changed while it was read", hint)
+    if imagery is None:
+        return
+    (folder / "imagery").mkdir(exist_ok=True)
+    for name, file in imagery.files.items():
+        if _is_vrt(file):
+            write_as_geotiff(file, folder / name)
+        else:
+            shutil.copyfile(file, folder / name)
+    for name, text in imagery.texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Imagery:
+    """Inspects scenes. GeoTIFF files are copied with their sidecar files, a VRT as a GeoTIFF of all it shows."""
+    parts = {part.absolute() for path in paths if _is_vrt(path) for part in inspect_scene(path).files[1:]}
+    scenes = [inspect_scene(path) for path in paths if path.absolute() not in parts]
+    scenes = newest_first([scene for scene in scenes if bbox is None or meets(scene.bounds, bbox)])
+    if not scenes:
+        raise DataError(f"none of the {len(paths):,} scenes of `{folder}` meets the box", _WITHOUT_IMAGERY)
+    digest, files = hashlib.sha256(), {}
+    for scene in sorted(scenes, key=lambda scene: scene.path.name):
+        for file in (scene.path, *sorted(file for file in scene.files if file != scene.path)):
+            digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+            if not _is_vrt(scene.path):
+                files[f"imagery/{file.name}"] = file
+        if _is_vrt(scene.path):
+            files[f"imagery/{scene.path.name}.tif"] = scene.path
+    return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE), tuple(scenes))
+
+
+def _is_vrt(path: Path) -> bool:
+    return path.suffix.lower() == _VRT

@@ -1,0 +1,59 @@
+"""Partial files: names, and a lock that stays with a file when it is renamed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from geojepa_cli import hints
+from geojepa_cli.errors import BusyError
+
+PARTIAL = ".partial"
+STATE = ".partial.json"
+
+
+def partial_of(target: Path) -> Path:
+    """Returns the path of the partial file of `target`."""
+    return target.with_name(target.name + PARTIAL)
+
+
+def state_of(target: Path) -> Path:
+    """Returns the path of the file that describes the partial file of `target`."""
+    return target.with_name(target.name + STATE)
+
+
+def remove_partial(target: Path) -> None:
+    """Removes the partial file of `target` and its description."""
+    for path in (partial_of(target), state_of(target)):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked_file(path: Path, mode: str) -> Iterator[IO[bytes]]:
+    """Opens a file under an exclusive kernel lock, which follows it when it is renamed.
+
+    Raises:
+        BusyError: another process holds the lock.
+    """
+    while True:
+        with path.open(mode) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                hint = hints.again().noting("once it has ended")
+                raise BusyError(f"`{path}` is in use by another process", hint) from None
+            if is_same_file(file, path):
+                yield file
+                return
+
+
+def is_same_file(file: IO[bytes], path: Path) -> bool:
+    """Returns True where `path` names the open file; it may have been renamed or removed."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

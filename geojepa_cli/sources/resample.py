@@ -1,0 +1,101 @@
+"""Resamples scenes to the images of many tiles, with threads."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from geojepa_cli import hints
+from geojepa_cli.errors import GeojepaError
+from geojepa_cli.grid import GROUP_ZOOM, TileId
+from geojepa_cli.sources.http import OfflineError
+from geojepa_cli.sources.mosaic import Mosaic, Picture
+
+
+class Failed(NamedTuple):
+    """A tile whose imagery cannot be read, and the error."""
+
+    error: GeojepaError
+
+
+Outcome = Picture | Failed | None
+
+
+def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int = 1) -> Iterator[tuple[TileId, Outcome]]:
+    """Yields the images of tiles in order; None where no scene has a valid pixel, `Failed` where one cannot be read.
+
+    A thread takes a whole zoom-14 group, because its tiles share blocks of the scenes.
+
+    Args:
+        make: returns a mosaic for each thread; they are closed at the end.
+        tiles: those of a group one after the other.
+        threads: number of threads.
+    """
+    mosaics = [make() for _ in range(threads)]
+    for mosaic in mosaics:
+        mosaic.unreachable = mosaics[0].unreachable
+    groups = [list(group) for _, group in itertools.groupby(tiles, _group_of)]
+    work = _Work(mosaics)
+    waiting: deque[Future[list[tuple[TileId, Outcome]]]] = deque()
+    pool = ThreadPoolExecutor(threads, "resample", _set_context, (contextvars.copy_context(),))
+    try:
+        for group in groups:
+            waiting.append(pool.submit(work.run, group))
+            if len(waiting) >= 2 * threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        work.stopped = True
+        pool.shutdown(cancel_futures=True)
+        for mosaic in mosaics:
+            mosaic.close()
+
+
+def _set_context(context: contextvars.Context) -> None:
+    """Gives a new thread the context variables of the thread that started it.
+
+    rasterio keeps the files of its openers in them. A dataset that is opened in one thread and closed in another
+    without them ends the process.
+    """
+    for variable, value in context.items():
+        variable.set(value)
+
+
+class _Work:
+    """The work of all threads: a pool of mosaics, and a flag that ends it.
+
+    Attributes:
+        stopped: the remaining tiles are not read, because nobody takes the results.
+    """
+
+    def __init__(self, mosaics: Sequence[Mosaic]) -> None:
+        self.stopped = False
+        self._mosaics: queue.SimpleQueue[Mosaic] = queue.SimpleQueue()
+        for mosaic in mosaics:
+            self._mosaics.put(mosaic)
+
+    def run(self, tiles: list[TileId]) -> list[tuple[TileId, Outcome]]:
+        mosaic = self._mosaics.get()
+        try:
+            return [(tile, self._picture(mosaic, tile)) for tile in tiles]
+        finally:
+            self._mosaics.put(mosaic)
+
+    def _picture(self, mosaic: Mosaic, tile: TileId) -> Outcome:
+        if self.stopped:
+            return Failed(OfflineError("not tried: the run ended", hints.again()))
+        try:
+            return mosaic.picture(tile)
+        except GeojepaError as error:
+            return Failed(error)
+
+
+def _group_of(tile: TileId) -> tuple[int, int, int]:
+    shift = max(0, tile.z - GROUP_ZOOM)
+    return tile.z, tile.x >> shift, tile.y >> shift

@@ -1,0 +1,50 @@
+"""Scaling of scenes with more than 8 bits to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError
+from geojepa_cli.sources.scene_bands import decimated_shape, find_valid
+from geojepa_cli.sources.scenes import Scene, opened
+
+LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
+
+
+class Scaling(NamedTuple):
+    """Linear scaling of values from [low, high] to [0, 255].
+
+    All scenes and bands share one range, so that neighbouring scenes and the colours keep their relation.
+    """
+
+    low: float
+    high: float
+
+
+def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
+    """Returns the 2nd and 98th percentile of the valid pixels of all scenes of more than 8 bits; None without such.
+
+    Raises:
+        DataError: there are no two different valid values.
+    """
+    samples = []
+    for scene in scenes:
+        if scene.dtype != "uint8":
+            with opened(scene.path) as source:
+                shape = decimated_shape(source)
+                pixels = source.read(scene.bands, out_shape=(len(scene.bands), *shape)).astype(np.float64)
+                valid = find_valid(source, scene.mask, pixels, out_shape=shape)
+            samples.append(pixels[:, valid].ravel())
+    if not samples:
+        return None
+    values = np.concatenate(samples)
+    low, high = np.percentile(values, [LOW_PERCENT, HIGH_PERCENT]) if len(values) else (0.0, 0.0)
+    if not low < high:
+        names = ", ".join(f"`{scene.path}`" for scene in scenes if scene.dtype != "uint8")
+        hint = hints.shell("gdalinfo", "-stats", str(scenes[0].path))
+        raise DataError(f"{names}: no two different valid values, so no range to scale to 8 bits", hint)
+    return Scaling(float(low), float(high))

@@ -1,0 +1,151 @@
+"""Reads the part of a scene that a tile needs, averaged to at most twice the tile's resolution."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli.grid import TileId
+from geojepa_cli.sources.georeference import transform_near
+from geojepa_cli.sources.sampling import Doubles, Floats, locate_tile, pixel_positions, sample
+from geojepa_cli.sources.scene_bands import MaskRule, find_valid
+from geojepa_cli.sources.scenes import Scene
+
+_MARGIN_PX = 2  # bilinear sampling needs one; the other is for rounding
+
+Mask = npt.NDArray[np.bool_]
+
+
+class ScenePart(NamedTuple):
+    """The part of a scene that a tile needs.
+
+    Attributes:
+        data: [bands, rows, columns], of the scene's own type, or averaged.
+        valid: bool [rows, columns]; None where all pixels are valid and the tile lies within the scene.
+        columns, rows: float64 [side, side], positions of the centres of the tile's pixels.
+        scale: pixels of this part per pixel of the tile, at most 2.
+    """
+
+    data: npt.NDArray[Any]
+    valid: Mask | None
+    columns: Doubles
+    rows: Doubles
+    scale: float
+
+
+class _Window(NamedTuple):
+    """Rows and columns of a scene, averaged by a whole factor; both begin at a multiple of it."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+    factor: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns after averaging."""
+        return -(-self.height // self.factor), -(-self.width // self.factor)
+
+
+def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: int) -> ScenePart | None:
+    """Returns the part of a dataset that a tile needs; None where the tile lies outside of it."""
+    transform = transform_near(source, tile)
+    grid = locate_tile(tile, size_px, source.crs, transform)
+    if grid is None:
+        return None
+    (left, top), (right, bottom) = ([axis(points) for points in (grid.columns, grid.rows)] for axis in (np.min, np.max))
+    if right <= 0 or bottom <= 0 or left >= source.width or top >= source.height:
+        return None
+    factor = _averaging_factor(source, grid.scale)
+    window = _enclose(source, left, top, right, bottom, factor)
+    if window is None:
+        return None
+    data, how = _read(source, scene.bands, mask, window)
+    within = left >= 0 and top >= 0 and right <= source.width and bottom <= source.height
+    valid = None
+    if mask.applies or data.dtype.kind == "f" or not within:
+        found = find_valid(source, mask, data, **how)
+        valid = None if within and found.all() else found
+    columns, rows = pixel_positions(grid, tile, size_px, source.crs, transform)
+    height, width = window.shape
+    columns = (columns - window.column) * (width / window.width)
+    rows = (rows - window.row) * (height / window.height)
+    return ScenePart(data, valid, columns, rows, grid.scale / factor)
+
+
+def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
+    """Returns values float32 [bands, side, side] and where they are valid; None where no pixel is.
+
+    Where not all pixels are valid, values and validity are sampled together and divided. So a border of no data
+    neither darkens its neighbours nor leaves a seam.
+    """
+    where = part.columns, part.rows, part.scale
+    if part.valid is None:
+        return sample(part.data, *where), np.ones(part.columns.shape, bool)
+    weighted = np.zeros((len(part.data) + 1, *part.valid.shape), np.float32)
+    np.copyto(weighted[:-1], part.data, where=part.valid, casting="unsafe")
+    weighted[-1] = part.valid
+    out = sample(weighted, *where)
+    weight, (height, width) = out[-1], part.valid.shape
+    inside = (part.columns >= 0) & (part.columns <= width) & (part.rows >= 0) & (part.rows <= height)
+    valid = inside & (weight >= 0.5)
+    values = (out[:-1] / np.where(valid, weight, np.float32(1.0))).astype(np.float32, copy=False)
+    return (values, valid) if valid.any() else None
+
+
+def _enclose(source: Any, left: float, top: float, right: float, bottom: float, factor: int) -> _Window | None:
+    """Returns the window around a box, in whole pixels of the overview, so that it is copied and not resampled."""
+    margin = _MARGIN_PX * factor
+    column = int(max(0, np.floor((left - margin) / factor) * factor))
+    row = int(max(0, np.floor((top - margin) / factor) * factor))
+    width = int(min(source.width, np.ceil((right + margin) / factor) * factor)) - column
+    height = int(min(source.height, np.ceil((bottom + margin) / factor) * factor)) - row
+    return _Window(column, row, width, height, factor) if width > 0 and height > 0 else None
+
+
+def _read(
+    source: Any, bands: tuple[int, ...], mask: MaskRule, window: _Window
+) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """Returns averaged pixels [bands, rows, columns], and how their validity has to be read."""
+    from rasterio.enums import Resampling
+    from rasterio.windows import Window
+
+    area = Window(window.column, window.row, window.width, window.height)
+    how = {"window": area, "out_shape": window.shape, "resampling": Resampling.average}
+    if not mask.ignored_alpha:
+        return source.read(bands, **{**how, "out_shape": (len(bands), *window.shape)}), how
+    # GDAL weights its averages by the alpha band, also by one that holds infrared: so they are computed here
+    overview = _coarsest_overview(source, window.factor)
+    full = window._replace(factor=overview).shape
+    pixels = source.read(bands, window=area, out_shape=(len(bands), *full))
+    return _average(pixels, window.factor // overview), how
+
+
+def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
+    """Averages blocks of factor × factor pixels; those at the right and lower edge may be smaller."""
+    if factor == 1:
+        return pixels
+    sums = pixels.astype(np.float32)
+    for axis in (1, 2):
+        starts = np.arange(0, pixels.shape[axis], factor)
+        counts = np.diff(np.append(starts, pixels.shape[axis])).astype(np.float32)
+        sums = np.add.reduceat(sums, starts, axis=axis)
+        sums /= counts.reshape([-1 if dimension == axis else 1 for dimension in range(3)])
+    return np.rint(sums).astype(pixels.dtype) if pixels.dtype.kind in "ui" else sums
+
+
+def _averaging_factor(source: Any, scale: float) -> int:
+    """Returns the factor by which a scene is averaged that has `scale` pixels per pixel of the tile.
+
+    It is a multiple of the coarsest overview that is still as fine as the tile.
+    """
+    overview = _coarsest_overview(source, scale)
+    return overview * max(1, int(scale / overview))
+
+
+def _coarsest_overview(source: Any, scale: float) -> int:
+    """Returns the factor of the coarsest overview up to `scale`; 1 where there is none."""
+    return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

@@ -1,0 +1,185 @@
+"""STAC items, versions 1.0 and 1.1: what is kept of them, and their band order, CRS and date."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from geojepa_cli.sources.scene_bands import MaskRule
+from geojepa_cli.sources.scenes import Scene
+
+Item = dict[str, Any]
+
+IMAGE = "image"  # key of the asset that is read
+_COLOURS = ("red", "green", "blue")
+_INFRARED = "nir"
+_CODE = re.compile(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+")
+# projection extension: `proj:code` since version 2, `proj:epsg` before; the other two where there is no code
+_CODES = ("proj:code", "proj:epsg")
+_DEFINITIONS = ("proj:wkt2", "proj:projjson")
+_BANDS = ("bands", "eo:bands")  # STAC 1.1 and 1.0
+_BAND_NAMES = ("eo:common_name", "common_name", "name")
+_NOT_DATA = {"thumbnail", "overview", "metadata"}
+
+
+def trim_item(item: Mapping[str, Any]) -> Item:
+    """Returns the part of an item that is stored.
+
+    Raises:
+        KeyError, TypeError, ValueError: it lacks something, or is not a STAC item.
+    """
+    asset, properties = _image_asset(item), item["properties"]
+    if not str(asset["href"]).startswith(("https://", "http://")):
+        raise ValueError(f"the image of `{item['id']}` is at `{asset['href']}`, not on a server")
+    kept: dict[str, Any] = {"datetime": _capture_time(properties)}
+    kept |= {name: properties[name] for name in ("naip:year", "naip:state") if name in properties}
+    resolution = properties.get("gsd") if properties.get("gsd") is not None else asset.get("gsd")
+    kept |= {} if resolution is None else {"gsd": float(resolution)}
+    kept |= _projection({**properties, **{key: value for key, value in asset.items() if value is not None}})
+    _parse_crs(kept)
+    image: dict[str, Any] = {"href": str(asset["href"])}
+    image |= {name: _checked_bands(asset[name]) for name in _BANDS if asset.get(name) is not None}
+    return {
+        "type": "Feature",
+        "id": str(item["id"]),
+        "bbox": _parse_box(item["bbox"]),
+        "geometry": item["geometry"],
+        "properties": kept,
+        "assets": {IMAGE: image},
+    }
+
+
+def scene_of(item: Item, infrared: bool) -> Scene:
+    """Returns a stored item as a scene. Its mask and data type are known when the file is opened.
+
+    Args:
+        item: as `trim_item` returns it.
+        infrared: also choose the band of near infrared.
+    """
+    west, south, east, north = (float(value) for value in item["bbox"])
+    gsd = float(item["properties"].get("gsd") or 0.0)
+    bands = band_order(item["assets"][IMAGE])
+    return Scene(
+        file_name(item),
+        _parse_crs(item["properties"]),
+        (gsd, gsd),
+        "uint8",
+        bands if infrared else bands[:3],
+        MaskRule(),
+        capture_date(item),
+        (west, south, east, north),
+        (),
+    )
+
+
+def band_order(asset: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Returns the 1-based indices of red, green, blue and near infrared.
+
+    They come from `bands` (STAC 1.1) or `eo:bands` (1.0). Where these do not name all colours, the bands are in NAIP's
+    own order: red, green, blue, near infrared.
+    """
+    names: list[str] = []
+    for key in _BANDS:
+        found = [_band_name(band) for band in asset.get(key) or []]
+        names = found if set(_COLOURS) <= set(found) else names
+        if names:
+            break
+    if not names:
+        return 1, 2, 3, 4
+    red, green, blue = (names.index(colour) + 1 for colour in _COLOURS)
+    rest = [index for index in range(1, 5) if index not in (red, green, blue)]
+    return red, green, blue, names.index(_INFRARED) + 1 if _INFRARED in names else rest[0]
+
+
+def capture_date(item: Item) -> str:
+    """Returns the day of capture, `2020-08-31`."""
+    return str(item["properties"]["datetime"])[:10]
+
+
+def file_name(item: Item) -> Path:
+    """Returns the name of an item's scene."""
+    return Path(f"{item['id']}.tif")
+
+
+def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the asset `image`; without one, the only GeoTIFF with data."""
+    assets: Mapping[str, Mapping[str, Any]] = item["assets"]
+    if IMAGE in assets:
+        return assets[IMAGE]
+    images = [
+        asset
+        for asset in assets.values()
+        if str(asset.get("type", "")).startswith("image/tiff") and not _NOT_DATA.intersection(asset.get("roles") or ())
+    ]
+    if len(images) != 1:
+        raise ValueError(f"`{item['id']}` has no asset `{IMAGE}`, and {len(images)} other GeoTIFF files")
+    return images[0]
+
+
+def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that name the CRS: codes or, without one, a definition."""
+    codes = {name: fields[name] for name in _CODES if fields.get(name) is not None}
+    if "proj:epsg" in codes:
+        codes["proj:epsg"] = int(codes["proj:epsg"])
+    definitions = {name: fields[name] for name in _DEFINITIONS if fields.get(name) is not None}
+    return codes or definitions
+
+
+def _parse_crs(properties: Mapping[str, Any]) -> str:
+    """Returns the CRS as text, such as `EPSG:26918`; "" where the item does not state it.
+
+    Raises:
+        ValueError: it is not a CRS.
+    """
+    code = properties.get("proj:code")
+    if code is not None:
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise ValueError(f"`proj:code` is `{code}`, expected a code such as `EPSG:26918`")
+        return code
+    if properties.get("proj:epsg") is not None:
+        return f"EPSG:{properties['proj:epsg']}"
+    definition = next((properties[name] for name in _DEFINITIONS if properties.get(name) is not None), None)
+    if definition is None:
+        return ""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        crs = CRS.from_user_input(definition)
+    except CRSError as error:
+        raise ValueError(f"its CRS cannot be read: {error}") from error
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())
+
+
+def _checked_bands(bands: Any) -> list[Any]:
+    if not isinstance(bands, list) or not all(isinstance(band, Mapping) for band in bands):
+        raise ValueError("its bands are not a list of objects")
+    return bands
+
+
+def _band_name(band: Mapping[str, Any]) -> str:
+    """Returns the common name of a band in lower case; its own name where it has none."""
+    known = (*_COLOURS, _INFRARED)
+    names = [str(band[key]).lower() for key in _BAND_NAMES if band.get(key) is not None]
+    return next((name for name in names if name in known), "")
+
+
+def _capture_time(properties: Mapping[str, Any]) -> str:
+    """Returns the time of capture; STAC allows a null `datetime` where start and end are given."""
+    text = str(properties.get("datetime") or properties["start_datetime"])
+    datetime.date.fromisoformat(text[:10])
+    return text
+
+
+def _parse_box(values: Sequence[Any]) -> list[float]:
+    """Returns west, south, east, north of a box with or without heights."""
+    box = [float(value) for value in values]
+    box = [*box[:2], *box[3:5]] if len(box) == 6 else box
+    if len(box) != 4 or not all(map(math.isfinite, box)):
+        raise ValueError(f"{values} is not a box")
+    return box

@@ -1,0 +1,141 @@
+"""The demo: a generated city, every stage on it, and the check of its labels against known answers."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geojepa_cli import console, hints, native
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, process
+from geojepa_cli.stages.images import make_images
+from geojepa_cli.stages.models import pretrain
+from geojepa_cli.stages.neighbours import knn
+from geojepa_cli.stages.probes import probe
+from geojepa_cli.stages.source import make_source
+from geojepa_cli.stages.stage import as_command
+from geojepa_cli.stages.tasks import build_tasks
+from geojepa_cli.stages.tiles import DEFAULT_ZOOM, make_tiles
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.demo.answers import KnownAnswers
+    from geojepa_cli.demo.city import City
+
+NAME = "demo"
+CONFIG = "tiny.yaml"
+STEPS = 100
+BATCH_TOKENS = 2048  # half of the config's: two cores are enough
+SIZES = ("full", "small")
+ATTRIBUTION = "Demo city: made by `geojepa demo`, no real place"
+TOLERANCE = 1e-3  # of labels that are stored as float32
+
+
+@as_command("demo")
+def demo(
+    workspace: Workspace, size: str = "full", steps: int = STEPS, seed: int = 0, threads: int = 1
+) -> dict[str, Artifact]:
+    """Makes a city and runs every stage on it, offline.
+
+    Args:
+        workspace: to publish in.
+        size: `full` (480 tiles) or `small` (64 tiles).
+        steps: of training.
+        seed: of the city, the splits, the model and the probes.
+        threads: do not change the result.
+
+    Returns:
+        The artifacts, by what they are called in the summary of `geojepa demo`.
+
+    Raises:
+        UsageError: unknown size.
+        DataError: a label differs from the city's known answer.
+    """
+    from geojepa_cli.demo.city import QUERY_TILE, make_city
+
+    if size not in SIZES:
+        raise UsageError(f"unknown size `{size}`: expected {' or '.join(SIZES)}", hints.again(size=SIZES[0]))
+    native.version()  # a missing binary or encoder is found before any work
+    check_encoder(DEFAULT_ENCODER)
+    city = make_city(size, seed)
+    done = {"source": make_demo_source(workspace, city)}
+    done["tiles"] = make_tiles(workspace, done["source"], threads=threads)
+    images = make_images(workspace, done["source"], zoom=DEFAULT_ZOOM)
+    if images is not None:
+        done["images"] = images
+    (processed,) = process(workspace, done["tiles"], threads=threads)
+    done["processed"], done["features"] = processed, workspace.derived("features", NAME, processed)
+    tasks = {task.params["task"]["name"]: task for task in build_tasks(workspace, processed, seed=seed)}
+    for name, task in tasks.items():
+        check_answers(city.answers, name, processed, task)
+        done[f"task {name}"] = task
+    settings = {"train.max_steps": steps, "train.batch_tokens": BATCH_TOKENS}
+    done["model"] = model = pretrain(workspace, CONFIG, processed, settings, NAME, seed, threads=threads)
+    for name, task in tasks.items():
+        probed = _probe(workspace, task, model, seed, threads, may_be_few=size == "small")
+        if probed is not None:
+            done[f"probe {name}"] = probed
+    done["neighbours"] = knn(workspace, QUERY_TILE, model=model, region=processed, html=True, threads=threads)
+    return done
+
+
+def make_demo_source(workspace: Workspace, city: City) -> Artifact:
+    """Publishes the city's map and images like `fetch --pbf`, but without OpenStreetMap's attribution."""
+    from geojepa_cli.demo.images import write_images
+    from geojepa_cli.demo.write import write_pbf
+    from geojepa_cli.sources.extract import inspect_extract
+    from geojepa_cli.sources.imagery import inspect_imagery
+
+    with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
+        folder = Path(name)
+        write_pbf(city, folder / "demo.osm.pbf")
+        with console.progress("draw images", len(city.answers)) as meter:
+            write_images(city, folder / "images", meter.update)
+        extract, images = inspect_extract(folder / "demo.osm.pbf"), inspect_imagery(folder / "images")
+        return make_source(workspace, NAME, extract, images, [ATTRIBUTION])
+
+
+def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifact: Artifact) -> None:
+    """Compares a task's labels with what the city was built to have.
+
+    Args:
+        answers: of the city.
+        task: its name.
+        processed: the city's tiles.
+        artifact: the built task.
+
+    Raises:
+        DataError: some differ; the message has their number, and the first.
+    """
+    import numpy as np
+
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.dataset import TaskData
+
+    store = TileStore.open([processed.file("processed.h5")], names=[processed.name])
+    labels = TaskData.open(store, [artifact]).labels
+    names = [f"{z}_{x}_{y}" for z, x, y in store.tile_zxy.tolist()]
+    expected = np.array([np.nan if (known := answers[name][task]) is None else known for name in names])
+    wrong = np.flatnonzero(~np.isclose(labels, expected, rtol=0, atol=TOLERANCE, equal_nan=True))
+    if len(wrong):
+        first = wrong[0]
+        raise DataError(
+            f"{len(wrong)} of {len(names)} labels of `{task}` differ from the demo city's known answers, the first in "
+            f"tile `{names[first]}`: got {labels[first]:g}, expected {expected[first]:g}",
+            hints.run("doctor"),
+        )
+
+
+def _probe(
+    workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
+) -> Artifact | None:
+    """Probes a task's masked variant with the linear head; None where a small city has too few tiles for it."""
+    try:
+        return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
+    except DataError as error:
+        if not may_be_few:
+            raise
+        console.warn(f"`{task.name}` is not probed: {error.message}")
+        return None

@@ -1,0 +1,133 @@
+"""Resampling of the scenes of a source, local or on a server, to the images of a region's tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from geojepa_cli import console, hints
+from geojepa_cli.errors import DataError, GeojepaError
+from geojepa_cli.hints import Hint
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import Remains, rebuild_hint
+
+if TYPE_CHECKING:
+    from geojepa_cli.grid import TileId
+    from geojepa_cli.sources.mosaic import Mosaic
+    from geojepa_cli.sources.ranges import RangeReader, Traffic
+    from geojepa_cli.sources.scaling import Scaling
+    from geojepa_cli.sources.scenes import Scene
+    from geojepa_cli.store.image_form import ImageForm
+    from geojepa_cli.store.image_log import ImageLog
+
+CONNECTIONS = 8  # to the servers of images, at the same time
+FAILED_LIST = "failed.txt"
+_SHOWN = 5
+
+Failures = dict["TileId", GeojepaError]
+
+
+class SourceScenes(NamedTuple):
+    """The scenes of a source.
+
+    Attributes:
+        scenes: newest first.
+        scaling: of those of more than 8 bits.
+        make_mosaic: returns a mosaic for one thread.
+        threads: that resample.
+        reader: of scenes on a server, else None.
+    """
+
+    scenes: list[Scene]
+    scaling: Scaling | None
+    make_mosaic: Callable[[], Mosaic]
+    threads: int
+    reader: RangeReader | None = None
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What was read from servers; None for local scenes."""
+        return self.reader.traffic if self.reader is not None else None
+
+
+def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
+    """Returns the scenes of a source, newest first, and how they are opened."""
+    from geojepa_cli.sources import naip
+    from geojepa_cli.sources.mosaic import Mosaic
+    from geojepa_cli.sources.ranges import RangeReader
+    from geojepa_cli.sources.scaling import find_scaling
+    from geojepa_cli.sources.scenes import find_scenes, inspect_scene, newest_first
+
+    infrared, size = form.bands == "rgbn", form.size_px
+    items_file = source.path / "imagery" / naip.ITEMS_FILE
+    if items_file.is_file():
+        items, reader = naip.read_items(items_file), RangeReader(naip.sign)
+        remote, opener = newest_first(naip.scenes_of(items, infrared)), naip.scene_opener(items, reader)
+        return SourceScenes(remote, None, lambda: Mosaic(remote, None, opener, size), CONNECTIONS, reader)
+    scenes = newest_first([inspect_scene(path, infrared) for path in find_scenes(source.path / "imagery")])
+    scaling = find_scaling(scenes)
+    return SourceScenes(scenes, scaling, lambda: Mosaic(scenes, scaling, size_px=size), threads)
+
+
+def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
+    """Resamples the tiles that the log lacks. Returns those that failed, with their errors."""
+    from geojepa_cli.sources.resample import Failed, resample
+
+    missing = [tile for tile in wanted if tile not in log.rows]
+    if len(missing) < len(wanted):
+        console.note(f"resuming after {len(wanted) - len(missing):,} of {len(wanted):,} image tiles")
+    failed: Failures = {}
+    with console.progress("resample imagery", len(missing)) as meter:
+        outcomes = resample(scenes.make_mosaic, missing, scenes.threads)
+        for done, (tile, outcome) in enumerate(outcomes, 1):
+            if outcome is None:
+                log.add_empty(tile)
+            elif isinstance(outcome, Failed):
+                failed[tile] = outcome.error
+            else:
+                log.add(tile, outcome.pixels, float(outcome.valid.mean()), outcome.scene)
+            meter.update(done)
+    return failed
+
+
+def write_images(
+    log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Writes the images of a log to an `images.h5`. Returns counts and further entries of the manifest."""
+    described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
+    images = log.write(wanted, path, described, scenes.threads)
+    rows = [log.rows[tile] for tile in wanted if tile in log.rows]
+    counts = {
+        "images": images,
+        "partly covered": sum(row.position >= 0 and row.valid < 1 for row in rows),
+        "tiles without imagery": sum(row.position < 0 for row in rows),
+        "failed": len(wanted) - len(rows),
+    }
+    extra = {"scaling": list(scenes.scaling) if scenes.scaling else None, "scenes": described}
+    return counts, extra
+
+
+def print_traffic(traffic: Traffic | None) -> None:
+    """Prints what was read from servers."""
+    if traffic is not None and traffic.requests:
+        of = f", {traffic.bytes / traffic.file_bytes:.1%} of the scenes" if traffic.file_bytes else ""
+        console.note(f"imagery: {traffic.bytes / 2**20:,.1f} MiB in {traffic.requests:,} requests{of}")
+
+
+def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
+    """Writes the list of failed tiles, and returns the error for them."""
+    listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
+    # where all tiles failed, leaving them out does not help
+    fetch_again: Hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
+    hint = fetch_again if skip_failed else hints.again(skip_failed=True)
+    kept = "the other images are kept, and the same command reads only these again"
+    return DataError(f"{describe_failures(failed)} (of {of:,}; `{listed}` lists them all); {kept}", hint)
+
+
+def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:
+    """Returns the number of failed tiles, some of their names, and the first error."""
+    names = ", ".join(f"`{tile.name}`" for tile in list(failed)[:_SHOWN])
+    more = ", …" if len(failed) > _SHOWN else ""
+    first = next(iter(failed.values())).message
+    return f"the imagery of {len(failed):,} tiles cannot be read ({names}{more}): {first}"

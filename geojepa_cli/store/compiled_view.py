@@ -1,0 +1,59 @@
+"""A view prepared for the gather: the kept pieces of every tile and the kept tags of every object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from geojepa_cli.store.csr import Array, Rows
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.view import View
+
+
+class CompiledRegion(NamedTuple):
+    """The part of one region that a view keeps, in rows of that region."""
+
+    pieces: Array  # int32 [kept], kept piece rows, tile by tile
+    tile_ends: Rows  # int64 [tiles + 1], CSR into `pieces`
+    tag_ends: Array  # [objects + 1], CSR into `tag_vocab`
+    tag_vocab: Array  # uint32 [kept tags], vocabulary rows
+
+
+class CompiledView:
+    """A view prepared for the gather.
+
+    Attributes:
+        regions: the kept part of every region.
+        lengths: int32 [tiles], tokens of every tile of the dataset; 0 for tiles that are not kept.
+        kept: bool [tiles].
+    """
+
+    def __init__(self, regions: Sequence[RegionStore], view: View) -> None:
+        parts = [view.region(index) for index in range(len(regions))]
+        self.regions = [compile_region(region, part) for region, part in zip(regions, parts, strict=True)]
+        self.lengths = np.concatenate([np.diff(region.tile_ends) for region in self.regions]).astype(np.int32)
+        self.kept = np.zeros(len(self.lengths), bool)
+        self.kept[view.tiles] = True
+
+
+def compile_region(region: RegionStore, view: View) -> CompiledRegion:
+    """Applies a view of one region: drops tags, then pieces, then pieces whose objects have no tag left."""
+    tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
+    if len(view.dropped_tags):
+        shown = np.ones(region.n_vocab, bool)
+        shown[view.dropped_tags] = False
+        keep = shown[tag_vocab]
+        kept_before = np.zeros(len(keep) + 1, np.int32)
+        np.cumsum(keep, out=kept_before[1:])
+        tag_ends, tag_vocab = kept_before[tag_ends], tag_vocab[keep]
+    tile_ends = region["tile/pieces"].astype(np.int64)
+    tiles = np.zeros(region.n_tiles, bool)
+    tiles[view.tiles] = True
+    kept = np.repeat(tiles, np.diff(tile_ends))
+    kept &= (np.diff(tag_ends) > 0)[region["piece/object"]]
+    kept[view.dropped_pieces] = False
+    before = np.zeros(len(kept) + 1, np.int64)
+    np.cumsum(kept, out=before[1:])
+    return CompiledRegion(np.flatnonzero(kept).astype(np.int32), before[tile_ends], tag_ends, tag_vocab)

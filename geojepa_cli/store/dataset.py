@@ -1,0 +1,249 @@
+"""`Dataset`: the processed files of several regions as one dataset, without copying them.
+
+The rows of a region's tables follow those of the regions before it: dataset row = region row + offset of the region.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile, tiles_bounds
+from geojepa_cli.store.batch import OSM_TYPES
+from geojepa_cli.store.images import ImageStore
+from geojepa_cli.store.reader import RegionStore
+
+Rows = npt.NDArray[np.int64]
+
+
+class Dataset:
+    """Tiles, objects, pieces and vocabularies of one or several regions as one dataset.
+
+    Attributes:
+        regions: in the order in which they were opened.
+        images: the image store of each region, or None.
+        tile_offsets, object_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], the first row of each region.
+        tile_zxy: int64 [tiles, 3], zoom, column, row of every tile.
+    """
+
+    def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
+        if not regions:
+            raise UsageError("no region to read", hints.run("artifacts"))
+        self.regions = tuple(regions)
+        self.images = tuple(images) if images is not None else (None,) * len(self.regions)
+        if len(self.images) != len(self.regions):
+            raise ValueError(f"{len(self.images)} image stores for {len(self.regions)} regions")
+        for region in self.regions:
+            if region.kind != "processed":
+                hint = hints.run("process", region=region.name)
+                raise DataError(f"`{region.path}` is of kind `{region.kind}`, expected `processed`", hint)
+        sizes = [(r.n_tiles, r.n_objects, r.n_pieces, r.n_vocab) for r in self.regions]
+        offsets = np.concatenate([np.zeros((1, 4), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
+        self.tile_offsets, self.object_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
+        columns = [np.stack([r["tile/z"], r["tile/x"], r["tile/y"]], 1).astype(np.int64) for r in self.regions]
+        self.tile_zxy = np.concatenate(columns)
+
+    @classmethod
+    def open(
+        cls,
+        paths: Sequence[Path | str],
+        images: Sequence[Path | str | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Self:
+        """Opens the `processed.h5` of each region and, where given, its `images.h5`.
+
+        Args:
+            paths: one file per region.
+            images: an `images.h5` or None per region; None opens no images.
+            names: of the regions; None takes them from the folders.
+
+        Raises:
+            DataError: a file is unreadable or of another schema.
+        """
+        given = names if names is not None else [None] * len(paths)
+        regions = [RegionStore(path, name) for path, name in zip(paths, given, strict=True)]
+        opened = None if images is None else [None if path is None else ImageStore(path) for path in images]
+        return cls(regions, opened)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.regions, self.images))
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles of all regions."""
+        return int(self.tile_offsets[-1])
+
+    @property
+    def n_pieces(self) -> int:
+        """Number of pieces of all regions."""
+        return int(self.piece_offsets[-1])
+
+    @property
+    def n_vocab(self) -> int:
+        """Number of vocabulary rows of all regions; a tag that two regions share has a row in each."""
+        return int(self.vocab_offsets[-1])
+
+    @functools.cached_property
+    def shape(self) -> tuple[tuple[int, int, int], ...]:
+        """(tiles, pieces, vocabulary rows) of every region, as stored in a `View`."""
+        return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
+
+    # tiles
+
+    def tile_row(self, name: str) -> int:
+        """Returns the row of a tile by its name, in the first region that has it.
+
+        Raises:
+            UsageError: not a tile name.
+            NotFoundError: no such tile; the message names the nearest one.
+        """
+        rows = self.tile_rows(name)
+        if len(rows) == 0:
+            raise self._unknown_tile(parse_tile(name))
+        return int(rows[0])
+
+    def tile_rows(self, name: str) -> Rows:
+        """Returns every row of a tile by its name, sorted (regions may overlap): int64, possibly empty."""
+        return np.flatnonzero((self.tile_zxy == np.array(parse_tile(name))).all(1))
+
+    def tile_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
+        """Returns the names of some tiles, or of all."""
+        zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
+        return ["_".join(map(str, tile)) for tile in zxy.tolist()]
+
+    def tile_bounds(self, rows: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
+        """Returns the bounds in degrees of some tiles, or of all: float64 [n, 4] (west, south, east, north)."""
+        zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
+        return tiles_bounds(zxy[:, 0], zxy[:, 1], zxy[:, 2])
+
+    def tile_regions(self, rows: npt.ArrayLike) -> Rows:
+        """Returns the index of each tile row's region: int64."""
+        return np.searchsorted(self.tile_offsets, np.asarray(rows, np.int64), side="right") - 1
+
+    @functools.cached_property
+    def groups(self) -> Rows:
+        """Zoom-14 group of every tile as one number, the same in all regions: int64 [tiles]."""
+        shift = self.tile_zxy[:, 0] - GROUP_ZOOM
+        if bool((shift < 0).any()):
+            raise DataError(f"tiles of a zoom below {GROUP_ZOOM} have no group", hints.run("tile", zoom=GROUP_ZOOM))
+        return (self.tile_zxy[:, 1] >> shift) << 32 | self.tile_zxy[:, 2] >> shift
+
+    def group_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
+        """Returns the groups of some tiles, or of all, by name, such as `14_4513_6489`."""
+        groups = self.groups if rows is None else self.groups[np.asarray(rows, np.int64)]
+        return [TileId(GROUP_ZOOM, group >> 32, group & 0xFFFFFFFF).name for group in groups.tolist()]
+
+    # images
+
+    @functools.cached_property
+    def image_rows(self) -> Rows:
+        """Row of every tile's image in its region's image store, -1 if it has none: int64 [tiles]."""
+        rows = [
+            np.full(region.n_tiles, -1, np.int64)
+            if store is None
+            else store.rows_of(region["tile/z"], region["tile/x"], region["tile/y"])
+            for region, store in zip(self.regions, self.images, strict=True)
+        ]
+        return np.concatenate(rows)
+
+    def image_rows_required(self) -> Rows:
+        """Returns `image_rows`.
+
+        Raises:
+            UsageError: no region was opened with images.
+        """
+        if all(store is None for store in self.images):
+            names = ", ".join(f"`{region.name}`" for region in self.regions)
+            raise UsageError(f"no images in {names}", hints.run("fetch", pbf="FILE", name="NAME", imagery="DIR"))
+        return self.image_rows
+
+    # pieces, objects, tags
+
+    def tile_piece_counts(self) -> Rows:
+        """Returns the number of pieces of every tile, tokens or not: int64 [tiles]."""
+        counts = [np.diff(region["tile/pieces"]).astype(np.int64) for region in self.regions]
+        return np.concatenate(counts)
+
+    def piece_tiles(self, pieces: npt.ArrayLike) -> Rows:
+        """Returns the tile row of each piece row: int64."""
+        ends = np.cumsum(self.tile_piece_counts())
+        return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
+
+    def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+        """Returns the OSM version of each piece row's object, 0 where the input has none: uint32."""
+        rows = np.asarray(pieces, np.int64)
+        home = np.searchsorted(self.piece_offsets, rows, side="right") - 1
+        versions = np.empty(len(rows), np.uint32)
+        for index in np.unique(home).tolist():
+            region, chosen = self.regions[index], home == index
+            objects = region["piece/object"][rows[chosen] - self.piece_offsets[index]]
+            versions[chosen] = region["object/version"][objects]
+        return versions
+
+    def entity_pieces(self, ref: str) -> Rows:
+        """Returns all piece rows of an OSM element such as `way/123`, in all regions: int64.
+
+        Raises:
+            UsageError: not of the form node/ID, way/ID or relation/ID.
+            NotFoundError: no such element in the dataset.
+        """
+        osm_type, _, number = ref.partition("/")
+        if osm_type not in OSM_TYPES or not number.isdecimal():
+            raise UsageError(f"`{ref}` is not an entity, expected node/ID, way/ID or relation/ID")
+        found = []
+        for region, first in zip(self.regions, self.piece_offsets, strict=False):
+            row = _object_row(region, OSM_TYPES.index(osm_type), int(number))
+            if row is not None:
+                found.append(np.flatnonzero(region["piece/object"] == row) + first)
+        if not found:
+            names = ", ".join(f"`{region.name}`" for region in self.regions)
+            raise NotFoundError(f"no entity `{ref}` in {names} (elements without tags are not entities)")
+        return np.concatenate(found)
+
+    def piece_tags(self, piece: int) -> dict[str, str]:
+        """Returns all stored tags of a piece's object, masked or not: for tables, pages and tests."""
+        index = int(np.searchsorted(self.piece_offsets, piece, side="right")) - 1
+        region = self.regions[index]
+        row = int(region["piece/object"][piece - int(self.piece_offsets[index])])
+        first, last = region["object/tags"][row : row + 2].tolist()
+        return {region.keys[v]: region.values[v] for v in region["tag/vocab"][first:last].tolist()}
+
+    def tag(self, vocab_id: int) -> tuple[str, str]:
+        """Returns key and value of a vocabulary row of the dataset."""
+        index = int(np.searchsorted(self.vocab_offsets, vocab_id, side="right")) - 1
+        row = vocab_id - int(self.vocab_offsets[index])
+        return self.regions[index].keys[row], self.regions[index].values[row]
+
+    @functools.cached_property
+    def keys(self) -> list[str]:
+        """Key of every vocabulary row of the dataset."""
+        return [key for region in self.regions for key in region.keys]
+
+    @functools.cached_property
+    def values(self) -> list[str]:
+        """Value of every vocabulary row of the dataset."""
+        return [value for region in self.regions for value in region.values]
+
+    def _unknown_tile(self, tile: TileId) -> NotFoundError:
+        """Builds the error with the tile that is nearest on the ground, not in spelling."""
+        same = np.flatnonzero(self.tile_zxy[:, 0] == tile.z)
+        if len(same) == 0:
+            zooms = ", ".join(str(zoom) for zoom in sorted(set(self.tile_zxy[:, 0].tolist())))
+            return NotFoundError(f"unknown tile `{tile.name}`; tiles of the dataset have zoom {zooms}")
+        away = np.abs(self.tile_zxy[same, 1:] - np.array(tile[1:])).max(1)
+        close = self.tile_names(same[[int(away.argmin())]])[0]
+        return NotFoundError(f"unknown tile `{tile.name}`; the nearest with data is `{close}`")
+
+
+def _object_row(region: RegionStore, osm_type: int, osm_id: int) -> int | None:
+    """Returns the row of an element; objects are sorted by type, then id."""
+    first, last = np.searchsorted(region["object/osm_type"], [osm_type, osm_type + 1]).tolist()
+    row = first + int(np.searchsorted(region["object/osm_id"][first:last], osm_id))
+    return row if row < last and int(region["object/osm_id"][row]) == osm_id else None

@@ -1,0 +1,115 @@
+"""Image tiles as files of a folder, `zoom_x_y.webp` (or `.png`, `.jpg`): finds and decodes them."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile
+from geojepa_cli.hints import Hint
+from geojepa_cli.store.image_form import SIZE_PX
+
+_FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
+_FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow opens many more, some with the help of other programs
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
+
+
+def find_images(folder: Path) -> list[tuple[TileId, Path]]:
+    """Returns the image tiles of a folder, sorted as map tiles are.
+
+    Raises:
+        DataError: two files are images of the same tile, or a name is outside the grid.
+    """
+    found: dict[TileId, Path] = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            tile = parse_image_name(path.name)
+        except UsageError as error:
+            raise DataError(f"`{path}`: {error.message}", _set_aside(path)) from None
+        if tile is None:
+            continue
+        if tile in found:
+            message = f"`{found[tile]}` and `{path}` are both images of tile `{tile.name}`"
+            raise DataError(message, _set_aside(path))
+        found[tile] = path
+    return sorted(found.items(), key=lambda item: _order(item[0]))
+
+
+def parse_image_name(name: str) -> TileId | None:
+    """Returns the tile of a file name such as `16_18052_25957.webp`; None for other names.
+
+    Raises:
+        UsageError: the name has that form, but lies outside the grid of its zoom.
+    """
+    match = _FILE_NAME.fullmatch(name)
+    return parse_tile(match[1]) if match else None
+
+
+def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
+    """Decodes an image as uint8 [3, 224, 224], RGB.
+
+    Args:
+        path: of the file.
+        resize: resize square images of other sizes to 224 px (Lanczos). Otherwise another size is an error.
+
+    Raises:
+        DataError: it cannot be decoded, has another size or more than 8 bits, or is a decompression bomb.
+    """
+    from PIL import Image
+
+    hint = _set_aside(path).noting(f"or replace it by an image of {SIZE_PX} × {SIZE_PX} px")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                _check_header(image.size, image.mode, path, resize, hint)
+                pixels = image.convert("RGB")
+    except _DECODER_ERRORS as error:
+        raise DataError(f"`{path}` cannot be decoded: {_describe_error(error)}", hint) from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"`{path}` is refused: {error}", hint) from error
+    if pixels.size != (SIZE_PX, SIZE_PX):
+        pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+    return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
+
+
+def is_transparent(path: Path) -> bool:
+    """Returns True where an image has a pixel that is not opaque."""
+    from PIL import Image
+
+    with Image.open(path, formats=_FORMATS) as image:
+        if not image.has_transparency_data:
+            return False
+        lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return lowest != 255
+
+
+def _check_header(size: tuple[int, int], mode: str, path: Path, resize: bool, hint: Hint) -> None:
+    """Checks size and depth before anything is decoded."""
+    width, height = size
+    if size != (SIZE_PX, SIZE_PX) and not (resize and width == height):
+        raise DataError(f"`{path}` is {width} × {height} px, expected {SIZE_PX} × {SIZE_PX}", hint)
+    if mode.startswith(("I", "F")):
+        raise DataError(f"`{path}` has more than 8 bits in a channel", hint)
+
+
+def _describe_error(error: Exception) -> str:
+    """Returns Pillow's message, without the path that it repeats."""
+    return "not a WebP, PNG or JPEG image" if "cannot identify" in str(error) else str(error)
+
+
+def _set_aside(path: Path) -> Hint:
+    """Returns the command that renames a file so that it is no image tile."""
+    return hints.shell("mv", str(path), f"{path}.bak")
+
+
+def _order(tile: TileId) -> tuple[int, int, int, int, int]:
+    shift = max(0, tile.z - GROUP_ZOOM)
+    return tile.z, tile.y >> shift, tile.x >> shift, tile.y, tile.x

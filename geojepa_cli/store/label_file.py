@@ -1,0 +1,65 @@
+"""`labels.h5`: the label, flags and split of every tile of a region, for one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.hints import Hint
+from geojepa_cli.store import schema
+from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, read_columns, write_packed
+
+# column -> its type, and the number of its values if it is an enumeration
+_COLUMNS = {
+    "label": ("<f4", None),
+    "eligible": ("<u1", 2),
+    "kept": ("<u1", 2),
+    "split": ("<u1", 4),
+    "fold": ("<u1", None),
+}
+
+
+def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str, Array]) -> None:
+    """Writes `labels.h5`.
+
+    Args:
+        path: file to write.
+        attributes: `task`, `seed`, `split`, `buffer`; see docs/formats.md.
+        columns: one row per tile of `processed.h5`: `label` float32, `eligible` and `kept` bool, `split` uint8 and,
+            where the task has folds, `fold` uint8.
+    """
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        for name, value in {"kind": "labels", **attributes}.items():
+            # Fixed length: a string of variable length costs a heap of 4 KB.
+            file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
+        for name, values in columns.items():
+            write_packed(file, name, values.astype(np.uint8) if values.dtype == np.bool_ else values)
+
+
+def read_labels(path: Path, n_tiles: int, folds: int, hint: Hint | None) -> dict[str, Array]:
+    """Reads the columns of a `labels.h5`, each [n_tiles].
+
+    Args:
+        path: of the file.
+        n_tiles: tiles of the region.
+        folds: number of folds; 0 for a task without folds.
+        hint: the command that makes the file again.
+
+    Raises:
+        DataError: the file is unreadable, damaged, or was made for other data.
+    """
+    specs = {name: ColumnSpec((dtype,), (n_tiles,)) for name, (dtype, _) in _COLUMNS.items() if folds or name != "fold"}
+    columns, _ = read_columns(path, Expected(schema.VERSION, specs), hint)
+    for name, values in columns.items():
+        limit = folds if name == "fold" else _COLUMNS[name][1]
+        if limit is not None and len(values) and int(values.max()) >= limit:
+            raise DataError(f"`{path}` is damaged: `{name}` holds values that do not exist", VERIFY)
+    if np.isinf(columns["label"]).any():
+        raise DataError(f"`{path}` is damaged: `label` holds values that are not finite", VERIFY)
+    return columns

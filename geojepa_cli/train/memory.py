@@ -1,0 +1,144 @@
+"""Memory of a training run: estimated before it starts, and compared with the memory available."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from geojepa_cli import hints
+from geojepa_cli.config.schema import PretrainConfig
+from geojepa_cli.errors import UsageError
+from geojepa_cli.hints import Hint
+from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.registry import build_pretrainable
+from geojepa_cli.train.data import TrainingData
+
+CGROUP = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+GB = 1e9
+MAX_TRIES = 64
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Memory of a training run, in bytes.
+
+    Attributes:
+        weights: parameters, and copies such as an EMA target.
+        optimizer: gradients and AdamW's two moments.
+        activations: of one batch.
+    """
+
+    weights: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Sum of all parts."""
+        return self.weights + self.optimizer + self.activations
+
+
+def check_memory(config: PretrainConfig, data: TrainingData, available: int | None = None) -> None:
+    """Refuses a run that needs more memory than there is.
+
+    Args:
+        config: of the run.
+        data: tiles; the largest batch depends on them.
+        available: bytes; None asks the system, or CUDA.
+
+    Raises:
+        UsageError: the estimate is above the memory available; the hint has a configuration that fits.
+    """
+    available = available_bytes(data.device) if available is None else available
+    estimate = estimate_memory(config, data)
+    if available is None or estimate.total <= available:
+        return
+    parts = ("weights", "optimizer", "activations")
+    shares = ", ".join(f"{name} {getattr(estimate, name) / GB:,.1f}" for name in parts)
+    message = f"training needs about {estimate.total / GB:,.1f} GB of memory ({shares}), expected at most"
+    raise UsageError(f"{message} {available / GB:,.1f} GB, which is available", _fitting(config, data, available))
+
+
+def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimate:
+    """Estimates the memory of a run without allocating it."""
+    table = data.inputs.tag_table
+    with torch.device("meta"):
+        model = build_pretrainable(config, FrozenInputs(torch.empty_like(table, device="meta")), seed=0)
+    weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
+    trained = sum(parameter.nbytes for parameter in model.module.parameters() if parameter.requires_grad)
+    activations = model.activation_bytes(data.batch_tokens(config.train.batch_tokens))
+    return MemoryEstimate(weights, 3 * trained, activations)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Returns the memory that a process can still allocate: the least of the system's and its cgroup's.
+
+    Returns:
+        Bytes; None if the system does not say.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = [_system_bytes(), _cgroup_bytes("memory.max", "memory.current", "memory.stat")]
+    found.append(_cgroup_bytes("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"))
+    return min((value for value in found if value is not None), default=None)
+
+
+def _system_bytes() -> int | None:
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
+    """Returns the limit of the cgroup less its usage; cached files do not count as used."""
+    try:
+        allowed = int((CGROUP / limit).read_text(encoding="ascii"))  # `max` is not a number
+        used = int((CGROUP / usage).read_text(encoding="ascii"))
+        pairs = (line.split() for line in (CGROUP / stat).read_text(encoding="ascii").splitlines())
+        cached = next((int(value) for name, value in pairs if name in ("inactive_file", "total_inactive_file")), 0)
+    except (OSError, ValueError):
+        return None
+    return max(allowed - used + cached, 0)
+
+
+def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint:
+    """Returns the failed command with keys halved until the estimate fits."""
+    changed: dict[str, Any] = {}
+    for _ in range(MAX_TRIES):
+        estimate = estimate_memory(config, data)
+        if estimate.total <= available:
+            break
+        smaller = _halve(config, data, estimate)
+        if smaller is None:
+            return hints.run("pretrain", config="tiny.yaml", set={"train.batch_tokens": 1024})
+        key, config = smaller
+        section, name = key.split(".")
+        changed[key] = getattr(getattr(config, section), name)
+    return hints.again(set=changed)
+
+
+def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
+    """Halves one key: the batch if activations need the most, otherwise the larger of both networks."""
+    keys = ["model.embed_dim", "model.depth", "model.predictor_dim", "model.predictor_depth"]
+    model = config.model
+    if model.predictor_depth * model.predictor_dim**2 > model.depth * model.embed_dim**2:
+        keys = keys[2:] + keys[:2]
+    budget = config.train.batch_tokens
+    if estimate.activations > estimate.total / 2 and data.batch_tokens(budget // 2) < data.batch_tokens(budget):
+        keys = ["train.batch_tokens", *keys]
+    for key in keys:
+        section, name = key.split(".")
+        values = config.model_dump(mode="json")
+        values[section][name] //= 2
+        try:
+            return key, PretrainConfig.model_validate(values)
+        except ValidationError:
+            continue
+    return None

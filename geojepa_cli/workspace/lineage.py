@@ -1,0 +1,43 @@
+"""Lineage: an artifact and everything it was made from, down to the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geojepa_cli.errors import GeojepaError
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """An artifact with the lineage of its inputs.
+
+    Attributes:
+        ref: `kind/name@id`.
+        artifact: None where it was removed or is damaged.
+        inputs: from which it was made.
+    """
+
+    ref: str
+    artifact: Artifact | None
+    inputs: tuple[Lineage, ...] = ()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Lineage]]:
+        """Yields this node and all below it, each with its depth."""
+        yield depth, self
+        for node in self.inputs:
+            yield from node.walk(depth + 1)
+
+
+def trace(workspace: Workspace, artifact: Artifact) -> Lineage:
+    """Returns the lineage of an artifact."""
+    return Lineage(artifact.full_ref, artifact, tuple(_trace_input(workspace, ref) for ref in artifact.inputs))
+
+
+def _trace_input(workspace: Workspace, ref: str) -> Lineage:
+    try:
+        return trace(workspace, workspace.at(ref))
+    except GeojepaError:
+        return Lineage(ref, None)

@@ -1,0 +1,49 @@
+"""A small demo city that many tests use, made once in a run of all tests."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from commandline import run
+
+NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nothing listens there
+SMALL = ("demo", "--size", "small", "--steps", "2")
+
+
+class DemoCity(NamedTuple):
+    """A copy of the demo city.
+
+    Attributes:
+        folder: working directory; its `workspace/` is the workspace.
+        answer: the JSON of `geojepa demo --json`.
+    """
+
+    folder: Path
+    answer: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def made_demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The folder of the demo city, which tests must not change; parallel workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "demo-city"
+    folder.mkdir(exist_ok=True)
+    with (folder / "making.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "answer.json").exists():
+            answer = run(*SMALL, "--json", cwd=folder, timeout=900, **NO_PROXY)
+            (folder / "answer.json").write_text(answer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo_city(made_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> DemoCity:
+    """A copy of the demo city for the tests of one file."""
+    folder = tmp_path_factory.mktemp("city")
+    shutil.copytree(made_demo / "workspace", folder / "workspace")
+    return DemoCity(folder, json.loads((made_demo / "answer.json").read_text()))

@@ -1,0 +1,228 @@
+"""Damaged artifacts of every kind: a clear error, a hint that is a command, and a workspace that can be repaired."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from commandline import COMMAND
+from conftest import DemoCity
+from hint_commands import check_hint, split_hint
+
+from geojepa_cli import app
+
+TILE = "16_18052_25957"
+# a command that reads the artifacts of a kind and has not been run on the demo city
+READERS: dict[str, list[str]] = {
+    "source": ["tile", "--zoom", "15"],
+    "tiles": ["process", "--simplify-m", "1", "--text-encoder", "none"],
+    "images": ["knn", "--tile", TILE, "--k", "2", "--html", "--threads", "1"],
+    "processed": ["build-tasks", "--task", "bridge", "--min-entities", "6"],
+    "features": ["embed", "--model", "tagpool", "--max-entities", "900", "--threads", "1"],
+    "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear", "--threads", "1"],
+    "models": ["embed", "--model", "demo", "--max-entities", "900", "--threads", "1"],
+    "embeddings": ["knn", "--tile", TILE, "--k", "3", "--threads", "1"],
+    "probes": ["probe", "--task", "bridge", "--masked", "--head", "linear", "--threads", "1"],
+    "neighbours": ["knn", "--tile", TILE, "--html", "--threads", "1"],
+    "reports": ["report"],
+}
+
+
+class Done(NamedTuple):
+    """What a command ended with."""
+
+    code: int
+    error: str
+
+
+def run_here(workspace: Path, arguments: list[str]) -> int:
+    """Runs a command in this process and returns its exit code."""
+    sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
+    try:
+        app.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
+def run_forked(workspace: Path, arguments: list[str]) -> Done:
+    """Runs a command in a child process that has everything imported already; a crash of the child is its exit code."""
+    output = workspace.parent / "stderr"
+    child = os.fork()
+    if child == 0:
+        with output.open("w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
+            code = run_here(workspace, arguments)
+        os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return Done(code, output.read_text())
+
+
+def hint_of(done: Done) -> str:
+    """The hint of an error, without line breaks."""
+    return done.error.rpartition("hint: ")[2].strip()
+
+
+@contextlib.contextmanager
+def restored(workspace: Path) -> Iterator[None]:
+    """Undoes everything that happens in the workspace; files are links, so that a damaged one must be replaced."""
+    kept = workspace.with_name("kept")
+    shutil.copytree(workspace, kept, copy_function=os.link)
+    try:
+        yield
+    finally:
+        shutil.rmtree(workspace)
+        kept.rename(workspace)
+
+
+@pytest.fixture(scope="module")
+def workspace(demo_city: DemoCity) -> Path:
+    """The demo city's workspace. Every reader succeeds on it, which also imports what child processes need."""
+    made = demo_city.folder / "workspace"
+    assert run_here(made, ["report"]) == 0
+    for arguments in READERS.values():
+        with restored(made):
+            assert run_here(made, arguments) == 0
+    return made
+
+
+def newest(workspace: Path, kind: str) -> Path:
+    """The directory of the artifact of a kind that its reader takes."""
+    name = {"tasks": "demo.bridge", "probes": "bridge.demo", "embeddings": "demo.demo"}.get(kind, "*")
+    found = sorted((workspace / kind).glob(f"{name}@*"))
+    (path,) = found if kind != "embeddings" else [path for path in found if of_all_tiles(path)]
+    return path
+
+
+def of_all_tiles(embeddings: Path) -> bool:
+    """True for the vectors that `knn` reads, which are not those of a task."""
+    return json.loads((embeddings / "manifest.json").read_text())["parameters"]["task"] is None
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a new file in place of a linked one."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 3, len(data) // 2, 2 * len(data) // 3):
+        data[place] ^= 0xFF
+    replace(path, bytes(data))
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "truncated": lambda path: replace(path, path.read_bytes()[:-7]),
+    "flipped": flip,
+    "deleted": lambda path: path.unlink(),
+    "zeroed": lambda path: replace(path, bytes(path.stat().st_size)),
+}
+
+
+def files_of(artifact: Path) -> list[str]:
+    """The files that the manifest names, of many image tiles one."""
+    names = list(json.loads((artifact / "manifest.json").read_text())["files"])
+    return [name for name in names if not name.startswith("imagery/")] + [n for n in names if n.startswith("imagery/")][
+        :1
+    ]
+
+
+def assert_clear(done: Done) -> None:
+    """An error has an exit code that it means, and a hint that is a command."""
+    assert done.code in (1, 2), done
+    assert done.error.count("error: ") == 1 and "Traceback" not in done.error, done.error
+    check_hint(hint_of(done))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", READERS)
+def test_a_damaged_file_is_refused_rebuilt_or_found_by_verify(workspace: Path, kind: str, damage: str) -> None:
+    for name in files_of(newest(workspace, kind)):
+        with restored(workspace):
+            artifact = newest(workspace, kind)
+            DAMAGES[damage](artifact / name)
+            done = run_forked(workspace, READERS[kind])
+            if done.code != 0:
+                assert_clear(done)
+            verified = run_forked(workspace, ["artifacts", "--verify"])
+            if verified.code != 0:
+                assert_clear(verified)
+                assert artifact.name in verified.error
+            else:  # the command rebuilt it
+                assert done.code == 0 and (artifact / "manifest.json").exists(), (name, done)
+            listed = run_forked(workspace, ["artifacts"])
+            assert listed.code == 0
+            if damage in ("truncated", "deleted") and verified.code != 0:
+                assert f"`{kind}/{artifact.name}` is damaged" in " ".join(listed.error.split())
+
+
+WRONG: list[Any] = [None, 3, "text", [3], {"a": "b"}]
+MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "not an object": lambda manifest: [manifest],
+    "nothing": lambda manifest: {},
+    **{f"{key} of another type": lambda manifest, key=key: manifest | {key: {"a": ["b"]}} for key in
+       ("kind", "id", "schema", "inputs", "parameters", "files", "counts", "attribution")},
+    "inputs of numbers": lambda manifest: manifest | {"inputs": [3, None]},
+    "counts without names": lambda manifest: manifest | {"counts": {}},
+    "other parameters": lambda manifest: manifest | {"parameters": {"task": 3, "tile": [1], "masked": "x", "seed": {}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_damaged_manifest_never_ends_a_command_with_a_bug(workspace: Path, kind: str) -> None:
+    for what, change in MANIFESTS.items():
+        with restored(workspace):
+            path = newest(workspace, kind) / "manifest.json"
+            replace(path, json.dumps(change(json.loads(path.read_text()))).encode())
+            for command in (READERS[kind], ["artifacts"], ["artifacts", "--json"], ["artifacts", "--verify"]):
+                done = run_forked(workspace, command)
+                assert done.code in (0, 1, 2), (what, command, done)
+                if done.code:
+                    assert_clear(done)
+
+
+def test_pruning_and_lineage_survive_every_damaged_manifest(workspace: Path) -> None:
+    with restored(workspace):
+        for kind in READERS:
+            path = newest(workspace, kind) / "manifest.json"
+            replace(path, json.dumps(json.loads(path.read_text()) | {"inputs": [3]}).encode())
+        (other,) = workspace.glob("tasks/demo.max_speed@*")
+        commands = (["--lineage", f"tasks/{other.name}"], ["--lineage", "tiles/demo"], ["--prune", "--yes"], ["--json"])
+        codes = [run_forked(workspace, ["artifacts", *command]) for command in commands]
+        assert [done.code for done in codes] == [0, 1, 0, 0], codes
+        assert_clear(codes[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("tiles", "tiles.h5"), ("processed", "processed.h5"), ("features", "tags.h5"), ("tasks", "labels.h5"),
+     ("neighbours", "neighbours.json"), ("images", "images.h5")],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["truncated", "zeroed"])
+def test_the_command_of_the_hint_repairs_the_artifact(
+    workspace: Path, tmp_path: Path, kind: str, name: str, damage: str
+) -> None:
+    program = tmp_path / "geojepa"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    with restored(workspace):
+        artifact = newest(workspace, kind)
+        before = (artifact / name).read_bytes()
+        DAMAGES[damage](artifact / name)
+        refused = run_forked(workspace, ["artifacts", "--verify"])
+        assert_clear(refused)
+        hint = hint_of(refused)
+        assert [words[0] for words in split_hint(hint)][-1] == "geojepa"
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(["sh", "-c", hint], capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, (hint, done.stderr)
+        assert (artifact / name).read_bytes() == before
+        assert run_forked(workspace, ["artifacts", "--verify"]).code == 0

@@ -1,0 +1,57 @@
+"""Checks that a hint is a command line which exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import typer
+
+from geojepa_cli.app import app
+
+OTHER_PROGRAMS = {"rm", "pip", "unset", "osmium", "gdalwarp", "gdal_translate", "gdalinfo", "gunzip"}
+GROUP: Any = typer.main.get_command(app)
+
+
+def option_names(command: str | None) -> set[str]:
+    """The options of a command of geojepa; those before the command for None."""
+    found = GROUP if command is None else GROUP.commands[command]
+    return {name for param in found.params for name in [*param.opts, *param.secondary_opts]} | {"--help"}
+
+
+def split_hint(text: str) -> list[list[str]]:
+    """The commands of a hint as words: those joined by `&&` and by `, or`, without the remark in parentheses."""
+    text = re.sub(r" \([^()]*\)(?=$|, or )", "", text)
+    return [shlex.split(part) for part in re.split(r" && |, or ", text)]
+
+
+def check_hint(text: str) -> None:
+    """Fails where a hint is not made of commands whose options exist."""
+    for words in split_hint(text):
+        assert words, text
+        if words[0] == "geojepa":
+            check_command(words[1:], text)
+        else:
+            assert words[0] in OTHER_PROGRAMS, f"not a command: {text}"
+
+
+def check_command(words: list[str], text: str) -> None:
+    """Fails where the words after `geojepa` do not parse."""
+    command, known = None, option_names(None)
+    values = iter(words)
+    for word in values:
+        name = word.partition("=")[0]
+        if not word.startswith("-"):
+            assert command is None, f"`{word}` is left over: {text}"
+            assert word in GROUP.commands, f"no command `{word}`: {text}"
+            command, known = word, option_names(word)
+            continue
+        assert name in known, f"no option `{name}` of `{command}`: {text}"
+        if "=" not in word and _takes_value(command, name):
+            assert next(values, None) is not None, f"`{name}` has no value: {text}"
+
+
+def _takes_value(command: str | None, name: str) -> bool:
+    found = GROUP if command is None else GROUP.commands[command]
+    return any(name in param.opts and not param.is_flag for param in found.params)

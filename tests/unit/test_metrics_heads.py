@@ -1,0 +1,108 @@
+"""Linear and MLP heads, and the folds over groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.preprocessing import StandardScaler
+
+from geojepa_cli.metrics.folds import group_folds
+from geojepa_cli.metrics.mlp import fit_mlp
+from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge
+
+
+def _problem(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)) * rng.uniform(0.1, 30, d) + rng.normal(size=d)
+    y = x @ rng.normal(size=d) / 10 + rng.normal(size=n)
+    return x, y, rng.integers(0, 12, n)
+
+
+@pytest.mark.parametrize(("n", "d"), [(80, 10), (30, 60)])
+@pytest.mark.parametrize("alpha", [0.5, 100.0])
+def test_ridge_equals_sklearn_on_standardised_features(n: int, d: int, alpha: float) -> None:
+    x, y, groups = _problem(n, d)
+    scaler = StandardScaler().fit(x)
+    oracle = SklearnRidge(alpha=alpha, solver="svd").fit(scaler.transform(x), y)
+    new = _problem(20, d, seed=1)[0]
+    ours = fit_ridge(x, y, groups, alphas=(alpha,))
+    np.testing.assert_allclose(ours.predict(new), oracle.predict(scaler.transform(new)), rtol=1e-8, atol=1e-8)
+
+
+def test_a_constant_feature_changes_nothing() -> None:
+    x, y, groups = _problem(60, 5)
+    with_constant = np.hstack([x, np.full((60, 1), 7.3)])
+    shifted = with_constant.copy()
+    shifted[:, -1] += 1000  # unseen in training: it must not enter the prediction
+    np.testing.assert_allclose(
+        fit_ridge(with_constant, y, groups).predict(shifted), fit_ridge(x, y, groups).predict(x), rtol=1e-6
+    )
+
+
+def test_alpha_is_the_one_with_the_lowest_error_over_group_folds() -> None:
+    x, y, groups = _problem(120, 40, seed=3)
+    fold = group_folds(groups, 5, seed=0)
+    errors = []
+    for alpha in ALPHAS:
+        total = 0.0
+        for f in range(5):
+            scaler = StandardScaler().fit(x[fold != f])
+            model = SklearnRidge(alpha=alpha, solver="svd").fit(scaler.transform(x[fold != f]), y[fold != f])
+            total += np.abs(model.predict(scaler.transform(x[fold == f])) - y[fold == f]).sum()
+        errors.append(total)
+    assert fit_ridge(x, y, groups).alpha == ALPHAS[int(np.argmin(errors))]
+
+
+def test_pure_noise_is_shrunk_towards_the_mean() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(100, 80)), rng.normal(size=100)
+    groups = rng.integers(0, 20, 100)
+    noise, signal = fit_ridge(x, y, groups), fit_ridge(x, x @ rng.normal(size=80), groups)
+    assert noise.alpha >= 10 * signal.alpha
+    assert noise.predict(x).std() < 0.6 * y.std()
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=60).filter(lambda g: len(set(g)) > 1), st.integers(2, 6))
+def test_a_group_is_never_split_and_no_fold_is_empty(groups: list[int], k: int) -> None:
+    fold = group_folds(np.array(groups), k, seed=1)
+    for group in set(groups):
+        assert len({int(f) for f, g in zip(fold, groups, strict=True) if g == group}) == 1
+    assert set(fold.tolist()) == set(range(min(k, len(set(groups)))))
+
+
+def test_one_group_has_no_folds() -> None:
+    with pytest.raises(ValueError, match="two groups"):
+        group_folds(np.zeros(5), 3)
+
+
+def test_mlp_learns_a_nonlinear_function() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1200, 4, generator=generator)
+    y = x[:, 0].abs() * 3
+    head = fit_mlp(x[:800], y[:800], x[800:1000], y[800:1000])
+    linear = fit_ridge(x[:800].numpy(), y[:800].numpy(), np.arange(800) % 10)
+    mlp_error = (head.predict(x[1000:]) - y[1000:]).abs().mean()
+    linear_error = np.abs(linear.predict(x[1000:].numpy()) - y[1000:].numpy()).mean()
+    assert mlp_error < 0.4 * linear_error
+
+
+def test_mlp_is_reproducible_and_keeps_the_callers_random_state() -> None:
+    x = torch.randn(100, 3, generator=torch.Generator().manual_seed(1))
+    y = x.sum(1)
+    torch.manual_seed(11)
+    state = torch.get_rng_state()
+    first = fit_mlp(x, y, x, y, max_epochs=5, seed=4).predict(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(12)
+    assert torch.equal(fit_mlp(x, y, x, y, max_epochs=5, seed=4).predict(x), first)
+    assert not torch.equal(fit_mlp(x, y, x, y, max_epochs=5, seed=5).predict(x), first)
+
+
+def test_mlp_on_equal_labels_predicts_them() -> None:
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
+    head = fit_mlp(x, torch.full((40,), 6.0), x[:0], torch.empty(0), max_epochs=60)
+    assert (head.predict(x) - 6).abs().mean() < 0.3

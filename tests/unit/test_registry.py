@@ -1,0 +1,133 @@
+"""The registry: every entry is complete, and a baseline of one file and one line is known to all commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic_workspace import add_region
+from tile_batches import random_batch, tag_table
+from typer.testing import CliRunner
+
+from geojepa_cli.app import app
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.models import registry
+from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
+from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy
+from geojepa_cli.workspace.workspace import Workspace
+
+
+def example() -> tuple[str, str]:
+    """The file and the line of the registry's documentation."""
+    text = registry.__doc__ or ""
+    code = text.partition("`BASELINES`:\n")[2].partition("\nand the line\n")[0]
+    line = re.search(r'^ +("mean_box": .*),$', text, re.MULTILINE)
+    assert line is not None
+    return textwrap.dedent(code).strip() + "\n", line[1]
+
+
+@pytest.fixture
+def mean_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Adds the documented baseline at run time, from a module outside the package."""
+    code, line = example()
+    (tmp_path / "boxes_of_a_user.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    ((name, _),) = json.loads("{" + line + "}").items()
+    monkeypatch.setitem(registry.BASELINES, name, "boxes_of_a_user:MeanBox")
+    yield name
+    sys.modules.pop("boxes_of_a_user", None)
+
+
+def test_the_documented_baseline_is_short_and_its_line_names_a_class_of_its_file() -> None:
+    code, line = example()
+    assert len(code.splitlines()) <= 40
+    assert "geojepa_cli.baselines.mean_box:MeanBox" in line and "class MeanBox" in code
+
+
+def test_a_new_baseline_is_known_to_embed_probe_knn_and_report(mean_box: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    region = add_region(workspace, "r", 0, 160)
+    build_region(workspace, region, find_specs(["building_count"]))
+
+    def call(*arguments: str) -> object:
+        done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *arguments, "--json"])
+        assert done.exception is None, done.exception
+        return json.loads(done.stdout)["result"]
+
+    made = call("embed", "--model", mean_box)
+    assert made["model"] == mean_box  # type: ignore[index]
+    vectors = Embeddings(workspace.find("embeddings", f"{mean_box}.r").file("embeddings.h5"))
+    store = RegionStore(region.file("processed.h5"), "r")
+    pieces = vectors["entity/piece"].astype(int)
+    boxes = box_corners(decode_xy(store["piece/box_centre"][pieces]), store["piece/box_side"][pieces])
+    np.testing.assert_array_equal(vectors["entity/vector"], boxes.astype(np.float16))
+    first, last = vectors["entity/cu_seqlens"][3:5].astype(int)
+    expected = np.concatenate([boxes[first:last].max(0), boxes[first:last].mean(0)])
+    np.testing.assert_allclose(vectors["tile/vector"][3], expected, rtol=1e-5, atol=1e-6)
+
+    probed = call("probe", "--task", "building_count", "--model", mean_box, "--head", "linear")
+    assert mean_box in json.dumps(probed)
+    found = call("knn", "--tile", vectors.tile_name(3), "--model", mean_box)
+    assert found["model"] == mean_box  # type: ignore[index]
+    assert mean_box in json.dumps(call("report", "--out", str(tmp_path)))
+
+
+def test_a_mistyped_baseline_names_the_nearest(mean_box: str, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="did you mean `mean_box`"):
+        find_model(Workspace(tmp_path / "workspace"), "mean_bx")
+
+
+def test_a_model_cannot_take_the_name_of_a_baseline(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["--workspace", str(tmp_path), "pretrain", "--name", "tagpool"])
+    assert "`tagpool` is the name of a baseline" in str(done.exception)
+
+
+@pytest.mark.parametrize("name", sorted(registry.BASELINES))
+def test_every_baseline_embeds_a_batch_by_its_registered_name(name: str) -> None:
+    table = tag_table()
+    baseline = registry.open_baseline(name, FrozenInputs(table))
+    assert baseline.name == name
+    assert baseline.needs == registry.baseline_needs(name) and all(
+        isinstance(need, Modality) for need in baseline.needs
+    )
+    found = baseline.encode(random_batch([4, 1, 7]))  # type: ignore[arg-type]
+    assert len(found.entities) == 12 and len(found.tiles) == 3
+    assert bool(found.tiles.isfinite().all())
+
+
+@pytest.mark.parametrize("family", sorted(registry.FAMILIES))
+def test_the_functions_of_every_family_exist(family: str) -> None:
+    for target in registry.FAMILIES[family]:
+        assert callable(registry._resolve(target))
+
+
+def test_a_baseline_with_tile_vectors_of_any_width_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counter:
+        name, needs = "counter", frozenset({Modality.TAGS})
+
+        def __init__(self, inputs: FrozenInputs) -> None:
+            pass
+
+        def encode(self, batch: object) -> object:
+            from geojepa_cli.models.base import Embeddings as Vectors
+
+            lengths = batch.lengths.float()  # type: ignore[attr-defined]
+            return Vectors(torch.ones(int(lengths.sum()), 2), torch.stack([lengths, lengths, lengths + 1], 1))
+
+    monkeypatch.setattr(registry, "_resolve", lambda target: Counter)
+    monkeypatch.setitem(registry.BASELINES, "counter", "any:Counter")
+    workspace = Workspace(tmp_path / "workspace")
+    made = make_embeddings(workspace, Model("counter"), add_region(workspace, "r", 0, 40))
+    vectors = Embeddings(made.file("embeddings.h5"))
+    lengths = np.diff(vectors["entity/cu_seqlens"].astype(int))
+    np.testing.assert_array_equal(vectors["tile/vector"], np.stack([lengths, lengths, lengths + 1], 1))
+    assert vectors["entity/vector"].shape[1] == 2
