@@ -277,7 +277,9 @@ def test_a_dry_run_prints_size_date_and_disk_need_and_writes_nothing(tmp_path: P
     assert not (tmp_path / "workspace").exists() and server.gets(CITY) == []
 
 
-def test_a_dry_run_prints_number_dates_and_disk_need_of_imagery(tmp_path: Path, server: Geofabrik, shared: Path) -> None:
+def test_a_dry_run_prints_number_dates_and_disk_need_of_imagery(
+    tmp_path: Path, server: Geofabrik, shared: Path
+) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for path in sorted((shared / "naip/geotiff").glob("m_4709963*.tif")):
@@ -294,9 +296,7 @@ def test_a_dry_run_prints_number_dates_and_disk_need_of_imagery(tmp_path: Path, 
     assert "cannot be searched" in " ".join(gone.split()) and not (tmp_path / "workspace").exists()
 
 
-def test_a_dry_run_counts_the_pixels_that_a_vrt_shows(
-    tmp_path: Path, extract: Path, shared: Path
-) -> None:
+def test_a_dry_run_counts_the_pixels_that_a_vrt_shows(tmp_path: Path, extract: Path, shared: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     part = shared / "naip/geotiff/m_4709963_se_14_1_20200831.tif"

@@ -117,7 +117,9 @@ def test_a_year_limits_the_search(tmp_path: Path, server: stac_server.Planetary)
     assert [item["id"] for item in json.loads(path.read_text())["features"]] == ["m_4007701_nw_18_060_20180704"]
 
 
-def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
     fetch(tmp_path, server)
     lost = f"/naip/{SCENES[1]}.tif"
     content = server.files.pop(lost)
@@ -170,7 +172,9 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
     check(tmp_path, 6)
 
 
-def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_hint(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_hint(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
     server.items.clear()
     done = fetch(tmp_path, server)
     assert done.returncode == 0 and "there are no NAIP images" in done.stderr
@@ -195,6 +199,9 @@ def test_a_dry_run_counts_the_scenes(tmp_path: Path, server: stac_server.Planeta
 def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tmp_path: Path) -> None:
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
-    for more, told in (("--year=2020", "--year applies to NAIP"), ("--bbox=179,-17,-179,-16", "crosses the antimeridian")):
+    for more, told in (
+        ("--year=2020", "--year applies to NAIP"),
+        ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
+    ):
         done = geojepa(*asked, more, cwd=tmp_path)
         assert done.returncode == 2 and told in done.stderr.replace("\n", " ")
