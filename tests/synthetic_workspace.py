@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from synthetic_store import write_synthetic_features, write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli import Workspace
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.workspace import Workspace
 
 ATTRIBUTION = ["© OpenStreetMap contributors, ODbL 1.0"]
 

@@ -19,19 +19,22 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts
 
     few: dict[int, list[str]] = {}
+    empty: dict[str, list[str]] = {}
     for task, by_region in reports.items():
         groups = groups_by_part(by_region)
-        if empty := empty_parts(groups):
-            console.warn(f"no tile of task `{task}` falls into {_listed(empty)}: {_reason(by_region[0])}")
+        if parts := empty_parts(groups):
+            empty.setdefault(f"{_listed(parts)}: {_reason(by_region[0])}", []).append(f"`{task}`")
         tested = sum(groups.values()) if "folds" in by_region[0] else groups["test"]
         if tested < FEW_TEST_GROUPS:
             few.setdefault(tested, []).append(task)
+    for where, tasks in empty.items():
+        console.warn(f"no tile of {'tasks' if len(tasks) > 1 else 'task'} {', '.join(tasks)} falls into {where}")
     if any(by_region[0]["split"]["by"] == "random" for by_region in reports.values()):
         console.warn(RANDOM_SPLIT)
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 blocks), so figures on the test split say little; "
+            f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 blocks), so scores on the test split say little; "
             f"cross-validate over groups instead ({counts})"
         )
 

@@ -1,4 +1,4 @@
-"""`geojepa fetch`: what it publishes, what it refuses, and what it says without a network."""
+"""`geojepa fetch`: published sources, refused input, resumed downloads, and runs without a network."""
 
 from __future__ import annotations
 
@@ -74,27 +74,27 @@ def test_image_tiles_are_copied_and_change_the_version(tmp_path: Path, extract: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         ([], 2, "either --region or --pbf"),
         (["--pbf", "x.osm", "--region", "california"], 2, "either --region or --pbf"),
         (["--pbf", "x.osm"], 2, "geojepa fetch --pbf x.osm --name x"),
         (["--pbf", "absent.osm", "--name", "a"], 2, "does not exist"),
-        (["--pbf", "x.osm", "--name", "a/b"], 2, "is not a name"),
+        (["--pbf", "x.osm", "--name", "a/b"], 2, "cannot name an artifact"),
         (["--pbf", "x.osm", "--name", "a", "--imagery", "absent"], 2, "is not a directory"),
         (["--pbf", "page.osm.pbf", "--name", "a"], 1, "HTML page"),
         (["--pbf", "empty.osm.pbf", "--name", "a"], 1, "is empty"),
         (["--pbf", "page.osm.pbf", "--name", "a", "--dry-run"], 1, "HTML page"),
     ],
 )
-def test_what_cannot_be_fetched_is_refused_and_nothing_published(
-    tmp_path: Path, extract: Path, arguments: list[str], code: int, told: str
+def test_wrong_arguments_and_files_are_refused_and_nothing_is_published(
+    tmp_path: Path, extract: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "page.osm.pbf").write_text("<!DOCTYPE html><html></html>")
     (tmp_path / "empty.osm.pbf").write_bytes(b"")
     done = geojepa("fetch", *arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "workspace").exists()
 
 
@@ -103,7 +103,7 @@ def small(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "told"),
+    ("name", "make", "message"),
     [
         ("16_1_2.png", small, "100 × 100 px, expected 224 × 224"),
         ("16_1_2.webp", lambda path: path.write_text("<!DOCTYPE html><html></html>"), "cannot be decoded"),
@@ -113,7 +113,7 @@ def small(path: Path) -> None:
     ],
 )
 def test_bad_image_tiles_are_refused_by_name_before_anything_is_published(
-    tmp_path: Path, extract: Path, name: str, make: Callable[[Path], object], told: str
+    tmp_path: Path, extract: Path, name: str, make: Callable[[Path], object], message: str
 ) -> None:
     images = tmp_path / "images"
     images.mkdir()
@@ -121,7 +121,7 @@ def test_bad_image_tiles_are_refused_by_name_before_anything_is_published(
     make(images / name)
     done = geojepa("fetch", "--pbf", extract, "--name", "place", "--imagery", images, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert told in done.stderr and f"`{images / name}`" in done.stderr.replace("\n", "")
+    assert message in done.stderr and f"`{images / name}`" in done.stderr.replace("\n", "")
     assert "hint:" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "workspace").exists()
 
@@ -137,7 +137,7 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}/index.json"
 
 
-def test_a_dry_run_without_a_network_ends_well_and_says_so(tmp_path: Path) -> None:
+def test_a_dry_run_without_a_network_is_no_error(tmp_path: Path) -> None:
     done = geojepa("fetch", "--dry-run", "--region", "california", "--geofabrik-url", closed_port(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no network" in done.stderr and "`california`" in done.stdout and "nothing was fetched" in done.stdout
@@ -154,7 +154,7 @@ def test_a_fetch_without_a_network_fails_with_a_hint(tmp_path: Path) -> None:
     assert not (tmp_path / "workspace").exists()
 
 
-def test_a_dry_run_with_an_index_at_hand_names_the_file(tmp_path: Path) -> None:
+def test_a_dry_run_with_a_local_index_names_the_file(tmp_path: Path) -> None:
     index = tmp_path / "index.json"
     index.write_text(json.dumps(INDEX))
     asked = ["fetch", "--dry-run", "--region", "california", "--geofabrik-url", index]
@@ -197,7 +197,7 @@ def test_regions_are_downloaded_verified_and_published_under_their_names(tmp_pat
     assert again.returncode == 0 and "up to date" in again.stderr
 
 
-def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path, server: Geofabrik) -> None:
+def test_a_killed_fetch_resumes_its_download(tmp_path: Path, server: Geofabrik) -> None:
     size = len(server.files[STATE].content)
     server.faults[STATE].append(Fault(stall_at=size // 2, stall_s=60))
     asked = ["fetch", "--region", "us/pennsylvania", "--geofabrik-url", server.url]
@@ -217,7 +217,7 @@ def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path, server: Geofabrik) 
     assert copy.read_bytes() == server.files[STATE].content
 
 
-def test_a_download_that_was_whole_when_it_was_killed_is_not_loaded_again(tmp_path: Path, server: Geofabrik) -> None:
+def test_a_whole_download_of_a_killed_fetch_is_not_downloaded_again(tmp_path: Path, server: Geofabrik) -> None:
     downloads = tmp_path / "workspace/downloads"
     downloads.mkdir(parents=True)
     (downloads / "harrisburg.osm.pbf").write_bytes(server.files[CITY].content)
@@ -233,7 +233,7 @@ def test_a_wrong_md5_publishes_nothing_and_leaves_no_file(tmp_path: Path, server
     assert not list(tmp_path.glob("workspace/downloads/*.pbf*"))
 
 
-def test_a_page_in_the_place_of_an_extract_is_refused(tmp_path: Path, server: Geofabrik) -> None:
+def test_a_page_in_the_place_of_an_extract_is_refused_and_removed(tmp_path: Path, server: Geofabrik) -> None:
     server.add(CITY, b"<!DOCTYPE html><html></html>", md5=None)
     done = geojepa("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
     assert done.returncode == 1 and "HTML page" in done.stderr and not artifact_names(tmp_path / "workspace")
@@ -242,24 +242,24 @@ def test_a_page_in_the_place_of_an_extract_is_refused(tmp_path: Path, server: Ge
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
-        (("--name", "a/b"), "is not a name"),
+        (("--name", "a/b"), "cannot name an artifact"),
         (("--imagery", "absent"), "is not a directory"),
         (("--imagery", "."), "holds no image tile"),
-        (("--region", "pennsyl", "--name", "both"), "--name names one region"),
+        (("--region", "pennsyl", "--name", "both"), "--name applies to one region"),
     ],
 )
-def test_what_cannot_be_published_is_told_before_the_download(
-    tmp_path: Path, server: Geofabrik, more: tuple[str, ...], told: str, dry: tuple[str, ...]
+def test_what_cannot_be_published_is_refused_before_the_download(
+    tmp_path: Path, server: Geofabrik, more: tuple[str, ...], message: str, dry: tuple[str, ...]
 ) -> None:
     asked = ("fetch", "--region", "harrisburg", "--geofabrik-url", server.url, *more, *dry)
     done = geojepa(*asked, cwd=tmp_path)
-    assert done.returncode in (1, 2) and told in done.stderr and "hint:" in done.stderr, done.stderr
+    assert done.returncode in (1, 2) and message in done.stderr and "hint:" in done.stderr, done.stderr
     assert not server.gets(CITY) and not (tmp_path / "workspace").exists()
 
 
-def test_two_regions_of_one_name_are_not_published_over_each_other(tmp_path: Path, server: Geofabrik) -> None:
+def test_two_regions_of_one_name_are_refused_with_a_command_for_each(tmp_path: Path, server: Geofabrik) -> None:
     server.add_index([region("georgia", "Georgia", server.url + CITY), region("us/georgia", "G", server.url + STATE)])
     asked = ("--region", "georgia", "--region", "us/georgia", "--geofabrik-url", server.url)
     done = geojepa("fetch", *asked, cwd=tmp_path)
@@ -270,14 +270,14 @@ def test_two_regions_of_one_name_are_not_published_over_each_other(tmp_path: Pat
     assert [name.partition("@")[0] for name in artifact_names(tmp_path / "workspace")] == ["source/us-georgia"]
 
 
-def test_a_dry_run_tells_size_date_and_need_and_writes_nothing(tmp_path: Path, server: Geofabrik) -> None:
+def test_a_dry_run_prints_size_date_and_disk_need_and_writes_nothing(tmp_path: Path, server: Geofabrik) -> None:
     told = run("fetch", "--dry-run", "--region", "harrisburg", "--geofabrik-url", server.url, cwd=tmp_path)
     need = f"{len(server.files[CITY].content) / 2**20:,.1f} MiB of disk"
     assert need in told and "14 Nov 2023" in told and "nothing was fetched" in told
     assert not (tmp_path / "workspace").exists() and server.gets(CITY) == []
 
 
-def test_a_dry_run_tells_number_dates_and_need_of_imagery(tmp_path: Path, server: Geofabrik, shared: Path) -> None:
+def test_a_dry_run_prints_number_dates_and_disk_need_of_imagery(tmp_path: Path, server: Geofabrik, shared: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for path in sorted((shared / "naip/geotiff").glob("m_4709963*.tif")):
@@ -289,12 +289,12 @@ def test_a_dry_run_tells_number_dates_and_need_of_imagery(tmp_path: Path, server
     found = json.loads(run(*asked, "--imagery", images, "--json", cwd=tmp_path))["result"]["regions"][0]["imagery"]
     assert found["scenes"] == 2 and found["bytes"] == sum(path.stat().st_size for path in images.iterdir())
     late = run(*asked, "--imagery", "naip", "--stac-url", "http://127.0.0.1:9", cwd=tmp_path)
-    assert "NAIP is searched when the extract is here" in " ".join(late.split())
+    assert "NAIP is searched after the download" in " ".join(late.split())
     gone = run(*asked, "--imagery", "naip", "--stac-url", "http://127.0.0.1:9", "--bbox=-77,40,-76,41", cwd=tmp_path)
     assert "cannot be searched" in " ".join(gone.split()) and not (tmp_path / "workspace").exists()
 
 
-def test_a_dry_run_counts_what_a_vrt_shows_and_not_its_own_few_bytes(
+def test_a_dry_run_counts_the_pixels_that_a_vrt_shows(
     tmp_path: Path, extract: Path, shared: Path
 ) -> None:
     images = tmp_path / "images"
@@ -330,7 +330,7 @@ def test_a_mirror_in_a_folder_is_read_without_a_download(tmp_path: Path, shared:
     assert copy.read_bytes() == data and (tmp_path / "mirror/harrisburg-latest.osm.pbf").exists()
 
 
-def test_the_box_of_a_fetch_is_that_of_its_tiles_and_image_tiles(tmp_path: Path) -> None:
+def test_the_box_of_a_fetch_limits_its_tiles_and_image_tiles(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     node = '<node id="{}" lat="40.8" lon="{}"><tag k="amenity" v="cafe"/></node>'
@@ -353,16 +353,16 @@ def test_the_box_of_a_fetch_is_that_of_its_tiles_and_image_tiles(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ('<osm version="0.6"><way id="1"><nd ref="1"/><tag k="a" v="b"/></way></osm>', "there is no node in it"),
         ('<!DOCTYPE osm [<!ENTITY a "b">]><osm version="0.6"><node id="1" lat="1" lon="1"/></osm>', "declares XML"),
     ],
 )
-def test_xml_without_a_node_or_with_entities_is_refused(tmp_path: Path, content: str, told: str) -> None:
+def test_xml_without_a_node_or_with_entities_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x.osm").write_text(content)
     done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", cwd=tmp_path)
-    assert done.returncode == 1 and told in done.stderr and not list(tmp_path.glob("workspace/source/*@*"))
+    assert done.returncode == 1 and message in done.stderr and not list(tmp_path.glob("workspace/source/*@*"))
 
 
 def test_the_hint_for_a_file_with_a_dangerous_name_is_quoted_and_its_name_legal(tmp_path: Path) -> None:
@@ -374,13 +374,13 @@ def test_the_hint_for_a_file_with_a_dangerous_name_is_quoted_and_its_name_legal(
 
 
 @pytest.mark.parametrize("date", ["2024-13-45", "yesterday", "20240101"])
-def test_a_day_that_is_none_is_refused_before_the_network(tmp_path: Path, date: str) -> None:
+def test_other_text_than_a_day_is_refused_before_the_network(tmp_path: Path, date: str) -> None:
     done = geojepa("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 2 and "is not a day" in done.stderr
     assert "hint: geojepa fetch --region x --geofabrik-url http://127.0.0.1:9 --date 2024-01-01" in done.stderr
 
 
-def test_a_box_beside_the_extract_is_refused(tmp_path: Path) -> None:
+def test_a_box_outside_of_the_extract_is_refused_with_the_extract_s_box(tmp_path: Path) -> None:
     bounds = '<osm version="0.6"><bounds minlat="0.5" minlon="1.5" maxlat="1.5" maxlon="2.5"/>'
     (tmp_path / "x.osm").write_text(XML.format("cafe").replace('<osm version="0.6">', bounds))
     done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", "--bbox=10,10,11,11", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""`fetch --imagery naip` and `tile` against a STAC API of this machine, as a user runs them."""
+"""`fetch --imagery naip` and `tile` against a local STAC API, as a user runs them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check(folder: Path, tiles: int) -> None:
     assert len(store) == tiles
 
 
-def test_naip_is_found_by_fetch_and_read_by_tile(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.Planetary) -> None:
     done = fetch(tmp_path, server)
     assert done.returncode == 0, done.stderr
     assert server.ranges == []  # not a byte of an image
@@ -100,24 +100,24 @@ def test_naip_is_found_by_fetch_and_read_by_tile(tmp_path: Path, server: stac_se
 
 
 def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Planetary) -> None:
-    from geojepa_cli.store.images import find_images
+    from geojepa_cli.stages.joined_images import joined_images
     from geojepa_cli.workspace.workspace import Workspace
 
     fetch(tmp_path, server)
     run("tile", cwd=tmp_path)
     run("process", cwd=tmp_path)
     workspace = Workspace(tmp_path / "workspace")
-    joined = find_images(workspace, workspace.find("processed", "place"))
+    joined = joined_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.path == images(tmp_path).parent
 
 
-def test_a_year_is_asked_for(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_a_year_limits_the_search(tmp_path: Path, server: stac_server.Planetary) -> None:
     assert fetch(tmp_path, server, "--year", "2018").returncode == 0
     (path,) = tmp_path.glob("workspace/source/*/imagery/naip.json")
     assert [item["id"] for item in json.loads(path.read_text())["features"]] == ["m_4007701_nw_18_060_20180704"]
 
 
-def test_a_tile_whose_imagery_failed_is_listed_and_tried_again(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(tmp_path: Path, server: stac_server.Planetary) -> None:
     fetch(tmp_path, server)
     lost = f"/naip/{SCENES[1]}.tif"
     content = server.files.pop(lost)
@@ -140,12 +140,12 @@ def test_a_tile_whose_imagery_failed_is_listed_and_tried_again(tmp_path: Path, s
     server.files[lost] = content
     again = geojepa("tile", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert f"going on after {6 - len(failed)} of 6 image tiles" in again.stderr
+    assert f"resuming after {6 - len(failed)} of 6 image tiles" in again.stderr
     newest = max(tmp_path.glob("workspace/images/*/images.h5"), key=lambda path: path.stat().st_mtime_ns)
     assert len(ImageStore(newest)) == 6
 
 
-def test_a_kill_resumes(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary) -> None:
     """The server stops in the middle of the pixels of the second scene, and the run is killed there."""
     fetch(tmp_path, server)
     lost = f"/naip/{SCENES[1]}.tif"
@@ -166,11 +166,11 @@ def test_a_kill_resumes(tmp_path: Path, server: stac_server.Planetary) -> None:
     server.statuses.clear()
     done = geojepa("tile", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"going on after {kept} of 6 image tiles" in done.stderr
+    assert f"resuming after {kept} of 6 image tiles" in done.stderr
     check(tmp_path, 6)
 
 
-def test_without_naip_or_without_the_api_the_way_out_is_said(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_hint(tmp_path: Path, server: stac_server.Planetary) -> None:
     server.items.clear()
     done = fetch(tmp_path, server)
     assert done.returncode == 0 and "there are no NAIP images" in done.stderr
@@ -195,6 +195,6 @@ def test_a_dry_run_counts_the_scenes(tmp_path: Path, server: stac_server.Planeta
 def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tmp_path: Path) -> None:
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
-    for more, told in (("--year=2020", "--year is of NAIP"), ("--bbox=179,-17,-179,-16", "crosses the antimeridian")):
+    for more, told in (("--year=2020", "--year applies to NAIP"), ("--bbox=179,-17,-179,-16", "crosses the antimeridian")):
         done = geojepa(*asked, more, cwd=tmp_path)
         assert done.returncode == 2 and told in done.stderr.replace("\n", " ")

@@ -119,7 +119,7 @@ def test_the_counts_of_a_model_name_the_limit_that_stopped_it(workspace: Workspa
     artifact = publish(workspace, "models")
     rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": "max_steps"})
     assert workspace.find("models", artifact.name).counts["stopped_by"] == "max_steps"
-    for damaged in (3, {"a": "b"}):
+    for damaged in (None, ["max_steps"]):
         rewrite_manifest(artifact.path, counts={"steps": 1, "stopped_by": damaged})
         with pytest.raises(DataError, match="`counts` is"):
             workspace.find("models", artifact.name)

@@ -1,4 +1,4 @@
-"""Association of tags with a label: compared with scikit-learn's mutual information, written-out lifts and slow loops."""
+"""Association of tags with a label: compared with scikit-learn, written-out lifts and slow loops."""
 
 from __future__ import annotations
 

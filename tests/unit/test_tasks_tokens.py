@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -31,7 +32,7 @@ def with_tags_twice(path: Path, copy: Path) -> Path:
     """Copies a `processed.h5`; every third object has its tags twice."""
     with h5py.File(path) as file:
         offsets, rows = file["object/tags"][...], file["tag/vocab"][...]
-        tags = [rows[first:last] for first, last in zip(offsets, offsets[1:], strict=False)]
+        tags = [rows[first:last] for first, last in pairwise(offsets)]
         tags = [np.tile(one, 2) if row % 3 == 0 else one for row, one in enumerate(tags)]
         changed = {
             "object/tags": np.concatenate([[0], np.cumsum([len(one) for one in tags])]).astype(offsets.dtype),
@@ -68,5 +69,5 @@ def test_a_tag_that_stands_twice_counts_once_in_an_analysis(regions: tuple[Regio
 def test_repeated_values_of_a_row_are_removed_and_their_order_kept(table: list[list[int]]) -> None:
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in table])]).astype(np.int64)
     found_offsets, found = without_repeats(offsets, np.array([v for row in table for v in row], np.int64))
-    rows = [found[a:b].tolist() for a, b in zip(found_offsets, found_offsets[1:], strict=False)]
+    rows = [found[a:b].tolist() for a, b in pairwise(found_offsets)]
     assert rows == [list(dict.fromkeys(row)) for row in table]
