@@ -16,7 +16,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from geojepa_cli import __version__, console, hints
-from geojepa_cli.commands import options
 from geojepa_cli.commands.artifacts import artifacts
 from geojepa_cli.commands.build_tasks import build_tasks
 from geojepa_cli.commands.demo import demo
@@ -86,7 +85,7 @@ def globals_(
     ctx: typer.Context,
     workspace: Annotated[
         Path | None,
-        typer.Option(envvar=options.WORKSPACE_VARIABLE, help="Directory of the artifacts. Default: `workspace/`."),
+        typer.Option(envvar=hints.WORKSPACE_VARIABLE, help="Directory of the artifacts. Default: `workspace/`."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
@@ -130,6 +129,9 @@ def _describe(error: Exception) -> tuple[int, str, Hint | None]:
         return 1, "aborted", None
     if _is_out_of_memory(error):
         return 1, "not enough memory", hints.again(threads=1)
+    if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1, "", None
     if isinstance(error, OSError):
         return 1, *_describe_io_error(error)
     what = f"{type(error).__name__}: {error}".rstrip(": ")

@@ -119,8 +119,6 @@ def note(message: str) -> None:
 def warn(message: str, hint: Hint | None = None) -> None:
     """Prints a warning on stderr, and the command that fixes its cause. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
-    if isinstance(hint, str):
-        hint = hints.advice(hint)
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 

@@ -1,4 +1,4 @@
-"""Exceptions whose messages are written for people: what, where, got and expected; then a hint to paste."""
+"""Exceptions with a message for people (what, where, got and expected) and a hint to paste."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from geojepa_cli.hints import Hint
 
 
 class GeojepaError(Exception):
-    """An error with a message for people and, where there is one, a way out.
+    """An error with a message for people and, where one helps, a command.
 
     Attributes:
         message: one line, lower case, no full stop; paths and names in back-ticks.
-        hint: the command that helps, completed from the command that is running; or None.
+        hint: the command that helps, completed from the running command; or None.
         exit_code: 1 for data and I/O, 2 for usage.
     """
 
@@ -23,8 +23,6 @@ class GeojepaError(Exception):
     def __init__(self, message: str, hint: Hint | None = None) -> None:
         super().__init__(message)
         self.message = message
-        if isinstance(hint, str):  # until every hint is data
-            hint = hints.advice(hint)
         self.hint = None if hint is None else hint.completed(hints.running())
 
 
@@ -51,7 +49,7 @@ class MissingExtraError(GeojepaError):
 
 
 class InterruptedRunError(GeojepaError):
-    """A person stopped a run (Ctrl-C) that can be resumed; the hint says how."""
+    """A person stopped a run (Ctrl-C); the hint resumes it."""
 
     exit_code = 130
 
@@ -68,7 +66,7 @@ def not_yaml(source: str, error: Exception) -> UsageError:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Returns the candidate most like `name`, or None where no candidate is similar."""
+    """Returns the candidate most similar to `name`, or None where none is similar."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return matches[0] if matches else None
 

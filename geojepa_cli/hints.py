@@ -1,13 +1,14 @@
-"""Hints: the command that gets a person past an error, as data.
+"""Hints: the command that helps after an error, as data.
 
-A hint is built where the error is raised. It is completed there too: with the workspace and, where it repeats the
-command that failed, with that command's options. So the text can be pasted as it stands, from the command line and
-from Python alike.
+A hint is built and completed where the error is raised. Completing adds the workspace and, where the hint repeats the
+failed command, that command's options. So the text can be pasted, whether the error came from the command line or from
+Python.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -16,27 +17,28 @@ from pathlib import Path
 
 PROGRAM = "geojepa"
 DEFAULT_WORKSPACE = "workspace"
+WORKSPACE_VARIABLE = "GEOJEPA_WORKSPACE"
 Option = tuple[str, str | None]  # `--region` and its value; None for a switch
 Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  # bool is an int
 
 GLOBAL = ("--workspace", "--debug")
-# options of the failed command that a hint to run the same command with another question keeps
+# options that a hint keeps when it runs the failed command with another query
 KEPT = ("--region", "--model", "--masked", "--head", "--k", "--html", "--exclude-same-group")
 OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "knn")
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A command to paste, or, where no command helps, a short piece of advice.
+    """A command to paste or, where no command helps, advice in words.
 
     Attributes:
         command: of geojepa, such as `tile`; None stands for the command that failed.
         options: of that command, in order.
         shell: a command of another program, or advice, instead of `command` and `options`.
-        first: to run before this one; both are joined by `&&`.
-        otherwise: an alternative; both are joined by `, or`.
-        note: a remark that follows in parentheses.
-        workspace: directory to name with `--workspace`; None for the default.
+        first: command to run before this one; joined by `&&`.
+        otherwise: an alternative; joined by `, or`.
+        note: a remark in parentheses after the command.
+        workspace: directory for `--workspace`; None for the default.
     """
 
     command: str | None = None
@@ -48,32 +50,32 @@ class Hint:
     workspace: str | None = None
 
     def after(self, first: Hint) -> Hint:
-        """This hint, to be followed once `first` was run."""
+        """Returns this hint with a command to run before it."""
         return replace(self, first=first)
 
     def or_else(self, otherwise: Hint) -> Hint:
-        """This hint with an alternative."""
+        """Returns this hint with an alternative."""
         return replace(self, otherwise=otherwise)
 
     def noting(self, note: str) -> Hint:
-        """This hint with a remark."""
+        """Returns this hint with a remark."""
         return replace(self, note=note)
 
     def adding(self, **options: Value) -> Hint:
-        """This hint with further options."""
+        """Returns this hint with further options."""
         return replace(self, options=(*self.options, *as_options(options)))
 
     def within(self, workspace: Path) -> Hint:
-        """This hint for a workspace, unless it names one, or is not a command of geojepa."""
+        """Returns this hint for a workspace, unless it has one already or is not a command of geojepa."""
         if self.shell is not None or self.workspace is not None:
             return self
         return replace(self, workspace=str(workspace))
 
     def completed(self, by: Invocation | None) -> Hint:
-        """This hint with all that it takes from the command that failed.
+        """Returns this hint with what it takes from the failed command: its workspace, and its options.
 
         Args:
-            by: the command that failed; None where nothing is known of it.
+            by: the failed command; None where it is unknown.
         """
         first, otherwise = (part and part.completed(by) for part in (self.first, self.otherwise))
         hint = replace(self, first=first, otherwise=otherwise)
@@ -83,7 +85,7 @@ class Hint:
         if self.command is None:
             kept = by.without(self.options)
             return replace(hint, command=by.command, options=(*kept, *self.options), workspace=workspace)
-        # regions of `fetch` are Geofabrik's, all others are the workspace's
+        # regions of `fetch` are Geofabrik's, those of other commands the workspace's
         names = KEPT if self.command == by.command else ("--region",) if self.command in OF_A_REGION else ()
         names = () if by.command == "fetch" else names
         named = {name for name, _ in self.options}
@@ -91,9 +93,10 @@ class Hint:
         return replace(hint, options=(*self.options, *more), workspace=workspace)
 
     def words(self) -> list[str]:
-        """The words of the command, without `first`, `otherwise` and `note`."""
+        """Returns the words of the command, without `first`, `otherwise` and `note`."""
         words = [PROGRAM] if self.command is not None else []
-        if self.workspace is not None and self.workspace != DEFAULT_WORKSPACE:
+        default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
+        if self.workspace is not None and not default:
             words += ["--workspace", self.workspace]
         return words + ([self.command] if self.command is not None else []) + option_words(self.options)
 
@@ -106,7 +109,7 @@ class Hint:
 
 @dataclass(frozen=True)
 class Invocation:
-    """The command that is running, as it would be typed.
+    """The running command, as typed.
 
     Attributes:
         command: such as `knn`, or None.
@@ -120,7 +123,7 @@ class Invocation:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Invocation:
-        """Reads the words after `geojepa`, right or wrong. No command takes positional arguments."""
+        """Parses the words after `geojepa`, even if they are wrong. No command takes positional arguments."""
         options: list[Option] = []
         free: list[str] = []
         waiting = False
@@ -139,7 +142,7 @@ class Invocation:
         return cls(command, tuple(o for o in options if o[0] not in GLOBAL), values.get("--workspace"))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """The options of this command that `options` do not replace."""
+        """Returns the options of this command that `options` do not replace."""
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
 
@@ -148,13 +151,13 @@ _running: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
 def running() -> Invocation | None:
-    """The command that is running, or None."""
+    """Returns the running command, or None."""
     return _running.get()
 
 
 @contextlib.contextmanager
 def invocation(of: Invocation) -> Iterator[None]:
-    """Marks a command as running; inside another one it changes nothing, so that the outermost is named."""
+    """Marks a command as running. Inside another command it has no effect, so hints name the outermost."""
     if _running.get() is not None:
         yield
         return
@@ -166,7 +169,7 @@ def invocation(of: Invocation) -> Iterator[None]:
 
 
 def run(command: str, **options: Value) -> Hint:
-    """A command of geojepa: `run("tile", region="x")` is `geojepa tile --region x`.
+    """Builds a command of geojepa: `run("tile", region="x")` is `geojepa tile --region x`.
 
     Args:
         command: its name.
@@ -177,22 +180,22 @@ def run(command: str, **options: Value) -> Hint:
 
 
 def again(**options: Value) -> Hint:
-    """The command that failed, with these options in place of its own."""
+    """Builds the failed command again, with these options replacing those of the same name."""
     return Hint(None, as_options(options))
 
 
 def shell(*words: str) -> Hint:
-    """A command of another program."""
+    """Builds a command of another program."""
     return Hint(shell=paste(*words))
 
 
 def advice(text: str) -> Hint:
-    """Words, where no command helps."""
+    """Builds advice in words, where no command helps."""
     return Hint(shell=text)
 
 
 def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
-    """Options from keyword arguments; see `run`."""
+    """Converts keyword arguments to options; see `run`."""
     options: list[Option] = []
     for name, value in named.items():
         option = "--" + name.strip("_").replace("_", "-")
@@ -210,7 +213,7 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
 
 
 def option_words(options: Sequence[Option]) -> list[str]:
-    """Options as words of a command line; a value that looks like an option is joined to its name."""
+    """Converts options to words of a command line; a value that begins with a dash is joined to its name."""
     words: list[str] = []
     for name, value in options:
         words += [name] if value is None else [f"{name}={value}"] if value.startswith("-") else [name, value]
@@ -218,11 +221,11 @@ def option_words(options: Sequence[Option]) -> list[str]:
 
 
 def paste(*words: str) -> str:
-    """Words joined so that a shell reads each back as one."""
+    """Joins words with quotes where a shell needs them."""
     return shlex.join(words)
 
 
 def _key(option: Option) -> str:
-    """`--set` is an option of one configuration key each; other options stand for themselves."""
+    """Returns what identifies an option: its name, for `--set` also the configuration key."""
     name, value = option
     return f"--set {(value or '').partition('=')[0].strip()}" if name == "--set" else name

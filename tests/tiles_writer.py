@@ -94,7 +94,7 @@ def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) 
         "tile/pieces": _offsets([len(tile.pieces) for tile in tiles]),
         "object/osm_type": [schema.OSM_TYPE[piece.osm_type] for piece in pieces],
         "object/osm_id": [piece.osm_id for piece in pieces],
-        "object/version": [1] * len(pieces),
+        "object/version": list(range(1, len(pieces) + 1)),
         "object/kind": [schema.KIND[piece.kind] for piece in pieces],
         "object/token": [0] * len(pieces),
         "object/absent_members": [0] * len(pieces),

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
 
 
-WORKSPACE_VARIABLE = "GEOJEPA_WORKSPACE"
-
 Regions = Annotated[
     list[str] | None,
     typer.Option("--region", help="Region in the workspace; repeat it for several. Default: the only one."),
@@ -56,7 +54,7 @@ def workspace(ctx: typer.Context) -> Workspace:
     Raises:
         GeojepaError: the path exists and is not a directory.
     """
-    named = os.environ.get(WORKSPACE_VARIABLE) or hints.DEFAULT_WORKSPACE
+    named = os.environ.get(hints.WORKSPACE_VARIABLE) or hints.DEFAULT_WORKSPACE
     root = ctx.obj if isinstance(ctx.obj, Path) else Path(named)
     if root.exists() and not root.is_dir():
         raise GeojepaError(f"the workspace `{root}` is not a directory", OTHER_WORKSPACE)

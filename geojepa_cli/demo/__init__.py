@@ -1,1 +1,1 @@
-"""The city that geojepa makes itself: map, images and known answers."""
+"""The generated demo city: map, images and known answers."""

@@ -1,4 +1,4 @@
-"""The demo city's known answers: the labels of every tile, noted down while things are placed."""
+"""The demo city's known answers: the labels of every tile, counted while elements are placed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from geojepa_cli.demo.plan import Plan
 
 KM_PER_MILE = 1.609344
 NO_HIGHWAY = -100.0  # label of `max_speed` for a tile without any highway (thesis, chapter 6)
-CLEARANCE = 1e-3  # tiles (half a metre): nothing is placed nearer to a tile border or corner
+CLEARANCE = 1e-3  # tiles (half a metre): smallest distance to a tile border or corner
 
 Point = tuple[float, float]
 Cell = tuple[int, int]
@@ -19,10 +19,10 @@ KnownAnswers = dict[str, dict[str, float | None]]
 
 
 class Ledger:
-    """Counts what is placed, tile by tile.
+    """Counts what is placed in each tile.
 
-    It is told what a thing is by the code that places it and never reads tags: so its labels can check the code that
-    does. A thing is noted once for every tile that it lies in.
+    The code that places an element says what it is. The ledger never reads tags, so its labels can check the code that
+    does. An element counts once in every tile that it lies in.
     """
 
     def __init__(self) -> None:
@@ -75,27 +75,31 @@ class Ledger:
 
 
 def cell_of(point: Point) -> Cell:
-    """The tile of a point that keeps clear of tile borders."""
+    """Returns the tile of a point.
+
+    Raises:
+        ValueError: the point is too close to a border of a tile.
+    """
     for value in point:
         if abs(value - round(value)) < CLEARANCE:
-            raise ValueError(f"{point} is too near to a tile border to say in which tile it lies")
+            raise ValueError(f"{point} is too close to a tile border: rounding decides its tile")
     return math.floor(point[0]), math.floor(point[1])
 
 
 def cells_of_line(points: Sequence[Point]) -> set[Cell]:
-    """The tiles of a line: cut at every tile border it crosses, each piece is in the tile of its middle."""
+    """Returns the tiles of a line. The line is cut at tile borders; each piece is in the tile of its midpoint."""
     cells = {cell_of(point) for point in points}
     for (ax, ay), (bx, by) in itertools.pairwise(points):
         cuts = [0.0, *sorted(_crossings(ax, bx) + _crossings(ay, by)), 1.0]
         for start, end in itertools.pairwise(cuts):
             if (end - start) * math.hypot(bx - ax, by - ay) < CLEARANCE:
-                raise ValueError(f"({ax}, {ay}) to ({bx}, {by}) passes too near to a tile corner")
+                raise ValueError(f"({ax}, {ay}) to ({bx}, {by}) passes too close to a tile corner")
             middle = (start + end) / 2
             cells.add((math.floor(ax + middle * (bx - ax)), math.floor(ay + middle * (by - ay))))
     return cells
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Where along a..b (0..1) the whole numbers lie."""
+    """Returns the positions (0 to 1) of the whole numbers between a and b."""
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

@@ -1,4 +1,4 @@
-"""What fills the blocks between the demo city's streets, by district."""
+"""Buildings, land use and points in the blocks between the demo city's streets, by district."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fill = Callable[["Site", random.Random, Rect], None]
 
 
 class Site:
-    """A tile being filled: knows what ground is free."""
+    """A tile that is being filled, with the ground that is still free."""
 
     def __init__(self, plan: Plan, sheet: Sheet, network: Network, cell: Cell) -> None:
         self.plan, self.sheet, self.cell = plan, sheet, cell
@@ -25,7 +25,7 @@ class Site:
         self._down, self._across = network.in_tile(cell)
 
     def blocks(self) -> Iterator[Rect]:
-        """The ground between the tile's streets, and its border."""
+        """Yields the rectangles between the tile's streets and its border."""
         xs = _gaps(self.cell[0], [street.at for street in self._down])
         ys = _gaps(self.cell[1], [street.at for street in self._across])
         for y0, y1 in ys:
@@ -34,7 +34,7 @@ class Site:
                     yield x0, y0, x1, y1
 
     def is_free(self, rect: Rect) -> bool:
-        """Whether a rectangle keeps away from river, motorway, railway and stream."""
+        """Returns True where a rectangle touches neither river, motorway, railway nor stream."""
         x0, y0, x1, y1 = rect
         plan = self.plan
         if self._stream is not None and y0 < self._stream + 0.035 and y1 > self._stream - 0.035:
@@ -50,7 +50,7 @@ class Site:
         return True
 
     def area(self, rect: Rect, tags: Tags) -> bool:
-        """Draws a rectangle where the ground is free; says whether it did."""
+        """Draws a rectangle if the ground is free. Returns True if it was drawn."""
         if rect[2] - rect[0] < 0.01 or rect[3] - rect[1] < 0.01 or not self.is_free(rect):
             return False
         self.sheet.rect(rect, tags)
@@ -83,7 +83,7 @@ def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], netwo
 
 
 def _residential(site: Site, lot: random.Random, block: Rect) -> None:
-    """Rows of houses along the streets north and south of the block; how many is a matter of the quarter."""
+    """Rows of houses along the streets north and south of the block; their number depends on the quarter."""
     x0, y0, x1, y1 = block
     quarter = site.plan.random("quarter", site.cell[0] // 2, site.cell[1] // 2)
     density, kind = 0.25 + 0.7 * quarter.random(), quarter.choice(["house", "house", "detached", "apartments", "yes"])
@@ -117,7 +117,7 @@ def _house(site: Site, lot: random.Random, rect: Rect, kind: str) -> None:
 
 
 def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
-    """Large houses wall to wall, shops and cafés in them, now and then a square."""
+    """Large houses wall to wall, shops and cafés in them, and some squares."""
     x0, y0, x1, y1 = block
     if (
         lot.random() < 0.12
@@ -187,7 +187,7 @@ def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _farm(site: Site, lot: random.Random, block: Rect) -> None:
-    """Fields, hedges, a farm here and there; a track without a speed limit."""
+    """Fields, hedges, some farms; a track without a speed limit."""
     x0, y0, x1, y1 = block
     for rect in _split(block, max(1, round((x1 - x0) / 0.3)), max(1, round((y1 - y0) / 0.4))):
         crop = lot.choice(["corn", "soy", "wheat", "hay"])
@@ -207,7 +207,7 @@ def _farm(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _wood(site: Site, lot: random.Random, block: Rect) -> None:
-    """Wood, clearings, ponds and a power line; a path in some, no highway at all in others."""
+    """Wood, clearings, ponds and a power line; some blocks have a path, others no highway."""
     x0, y0, x1, y1 = block
     leaves = lot.choice(["broadleaved", "needleleaved", "mixed"])
     for rect in _split(block, max(1, round((x1 - x0) / 0.45)), max(1, round((y1 - y0) / 0.45))):
@@ -252,7 +252,7 @@ def _gaps(start: int, streets: list[float]) -> list[tuple[float, float]]:
 
 
 def _inset(rect: Rect, share: float) -> Rect:
-    """A rectangle made smaller on every side by a share of its width and height."""
+    """Returns a rectangle that is smaller on every side by a share of its width and height."""
     x0, y0, x1, y1 = rect
     dx, dy = share * (x1 - x0), share * (y1 - y0)
     return x0 + dx, y0 + dy, x1 - dx, y1 - dy

@@ -1,4 +1,4 @@
-"""The demo city: a plan becomes OSM elements and known answers, tile by tile."""
+"""The demo city: OSM elements and known answers, made from a plan."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make_city(size: str = "full", seed: int = 0) -> City:
 
 
 def _draw_what_is_no_token(plan: Plan, sheet: Sheet) -> None:
-    """What extracts are full of and no model sees: a boundary, a turn restriction, a point with only a source."""
+    """Adds elements that models do not see: a boundary, a turn restriction, a point with only a source."""
     edge = (0.01, 0.01, plan.columns - 0.01, plan.rows - 0.01)
     x0, y0, x1, y1 = edge
     outline = sheet.ring([(x0, y1), (x1, y1), (x1, y0), (x0, y0)], {})

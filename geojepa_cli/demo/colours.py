@@ -1,4 +1,4 @@
-"""The colours of the demo city from above: what each tag looks like, and what lies in front of what."""
+"""Colours of the demo city's images, by tag, and their paint order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Paint:
-    """How a thing is drawn.
+    """Paint of an element.
 
     Attributes:
         layer: smaller is painted earlier.
@@ -103,7 +103,7 @@ POINTS: dict[tuple[str, str], Paint] = {
 
 
 def paint_of(tags: Tags, element_id: int) -> Paint | None:
-    """How an element looks, or None where it cannot be seen; roofs and fields vary with the id."""
+    """Returns the paint of an element, or None where it is invisible. Roofs and fields vary with the id."""
     if "building" in tags:
         return _roof(tags, element_id)
     if "highway" in tags and "place" not in tags:

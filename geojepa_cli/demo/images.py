@@ -1,4 +1,4 @@
-"""Draws the demo city's aerial images: 224 × 224 px a tile, seen from above as its map says."""
+"""Aerial images of the demo city, drawn from its map: 224 × 224 px for each tile."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OVERSAMPLING = 2
 CANVAS_PX = SIZE_PX * OVERSAMPLING
 TILE_M = 500.0  # ground size of the city's tiles, near enough to draw road widths
 GRAIN = 28  # cells of coarse noise along a tile
-REACH = 0.04  # tiles: how far roads and shadows stand out over their line
+REACH = 0.04  # tiles: how far roads and shadows reach beyond their line
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Something to draw: rings (the first is outer), a line, or a point, with its paint."""
+    """Rings (the first is outer), a line or a point, with its paint."""
 
     paint: Paint
     rings: list[list[Point]]
@@ -35,10 +35,10 @@ class Shape:
 
 
 def write_images(city: City, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Writes `16_X_Y.webp` (lossless) for every tile of the city and returns how many.
+    """Writes `16_X_Y.webp` (lossless) for every tile of the city and returns their number.
 
     Args:
-        folder: is made where it does not exist.
+        folder: created if it does not exist.
         progress: called with (done, total) after each image.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def write_images(city: City, folder: Path, progress: Callable[[int, int], None] 
 
 
 def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
-    """Every tile's name and RGB image, in rows from the north-west."""
+    """Yields the name and RGB image of every tile, in rows from the north-west."""
     land = districts(city.plan)
     shapes = _by_tile(_shapes(city.sheet))
     noise = _coarse_noise(city.plan)
@@ -62,7 +62,7 @@ def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
 
 
 def _shapes(sheet: Sheet) -> list[Shape]:
-    """Everything with a paint, in the order of painting."""
+    """Returns everything that has a paint, in paint order."""
     shapes = []
     for relation in sheet.relations:
         if relation.tags["type"] != "multipolygon":
@@ -132,7 +132,7 @@ def _stroke(
 def _weather(
     colour: Image.Image, rough: Image.Image, cell: Cell, noise: npt.NDArray[np.float32], plan: Plan
 ) -> Image.Image:
-    """Scales to the final size and adds light and shade: coarse noise of the whole city and a fine one of the tile."""
+    """Scales to the final size and adds brightness: coarse noise of the whole city and fine noise of the tile."""
     size = (SIZE_PX, SIZE_PX)
     base = np.asarray(colour.resize(size, Image.Resampling.BOX), dtype=np.float32)
     strength = np.asarray(rough.resize(size, Image.Resampling.BOX), dtype=np.float32)
@@ -146,6 +146,6 @@ def _weather(
 
 
 def _coarse_noise(plan: Plan) -> npt.NDArray[np.float32]:
-    """Noise in −1..1 over the whole city, so that it goes on from tile to tile."""
+    """Returns noise in −1..1 over the whole city, so that it is continuous across tiles."""
     shape = (plan.rows * GRAIN + 1, plan.columns * GRAIN + 1)
     return np.random.default_rng([plan.seed, 224]).uniform(-1, 1, shape).astype(np.float32)

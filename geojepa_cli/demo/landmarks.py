@@ -1,4 +1,4 @@
-"""What is larger than a tile in the demo city: river, motorway, railway, streams, park and airfield."""
+"""The demo city's large features: river, motorway, railway, streams, park and airfield."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STREAM_Y = 0.5
 
 
 def draw_river(plan: Plan, sheet: Sheet) -> None:
-    """Water areas of four rows each that share their ends, and the line along the middle."""
+    """Draws the river: water areas of four rows each that share their ends, and a line along the middle."""
     ys = [0.04, *(row + 0.25 * k + 0.02 for row in range(plan.rows) for k in range(4) if row + k > 0), plan.rows - 0.04]
     left, right, middle = ([sheet.node(plan.river(y) + side, y) for y in ys] for side in (-RIVER_HALF, RIVER_HALF, 0.0))
     for start in range(0, len(ys) - 1, 16):
@@ -96,7 +96,7 @@ def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, in
 
 
 def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, float]:
-    """y of the stream in every tile that has one: never near the river, the motorway or the railway."""
+    """Returns y of the stream in every tile that has one: never close to river, motorway or railway."""
     streams = {}
     for (column, row), district in districts.items():
         y = row + STREAM_Y
@@ -112,7 +112,7 @@ def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, floa
 
 
 def draw_streams(plan: Plan, sheet: Sheet, network: Network) -> None:
-    """A stream through each tile that has one, in the open; where no street bridges it, often a foot bridge does."""
+    """Draws the stream of each tile that has one; many without a street bridge have a foot bridge."""
     for (column, row), y in network.streams.items():
         lot = plan.random("stream course", column, row)
         bends = [(column + x, y + 0.012 * (2 * lot.random() - 1)) for x in (0.04, 0.2, 0.38, 0.5, 0.63, 0.8, 0.96)]
@@ -189,7 +189,7 @@ def draw_airfield(plan: Plan, sheet: Sheet) -> None:
             hangar = [(left, row + 0.84), (left + 0.07, row + 0.84), (left + 0.07, row + 0.78), (left, row + 0.78)]
             sheet.building(hangar, {"building": "hangar", "aeroway": "hangar"})
         sheet.node(column + 0.12, row + 0.62, {"aeroway": "windsock"})
-        for row_above in range(int(y0), row):  # the meadows beside the runway
+        for row_above in range(int(y0), row):  # the meadows along the runway
             for k in range(3):
                 patch = (column + 0.1 + 0.28 * k, row_above + 0.6, column + 0.3 + 0.28 * k, row_above + 0.9)
                 sheet.rect(patch, {"landuse": "grass"})

@@ -19,7 +19,7 @@ Rect = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 class District(Enum):
-    """What a tile is mainly used for."""
+    """Main use of a tile."""
 
     DOWNTOWN = "downtown"
     RESIDENTIAL = "residential"
@@ -36,7 +36,7 @@ URBAN = frozenset({District.DOWNTOWN, District.RESIDENTIAL, District.COMMERCIAL,
 
 @dataclass(frozen=True)
 class Plan:
-    """Where everything large lies.
+    """Position of the large features.
 
     Attributes:
         west_tile, north_tile: zoom-16 tile of the north-west corner, a corner of a zoom-14 group.
@@ -64,15 +64,15 @@ class Plan:
     seed: int
 
     def random(self, *purpose: object) -> random.Random:
-        """A generator of its own for every purpose, so that a change in one place leaves the others alone."""
+        """Returns a separate generator for each purpose, so that a change for one does not change the others."""
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 
     def river(self, y: float) -> float:
-        """x of the river's middle at `y`."""
+        """Returns x of the river's middle at `y`."""
         return self.river_x + 0.16 * math.sin(1.9 * y + 0.6) + _step(y - self.river_shift_y)
 
     def motorway(self, x: float) -> float:
-        """y of the motorway's middle at `x`."""
+        """Returns y of the motorway's middle at `x`."""
         return self.motorway_y + 0.14 * math.sin(1.3 * x) + _step(x - self.motorway_shift_x)
 
     def tile_name(self, column: int, row: int) -> str:
@@ -89,7 +89,7 @@ def _step(t: float) -> float:
 
 
 def make_plan(size: str = "full", seed: int = 0) -> Plan:
-    """The plan of a size: `full` (24 × 20 tiles, 30 zoom-14 groups) or `small` (8 × 8 tiles, 4 groups).
+    """Returns the plan of a size: `full` (24 × 20 tiles, 30 zoom-14 groups) or `small` (8 × 8 tiles, 4 groups).
 
     Both lie around tile 16_18052_25957, south of Charlotte.
 
@@ -106,7 +106,7 @@ def make_plan(size: str = "full", seed: int = 0) -> Plan:
 
 
 def districts(plan: Plan) -> dict[tuple[int, int], District]:
-    """The district of every tile, by (column, row): rings around the centre, with patches."""
+    """Returns the district of every tile by (column, row): rings around the centre, with patches."""
     patch = _patches(plan)
     reach_x, reach_y = plan.columns / 2, plan.rows / 2
     result = {}
@@ -138,7 +138,7 @@ def _district(plan: Plan, column: int, row: int, far: float) -> District:
 
 
 def _patches(plan: Plan) -> Callable[[int, int], float]:
-    """Smooth noise in −1..1 with a grain of three tiles."""
+    """Returns smooth noise in −1..1 with a grain of three tiles."""
 
     def corner(i: int, j: int) -> float:
         return 2.0 * plan.random("patch", i, j).random() - 1.0

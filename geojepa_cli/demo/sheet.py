@@ -1,4 +1,4 @@
-"""The sheet the demo city is drawn on: OSM nodes, ways and relations in tile units, and the ledger of answers."""
+"""The elements of the demo city: OSM nodes, ways and relations in tile units, and the ledger of answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tags = dict[str, str]
 
 @dataclass
 class Node:
-    """A point, with tags where it is a thing of its own."""
+    """A point; it has tags where it is more than a vertex of a way."""
 
     id: int
     x: float
@@ -41,7 +41,7 @@ class Relation:
 
 @dataclass
 class Sheet:
-    """All elements; each type counts its ids from 1, so that the same number names a node, a way and a relation."""
+    """All elements. Ids of each type start at 1, so the same number names a node, a way and a relation."""
 
     nodes: list[Node] = field(default_factory=list)
     ways: list[Way] = field(default_factory=list)
@@ -78,10 +78,10 @@ class Sheet:
     def points(self, nodes: Iterable[int]) -> list[Point]:
         return [(self.nodes[node - 1].x, self.nodes[node - 1].y) for node in nodes]
 
-    # what the five tasks count is placed through the following, which note it in the ledger
+    # the following place what the five tasks count, and add it to the ledger
 
     def building(self, outline: Sequence[Point], tags: Tags, courtyard: Sequence[Point] = ()) -> None:
-        """A building inside one tile; with a courtyard it is a multipolygon."""
+        """Adds a building inside one tile; with a courtyard it is a multipolygon."""
         cells = {cell_of(point) for point in outline}
         if len(cells) != 1:
             raise ValueError(f"a building at {outline[0]} lies in {len(cells)} tiles")
@@ -92,11 +92,11 @@ class Sheet:
         self.ledger.building(cells.pop())
 
     def road(self, nodes: Sequence[int], tags: Tags, mph: int | None = None, bridge: bool = False) -> int:
-        """A road for cars, with a speed limit where one is given."""
+        """Adds a road for cars, with a speed limit where one is given."""
         return self._highway(nodes, tags, mph, bridge, for_cars=True)
 
     def path(self, nodes: Sequence[int], tags: Tags, bridge: bool = False) -> int:
-        """A way for people on foot or bicycle, or a track: not for cars."""
+        """Adds a way that is not for cars: for people on foot or bicycle, or a track."""
         return self._highway(nodes, tags, None, bridge, for_cars=False)
 
     def rail(self, nodes: Sequence[int], tags: Tags, bridge: bool) -> int:
@@ -115,12 +115,12 @@ class Sheet:
         return self.way(nodes, tags)
 
     def signal(self, node: int, tags: Tags) -> None:
-        """Traffic signals on a node of a road."""
+        """Adds traffic signals to a node of a road."""
         self._on_road(node, tags)
         self.ledger.signal([cell_of(self.points([node])[0])])
 
     def crossing(self, node: int, tags: Tags) -> None:
-        """A crossing or another thing on a road that is no signal."""
+        """Adds a crossing, or anything but a signal, to a node of a road."""
         self._on_road(node, tags)
 
     def _on_road(self, node: int, tags: Tags) -> None:
@@ -130,12 +130,12 @@ class Sheet:
 
 
 def corners(rect: Rect) -> list[Point]:
-    """The corners of a rectangle, counter-clockwise on the map."""
+    """Returns the corners of a rectangle, counter-clockwise on the map."""
     x0, y0, x1, y1 = rect
     return [(x0, y1), (x1, y1), (x1, y0), (x0, y0)]
 
 
 def clear(value: float) -> float:
-    """`value`, moved off a tile border where it is too near to one."""
+    """Returns `value`, moved away from a tile border that is too close."""
     off = value - round(value)
     return value if abs(off) > 3 * CLEARANCE else round(value) + (4 if off >= 0 else -4) * CLEARANCE

@@ -1,4 +1,4 @@
-"""The demo city's street network: which streets exist where, and how they meet, cross and are signed."""
+"""The demo city's street network: streets, intersections, bridges, signals and speed limits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Street:
         return (self.at, along) if self.vertical else (along, self.at)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """First and last tile of every unbroken stretch."""
+        """Yields the first and last tile of every unbroken stretch."""
         for _, stretch in groupby(enumerate(sorted(self.tiles)), key=lambda item: item[1] - item[0]):
             tiles = [tile for _, tile in stretch]
             yield tiles[0], tiles[-1]
@@ -70,7 +70,7 @@ class Street:
 
 @dataclass
 class Network:
-    """All streets, with `streams` (x range and y of the stream in a tile) that they bridge."""
+    """All streets, and the `streams` that they bridge (y of the stream by tile)."""
 
     vertical: list[Street]
     horizontal: list[Street]
@@ -85,16 +85,16 @@ class Network:
 
 
 def plan_network(plan: Plan, districts: dict[Cell, District], streams: dict[Cell, float]) -> Network:
-    """Lays out every street, and finds where it needs a bridge."""
+    """Places every street and its bridges."""
     vertical = list(_streets(plan, True, plan.columns))
     horizontal = list(_streets(plan, False, plan.rows))
     for street in vertical:
-        _settle(street, plan.rows, districts, beside=plan.river, across=plan.motorway)
+        _settle(street, plan.rows, districts, along=plan.river, across=plan.motorway)
         street.crossings += [
             (y, STREAM_REACH) for (column, row), y in streams.items() if column == street.band and row in street.tiles
         ]
     for street in horizontal:
-        _settle(street, plan.columns, districts, beside=plan.motorway, across=plan.river)
+        _settle(street, plan.columns, districts, along=plan.motorway, across=plan.river)
     return Network(vertical, horizontal, streams)
 
 
@@ -120,17 +120,17 @@ def _settle(
     street: Street,
     length: int,
     districts: dict[Cell, District],
-    beside: Callable[[float], float],
+    along: Callable[[float], float],
     across: Callable[[float], float],
 ) -> None:
     """Finds the tiles where a street exists.
 
     Args:
-        beside: the large line (river or motorway) that runs along it, which it keeps away from.
-        across: the one that crosses its way: it has a bridge there, or ends on both sides.
+        along: the large line (river or motorway) parallel to the street, to which it keeps a distance.
+        across: the one that crosses the street, which has a bridge there, or ends on both sides.
     """
     for tile in range(length):
-        near = min(abs(street.at - beside(tile + step / 10)) for step in range(-1, 12))
+        near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
         if _admitted(street.grade, districts[street.cell(tile)]) and near > 0.17:
             street.tiles.add(tile)
     crossing = clear(across(street.at))
@@ -189,7 +189,7 @@ def _intersections(plan: Plan, sheet: Sheet, districts: dict[Cell, District], ne
 
 
 def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool, lot: float) -> None:
-    """Signals at an intersection, and the crossings for people beside it."""
+    """Adds signals to an intersection, and crossings for people next to it."""
     sheet.signal(node, {"highway": "traffic_signals"} | ({"traffic_signals": "signal"} if lot < 0.3 else {}))
     for street, other in ((first, second), (second, first)):
         if street.grade == "residential" and not busy:
@@ -206,7 +206,7 @@ def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool,
 
 
 def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -> None:
-    """A footway over the street, signed as a crossing with signals: counts as one more entity of its tile."""
+    """Adds a footway across the street, tagged as a crossing with signals, which is one more entity of its tile."""
     ends = [Street(street.vertical, street.band, street.at + side, "", "").point(along) for side in (-0.014, 0.014)]
     way = [sheet.node(*ends[0]), crossing, sheet.node(*ends[1])]
     tags = {"highway": "footway", "footway": "crossing", "crossing:signals": "yes", "crossing:markings": "zebra"}
@@ -215,7 +215,7 @@ def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -
 
 
 def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street: Street, first: int, last: int) -> None:
-    """One unbroken stretch as ways that end where the speed limit changes, a bridge begins, or a way gets long."""
+    """Draws an unbroken stretch. Its ways end where the speed limit changes, a bridge begins, or they get long."""
     start, end = first + 0.07, last + 0.93
     bridges = [(clear(at - reach), clear(at + reach)) for at, reach in street.crossings if start < at < end]
     stations = {along: node for along, node in street.stations.items() if start < along < end}
@@ -235,7 +235,7 @@ def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street:
 
 
 def _limit(plan: Plan, districts: dict[Cell, District], street: Street, tile: int) -> int | None:
-    """The signed speed limit in miles per hour; signs are the same for four tiles in a row."""
+    """Returns the signed speed limit in miles per hour, the same for four tiles in a row."""
     axis = "column" if street.vertical else "row"
     lot = plan.random("sign", axis, street.at, tile // 4)
     return SPEEDS[street.grade][districts[street.cell(tile)]] if lot.random() < SIGNED[street.grade] else None

@@ -44,7 +44,7 @@ def write_pbf(city: City, path: Path) -> None:
 
 
 def lonlat(plan: Plan, x: float, y: float) -> tuple[float, float]:
-    """WGS84 degrees of a place on the plan (the inverse of Web Mercator's tile numbers), rounded to OSM's 1e-7."""
+    """Returns WGS84 degrees of a place on the plan (inverse of Web Mercator's tile numbers), rounded to 1e-7."""
     tiles = 2**ZOOM
     lon = (plan.west_tile + x) / tiles * 360.0 - 180.0
     lat = math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * (plan.north_tile + y) / tiles))))

@@ -26,7 +26,7 @@ from geojepa_cli.hints import Hint
 Array = npt.NDArray[Any]
 Attributes = dict[str, int | str | tuple[int, ...]]
 VERIFY = hints.run("artifacts", verify=True)
-"""Finds damage that leaves a file's size as it was, and says how to make the file again."""
+"""Finds damage that keeps the size of a file; its output has the command that makes the file again."""
 
 LONGEST_AXIS = 1 << 40  # rows; keeps the size of an empty column within NumPy's limits
 LONGEST_TEXT = 1 << 24  # bytes of an attribute

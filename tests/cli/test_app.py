@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from commandline import geojepa
+from commandline import COMMAND, geojepa
 
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli import Workspace
 
 
 @pytest.mark.parametrize("command", [[], ["tile"], ["pretrain"], ["probe"], ["knn"], ["demo"], ["fetch"]])
@@ -158,6 +159,14 @@ def test_an_unknown_text_encoder_is_an_error_before_any_work(tmp_path: Path) -> 
 def test_pruning_nothing_says_so_without_asking(tmp_path: Path) -> None:
     done = geojepa("artifacts", "--prune", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout == "nothing to remove\n"
+
+
+def test_a_reader_that_ends_early_gets_no_message(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*COMMAND, "artifacts"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == 1 and done.stderr == ""
 
 
 def test_json_has_one_shape(tmp_path: Path) -> None:

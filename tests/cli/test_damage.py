@@ -31,8 +31,9 @@ READERS: dict[str, list[str]] = {
     "tasks": ["probe", "--task", "bridge", "--model", "tagpool", "--head", "linear", "--threads", "1"],
     "models": ["embed", "--model", "demo", "--max-entities", "900", "--threads", "1"],
     "embeddings": ["knn", "--tile", TILE, "--k", "3", "--threads", "1"],
-    "probes": ["report"],
+    "probes": ["probe", "--task", "bridge", "--masked", "--head", "linear", "--threads", "1"],
     "neighbours": ["knn", "--tile", TILE, "--html", "--threads", "1"],
+    "reports": ["report"],
 }
 
 
@@ -85,6 +86,7 @@ def restored(workspace: Path) -> Iterator[None]:
 def workspace(demo_city: DemoCity) -> Path:
     """The demo city's workspace. Every reader succeeds on it, which also imports what child processes need."""
     made = demo_city.folder / "workspace"
+    assert run_here(made, ["report"]) == 0
     for arguments in READERS.values():
         with restored(made):
             assert run_here(made, arguments) == 0
@@ -93,9 +95,15 @@ def workspace(demo_city: DemoCity) -> Path:
 
 def newest(workspace: Path, kind: str) -> Path:
     """The directory of the artifact of a kind that its reader takes."""
-    names = {"tasks": "demo.bridge@", "probes": "bridge.demo@"}
-    (path,) = (workspace / kind).glob(f"{names.get(kind, '')}*@*" if kind not in names else f"{names[kind]}*")
+    name = {"tasks": "demo.bridge", "probes": "bridge.demo", "embeddings": "demo.demo"}.get(kind, "*")
+    found = sorted((workspace / kind).glob(f"{name}@*"))
+    (path,) = found if kind != "embeddings" else [path for path in found if of_all_tiles(path)]
     return path
+
+
+def of_all_tiles(embeddings: Path) -> bool:
+    """True for the vectors that `knn` reads, which are not those of a task."""
+    return json.loads((embeddings / "manifest.json").read_text())["parameters"]["task"] is None
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -21,7 +21,8 @@ from rasterio.transform import from_origin
 from geojepa_cli.grid import TileId, tile_of
 from geojepa_cli.sources.mosaic import Mosaic
 from geojepa_cli.sources.scenes import inspect_scene
-from geojepa_cli.store.images import ImageStore, find_images
+from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.store.images import ImageStore
 from geojepa_cli.workspace.workspace import Workspace
 
 LON, LAT = -77.85, 40.8
@@ -57,9 +58,9 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert done.returncode == 0, done.stderr
     assert "m_20200831.tif: EPSG:26918, 2 × 2 m per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
     assert "blurred" not in done.stderr
-    told = json.loads(run("tile", "--json", cwd=folder))
+    printed = json.loads(run("tile", "--json", cwd=folder))
     (path,) = folder.glob("workspace/images/*/images.h5")
-    assert told["result"]["images"] == path.parent.name
+    assert printed["result"]["images"] == path.parent.name
     store = ImageStore(path)
     first = tile_of(LON, LAT, 16)
     wanted = [[16, first.x + step, first.y] for step in range(5)]
@@ -84,23 +85,23 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert [name.name for name in path.parent.iterdir() if "pixels" in name.name] == []
 
 
-def test_resolution_is_told_in_metres_and_a_coarse_one_warned_of(folder: Path) -> None:
+def test_the_resolution_is_printed_in_metres_with_a_warning_where_it_is_coarse(folder: Path) -> None:
     """A degree of latitude has 111 km, one of longitude at 40.8° has 84.4 km."""
     profile = {"driver": "GTiff", "width": 300, "height": 300, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
     with rasterio.open(folder / "images/a.tif", "w", **profile, transform=from_origin(LON, LAT, 1e-4, 2e-5)) as out:
         out.write(np.full((3, 300, 300), 100, np.uint8))
-    told = " ".join(fetch(folder).stderr.split())
-    assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in told
-    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in told and "blurred" in told
+    printed = " ".join(fetch(folder).stderr.split())
+    assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in printed
+    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
 
 
 @pytest.mark.parametrize("kind", ["scene", "tile"])
-def test_imagery_beside_the_extract_is_warned_of_by_fetch(folder: Path, kind: str) -> None:
+def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) -> None:
     box = '<bounds minlat="40.79" minlon="-77.86" maxlat="40.81" maxlon="-77.8"/>'
     text = (folder / "x.osm").read_text()
     (folder / "x.osm").write_text(text.replace('<osm version="0.6">', f'<osm version="0.6">{box}'))
     path = folder / "images/m_20200831.tif"
-    for lon, beside in ((LON, False), (LON + 2, True)):
+    for lon, outside in ((LON, False), (LON + 2, True)):
         path.unlink(missing_ok=True)
         if kind == "scene":
             scene(path, 18, lon=lon)
@@ -108,24 +109,24 @@ def test_imagery_beside_the_extract_is_warned_of_by_fetch(folder: Path, kind: st
             path = folder / f"images/{tile_of(lon, LAT, 16).name}.png"
             Image.new("RGB", (224, 224)).save(path)
             (folder / "images/m_20200831.tif").unlink(missing_ok=True)
-        told = " ".join(fetch(folder).stderr.split())
-        assert ("no image of it meets the extract, whose box is -77.8600,40.7900" in told) is beside
+        printed = " ".join(fetch(folder).stderr.split())
+        assert ("no image of `images` meets the extract, whose box is -77.86,40.79" in printed) is outside
 
 
-def test_image_tiles_with_transparent_pixels_are_warned_of(folder: Path) -> None:
+def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> None:
     """Not those with an alpha band that hides nothing."""
     (folder / "images/m_20200831.tif").unlink()
     first = tile_of(LON, LAT, 16)
     for step, alpha in enumerate((255, 254)):
         Image.new("RGBA", (224, 224), (9, 9, 9, alpha)).save(folder / f"images/16_{first.x + step}_{first.y}.png")
-    told = " ".join(fetch(folder).stderr.split())
-    assert f"1 of 2 image tiles have transparent pixels (`16_{first.x + 1}_{first.y}.png`" in told
+    printed = " ".join(fetch(folder).stderr.split())
+    assert f"1 of 2 image tiles have transparent pixels (`16_{first.x + 1}_{first.y}.png`" in printed
 
 
-def test_imagery_of_which_nobody_says_whose_it_is_is_warned_of(folder: Path) -> None:
-    assert "whose images these are is not said" in fetch(folder).stderr.replace("\n", " ")
+def test_fetch_warns_of_imagery_without_attribution(folder: Path) -> None:
+    assert "imagery `images` has no attribution" in fetch(folder).stderr.replace("\n", " ")
     named = fetch(folder, "--attribution", "NAIP: USDA FPAC, public domain")
-    assert named.returncode == 0 and "whose images" not in named.stderr
+    assert named.returncode == 0 and "no attribution" not in named.stderr
     found = [json.loads(path.read_text()) for path in folder.glob("workspace/source/*/manifest.json")]
     assert sorted(len(manifest["attribution"]) for manifest in found) == [1, 2]
 
@@ -140,7 +141,7 @@ def test_the_same_scenes_give_the_same_bytes(folder: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_vrt_is_fetched_as_what_it_shows_and_its_parts_are_not_taken_twice(folder: Path) -> None:
+def test_a_vrt_is_fetched_as_a_geotiff_and_its_parts_are_not_fetched_again(folder: Path) -> None:
     source = folder / "images/m_20200831.tif"
     rasterio.shutil.copy(str(source), str(folder / "images/all_20210101.vrt"), driver="VRT")
     done = fetch(folder)
@@ -159,7 +160,7 @@ def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_where_all_imagery_fails_leaving_it_out_is_no_way_out(folder: Path) -> None:
+def test_where_all_imagery_fails_the_hint_fetches_other_imagery(folder: Path) -> None:
     path = folder / "images/m_20200831.tif"
     with rasterio.open(path) as source:
         data, profile = source.read(), source.profile
@@ -177,7 +178,7 @@ def test_where_all_imagery_fails_leaving_it_out_is_no_way_out(folder: Path) -> N
     assert not list(folder.glob("workspace/images/*/manifest.json"))
 
 
-def test_a_damaged_scene_costs_its_own_tiles_only_however_many(folder: Path) -> None:
+def test_a_damaged_scene_costs_only_its_own_tiles(folder: Path) -> None:
     """24 tiles of it come before the tiles of a whole one."""
     nodes = [(LAT, LON + i % 6 * 360 / 2**16) for i in range(24)] + [
         (LAT - 0.06, LON + i * 360 / 2**16) for i in (0, 1)
@@ -205,14 +206,14 @@ def test_a_damaged_scene_costs_its_own_tiles_only_however_many(folder: Path) -> 
     assert store.zxy.tolist() == [[16, south.x + i, south.y] for i in (0, 1)]
 
 
-def test_imagery_of_elsewhere_is_told_and_the_map_goes_on_without(folder: Path) -> None:
+def test_imagery_outside_of_the_tiles_is_a_warning_and_the_map_is_published(folder: Path) -> None:
     (folder / "images/m_20200831.tif").unlink()
     scene(folder / "images/far.tif", 18, lon=LON + 2)
     fetch(folder)
     done = geojepa("tile", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["result"]["images"] is None
-    assert "none of its 5 tiles lies in one of its 1 scenes" in done.stderr.replace("\n", " ")
+    assert "none of 5 tiles lies in one of 1 scenes" in done.stderr.replace("\n", " ")
     assert [name.partition("/")[0] for name in artifact_names(folder / "workspace")] == ["source", "tiles"]
 
 
@@ -226,14 +227,14 @@ def test_the_range_of_sixteen_bits_is_recorded(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["16_1_1.png", "page.tif", "torn.vrt"])
-def test_a_folder_with_something_wrong_is_refused_before_anything_is_published(folder: Path, name: str) -> None:
+def test_a_folder_with_a_damaged_file_is_refused_and_nothing_is_published(folder: Path, name: str) -> None:
     (folder / "images" / name).write_text("<!DOCTYPE html><html></html>")
     done = fetch(folder)
     assert done.returncode == 1 and "hint:" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not (folder / "workspace").exists()
 
 
-def test_a_box_leaves_out_scenes_that_lie_elsewhere(folder: Path) -> None:
+def test_a_box_leaves_out_scenes_outside_of_it(folder: Path) -> None:
     scene(folder / "images/far.tif", 18, lon=LON + 2)
     assert fetch(folder, "--bbox=-77.86,40.79,-77.84,40.81").returncode == 0
     (manifest,) = folder.glob("workspace/source/*/manifest.json")
@@ -245,8 +246,8 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     scene(folder / "images/m_20200831.tif", 18, bands=4)
     fetch(folder)
     form = ("--image-size", "100", "--bands", "rgbn", "--image-codec", "webp-lossless")
-    told = json.loads(run("tile", *form, "--json", cwd=folder))
-    path = folder / "workspace/images" / told["result"]["images"] / "images.h5"
+    printed = json.loads(run("tile", *form, "--json", cwd=folder))
+    path = folder / "workspace/images" / printed["result"]["images"] / "images.h5"
     manifest = json.loads(path.with_name("manifest.json").read_text())
     expected = {"zoom": 16, "image_size": 100, "bands": "rgbn", "image_codec": "webp-lossless"}
     assert manifest["parameters"] == expected
@@ -265,35 +266,35 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     run(*shlex.split(hint)[1:], cwd=folder)
     run("tile", *form, cwd=folder)  # up to date
     workspace = Workspace(folder / "workspace")
-    joined = find_images(workspace, workspace.find("processed", "place"))
+    joined = joined_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.params == {"zoom": 16}
     assert len(list(folder.glob("workspace/images/*/images.h5"))) == 2
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "told"),
+    ("more", "code", "message"),
     [
         (("--bands", "rgbn"), 1, "no infrared band"),
-        (("--bands", "nir"), 2, "--bands `nir` is none of rgb, rgbn"),
-        (("--image-codec", "png"), 2, "none of raw, webp-lossless, webp"),
+        (("--bands", "nir"), 2, "--bands `nir` is unknown, expected one of rgb, rgbn"),
+        (("--image-codec", "png"), 2, "expected one of raw, webp-lossless, webp"),
         (("--image-size", "3"), 2, "--image-size 3 is not from"),
     ],
 )
-def test_forms_that_cannot_be_made_are_told(folder: Path, more: tuple[str, ...], code: int, told: str) -> None:
+def test_unknown_forms_are_refused(folder: Path, more: tuple[str, ...], code: int, message: str) -> None:
     fetch(folder)
     done = geojepa("tile", *more, cwd=folder)
-    assert done.returncode == code and told in done.stderr.replace("\n", " ") and "hint:" in done.stderr
+    assert done.returncode == code and message in done.stderr.replace("\n", " ") and "hint:" in done.stderr
     assert not list(folder.glob("workspace/images/*/images.h5"))
 
 
-def test_given_image_tiles_keep_their_form_and_may_be_packed(folder: Path) -> None:
+def test_image_tiles_of_a_folder_keep_their_form_and_may_be_packed(folder: Path) -> None:
     (folder / "images/m_20200831.tif").unlink()
     first = tile_of(LON, LAT, 16)
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     Image.fromarray(pixels).save(folder / f"images/{first.name}.png")
     fetch(folder)
     done = geojepa("tile", "--image-size", "256", cwd=folder)
-    assert done.returncode == 2 and "are of scenes" in done.stderr.replace("\n", " ")
-    told = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
-    store = ImageStore(folder / "workspace/images" / told["result"]["images"] / "images.h5")
+    assert done.returncode == 2 and "apply to scenes" in done.stderr.replace("\n", " ")
+    printed = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
+    store = ImageStore(folder / "workspace/images" / printed["result"]["images"] / "images.h5")
     assert np.array_equal(store.image[0], pixels.transpose(2, 0, 1))

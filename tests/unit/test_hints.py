@@ -77,6 +77,13 @@ def test_without_a_running_command_a_hint_stands_alone() -> None:
     assert str(hints.again(zoom=16).completed(None)) == "--zoom 16"
 
 
+def test_the_default_workspace_is_named_where_the_environment_names_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    hint = hints.run("tile").within(Path(hints.DEFAULT_WORKSPACE))
+    assert str(hint) == "geojepa tile"
+    monkeypatch.setenv(hints.WORKSPACE_VARIABLE, "other")
+    assert str(hint) == "geojepa --workspace workspace tile"
+
+
 def test_the_hint_of_an_error_is_completed_where_it_is_raised() -> None:
     with hints.invocation(Invocation("tile", (("--region", "r"),), "w")):
         error = UsageError("bad", hints.again(zoom=16))

@@ -22,6 +22,7 @@ EXPECTED = Expected(
     {"kind": str, "count": int, "shape": tuple},
 )
 SMALL = Expected(1, {"a": ColumnSpec(("<u4",), (6,))})
+U32, SIX = h5py.h5t.STD_U32LE, h5py.h5s.create_simple((6,))
 Forge = Callable[[h5py.File], None]
 
 
@@ -75,15 +76,10 @@ def soft_link(file: h5py.File, name: str) -> None:
     file[name] = h5py.SoftLink("/elsewhere")
 
 
-def unallocated(file: h5py.File, name: str) -> None:
-    space = h5py.h5s.create_simple((6,))
-    h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U32LE, space)
-
-
 def odd_float(file: h5py.File, name: str) -> None:
     kind = h5py.h5t.IEEE_F32LE.copy()
     kind.set_ebias(100)
-    h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple((6,)))
+    h5py.h5d.create(file.id, name.encode(), kind, SIX)
 
 
 def of(values: object, **options: object) -> Callable[[h5py.File, str], object]:
@@ -137,22 +133,21 @@ def test_a_forged_column_is_never_mapped(tmp_path: Path, name: str) -> None:
     assert str(error.value.hint) == "geojepa process --region oak"
 
 
-@pytest.mark.parametrize("name", ["chunked", "compressed", "compact", "unallocated", "width"])
+STORAGES: dict[str, tuple[str, Callable[[h5py.File, str], object]]] = {
+    "chunked": ("t/a", of(np.arange(6, dtype="<u4"), chunks=(2,))),
+    "compressed": ("t/a", of(np.arange(6, dtype="<u4"), compression="gzip")),
+    "compact": ("t/a", lambda file, name: h5py.h5d.create(file.id, name.encode(), U32, SIX, compact())),
+    "unallocated": ("t/a", lambda file, name: h5py.h5d.create(file.id, name.encode(), U32, SIX)),
+    "width": ("t/b", of(np.zeros((6, 1), np.float32))),
+}
+
+
+@pytest.mark.parametrize("name", STORAGES)
 def test_data_that_is_not_plain_rows_in_the_file_is_never_mapped(tmp_path: Path, name: str) -> None:
-    rows = np.zeros((6, 2), np.float32)
-    column = {"width": "t/b"}.get(name, "t/a")
-    make: dict[str, Callable[[h5py.File, str], object]] = {
-        "chunked": of(np.arange(6, dtype="<u4"), chunks=(2,)),
-        "compressed": of(np.arange(6, dtype="<u4"), compression="gzip"),
-        "compact": lambda file, at: h5py.h5d.create(
-            file.id, at.encode(), h5py.h5t.STD_U32LE, h5py.h5s.create_simple((6,)), compact()
-        ),
-        "unallocated": unallocated,
-        "width": of(rows[:, :1]),
-    }
+    column, make = STORAGES[name]
     path = write_sound(tmp_path / "x.h5")
     with h5py.File(path, "r+") as file:
-        replaced(column, make[name])(file)
+        replaced(column, make)(file)
     with pytest.raises(DataError, match=f"`{column}` of "):
         map_columns(path, EXPECTED, HINT)
 
@@ -249,7 +244,7 @@ def another_filter(file: h5py.File, name: str) -> None:
     created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     created.set_chunk((6,))
     created.set_filter(h5py.h5z.FILTER_FLETCHER32, 0, ())
-    h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U32LE, h5py.h5s.create_simple((6,)), created)
+    h5py.h5d.create(file.id, name.encode(), U32, SIX, created)
 
 
 def large_chunks(file: h5py.File, name: str) -> None:
@@ -284,7 +279,7 @@ def test_damage_of_the_file_has_a_hint_that_verifies_artifacts(tmp_path: Path) -
 
 
 def test_no_byte_of_a_forged_file_becomes_a_pointer(tmp_path: Path) -> None:
-    """In a process of its own: what a wrong answer does there is a crash."""
+    """Runs in a separate process, which a dereferenced value would crash."""
     path = tmp_path / "tags.h5"
     with h5py.File(path, "w") as file:
         file.attrs["schema_version"] = np.uint32(2)

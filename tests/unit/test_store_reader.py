@@ -197,3 +197,15 @@ def test_images_of_another_schema_or_size_are_refused(tmp_path: Path) -> None:
         file["image"] = np.zeros((1, 3, 10, 10), np.uint8)
     with pytest.raises(DataError, match="expected"):
         ImageStore(path)
+
+
+def test_versions_of_pieces_are_those_of_their_objects(path: Path, tmp_path: Path) -> None:
+    other = write_synthetic_processed(tmp_path / "elm@1" / "processed.h5", seed=6, n_tiles=9)
+    store = TileStore.open([path, other])
+    pieces = [store.n_pieces - 1, 0, 3, store.n_pieces - 1]
+    found = []
+    for piece in pieces:
+        region = store.regions[int(piece >= store.piece_offsets[1])]
+        first = int(store.piece_offsets[1]) if piece >= store.piece_offsets[1] else 0
+        found.append(int(region["object/osm_id"][region["piece/object"][piece - first]]) % 9)
+    assert store.piece_versions(pieces).tolist() == found

@@ -30,7 +30,7 @@ Points = NDArray[np.float64]
 HIGHLIGHT = "#d5006d"
 LABEL_SIZE_M = 11.0
 MAX_LABELS = 7
-# widths are right at zoom 16; on larger tiles they grow, or roads would vanish
+# widths are those of zoom 16; larger tiles scale them, or roads would be invisible
 _REFERENCE_TILE_M = 480.0
 
 
@@ -45,13 +45,13 @@ class _Shape:
 
 
 def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid: str = "") -> str:
-    """The map of a tile as an `<svg>` element, to be scaled by its surroundings.
+    """Returns the map of a tile as an `<svg>` element that scales with its container.
 
     Args:
         tile: what to draw.
-        highlight: reference of an object (`way/123`) to set off from the rest.
+        highlight: reference of the object (`way/123`) to highlight.
         label: text alternative.
-        uid: made part of ids in the drawing, so that several drawings can stand in one page.
+        uid: part of the ids in the drawing; must differ for the drawings of one page.
     """
     scale = max(1.0, tile.east_m / _REFERENCE_TILE_M)
     shapes = sorted(_shapes(tile), key=lambda shape: (shape.style.layer, shape.style.rank, -shape.size))
@@ -69,13 +69,13 @@ def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid:
 def _shapes(tile: TileMap) -> Iterator[_Shape]:
     for item in tile.objects:
         if not item.is_token and not item.covers_tile:
-            continue  # boundaries and restrictions have nothing to show
+            continue  # boundaries and restrictions are not drawn
         rings = [part for part in item.parts if part[0] in (OUTER, INNER)]
         lines = [xy for role, xy in item.parts if role == LINE]
         points = [xy for role, xy in item.parts if role == POINT]
         if item.covers_tile:
             style = area_style(item.tags)
-            if style.opacity == 1.0:  # of the unknown ones there may be any number, one over the other
+            if style.opacity == 1.0:  # unknown areas are translucent, and many may cover one tile
                 whole = f"M0 0H{_n(tile.east_m)}V{_n(tile.north_m)}H0Z"
                 yield _Shape(_without_outline(style), whole, tile.east_m * tile.north_m)
         if rings:
@@ -89,7 +89,7 @@ def _shapes(tile: TileMap) -> Iterator[_Shape]:
 
 
 def _paint(shapes: list[_Shape], layer: int, scale: float) -> Iterator[str]:
-    if layer in (BRIDGE, TUNNEL):  # one bridge over the other: each with its own casing
+    if layer in (BRIDGE, TUNNEL):  # bridges may cross: each covers the casing of the one below
         for shape in shapes:
             yield from _casings([shape], scale)
             yield _fill(shape, scale)
@@ -156,7 +156,7 @@ def _traffic_signal(x: float, y: float, size: float) -> str:
 
 
 def _labels(tile: TileMap, scale: float, uid: str) -> Iterator[str]:
-    """Names along the longest part of each named road, the important and long ones first."""
+    """Draws names along the longest part of each named road, important and long roads first."""
     size = LABEL_SIZE_M * scale
     best: dict[str, tuple[int, float, Points]] = {}
     for item in tile.objects:
@@ -171,7 +171,7 @@ def _labels(tile: TileMap, scale: float, uid: str) -> Iterator[str]:
     chosen = sorted(best.items(), key=lambda entry: (-entry[1][0], -entry[1][1], entry[0]))[:MAX_LABELS]
     for number, (name, (_, _, line)) in enumerate(chosen):
         if line[-1, 0] < line[0, 0]:
-            line = line[::-1]  # or the name would stand on its head
+            line = line[::-1]  # or the name would be upside down
         name_id = f"n{escape(uid)}-{number}"
         yield (
             f'<path id="{name_id}" d="{_path(line)}" fill="none"/>'
@@ -208,13 +208,13 @@ def _highlight(tile: TileMap, ref: str | None, scale: float) -> Iterator[str]:
 
 
 def _to_svg(xy: Points, tile: TileMap) -> Points:
-    """Tile units (north up) to metres from the north-west corner (y down)."""
+    """Converts tile units (north up) to metres from the north-west corner (y down)."""
     metres = np.asarray(xy, np.float64) * tile.east_m
     return np.stack([metres[:, 0], tile.north_m - metres[:, 1]], axis=1)
 
 
 def _path(points: Points) -> str:
-    """A polyline in relative steps of 0.1 m; steps are taken between rounded points, so errors do not add up."""
+    """Returns a polyline in relative steps of 0.1 m between rounded points, so that errors do not add up."""
     tenths = np.rint(points * 10).astype(np.int64)
     steps = np.diff(tenths, axis=0)
     first = f"M{_n(tenths[0, 0] / 10)} {_n(tenths[0, 1] / 10)}"
@@ -232,6 +232,6 @@ def _opacity(value: float) -> str:
 
 
 def _n(value: float) -> str:
-    """A number as short as it can be said."""
+    """Returns a number with at most two decimals and no trailing zeros."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text

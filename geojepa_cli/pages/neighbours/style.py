@@ -1,4 +1,4 @@
-"""How a map object is drawn, by its tags: paint order, colours, widths in metres on the ground."""
+"""Styles of map objects by their tags: paint order, colours, widths in metres on the ground."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 LAND = "#f5f2ec"
 
-# paint order; what has a larger number covers what has a smaller one
+# paint order: larger numbers cover smaller ones
 AREA, GREEN, WATER, WATERWAY, PAVED, TUNNEL, BUILDING, BARRIER, PATH, ROAD, RAIL, BRIDGE, WIRE, POINT = range(14)
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one object is painted.
+    """Style of an object.
 
     Attributes:
         layer: one of the paint-order constants.
@@ -25,7 +25,7 @@ class Style:
         dash: lengths in metres, or None.
         radius_m: of a point's symbol.
         symbol: a point's symbol.
-        opacity: of all of it.
+        opacity: of the whole object.
     """
 
     layer: int
@@ -182,7 +182,7 @@ _POINT_COLOURS = {
 
 
 def area_style(tags: Mapping[str, str]) -> Style:
-    """The style of a polygon."""
+    """Returns the style of a polygon."""
     if tags.get("building", "no") != "no" or tags.get("building:part", "no") != "no":
         return Style(BUILDING, fill="#d9cbbd", stroke="#b3a08f", width_m=0.7)
     for key, colours in _AREA_COLOURS.items():
@@ -196,7 +196,7 @@ def area_style(tags: Mapping[str, str]) -> Style:
 
 
 def line_style(tags: Mapping[str, str]) -> Style:
-    """The style of a line."""
+    """Returns the style of a line."""
     highway = tags.get("highway")
     if highway is not None:
         return _road_style(highway, tags)
@@ -223,7 +223,7 @@ def line_style(tags: Mapping[str, str]) -> Style:
 
 
 def point_style(tags: Mapping[str, str]) -> Style:
-    """The style of a point."""
+    """Returns the style of a point."""
     if tags.get("highway") == "traffic_signals" or tags.get("crossing") == "traffic_signals":
         return Style(POINT, rank=9, symbol="signal", radius_m=4.6)
     if tags.get("natural") == "tree":
