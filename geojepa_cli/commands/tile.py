@@ -12,7 +12,6 @@ from geojepa_cli.commands import options
 from geojepa_cli.stages import tiles as stage
 from geojepa_cli.workspace.artifact import Artifact
 
-
 Zoom = Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")]
 Box = Annotated[
     str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
