@@ -19,7 +19,7 @@ def card(rank: int, entity: str | None = None, image: bool = False, tag: str = "
     """A result whose map has a house with a hole and a road, both with a dangerous name."""
     bounds, ground = tile_bounds(*TILE), ground_size(*TILE)
     url = f"https://www.openstreetmap.org/{entity or '#map=17/35/-80'}"
-    ref = EntityRef(entity, 7, 0) if entity else None
+    ref = EntityRef(entity, 7, "w5@7", 0) if entity else None
     result = SearchResult(
         rank, 0.9, "a", TILE.name, "14_1_2", ref, -80.835, 35.0, bounds, ground, 42, ((tag, 3),), url, 0
     )

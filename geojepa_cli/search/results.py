@@ -34,19 +34,15 @@ class EntityRef:
 
     Attributes:
         name: such as `way/123`.
-        version: of the element; None where the input has none.
+        version: of the element; None where the input has no versions.
+        record_id: the element and its version in Overture's form, such as `w123@7`; None without a version.
         piece: row of its piece in the processed file.
     """
 
     name: str
     version: int | None
+    record_id: str | None
     piece: int
-
-    @property
-    def record_id(self) -> str | None:
-        """The element and its version in Overture's form, such as `w123@7`; None without a version."""
-        kind, _, number = self.name.partition("/")
-        return None if self.version is None else f"{kind[0]}{number}@{self.version}"
 
 
 @dataclass(frozen=True)
@@ -126,12 +122,12 @@ def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     tile = int(vectors["entity/tile"][hit.row])
     row = int(vectors["tile/row"][tile])
     first, last = (int(end) for end in vectors["entity/cu_seqlens"][tile : tile + 2])
-    version = int(vectors["entity/osm_version"][hit.row])
+    version = int(vectors["entity/osm_version"][hit.row]) or None
     piece = int(vectors["entity/piece"][hit.row])
     item = read_piece(region.store, piece)
     order = sorted(item.tags, key=lambda key: (_ORDER_OF_KEYS.get(key, len(MAIN_KEYS)), key))
     tags = tuple((f"{key}={item.tags[key]}", 1) for key in order)
-    entity = EntityRef(item.ref, version or None, piece)
+    entity = EntityRef(item.ref, version, vectors.record_id(hit.row), piece)
     centre = _centre(item, _tile_of(region.store, row))
     return _result(region, hit, rank, row, last - first, entity, centre, tags, f"{OSM}/{item.ref}")
 

@@ -13,7 +13,7 @@ from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -73,7 +73,7 @@ def knn(
     Raises:
         UsageError: neither or both of `tile` and `entity`, or a name that is not one.
         NotFoundError: no such tile, entity, model or region.
-        DataError: no tile of a region is within the limits.
+        DataError: no tile of a region is within the limits, or an artifact is damaged.
     """
     _check_form(tile, entity)
     check_device(device)
@@ -104,7 +104,8 @@ def make_neighbours(
         NotFoundError: no such tile or entity; raised before anything is embedded.
         DataError: no tile of a region is within the limits.
     """
-    _check_query(regions, tile, entity, limits)
+    with rebuilding(*regions):
+        _check_query(regions, tile, entity, limits)
     embeddings = [make_embeddings(workspace, model, region, None, False, device, threads, limits) for region in regions]
     images = [joined_images(workspace, region) if html else None for region in regions]
     params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
@@ -114,7 +115,11 @@ def make_neighbours(
         from geojepa_cli.search.geojson import to_geojson
         from geojepa_cli.search.results import describe_entity, describe_tile
 
-        opened = _open(regions, embeddings, images, limits)
+        with rebuilding(*regions, *embeddings, *images):
+            opened = _open(regions, embeddings, images, limits)
+            for region in opened:
+                region.vectors.check_source(region.store)
+                region.vectors.check_vectors("entity/vector" if entity else "tile/vector")
         hits = _search(opened, tile, entity, k, exclude_same_group)
         describe = describe_entity if entity else describe_tile
         results = [describe(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from geojepa_cli import console, hints
+from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint, Invocation
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -84,6 +85,22 @@ class Stage:
 def report_existing(artifact: Artifact) -> None:
     """Prints that there is nothing to do."""
     console.note(f"{artifact.full_ref} is up to date, skipping")
+
+
+@contextmanager
+def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
+    """Makes an error about a damaged file of one of these artifacts hint at the command that rebuilds it.
+
+    The damaged file is the first one that the message names.
+    """
+    try:
+        yield
+    except DataError as error:
+        places = [(error.message.find(f"{one.path}/"), one) for one in artifacts if one is not None]
+        named = [(place, one) for place, one in places if place >= 0]
+        if not named:
+            raise
+        raise min(named, key=lambda found: found[0])[1].broken(error.message) from error
 
 
 def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artifact]:

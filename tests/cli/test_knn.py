@@ -215,6 +215,33 @@ def test_the_page_shows_red_green_and_blue_of_images_of_any_form(
         assert np.abs(np.asarray(image).mean((0, 1)) - expected).max() < 8
 
 
+@pytest.mark.parametrize(
+    ("column", "place", "value", "message"),
+    [
+        ("tile/vector", (3, 1), np.nan, "not finite"),
+        ("tile/vector", (0, 0), np.inf, "not finite"),
+        ("tile/row", 2, 4_000_000, "rows that do not exist"),
+        ("tile/x", 2, 7, "values that differ"),
+        ("entity/piece", 5, 2**40, "rows that do not exist"),
+        ("entity/tile", 5, 3_000_000, "do not match"),
+        ("entity/cu_seqlens", 3, 0, "do not match"),
+    ],
+)
+def test_damaged_embeddings_are_refused_and_the_hint_rebuilds_them(
+    crowded: Workspace, column: str, place: Any, value: float, message: str
+) -> None:
+    name = some_tile(crowded, "town")
+    (made,) = crowded.artifacts("embeddings")
+    with h5py.File(made.file("embeddings.h5"), "r+") as file:
+        file[column][place] = value
+    error = invoke(crowded, "--tile", name, "--model", "tagpool").exception
+    assert isinstance(error, DataError) and message in error.message
+    remove, _, embed = str(error.hint).partition(" && ")
+    assert remove == f"rm -r {made.path}"
+    assert embed == f"geojepa --workspace {crowded.root} embed --model tagpool --region town"
+    assert crowded.artifacts("neighbours") == []
+
+
 def test_from_python_neighbours_are_an_artifact_and_hints_are_commands(
     workspace: Workspace, vectors: Embeddings
 ) -> None:
