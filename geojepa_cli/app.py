@@ -16,7 +16,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from geojepa_cli import __version__, console, hints
-from geojepa_cli.commands import options
 from geojepa_cli.commands.artifacts import artifacts
 from geojepa_cli.commands.build_tasks import build_tasks
 from geojepa_cli.commands.demo import demo
