@@ -171,7 +171,7 @@ def _failure(
 
 
 def _event_hint(text: str) -> Hint | None:
-    """Returns the hint of an error event: options for the failed command, or a command of osmium-tool; or None."""
+    """Returns the hint of an error event: options for the failed command, or text to paste elsewhere; or None."""
     if text.startswith("--"):
         return Hint(options=Invocation.parse(shlex.split(text)).options)
-    return Hint(shell=text) if text.startswith("osmium ") else None
+    return Hint(shell=text) if text and not text.startswith(BINARY) else None  # nobody calls the binary by hand

@@ -1,5 +1,7 @@
-"""A real HTTP server that speaks what Geofabrik's does: an index, MD5 files beside the extracts, range requests with
-`If-Range`, and dates; and that misbehaves as it is told to."""
+"""A real HTTP server that behaves as Geofabrik's, with faults on request.
+
+It serves an index, MD5 files next to the extracts, ranges with `If-Range`, and dates.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one answer.
+    """Fault of one response.
 
     Attributes:
-        cut_at: the connection is reset when this byte of the file (not of the answer) is due.
-        status: answered instead of the file.
+        cut_at: the connection is reset at this byte of the file (not of the response).
+        status: sent instead of the file.
         retry_after: seconds, sent with `status`.
         length_off: added to the `Content-Length` of a whole file.
-        redirect: answered with a 302 to this path.
-        ignore_range: the file is sent whole whatever was asked for.
+        redirect: path of a 302.
+        ignore_range: the whole file is sent, whatever range was requested.
         ignore_if_range: the range is sent although the file is another version.
-        piece: the answer to a range holds so many bytes at most, and says so.
-        stall_at: at this byte nothing comes any more, for `stall_s`.
+        piece: the response to a range has at most this many bytes, and states it.
+        stall_at: nothing is sent from this byte on, for `stall_s`.
         bytes_per_s: of a slow connection.
     """
 
@@ -50,7 +52,7 @@ class Fault:
 
 @dataclass
 class File:
-    """One file of the server; its MD5 is served beside it unless it is None."""
+    """One file of the server. Its MD5 is served next to it unless it is None."""
 
     content: bytes
     md5: str | None = ""
@@ -65,7 +67,7 @@ class File:
 
 @dataclass
 class Request:
-    """One request as it came, and how many bytes of a body went out."""
+    """One request, and the bytes of the body that were sent."""
 
     method: str
     path: str
@@ -81,8 +83,8 @@ class Geofabrik:
     Attributes:
         url: `http://127.0.0.1:PORT`.
         files: path -> file.
-        faults: path -> the faults of its next answers, one each.
-        requests: all that came.
+        faults: path -> faults of its next responses, one each.
+        requests: all requests.
     """
 
     url: str = ""
@@ -115,7 +117,7 @@ def region(
 
 @contextmanager
 def serve() -> Iterator[Geofabrik]:
-    """Runs a server on a free port of this machine."""
+    """Runs a server on a free local port."""
     state = Geofabrik()
     handler = type("Handler", (_Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -185,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(request, file.content[:end], start or 0, fault)
 
     def _start(self, request: Request, file: File, modified: str, fault: Fault) -> int | None:
-        """First byte of the range asked for, None where the whole file is due."""
+        """Returns the first byte of the requested range; None where the whole file is to be sent."""
         match = re.fullmatch(r"bytes=(\d+)-", request.range or "")
         if match is None or fault.ignore_range:
             return None
@@ -216,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if fault.bytes_per_s:
                     time.sleep(len(piece) / fault.bytes_per_s)
         except OSError:
-            self.close_connection = True  # whoever asked went away
+            self.close_connection = True  # the client closed the connection
 
     def log_message(self, *_: object) -> None:
         pass

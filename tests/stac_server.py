@@ -1,5 +1,7 @@
-"""A real HTTP server that speaks what the planetary-computer STAC API does, with its recorded items, and serves images
-by ranges; it can ask for signatures, and misbehave as it is told to."""
+"""A real HTTP server that behaves as the STAC API of the Planetary Computer, with faults on request.
+
+It finds recorded items, serves images by ranges, and may require signatures.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ Item = dict[str, Any]
 
 @dataclass
 class Range:
-    """A range that went out: of which file, from which byte to before which, and how many were sent."""
+    """A range that was sent: path, first byte, byte after the last one, and number of bytes."""
 
     path: str
     start: int
@@ -41,18 +43,18 @@ class Planetary:
     Attributes:
         url: of the STAC API.
         root: of the server.
-        items: what the search finds.
+        items: that the search finds.
         files: path -> content.
-        ranges: answered with bytes.
-        requests: of files, those that failed too.
-        statuses: path -> the status codes of its next answers instead of bytes.
-        cuts: path -> the connections of so many next answers are cut after half of their bytes.
+        ranges: that were sent.
+        requests: of files, including failed ones.
+        statuses: path -> status codes of its next responses, without bytes.
+        cuts: path -> number of next responses whose connection is cut after half of the bytes.
         searches: bodies of POST requests.
-        signature: files are given out only to `?sig=` with this one.
-        whole: ranges are not known; files come whole.
-        redirects: path -> where its answers lead.
-        endless: paths whose answers go on behind the range, up to 64 MiB.
-        circles: every page of a search leads to the first one.
+        signature: required as `?sig=` for files.
+        whole: ranges are ignored, and files sent whole.
+        redirects: path -> target.
+        endless: paths whose responses continue after the range, up to 64 MiB.
+        circles: every page of a search links to the first one.
     """
 
     url: str = ""
@@ -71,7 +73,7 @@ class Planetary:
     circles: bool = False
 
     def add(self, path: Path, template: Item, name: str | None = None, date: str | None = None) -> str:
-        """Serves a GeoTIFF under a recorded item that is re-pointed to it; returns its URL."""
+        """Serves a GeoTIFF, and adds a recorded item that points to it; returns its URL."""
         item = copy.deepcopy(template)
         place = f"/naip/{path.name}"
         with rasterio.open(path) as source:
@@ -92,7 +94,7 @@ class Planetary:
 
 
 def recorded(shared: Path, name: str) -> list[Item]:
-    """The items of a recorded answer, all its pages, each once (some searches are recorded twice)."""
+    """Returns the items of all pages of a recorded response, each once (some searches are recorded twice)."""
     cassette = yaml.safe_load((shared / f"stac/{name}.yaml").read_text(encoding="utf-8"))
     bodies = [json.loads(one["response"]["body"]["string"]) for one in cassette["interactions"]]
     return list({item["id"]: item for body in bodies for item in body["features"]}.values())
@@ -100,7 +102,7 @@ def recorded(shared: Path, name: str) -> list[Item]:
 
 @contextmanager
 def serve() -> Iterator[Planetary]:
-    """Runs a server on a free port of this machine."""
+    """Runs a server on a free local port."""
     state = Planetary()
     handler = type("Handler", (_Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -146,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._json(self._search(body))
 
     def _landing(self) -> dict[str, Any]:
-        """As the real one's, of which no answer is recorded."""
+        """Returns a landing page like the real one, which is not recorded."""
         search = {"rel": "search", "type": "application/geo+json", "href": f"{self.state.url}/search"}
         return {
             "type": "Catalog",
@@ -158,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def _search(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A page, with the next token as it is recorded: the name of the page's last item."""
+        """Returns a page. The token of the next one is the id of the page's last item, as in the recording."""
         found = [item for item in self.state.items if _meets(item["bbox"], body["bbox"]) and _within(item, body)]
         token = body.get("token", "").removeprefix("next:naip:")
         first = next((i + 1 for i, item in enumerate(found) if item["id"] == token), 0)
@@ -213,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.wfile.write(content)
         except OSError:
-            self.close_connection = True  # whoever asked went away
+            self.close_connection = True  # the client closed the connection
             return False
         return True
 

@@ -1,8 +1,8 @@
 """Makes small random `processed.h5`, `tiles.h5`, `images.h5` and `tags.h5` files for tests, consistent in every column.
 
 Two files of the same seed and size are the same. They have cases that are hard for readers: tiles without any token,
-tiles of one entity, areas that cover the tile (no parts), boundaries and restrictions, boundaries without a tag, objects
-in several tiles, relations with members, several parts with visibility edges.
+tiles of one entity, areas that cover the tile (no parts), boundaries and restrictions, boundaries without a tag,
+objects in several tiles, relations with members, several parts with visibility edges.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from geojepa_cli.stages.source_plan import (
     plan_regions,
 )
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.leftovers import DOWNLOADS
 
 
 def fetch(
@@ -64,7 +65,7 @@ def fetch(
     workspace = options.workspace(ctx)
     if dry_run:
         asked = (region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
-        _print_plan(check_request(*asked), workspace.root / stage.DOWNLOADS, json)
+        _print_plan(check_request(*asked), workspace.root / DOWNLOADS, json)
         return
     sources = stage.fetch(
         workspace, region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url

@@ -12,46 +12,48 @@ from geojepa_cli.commands import options
 from geojepa_cli.stages import tiles as stage
 from geojepa_cli.workspace.artifact import Artifact
 
+Zoom = Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")]
+Box = Annotated[
+    str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
+]
+Polygon = Annotated[
+    Path | None,
+    typer.Option(help="Keep tiles that share area with the polygons of a GeoJSON or Osmosis `.poly` file."),
+]
+Merge = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Make one region of several, with this name. Objects on a border are kept once."),
+]
+KeepTags = Annotated[
+    list[str] | None, typer.Option(help="Keep a key that the default filter drops, such as `source:*`.")
+]
+DropTags = Annotated[list[str] | None, typer.Option(help="Drop a key. A leading or trailing `*` matches anything.")]
+Memory = Annotated[str, typer.Option(help="Memory to aim at, such as `512M`; does not change the result.")]
+SkipFailed = Annotated[
+    bool, typer.Option("--skip-failed", help="Publish the images without those whose imagery cannot be read.")
+]
+ImageSize = Annotated[int, typer.Option(help="Side of images made from scenes, px; models read 224.")]
+Bands = Annotated[str, typer.Option(help="Bands of images made from scenes: `rgb`, or `rgbn` with near infrared.")]
+ImageCodec = Annotated[
+    str, typer.Option(help="Codec of images: `raw` (mapped into memory), `webp-lossless`, or `webp`.")
+]
+
 
 def tile(
     ctx: typer.Context,
     region: options.Regions = None,
-    zoom: Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")] = stage.DEFAULT_ZOOM,
-    bbox: Annotated[
-        str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
-    ] = None,
-    polygon: Annotated[
-        Path | None,
-        typer.Option(help="Keep tiles that share area with the polygons of a GeoJSON or Osmosis `.poly` file."),
-    ] = None,
-    merge: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Make one region of several, with this name. Objects on a border are kept once."
-        ),
-    ] = None,
-    keep_tags: Annotated[
-        list[str] | None,
-        typer.Option(help="Keep a key that the default filter drops, such as `source:*`."),
-    ] = None,
-    drop_tags: Annotated[
-        list[str] | None,
-        typer.Option(help="Drop a key. A leading or trailing `*` matches anything."),
-    ] = None,
+    zoom: Zoom = stage.DEFAULT_ZOOM,
+    bbox: Box = None,
+    polygon: Polygon = None,
+    merge: Merge = None,
+    keep_tags: KeepTags = None,
+    drop_tags: DropTags = None,
     threads: options.Threads = options.default_threads(),
-    memory: Annotated[
-        str, typer.Option(help="Memory to aim at, such as `512M`; does not change the result.")
-    ] = stage.DEFAULT_MEMORY,
-    skip_failed: Annotated[
-        bool, typer.Option("--skip-failed", help="Publish the images without those whose imagery cannot be read.")
-    ] = False,
-    image_size: Annotated[int, typer.Option(help="Side of images made from scenes, px; models read 224.")] = 224,
-    bands: Annotated[
-        str, typer.Option(help="Bands of images made from scenes: `rgb`, or `rgbn` with near infrared.")
-    ] = "rgb",
-    image_codec: Annotated[
-        str, typer.Option(help="Codec of images: `raw` (mapped into memory), `webp-lossless`, or `webp`.")
-    ] = "raw",
+    memory: Memory = stage.DEFAULT_MEMORY,
+    skip_failed: SkipFailed = False,
+    image_size: ImageSize = 224,
+    bands: Bands = "rgb",
+    image_codec: ImageCodec = "raw",
     json: options.Json = False,
 ) -> None:
     """Clip a region's objects to tiles.

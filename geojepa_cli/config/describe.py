@@ -36,7 +36,10 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     got = first.get("input")
     shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{shorten(str(got))}`"
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
-    return UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}{shown}", _default_options(path, reason))
+    hint = _default_options(path, reason)
+    if dotted in section_names() and dotted in given:  # a section has no value
+        hint = hints.run("pretrain", config=source, set={key: given[key] for key in given if key != dotted})
+    return UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}{shown}", hint)
 
 
 def section_names() -> list[str]:
@@ -68,7 +71,7 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> 
     if wrong is None:
         return UsageError(message, hints.again().noting(f"after `{source}` is corrected"))
     rest = {key: value for key, value in given.items() if key != wrong}
-    if better is not None:
+    if better is not None and (better not in section_names() or wrong != dotted):  # a section has no value
         rest[better + wrong.removeprefix(dotted)] = given[wrong]
     return UsageError(message, hints.run("pretrain", config=source, set=rest))
 

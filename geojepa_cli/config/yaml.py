@@ -28,12 +28,15 @@ class BoundedLoader(yaml.SafeLoader):
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self._depth = 0
+        self._depth = self._composed = 0
         self._sizes: dict[int, int] = {}  # of finished nodes, by id, with aliases written out
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Composes a node and everything below it."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        self._composed += 1
+        if self._composed > MAX_NODES:
+            raise _error(f"more than {MAX_NODES:,} values", mark)
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
@@ -44,9 +47,11 @@ class BoundedLoader(yaml.SafeLoader):
             raise _error(f"nested more than {MAX_DEPTH} levels deep", mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
-        size = 1 + sum(self._sizes[id(child)] for child in _children(node))
-        # checked at every level: sizes below are bounded, so the sum cannot become large
-        if size > MAX_NODES or len(self._sizes) > MAX_NODES:
+        children = _children(node)
+        if isinstance(node, yaml.MappingNode) and any(key.tag == _MERGE for key in children[::2]):
+            raise _error("merge keys (`<<`) are not supported, write the keys out", mark)
+        size = 1 + sum(self._sizes[id(child)] for child in children)
+        if size > MAX_NODES:  # checked at every level, so the sum of the levels below cannot become large
             raise _error(f"more than {MAX_NODES:,} values", mark)
         self._sizes[id(node)] = size
         return node
@@ -57,8 +62,6 @@ class BoundedLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _error("a key that is not a text", key.start_mark)
-            if key.tag == _MERGE:
-                raise _error("merge keys (`<<`) are not supported, write the keys out", key.start_mark)
             if key.value in seen:
                 raise _error(f"the key `{key.value}` again", key.start_mark)
             seen.add(key.value)

@@ -95,18 +95,21 @@ class _Region:
         return self.store.read(self.view, tiles, self.embedder.needs)
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors of a batch on the CPU; zeros if a mask left nothing of its tiles."""
+        """Returns the vectors of a batch on the CPU, entities as float16; zeros if a mask left nothing of its tiles."""
         if not _has_input(batch):
-            return Embeddings(torch.zeros(0, self.entity_width), torch.zeros(batch.n_tiles, self.tile_width))
+            return Embeddings(
+                torch.zeros(0, self.entity_width, dtype=torch.float16), torch.zeros(batch.n_tiles, self.tile_width)
+            )
         return self._encode(batch)
 
     @torch.inference_mode()
     def _encode(self, batch: TileBatch) -> Embeddings:
         found = self.embedder.encode(batch.to(self.device))
-        for name, vectors in (("tile", found.tiles), ("entity", found.entities)):
+        stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
+        for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
                 raise DataError(f"the model gives {name} vectors that are not finite", hints.run("pretrain"))
-        return Embeddings(found.entities.float().cpu(), found.tiles.float().cpu())
+        return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
         """Returns one tile that is not empty."""
@@ -151,7 +154,7 @@ class _Chunks(Sequence[Columns]):
             return
         tiles, lengths = self._tiles(number)
         vectors = _embed(self._region, tiles, lengths)
-        tensors = {"tiles": vectors.tiles, "entities": vectors.entities.half()}
+        tensors = {"tiles": vectors.tiles, "entities": vectors.entities}
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def _read(self, number: int) -> Embeddings | None:
@@ -167,6 +170,8 @@ class _Chunks(Sequence[Columns]):
         }
         found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
         if found != shapes or metadata.get("of") != self._identity(number):
+            return None
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             return None
         return Embeddings(tensors["entities"], tensors["tiles"])
 

@@ -1,1 +1,1 @@
-"""Pure tensors and arrays in, figures out."""
+"""Metrics: pure functions of tensors and arrays."""

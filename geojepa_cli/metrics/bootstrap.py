@@ -1,4 +1,4 @@
-"""Percentile bootstrap over groups: tiles of one zoom-14 block are drawn together, as they resemble each other."""
+"""Percentile bootstrap over groups: tiles of one zoom-14 block are similar, so they are drawn together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its interval and the number of groups it stands on."""
+    """A value with its interval, and the number of groups from which both are computed."""
 
     value: float
     low: float
@@ -29,9 +29,16 @@ def bootstrap_mean(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the mean of `values` [n], groups drawn with replacement.
+    """Returns the mean of `values` [n] with its interval; groups are drawn with replacement.
 
-    A draw's mean weighs every row the same, so large groups count more, as they do in the figure itself.
+    All rows of a draw have the same weight, so large groups count more, as they do in the mean itself.
+
+    Args:
+        values: [n].
+        groups: the block of every row [n].
+        level: of the interval.
+        draws: bootstrap samples.
+        seed: of the draws.
 
     Raises:
         ValueError: no values, or shapes differ.
@@ -52,10 +59,10 @@ def bootstrap_relative_difference(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of mean over tasks of (MAE of a − MAE of b) / Dummy's MAE; below 0 where a is the better.
+    """Returns the mean over tasks of (MAE of a − MAE of b) / Dummy's MAE with its interval; below 0 if a is better.
 
-    Paired: one draw of groups serves both models, Dummy and every task, so what makes a place hard cancels out.
-    A task in which Dummy does not err, in a draw, has no share in that draw.
+    Paired: one draw of groups serves both models, Dummy and every task, so the difficulty of a place cancels out. A
+    task in which Dummy makes no error in a draw does not count in that draw.
 
     Args:
         errors_a, errors_b, errors_dummy: per task, the absolute error of every row [n_task]; means over seeds where
@@ -66,7 +73,7 @@ def bootstrap_relative_difference(
         seed: of the draws.
 
     Raises:
-        ValueError: no task, no rows, or Dummy errs nowhere.
+        ValueError: no task, no rows, or Dummy makes no error in any task.
     """
     names = np.unique(np.concatenate([np.asarray(g) for g in groups]))
     sums = np.zeros((len(groups), 3, len(names)))
@@ -76,7 +83,7 @@ def bootstrap_relative_difference(
             sums[task, which] = np.bincount(place, np.asarray(errors, np.float64), len(names))
     value = _relative_difference(sums, np.ones((1, len(names))))[0]
     if np.isnan(value):
-        raise ValueError("Dummy errs in no task: there is nothing to compare")
+        raise ValueError("Dummy makes no error in any task: there is nothing to compare")
     drawn = _relative_difference(sums, _draw(len(names), draws, seed))
     low, high = _percentiles(drawn[~np.isnan(drawn)], level)
     return Interval(float(value), low, high, len(names), level)

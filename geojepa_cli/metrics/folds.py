@@ -1,4 +1,4 @@
-"""Folds over groups: all rows of a group (a zoom-14 block) fall into the same fold."""
+"""Folds over groups: all rows of a group (a zoom-14 block) are in the same fold."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from numpy.typing import NDArray
 
 
 def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[np.int64]:
-    """The fold of every row, int64 [n] in 0..k-1.
+    """Returns the fold of every row, int64 [n] in 0..k-1.
 
-    Groups are shuffled by the seed and dealt, largest first, to the fold with the fewest rows, so folds are of
-    like size though groups are not. With fewer groups than `k`, there are as many folds as groups.
+    Groups are shuffled by the seed and assigned, largest first, to the fold with the fewest rows, so that folds have
+    similar sizes. With fewer groups than `k`, there are as many folds as groups.
+
+    Args:
+        groups: of every row, [n].
+        k: number of folds.
+        seed: of the order of groups.
 
     Raises:
         ValueError: fewer than two groups or folds.

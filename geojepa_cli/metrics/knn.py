@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: one matrix product a chunk, the best k kept, ties by row."""
+"""Exact nearest neighbours: one matrix product per chunk, the best k are kept, ties are ordered by row."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def nearest(
     metric: Metric = "cosine",
     excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest rows of `vectors` to every query, best first; equal scores come in order of rows.
+    """Returns the k nearest rows of `vectors` for every query, best first; equal scores are ordered by row.
 
-    Candidates are found in float32; the k best and all that come within rounding of the k-th are scored again in
-    float64, one row at a time and independent of the chunks, so the answer does not depend on how it was cut.
+    Candidates are found in float32. The k best, and all within the rounding error of the k-th, are scored again in
+    float64, row by row, so the result does not depend on the chunks.
 
     Args:
         queries: [q, d].
-        vectors: [n, d], any float type (a chunk at a time is read as float32).
-        k: at most this many are returned; fewer where fewer rows are allowed.
+        vectors: [n, d], any float type; read as float32 in chunks.
+        k: number of neighbours; fewer are returned where fewer rows are allowed.
         metric: cosine or dot (larger is nearer), or l2 (a distance, smaller is nearer).
-        excluded: bool [n], rows that never are an answer.
+        excluded: bool [n], rows that are never returned.
 
     Returns:
         scores float64 [q, k'] and rows int64 [q, k'], k' = min(k, rows allowed).
 
     Raises:
-        ValueError: shapes that do not fit, k < 1, or vectors that are not finite.
+        ValueError: wrong shapes, k < 1, or vectors that are not finite.
     """
     _check(queries, vectors, k, excluded)
     allowed = len(vectors) - (int(excluded.sum()) if excluded is not None else 0)

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def mae(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
-    """Mean absolute error; both [n].
+    """Returns the mean absolute error; both [n].
 
     Raises:
         ValueError: the shapes differ, or n is 0.
@@ -21,9 +21,9 @@ def mae(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
 
 
 def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Chance that a random positive scores above a random negative, ties counted half; both [n].
+    """Returns the area under the ROC curve; both [n].
 
-    The Mann–Whitney form: no threshold is chosen, so ties are exact.
+    It is the probability that a random positive scores above a random negative, where ties count half (Mann–Whitney).
 
     Raises:
         ValueError: the shapes differ, or one of the classes is empty.
@@ -42,25 +42,25 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
 
 
 def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[str, float]) -> float:
-    """Mean over tasks of MAE / Dummy's MAE: 1 is no better than the train median, 0 is perfect.
+    """Returns the mean over tasks of MAE / Dummy's MAE: 1 is no better than the train median, 0 is perfect.
 
-    A fixed reference, unlike the thesis's harmonic mean. A task whose Dummy makes no error (all labels equal)
-    says nothing about a model and is left out.
+    Unlike the thesis's harmonic mean, it has a fixed reference. A task in which Dummy makes no error (all labels are
+    equal) is left out.
 
     Raises:
         ValueError: no task is left.
     """
     ratios = [mae_of_task[task] / dummy_of_task[task] for task in sorted(mae_of_task) if dummy_of_task[task] > 0]
     if not ratios:
-        raise ValueError("no task in which Dummy errs")
+        raise ValueError("Dummy makes no error in any task")
     return float(np.mean(ratios))
 
 
 def harmonic_score(mae_of_task: Mapping[str, float], best_of_task: Mapping[str, float]) -> float:
-    """Harmonic mean over tasks of (best MAE / its MAE): 1 is best at everything (thesis, section 6).
+    """Returns the harmonic mean over tasks of (best MAE / its MAE): 1 is best at everything (thesis, section 6).
 
-    It moves with the models that stand in the table, so it is only ever shown beside `relative_to_dummy`.
-    A model without error on a task has the ratio 1 there.
+    It depends on the models in the table, so it is only shown together with `relative_to_dummy`. A model without error
+    on a task has the ratio 1 there.
 
     Raises:
         ValueError: no task.

@@ -1,4 +1,4 @@
-"""A two-layer regression head on frozen vectors, trained to the same weights by the same seed."""
+"""A two-layer regression head on frozen vectors; the same seed gives the same weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MlpHead:
         net: Linear–GELU–Linear on standardised features, in standardised labels.
         mean, scale: of the training features, [d].
         y_mean, y_scale: of the training labels.
-        epochs: trained until the best validation error.
+        epochs: number of epochs with the lowest validation error.
     """
 
     net: nn.Module
@@ -28,7 +28,7 @@ class MlpHead:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """Labels float32 [n] of features [n, d]."""
+        """Returns labels float32 [n] for features [n, d]."""
         standard: Tensor = self.net((x.float() - self.mean) / self.scale).squeeze(-1)
         return standard * self.y_scale + self.y_mean
 
@@ -50,16 +50,16 @@ def fit_mlp(
 ) -> MlpHead:
     """Trains with MSE and AdamW (thesis, section 6), keeps the epoch with the lowest absolute validation error.
 
-    The caller's random state is left as it was. With an empty validation set the training error is watched.
+    The caller's random state is not changed. Without validation rows, the training error is used.
 
     Args:
         x, y: training features [n, d] and labels [n].
         x_val, y_val: validation features [m, d] and labels [m].
         hidden: width of the one hidden layer.
-        max_epochs: at most this many passes.
-        patience: passes without a better validation error before it stops.
-        batch_size: rows a step; None: a sixteenth of the rows, 64 to 1024.
-        learning_rate, weight_decay: of AdamW; the rate falls by half after a third of the patience.
+        max_epochs: largest number of epochs.
+        patience: epochs without a lower validation error after which training stops.
+        batch_size: rows per step; None: a sixteenth of the rows, 64 to 1024.
+        learning_rate, weight_decay: of AdamW; the rate is halved after a third of the patience.
         dropout: on the hidden layer.
         seed: of the weights, the order and the dropout.
         clamp: range of the labels; validation predictions are clamped to it.

@@ -1,4 +1,4 @@
-"""RankMe: the effective number of dimensions that a set of vectors fills."""
+"""RankMe: the effective rank of a set of vectors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def rankme(vectors: Tensor, eps: float = 1e-7) -> float:
-    """exp of the entropy of the normalised singular values; 1 where all vectors are parallel, at most min(n, d).
+    """Returns exp of the entropy of the normalised singular values: 1 for parallel vectors, at most min(n, d).
 
     Garrido et al. 2023, "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
-    Representations by Their Rank", equation 1; like there, vectors are not centred.
+    Representations by Their Rank", equation 1; as there, vectors are not centred.
 
     Args:
         vectors: [n, d], any float type.

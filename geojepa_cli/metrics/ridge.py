@@ -1,4 +1,4 @@
-"""Ridge regression in closed form; its penalty chosen by cross-validation over groups."""
+"""Ridge regression in closed form, with its penalty chosen by cross-validation over groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALPHAS: tuple[float, ...] = tuple(float(10.0**e) for e in range(-1, 7))
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted linear head: standardises, then weights and adds.
+    """A fitted linear head on standardised features.
 
     Attributes:
         mean, scale: of the training features, [d]; a constant feature has scale 1.
@@ -33,7 +33,7 @@ class Ridge:
     alpha: float
 
     def predict(self, x: NDArray[np.floating]) -> Floats:
-        """Labels [n] of features [n, d]."""
+        """Returns labels [n] for features [n, d]."""
         return (np.asarray(x, np.float64) - self.mean) / self.scale @ self.weight + self.bias
 
 
@@ -46,11 +46,10 @@ def fit_ridge(
     seed: int = 0,
     clamp: tuple[float, float] | None = None,
 ) -> Ridge:
-    """Least squares on standardised features with penalty `alpha * |weight|²`, in float64.
+    """Fits least squares on standardised features with penalty `alpha * |weight|²`, in float64.
 
-    `alpha` is the one with the lowest absolute error (the figure that probes report) in an inner cross-validation
-    over `groups`; ties go to the larger. With a single group or a single alpha the choice is skipped, and the
-    middle one is taken.
+    `alpha` is the one with the lowest absolute error (which probes report) in an inner cross-validation over `groups`;
+    of equal ones, the largest. With a single group or a single alpha, the middle one is taken.
 
     Args:
         x: features [n, d].
@@ -59,7 +58,7 @@ def fit_ridge(
         alphas: the penalties to try.
         folds: of the inner cross-validation.
         seed: of the inner folds.
-        clamp: range of the labels; inner predictions are clamped to it as the reported ones will be.
+        clamp: range of the labels; inner predictions are clamped to it, as reported ones are.
     """
     wide, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
@@ -85,17 +84,17 @@ def _choose_alpha(
 
 
 def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
-    """One eigendecomposition of the smaller Gram matrix serves every alpha."""
+    """Solves for every alpha with one eigendecomposition of the smaller Gram matrix."""
     mean = x.mean(axis=0)
     scale = x.std(axis=0)
-    # a column that is constant up to rounding carries nothing; dividing by its noise would blow it up
+    # a column that is constant up to rounding: dividing by its rounding error would inflate it
     scale = np.where(scale > 1e-9 * (1.0 + np.abs(mean)), scale, 1.0)
     standard = (x - mean) / scale
     bias = float(y.mean())
     centred = y - bias
     n, d = standard.shape
     wide = d > n
-    # by torch, whose number of threads the caller sets: with another number the last bits differ
+    # torch, because the caller sets its number of threads: with another number the last bits differ
     matrix, labels = torch.from_numpy(standard), torch.from_numpy(centred)
     values, vectors = torch.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
     values = values.clamp(min=0.0)

@@ -18,7 +18,7 @@ _HALF = 128  # of a mask band's 255
 
 
 class MaskRule(NamedTuple):
-    """What states which pixels of a dataset are valid. Several may apply; then a pixel has to satisfy all.
+    """Statements of a dataset about its valid pixels. Several may apply; then a pixel has to satisfy all.
 
     Attributes:
         mask_band: an internal mask, or one in a `.msk` file.
@@ -60,7 +60,7 @@ def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
     """Returns the band of near infrared: by colour interpretation, else the first that is neither colour nor alpha.
 
     Raises:
-        DataError: there is none.
+        DataError: no such band.
     """
     from rasterio.enums import ColorInterp
 
@@ -75,7 +75,7 @@ def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
 
 
 def alpha_band(source: Any) -> int | None:
-    """Returns the 1-based index of the alpha band; None where there is none.
+    """Returns the 1-based index of the alpha band, or None.
 
     Without further information, GDAL takes the last of four bands for alpha; in aerial images it is infrared. So the
     values decide: most of those above 0 in an alpha band are opaque.

@@ -147,5 +147,5 @@ def _averaging_factor(source: Any, scale: float) -> int:
 
 
 def _coarsest_overview(source: Any, scale: float) -> int:
-    """Returns the factor of the coarsest overview up to `scale`; 1 where there is none."""
+    """Returns the factor of the coarsest overview up to `scale`; 1 without one."""
     return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

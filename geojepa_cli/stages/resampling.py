@@ -47,7 +47,7 @@ class SourceScenes(NamedTuple):
 
     @property
     def traffic(self) -> Traffic | None:
-        """What was read from servers; None for local scenes."""
+        """Counts of what was read from servers; None for local scenes."""
         return self.reader.traffic if self.reader is not None else None
 
 

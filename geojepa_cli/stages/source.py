@@ -16,6 +16,7 @@ from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, legal_name
+from geojepa_cli.workspace.leftovers import DOWNLOADS
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 SOURCE = Stage("source", version=1, rebuild=_rebuild)
-DOWNLOADS = "downloads"  # folder of the workspace: the id of a source is known when the download is whole
 _COARSE_M = 5.5  # per pixel of a scene: twice the pixel of a zoom-16 tile at the equator
 
 

@@ -35,8 +35,9 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2: no ring runs along a tile's edge and back, and broken rings follow the even-odd rule;
-# version 3: a relation's outlines of a tile come after its other parts
-TILES = Stage("tiles", version=3, rebuild=_rebuild)
+# version 3: a relation's outlines of a tile come after its other parts;
+# version 4: members with roles such as `subarea` bound no area, a repeated tag counts once, more forms of OSM XML
+TILES = Stage("tiles", version=4, rebuild=_rebuild)
 
 
 class TiledRegion(NamedTuple):

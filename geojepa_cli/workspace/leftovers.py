@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -16,10 +17,11 @@ DOWNLOADS = "downloads"  # folder of a workspace; a source's id is that of its c
 
 
 def find_leftovers(workspace: Workspace) -> list[Path]:
-    """Returns `.partial` directories, directories without a manifest, and lock files that no process holds."""
+    """Returns what no process uses: `.partial` directories, directories without a manifest, lock files, downloads."""
     paths = [path for kind in KINDS for path in sorted((workspace.root / kind).glob("*@*"))]
-    paths += sorted((workspace.root / DOWNLOADS).glob(f"*{LOCK}"))
-    return [path for path in paths if _is_leftover(path) and not is_held(_lock_of(path))]
+    downloads = [path for path in sorted((workspace.root / DOWNLOADS).glob("*")) if _is_download(path)]
+    left = [path for path in paths if _is_leftover(path) and not is_held(_lock_of(path))]
+    return left + [path for path in downloads if not is_held(_locked_download(path))]
 
 
 def remove_leftover(path: Path) -> bool:
@@ -28,6 +30,8 @@ def remove_leftover(path: Path) -> bool:
     Returns:
         False where another process has started to use it since.
     """
+    if path.parent.name == DOWNLOADS:
+        return _remove_download(path)
     try:
         with locked(_lock_of(path), what=path.name):  # which removes the lock file when it ends
             if path.suffix != LOCK:
@@ -47,6 +51,28 @@ def _is_leftover(path: Path) -> bool:
         return False
     named = split_directory(path.name) != ("", "")
     return path.name.endswith(PARTIAL) or (named and not (path / MANIFEST).is_file())
+
+
+def _is_download(path: Path) -> bool:
+    """Returns True for a whole or partial download; `index-….json` is the copy of an index, which stays."""
+    return path.is_file() and not (path.name.startswith("index-") and path.suffix == ".json")
+
+
+def _locked_download(path: Path) -> Path:
+    """Returns the file whose kernel lock `fetch` holds: the download itself, also for its description."""
+    return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
+
+
+def _remove_download(path: Path) -> bool:
+    try:
+        with _locked_download(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:  # removed since, or the description of a download that was removed
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lock_of(path: Path) -> Path:

@@ -29,11 +29,16 @@ struct MapFile {
     ~MapFile() { std::filesystem::remove(path); }
 };
 
-inline Elements read_first_batch(const std::string& path, schema::OsmType type) {
+/// Elements with the batch that owns their text.
+struct FirstBatch : Elements {
+    Batch batch{nullptr};
+};
+
+inline FirstBatch read_first_batch(const std::string& path, schema::OsmType type) {
     Reader reader{{path}, {.nodes = true, .ways = true, .relations = true}};
     Batch batch{nullptr};
     REQUIRE(reader.next(batch));
-    return batch.unpack(type);
+    return {batch.unpack(type), batch};
 }
 
 /// Message and hint of the error that reading ends with; two empty texts where it ends well.

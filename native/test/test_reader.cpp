@@ -35,17 +35,17 @@ TEST_CASE("elements come with their ids, versions, references and positions") {
                       "n2 v1 dV x200 y95\n"
                       "w7 v2 dV Thighway=path,name=A Nn1,n2\n"
                       "r9 v1 dD Ttype=route Mw7@main,n1@\n"};
-    const Elements nodes = read_first_batch(map.path, schema::OsmType::node);
+    const FirstBatch nodes = read_first_batch(map.path, schema::OsmType::node);
     REQUIRE(nodes.rows.size() == 2);
     CHECK(nodes.rows[0].position == Position{-775000000, 402500000});
     CHECK(nodes.rows[0].version == 3);
     CHECK(nodes.rows[0].located);
     CHECK_FALSE(nodes.rows[1].located);
     CHECK(nodes.rows[1].sequence == 1);
-    const Elements ways = read_first_batch(map.path, schema::OsmType::way);
+    const FirstBatch ways = read_first_batch(map.path, schema::OsmType::way);
     REQUIRE(ways.rows.size() == 1);
     CHECK(ways.refs == std::vector<std::int64_t>{1, 2});
-    const Elements relations = read_first_batch(map.path, schema::OsmType::relation);
+    const FirstBatch relations = read_first_batch(map.path, schema::OsmType::relation);
     REQUIRE(relations.rows.size() == 1);
     CHECK(relations.rows[0].deleted);
     CHECK(relations.members.size() == 2);
@@ -252,7 +252,7 @@ TEST_CASE("a zero byte within a tag does not lead past the object") {
                                                    "\x12\x01\x01\x1a\x01\x02\x22\x0a\x08\x01\x10\x00\x18\x00\x20\x00"
                                                    "\xc1\x35\x0a\x00\x70\x60\x00\x00\x52\x01\x01",
                                                    251}};
-    const Elements elements = read_first_batch(map.path, schema::OsmType::node);
+    const FirstBatch elements = read_first_batch(map.path, schema::OsmType::node);
     REQUIRE(elements.tags.size() == 1);
     CHECK(elements.tags.front().key == "amenity");
     CHECK(elements.tags.front().value == "\x0e");

@@ -117,10 +117,10 @@ TEST_CASE("references and members come with the positions that stand on them") {
                                   "<relation id='2'><member type='node' ref='7' lat='4' lon='5' role='stop'/>"
                                   "<member type='way' ref='8' role=''><nd lat='6' lon='7'/><nd/></member>"
                                   "<member type='way' ref='9' role='x'/></relation>")};
-    const Elements ways = read_first_batch(map.path, schema::OsmType::way);
+    const FirstBatch ways = read_first_batch(map.path, schema::OsmType::way);
     CHECK(ways.refs == std::vector<std::int64_t>{5, 6, 0});
     CHECK(ways.ref_positions == std::vector<Position>{{20000000, 10000000}, nowhere, nowhere});
-    const Elements relations = read_first_batch(map.path, schema::OsmType::relation);
+    const FirstBatch relations = read_first_batch(map.path, schema::OsmType::relation);
     REQUIRE(relations.members.size() == 3);
     CHECK(relations.members[0].role == "stop");
     REQUIRE(relations.member_shapes.size() == 2);
@@ -135,7 +135,7 @@ TEST_CASE("ways without positions have none next to their references") {
 
 TEST_CASE("an object with a centre is marked") {
     const MapFile map{".osm", osm("<way id='9'/><way id='3'><center lat='1' lon='2'/></way>")};
-    const Elements ways = read_first_batch(map.path, schema::OsmType::way);
+    const FirstBatch ways = read_first_batch(map.path, schema::OsmType::way);
     REQUIRE(ways.rows.size() == 2);
     CHECK_FALSE(ways.rows[0].centred);
     CHECK(ways.rows[1].centred);
@@ -148,7 +148,7 @@ TEST_CASE("a tag that stands twice is there once, whatever their number") {
             tags += "<tag k='k" + std::to_string(i % keys) + "' v='" + (i == 1 ? "other" : "same") + "'/>";
         }
         const MapFile map{".osm", osm("<node id='1'>" + tags + "</node>")};
-        const Elements nodes = read_first_batch(map.path, schema::OsmType::node);
+        const FirstBatch nodes = read_first_batch(map.path, schema::OsmType::node);
         CHECK(nodes.tags.size() == static_cast<std::size_t>(keys) + 1);  // `k1` has two values
         CHECK(nodes.tags.front().key == "k0");
     }

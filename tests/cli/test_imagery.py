@@ -58,9 +58,9 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert done.returncode == 0, done.stderr
     assert "m_20200831.tif: EPSG:26918, 2 × 2 m per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
     assert "blurred" not in done.stderr
-    told = json.loads(run("tile", "--json", cwd=folder))
+    printed = json.loads(run("tile", "--json", cwd=folder))
     (path,) = folder.glob("workspace/images/*/images.h5")
-    assert told["result"]["images"] == path.parent.name
+    assert printed["result"]["images"] == path.parent.name
     store = ImageStore(path)
     first = tile_of(LON, LAT, 16)
     wanted = [[16, first.x + step, first.y] for step in range(5)]
@@ -90,9 +90,9 @@ def test_the_resolution_is_printed_in_metres_with_a_warning_where_it_is_coarse(f
     profile = {"driver": "GTiff", "width": 300, "height": 300, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
     with rasterio.open(folder / "images/a.tif", "w", **profile, transform=from_origin(LON, LAT, 1e-4, 2e-5)) as out:
         out.write(np.full((3, 300, 300), 100, np.uint8))
-    told = " ".join(fetch(folder).stderr.split())
-    assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in told
-    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in told and "blurred" in told
+    printed = " ".join(fetch(folder).stderr.split())
+    assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in printed
+    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
 
 
 @pytest.mark.parametrize("kind", ["scene", "tile"])
@@ -101,7 +101,7 @@ def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) 
     text = (folder / "x.osm").read_text()
     (folder / "x.osm").write_text(text.replace('<osm version="0.6">', f'<osm version="0.6">{box}'))
     path = folder / "images/m_20200831.tif"
-    for lon, beside in ((LON, False), (LON + 2, True)):
+    for lon, outside in ((LON, False), (LON + 2, True)):
         path.unlink(missing_ok=True)
         if kind == "scene":
             scene(path, 18, lon=lon)
@@ -109,8 +109,8 @@ def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) 
             path = folder / f"images/{tile_of(lon, LAT, 16).name}.png"
             Image.new("RGB", (224, 224)).save(path)
             (folder / "images/m_20200831.tif").unlink(missing_ok=True)
-        told = " ".join(fetch(folder).stderr.split())
-        assert ("no image of `images` meets the extract, whose box is -77.86,40.79" in told) is beside
+        printed = " ".join(fetch(folder).stderr.split())
+        assert ("no image of `images` meets the extract, whose box is -77.86,40.79" in printed) is outside
 
 
 def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> None:
@@ -119,8 +119,8 @@ def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> Non
     first = tile_of(LON, LAT, 16)
     for step, alpha in enumerate((255, 254)):
         Image.new("RGBA", (224, 224), (9, 9, 9, alpha)).save(folder / f"images/16_{first.x + step}_{first.y}.png")
-    told = " ".join(fetch(folder).stderr.split())
-    assert f"1 of 2 image tiles have transparent pixels (`16_{first.x + 1}_{first.y}.png`" in told
+    printed = " ".join(fetch(folder).stderr.split())
+    assert f"1 of 2 image tiles have transparent pixels (`16_{first.x + 1}_{first.y}.png`" in printed
 
 
 def test_fetch_warns_of_imagery_without_attribution(folder: Path) -> None:
@@ -246,8 +246,8 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     scene(folder / "images/m_20200831.tif", 18, bands=4)
     fetch(folder)
     form = ("--image-size", "100", "--bands", "rgbn", "--image-codec", "webp-lossless")
-    told = json.loads(run("tile", *form, "--json", cwd=folder))
-    path = folder / "workspace/images" / told["result"]["images"] / "images.h5"
+    printed = json.loads(run("tile", *form, "--json", cwd=folder))
+    path = folder / "workspace/images" / printed["result"]["images"] / "images.h5"
     manifest = json.loads(path.with_name("manifest.json").read_text())
     expected = {"zoom": 16, "image_size": 100, "bands": "rgbn", "image_codec": "webp-lossless"}
     assert manifest["parameters"] == expected
@@ -272,7 +272,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "told"),
+    ("more", "code", "message"),
     [
         (("--bands", "rgbn"), 1, "no infrared band"),
         (("--bands", "nir"), 2, "--bands `nir` is unknown, expected one of rgb, rgbn"),
@@ -280,10 +280,10 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
         (("--image-size", "3"), 2, "--image-size 3 is not from"),
     ],
 )
-def test_unknown_forms_are_refused(folder: Path, more: tuple[str, ...], code: int, told: str) -> None:
+def test_unknown_forms_are_refused(folder: Path, more: tuple[str, ...], code: int, message: str) -> None:
     fetch(folder)
     done = geojepa("tile", *more, cwd=folder)
-    assert done.returncode == code and told in done.stderr.replace("\n", " ") and "hint:" in done.stderr
+    assert done.returncode == code and message in done.stderr.replace("\n", " ") and "hint:" in done.stderr
     assert not list(folder.glob("workspace/images/*/images.h5"))
 
 
@@ -295,6 +295,6 @@ def test_image_tiles_of_a_folder_keep_their_form_and_may_be_packed(folder: Path)
     fetch(folder)
     done = geojepa("tile", "--image-size", "256", cwd=folder)
     assert done.returncode == 2 and "apply to scenes" in done.stderr.replace("\n", " ")
-    told = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
-    store = ImageStore(folder / "workspace/images" / told["result"]["images"] / "images.h5")
+    printed = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
+    store = ImageStore(folder / "workspace/images" / printed["result"]["images"] / "images.h5")
     assert np.array_equal(store.image[0], pixels.transpose(2, 0, 1))

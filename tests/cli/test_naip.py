@@ -83,16 +83,16 @@ def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.
     assert done.returncode == 0, done.stderr
     assert server.ranges == []  # not a byte of an image
     (manifest,) = tmp_path.glob("workspace/source/*/manifest.json")
-    told = json.loads(manifest.read_text())
-    assert sorted(told["files"]) == ["imagery/naip.json", "map.osm"] and told["counts"]["scenes"] == 2
-    assert any("USDA" in line for line in told["attribution"])
+    printed = json.loads(manifest.read_text())
+    assert sorted(printed["files"]) == ["imagery/naip.json", "map.osm"] and printed["counts"]["scenes"] == 2
+    assert any("USDA" in line for line in printed["attribution"])
     made = geojepa("tile", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     check(tmp_path, 6)
-    told = json.loads(images(tmp_path).with_name("manifest.json").read_text())
-    assert [scene["name"] for scene in told["scenes"]] == [f"{name}.tif" for name in SCENES]
-    assert {scene["date"] for scene in told["scenes"]} == {"2021-07-04"}
-    assert any("USDA" in line for line in told["attribution"]) and told["parameters"] == {"zoom": 16}
+    printed = json.loads(images(tmp_path).with_name("manifest.json").read_text())
+    assert [scene["name"] for scene in printed["scenes"]] == [f"{name}.tif" for name in SCENES]
+    assert {scene["date"] for scene in printed["scenes"]} == {"2021-07-04"}
+    assert any("USDA" in line for line in printed["attribution"]) and printed["parameters"] == {"zoom": 16}
     traffic = json.loads(images(tmp_path).with_name("timing.json").read_text())["traffic"]
     assert traffic["bytes"] == sum(one.sent for one in server.ranges) and traffic["requests"] == len(server.requests)
     assert f"in {traffic['requests']:,} requests" in made.stderr.replace("\n", " ")
@@ -117,14 +117,16 @@ def test_a_year_limits_the_search(tmp_path: Path, server: stac_server.Planetary)
     assert [item["id"] for item in json.loads(path.read_text())["features"]] == ["m_4007701_nw_18_060_20180704"]
 
 
-def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
     fetch(tmp_path, server)
     lost = f"/naip/{SCENES[1]}.tif"
     content = server.files.pop(lost)
     done = geojepa("tile", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    told = done.stderr.replace("\n", " ")
-    assert "answered 404" in told and "--skip-failed" in told and "of 6" in told
+    printed = done.stderr.replace("\n", " ")
+    assert "answered 404" in printed and "--skip-failed" in printed and "of 6" in printed
     assert not list(tmp_path.glob("workspace/images/*/manifest.json"))
     (listed,) = tmp_path.glob("workspace/images/*.partial/failed.txt")
     failed = [line.partition("\t")[0] for line in listed.read_text().splitlines()]
@@ -170,7 +172,9 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
     check(tmp_path, 6)
 
 
-def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_hint(tmp_path: Path, server: stac_server.Planetary) -> None:
+def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_hint(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
     server.items.clear()
     done = fetch(tmp_path, server)
     assert done.returncode == 0 and "there are no NAIP images" in done.stderr
@@ -184,10 +188,10 @@ def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_h
 def test_a_dry_run_counts_the_scenes(tmp_path: Path, server: stac_server.Planetary) -> None:
     done = fetch(tmp_path, server, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)["result"]
+    printed = json.loads(done.stdout)["result"]
     # six tiles in a row, each of 3 × 224 × 224 bytes
     expected = {"images": 0, "scenes": 2, "dates": ["2021-07-04", "2021-07-04"], "bytes": 903_168, "at_most": True}
-    assert told["scenes"] == 2 and told["imagery"] == expected
+    assert printed["scenes"] == 2 and printed["imagery"] == expected
     assert "2 scenes of 2021-07-04, at most 0.9 MiB of disk" in fetch(tmp_path, server, "--dry-run").stdout
     assert not (tmp_path / "workspace").exists()
 
@@ -195,6 +199,9 @@ def test_a_dry_run_counts_the_scenes(tmp_path: Path, server: stac_server.Planeta
 def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tmp_path: Path) -> None:
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
-    for more, told in (("--year=2020", "--year applies to NAIP"), ("--bbox=179,-17,-179,-16", "crosses the antimeridian")):
+    for more, message in (
+        ("--year=2020", "--year applies to NAIP"),
+        ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
+    ):
         done = geojepa(*asked, more, cwd=tmp_path)
-        assert done.returncode == 2 and told in done.stderr.replace("\n", " ")
+        assert done.returncode == 2 and message in done.stderr.replace("\n", " ")

@@ -29,15 +29,15 @@ def test_image_tiles_of_other_zooms_are_counted_and_an_empty_artifact_is_not_pub
     done = geojepa("tile", "--zoom", "17", "--json", cwd=fetched)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["result"]["images"] is None
-    told = done.stderr.replace("\n", " ")
-    assert "warning:" in told and "1 of zoom 15, 2 of zoom 16" in told and "no images are published" in told
+    printed = done.stderr.replace("\n", " ")
+    assert "warning:" in printed and "1 of zoom 15, 2 of zoom 16" in printed and "no images are published" in printed
     assert not [name for name in artifact_names(fetched / "workspace") if name.startswith("images/")]
 
 
 def test_image_tiles_of_the_zoom_are_used_and_the_others_counted(fetched: Path) -> None:
     done = geojepa("tile", "--zoom", "16", "--json", cwd=fetched)
-    told = done.stderr.replace("\n", " ")
-    assert "1 of zoom 15" in told and "2 are used" in told
+    printed = done.stderr.replace("\n", " ")
+    assert "1 of zoom 15" in printed and "2 are used" in printed
     (manifest,) = fetched.glob("workspace/images/*/manifest.json")
     assert json.loads(manifest.read_text())["counts"] == {"images": 2}
 
@@ -70,22 +70,22 @@ def test_regions_that_share_a_border_are_merged_to_what_one_extract_of_both_give
     assert answer["artifact"].startswith("both@") and answer["result"]["counts"]["objects"] == 6
     run("tile", "--region", "whole", cwd=tmp_path)
     assert tiles_of(tmp_path, "both").read_bytes() == tiles_of(tmp_path, "whole").read_bytes()
-    told = geojepa("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
-    assert "up to date" in told.stderr
+    printed = geojepa("tile", "--region", "west", "--region", "east", "--merge", "both", cwd=tmp_path)
+    assert "up to date" in printed.stderr
     run("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
 
 
 def test_one_region_or_a_name_that_is_taken_cannot_be_merged(tmp_path: Path) -> None:
     fetch(tmp_path, "west", NODES[:7])
     fetch(tmp_path, "east", NODES[4:])
-    for arguments, told in (
+    for arguments, message in (
         (["--region", "west", "--merge", "both"], "at least two regions"),
         (["--region", "west", "--region", "east", "--merge", "west"], "a region of that name exists"),
         (["--region", "west", "--region", "east", "--merge", "a/b"], "a/b"),
     ):
         done = geojepa("tile", *arguments, cwd=tmp_path)
         assert done.returncode == 2, done.stderr
-        assert told in done.stderr and "hint:" in done.stderr
+        assert message in done.stderr and "hint:" in done.stderr
     assert not (tmp_path / "workspace/tiles").exists()
 
 
@@ -113,7 +113,7 @@ def test_incomplete_objects_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--polygon", "nowhere.geojson"], "`--polygon nowhere.geojson` is not a file"),
         (["--polygon", "x.osm", "--bbox=1,2,3,4"], "exclude each other"),
@@ -128,10 +128,10 @@ def test_incomplete_objects_are_counted(tmp_path: Path) -> None:
         (["--bbox=nan,2,3,4"], "not a bounding box"),
     ],
 )
-def test_options_out_of_range_are_usage_errors(fetched: Path, arguments: list[str], told: str) -> None:
+def test_options_out_of_range_are_usage_errors(fetched: Path, arguments: list[str], message: str) -> None:
     done = geojepa("tile", *arguments, cwd=fetched)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
     assert not (fetched / "workspace/tiles").exists()
 
 
@@ -192,7 +192,7 @@ FAR = {"type": "Polygon", "coordinates": [[[10.0, 10.0], [10.1, 10.0], [10.0, 10
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--region", "west", "--merge", "both"], "at least two regions"),
         (["--region", "west", "--region", "east", "--merge", "west"], "a region of that name exists"),
@@ -207,13 +207,13 @@ FAR = {"type": "Polygon", "coordinates": [[[10.0, 10.0], [10.1, 10.0], [10.0, 10
         (["--region", "west", "--threads", "0"], "--threads"),
     ],
 )
-def test_a_hint_of_tile_works_when_it_is_pasted(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_a_hint_of_tile_works_when_it_is_pasted(tmp_path: Path, arguments: list[str], message: str) -> None:
     fetch(tmp_path, "west", NODES[:7])
     fetch(tmp_path, "east", NODES[4:])
     (tmp_path / "far away.geojson").write_text(json.dumps(FAR))
     (tmp_path / "our area.geojson").write_text(json.dumps(AREA))
     done = geojepa("tile", *arguments, cwd=tmp_path)
-    assert done.returncode in (1, 2) and told in done.stderr, done.stderr
+    assert done.returncode in (1, 2) and message in done.stderr, done.stderr
     paste_hint(done.stderr, tmp_path)
     assert len(list(tmp_path.glob("workspace/tiles/*/tiles.h5"))) == 1
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import json
 import shlex
 from collections.abc import Callable
@@ -20,14 +17,12 @@ from typer.testing import CliRunner, Result
 
 from geojepa_cli import console
 from geojepa_cli.app import app
-from geojepa_cli.config.limits import EntityLimits as Limits
-from geojepa_cli.config.schema import dump_config, load_config
+from geojepa_cli.config.schema import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, _encoder, find_model, make_embeddings
 from geojepa_cli.stages.models import make_model
-from geojepa_cli.stages.probes import seen_groups, warn_of_other_splits
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
@@ -35,7 +30,6 @@ from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tile_map import read_tags
 from geojepa_cli.store.view import View
-from geojepa_cli.tasks.splits import split_groups
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -124,39 +118,6 @@ def test_a_masked_embedding_stands_beside_the_plain_one_and_hides_what_it_should
     assert buildings == [{True, False}, {False}]
 
 
-def test_probe_prints_dummy_and_tagpool_and_says_what_its_figures_stand_on(workspace: Workspace, run: Run) -> None:
-    answer = _json(run("probe", "--task", "max_speed", "--region", "alpha", "--masked", "--head", "linear", "--json"))
-    report = answer["result"]
-    assert [(f["model"], f["head"]) for f in report["figures"]] == [("dummy", "median"), ("tagpool", "linear")]
-    assert report["protocol"] == "cross-validation"
-    assert f"{report['groups']} zoom-14 groups" in report["stands_on"]
-    assert report["strongest"]["alpha"]["tags"]
-    artifact = workspace.find("probes", answer["artifact"])
-    with artifact.file("predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    kept = [row for row in rows if row["kept"] == "1"]
-    errors = [abs(float(row["tagpool_linear"]) - float(row["label"])) for row in kept]
-    assert np.mean(errors) == pytest.approx(report["figures"][1]["mae"]["value"], rel=1e-4)
-    assert len(kept) == report["tiles"]
-    assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
-    text = run("probe", "--task", "max_speed", "--region", "alpha", "--masked", "--head", "linear")
-    assert "tagpool" in text
-    assert "dummy" in text
-    assert "strongest single tag" in text
-
-
-def test_report_holds_every_probe(run: Run, tmp_path: Path) -> None:
-    for task in ("max_speed", "building_count"):
-        run("probe", "--task", task, "--region", "alpha", "--masked", "--head", "linear")
-    tables = _json(run("report", "--out", tmp_path, "--json"))["result"]
-    masked = next(table for table in tables if table["masked"])
-    by_model = {entry["model"]: entry for entry in masked["models"]}
-    assert set(by_model["tagpool (linear)"]["mae"]) == {"max_speed", "building_count"}
-    assert by_model["dummy (median)"]["score"] == pytest.approx(1.0)
-    assert "| tagpool (linear) |" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert (tmp_path / "report-1.png").is_file()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,12 +133,6 @@ def test_a_wrong_name_says_the_nearest(run: Run, arguments: tuple[str, ...], mes
     with pytest.raises(UsageError) as caught:
         run(*arguments)
     assert message in caught.value.message + (caught.value.hint or "")
-
-
-def test_a_task_that_was_not_built_names_the_command_that_builds_it(run: Run) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        run("probe", "--task", "bridge", "--region", "alpha")
-    assert "geojepa build-tasks --region alpha" in (caught.value.hint or "")
 
 
 def test_embeddings_of_several_regions_are_one_document(run: Run) -> None:
@@ -239,38 +194,9 @@ def test_limits_that_leave_no_tile_say_what_would(crowded: Workspace, command: t
     assert not list(crowded.root.glob("*/*.partial"))
 
 
-def test_a_probe_embeds_the_tiles_that_its_task_was_built_on(crowded: Workspace) -> None:
-    town = crowded.find("processed", "town")
-    most = sorted(_token_counts(crowded, "town").values())[-2]  # leaves out the tile with the most
-    build_region(crowded, town, find_specs(["building_count"]), limits=Limits(1, most))
-    done = _invoke(crowded, "probe", "--task", "building_count", "--head", "linear", "--json")
-    assert done.exception is None, done.exception
-    made = [artifact.params for artifact in crowded.artifacts("embeddings")]
-    assert [(params["min_entities"], params["max_entities"]) for params in made] == [(1, most)]
-
-
 def test_limits_belong_to_the_task_where_a_task_is_embedded(run: Run) -> None:
     with pytest.raises(UsageError, match="limits of its own"):
         run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
-
-
-def test_a_split_by_another_seed_than_the_models_is_warned_of(workspace: Workspace) -> None:
-    alpha, beta = workspace.find("processed", "alpha"), workspace.find("processed", "beta")
-    models = []
-    for config in ("split_seed=0", "split_seed=3", "exclude_test_groups=false"):
-        with workspace.build("models", "m", {"config": config}, [alpha]) as build:
-            (build.partial / "config.yaml").write_text(dump_config(load_config("tiny.yaml", [f"data.{config}"])))
-            models.append(Model("m", build.publish()))
-    (task,) = build_region(workspace, alpha, find_specs(["max_speed"]))
-    for region, told in ((alpha, ["", "data.split_seed=3", "exclude_test_groups"]), (beta, ["", "", ""])):
-        for model, text in zip(models, told, strict=True):
-            warned = io.StringIO()
-            with contextlib.redirect_stderr(warned):
-                warn_of_other_splits([model], [region], [task])
-            assert text in warned.getvalue() and bool(text) == ("may have been trained on" in warned.getvalue())
-    for model in models:
-        assert model.artifact is not None
-        workspace.remove(model.artifact)
 
 
 @pytest.fixture
@@ -326,7 +252,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
 ) -> None:
     (tmp_path / "all.yaml").write_text(EVERYTHING.replace("MASKED", "*"))
     ws = ["--workspace", modelled.root]
-    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", "--allow-empty", cwd=tmp_path)
+    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", "cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
     assert done.returncode == 1 and "the mask of `all` hides every entity of all" in done.stderr
@@ -363,54 +289,6 @@ def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None
 
 def _of_tagpool(workspace: Workspace) -> Path:
     return make_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
-
-
-def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(modelled: Workspace) -> None:
-    model, town = Model("net", modelled.artifacts("models")[-1]), modelled.find("processed", "town")
-    other = add_region(modelled, "far", 7, 60, corner=(18100, 25956))
-    groups = np.arange(40, dtype=np.int64) << 32 | 5
-    kept = int((split_groups(groups, 0) != 2).sum())
-    assert 0 < kept < 40
-    tested = np.repeat(groups, 3)
-    assert seen_groups(modelled, model, [town], tested) == kept
-    assert seen_groups(modelled, model, [other, town], tested) == kept
-    assert seen_groups(modelled, model, [town], np.repeat(groups[split_groups(groups, 0) == 2], 3)) == 0
-    assert seen_groups(modelled, model, [other], tested) == 0
-    assert seen_groups(modelled, Model(TAGPOOL, None), [town], tested) == 0
-    ws = ["--workspace", modelled.root, "probe", "--task", "max_speed", "--region", "town", "--head", "linear"]
-    done = geojepa(*ws, "--model", "net", cwd=modelled.root)
-    assert done.returncode == 0, done.stderr
-    assert f"`{model.ref}` may have seen tiles (no labels) of" in done.stdout
-    report = json.loads(geojepa(*ws, "--model", "net", "--json", cwd=modelled.root).stdout)["result"]
-    assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
-    assert "may have seen" not in geojepa(*ws, "--model", "tagpool", cwd=modelled.root).stdout
-
-
-def test_a_damaged_probe_is_left_out_of_the_report_with_a_warning(crowded: Workspace, tmp_path: Path) -> None:
-    build_region(crowded, crowded.find("processed", "town"), find_specs(["building_count", "max_speed"]))
-    for task in ("building_count", "max_speed"):
-        done = _invoke(crowded, "probe", "--task", task, "--head", "linear")
-        assert done.exception is None, done.exception
-    whole = json.loads(_invoke(crowded, "report", "--out", tmp_path, "--json").stdout)["result"][0]
-    assert set(whole["protocols"]) == {"building_count", "max_speed"}
-    file = crowded.find("probes", "max_speed.tagpool").file("report.json")
-    for garbage in (b"{" * file.stat().st_size, b"[1]" + b" " * (file.stat().st_size - 3), b"{}"):
-        file.write_bytes(garbage)
-        done = _invoke(crowded, "report", "--out", tmp_path, "--json")
-        assert done.exception is None, done.exception
-        assert set(json.loads(done.stdout)["result"][0]["protocols"]) == {"building_count"}
-        assert "max_speed.tagpool@" in done.stderr and "geojepa probe --task max_speed" in done.stderr
-    other = crowded.find("probes", "building_count.tagpool")
-    crowded.remove(other)
-    file.write_bytes(b"{" * manifest_bytes(file))
-    done = _invoke(crowded, "report", "--out", tmp_path)
-    assert isinstance(done.exception, DataError)
-    assert (done.exception.hint or "").endswith("geojepa probe --task max_speed --model tagpool")
-
-
-def manifest_bytes(file: Path) -> int:
-    """Bytes that the manifest says the file has."""
-    return int(json.loads((file.parent / "manifest.json").read_text())["files"][file.name]["bytes"])
 
 
 def test_prune_keeps_the_newest_of_every_variant(crowded: Workspace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from workspace_artifacts import publish
 
 from geojepa_cli.errors import BusyError
-from geojepa_cli.workspace.leftovers import find_leftovers, remove_leftover
+from geojepa_cli.workspace.leftovers import DOWNLOADS, find_leftovers, remove_leftover
 from geojepa_cli.workspace.lock import is_held, locked
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.workspace import Workspace
@@ -123,3 +125,24 @@ def test_a_lock_that_is_not_a_file_of_json_still_gives_a_message(tmp_path: Path)
         path.write_text("[" * 9999)
         with pytest.raises(BusyError, match="`x` is being made by another process"), locked(path, "x"):
             pass
+
+
+@pytest.mark.parametrize("used", ["a.osm.pbf.partial", "b.osm.pbf", None])
+def test_downloads_that_no_process_uses_are_leftovers(tmp_path: Path, used: str | None) -> None:
+    """A partial file with its description, and a whole file; the copy of the index stays."""
+    folder = tmp_path / DOWNLOADS
+    folder.mkdir()
+    names = ["a.osm.pbf.partial", "a.osm.pbf.partial.json", "b.osm.pbf", "index-0123456789ab.json"]
+    for name in names:
+        (folder / name).write_text("x")
+    workspace = Workspace(tmp_path)
+    with contextlib.ExitStack() as stack:
+        if used is not None:
+            held = stack.enter_context((folder / used).open("rb"))
+            fcntl.flock(held, fcntl.LOCK_EX)
+        found = find_leftovers(workspace)
+        assert [path.name for path in found] == [name for name in names[:3] if not used or not name.startswith(used)]
+        assert all(remove_leftover(path) for path in found)
+        if used is not None:
+            assert not remove_leftover(folder / used) and (folder / used).exists()
+    assert (folder / names[3]).exists()

@@ -67,7 +67,7 @@ def test_a_task_in_which_dummy_never_errs_is_left_out_and_none_at_all_is_an_erro
     one, zero, groups = np.ones(4), np.zeros(4), np.arange(4)
     interval = bootstrap_relative_difference([one, one], [2 * one, 9 * one], [one, zero], [groups, groups])
     assert interval.value == pytest.approx(-1.0)
-    with pytest.raises(ValueError, match="Dummy errs in no task"):
+    with pytest.raises(ValueError, match="Dummy makes no error in any task"):
         bootstrap_relative_difference([one], [one], [zero], [groups])
 
 

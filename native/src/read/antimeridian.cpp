@@ -1,4 +1,4 @@
-// Half a turn is a whole number of units, so nothing is rounded.
+// 180 degrees are a whole number of units, so nothing is rounded.
 #include "read/antimeridian.hpp"
 
 #include <algorithm>

@@ -9,7 +9,7 @@
 
 namespace geojepa {
 
-/// Whether a closed way of four or more references is an area by its tags: native/areas.yaml, and `area=yes|no`.
+/// Whether tags make an area of a closed way with four or more references: native/areas.yaml, and `area=yes|no`.
 bool is_area(const std::vector<Tag>& tags);
 
 /// Whether a relation's member ways form an area: `type=multipolygon` or `type=boundary`.

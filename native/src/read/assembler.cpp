@@ -1,4 +1,4 @@
-// Builds the objects that libosmium's assembler wants, with numbers of their own: it decides by positions only.
+// Builds the objects that libosmium's assembler takes. Their ids are counted up: it decides by positions only.
 #include "read/assembler.hpp"
 
 #include <osmium/area/assembler.hpp>

@@ -1,4 +1,4 @@
-// Multipolygon relations put together from their member ways, by libosmium's assembler.
+// Multipolygons assembled from their member ways, by libosmium.
 #pragma once
 
 #include <span>
@@ -15,7 +15,7 @@ struct MemberLine {
     std::string_view role;
 };
 
-/// The polygons that the lines bound; empty where they bound none: rings that are open, cross or overlap.
+/// Assembles the polygons that the lines bound. Returns none where rings are open, cross or overlap.
 std::vector<Polygon> assemble(const std::vector<MemberLine>& lines);
 
 }  // namespace geojepa

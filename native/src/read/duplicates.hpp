@@ -17,12 +17,15 @@ namespace geojepa {
 /// (`out skel`) does not take tags away. A copy that marks the element as deleted counts as complete.
 struct CopyRank {
     std::uint32_t version;
-    bool tagged;
-    bool placed;
+    std::uint32_t tagged;  // 0 or 1, as `placed`
+    std::uint32_t placed;
     std::uint64_t sequence;
 
     CopyRank(std::uint32_t copy_version, bool deleted, bool has_tags, bool has_place, std::uint64_t copy_sequence)
-        : version(copy_version), tagged(deleted || has_tags), placed(deleted || has_place), sequence(copy_sequence) {}
+        : version(copy_version),
+          tagged(deleted || has_tags ? 1 : 0),
+          placed(deleted || has_place ? 1 : 0),
+          sequence(copy_sequence) {}
     friend auto operator<=>(const CopyRank&, const CopyRank&) = default;
 };
 

@@ -1,4 +1,4 @@
-// Mappings that are moved by the kernel when they grow, which costs no copy.
+// The kernel moves mappings when they grow, without a copy.
 #include "read/long_array.hpp"
 
 #include <fcntl.h>
@@ -29,7 +29,7 @@ std::byte* checked(void* address) {
     return static_cast<std::byte*>(address);
 }
 
-/// A quarter more than before at least, so that growing costs little in all and wastes little.
+/// At least a quarter more than before: few moves, and little waste.
 std::size_t next_capacity(std::size_t before, std::size_t wanted) {
     const std::size_t bytes = std::max({wanted, before + before / 4, page});
     return (bytes + page - 1) / page * page;
@@ -41,9 +41,9 @@ int open_unnamed_file(const std::string& directory) {
     std::string name = directory + "/.geojepa-spill-XXXXXX";
     const int file = ::mkostemp(name.data(), O_CLOEXEC);
     if (file < 0) {
-        fail("make", directory, errno);
+        fail("create", directory, errno);
     }
-    // Without a name it is gone with the process, even with a killed one.
+    // Without a name it disappears with the process, even with a killed one.
     (void)::unlink(name.c_str());
     return file;
 }

@@ -1,4 +1,4 @@
-// Arrays that may outgrow memory: they move to an unnamed file, mapped, when all of them together take too much.
+// Arrays that may outgrow memory: when all of them together take too much, one moves to an unnamed, mapped file.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace geojepa {
 
-/// What the arrays of a run may take of private memory together, and the directory for what does not fit.
+/// The private memory that all arrays of a run may take together, and the directory for what does not fit.
 /// Used by one thread at a time.
 class ArrayMemory {
 public:
@@ -32,8 +32,8 @@ private:
     std::uint64_t left_;
 };
 
-/// Bytes that grow at their end, in memory first and in a mapped file later. The file has no name, so it is gone with
-/// the process; its blocks are reserved before they are used, so that a full disk is an OutputError and no signal.
+/// Bytes that grow at their end, in memory first and in a mapped file later. The file has no name, so it disappears with
+/// the process. Its blocks are reserved before they are used, so a full disk is an OutputError and not a signal.
 class LongBytes {
 public:
     explicit LongBytes(ArrayMemory& memory) : memory_(&memory) {}
@@ -50,7 +50,7 @@ public:
     std::size_t capacity() const noexcept { return capacity_; }
     bool in_file() const noexcept { return file_ >= 0; }
 
-    /// Makes room for at least `bytes`. What is there stays, perhaps at another address.
+    /// Makes room for at least `bytes`. The content stays, perhaps at another address.
     void grow(std::size_t bytes);
     void clear() noexcept;
 
@@ -65,7 +65,7 @@ private:
     int file_ = -1;
 };
 
-/// An array of plain values. Pointers into it hold until it grows.
+/// An array of plain values. Pointers into it are valid until it grows.
 template <typename T>
 class LongArray {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -83,7 +83,7 @@ public:
         std::uninitialized_copy(values.begin(), values.end(), end());
         size_ += values.size();
     }
-    /// New places hold zeros.
+    /// New elements are zero.
     void resize(std::size_t size) {
         reserve(size);
         if (size > size_) {

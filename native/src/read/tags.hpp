@@ -1,4 +1,4 @@
-// Tags: which keys are kept.
+// Tags, and the filter of their keys.
 #pragma once
 
 #include <string>
@@ -13,10 +13,10 @@ struct Tag {
     std::string_view value;
 };
 
-/// The value of `key`, empty where there is none.
+/// The first value of `key`; empty where there is none.
 std::string_view value_of(const std::vector<Tag>& tags, std::string_view key);
 
-/// A set of keys: whole ones, and patterns whose first or last character is `*`.
+/// A set of keys. The first or last character of a pattern may be `*`, which matches any text.
 class KeySet {
 public:
     explicit KeySet(const std::vector<std::string>& patterns);
@@ -28,8 +28,8 @@ private:
     std::vector<std::string> suffixes_;
 };
 
-/// Decides by the key alone. What `keep` names is kept although it is dropped by default; what `drop` names is
-/// dropped in any case.
+/// Decides by the key alone. A key in `keep` is kept even if it is dropped by default. A key in `drop` is always
+/// dropped.
 class TagFilter {
 public:
     TagFilter(const std::vector<std::string>& keep, const std::vector<std::string>& drop);

@@ -1,0 +1,192 @@
+"""`geojepa probe` on a small random workspace, with TagPool and untrained models: no native binary."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commandline import artifact_names
+from synthetic_workspace import add_region
+from typer.testing import CliRunner
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.app import app
+from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.config.load import dump_config, load_config
+from geojepa_cli.errors import DataError, NotFoundError
+from geojepa_cli.stages.embeddings import TAGPOOL, Model
+from geojepa_cli.stages.models import make_model
+from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
+from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+from geojepa_cli.tasks.splits import split_groups
+
+Run = Callable[..., str]
+LINEAR = ("--head", "linear")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two neighbouring regions with tasks."""
+    made = Workspace(tmp_path_factory.mktemp("probe") / "workspace")
+    regions = [add_region(made, "alpha", 0, 120), add_region(made, "beta", 1, 60, corner=(18100, 25956))]
+    for region in regions:
+        build_region(made, region, find_specs(["max_speed", "building_count"]))
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(workspace: Workspace) -> Run:
+    """Runs a command to its end and returns stdout; an error is raised as it is."""
+
+    def invoke(*arguments: object) -> str:
+        done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return invoke
+
+
+def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(workspace: Workspace, run: Run) -> None:
+    command = ("probe", "--task", "max_speed", "--region", "alpha", "--masked", *LINEAR)
+    answer = json.loads(run(*command, "--json"))
+    assert set(answer) == {"schema", "command", "artifact", "result"}
+    report = answer["result"]
+    assert [(f["model"], f["head"]) for f in report["figures"]] == [("dummy", "median"), ("tagpool", "linear")]
+    assert report["protocol"] == "cross-validation"
+    assert f"{report['groups']} zoom-14 groups" in report["stands_on"]
+    assert report["strongest"]["alpha"]["tags"]
+    artifact = workspace.find("probes", answer["artifact"])
+    kept = [row for row in _predictions(artifact.file("predictions.csv")) if row["kept"] == "1"]
+    errors = [abs(float(row["tagpool_linear"]) - float(row["label"])) for row in kept]
+    assert np.mean(errors) == pytest.approx(report["figures"][1]["mae"]["value"], rel=1e-4)
+    assert len(kept) == report["tiles"]
+    assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
+    text = run(*command)
+    for word in ("tagpool", "dummy", "strongest single tag", "MAE / Dummy"):
+        assert word in text
+
+
+def test_the_python_function_makes_the_same_artifact_from_artifacts(workspace: Workspace, run: Run) -> None:
+    answer = json.loads(run("probe", "--task", "max_speed", "--region", "alpha", *LINEAR, "--json"))
+    task = workspace.find("tasks", "alpha.max_speed")
+    assert stages.probe(workspace, task, TAGPOOL, head="linear").ref == answer["artifact"]
+    assert stages.probe(workspace, "max_speed", region="alpha", head="linear").ref == answer["artifact"]
+    with pytest.raises(DataError) as caught:
+        stages.report(Workspace(workspace.root / "nothing"))
+    assert str(caught.value.hint) == f"geojepa --workspace {workspace.root / 'nothing'} probe --task max_speed"
+
+
+def test_without_shared_adds_scores_of_vectors_without_entities_in_several_groups(
+    workspace: Workspace, run: Run
+) -> None:
+    command = ["probe", "--task", "building_count", "--region", "alpha", "--region", "beta", "--masked", *LINEAR]
+    plain = json.loads(run(*command, "--json"))
+    answer = json.loads(run(*command, "--without-shared", "--json"))
+    assert plain["artifact"] != answer["artifact"]
+    assert "shared_entities" not in plain["result"] and "without_shared" not in plain["result"]
+    scores = {score["model"]: score for score in answer["result"]["figures"]}
+    assert list(scores) == ["dummy", "tagpool", "tagpool without shared"]
+    assert [scores["dummy"], scores["tagpool"]] == plain["result"]["figures"]
+    assert scores["tagpool without shared"]["mae"] != scores["tagpool"]["mae"]
+    hidden = answer["result"]["shared_entities"]
+    assert 0 < hidden["hidden"] < hidden["entities"]
+    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities hidden" in run(*command, "--without-shared")
+    embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
+    assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
+    counts = sum(made.counts["entities"] for made in embedded)
+    assert counts == hidden["entities"] - hidden["hidden"]
+
+
+def test_a_task_that_was_not_built_names_the_command_that_builds_it(run: Run) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        run("probe", "--task", "bridge", "--region", "alpha")
+    assert "build-tasks --region alpha --task bridge" in str(caught.value.hint)
+
+
+def test_a_probe_embeds_the_tiles_on_which_its_task_was_built(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    town = add_region(made, "town", 5, 40, mean_entities=60.0)
+    store = TileStore([RegionStore(town.file("processed.h5"), "town")])
+    most = int(np.sort(store.lengths(View.default(store, 0, None)))[-2])  # leaves out the tile with the most
+    build_region(made, town, find_specs(["building_count"]), limits=EntityLimits(1, most))
+    stages.probe(made, "building_count", head="linear")
+    params = [artifact.params for artifact in made.artifacts("embeddings")]
+    assert [(one["min_entities"], one["max_entities"]) for one in params] == [(1, most)]
+
+
+def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(workspace: Workspace) -> None:
+    alpha, beta = workspace.find("processed", "alpha"), workspace.find("processed", "beta")
+    (task,) = build_region(workspace, alpha, find_specs(["max_speed"]))
+    expected = {"split_seed=0": "", "split_seed=3": "data.split_seed=3", "exclude_test_groups=false": "exclude_test"}
+    for config, text in expected.items():
+        with workspace.build("models", "m", {"config": config}, [alpha]) as build:
+            (build.partial / "config.yaml").write_text(dump_config(load_config("tiny.yaml", [f"data.{config}"])))
+            artifact = build.publish()
+        for region, warning in ((alpha, text), (beta, "")):
+            printed = io.StringIO()
+            with contextlib.redirect_stderr(printed):
+                warn_of_other_splits([Model("m", artifact)], [region], [task])
+            assert warning in printed.getvalue()
+            assert bool(warning) == ("may have been trained on" in printed.getvalue())
+        workspace.remove(artifact)
+
+
+def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    town, other = add_region(made, "town", 0, 60), add_region(made, "far", 7, 60, corner=(18100, 25956))
+    build_region(made, town, find_specs(["max_speed"]))
+    settings = ["train.max_steps=0", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
+    model = Model("net", make_model(made, [town], load_config("tiny.yaml", settings), "net", seed=3))
+    groups = np.arange(40, dtype=np.int64) << 32 | 5
+    kept = int((split_groups(groups, 0) != 2).sum())
+    assert 0 < kept < 40
+    tested = np.repeat(groups, 3)
+    assert seen_groups(made, model, [town], tested) == kept
+    assert seen_groups(made, model, [other, town], tested) == kept
+    assert seen_groups(made, model, [town], np.repeat(groups[split_groups(groups, 0) == 2], 3)) == 0
+    assert seen_groups(made, model, [other], tested) == 0
+    assert seen_groups(made, Model(TAGPOOL, None), [town], tested) == 0
+    ws = ["--workspace", str(made.root), "probe", "--task", "max_speed", "--region", "town", *LINEAR]
+    printed = CliRunner().invoke(app, [*ws, "--model", "net"]).stdout
+    assert f"`{model.ref}` may have seen tiles (no labels) of" in printed
+    report = json.loads(CliRunner().invoke(app, [*ws, "--model", "net", "--json"]).stdout)["result"]
+    assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
+    assert "may have seen" not in CliRunner().invoke(app, [*ws, "--model", "tagpool"]).stdout
+
+
+@pytest.mark.parametrize("name", ["labels.h5", "views.h5", "task.yaml"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_task_with_a_flipped_bit_is_refused_and_nothing_is_published(
+    tmp_path: Path, workspace: Workspace, run: Run, name: str, place: float
+) -> None:
+    path = workspace.find("tasks", "beta.max_speed").file(name)
+    whole, before = path.read_bytes(), artifact_names(workspace.root)
+    damaged = bytearray(whole)
+    damaged[int(place * len(whole))] ^= 1
+    path.write_bytes(damaged)
+    try:
+        with pytest.raises(DataError, match="is damaged") as caught:
+            run("probe", "--task", "max_speed", "--region", "beta", "--model", "tagpool", *LINEAR)
+        assert "build-tasks --region beta --task max_speed" in str(caught.value.hint)
+        assert [ref for ref in artifact_names(workspace.root) if ref.startswith("probes/")] == [
+            ref for ref in before if ref.startswith("probes/")
+        ]
+    finally:
+        path.write_bytes(whole)
+
+
+def _predictions(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

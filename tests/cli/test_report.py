@@ -1,0 +1,106 @@
+"""`geojepa report` on probes of a small random workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from synthetic_workspace import add_region
+from typer.testing import CliRunner, Result
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.app import app
+from geojepa_cli.errors import DataError
+from geojepa_cli.stages.tasks import build_region, find_specs
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A region with two tasks, both probed."""
+    made = Workspace(tmp_path / "workspace")
+    build_region(made, add_region(made, "town", 5, 60), find_specs(["building_count", "max_speed"]))
+    for task in ("building_count", "max_speed"):
+        stages.probe(made, task, masked=True, head="linear")
+    return made
+
+
+@pytest.fixture
+def invoke(workspace: Workspace) -> Invoke:
+    """Runs a command on the workspace."""
+    return lambda *arguments: CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
+
+
+def test_a_report_has_every_probe_is_published_and_is_copied_to_a_folder(
+    workspace: Workspace, invoke: Invoke, tmp_path: Path
+) -> None:
+    answer = json.loads(invoke("report", "--out", tmp_path / "out", "--json").stdout)
+    (table,) = answer["result"]
+    by_model = {entry["model"]: entry for entry in table["models"]}
+    assert set(by_model["tagpool (linear)"]["mae"]) == {"max_speed", "building_count"}
+    assert by_model["dummy (median)"]["score"] == pytest.approx(1.0)
+    assert table["comparisons"] == []  # there is one model
+    made = workspace.find("reports", answer["artifact"])
+    assert sorted(made.manifest["files"]) == ["report-1.png", "report.json", "report.md"]
+    assert {ref.partition("/")[0] for ref in made.inputs} == {"probes"}
+    for name in made.manifest["files"]:
+        assert (tmp_path / "out" / name).read_bytes() == made.file(name).read_bytes()
+    assert "| tagpool (linear) |" in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+    again = invoke("report")
+    assert "is up to date, skipping" in again.stderr and "tagpool (linear)" in again.stdout
+
+
+def test_models_are_compared_in_pairs_and_few_groups_give_no_claim(workspace: Workspace, invoke: Invoke) -> None:
+    for task in ("building_count", "max_speed"):
+        stages.probe(workspace, task, masked=True, head="linear", without_shared=True)
+    (table,) = json.loads(invoke("report", "--json").stdout)["result"]
+    (pair,) = table["comparisons"]
+    models = {entry["model"]: entry["score"] for entry in table["models"]}
+    assert {pair["a"]["model"], pair["b"]["model"]} == {"tagpool (linear)", "tagpool without shared (linear)"}
+    assert pair["tasks"] == ["building_count", "max_speed"]
+    assert pair["a"]["relative"] == pytest.approx(models[pair["a"]["model"]], rel=1e-4)
+    assert pair["difference"]["value"] == pytest.approx(pair["a"]["relative"] - pair["b"]["relative"])
+    assert 0 < pair["groups"] < 20 and pair["verdict"] == "no claim: fewer than 20 groups"
+    printed = invoke("report").stdout
+    assert "paired differences" in printed and "no claim" in printed
+
+
+@pytest.mark.parametrize("name", ["report.json", "predictions.csv"])
+@pytest.mark.parametrize("damage", ["garbage", "flipped", "shorter", "empty object"])
+def test_a_damaged_probe_is_left_out_with_a_warning(
+    workspace: Workspace, invoke: Invoke, name: str, damage: str
+) -> None:
+    file = workspace.find("probes", "max_speed.tagpool").file(name)
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-20] ^= 1
+    contents = {
+        "garbage": b"{" * len(whole),
+        "flipped": bytes(flipped),
+        "shorter": whole[:-9],
+        "empty object": b"{}" + b" " * (len(whole) - 2),
+    }
+    file.write_bytes(contents[damage])
+    done = invoke("report", "--json")
+    assert done.exception is None, done.exception
+    assert set(json.loads(done.stdout)["result"][0]["protocols"]) == {"building_count"}
+    assert "max_speed.tagpool@" in done.stderr and "probe --task max_speed" in " ".join(done.stderr.split())
+
+
+def test_a_workspace_whose_probes_are_all_damaged_has_no_report(workspace: Workspace, invoke: Invoke) -> None:
+    for probe in workspace.artifacts("probes"):
+        file = probe.file("report.json")
+        file.write_bytes(b"[" * file.stat().st_size)
+    done = invoke("report")
+    assert isinstance(done.exception, DataError)
+    assert "probe --task max_speed --region town --masked --model tagpool --head linear" in str(done.exception.hint)
+    assert workspace.artifacts("reports") == []
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = invoke("report", "--out", tmp_path / "file")
+    assert "cannot be written" in str(done.exception)
