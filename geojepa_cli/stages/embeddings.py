@@ -196,8 +196,7 @@ def make_embeddings(
         processed: the region.
         task: embed the tiles of this task; None for all within the limits.
         masked: use the task's masked view.
-        device: `cpu`, `cuda` or `auto`.
-        threads: of the CPU.
+        device, threads: see `embed`.
         limits: on the number of entities of a tile, without a task.
         without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
             in several of their blocks; see `TaskData.view_without_shared`.
@@ -226,16 +225,17 @@ def make_embeddings(
         torch.set_num_threads(threads)
         paths = [images.file(IMAGES_FILE)] if images else None
         store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
-        view = view_without_shared(workspace, without_shared, processed, masked) if without_shared else None
-        view = view or view_to_embed(store, task, masked, limits)
+        if without_shared:
+            view = view_without_shared(workspace, without_shared, processed, masked)
+        else:
+            view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        chosen = pick_device(device)
-        embedder = model.open(FrozenInputs(tags.table.to(chosen)))
+        embedder = model.open(FrozenInputs(tags.table.to(pick_device(device))))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
         with console.progress(title, len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, attributes, meter, chosen)
+            counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write, quiet=True)

@@ -290,17 +290,3 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
 
 def _of_tagpool(workspace: Workspace) -> Path:
     return make_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
-
-
-def test_prune_keeps_the_newest_of_every_variant(crowded: Workspace) -> None:
-    build_region(crowded, crowded.find("processed", "town"), find_specs(["building_count"]))
-    probe = ("probe", "--task", "building_count", "--head", "linear")
-    for arguments in ((*probe, "--masked"), probe, (*probe, "--seed", "1")):
-        assert _invoke(crowded, *arguments).exception is None
-    masked, _, newer = crowded.artifacts("probes")
-    unanswered = _invoke(crowded, "artifacts", "--prune")
-    assert isinstance(unanswered.exception, UsageError) and "--yes" in (unanswered.exception.hint or "")
-    assert len(crowded.artifacts("probes")) == 3
-    assert _invoke(crowded, "artifacts", "--prune", "--yes").exception is None
-    assert [artifact.ref for artifact in crowded.artifacts("probes")] == [masked.ref, newer.ref]
-    assert len(crowded.artifacts("embeddings")) == 2  # the masked and the plain vectors

@@ -208,7 +208,9 @@ def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place:
 
 
 @pytest.mark.parametrize(("file", "garbage"), [("weights.safetensors", b"\xff"), ("config.yaml", b"[")])
-def test_the_error_of_a_model_with_a_broken_file_has_the_command_that_makes_it_again(place: Path, file: str, garbage: bytes) -> None:
+def test_the_error_of_a_model_with_a_broken_file_has_the_command_that_makes_it_again(
+    place: Path, file: str, garbage: bytes
+) -> None:
     run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", "--name", "m", cwd=place)
     (model,) = published(place)
     (model / file).write_bytes(garbage * (model / file).stat().st_size)
