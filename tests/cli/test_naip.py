@@ -163,7 +163,7 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.communicate()
-    kept = lines[0].read_bytes().count(b"\n") - 1  # without the header
+    kept = lines[0].read_bytes().count(b"\n") - 1  # after the header
     assert 0 < kept < 6
     server.statuses.clear()
     done = geojepa("tile", cwd=tmp_path)
@@ -200,7 +200,7 @@ def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tm
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
     for more, message in (
-        ("--year=2020", "--year applies to NAIP"),
+        ("--year=2020", "--year applies to imagery of servers"),
         ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
     ):
         done = geojepa(*asked, more, cwd=tmp_path)
