@@ -1,4 +1,4 @@
-"""The tile grid: names, bounds, groups, ground size, and longitude/latitude to tile-local coordinates and back.
+"""The tile grid: names, bounds, groups, ground size, and conversion between longitude/latitude and tile units.
 
 Web Mercator tiles (`zoom_x_y`, x from the antimeridian eastwards, y from the north southwards). Tile-local
 coordinates lie in the plane tangent to WGS84 at the tile's south-west corner (east, north; height 0), both axes
@@ -37,15 +37,15 @@ class TileId(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name used everywhere, such as `16_18052_25957`."""
+        """Name of the tile, such as `16_18052_25957`."""
         return f"{self.z}_{self.x}_{self.y}"
 
 
 def parse_tile(name: str) -> TileId:
-    """The tile of a name such as `16_18052_25957`.
+    """Parses the name of a tile, such as `16_18052_25957`.
 
     Raises:
-        UsageError: the name has another form, or lies outside the grid of its zoom.
+        UsageError: the name has another form, or the tile lies outside the grid of its zoom.
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
@@ -58,14 +58,14 @@ def parse_tile(name: str) -> TileId:
 
 
 def tile_bounds(z: int, x: int, y: int) -> Bounds:
-    """Bounds of a tile in degrees: (west, south, east, north)."""
+    """Returns the bounds of a tile in degrees: (west, south, east, north)."""
     west, north = _corner(z, np.float64(x), np.float64(y))
     east, south = _corner(z, np.float64(x + 1), np.float64(y + 1))
     return float(west), float(south), float(east), float(north)
 
 
 def tiles_bounds(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats:
-    """Bounds of many tiles: float64 [n, 4] of (west, south, east, north) in degrees."""
+    """Returns the bounds of many tiles: float64 [n, 4] of (west, south, east, north) in degrees."""
     columns, rows = np.asarray(x, np.float64), np.asarray(y, np.float64)
     west, north = _corner(z, columns, rows)
     east, south = _corner(z, columns + 1, rows + 1)
@@ -73,7 +73,7 @@ def tiles_bounds(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats
 
 
 def tile_of(lon: float, lat: float, z: int) -> TileId:
-    """The tile that holds a point. Half-open: a tile owns its west and its north edge.
+    """Returns the tile of a point. Tiles are half-open: they include their west and their north edge.
 
     Points beyond the grid's latitudes (±85.0511°) belong to the nearest tile.
     """
@@ -81,7 +81,7 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
     x = int(np.clip(np.floor((lon + 180.0) / 360.0 * size), 0, size - 1))
     mercator = np.arcsinh(np.tan(np.radians(np.clip(lat, -89.9, 89.9))))
     y = int(np.clip(np.floor((1.0 - mercator / np.pi) / 2.0 * size), 0, size - 1))
-    # The bounds decide where rounding put a point on an edge into the neighbour.
+    # Rounding may put a point on an edge into the neighbour; the bounds decide.
     west, south, east, north = tile_bounds(z, x, y)
     x += int(lon >= east and x + 1 < size) - int(lon < west and x > 0)
     y += int(lat <= south and y + 1 < size) - int(lat > north and y > 0)
@@ -89,7 +89,11 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
 
 
 def group_of(x: int, y: int, z: int) -> str:
-    """The zoom-14 group of a tile of zoom 14 or more, such as `14_4513_6489`: the unit in which splits are drawn."""
+    """Returns the zoom-14 group of a tile of zoom 14 or more, such as `14_4513_6489`: the unit of splits.
+
+    Raises:
+        UsageError: the zoom is below 14.
+    """
     shift = z - GROUP_ZOOM
     if shift < 0:
         raise UsageError(f"tiles of zoom {z} have no zoom-{GROUP_ZOOM} group", hints.run("tile", zoom=GROUP_ZOOM))
@@ -97,16 +101,16 @@ def group_of(x: int, y: int, z: int) -> str:
 
 
 def ground_size(z: int, x: int, y: int) -> tuple[float, float]:
-    """Length of the south edge and of the west edge in metres: (east_m, north_m), as stored with every tile."""
+    """Returns the lengths of the south and the west edge in metres: (east_m, north_m), as stored with every tile."""
     west, south, east, north = tile_bounds(z, x, y)
     frame = EnuFrame(west, south)
     return float(frame.to_enu(east, south)[0]), float(frame.to_enu(west, north)[1])
 
 
 class EnuFrame:
-    """East and north from an origin on WGS84, at height 0, with up dropped.
+    """The plane tangent to WGS84 at an origin of height 0, with axes to the east and to the north.
 
-    Origins may be arrays that broadcast against the points, so that points of many tiles are turned at once.
+    Origins may be arrays that broadcast against the points, to convert points of many tiles at once.
     """
 
     def __init__(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> None:
@@ -118,7 +122,7 @@ class EnuFrame:
         self._equator_height_m = radius * (1.0 - ECCENTRICITY_SQUARED) * self._sin_lat
 
     def to_enu(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Metres (east, north) of points given in degrees."""
+        """Converts degrees to metres (east, north)."""
         lat = np.radians(np.asarray(lat_deg, np.float64))
         turn = np.radians(np.asarray(lon_deg, np.float64) - self.lon_deg)
         radius = _normal_radius_m(np.sin(lat))
@@ -128,7 +132,7 @@ class EnuFrame:
         return axis_distance * np.sin(turn), self._cos_lat * upward - self._sin_lat * outward
 
     def to_lonlat(self, east_m: npt.ArrayLike, north_m: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Degrees (lon, lat) of the points of the ellipsoid that lie straight below or above (east, north)."""
+        """Converts metres to degrees (lon, lat), of the points of the ellipsoid vertically below or above them."""
         east, north = np.asarray(east_m, np.float64), np.asarray(north_m, np.float64)
         # Geocentric position is origin + east·E + north·N + up·U; the up that puts it on the ellipsoid is the root
         # near 0 of x² + y² + z² / (1 - e²) = a².
@@ -145,21 +149,21 @@ class EnuFrame:
 
 
 def to_tile_local(tile: TileId, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Floats:
-    """Tile units float64 [..., 2] (east, north; both divided by the south edge) of points given in degrees."""
+    """Converts degrees to tile units: float64 [..., 2] (east, north; both divided by the south edge)."""
     west, south, _, _ = tile_bounds(*tile)
     east_m, north_m = EnuFrame(west, south).to_enu(lon, lat)
     return np.stack([east_m, north_m], axis=-1) / ground_size(*tile)[0]
 
 
 def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
-    """Degrees float64 [..., 2] (lon, lat) of points given in tile units [..., 2]."""
+    """Converts tile units [..., 2] to degrees: float64 [..., 2] (lon, lat)."""
     west, south, _, _ = tile_bounds(*tile)
     metres = np.asarray(xy, np.float64) * ground_size(*tile)[0]
     return np.stack(EnuFrame(west, south).to_lonlat(metres[..., 0], metres[..., 1]), axis=-1)
 
 
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Longitude and latitude of grid corners."""
+    """Returns longitude and latitude of grid corners."""
     size = np.exp2(np.asarray(z, np.float64))
     lon = np.asarray(x, np.float64) / size * 360.0 - 180.0
     lat = np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * np.asarray(y, np.float64) / size))))
@@ -167,6 +171,6 @@ def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float
 
 
 def _normal_radius_m(sin_lat: Floats) -> Floats:
-    """Radius of curvature in the prime vertical."""
+    """Returns the radius of curvature in the prime vertical, in metres."""
     radius: Floats = SEMI_MAJOR_AXIS_M / np.sqrt(1.0 - ECCENTRICITY_SQUARED * sin_lat * sin_lat)
     return radius

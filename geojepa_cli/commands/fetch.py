@@ -10,7 +10,8 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.sources.urls import GEOFABRIK_INDEX, STAC_API
+from geojepa_cli.sources.collections import COLLECTIONS
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX
 from geojepa_cli.stages import source as stage
 from geojepa_cli.stages.source_plan import (
     NO_IMAGERY,
@@ -25,6 +26,8 @@ from geojepa_cli.stages.source_plan import (
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.leftovers import DOWNLOADS
 
+_SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
+
 
 def fetch(
     ctx: typer.Context,
@@ -36,9 +39,9 @@ def fetch(
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
         str,
-        typer.Option(help="`naip`; a folder of GeoTIFF or VRT files, or of 16_X_Y.webp, .png or .jpg; or `none`."),
+        typer.Option(help=f"{_SERVED}; a folder of GeoTIFF or VRT files, or of 16_X_Y.webp, .png or .jpg; or `none`."),
     ] = NO_IMAGERY,
-    year: Annotated[int | None, typer.Option(min=2003, help="With `naip`: images of this year only.")] = None,
+    year: Annotated[int | None, typer.Option(min=1900, help=f"With {_SERVED}: images of this year only.")] = None,
     attribution: Annotated[
         list[str] | None,
         typer.Option(help="Attribution to add to OpenStreetMap's; repeat it for several lines."),
@@ -54,7 +57,9 @@ def fetch(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")] = False,
     geofabrik_url: Annotated[str, typer.Option(help="A mirror or its index, or a path of either.")] = GEOFABRIK_INDEX,
-    stac_url: Annotated[str, typer.Option(help="With `naip`: another STAC API with a collection `naip`.")] = STAC_API,
+    stac_url: Annotated[
+        str | None, typer.Option(help=f"With {_SERVED}: another STAC API with the same collection.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Bring in a map extract and, optionally, aerial images.
@@ -160,7 +165,8 @@ def _describe_imagery(plan: ImageryPlan) -> str:
     if plan.reason is not None:
         return f"imagery: {plan.reason}"
     if not plan.scenes and not plan.images:
-        return "imagery: there are no NAIP images here (NAIP covers the United States)"
+        areas = ", ".join(f"{one.title} covers {one.area}" for one in COLLECTIONS.values())
+        return f"imagery: there are none here ({areas})"
     what = f"{plan.scenes:,} scenes" if plan.scenes else f"{plan.images:,} image tiles"
     dates = f" of {' to '.join(dict.fromkeys(plan.dates))}" if plan.dates else ""
     most = "at most " if plan.at_most else ""

@@ -68,8 +68,7 @@ def fit_mlp(
     batch_size = batch_size or min(1024, max(64, len(x) // 16))
     if not len(x_val):
         x_val, y_val = x, y
-    mean, scale = x.mean(0), x.std(0, correction=0)
-    scale = torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
+    mean, scale = _mean_and_scale(x)
     y_mean = float(y.mean())
     y_scale = float(y.std(correction=0)) or 1.0
     with torch.random.fork_rng(devices=[]):
@@ -94,6 +93,12 @@ def fit_mlp(
                 break
     net.load_state_dict(best_state)
     return MlpHead(net.eval(), mean, scale, y_mean, y_scale, best_epoch)
+
+
+def _mean_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of features [n, d]; 1 for the deviation of constant ones."""
+    mean, scale = x.mean(0), x.std(0, correction=0)
+    return mean, torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
 
 
 def _train_epoch(

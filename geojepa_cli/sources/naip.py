@@ -1,4 +1,4 @@
-"""NAIP, aerial images of the United States: found through a STAC API, read from the servers that it names.
+"""Aerial images of a STAC collection such as NAIP: found through its API, read from the servers that it names.
 
 `fetch` stores the items of the newest image of each footprint; `tile` reads the parts that its tiles need
 (docs/adr/0008).
@@ -17,6 +17,7 @@ from typing import Any
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.grid import Bounds
+from geojepa_cli.sources.collections import NAIP, Collection
 from geojepa_cli.sources.georeference import meets
 from geojepa_cli.sources.http import OfflineError, describe_error
 from geojepa_cli.sources.imagery import Imagery
@@ -26,22 +27,19 @@ from geojepa_cli.sources.scene_bands import find_mask_rule
 from geojepa_cli.sources.scenes import Scene, raster_errors
 from geojepa_cli.sources.stac import IMAGE, Item, capture_date, file_name, scene_of, trim_item
 
-COLLECTION = "naip"
-ITEMS_FILE = "naip.json"
-ATTRIBUTION = "NAIP aerial imagery: USDA FPAC, public domain; by way of the Microsoft Planetary Computer"
 _PAGE = 250  # items of one response
 _MAX_REPEATED_PAGES = 5
 _TIMEOUT_S = 60.0
-_FOOTPRINT = re.compile(r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_")  # a quarter of a map sheet, of any state and year
 
 
-def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
+def search(bbox: Bounds, url: str | None = None, year: int | None = None, collection: Collection = NAIP) -> list[Item]:
     """Searches for the newest image of each footprint that meets a box.
 
     Args:
         bbox: west, south, east, north in degrees.
-        url: of the STAC API.
+        url: of the STAC API. Default: that of the collection.
         year: of capture. Default: any.
+        collection: to search in.
 
     Returns:
         Trimmed STAC items, sorted by id.
@@ -53,10 +51,11 @@ def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
     from pystac_client.exceptions import APIError
     from requests import RequestException
 
+    url = url or collection.stac_api
     when = f"{year}-01-01T00:00:00Z/{year}-12-31T23:59:59Z" if year is not None else None
     try:
         client = pystac_client.Client.open(url, timeout=_TIMEOUT_S)
-        found = client.search(collections=[COLLECTION], bbox=list(bbox), datetime=when, limit=_PAGE)
+        found = client.search(collections=[collection.collection], bbox=list(bbox), datetime=when, limit=_PAGE)
         items = _collect_items(found.pages_as_dicts())
     except (APIError, RequestException, OSError) as error:
         raise _search_error(url, describe_error(error)) from error
@@ -64,33 +63,34 @@ def search(bbox: Bounds, url: str, year: int | None = None) -> list[Item]:
         raise _search_error(url, f"not the response of a STAC API: {error}") from error
     # an API may ignore parts of a query, and a wrong year would not be noticed
     items = [item for item in items if meets(item["bbox"], bbox)]
-    return newest([item for item in items if year is None or capture_date(item)[:4] == str(year)])
+    return newest([item for item in items if year is None or capture_date(item)[:4] == str(year)], collection)
 
 
-def newest(items: Sequence[Item]) -> list[Item]:
+def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
     """Returns the item with the latest date of each footprint, sorted by id."""
     best: dict[str, Item] = {}
     for item in sorted(items, key=lambda item: (capture_date(item), item["id"])):
-        match = _FOOTPRINT.search(item["id"])
+        match = re.search(collection.footprint, item["id"]) if collection.footprint else None
         best["_".join(match.groups()) if match else item["id"]] = item
     return sorted(best.values(), key=lambda item: str(item["id"]))
 
 
-def naip_imagery(items: Sequence[Item]) -> Imagery:
+def items_as_imagery(items: Sequence[Item], collection: Collection = NAIP) -> Imagery:
     """Returns items as the imagery of a source."""
     text = to_json(items)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Imagery({}, digest, [ATTRIBUTION], tuple(scenes_of(items)), {f"imagery/{ITEMS_FILE}": text})
+    files = {f"imagery/{collection.items_file}": text}
+    return Imagery({}, digest, [collection.attribution], tuple(scenes_of(items)), files)
 
 
 def to_json(items: Sequence[Item]) -> str:
-    """Returns the text of `naip.json`: a GeoJSON of the items, the same for the same items."""
+    """Returns the text of the items' file: a GeoJSON of the items, the same for the same items."""
     content = {"type": "FeatureCollection", "features": list(items)}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_items(path: Path) -> list[Item]:
-    """Reads the items of a `naip.json`.
+    """Reads a file of items.
 
     Raises:
         DataError: it cannot be read.

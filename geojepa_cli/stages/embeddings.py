@@ -195,12 +195,11 @@ def make_embeddings(
         model: of `find_model`.
         processed: the region.
         task: embed the tiles of this task; None for all within the limits.
-        masked: use the task's masked view.
+        masked: use its masked view.
         device: `cpu`, `cuda` or `auto`.
         threads: of the CPU.
         limits: on the number of entities of a tile, without a task.
-        without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
-            in several of their blocks; see `TaskData.view_without_shared`.
+        without_shared: `tasks/` of all regions probed together; hides entities that lie in several of their blocks.
 
     Raises:
         DataError: no tile is left, or the model is damaged.
@@ -211,9 +210,9 @@ def make_embeddings(
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
-    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
-    other_tasks = [one for one in without_shared if one != task]
-    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
+    others = [one for one in without_shared if one != task]
+    optional = [item for item in (model.artifact, task, images) if item]
+    inputs = [processed, features, *optional, *others, *(processed_of(workspace, one) for one in others)]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -233,8 +232,7 @@ def make_embeddings(
         embedder = model.open(FrozenInputs(tags.table.to(chosen)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
-        with console.progress(title, len(view.tiles)) as meter:
+        with console.progress(f"embed {processed.name} with {model.name}", len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, chosen)
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 

@@ -29,8 +29,9 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("tile", region=remains.name)
 
 
+# version 3: no-data values and masks count next to a band that looks like alpha, infrared weights no colour;
 # a killed run keeps the images that it resampled, in `store/image_log.py`
-IMAGES = Stage("images", version=2, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
+IMAGES = Stage("images", version=3, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
 
 
 def make_images(
@@ -60,14 +61,15 @@ def make_images(
         DataError: an image, or the imagery of a tile, cannot be read. Images that were resampled are kept for the next
             run.
     """
-    from geojepa_cli.sources.naip import ITEMS_FILE
+    from geojepa_cli.sources.collections import COLLECTIONS
     from geojepa_cli.sources.scenes import SUFFIXES
     from geojepa_cli.store.image_files import parse_image_name
     from geojepa_cli.store.image_form import ImageForm
 
     form = form or ImageForm()
     names = [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
-    if any(path.suffix.lower() in SUFFIXES or path.name == ITEMS_FILE for path in names):
+    lists = {collection.items_file for collection in COLLECTIONS.values()}
+    if any(path.suffix.lower() in SUFFIXES or path.name in lists for path in names):
         return _resample(workspace, source, zoom, tiles, threads, skip_failed, form) if tiles else None
     if names and form.shape != ImageForm().shape:
         message = f"{source.full_ref} holds image tiles of 224 × 224 px RGB: --image-size and --bands apply to scenes"

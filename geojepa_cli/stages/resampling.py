@@ -54,14 +54,15 @@ class SourceScenes(NamedTuple):
 def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
     """Returns the scenes of a source, newest first, and how they are opened."""
     from geojepa_cli.sources import naip
+    from geojepa_cli.sources.collections import COLLECTIONS
     from geojepa_cli.sources.mosaic import Mosaic
     from geojepa_cli.sources.ranges import RangeReader
     from geojepa_cli.sources.scaling import find_scaling
     from geojepa_cli.sources.scenes import find_scenes, inspect_scene, newest_first
 
     infrared, size = form.bands == "rgbn", form.size_px
-    items_file = source.path / "imagery" / naip.ITEMS_FILE
-    if items_file.is_file():
+    files = [source.path / "imagery" / one.items_file for one in COLLECTIONS.values()]
+    if items_file := next((file for file in files if file.is_file()), None):
         items, reader = naip.read_items(items_file), RangeReader(naip.sign)
         remote, opener = newest_first(naip.scenes_of(items, infrared)), naip.scene_opener(items, reader)
         return SourceScenes(remote, None, lambda: Mosaic(remote, None, opener, size), CONNECTIONS, reader)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.sources.urls import GEOFABRIK_INDEX, STAC_API
-from geojepa_cli.stages.source_plan import NO_IMAGERY, NaipQuery, Request, check_request, choose_regions
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX
+from geojepa_cli.stages.source_plan import NO_IMAGERY, ImageQuery, Request, check_request, choose_regions
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -46,7 +46,7 @@ def fetch(
     bbox: Bounds | None = None,
     date: str | None = None,
     geofabrik_url: str = GEOFABRIK_INDEX,
-    stac_url: str = STAC_API,
+    stac_url: str | None = None,
 ) -> list[Artifact]:
     """Publishes `source/<name>` of a local extract, or of each region, which is downloaded from Geofabrik.
 
@@ -61,7 +61,7 @@ def fetch(
         bbox: west, south, east, north in degrees. `tile` keeps the tiles that meet it, and so does imagery.
         date: of Geofabrik's extract, such as `2024-01-01`. Default: the latest.
         geofabrik_url: of a mirror or its index, or a path of either.
-        stac_url: of a STAC API with a collection `naip`.
+        stac_url: of a STAC API with the collection. Default: that of the collection.
 
     Raises:
         UsageError: arguments are missing or exclude each other, or a file does not exist.
@@ -173,7 +173,7 @@ def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_do
     return make_source(workspace, name, extract, imagery, lines, request.bbox, link=is_download)
 
 
-def _find_imagery(imagery: Path | NaipQuery | None, extract: Extract, bbox: Bounds | None) -> Imagery | None:
+def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bounds | None) -> Imagery | None:
     """Returns the imagery of an extract; None where none is requested or, with a warning, where NAIP has none.
 
     Raises:
@@ -190,13 +190,16 @@ def _find_imagery(imagery: Path | NaipQuery | None, extract: Extract, bbox: Boun
         with console.progress("read image tiles") as meter:
             return inspect_imagery(imagery, meter.update, bbox)
     box = bbox or extract_bounds(extract)
-    with console.progress("search NAIP"):
-        items = naip.search(box, imagery.url, imagery.year)
+    collection = imagery.collection
+    with console.progress(f"search {collection.title}"):
+        items = naip.search(box, imagery.url, imagery.year, collection)
     if items:
-        return naip.naip_imagery(items)
+        return naip.items_as_imagery(items, collection)
     of = f" of {imagery.year}" if imagery.year else ""
-    where = f"the box {format_box(box)} (NAIP covers the United States)"
-    console.warn(f"there are no NAIP images{of} in {where}; the source has no imagery", hints.again(imagery="DIR"))
+    where = f"the box {format_box(box)} ({collection.title} covers {collection.area})"
+    console.warn(
+        f"there are no {collection.title} images{of} in {where}; the source has no imagery", hints.again(imagery="DIR")
+    )
     return None
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import UsageError
-from geojepa_cli.sources.urls import GEOFABRIK_INDEX, STAC_API
+from geojepa_cli.sources.collections import COLLECTIONS, Collection
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX
 from geojepa_cli.workspace.kinds import check_name, legal_name
 
 if TYPE_CHECKING:
@@ -18,22 +19,24 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
 
-NO_IMAGERY, NAIP = "none", "naip"
+NO_IMAGERY = "none"
 EXAMPLE_DATE = "2024-01-01"
 _TILE_BYTES = 3 * 224 * 224
 _MAX_LAT = 85.0  # of Web Mercator
 
 
-class NaipQuery(NamedTuple):
-    """A search for NAIP imagery.
+class ImageQuery(NamedTuple):
+    """A search for images on servers.
 
     Attributes:
+        collection: to search in.
         year: of capture; None for the newest image of each footprint.
-        url: of the STAC API.
+        url: of the STAC API; None for that of the collection.
     """
 
+    collection: Collection
     year: int | None = None
-    url: str = STAC_API
+    url: str | None = None
 
 
 class Request(NamedTuple):
@@ -53,7 +56,7 @@ class Request(NamedTuple):
     regions: tuple[str, ...] = ()
     pbf: Path | None = None
     name: str | None = None
-    imagery: Path | NaipQuery | None = None
+    imagery: Path | ImageQuery | None = None
     attribution: tuple[str, ...] = ()
     bbox: Bounds | None = None
     date: str | None = None
@@ -106,7 +109,7 @@ def check_request(
     bbox: Bounds | None = None,
     date: str | None = None,
     geofabrik_url: str = GEOFABRIK_INDEX,
-    stac_url: str = STAC_API,
+    stac_url: str | None = None,
 ) -> Request:
     """Checks the arguments of `fetch`; see there.
 
@@ -120,8 +123,9 @@ def check_request(
     if date is not None and pbf is not None:
         hint = hints.run("fetch", region="REGION", date=EXAMPLE_DATE)
         raise UsageError("--date applies to Geofabrik's extracts", hint)
-    if year is not None and imagery != NAIP:
-        raise UsageError("--year applies to NAIP imagery", hints.again(imagery=NAIP, year=year))
+    collection = COLLECTIONS.get(str(imagery))
+    if year is not None and collection is None:
+        raise UsageError("--year applies to imagery of servers", hints.again(imagery="naip", year=year))
     if date is not None:
         _check_date(date)
     if pbf is not None and name is None:
@@ -130,7 +134,7 @@ def check_request(
         )
     if name is not None:
         check_name(name)
-    found = {NO_IMAGERY: None, NAIP: NaipQuery(year, stac_url)}.get(str(imagery), Path(imagery))
+    found = ImageQuery(collection, year, stac_url) if collection else None if imagery == NO_IMAGERY else Path(imagery)
     return Request(regions, pbf, name, found, tuple(attribution), bbox, date, geofabrik_url)
 
 
@@ -198,11 +202,11 @@ def plan_file(request: Request) -> FilePlan:
     assert request.pbf is not None and request.name is not None
     extract = inspect_extract(request.pbf)
     # only a search needs a box, and finding it may mean reading the whole extract
-    box = extract_bounds(extract) if isinstance(request.imagery, NaipQuery) and not request.bbox else request.bbox
+    box = extract_bounds(extract) if isinstance(request.imagery, ImageQuery) and not request.bbox else request.bbox
     return FilePlan(request.name, extract, plan_imagery(request.imagery, box))
 
 
-def plan_imagery(imagery: Path | NaipQuery | None, box: Bounds | None) -> ImageryPlan | None:
+def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
     """Returns number, dates and size of imagery; None without imagery.
 
     The size of scenes on a server is that of an image for every tile of the box, an upper limit.
@@ -223,9 +227,11 @@ def plan_imagery(imagery: Path | NaipQuery | None, box: Bounds | None) -> Imager
         images = 0 if scenes else len(found.files)
         return ImageryPlan(images, len(scenes), _range([scene.date for scene in scenes]), *disk_bytes(found))
     if box is None:
-        return ImageryPlan(reason="NAIP is searched after the download, in the extract's box; or give --bbox")
+        return ImageryPlan(
+            reason=f"{imagery.collection.title} is searched after the download, in the extract's box; or give --bbox"
+        )
     try:
-        items = naip.search(box, imagery.url, imagery.year)
+        items = naip.search(box, imagery.url, imagery.year, imagery.collection)
     except OfflineError as error:
         return ImageryPlan(reason=error.message)
     size = _count_tiles(box) * _TILE_BYTES if items else 0

@@ -22,6 +22,9 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     empty: dict[str, list[str]] = {}
     for task, by_region in reports.items():
         groups = groups_by_part(by_region)
+        if not any(groups.values()):
+            console.warn(f"no tile of task `{task}` has a label: `probe` has nothing to test here")
+            continue
         if parts := empty_parts(groups):
             empty.setdefault(f"{_listed(parts)}: {_reason(by_region[0])}", []).append(f"`{task}`")
         tested = sum(groups.values()) if "folds" in by_region[0] else groups["test"]

@@ -72,7 +72,7 @@ class Build:
         return Artifact(self._kind, self._name, self.id, self.path, manifest)
 
     def clear(self, keep: Sequence[str] = ()) -> None:
-        """Removes what an earlier run left in the directory, except for regular files that match a pattern of `keep`."""
+        """Removes what an earlier run left in the directory, except regular files that match a pattern of `keep`."""
         matching = {path for pattern in keep for path in self.partial.glob(pattern)}
         kept = {path for path in matching if path.is_file() and not path.is_symlink()}
         _remove_below(self.partial, kept)

@@ -13,10 +13,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import rasterio
+import stac_server
+from pyproj import Transformer
+from rasterio.transform import from_origin
 from raw_tokens import raw_tiles
 from synthetic_workspace import add_region
 
 from geojepa_cli import Workspace
+from geojepa_cli.native import find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -74,16 +79,28 @@ def _change(path: Path, change: str) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-def run_commands(text: str, checkout: Path, workspace: Path, tile: str = "") -> str:
-    """Runs the commands of a section with the copy of the package; returns their output."""
+def run_commands(text: str, checkout: Path, workspace: Path, **words_for: str) -> str:
+    """Runs the commands of a section with the copy of the package; returns their output.
+
+    Args:
+        text: of the section.
+        checkout: the copy, and the working directory.
+        workspace: directory of the artifacts.
+        words_for: what stands in place of words in capitals.
+    """
     output = ""
     for line in "".join(blocks(text, "sh")).splitlines():
-        words = line.replace("TILE", tile).split()
+        words = [words_for.get(word, word) for word in line.split()]
         assert words[0] == "geojepa"
         done = subprocess.run(
             [sys.executable, "-m", "geojepa_cli", "--workspace", workspace, *words[1:]],
             cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(checkout),
+                "OMP_NUM_THREADS": "1",
+                "GEOJEPA_TILER": str(find_binary()),
+            },
             capture_output=True,
             text=True,
         )
@@ -100,7 +117,7 @@ def test_every_command_knows_the_new_baseline(checkout: Path, workspace: Path) -
     found = Workspace(workspace)
     run_commands("```sh\ngeojepa build-tasks --task building_count\n```\n", checkout, workspace)
     processed = found.find("processed", "town")
-    output = run_commands(text, checkout, workspace, _some_tile(processed.file("processed.h5")))
+    output = run_commands(text, checkout, workspace, TILE=_some_tile(processed.file("processed.h5")))
     assert output.count("mean_box") >= 4
     assert {artifact.name for artifact in found.artifacts("embeddings")} >= {"mean_box.town"}
     scores = found.find("probes", "building_count.mean_box").read_json("report.json")["figures"]
@@ -118,6 +135,28 @@ def test_the_new_task_is_built_and_analysed(checkout: Path, workspace: Path) -> 
         counted = file["label"][...]
     expected = [sum(token.tags.get("highway") == "crossing" for token in tokens) for _, tokens in raw_tiles(processed)]
     np.testing.assert_array_equal(counted, expected)
+
+
+def test_images_of_the_new_collection_are_fetched_and_resampled(checkout: Path, tmp_path: Path, shared: Path) -> None:
+    text = section("A source of imagery")
+    apply(text, checkout)
+    (checkout / "town.osm").write_text(
+        '<osm version="0.6"><node id="1" lat="40.8" lon="-77.85"><tag k="amenity" v="cafe"/></node></osm>'
+    )
+    pixels = np.random.default_rng(0).integers(1, 256, (4, 600, 600), np.uint8)
+    profile = {"driver": "GTiff", "width": 600, "height": 600, "count": 4, "dtype": "uint8", "crs": "EPSG:26918"}
+    east, north = Transformer.from_crs("EPSG:4326", "EPSG:26918", always_xy=True).transform(-77.85, 40.8)
+    with rasterio.open(
+        tmp_path / "sheet.tif", "w", **profile, transform=from_origin(east - 600, north + 600, 2, 2)
+    ) as out:
+        out.write(pixels)
+    with stac_server.serve() as server:
+        server.add(tmp_path / "sheet.tif", stac_server.recorded(shared, "naip-search-intersects")[0], date="2024-05-01")
+        run_commands(text, checkout, tmp_path / "workspace", URL=server.url)
+        assert server.searches[-1]["collections"] == ["state-orthophotos-20cm"]
+    images = Workspace(tmp_path / "workspace").find("images", "town")
+    assert images.counts["images"] == 1
+    assert "Orthophotos: State Surveying Office, CC BY 4.0" in images.attribution
 
 
 def test_the_new_loss_is_trained_with_and_logged(checkout: Path, workspace: Path) -> None:

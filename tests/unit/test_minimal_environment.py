@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("torch", "numpy", "h5py", "pydantic", "pyyaml", "safetensors", "rich", "typer")
 
 PROGRAM = '''
-import importlib.abc
 import json
 import sys
 from pathlib import Path
@@ -24,16 +23,20 @@ from pathlib import Path
 REFUSED, FOLDER = set(json.loads(sys.argv[1])), Path(sys.argv[2])
 
 
-class Refuse(importlib.abc.MetaPathFinder):
-    """Acts as if no package was installed that is not needed."""
+class Without:
+    """A finder to which refused packages are not installed."""
+
+    def __init__(self, finder):
+        self.finder = finder
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in REFUSED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return None
+        return None if name.partition(".")[0] in REFUSED else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
 
-sys.meta_path.insert(0, Refuse())
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 import importlib
 import pkgutil

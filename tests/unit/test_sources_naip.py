@@ -13,6 +13,7 @@ import stac_server
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.sources import naip
+from geojepa_cli.sources.collections import NAIP
 from geojepa_cli.sources.http import OfflineError, RetryPolicy
 
 VERMONT = (-73.21, 43.99, -73.12, 44.05)  # of the recorded search
@@ -102,7 +103,7 @@ def test_a_search_whose_pages_repeat_is_an_error(server: stac_server.Planetary, 
 
 def test_stored_items_are_read_as_the_same_items(tmp_path: Path, items: list[naip.Item]) -> None:
     newest = naip.newest(items)
-    path = tmp_path / naip.ITEMS_FILE
+    path = tmp_path / NAIP.items_file
     path.write_text(naip.to_json(newest))
     again = naip.read_items(path)
     assert naip.to_json(again) == naip.to_json(naip.newest(again))

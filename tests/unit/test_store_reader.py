@@ -139,7 +139,7 @@ def test_tiles_are_found_by_name_and_the_error_of_a_wrong_name_has_the_nearest_o
         store.tile_row(f"16_{x + 9}_{y}")
     with pytest.raises(NotFoundError, match="zoom 16"):
         store.tile_row("15_1_1")
-    with pytest.raises(UsageError, match="not a tile name"):
+    with pytest.raises(UsageError, match="is not the name of a tile"):
         store.tile_row("charlotte")
 
 
