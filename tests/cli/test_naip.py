@@ -99,6 +99,24 @@ def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.
     assert "up to date" in geojepa("tile", cwd=tmp_path).stderr
 
 
+def test_naip_is_searched_around_all_bounds_and_a_box_may_lie_in_any(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
+    """JOSM writes one `<bounds>` for each download; here one around the first node and one around the last."""
+    half, last = STEP / 4, LON + 5 * STEP
+    boxes = [(lon - half, LAT - half, lon + half, LAT + half) for lon in (LON, last)]
+    bounds = "".join(f'<bounds minlon="{w}" minlat="{s}" maxlon="{e}" maxlat="{n}"/>' for w, s, e, n in boxes)
+    nodes = NODE.format(1, LAT, LON) + NODE.format(2, LAT, last)
+    (tmp_path / "x.osm").write_text(f'<osm version="0.6" generator="JOSM">{bounds}{nodes}</osm>')
+    assert fetch(tmp_path, server).returncode == 0
+    assert server.searches[-1]["bbox"] == pytest.approx([boxes[0][0], boxes[0][1], boxes[1][2], boxes[1][3]])
+    run("tile", cwd=tmp_path)
+    check(tmp_path, tiles=2)  # each place has its image, out of another scene
+    second = ",".join(str(value) for value in boxes[1])
+    done = geojepa("fetch", "--pbf", "x.osm", "--name", "second", f"--bbox={second}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Planetary) -> None:
     from geojepa_cli.stages.joined_images import joined_images
     from geojepa_cli.workspace.workspace import Workspace
