@@ -26,6 +26,7 @@ MAX_THREADS = 256  # the binary refuses more
 MIN_MEMORY = 1 << 20
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 NO_SPACE = os.strerror(errno.ENOSPC)
+_PROGRAMS = ("osmium ", "gunzip ", "bunzip2 ")  # whose commands the binary proposes
 
 
 def find_binary() -> Path:
@@ -171,7 +172,7 @@ def _failure(
 
 
 def _event_hint(text: str) -> Hint | None:
-    """Returns the hint of an error event: options for the failed command, or text to paste elsewhere; or None."""
+    """Returns the hint of an error event, if it is options for the failed command or another program's command."""
     if text.startswith("--"):
         return Hint(options=Invocation.parse(shlex.split(text)).options)
-    return Hint(shell=text) if text and not text.startswith(BINARY) else None  # nobody calls the binary by hand
+    return Hint(shell=text) if text.startswith(_PROGRAMS) else None

@@ -29,8 +29,9 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("tile", region=remains.name)
 
 
+# version 3: no-data values and masks count next to a band that looks like alpha, infrared weights no colour;
 # a killed run keeps the images that it resampled, in `store/image_log.py`
-IMAGES = Stage("images", version=2, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
+IMAGES = Stage("images", version=3, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
 
 
 def make_images(

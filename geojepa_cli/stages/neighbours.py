@@ -140,7 +140,7 @@ def make_neighbours(
 
 
 def searchable_regions(workspace: Workspace) -> list[str] | None:
-    """Returns every region that can be embedded, or all processed ones where none can; None where there is none."""
+    """Returns every region that can be embedded, or all processed ones where none can; or None."""
     names, ready = workspace.names("processed"), workspace.names("features")
     return [name for name in names if name in ready] or names or None
 
@@ -185,7 +185,7 @@ def _open(
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
 
-    opened = [
+    return [
         SearchRegion(
             region.name,
             Embeddings(made.file("embeddings.h5")),
@@ -195,17 +195,12 @@ def _open(
         )
         for region, made, image in zip(regions, embeddings, images, strict=True)
     ]
-    for found in opened:
-        found.vectors.check_source(found.store)
-    return opened
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
     """Returns the query's hit, then its neighbours'."""
     from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
 
-    for region in regions:
-        region.vectors.check_vectors("entity/vector" if tile is None else "tile/vector")
     if tile is not None:
         query = find_tile(regions, tile)
         return [query, *nearest_tiles(regions, query, k, exclude)]

@@ -103,7 +103,7 @@ class Workspace:
         raise UsageError(f"`{self.root}` has several regions ({listed}): name one", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
-        """Returns the newest artifact of a kind (and name) that fits; None where there is none.
+        """Returns the newest artifact of a kind (and name) that fits, or None.
 
         Args:
             fits: is called with the inputs (`kind/name@id`) and the parameters. A manifest that cannot be read counts
@@ -127,7 +127,7 @@ class Workspace:
         """Returns the newest artifact of `kind` made from `source`.
 
         Raises:
-            NotFoundError: there is none; the hint has the command that makes it.
+            NotFoundError: no such artifact; the hint has the command that makes it.
             DataError: the newest is incomplete or of another schema: an older one would be taken in silence.
         """
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)

@@ -99,6 +99,24 @@ def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.
     assert "up to date" in geojepa("tile", cwd=tmp_path).stderr
 
 
+def test_naip_is_searched_around_all_bounds_and_a_box_may_lie_in_any(
+    tmp_path: Path, server: stac_server.Planetary
+) -> None:
+    """JOSM writes one `<bounds>` for each download; here one around the first node and one around the last."""
+    half, last = STEP / 4, LON + 5 * STEP
+    boxes = [(lon - half, LAT - half, lon + half, LAT + half) for lon in (LON, last)]
+    bounds = "".join(f'<bounds minlon="{w}" minlat="{s}" maxlon="{e}" maxlat="{n}"/>' for w, s, e, n in boxes)
+    nodes = NODE.format(1, LAT, LON) + NODE.format(2, LAT, last)
+    (tmp_path / "x.osm").write_text(f'<osm version="0.6" generator="JOSM">{bounds}{nodes}</osm>')
+    assert fetch(tmp_path, server).returncode == 0
+    assert server.searches[-1]["bbox"] == pytest.approx([boxes[0][0], boxes[0][1], boxes[1][2], boxes[1][3]])
+    run("tile", cwd=tmp_path)
+    check(tmp_path, tiles=2)  # each place has its image, out of another scene
+    second = ",".join(str(value) for value in boxes[1])
+    done = geojepa("fetch", "--pbf", "x.osm", "--name", "second", f"--bbox={second}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Planetary) -> None:
     from geojepa_cli.stages.joined_images import joined_images
     from geojepa_cli.workspace.workspace import Workspace
@@ -163,7 +181,7 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.communicate()
-    kept = lines[0].read_bytes().count(b"\n") - 1  # without the header
+    kept = lines[0].read_bytes().count(b"\n") - 1  # after the header
     assert 0 < kept < 6
     server.statuses.clear()
     done = geojepa("tile", cwd=tmp_path)
@@ -200,7 +218,7 @@ def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tm
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
     for more, message in (
-        ("--year=2020", "--year applies to NAIP"),
+        ("--year=2020", "--year applies to imagery of servers"),
         ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
     ):
         done = geojepa(*asked, more, cwd=tmp_path)
