@@ -28,7 +28,7 @@ and the line
     "mean_box": "geojepa_cli.baselines.mean_box:MeanBox",
 
 `embed`, `probe`, `knn` and `report` then know it: `geojepa probe --task max_speed --model mean_box`. A program or
-notebook that uses the package can add a baseline of its own at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
+notebook that uses the package can add one at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
 Entries are imported when they are used, so `geojepa --help` loads no torch.
 '''

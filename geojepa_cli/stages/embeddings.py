@@ -195,11 +195,11 @@ def make_embeddings(
         model: of `find_model`.
         processed: the region.
         task: embed the tiles of this task; None for all within the limits.
-        masked: use its masked view.
-        device: `cpu`, `cuda` or `auto`.
-        threads: of the CPU.
+        masked: use the task's masked view.
+        device, threads: see `embed`.
         limits: on the number of entities of a tile, without a task.
-        without_shared: `tasks/` of all regions probed together; hides entities that lie in several of their blocks.
+        without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
+            in several of their blocks; see `TaskData.view_without_shared`.
 
     Raises:
         DataError: no tile is left, or the model is damaged.
@@ -210,9 +210,9 @@ def make_embeddings(
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
-    others = [one for one in without_shared if one != task]
-    optional = [item for item in (model.artifact, task, images) if item]
-    inputs = [processed, features, *optional, *others, *(processed_of(workspace, one) for one in others)]
+    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
+    other_tasks = [one for one in without_shared if one != task]
+    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -225,15 +225,17 @@ def make_embeddings(
         torch.set_num_threads(threads)
         paths = [images.file(IMAGES_FILE)] if images else None
         store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
-        view = view_without_shared(workspace, without_shared, processed, masked) if without_shared else None
-        view = view or view_to_embed(store, task, masked, limits)
+        if without_shared:
+            view = view_without_shared(workspace, without_shared, processed, masked)
+        else:
+            view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        chosen = pick_device(device)
-        embedder = model.open(FrozenInputs(tags.table.to(chosen)))
+        embedder = model.open(FrozenInputs(tags.table.to(pick_device(device))))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        with console.progress(f"embed {processed.name} with {model.name}", len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, attributes, meter, chosen)
+        title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
+        with console.progress(title, len(view.tiles)) as meter:
+            counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write, quiet=True)

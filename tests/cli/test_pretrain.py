@@ -16,7 +16,7 @@ from commandline import COMMAND, geojepa, heed_ctrl_c, run
 from safetensors import safe_open
 from synthetic_workspace import add_region, new_workspace
 
-from geojepa_cli.store.images import find_images
+from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.workspace.workspace import Workspace
 
 SMALL = [
@@ -70,7 +70,7 @@ def test_it_publishes_weights_config_log_plot_and_card_and_then_skips(place: Pat
     assert hashes(model) == before
 
 
-def test_a_killed_run_is_taken_up_by_the_same_command_and_ends_with_the_same_bytes(place: Path) -> None:
+def test_a_killed_run_is_resumed_by_the_same_command_and_ends_with_the_same_bytes(place: Path) -> None:
     command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=60"]
     run(*command, cwd=place)
     (undisturbed,) = published(place)
@@ -84,10 +84,10 @@ def test_a_killed_run_is_taken_up_by_the_same_command_and_ends_with_the_same_byt
             time.sleep(0.01)
         os.kill(running.pid, signal.SIGKILL)
     assert partial.is_dir() and not published(place)
-    (partial / ".tmpBB5gQX").write_bytes(b"half of the weights")  # safetensors writes beside and renames
+    (partial / ".tmpBB5gQX").write_bytes(b"half of the weights")  # safetensors writes next to it and renames
     done = geojepa(*command, cwd=place)
     assert done.returncode == 0, done.stderr
-    assert "went on from the checkpoint" in done.stderr
+    assert "resumed from the checkpoint at step" in done.stderr
     assert hashes(published(place)[0]) == expected
 
 
@@ -100,21 +100,23 @@ def test_no_steps_publish_the_untrained_model(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--region", "oak", "--set", "train.lrr=1"], "train.lr"),
         (["--region", "oak", "--config", "tinny.yaml"], "tiny.yaml"),
         (["--region", "oakk"], "oak"),
         ([], "`elm`, `oak`"),
-        (["--region", "oak", "--set", "model.modalities=[tags, image]"], "no images"),
-        (["--region", "oak", "--name", "a/b"], "not a name"),
+        (["--region", "oak", "--set", "model.modalities=[tags, image]"], "reads images"),
+        (["--region", "oak", "--name", "a/b"], "cannot name an artifact"),
         (["--region", "oak", "--device", "tpu"], "tpu"),
+        (["--region", "oak", "--name", "tagpool"], "name of a baseline"),
+        (["--region", "oak", "--set", "model.embed_dim=8192", "--set", "model.depth=200"], "billion parameters"),
     ],
 )
-def test_wrong_options_are_told_and_nothing_is_published(place: Path, arguments: list[str], told: str) -> None:
+def test_wrong_options_are_refused_and_nothing_is_published(place: Path, arguments: list[str], expected: str) -> None:
     done = geojepa("pretrain", *SMALL, "--set", "train.max_steps=1", *arguments, cwd=place)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
+    assert expected in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not published(place)
 
@@ -135,7 +137,7 @@ def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
     assert not partials(place)
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on_from_the_last_checkpoint(place: Path) -> None:
+def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resumes(place: Path) -> None:
     command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000"]
     with subprocess.Popen(
         [*COMMAND, *command],
@@ -149,13 +151,13 @@ def test_ctrl_c_says_that_the_same_command_goes_on_from_the_last_checkpoint(plac
             assert running.poll() is None
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
-        out, told = running.communicate(timeout=60)
+        out, message = running.communicate(timeout=60)
     assert running.returncode == 130
     with safe_open(partials(place)[0] / "checkpoint.safetensors", framework="numpy") as file:
         step = json.loads(file.metadata()["place"])["step"]
-    assert f"interrupted; the last checkpoint is of step {step:,}" in told
-    assert f"the same command goes on from step {step:,}" in told
-    assert out == "" and "Traceback" not in told
+    assert f"interrupted; the last checkpoint is of step {step:,}" in message
+    assert "--no-resume" in message
+    assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)
     assert done.returncode == 0 and "the same command would go on with it" in done.stdout
     assert not partials(place)
@@ -171,22 +173,22 @@ def test_images_of_another_source_or_zoom_than_the_tiles_are_not_joined(place: P
     for zoom, origin in ((15, source), (16, other)):
         with workspace.build("images", "oak", {"zoom": zoom}, [origin]) as build:
             build.publish()
-    assert find_images(workspace, oak) is None
+    assert joined_images(workspace, oak) is None
     with workspace.build("images", "oak", {"zoom": 16}, [source]) as build:
         right = build.publish()
     with workspace.build("images", "oak", {"zoom": 14}, [source]) as build:
         build.publish()
-    found = find_images(workspace, oak)
+    found = joined_images(workspace, oak)
     assert found is not None and found.ref == right.ref
     with workspace.build("tiles", "oak", {"zoom": 16, "bbox": [0, 0, 1, 1]}, [source]) as build:
         fewer = build.publish()
     with workspace.build("images", "oak", {}, [source, fewer]) as build:  # scenes, resampled to other tiles
         build.publish()
-    found = find_images(workspace, oak)
+    found = joined_images(workspace, oak)
     assert found is not None and found.ref == right.ref
     with workspace.build("images", "oak", {}, [source, tiles]) as build:
         resampled = build.publish()
-    found = find_images(workspace, oak)
+    found = joined_images(workspace, oak)
     assert found is not None and found.ref == resampled.ref
 
 
@@ -206,7 +208,9 @@ def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place:
 
 
 @pytest.mark.parametrize(("file", "garbage"), [("weights.safetensors", b"\xff"), ("config.yaml", b"[")])
-def test_a_model_with_a_broken_file_is_told_with_how_to_make_it_anew(place: Path, file: str, garbage: bytes) -> None:
+def test_the_error_of_a_model_with_a_broken_file_has_the_command_that_makes_it_again(
+    place: Path, file: str, garbage: bytes
+) -> None:
     run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", "--name", "m", cwd=place)
     (model,) = published(place)
     (model / file).write_bytes(garbage * (model / file).stat().st_size)

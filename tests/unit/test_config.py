@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -139,11 +140,11 @@ def corrected(*arguments: str) -> list[str]:
     command = shlex.split(str(caught.value.hint))
     assert command[:2] == ["geojepa", "pretrain"]
     load_from(command[1:])
-    return [value for name, value in zip(command, command[1:], strict=False) if name == "--set"]
+    return [value for name, value in pairwise(command) if name == "--set"]
 
 
 def load_from(words: list[str]) -> PretrainConfig:
-    options = list(zip(words, words[1:], strict=False))
+    options = list(pairwise(words))
     config = [value for name, value in options if name == "--config"] or ["tiny.yaml"]
     return load_config(config[0], [value for name, value in options if name == "--set"])
 

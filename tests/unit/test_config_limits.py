@@ -71,4 +71,4 @@ def test_limits_of_entities_and_rates_of_masks_have_one_home() -> None:
     rates = mask_rates(MaskingConfig())
     assert (rates.random, rates.area, rates.modality, rates.kind) == (0.2, 0.6, 0.2, 0.0)
     with pytest.raises(TypeError):
-        type(rates)()  # no defaults of its own
+        type(rates)()  # it has no defaults

@@ -1,4 +1,4 @@
-"""The plot of a run: loss and its parts, learning rate, effective ranks."""
+"""Plot of a run: loss and its parts, learning rate, effective ranks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ PANELS = {
 
 
 def plot_metrics(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Draws the lines of `metrics.jsonl` as a PNG, by step; the same lines give the same bytes."""
+    """Plots the lines of `metrics.jsonl` by step; the same lines give the same bytes.
+
+    Args:
+        lines: of the log.
+        path: PNG file to write.
+        title: of the plot.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -93,5 +93,5 @@ def kind_targets(
     anchor[target, segments[token]] = token
     directions = F.normalize(content.detach().float(), dim=1)
     similarity = torch.stack([(directions * directions[rows[segments]]).sum(1) for rows in anchor])
-    # an anchor is of its own kind, whatever rounding gives
+    # an anchor belongs to its kind, whatever rounding gives
     return is_entity & (first | (similarity >= threshold[:, segments]))

@@ -1,4 +1,4 @@
-"""`embed`, `probe` and `report` on a small random workspace, with TagPool: no training, no native binary."""
+"""`embed` on a small random workspace: TagPool and small models, limits, masks, damaged models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 
 from geojepa_cli import console
 from geojepa_cli.app import app
-from geojepa_cli.config.schema import load_config
+from geojepa_cli.config.load import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
-from geojepa_cli.stages.embeddings import TAGPOOL, Model, _encoder, find_model, make_embeddings
+from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
 from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.embeddings import Embeddings
@@ -99,7 +100,7 @@ def test_embedding_again_finds_the_same_artifact(workspace: Workspace, run: Run,
     assert vectors.path.stat().st_mtime_ns == before
 
 
-def test_a_masked_embedding_stands_beside_the_plain_one_and_hides_what_it_should(
+def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for(
     workspace: Workspace, run: Run
 ) -> None:
     command = ("embed", "--region", "alpha", "--model", "tagpool", "--task", "building_count", "--json")
@@ -125,14 +126,14 @@ def test_a_masked_embedding_stands_beside_the_plain_one_and_hides_what_it_should
         (("probe", "--task", "max_speed", "--region", "alpa"), "did you mean `alpha`"),
         (("probe", "--task", "max_speed", "--region", "alpha", "--model", "tagpol"), "did you mean `tagpool`"),
         (("probe", "--task", "max_speed", "--region", "alpha", "--head", "cubic"), "unknown head"),
-        (("embed", "--region", "alpha", "--masked"), "needs one"),
+        (("embed", "--region", "alpha", "--masked"), "`--masked` needs `--task`"),
         (("embed", "--region", "alpha", "--model", "tagpool", "--device", "tpu"), "unknown device"),
     ],
 )
-def test_a_wrong_name_says_the_nearest(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_the_error_of_a_wrong_name_has_the_nearest(run: Run, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         run(*arguments)
-    assert message in caught.value.message + (caught.value.hint or "")
+    assert message in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_embeddings_of_several_regions_are_one_document(run: Run) -> None:
@@ -182,20 +183,20 @@ def test_limits_of_entities_choose_the_tiles_and_are_part_of_the_id(crowded: Wor
 
 
 @pytest.mark.parametrize("command", [("embed",), ("knn", "--tile", "QUERY")])
-def test_limits_that_leave_no_tile_say_what_would(crowded: Workspace, command: tuple[str, ...]) -> None:
+def test_the_hint_of_limits_that_leave_no_tile_keeps_one(crowded: Workspace, command: tuple[str, ...]) -> None:
     counts = _token_counts(crowded, "town")
     query = max(counts, key=lambda name: counts[name])
     arguments = [query if word == "QUERY" else word for word in command]
     free = next(count for count in range(2, counts[query]) if count not in counts.values())
     done = _invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
     assert isinstance(done.exception, DataError | NotFoundError)
-    assert f"--max-entities {counts[query]}" in (done.exception.hint or "")
+    assert f"--max-entities {counts[query]}" in str(done.exception.hint)
     assert _invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
     assert not list(crowded.root.glob("*/*.partial"))
 
 
-def test_limits_belong_to_the_task_where_a_task_is_embedded(run: Run) -> None:
-    with pytest.raises(UsageError, match="limits of its own"):
+def test_limits_exclude_a_task_which_has_its_limits(run: Run) -> None:
+    with pytest.raises(UsageError, match="`--task` excludes"):
         run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
@@ -215,7 +216,7 @@ def modelled(tmp_path: Path) -> Workspace:
 @pytest.mark.parametrize(
     "command", [("embed",), ("knn", "--tile", "TILE"), ("probe", "--task", "max_speed", "--masked")]
 )
-def test_a_damaged_model_is_refused_and_neither_an_older_one_nor_tagpool_taken(
+def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
     modelled: Workspace, damage: str, command: tuple[str, ...]
 ) -> None:
     model = modelled.artifacts("models")[-1]
@@ -231,9 +232,9 @@ def test_a_damaged_model_is_refused_and_neither_an_older_one_nor_tagpool_taken(
     assert done.returncode == 1 and done.stdout == ""
     assert ("has 1000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
     assert not (modelled.root / "embeddings").exists()
-    mend = shlex.split(done.stderr.partition("hint: ")[2])
-    assert mend[0] == "geojepa" and "pretrain" in mend
-    again = geojepa(*mend[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
+    rebuild = shlex.split(done.stderr.partition("hint: ")[2])
+    assert rebuild[0] == "geojepa" and "pretrain" in rebuild
+    again = geojepa(*rebuild[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
     assert again.returncode == 0, again.stderr
     assert modelled.find("models", model.ref).verify() == []  # the same model, by its own config and seed
 
@@ -252,7 +253,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
 ) -> None:
     (tmp_path / "all.yaml").write_text(EVERYTHING.replace("MASKED", "*"))
     ws = ["--workspace", modelled.root]
-    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", "cwd=tmp_path)
+    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
     assert done.returncode == 1 and "the mask of `all` hides every entity of all" in done.stderr
@@ -263,24 +264,24 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     emptied = view.tiles[::2]
     hidden = np.concatenate([np.arange(pieces[tile], pieces[tile + 1]) for tile in emptied.tolist()])
     tags = open_features([modelled.derived("features", "town", region).file("tags.h5")], store)
-    encode, _ = _encoder(find_model(modelled, model), tags.table, "cpu")
+    embedder = find_model(modelled, model).open(FrozenInputs(tags.table))
     found = []
     for number, shown in enumerate((view, view.drop(pieces=hidden))):
         (folder := tmp_path / str(number)).mkdir()
         with console.progress("embed") as meter:
-            embed_region(store, shown, encode, folder, {}, meter)
+            embed_region(store, shown, embedder, folder, {"model": model, "region": "town"}, meter)
         found.append(Embeddings(folder / "embeddings.h5")["tile/vector"])
     assert (found[1][::2] == 0).all()
     np.testing.assert_allclose(found[1][1::2], found[0][1::2], rtol=1e-4, atol=1e-5)
     assert (found[0] != 0).any(1).all()
 
 
-def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None:
+def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> None:
     tile = Embeddings(_of_tagpool(workspace)).tile_name(0)
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
         done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
-        assert "no model" in done.stderr and "taking tagpool" in done.stderr and "geojepa pretrain" in done.stderr
+        assert "no model" in done.stderr and "using tagpool" in done.stderr and "geojepa pretrain" in done.stderr
         named = geojepa(
             "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
         )
@@ -289,17 +290,3 @@ def test_without_a_model_tagpool_is_taken_and_said(workspace: Workspace) -> None
 
 def _of_tagpool(workspace: Workspace) -> Path:
     return make_embeddings(workspace, Model(TAGPOOL, None), workspace.find("processed", "alpha")).file("embeddings.h5")
-
-
-def test_prune_keeps_the_newest_of_every_variant(crowded: Workspace) -> None:
-    build_region(crowded, crowded.find("processed", "town"), find_specs(["building_count"]))
-    probe = ("probe", "--task", "building_count", "--head", "linear")
-    for arguments in ((*probe, "--masked"), probe, (*probe, "--seed", "1")):
-        assert _invoke(crowded, *arguments).exception is None
-    masked, _, newer = crowded.artifacts("probes")
-    unanswered = _invoke(crowded, "artifacts", "--prune")
-    assert isinstance(unanswered.exception, UsageError) and "--yes" in (unanswered.exception.hint or "")
-    assert len(crowded.artifacts("probes")) == 3
-    assert _invoke(crowded, "artifacts", "--prune", "--yes").exception is None
-    assert [artifact.ref for artifact in crowded.artifacts("probes")] == [masked.ref, newer.ref]
-    assert len(crowded.artifacts("embeddings")) == 2  # the masked and the plain vectors

@@ -1,0 +1,109 @@
+"""Memory of a run: the estimate, the memory available, and a hint that fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from training import config_of, open_data, write_region
+
+from geojepa_cli import hints
+from geojepa_cli.errors import UsageError
+from geojepa_cli.hints import Invocation
+from geojepa_cli.models.jepa.build import build_jepa
+from geojepa_cli.train import memory
+from geojepa_cli.train.memory import available_bytes, check_memory, estimate_memory
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_region(tmp_path_factory.mktemp("regions") / "oak@000000000000")
+
+
+def test_weights_gradients_and_moments_are_counted_from_the_model_itself(region: Path) -> None:
+    config = config_of("model.predict_tile=true")
+    module = build_jepa(config.model, 0)
+    found = estimate_memory(config, open_data(region, config))
+    assert found.weights == sum(tensor.numel() * 4 for tensor in module.state_dict().values())
+    assert found.optimizer == 3 * sum(p.numel() * 4 for p in module.parameters() if p.requires_grad)
+
+
+def test_activations_grow_with_layers_width_and_tokens_of_the_largest_batch(region: Path) -> None:
+    def activations(*overrides: str) -> int:
+        config = config_of(*overrides)
+        return estimate_memory(config, open_data(region, config)).activations
+
+    base = activations("train.batch_tokens=400")
+    assert activations("train.batch_tokens=800") == pytest.approx(2 * base, rel=0.01)
+    assert activations("train.batch_tokens=400", "model.depth=8") > 1.5 * base
+    assert activations("train.batch_tokens=400", "model.embed_dim=64", "model.predictor_dim=32") == pytest.approx(
+        2 * base, rel=0.01
+    )
+    whole = activations("train.batch_tokens=10000000")
+    assert whole == activations("train.batch_tokens=16000000")  # the region has fewer tokens than either
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.embed_dim=8192", "model.num_heads=4"),
+        ("model.predictor_dim=8192",),
+        ("model.depth=256", "model.embed_dim=1024"),
+        ("train.batch_tokens=16000000",),
+        ("model.embed_dim=4096", "train.batch_tokens=16000000", "model.depth=6"),
+    ],
+)
+@pytest.mark.parametrize("available", [20_000_000, 1_000_000_000])
+def test_a_run_that_does_not_fit_is_refused_with_a_configuration_that_does(
+    region: Path, overrides: tuple[str, ...], available: int
+) -> None:
+    config = config_of(*overrides)
+    data = open_data(region, config)
+    if estimate_memory(config, data).total <= available:
+        check_memory(config, data, available)
+        return
+    with hints.invocation(Invocation("pretrain")), pytest.raises(UsageError, match="GB of memory") as caught:
+        check_memory(config, data, available)
+    assert caught.value.hint is not None and caught.value.hint.command == "pretrain"
+    changes = [value or "" for name, value in caught.value.hint.options if name == "--set"]
+    assert changes
+    smaller = config_of(*overrides, *changes)
+    check_memory(smaller, open_data(region, smaller), available)
+
+
+def test_no_memory_at_all_is_refused_too(region: Path) -> None:
+    config = config_of()
+    with pytest.raises(UsageError, match="is available"):
+        check_memory(config, open_data(region, config), 0)
+
+
+def test_the_least_of_system_and_cgroup_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meminfo, cgroup = tmp_path / "meminfo", tmp_path / "cgroup"
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "CGROUP", cgroup)
+    assert available_bytes(CPU) is None
+    meminfo.write_text("MemTotal:   9000 kB\nMemFree:  1 kB\nMemAvailable:    2000 kB\n")
+    assert available_bytes(CPU) == 2_048_000
+    cgroup.mkdir()
+    (cgroup / "memory.max").write_text("max\n")
+    (cgroup / "memory.current").write_text("700000\n")
+    (cgroup / "memory.stat").write_text("anon 500000\ninactive_file 100000\n")
+    assert available_bytes(CPU) == 2_048_000
+    (cgroup / "memory.max").write_text("1000000\n")
+    assert available_bytes(CPU) == 400_000
+    (cgroup / "memory.max").unlink()
+    (cgroup / "memory").mkdir()
+    (cgroup / "memory/memory.limit_in_bytes").write_text("500000\n")
+    (cgroup / "memory/memory.usage_in_bytes").write_text("700000\n")
+    (cgroup / "memory/memory.stat").write_text("total_inactive_file 100000\n")
+    assert available_bytes(CPU) == 0
+    meminfo.write_text("garbage")
+    assert available_bytes(CPU) == 0
+
+
+def test_this_machine_says_how_much_is_available() -> None:
+    available = available_bytes(CPU)
+    assert available is not None and 10**8 < available < 10**14
