@@ -249,7 +249,7 @@ def test_a_form_of_overpass_without_positions_is_named_by_the_statement_that_has
     )
     with pytest.raises(DataError) as caught:
         inspect_extract(written(tmp_path / "x.osm", text.encode()))
-    assert str(caught.value.hint) == "out body; >; out skel qt;"
+    assert str(caught.value.hint) == "ask Overpass with `out body; >; out skel qt;`"
 
 
 def test_a_file_of_changes_is_named_with_the_command_that_applies_it(tmp_path: Path) -> None:
