@@ -44,7 +44,10 @@ def build_tasks(
     ] = False,
     analyze: Annotated[
         str | None,
-        typer.Option(help="Do not build tasks. List and plot the tags with the most information about this label."),
+        typer.Option(
+            help="List and plot the tags that are most informative about the label of this task, instead of building "
+            "tasks."
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -64,7 +64,7 @@ def fetch(
         str | None, typer.Option(help="With --region: date of the Geofabrik extract, such as `2024-01-01`.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print sizes and dates without downloading or importing.")
+        bool, typer.Option("--dry-run", help="Print the files that would be fetched, without fetching them.")
     ] = False,
     geofabrik_url: Annotated[
         str, typer.Option(help="URL or path of a Geofabrik mirror or of its index.")

@@ -1,4 +1,4 @@
-"""Tables of `build-tasks --analyze`: tags that are informative about the label, and how the mask treats them."""
+"""Tables of `build-tasks --analyze`: tags that are informative about the label, and the effect of the mask on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 15
 
 
 def print_analysis(made: Artifact) -> None:
-    """Prints both lists as tables, then where the plots are."""
+    """Prints the two lists of tags as tables, then the paths of the plots."""
     result = made.read_json(ANALYSIS_FILE)
     bits = result["entropy_bits"]
     caption = f"{result['entities_that_count']:,} of {result['entities']:,} entities count ({bits['within']:.3f} bits)"
@@ -24,7 +24,7 @@ def print_analysis(made: Artifact) -> None:
     _print_list(f"{result['task']}: tags on the other entities of a tile", result["between"], "tiles", caption)
     console.print_line(
         "lift: observed frequency / expected by chance; bits: mutual information with the label; "
-        "left in mask: entities that still show the tag"
+        "left in mask: entities that keep the tag in the masked view"
     )
     console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 
