@@ -75,7 +75,7 @@ def test_image_tiles_are_copied_and_change_the_version(tmp_path: Path, extract: 
         (["--pbf", "x.osm", "--region", "california"], 2, "either --region or --pbf"),
         (["--pbf", "x.osm"], 2, "geojepa fetch --pbf x.osm --name x"),
         (["--pbf", "absent.osm", "--name", "a"], 2, "does not exist"),
-        (["--pbf", "x.osm", "--name", "a/b"], 2, "cannot name an artifact"),
+        (["--pbf", "x.osm", "--name", "a/b"], 2, "is not a valid name"),
         (["--pbf", "x.osm", "--name", "a", "--imagery", "absent"], 2, "is not a directory"),
         (["--pbf", "page.osm.pbf", "--name", "a"], 1, "HTML page"),
         (["--pbf", "empty.osm.pbf", "--name", "a"], 1, "is empty"),

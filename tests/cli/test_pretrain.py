@@ -107,7 +107,7 @@ def test_no_steps_publish_the_untrained_model(place: Path) -> None:
         (["--region", "oakk"], "oak"),
         ([], "`elm`, `oak`"),
         (["--region", "oak", "--set", "model.modalities=[tags, image]"], "reads images"),
-        (["--region", "oak", "--name", "a/b"], "cannot name an artifact"),
+        (["--region", "oak", "--name", "a/b"], "is not a valid name"),
         (["--region", "oak", "--device", "tpu"], "tpu"),
         (["--region", "oak", "--name", "tagpool"], "name of a baseline"),
         (["--region", "oak", "--set", "model.embed_dim=8192", "--set", "model.depth=200"], "billion parameters"),
