@@ -41,10 +41,7 @@ def fetch(
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
         str,
-        typer.Option(
-            help=f"Imagery: {_SERVED}; a folder of GeoTIFF or VRT files; a folder of image tiles named 16_X_Y.webp, "
-            ".png or .jpg; or `none`."
-        ),
+        typer.Option(help=f"{_SERVED}; a folder of GeoTIFF or VRT files or of tiles 16_X_Y.webp, .png, .jpg; `none`."),
     ] = NO_IMAGERY,
     year: Annotated[
         int | None, typer.Option(min=1900, help=f"With --imagery {_SERVED}: only images of this year.")
@@ -55,10 +52,7 @@ def fetch(
     ] = None,
     bbox: Annotated[
         str | None,
-        typer.Option(
-            help="Bounding box `west,south,east,north` in degrees. `tile` will make only tiles that intersect it. "
-            "Only imagery that intersects it is imported."
-        ),
+        typer.Option(help="Limit imagery and tiles to this bounding box: `west,south,east,north` in degrees."),
     ] = None,
     date: Annotated[
         str | None, typer.Option(help="With --region: date of the Geofabrik extract, such as `2024-01-01`.")

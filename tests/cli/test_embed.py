@@ -196,7 +196,7 @@ def test_the_hint_of_limits_that_leave_no_tile_keeps_one(crowded: Workspace, com
 
 
 def test_limits_exclude_a_task_which_has_its_limits(run: Run) -> None:
-    with pytest.raises(UsageError, match="`--task` excludes"):
+    with pytest.raises(UsageError, match="`--task` cannot be combined with"):
         run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
