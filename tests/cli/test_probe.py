@@ -139,7 +139,7 @@ def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(worksp
             with contextlib.redirect_stderr(printed):
                 warn_of_other_splits([Model("m", artifact)], [region], [task])
             assert warning in printed.getvalue()
-            assert bool(warning) == ("may have been trained on" in printed.getvalue())
+            assert bool(warning) == ("may have seen test tiles" in printed.getvalue())
         workspace.remove(artifact)
 
 
