@@ -86,5 +86,5 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     region = store.regions[0].name
     where = f"all {len(view.tiles):,} tiles of `{region}`"
     if masked:
-        raise DataError(f"the mask of `{task}` hides every entity of {where}", hints.run("embed", task=task))
+        raise DataError(f"the mask of `{task}` hides all entities in {where}", hints.run("embed", task=task))
     raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))

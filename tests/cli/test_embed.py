@@ -257,7 +257,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
-    assert done.returncode == 1 and "the mask of `all` hides every entity of all" in done.stderr
+    assert done.returncode == 1 and "the mask of `all` hides all entities in all" in done.stderr
     assert "Traceback" not in done.stderr and not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])

@@ -218,7 +218,7 @@ def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tm
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
     for more, message in (
-        ("--year=2020", "--year applies to imagery of servers"),
+        ("--year=2020", "`--year` applies only to imagery from a server"),
         ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
     ):
         done = geojepa(*asked, more, cwd=tmp_path)
