@@ -1,6 +1,6 @@
 """The tokens of every tile, straight from an extract: pyosmium reads, shapely clips. An oracle without the package.
 
-What it follows: docs/adr and native/areas.yaml (which closed ways are areas), native/tag_filter.yaml (which tags are
+It follows docs/adr and native/areas.yaml (which closed ways are areas), native/tag_filter.yaml (which tags are
 kept), and the rules that points belong to half-open tiles, ways and areas to every tile that they have a positive
 length or area in, and that what covers a whole tile, boundaries and restrictions are no tokens.
 """
