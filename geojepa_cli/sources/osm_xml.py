@@ -22,7 +22,8 @@ from geojepa_cli.grid import Bounds
 
 ANOTHER_EXTRACT = hints.run("fetch", pbf="FILE", name="NAME")
 DOWNLOAD_AGAIN = hints.advice("download it again")
-OVERPASS_STATEMENT = hints.advice("out body; >; out skel qt;")  # asks for the nodes of ways and relations, too
+# the statement asks for the nodes of ways and relations, too
+OVERPASS_STATEMENT = hints.advice("ask Overpass with `out body; >; out skel qt;`")
 OBJECTS = ("node", "way", "relation")
 
 _PIECE = 1 << 20  # bytes; a tag, a value or a comment must not be longer

@@ -33,7 +33,7 @@ constexpr std::size_t members_per_task = 1024;
 constexpr std::uint64_t min_memory = std::uint64_t{64} << 20U;
 constexpr std::uint32_t max_arenas = 4;
 /// A statement for Overpass that also returns the nodes of ways and relations, and so their shapes.
-constexpr const char* overpass_statement = "out body; >; out skel qt;";
+constexpr const char* overpass_statement = "ask Overpass with `out body; >; out skel qt;`";
 
 /// One run over the inputs. A sorted input is read in two passes: relations, then nodes and ways. Otherwise a pass that
 /// looks for repeated ids comes first, and nodes and ways have a pass each.
