@@ -41,7 +41,9 @@ def fetch(
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
         str,
-        typer.Option(help=f"{_SERVED}; a folder of GeoTIFF or VRT files or of tiles 16_X_Y.webp, .png, .jpg; `none`."),
+        typer.Option(
+            help=f"{_SERVED}, a folder of GeoTIFFs, VRTs or image tiles (16_X_Y.webp, .png, .jpg), or `none`."
+        ),
     ] = NO_IMAGERY,
     year: Annotated[
         int | None, typer.Option(min=1900, help=f"With --imagery {_SERVED}: only images of this year.")

@@ -65,7 +65,7 @@ class ModelConfig(Section):
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="number of zero tokens that every attention layer adds; 0: standard softmax (GeoJEPA thesis)",
+        description="number of zero tokens added to each attention layer; 0: standard softmax (GeoJEPA thesis)",
     )
     freeze_tags: bool = Field(
         default=False,

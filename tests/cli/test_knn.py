@@ -128,7 +128,7 @@ def test_a_wrong_query_names_what_is_near_and_publishes_nothing(workspace: Works
     for arguments, kind, message in (
         (("--tile", "16_1_1"), NotFoundError, "the nearest is"),
         (("--entity", "way/1"), NotFoundError, "the nearest id is"),
-        (("--tile", "16_1_1", "--entity", "way/1"), UsageError, "not both"),
+        (("--tile", "16_1_1", "--entity", "way/1"), UsageError, "cannot be combined with"),
         ((), UsageError, "is required"),
         (("--tile", "16_18052"), UsageError, "expected `zoom_x_y`"),
         (("--entity", "street/1"), UsageError, "expected node/ID"),
