@@ -179,9 +179,7 @@ class LossConfig(Section):
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the loss of predicted tile vectors; used with `model.predict_tile`"
     )
-    regulariser: Literal["vicreg", "none"] = Field(
-        default="vicreg", description="regulariser that prevents collapsed representations"
-    )
+    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="regulariser that prevents collapse")
     vicreg_beta: Weight = Field(
         default=0.05, description="weight of the regulariser relative to the prediction loss, which has weight 1"
     )

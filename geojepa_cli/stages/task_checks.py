@@ -37,7 +37,7 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            f"fewer than {FEW_TEST_GROUPS} zoom-14 groups in the test split, so its scores are unreliable; "
+            f"fewer than {FEW_TEST_GROUPS} test groups (of zoom 14), so test scores are unreliable; "
             f"cross-validate over groups instead ({counts})"
         )
 
@@ -68,7 +68,7 @@ def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return " or ".join(parts) if len(parts) <= 4 else f"{len(parts)} of the parts ({', '.join(parts[:3])}, …)"
+    return " or ".join(parts) if len(parts) <= 4 else f"{len(parts)} parts ({', '.join(parts[:3])}, …)"
 
 
 def _reason(report: TaskReport) -> str:

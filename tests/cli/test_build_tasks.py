@@ -84,7 +84,7 @@ def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path
 def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(folder: Path) -> None:
     done = geojepa("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
     assert done.returncode == 1 and done.stdout == ""
-    assert "no tile of `north` has 5,000 to 9,000 entities: its " in done.stderr
+    assert "no tile of `north` has 5,000 to 9,000 entities: the " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
     assert run(*wider[1:], "--task", "bridge", cwd=folder)
@@ -111,7 +111,7 @@ def test_a_task_is_built_from_its_file(folder: Path) -> None:
         (["--region", "north", "--seed", "-1"], "--seed"),
         (["--region", "north@"], "no id after the `@`"),
         (["--region", "north", "--min-entities", "9", "--max-entities", "8"], "--min-entities 9"),
-        ([], "name one"),
+        ([], "choose one with"),
     ],
 )
 def test_wrong_arguments_are_refused_with_exit_code_2_and_nothing_is_made(
@@ -148,7 +148,7 @@ def test_an_empty_fold_is_a_warning_too_and_probe_skips_it(folder: Path) -> None
     command = ["--region", "north", "--task", "building_count"]
     done = geojepa("build-tasks", *command, "--folds", "60", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "`fold " in done.stderr and "too few groups for that many --folds" in done.stderr
+    assert "`fold " in done.stderr and "too few groups for this value of `--folds`" in done.stderr
     report = json.loads(run("probe", *command, "--head", "linear", "--model", "tagpool", "--json", cwd=folder))[
         "result"
     ]
