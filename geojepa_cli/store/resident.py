@@ -21,7 +21,7 @@ from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
-MEASURED_TILES = 1024  # approximate number of tiles that are read to estimate the size of all tiles
+MEASURED_TILES = 1024  # maximum number of tiles that are read to estimate the size of all tiles
 TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_id")
 
 

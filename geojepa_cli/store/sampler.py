@@ -2,7 +2,7 @@
 
 The batches of an epoch depend only on (seed, epoch). All ranks and workers compute the same list of batches, and each
 takes every n-th batch. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are
-shuffled. So the tiles of a batch have similar lengths (attention needs little padding), and batches are in random order.
+shuffled. So the tiles of a batch have similar lengths (attention needs little padding), and the batch order is random.
 """
 
 from __future__ import annotations
