@@ -233,7 +233,7 @@ OPEN = b'<osm version="0.6"><node id="1" lat="1" lon="1" x="'
         (b"<osm version='0.6'><node", "truncated"),
         (b"<!-- ", "truncated"),
         (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "no other position"),
-        (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "packed once more"),
+        (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "compressed PBF"),
         (b"<osm version='0.6'>&a;</osm>", "not well-formed"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_form_of_overpass_without_positions_is_named_by_the_statement_that_has
 
 
 def test_a_file_of_changes_is_named_with_the_command_that_applies_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="file of changes") as caught:
+    with pytest.raises(DataError, match="osmChange file") as caught:
         inspect_extract(written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>"))
     command = str(caught.value.hint)
     assert command.startswith("osmium apply-changes EXTRACT.osm.pbf '") and command.endswith(
