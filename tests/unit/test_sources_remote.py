@@ -143,7 +143,7 @@ def change(server: stac_server.Planetary, path: str) -> None:
     [
         (refuse, "is refused"),
         (lose, "answered 404"),
-        (break_down, "it answered 503"),
+        (break_down, "the server answered 503"),
         (forget_ranges, "does not support ranges"),
         (change, "changed while"),
     ],
