@@ -183,9 +183,7 @@ class _BoundedParser:
 
     def _on_doctype(self, name: str, system: str | None, public: str | None, subset: bool) -> None:
         if system or public or subset:
-            raise DataError(
-                f"`{self.path}` declares XML entities, which are not allowed in OSM files", ANOTHER_EXTRACT
-            )
+            raise DataError(f"`{self.path}` declares XML entities, which are not allowed in OSM files", ANOTHER_EXTRACT)
 
 
 class _HeaderParser(_BoundedParser):
