@@ -37,7 +37,7 @@ def check_georeference(source: Any, path: Path) -> None:
 
 
 def scene_bounds(source: Any, path: Path) -> Bounds:
-    """Returns the bounds of a rasterio dataset: (west, south, east, north) in degrees, with a margin of 10 % on each side.
+    """Returns the bounds of a rasterio dataset: (west, south, east, north) in degrees, with a margin of 10 % per side.
 
     The scene may be rotated, so 9 × 9 points are projected. The bounds of a scene that may cross the antimeridian
     contain all longitudes.

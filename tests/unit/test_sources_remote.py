@@ -141,7 +141,7 @@ def change(server: stac_server.Planetary, path: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (refuse, "is refused"),
+        (refuse, "refuses access"),
         (lose, "answered 404"),
         (break_down, "the server answered 503"),
         (forget_ranges, "does not support ranges"),
