@@ -1,4 +1,4 @@
-"""Collections of aerial images on servers that `fetch --imagery NAME` knows."""
+"""Online collections of aerial images, by the names that `fetch --imagery NAME` accepts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from geojepa_cli.sources.urls import STAC_API
 
 
 class Collection(NamedTuple):
-    """A STAC collection of georeferenced images: GeoTIFFs of 8 bits with red, green and blue, read by HTTP ranges.
+    """A STAC collection of 8-bit GeoTIFF files with red, green and blue bands. Files are read with HTTP range requests.
 
     Attributes:
-        name: for `--imagery`, and of the file of its items in a source.
-        title: for messages.
-        area: that it covers, for messages.
-        collection: its id in the STAC API.
-        attribution: line for the manifests.
+        name: name for `--imagery`, and for the file of STAC items in a source.
+        title: name in messages.
+        area: covered area, for messages.
+        collection: id of the collection in the STAC API.
+        attribution: attribution line for manifests.
         stac_api: URL of the STAC API.
-        footprint: regular expression whose groups in an item's id name the footprint. The newest item of each footprint
-            is taken. None: every item is a footprint.
+        footprint: regular expression for the ids of items. Items whose groups match the same text have the same
+            footprint, and only the newest of them is used. None if every item has another footprint.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Collection(NamedTuple):
 
     @property
     def items_file(self) -> str:
-        """Name of the file of its items."""
+        """Name of the file of STAC items in a source."""
         return f"{self.name}.json"
 
 
@@ -45,7 +45,7 @@ COLLECTIONS = {
             collection="naip",
             attribution="NAIP aerial imagery: USDA FPAC, public domain; by way of the Microsoft Planetary Computer",
             stac_api=STAC_API,
-            footprint=r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_",  # a quarter of a map sheet, of any state and year
+            footprint=r"(?:^|_)m_(\d{7})_(nw|ne|sw|se)_",  # a quarter of a map sheet, in any state and year
         ),
     )
 }

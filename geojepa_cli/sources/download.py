@@ -1,7 +1,7 @@
-"""Downloads one large file: resumes partial downloads and checks the published length and MD5.
+"""Downloads one large file. Resumes partial downloads, and checks the length and MD5 that the server publishes.
 
-The bytes are written to `<target>.partial`, and `<target>.partial.json` records which version of the file they belong
-to. The file gets its final name only when it is whole.
+Received bytes are written to `<target>.partial`. `<target>.partial.json` records the version of the file on the server.
+The file gets its final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from geojepa_cli.sources.http import (
 )
 from geojepa_cli.sources.partial import is_same_file, locked_file, partial_of, remove_partial, state_of
 
-MAX_MD5_BYTES = 1 << 16  # more than any file of MD5s has
+MAX_MD5_BYTES = 1 << 16  # far more than a file with an MD5 needs
 _CHANGING = hints.again().noting("in an hour: the server may be replacing the file")
 
 Report = Callable[[int, int | None], None]
 
 
 class RemoteFile(NamedTuple):
-    """Size in bytes and date of a file on a server; None where the server does not state it."""
+    """Size in bytes and modification date of a file on a server; None if the server does not state it."""
 
     bytes: int | None
     modified: str | None
@@ -53,10 +53,10 @@ class _OtherVersionError(Exception):
 
 
 def fetch_metadata(url: str, policy: RetryPolicy = RetryPolicy()) -> RemoteFile:
-    """Returns size and date of a file on a server, without downloading it.
+    """Returns the size and modification date of a file on a server, without downloading it.
 
     Raises:
-        OfflineError: the server cannot be reached, or refuses.
+        OfflineError: the server cannot be reached, or answers with an error status.
     """
     with make_client(policy) as http, offline_errors(url):
         response = http.head(url)
@@ -69,19 +69,20 @@ def fetch_metadata(url: str, policy: RetryPolicy = RetryPolicy()) -> RemoteFile:
 def downloaded(
     url: str, target: Path, meter: Report | None = None, policy: RetryPolicy = RetryPolicy()
 ) -> Iterator[Path]:
-    """Downloads a file, resuming what an earlier run left, and locks it while it is used.
+    """Downloads a file, or resumes its download. The file is locked until the context ends.
 
-    Where `<url>.md5` exists, the file is compared with it. A whole file that is already at `target` is used again.
+    If `<url>.md5` exists, the MD5 of the download must match it. A complete file at `target` with this MD5 is not
+    downloaded again.
 
     Args:
-        url: of the file.
-        target: path of the whole file.
-        meter: called with (bytes done, bytes in all).
+        url: URL of the file.
+        target: path of the complete file.
+        meter: called with (bytes received, size of the file).
         policy: retries and timeouts.
 
     Raises:
-        OfflineError: the server cannot be reached, or the connection broke too often. The partial file is kept.
-        DataError: the file differs from its MD5 or its length, and is removed; or the disk is too small.
+        OfflineError: the server cannot be reached, or the connection failed too often. The partial file is kept.
+        DataError: the download does not match the published MD5 or length, and is removed; or the disk is too small.
         BusyError: another process downloads or uses the same file.
     """
     with locked_file(partial_of(target), "ab") as file:
@@ -107,7 +108,7 @@ def _download(
     transfer = _Transfer(http, url, target, file, expected, meter)
     resumed = _complete(transfer, policy)
     if expected is not None and (found := _md5(transfer.partial)) != expected:
-        # the server may have replaced file and MD5 since, and a partial file may belong to another file
+        # The server may have replaced the file and its MD5, or the partial file may be of an older version.
         expected = transfer.expected = _published_md5(http, url, policy)
         if resumed and found != expected:
             transfer.restart()
@@ -115,18 +116,18 @@ def _download(
             found = _md5(transfer.partial)
         if expected is not None and found != expected:
             remove_partial(target)
-            raise DataError(f"`{url}` has MD5 {found}, expected {expected}; the download is removed", _CHANGING)
+            raise DataError(f"`{url}` has MD5 {found}, expected {expected}; the download was removed", _CHANGING)
     transfer.partial.rename(target)
     remove_partial(target)
 
 
 class _Transfer:
-    """One file being downloaded: the bytes received so far, and the version they belong to.
+    """State of a download: the bytes received so far, and the version of the file.
 
     Attributes:
-        done: bytes in the partial file.
-        total: size of the file, or None while it is unknown.
-        expected: published MD5, or None.
+        done: number of bytes in the partial file.
+        total: size of the file in bytes; None while it is unknown.
+        expected: published MD5; None if the server publishes none.
     """
 
     def __init__(
@@ -151,9 +152,9 @@ class _Transfer:
         """Requests the missing bytes and appends them to the partial file.
 
         Raises:
-            TransientError: the connection broke, or the server is busy.
+            TransientError: the connection failed, or the server is busy.
             _OtherVersionError: the file on the server has changed.
-            httpx.HTTPStatusError: the server refuses for good.
+            httpx.HTTPStatusError: the server answers with an error status that a repetition does not change.
         """
         headers = {"Range": f"bytes={self.done}-"} if self.done else {}
         if self.done and (validator := self._state.get("validator")):
@@ -164,7 +165,7 @@ class _Transfer:
                     for chunk in response.iter_raw():
                         self._append(chunk)
         except httpx.UnsupportedProtocol:
-            raise  # the same redirect comes again
+            raise  # a repetition would get the same redirect
         except httpx.TransportError as error:
             raise TransientError(describe_error(error)) from error
         finally:
@@ -173,12 +174,12 @@ class _Transfer:
             raise TransientError(f"the server sent {self.done:,} of {self.total:,} bytes")
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Checks status and headers; returns True where the body has to be appended."""
+        """Checks the status and headers of a response. Returns True if its body must be appended to the file."""
         status, stated = response.status_code, parse_content_range(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             if stated is None or stated.total != self.done:
                 raise _OtherVersionError
-            self.total = self.done  # the partial file is whole
+            self.total = self.done  # the partial file is complete
             return False
         check_busy(response)
         response.raise_for_status()
@@ -189,7 +190,7 @@ class _Transfer:
             total = stated.total
         else:
             if self.done:
-                self.restart()  # the server has no ranges or another version, and sends the whole file
+                self.restart()  # the server ignores ranges or has another version, and sends the whole file
             length = response.headers.get("content-length", "")
             total = int(length) if length.isdecimal() else None
         if self.total is not None and total is not None and total != self.total:
@@ -214,7 +215,7 @@ class _Transfer:
             raise DataError(message, hints.run("artifacts", prune=True).or_else(hints.Hint(workspace="DIR")))
 
     def _can_resume(self) -> bool:
-        """Returns True where the partial file may belong to the same version. The MD5, if any, decides at the end."""
+        """Returns True if the partial file may be of the same version. A published MD5 is compared at the end."""
         if self._state.get("url") not in (None, self.url):
             return False
         if self.expected is not None:
@@ -237,7 +238,7 @@ class _Transfer:
 
 
 def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
-    """Receives until the file is whole. Returns True where it consists of more than one response."""
+    """Receives bytes until the file is complete. Returns True if it consists of more than one response."""
     resumed = transfer.done > 0
 
     def report(error: TransientError) -> None:
@@ -255,35 +256,35 @@ def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
             return resumed
         except _OtherVersionError:
             transfer.restart()
-    raise DataError(f"`{transfer.url}`: length or version differ from one response to the next", _CHANGING)
+    raise DataError(f"`{transfer.url}`: the length or version of the file changes between responses", _CHANGING)
 
 
 def _gave_up(transfer: _Transfer, error: TransientError) -> OfflineError:
     if not transfer.done:
         return OfflineError(f"`{transfer.url}` cannot be reached: {error}", LOCAL_FILE)
     of = f" of {transfer.total:,}" if transfer.total is not None else ""
-    hint = hints.again().noting(f"{transfer.done:,}{of} bytes are kept; it resumes there")
-    return OfflineError(f"the download of `{transfer.url}` broke off too often: {error}", hint)
+    hint = hints.again().noting(f"{transfer.done:,}{of} bytes are kept, and the download resumes from there")
+    return OfflineError(f"the download of `{transfer.url}` was interrupted too often: {error}", hint)
 
 
 def _published_md5(http: httpx.Client, url: str, policy: RetryPolicy) -> str | None:
-    """Returns the published MD5; None where the server has none."""
+    """Returns the MD5 that the server publishes for a file; None if it publishes none."""
     page = fetch_page(http, f"{url}.md5", policy, MAX_MD5_BYTES)
     match = re.match(rb"\s*([0-9a-fA-F]{32})\b", page.content) if page.status == httpx.codes.OK else None
     return match[1].decode().lower() if match else None
 
 
 def _validator(response: httpx.Response, like: str | None = None) -> str | None:
-    """Returns what identifies a version of the file: a strong ETag, else the date.
+    """Returns the validator, which identifies a version of a file: the strong ETag, else the modification date.
 
     Args:
-        response: of the server.
-        like: validator of an earlier response; one of the same kind is returned.
+        response: response of the server.
+        like: validator of an earlier response. The validator of the same kind (ETag or date) is returned.
     """
     etag: str | None = response.headers.get("etag")
     modified: str | None = response.headers.get("last-modified")
     if like is not None:
-        return (etag if like.startswith('"') else modified) or like  # a response may lack it
+        return (etag if like.startswith('"') else modified) or like  # a response may lack the header
     return etag if etag and etag.startswith('"') else modified
 
 

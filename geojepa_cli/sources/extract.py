@@ -1,4 +1,4 @@
-"""Inspection of map extracts: recognises the format by content, checks that a file is whole, finds its box."""
+"""Inspects OSM extracts: detects the format from the content, checks that the file is complete, finds its bounds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0, https://www.openstre
 
 _CHUNK = 1 << 20
 _HEAD = 4096
-_LEAST_SIDE_DEG = 1e-4  # of a box in a hint: about 10 m
+_LEAST_SIDE_DEG = 1e-4  # minimum side of a bounding box in a hint, about 10 m
 _XML_BEGINNINGS = (b"<", b"\xff\xfe", b"\xfe\xff", b"\0<")
-_OSMIUM_READS = ("an o5m file",)  # osmium can make an extract of it
-# first bytes of files that people take for an extract -> what they are
+_OSMIUM_READS = ("an o5m file",)  # formats that osmium converts to an extract
+# first bytes -> description, of files that users may mistake for an extract
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a pointer of git-lfs, not the file itself"),
     (b"PK\x03\x04", "a zip archive"),
@@ -46,13 +46,13 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
 
 
 class Extract(NamedTuple):
-    """A checked extract.
+    """An OSM extract that has been checked.
 
     Attributes:
-        path: the file.
-        suffix: `.osm.pbf`, `.osm`, `.osm.gz` or `.osm.bz2`, by its content.
-        sha256: of its bytes.
-        bytes: its size.
+        path: path of the file.
+        suffix: format, detected from the content: `.osm.pbf`, `.osm`, `.osm.gz` or `.osm.bz2`.
+        sha256: SHA-256 of the file, in hex.
+        bytes: size of the file in bytes.
     """
 
     path: Path
@@ -62,15 +62,15 @@ class Extract(NamedTuple):
 
 
 def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None) -> Extract:
-    """Recognises an extract and checks that it is whole.
+    """Detects the format of an extract and checks that the file is complete.
 
     Args:
-        path: a PBF or OSM XML file, the latter also packed by gzip or bzip2. Its name does not matter.
-        meter: called with (bytes done, bytes in all).
+        path: path of an OSM PBF or OSM XML file. XML may be compressed with gzip or bzip2. The file name is ignored.
+        meter: called with (bytes done, size of the file).
 
     Raises:
-        UsageError: there is no such file.
-        DataError: it is empty, truncated, or something else.
+        UsageError: the file does not exist.
+        DataError: the file is empty or truncated, or is not an OSM extract.
     """
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "does not exist"
@@ -86,10 +86,14 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
 
 
 def find_suffix(path: Path, head: bytes) -> str:
-    """The suffix of the format that a file with these first bytes has.
+    """Returns the suffix (format) of an extract from its first bytes.
+
+    Args:
+        path: path of the file.
+        head: first bytes of the file.
 
     Raises:
-        DataError: it has none; the message names what it looks like.
+        DataError: the file is not an OSM extract. If its format is a well-known one, the message names it.
     """
     if not head:
         raise DataError(f"`{path}` is empty", hint=DOWNLOAD_AGAIN)
@@ -104,23 +108,23 @@ def find_suffix(path: Path, head: bytes) -> str:
 
 
 def check_box(extract: Extract, bbox: Bounds | None) -> None:
-    """Refuses a box that meets none of those in the extract's header, where it has any.
+    """Checks that a bounding box intersects an extract. Does nothing if the extract's header has no bounding box.
 
     Raises:
-        DataError: they do not meet; the hint is the extract's box.
+        DataError: the bounding box intersects none of those in the header. The hint has the extract's bounds.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
         return
     held = " and ".join(format_box(box) for box in boxes[:3]) + (" and more" if len(boxes) > 3 else "")
     hint = hints.again(bbox=format_box(_around(boxes)))
-    raise DataError(f"the box lies outside of `{extract.path}`, which holds {held}", hint=hint)
+    raise DataError(f"the bounding box does not intersect `{extract.path}`, which covers {held}", hint=hint)
 
 
 def header_boxes(extract: Extract) -> list[Bounds]:
-    """The boxes in the header of an extract, (west, south, east, north) in degrees with west <= east.
+    """Returns the bounding boxes in the header of an extract: (west, south, east, north) in degrees, west <= east.
 
-    JOSM writes one for each download. One that crosses the antimeridian is two here.
+    JOSM writes one bounding box for each download. A bounding box that crosses the antimeridian is split into two.
     """
     if extract.suffix != ".osm.pbf":
         return list(read_header(extract.path, extract.suffix).boxes)
@@ -132,16 +136,18 @@ def header_boxes(extract: Extract) -> list[Bounds]:
 
 
 def header_bounds(extract: Extract) -> Bounds | None:
-    """The box around all boxes in the header of an extract; None where it has none."""
+    """Returns the bounds of all bounding boxes in the header of an extract; None if there are none."""
     boxes = header_boxes(extract)
     return _around(boxes) if boxes else None
 
 
 def extract_bounds(extract: Extract) -> Bounds:
-    """The box of an extract, (west, south, east, north) in degrees: its header's, else the one around its positions.
+    """Returns the bounds of an extract: (west, south, east, north) in degrees.
+
+    They come from the header. If the header has none, they are computed from all positions in the file.
 
     Raises:
-        DataError: it has neither.
+        DataError: the extract has neither a bounding box nor a position.
     """
     box = header_bounds(extract)
     if box is None and extract.suffix != ".osm.pbf":
@@ -149,12 +155,13 @@ def extract_bounds(extract: Extract) -> Bounds:
     elif box is None:
         box = _box_of_pbf(extract)
     if box is None:
-        raise DataError(f"`{extract.path}` has no position", hint=hints.again(bbox="WEST,SOUTH,EAST,NORTH"))
+        message = f"`{extract.path}` has neither a bounding box nor a position"
+        raise DataError(message, hint=hints.again(bbox="WEST,SOUTH,EAST,NORTH"))
     return box
 
 
 def format_box(box: Bounds) -> str:
-    """A box as `--bbox` takes it: as many decimals as OSM has, and never empty."""
+    """Formats a bounding box as a value of `--bbox`, with 7 decimals as in OSM. An empty one is slightly enlarged."""
     west, south, east, north = box
     if west >= east:
         west, east = max(west - _LEAST_SIDE_DEG, -180.0), min(east + _LEAST_SIDE_DEG, 180.0)
@@ -164,7 +171,7 @@ def format_box(box: Bounds) -> str:
 
 
 def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> str:
-    """The SHA-256 of a file in hex; `meter` is called with (bytes done, bytes in all)."""
+    """Returns the SHA-256 of a file in hex. Calls `meter` with (bytes done, size of the file)."""
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -176,17 +183,22 @@ def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> st
 
 
 def _check_begins_xml(path: Path, head: bytes) -> None:
-    """DataError unless the bytes are the beginning of an XML document."""
+    """Checks that the first bytes of a file begin an XML document.
+
+    Raises:
+        DataError: they do not. If the format is a well-known one, the message names it.
+    """
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = text[:1024].lower()
     if b"<!doctype html" in lower or b"<html" in lower:
-        what = "the server answered with a page instead of the file; check its address and download it again"
+        what = "the server sent an HTML page instead of the file; check the URL and download the file again"
         raise DataError(f"`{path}` is an HTML page", hint=hints.advice(what))
     for magic, what in _STRANGERS:
         if text.startswith(magic):
             raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
     if _begins_pbf(head):
-        raise DataError(f"`{path}` is a PBF that is packed once more", hint=hints.shell("gunzip", "--keep", str(path)))
+        message = f"`{path}` is a compressed PBF file, expected it uncompressed"
+        raise DataError(message, hint=hints.shell("gunzip", "--keep", str(path)))
     if not text.startswith(_XML_BEGINNINGS) and not head.startswith(_XML_BEGINNINGS):
         raise DataError(f"`{path}` is neither OSM PBF nor OSM XML", hint=ANOTHER_EXTRACT)
 
@@ -197,16 +209,20 @@ def _check_xml(path: Path, suffix: str) -> None:
         raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
     if header.root == "osmChange":
         hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
-        raise DataError(f"`{path}` is a file of changes, not an extract", hint=hint)
+        raise DataError(f"`{path}` is an osmChange file, not an extract", hint=hint)
     if header.root != "osm":
-        raise DataError(f"`{path}` is XML, but its root is `<{header.root}>` and not `<osm>`", hint=ANOTHER_EXTRACT)
+        message = f"`{path}` is XML with the root element `<{header.root}>`, expected `<osm>`"
+        raise DataError(message, hint=ANOTHER_EXTRACT)
     if header.version not in (None, "0.6"):
-        raise DataError(f"`{path}` is OSM XML of version {header.version}, this reads 0.6", hint=ANOTHER_EXTRACT)
+        raise DataError(f"`{path}` is OSM XML version {header.version}, expected 0.6", hint=ANOTHER_EXTRACT)
     check_whole(path, suffix, header)
 
 
 def _box_of_pbf(extract: Extract) -> Bounds | None:
-    """The box around the nodes of a PBF; where it has none with a position, around those on its ways."""
+    """Returns the bounds of the nodes of a PBF file; None if it has no position.
+
+    If no node has a position, the positions stored in ways are used.
+    """
     import osmium
 
     bits, extent = osmium.osm.osm_entity_bits, Extent()
@@ -248,11 +264,14 @@ def _begins_pbf(head: bytes) -> bool:
     try:
         return parse_blob_header(head[4 : 4 + length])[0] in ("OSMHeader", "OSMData")
     except FrameError:
-        return b"\x0a\x09OSM" in head[:12]  # a PBF that breaks off: the walk over its blobs says where
+        return b"\x0a\x09OSM" in head[:12]  # a truncated PBF; `count_data_blobs` reports the position
 
 
 def _convert(path: Path, what: str) -> Hint:
-    """The commands that make an extract of a file that osmium reads; else the one for another file."""
+    """Returns the commands that convert a file to an extract with osmium, if osmium can read it.
+
+    Otherwise, returns the command that reads another file.
+    """
     if what not in _OSMIUM_READS:
         return ANOTHER_EXTRACT
     name = legal_name(path.name.partition(".")[0])

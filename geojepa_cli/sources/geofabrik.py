@@ -1,4 +1,4 @@
-"""Regions of Geofabrik: reads the index and finds a region by id, path, name or prefix."""
+"""Reads the index of Geofabrik's regions and finds a region by id, path, name or prefix."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ EXAMPLE_DATE = "2024-01-01"
 
 
 class Region(NamedTuple):
-    """A region of the index.
+    """A region of Geofabrik's index.
 
     Attributes:
-        id: Geofabrik's, such as `us/california`.
-        name: in words.
-        url: of its `.osm.pbf`.
-        parent: id of the region around it, or "".
-        path: the ids from the continent down, such as `north-america/us/california/norcal`.
-        bounds: west, south, east, north in degrees, where the index has geometries.
+        id: Geofabrik's id of the region, such as `us/california`.
+        name: full name, such as `California`.
+        url: URL of the region's `.osm.pbf`.
+        parent: id of the region that contains it; "" for continents.
+        path: ids from the continent down to the region, such as `north-america/us/california/norcal`.
+        bounds: (west, south, east, north) in degrees; None if the index has no geometry.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Region(NamedTuple):
 
     @property
     def short(self) -> str:
-        """The last part of its id; names the artifact."""
+        """Last part of the id, which becomes the name of the artifact."""
         return self.id.rpartition("/")[2]
 
 
@@ -53,14 +53,14 @@ def read_index(
     """Returns all regions of a Geofabrik index.
 
     Args:
-        url: of the index, `http(s)://…`, `file://…` or a path; or of the folder that holds `index-v1.json`.
-        cache: folder for a copy of the index. The copy is used where the server says that nothing changed and, with a
-            note, where the server cannot be reached.
+        url: URL (`http(s)://…` or `file://…`) or path of the index, or of the folder that holds `index-v1.json`.
+        cache: folder for a copy of the index. The copy is used if the index on the server has not changed. It is also
+            used, with a note, if the server cannot be reached.
         policy: retries and timeouts.
 
     Raises:
         OfflineError: the server cannot be reached, and there is no copy.
-        DataError: the content is not an index.
+        DataError: the content is not an index of Geofabrik.
     """
     url = _index_url(url)
     if not _is_remote(url):
@@ -73,10 +73,14 @@ def read_index(
 
 
 def find_region(regions: list[Region], wanted: str) -> Region:
-    """Finds a region: `california`, `us/california`, `California`, `california/norcal`, or `califor`.
+    """Finds a region by id, path, name or prefix.
+
+    Args:
+        regions: regions of the index.
+        wanted: such as `california`, `us/california`, `California`, `california/norcal` or `califor`.
 
     Raises:
-        NotFoundError: none or several fit; the message has the nearest, or those that fit.
+        NotFoundError: no region matches, or several do. The message names the most similar or the matching regions.
     """
     plain = _normalise(wanted)
     for attribute in ("id", "short", "name"):
@@ -91,7 +95,7 @@ def find_region(regions: list[Region], wanted: str) -> Region:
         return found[0]
     if found:
         several = ", ".join(f"`{region.id}`" for region in sorted(found)[:8])
-        message = f"`{wanted}` is the beginning of {len(found)} regions: {several}" + (", …" if len(found) > 8 else "")
+        message = f"`{wanted}` matches {len(found)} regions: {several}" + (", …" if len(found) > 8 else "")
         raise NotFoundError(message, hints.again(region=min(found).id))
     names = [name for region in regions for name in (region.id, region.short)]
     near = nearest(wanted, names)
@@ -101,14 +105,14 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
 
 def dated(region: Region, date: str) -> Region:
-    """Returns the region with the URL of its extract of a day.
+    """Returns the region with the URL of its extract of a given day.
 
     Args:
-        region: of the index.
-        date: `2024-01-31` or, as Geofabrik writes it, `240131`.
+        region: region of the index.
+        date: day as `2024-01-31`, or `240131` as in Geofabrik's file names.
 
     Raises:
-        UsageError: not a date, or the region has no dated extracts.
+        UsageError: `date` is not a date, or the region has no dated extracts.
     """
     text = date.replace("-", "")
     try:
@@ -121,7 +125,7 @@ def dated(region: Region, date: str) -> Region:
 
 
 def local_path(url: str) -> Path | None:
-    """Returns the path of a `file://` URL; None for one on a server."""
+    """Returns the path of a `file://` URL; None for other URLs."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
 
 
@@ -151,7 +155,7 @@ def _begins(region: Region, plain: str) -> bool:
 
 
 def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
-    """Returns the box of a GeoJSON polygon or multipolygon."""
+    """Returns the bounds of a GeoJSON polygon or multipolygon; None without a geometry."""
     points: list[list[float]] = []
 
     def collect(part: Any) -> None:
@@ -169,7 +173,7 @@ def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
 
 
 def _path(id_: str, found: dict[str, dict[str, str]]) -> str:
-    """Joins the ids of a region and its parents. Some ids hold a part of the path (`us/california`), others do not."""
+    """Joins the ids of a region and its parents to a path. Some ids already contain a parent, as `us/california`."""
     path, seen, parent = id_, {id_}, found[id_].get("parent", "")
     while parent in found and parent not in seen:
         path = path if path.startswith(f"{parent}/") else f"{parent}/{path}"
@@ -187,15 +191,15 @@ def _index_url(url: str) -> str:
 
 
 def _extract_url(url: str, index_url: str) -> str:
-    """Returns the address of an extract. The index of a mirror holds Geofabrik's addresses, so they are replaced.
+    """Returns the URL of an extract. Replaces Geofabrik's server by the server of the index, which may be a mirror.
 
     Raises:
-        ValueError: an index on a server names a local file, or an address without a server.
+        ValueError: an index on a server refers to a local file, or to a URL without a server.
     """
     if not url.startswith(HOME_URL):
         found = urljoin(index_url, url)
         if not _is_remote(found) and (_is_remote(index_url) or local_path(found) is None):
-            raise ValueError(f"`{url}` is not the address of an extract")
+            raise ValueError(f"`{url}` is not the URL of an extract")
         return found
     mirrored = urljoin(index_url, url.removeprefix(HOME_URL))
     path = local_path(mirrored)

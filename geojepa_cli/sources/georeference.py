@@ -1,4 +1,4 @@
-"""Georeference of a scene: CRS, transform, ground control points, and bounds in degrees."""
+"""Georeference of a scene (a georeferenced image): CRS, transform, ground control points, and bounds in degrees."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.grid import Bounds, TileId, tile_bounds
 from geojepa_cli.hints import Hint
 
-_MAX_LAT = 90.5  # degrees: half a pixel of a coarse raster may lie beyond the pole
+_MAX_LAT = 90.5  # degrees; the edge of a coarse raster may be half a pixel beyond the pole
 _WARPED_CRS = "EPSG:3857"
 
 
 def check_georeference(source: Any, path: Path) -> None:
-    """Checks that a dataset has a CRS and an affine transform.
+    """Checks that a rasterio dataset has a CRS and an affine transform.
 
-    A scene that has ground control points, rational polynomials or a geolocation array instead is refused: how it is
-    to be warped (order of the polynomial, elevation model) is a choice of the user. The hint warps it.
+    A scene with ground control points, rational polynomial coefficients or a geolocation array instead is an error,
+    because the user must choose the method of warping (polynomial order, elevation model). The hint is a command that
+    warps the scene.
 
     Raises:
-        DataError: one of them is missing.
+        DataError: the CRS or the transform is missing.
     """
     has_transform = not source.transform.is_identity
     if not has_transform and (what := _other_georeference(source)):
@@ -36,12 +37,13 @@ def check_georeference(source: Any, path: Path) -> None:
 
 
 def scene_bounds(source: Any, path: Path) -> Bounds:
-    """Returns the box of a dataset, (west, south, east, north) in degrees, with a margin.
+    """Returns the bounds of a rasterio dataset: (west, south, east, north) in degrees, with a margin of 10 % per side.
 
-    The scene may be rotated, so 9 × 9 points are projected. One that may cross the antimeridian gets all longitudes.
+    The scene may be rotated, so 9 × 9 points are projected. The bounds of a scene that may cross the antimeridian
+    contain all longitudes.
 
     Raises:
-        DataError: the points are nowhere on the earth, so the CRS is not that of the coordinates.
+        DataError: the coordinates are not valid in the CRS of the dataset.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -55,18 +57,18 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
         lon = lat = np.array([np.inf])
     if not (np.isfinite(lon).all() and np.isfinite(lat).all() and np.abs(lat).max() <= _MAX_LAT):
         corner, crs = f"{xs[0]:.6g}, {ys[0]:.6g}", source.crs.to_string()[:80]
-        raise DataError(f"the corner of `{path}`, {corner}, is outside of its CRS, {crs}", _set_crs(path))
+        raise DataError(f"the corner of `{path}`, {corner}, is outside the area of its CRS, {crs}", _set_crs(path))
     margin_lon, margin_lat = 0.1 * np.ptp(lon), 0.1 * np.ptp(lat)
     south, north = float(lat.min() - margin_lat), float(lat.max() + margin_lat)
-    if np.ptp(lon) > 180 or np.abs(lon).max() > 180:  # degrees may continue past 180, or run from 0 to 360
+    if np.ptp(lon) > 180 or np.abs(lon).max() > 180:  # longitudes may exceed 180, or range from 0 to 360
         return -180.0, south, 180.0, north
     return float(lon.min() - margin_lon), south, float(lon.max() + margin_lon), north
 
 
 def transform_near(source: Any, tile: TileId) -> Any:
-    """Returns the transform of a dataset, shifted by whole circles towards a tile where it is in degrees.
+    """Returns the transform of a rasterio dataset. If it is in degrees, adds the multiple of 360° nearest to the tile.
 
-    Degrees of a scene may continue past 180, or run from 0 to 360.
+    The longitudes of a scene may exceed 180, or range from 0 to 360.
     """
     from rasterio.transform import Affine
 
@@ -78,23 +80,26 @@ def transform_near(source: Any, tile: TileId) -> Any:
 
 
 def meets(a: Bounds, b: Bounds) -> bool:
-    """Returns True where two boxes (west, south, east, north) share a point."""
+    """Returns True if two bounding boxes (west, south, east, north) intersect or touch."""
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def convert_hint(path: Path, *command: str) -> Hint:
-    """Returns the shell commands that convert a scene and set the original aside, so that it is no scene any more.
+    """Returns the shell commands that convert a scene and rename the original to `*.bak`, so that it is ignored.
 
     Args:
-        path: of the scene.
-        command: program and options, without the names of the files.
+        path: path of the scene.
+        command: conversion program and its options, without file names.
     """
     made = str(path.with_name(f"{path.stem}-converted.tif"))
     return hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
 
 
 def _other_georeference(source: Any) -> tuple[str, tuple[str, ...]] | None:
-    """Returns what georeferences a dataset without a transform, and the options of gdalwarp that use it."""
+    """Returns the kind of georeference of a dataset without a transform, and the gdalwarp options for it.
+
+    Returns None if the dataset has no georeference.
+    """
     points, crs = source.gcps
     if points:
         return f"{len(points)} ground control points", () if crs else ("-s_srs", _guess_crs(points))
@@ -113,7 +118,7 @@ def _guess_crs(points: Any) -> str:
 def _warp_hint(source: Any, path: Path, options: tuple[str, ...]) -> Hint:
     from rasterio.enums import MaskFlags
 
-    # pixels of the result that lie outside of the scene have to be invalid
+    # Pixels of the result outside the scene must be marked as invalid.
     states_validity = MaskFlags.all_valid not in source.mask_flag_enums[0]
     alpha = () if states_validity else ("-dstalpha",)
     return convert_hint(path, "gdalwarp", "-r", "bilinear", *options, "-t_srs", _WARPED_CRS, *alpha)

@@ -1,4 +1,4 @@
-"""HTTP for all sources: retry and timeout policy, the one retry loop, errors, and headers of range requests."""
+"""HTTP for all sources: retry and timeout policy, retry loop, errors, and headers of range requests."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class RetryPolicy(NamedTuple):
     """Retry and timeout policy.
 
     Attributes:
-        attempts: failed attempts in a row, without a byte received, before giving up.
-        pause_s: pause before the second attempt; it doubles with each further one.
-        max_pause_s: longest pause, also where the server asks for more by `Retry-After`.
-        timeout_s: longest time without a byte on an open connection.
+        attempts: maximum number of failed attempts in a row. An attempt that receives bytes restarts the count.
+        pause_s: pause before the second attempt, in seconds. It doubles with each further attempt.
+        max_pause_s: maximum pause in seconds. A longer pause in a `Retry-After` header is shortened to it.
+        timeout_s: maximum time in seconds without a byte received on an open connection.
     """
 
     attempts: int = 6
@@ -38,7 +38,7 @@ class RetryPolicy(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A small response, read whole.
+    """A small HTTP response with its complete body.
 
     Attributes:
         status: HTTP status code.
@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """A `Content-Range` header: first byte, byte after the last one and size of the file; None where it is unknown."""
+    """A `Content-Range` header: first byte, end (excluded) and size of the file. A value is None if it is unknown."""
 
     start: int | None
     end: int | None
@@ -60,14 +60,14 @@ class ContentRange(NamedTuple):
 
 
 class OfflineError(GeojepaError):
-    """The server cannot be reached, or does not answer as it should."""
+    """The server cannot be reached, or its answer cannot be used."""
 
 
 class TransientError(Exception):
-    """A failed attempt that may succeed when it is repeated.
+    """A failure that a repetition may solve.
 
     Attributes:
-        wait_s: pause that the server asks for, or None.
+        wait_s: pause in seconds that the server requests; None if it requests none.
     """
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:
@@ -76,9 +76,9 @@ class TransientError(Exception):
 
 
 def make_client(policy: RetryPolicy) -> httpx.Client:
-    """Returns a client that follows redirects.
+    """Returns an HTTP client that follows redirects.
 
-    It asks for uncompressed bodies, because ranges count bytes of the file itself.
+    It requests uncompressed bodies, because byte ranges refer to the uncompressed file.
     """
     timeout = httpx.Timeout(policy.timeout_s, connect=min(10.0, policy.timeout_s))
     return httpx.Client(follow_redirects=True, timeout=timeout, headers={"Accept-Encoding": "identity"})
@@ -93,10 +93,11 @@ def retry(
     """Repeats an attempt, with growing pauses, until it succeeds.
 
     Args:
-        attempt: raises `TransientError` where a repetition may help. Other errors pass through.
-        policy: number of attempts and pauses.
-        bytes_received: count of bytes so far. An attempt that received some starts the count of failures at one.
-        on_failure: called before each pause.
+        attempt: function to call. It raises `TransientError` if a repetition may help. Other errors are not caught.
+        policy: maximum number of attempts, and pauses.
+        bytes_received: returns the number of bytes received so far. If a failed attempt received any, the count of
+            failures restarts at one.
+        on_failure: called with the error before each pause.
 
     Raises:
         TransientError: `policy.attempts` attempts in a row failed.
@@ -117,7 +118,7 @@ def retry(
 
 @contextmanager
 def offline_errors(url: str, hint: Hint = LOCAL_FILE) -> Iterator[None]:
-    """Converts failures of the network and of the server to `OfflineError`."""
+    """Converts errors of the network and of the server to `OfflineError`."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -127,18 +128,18 @@ def offline_errors(url: str, hint: Hint = LOCAL_FILE) -> Iterator[None]:
 
 
 def refused(url: str, status: int, hint: Hint = LOCAL_FILE) -> OfflineError:
-    """Returns the error for a response whose status is not a success."""
+    """Returns the error for a response with an error status."""
     return OfflineError(f"`{url}` answered {status} {httpx.codes.get_reason_phrase(status)}", hint)
 
 
 def check_busy(response: httpx.Response) -> None:
-    """Checks whether the server asks for another attempt.
+    """Checks the status of a response for a temporary failure.
 
     Raises:
-        TransientError: the status is that of a busy server.
+        TransientError: the status says that the server is busy or temporarily unavailable.
     """
     if response.status_code in TRANSIENT_STATUS:
-        message = f"it answered {response.status_code} {response.reason_phrase}"
+        message = f"the server answered {response.status_code} {response.reason_phrase}"
         raise TransientError(message, _retry_after(response))
 
 
@@ -149,7 +150,9 @@ def fetch_page(
     max_bytes: int,
     headers: Mapping[str, str] | None = None,
 ) -> Page:
-    """Fetches a small file. Repeats where the server is busy or breaks off, but not where it cannot be reached.
+    """Fetches a small file.
+
+    Repeats the request if the server is busy or the connection fails later, but not if it cannot be connected at all.
 
     Raises:
         OfflineError: the server cannot be reached, or sends more than `max_bytes`.
@@ -165,7 +168,7 @@ def fetch_page(
                     if len(content) > max_bytes:
                         raise OfflineError(f"`{url}` sends more than {max_bytes:,} bytes", LOCAL_FILE)
         except (httpx.ConnectError, httpx.UnsupportedProtocol):
-            raise  # a pause does not help
+            raise  # a repetition would not help
         except httpx.TransportError as error:
             raise TransientError(describe_error(error)) from error
         return Page(response.status_code, response.headers, bytes(content))
@@ -175,7 +178,7 @@ def fetch_page(
 
 
 def parse_content_range(response: httpx.Response) -> ContentRange | None:
-    """Returns the `Content-Range` of a response; None where it has none."""
+    """Returns the `Content-Range` header of a response; None if it is missing or malformed."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
         return None
@@ -186,23 +189,23 @@ def parse_content_range(response: httpx.Response) -> ContentRange | None:
 
 
 def read_body(response: httpx.Response, expected: int) -> bytes:
-    """Reads a body of a known length, and no more: a server may send without end.
+    """Reads a response body of known length. Stops at the first excess byte, because a server may send without end.
 
     Raises:
-        TransientError: it is longer or shorter.
+        TransientError: the body is longer or shorter than expected.
     """
     data = bytearray()
     for chunk in response.iter_bytes():
         data += chunk
         if len(data) > expected:
-            raise TransientError(f"it sends more than the {expected:,} bytes that were requested")
+            raise TransientError(f"the server sends more than the {expected:,} bytes that were requested")
     if len(data) < expected:
-        raise TransientError(f"it sent {len(data):,} of {expected:,} bytes")
+        raise TransientError(f"the server sent {len(data):,} of {expected:,} bytes")
     return bytes(data)
 
 
 def describe_error(error: Exception) -> str:
-    """Returns the text of a network error without its number."""
+    """Returns the message of a network error in lower case, without the error number."""
     text = str(error) or type(error).__name__
     return re.sub(r"^\[Errno -?\d+\] ", "", text).lower()
 

@@ -1,4 +1,4 @@
-"""Imagery of a local folder, image tiles or georeferenced scenes: finds, checks and copies it."""
+"""Finds, checks and copies the imagery in a local folder: image tiles or scenes (georeferenced images)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _WITHOUT_IMAGERY = hints.again(imagery="none")
 
 
 class Imagery(NamedTuple):
-    """Image tiles or georeferenced scenes of a source.
+    """Image tiles or scenes (georeferenced images) of a source.
 
     Attributes:
-        files: name in the artifact (`imagery/16_X_Y.webp`) -> path.
-        sha256: of names and contents.
+        files: path of each file to copy, by its name in the artifact, such as `imagery/16_X_Y.webp`.
+        sha256: SHA-256 of the names and contents of all files.
         attribution: lines of the folder's `ATTRIBUTION.txt`.
-        scenes: newest first; empty where the folder holds image tiles.
-        texts: name in the artifact -> content, of files that `fetch` writes itself.
+        scenes: scenes, newest first. Empty for image tiles.
+        texts: content of each text file that `fetch` writes itself, by its name in the artifact.
     """
 
     files: dict[str, Path]
@@ -47,11 +47,11 @@ class Imagery(NamedTuple):
 
 
 def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
-    """Returns the image tiles, or the GeoTIFF and VRT files, of a folder. One of the two lists is empty.
+    """Lists the image tiles and the GeoTIFF and VRT files of a folder. One of the two lists is empty.
 
     Raises:
-        UsageError: there is no such folder.
-        DataError: it holds neither or both, two images of one tile, or one outside the grid.
+        UsageError: the folder does not exist.
+        DataError: the folder holds neither kind, both kinds, two images of one tile, or a tile outside the grid.
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hints.again(imagery="DIR"))
@@ -73,23 +73,25 @@ def inspect_imagery(
 ) -> Imagery:
     """Finds and checks the image tiles (`16_X_Y.webp`, `.png` or `.jpg`), or the GeoTIFF and VRT files, of a folder.
 
-    Image tiles are decoded, so that `tile` can rely on them. Other files are ignored.
+    Image tiles are decoded, so that errors are found before `tile` needs them. Other files are ignored.
 
     Args:
-        folder: of the imagery.
-        meter: called with (images done, images in all).
-        bbox: west, south, east, north; images that do not meet it are ignored.
+        folder: folder of the imagery.
+        meter: called with (images done, all images).
+        bbox: bounding box (west, south, east, north) in degrees. Images that do not intersect it are ignored.
 
     Raises:
-        UsageError: there is no such folder.
-        DataError: no image, two of one tile, one outside the grid, or one that cannot be used; names the file.
+        UsageError: the folder does not exist.
+        DataError: the folder holds no image, two images of one tile, an image outside the grid, or an image that cannot
+            be used. The message names the file.
     """
     tiles, scenes = list_imagery(folder)
     if scenes:
         return _inspect_scenes(folder, scenes, bbox)
     files = {f"imagery/{file.name}": file for tile, file in tiles if bbox is None or meets(tile_bounds(*tile), bbox)}
     if not files:
-        raise DataError(f"none of the {len(tiles):,} image tiles of `{folder}` meets the box", _WITHOUT_IMAGERY)
+        message = f"none of the {len(tiles):,} image tiles of `{folder}` intersects the bounding box"
+        raise DataError(message, _WITHOUT_IMAGERY)
     digest, transparent = hashlib.sha256(), []
     for number, (name, file) in enumerate(sorted(files.items()), 1):
         read_image(file)
@@ -99,21 +101,21 @@ def inspect_imagery(
             meter(number, len(files))
     if transparent:
         what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
-        console.warn(f"`{folder}`: {what}; their hidden colour is used, which is mostly black")
+        console.warn(f"`{folder}`: {what}; the colour stored under the transparency is used, which is often black")
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 
 def lies_outside(imagery: Imagery, box: Bounds) -> bool:
-    """Returns True where no scene and no image tile meets a box."""
+    """Returns True if no scene and no image tile intersects a bounding box."""
     names = [parse_image_name(path.name) for path in imagery.files.values()]
     boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
     return bool(boxes) and not any(meets(one, box) for one in boxes)
 
 
 def disk_bytes(imagery: Imagery) -> tuple[int, bool]:
-    """Returns the size of imagery on disk, and True where it is an upper limit.
+    """Returns the size of imagery on disk in bytes, and True if that size is only an upper limit.
 
-    A VRT is written as a GeoTIFF of all it shows, whose compressed size is not known beforehand.
+    A VRT is copied as one compressed GeoTIFF, whose size is not known before it is written.
     """
     sizes = [path.stat().st_size for path in imagery.files.values() if not _is_vrt(path)]
     at_most = [uncompressed_bytes(path) for path in imagery.files.values() if _is_vrt(path)]
@@ -121,10 +123,10 @@ def disk_bytes(imagery: Imagery) -> tuple[int, bool]:
 
 
 def read_attribution(path: Path) -> list[str]:
-    """Returns the lines of an `ATTRIBUTION.txt`; none where there is no such file.
+    """Returns the lines of an `ATTRIBUTION.txt`, without empty ones. Returns no lines if the file does not exist.
 
     Raises:
-        DataError: not UTF-8 text.
+        DataError: the file is not UTF-8 text.
     """
     if not path.is_file():
         return []
@@ -140,12 +142,12 @@ def read_attribution(path: Path) -> list[str]:
 
 
 def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: bool = False) -> None:
-    """Copies an extract as `map<suffix>`, and imagery to `imagery/`.
+    """Copies an extract to `map<suffix>`, and imagery to `imagery/`.
 
     Args:
-        extract, imagery: as inspected.
-        folder: to copy into.
-        link: link the extract where the file system can, which takes neither time nor disk.
+        extract, imagery: files to copy, as returned by `inspect_extract` and `inspect_imagery`.
+        folder: folder to copy to.
+        link: make a hard link to the extract, if the file system supports it, instead of a copy.
 
     Raises:
         DataError: the extract changed since it was inspected.
@@ -173,12 +175,16 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
 
 
 def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Imagery:
-    """Inspects scenes. GeoTIFF files are copied with their sidecar files, a VRT as a GeoTIFF of all it shows."""
+    """Inspects scenes and lists the files to copy: GeoTIFF files with their sidecar files, and VRT files.
+
+    Each VRT is later written as one GeoTIFF. GeoTIFF files that a VRT refers to are not copied separately.
+    """
     parts = {part.absolute() for path in paths if _is_vrt(path) for part in inspect_scene(path).files[1:]}
     scenes = [inspect_scene(path) for path in paths if path.absolute() not in parts]
     scenes = newest_first([scene for scene in scenes if bbox is None or meets(scene.bounds, bbox)])
     if not scenes:
-        raise DataError(f"none of the {len(paths):,} scenes of `{folder}` meets the box", _WITHOUT_IMAGERY)
+        message = f"none of the {len(paths):,} scenes of `{folder}` intersects the bounding box"
+        raise DataError(message, _WITHOUT_IMAGERY)
     digest, files = hashlib.sha256(), {}
     for scene in sorted(scenes, key=lambda scene: scene.path.name):
         for file in (scene.path, *sorted(file for file in scene.files if file != scene.path)):

@@ -1,4 +1,7 @@
-"""Keeps a copy of a small text file of a server, for when it has not changed or the server cannot be reached."""
+"""Fetches a small text file from a server and keeps a copy of it.
+
+The copy is used if the file has not changed or the server cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from geojepa_cli.errors import BusyError, DataError
 from geojepa_cli.sources.http import OfflineError, RetryPolicy, fetch_page, make_client, refused
 from geojepa_cli.sources.partial import locked_file, partial_of
 
-_MAX_BYTES = 1 << 28  # far more than the index with its geometries
+_MAX_BYTES = 1 << 28  # far more than the size of Geofabrik's index with geometries
 
 
 def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callable[[str], None]) -> str:
-    """Returns the text at a URL. Uses the copy of an earlier call where the server has nothing newer.
+    """Returns the text at a URL. Uses the copy of an earlier call if the server has nothing newer.
 
     Args:
-        url: of the file.
-        folder: holds the copy, whose modification time is the server's. Without a folder nothing is stored.
+        url: URL of the file.
+        folder: folder of the copy; None to keep no copy. The copy gets the modification time that the server states.
         policy: retries and timeouts.
-        check: raises `DataError` for a text that must not be stored.
+        check: raises `DataError` for invalid text, which is not stored.
 
     Raises:
         OfflineError: the server cannot be reached, and there is no copy.
@@ -54,7 +57,7 @@ def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callab
 
 
 def _read_copy(copy: Path, check: Callable[[str], None]) -> str | None:
-    """Returns the text of the copy; None where it does not exist or fails the check."""
+    """Returns the text of the copy; None if it does not exist or fails the check."""
     try:
         text = copy.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -63,7 +66,7 @@ def _read_copy(copy: Path, check: Callable[[str], None]) -> str | None:
 
 
 def _write_copy(text: str, modified: str, copy: Path) -> None:
-    """Replaces the copy at once. Skips it where another process does the same."""
+    """Replaces the copy atomically. Does nothing if another process is replacing it."""
     with contextlib.suppress(BusyError), locked_file(partial_of(copy), "ab") as file:
         file.truncate(0)
         file.write(text.encode())

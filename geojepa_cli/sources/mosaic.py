@@ -1,4 +1,4 @@
-"""Tile images from georeferenced scenes, merged by validity, newest first."""
+"""Makes the images of tiles from scenes (georeferenced images). Newer scenes take precedence."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from geojepa_cli.sources.scenes import Scene, open_raster, raster_errors
 from geojepa_cli.sources.unreachable import UnreachableScenes
 from geojepa_cli.store.image_form import SIZE_PX
 
-_MAX_OPEN = 32  # files of each thread
+_MAX_OPEN = 32  # maximum number of open files per thread
 
 
 class OpenScene(Protocol):
     """A scene whose pixels can be read.
 
     Attributes:
-        source: its dataset.
-        mask: what states which of its pixels are valid.
+        source: rasterio dataset of the scene.
+        mask: rule that decides which pixels are valid.
     """
 
     source: Any
     mask: MaskRule
 
     def reading(self) -> AbstractContextManager[None]:
-        """Converts errors of the dataset to those of this package."""
+        """Returns a context that converts rasterio's and GDAL's errors to those of this package."""
 
     def close(self) -> None:
         """Closes the dataset."""
 
 
 class LocalScene:
-    """An opened local file."""
+    """An opened scene in a local file."""
 
     def __init__(self, scene: Scene) -> None:
         self._path, self.mask = scene.path, scene.mask
@@ -62,9 +62,9 @@ class Picture(NamedTuple):
     """The image of a tile.
 
     Attributes:
-        pixels: uint8 [bands, side, side]; 0 where nothing is valid.
-        valid: bool [side, side].
-        scene: index of the newest scene in it.
+        pixels: uint8 [bands, side, side]; invalid pixels are 0.
+        valid: bool [side, side], True for pixels that a scene covers.
+        scene: index of the newest scene that contributes to the image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -73,16 +73,18 @@ class Picture(NamedTuple):
 
 
 class Mosaic:
-    """Scenes merged by validity, newest first. Files are opened when they are needed; `close` closes them.
+    """A mosaic of scenes. Each pixel comes from the newest scene that has a valid pixel there.
+
+    Files are opened when they are needed. `close` closes them.
 
     Args:
-        scenes: newest first, all with the same number of bands.
-        scaling: of those of more than 8 bits.
-        open_scene: opens a scene.
-        size_px: side of the images.
+        scenes: scenes, newest first, all with the same number of bands.
+        scaling: scaling to 8 bits, for scenes with more than 8 bits.
+        open_scene: function that opens a scene.
+        size_px: side length of the images in pixels.
 
     Attributes:
-        unreachable: scenes that are not to be tried; threads share one.
+        unreachable: record of scenes that cannot be read from their server. The mosaics of all threads share it.
     """
 
     def __init__(
@@ -98,15 +100,16 @@ class Mosaic:
         self.unreachable = UnreachableScenes()
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes all open files."""
         while self._open:
             self._open.popitem()[1].close()
 
     def picture(self, tile: TileId) -> Picture | None:
-        """Returns the image of a tile; None where no scene has a valid pixel in it.
+        """Returns the image of a tile; None if no scene has a valid pixel in the tile.
 
         Raises:
-            DataError, OfflineError: a file cannot be read.
+            DataError: a file cannot be read.
+            OfflineError: a server cannot be reached.
         """
         side = self._size_px
         pixels, valid = np.zeros((0, side, side), np.uint8), np.zeros((side, side), bool)
@@ -128,7 +131,7 @@ class Mosaic:
         return Picture(pixels, valid, newest) if newest >= 0 else None
 
     def _find_scenes(self, tile: TileId) -> list[int]:
-        """Returns the scenes whose boxes share a point with the tile's."""
+        """Returns the indices of the scenes whose bounding boxes intersect the tile."""
         west, south, east, north = tile_bounds(*tile)
         box = self._bounds
         meeting = (box[:, 0] <= east) & (box[:, 2] >= west) & (box[:, 1] <= north) & (box[:, 3] >= south)
@@ -136,7 +139,10 @@ class Mosaic:
         return found
 
     def _sample(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, Mask] | None:
-        """Returns values [bands, side, side] and where they are valid; None where the scene has none there."""
+        """Returns the values of a scene [bands, side, side] and their validity [side, side] in a tile.
+
+        Returns None if the scene has no valid pixel in the tile.
+        """
         self.unreachable.check(index)
         try:
             opened = self._opened(index)
@@ -159,7 +165,7 @@ class Mosaic:
         return self._open[index]
 
     def _discard(self, index: int) -> None:
-        """Closes a file that failed: GDAL may cache blocks of it that were never read."""
+        """Closes a file after an error, because GDAL's cache may hold blocks that were not read completely."""
         opened = self._open.pop(index, None)
         if opened is not None:
             with contextlib.suppress(Exception):

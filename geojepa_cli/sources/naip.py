@@ -1,7 +1,7 @@
-"""Aerial images of a STAC collection such as NAIP: found through its API, read from the servers that it names.
+"""Searches a STAC API for aerial images of a collection such as NAIP, and opens the images on their servers.
 
-`fetch` stores the items of the newest image of each footprint; `tile` reads the parts that its tiles need
-(docs/adr/0008).
+`fetch` stores the STAC item of the newest image of each footprint. `tile` reads only the parts of the images that its
+tiles need (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from geojepa_cli.sources.scene_bands import find_mask_rule
 from geojepa_cli.sources.scenes import Scene, raster_errors
 from geojepa_cli.sources.stac import IMAGE, Item, capture_date, file_name, scene_of, trim_item
 
-_PAGE = 250  # items of one response
+_PAGE = 250  # maximum number of items in one response
 _MAX_REPEATED_PAGES = 5
 _TIMEOUT_S = 60.0
 
 
 def search(bbox: Bounds, url: str | None = None, year: int | None = None, collection: Collection = NAIP) -> list[Item]:
-    """Searches for the newest image of each footprint that meets a box.
+    """Searches for the newest image of each footprint that intersects a bounding box.
 
     Args:
-        bbox: west, south, east, north in degrees.
-        url: of the STAC API. Default: that of the collection.
-        year: of capture. Default: any.
-        collection: to search in.
+        bbox: bounding box (west, south, east, north) in degrees.
+        url: URL of the STAC API. Default: the API of the collection.
+        year: year of capture. Default: any year.
+        collection: collection to search.
 
     Returns:
-        Trimmed STAC items, sorted by id.
+        STAC items as returned by `trim_item`, sorted by id.
 
     Raises:
-        OfflineError: the API cannot be reached, or answers with something else.
+        OfflineError: the API cannot be reached, or its answer is not the response of a STAC API.
     """
     import pystac_client
     from pystac_client.exceptions import APIError
@@ -61,13 +61,13 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
         raise _search_error(url, describe_error(error)) from error
     except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RecursionError) as error:
         raise _search_error(url, f"not the response of a STAC API: {error}") from error
-    # an API may ignore parts of a query, and a wrong year would not be noticed
+    # An API may ignore parts of a query, so bounding box and year are checked again.
     items = [item for item in items if meets(item["bbox"], bbox)]
     return newest([item for item in items if year is None or capture_date(item)[:4] == str(year)], collection)
 
 
 def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
-    """Returns the item with the latest date of each footprint, sorted by id."""
+    """Returns the STAC item with the latest date of each footprint, sorted by id."""
     best: dict[str, Item] = {}
     for item in sorted(items, key=lambda item: (capture_date(item), item["id"])):
         match = re.search(collection.footprint, item["id"]) if collection.footprint else None
@@ -76,7 +76,7 @@ def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
 
 
 def items_as_imagery(items: Sequence[Item], collection: Collection = NAIP) -> Imagery:
-    """Returns items as the imagery of a source."""
+    """Returns the imagery of a source that consists of STAC items."""
     text = to_json(items)
     digest = hashlib.sha256(text.encode()).hexdigest()
     files = {f"imagery/{collection.items_file}": text}
@@ -84,16 +84,16 @@ def items_as_imagery(items: Sequence[Item], collection: Collection = NAIP) -> Im
 
 
 def to_json(items: Sequence[Item]) -> str:
-    """Returns the text of the items' file: a GeoJSON of the items, the same for the same items."""
+    """Formats STAC items as GeoJSON. The same items always give the same text."""
     content = {"type": "FeatureCollection", "features": list(items)}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_items(path: Path) -> list[Item]:
-    """Reads a file of items.
+    """Reads a GeoJSON file of STAC items.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read or does not hold STAC items.
     """
     try:
         return [trim_item(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
@@ -102,19 +102,20 @@ def read_items(path: Path) -> list[Item]:
 
 
 def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
-    """Returns items as scenes, with the band of near infrared where that is requested."""
+    """Returns the scene of each STAC item. With `infrared`, scenes have a near-infrared band in addition to RGB."""
     return [scene_of(item, infrared) for item in items]
 
 
 def sign(href: str, refused: str | None = None) -> str:
-    """Returns a URL signed by the Planetary Computer, or the href itself for other servers.
+    """Returns a URL with a signature of the Planetary Computer, or the href itself for other servers.
 
     Args:
-        href: of the image.
-        refused: a URL that the server refused. If it is the current one, another signature is requested.
+        href: href of the image.
+        refused: signed URL that the server refused, if any. If its signature is still the current one, a new signature
+            is requested.
 
     Raises:
-        OfflineError: no signature is available.
+        OfflineError: the signature cannot be obtained.
     """
     from planetary_computer import sas
     from requests import RequestException
@@ -130,19 +131,19 @@ def sign(href: str, refused: str | None = None) -> str:
 
 
 class RemoteScene:
-    """An opened image on a server; see `mosaic.OpenScene`.
+    """An opened image on a server. Implements `mosaic.OpenScene`.
 
     Attributes:
-        source: its dataset.
-        mask: what states which pixels are valid. A band that GDAL takes for alpha is infrared.
+        source: rasterio dataset of the image.
+        mask: rule that decides which pixels are valid. An alpha band is ignored, because it holds infrared.
     """
 
     def __init__(self, scene: Scene, href: str, reader: RangeReader) -> None:
         """Opens the image.
 
         Raises:
-            OfflineError: the server cannot be reached, or refuses.
-            DataError: not a GeoTIFF, or not the image that the API describes.
+            OfflineError: the server cannot be reached, or refuses access.
+            DataError: the file is not a GeoTIFF, has no CRS, or does not match the bands or data type of its STAC item.
         """
         self._path, self._raster = scene.path, RemoteRaster(reader, href)
         with self.reading():
@@ -150,11 +151,12 @@ class RemoteScene:
             self.mask = find_mask_rule(self.source, scene.bands[:3], trust_alpha=False)
         if self.source.crs is None or set(self.source.dtypes) != {scene.dtype} or self.source.count < max(scene.bands):
             self.close()
-            raise DataError(f"`{href}` is not the image that the API describes", FETCH_NAIP)
+            message = f"`{href}` does not match its STAC item in CRS, data type or number of bands"
+            raise DataError(message, FETCH_NAIP)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Converts errors. The server's error comes before GDAL's, which follows from it."""
+        """Converts errors. Raises the server's error instead of the GDAL error that it caused."""
         try:
             with raster_errors(self._path):
                 yield
@@ -169,16 +171,16 @@ class RemoteScene:
 
 
 def scene_opener(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
-    """Returns the function that opens the scenes of items, for a mosaic."""
+    """Returns the function that opens the scenes of STAC items on their servers, for `Mosaic`."""
     hrefs = {file_name(item): str(item["assets"][IMAGE]["href"]) for item in items}
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 
 
 def _collect_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """Returns the items of all pages, each once.
+    """Returns the items of all result pages of a search, without duplicates.
 
     Raises:
-        ValueError: several pages in a row have no other items than those before.
+        ValueError: several pages in a row hold no new items.
     """
     items: dict[str, Item] = {}
     repeated = 0
@@ -187,7 +189,7 @@ def _collect_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
         items |= {item["id"]: item for item in map(trim_item, page["features"])}
         repeated = 0 if len(items) > before else repeated + 1
         if repeated >= _MAX_REPEATED_PAGES:
-            raise ValueError(f"{repeated} pages in a row hold no other items than those before")
+            raise ValueError(f"{repeated} result pages in a row hold no new items")
     return list(items.values())
 
 

@@ -1,7 +1,7 @@
-"""Inspection of OSM XML files: what they are, the box they cover, and that they are whole.
+"""Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
-A file is read in pieces and within bounds, so that a hostile one fills neither memory nor time. Only the part before
-the first object is parsed as XML here; `geojepa-tiler` parses the rest, with the same bounds.
+A file is read in blocks and within limits, so that a malicious file cannot exhaust memory or time. Usually only the
+part before the first object is parsed as XML. `geojepa-tiler` parses the rest, with the same limits.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from geojepa_cli.grid import Bounds
 
 ANOTHER_EXTRACT = hints.run("fetch", pbf="FILE", name="NAME")
 DOWNLOAD_AGAIN = hints.advice("download it again")
-# the statement asks for the nodes of ways and relations, too
+# this query also returns the nodes of ways and relations
 OVERPASS_STATEMENT = hints.advice("ask Overpass with `out body; >; out skel qt;`")
 OBJECTS = ("node", "way", "relation")
 
-_PIECE = 1 << 20  # bytes; a tag, a value or a comment must not be longer
-_HEADER = 4 << 20  # bytes; what may stand before the first object
-_DEPTH = 16  # of nested elements
-_FREE = 64 << 20  # bytes; a packed file may unpack to this much whatever its size, and beyond that
-_RATIO = 100  # to this many times its size; OSM XML reaches 10 to 30 times
+_PIECE = 1 << 20  # bytes; block size, and maximum length of a tag, value or comment
+_HEADER = 4 << 20  # bytes; maximum size of the part before the first object
+_DEPTH = 16  # maximum depth of nested elements
+_FREE = 64 << 20  # bytes; any compressed file may decompress to this size
+_RATIO = 100  # maximum compression ratio of larger files; OSM XML reaches 10 to 30
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<")
 _POSITION = re.compile(rb"<(?:node|nd|member)\b[^>]*\blat\s*=")
 
@@ -39,12 +39,12 @@ class Header(NamedTuple):
     """The part of an OSM XML file before its first object.
 
     Attributes:
-        root: name of the root element, None where the file ends before it.
-        version: of OSM XML, as written.
-        generator: as written.
-        boxes: of all `<bounds>`, (west, south, east, north) in degrees, west <= east: one that crosses the
-            antimeridian is two.
-        closed: the root element ends here, so there is no object.
+        root: name of the root element; None if the file ends before it.
+        version: attribute `version` of the root element, which is the version of OSM XML.
+        generator: attribute `generator` of the root element.
+        boxes: bounding boxes of all `<bounds>` elements, (west, south, east, north) in degrees, west <= east. One that
+            crosses the antimeridian is split into two.
+        closed: True if the root element ends in the header, so the file has no object.
     """
 
     root: str | None
@@ -55,14 +55,14 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path, suffix: str) -> Header:
-    """Parses a file up to its first object.
+    """Parses an OSM XML file up to its first object.
 
     Args:
-        path: the file.
-        suffix: `.osm`, `.osm.gz` or `.osm.bz2`, its form.
+        path: path of the file.
+        suffix: format of the file: `.osm`, `.osm.gz` or `.osm.bz2`.
 
     Raises:
-        DataError: not well-formed, truncated, or beyond the bounds; the message has the reason.
+        DataError: the XML is not well-formed or exceeds a limit, or the file cannot be decompressed.
     """
     parser = _HeaderParser(path)
     for piece in _pieces(path, suffix):
@@ -72,19 +72,19 @@ def read_header(path: Path, suffix: str) -> Header:
 
 
 def first_bytes(path: Path, suffix: str) -> bytes:
-    """The first bytes of a file, unpacked.
+    """Returns the first block of a file, decompressed.
 
     Raises:
-        DataError: it does not unpack.
+        DataError: the file cannot be decompressed.
     """
     return next(_pieces(path, suffix), b"")
 
 
 def check_whole(path: Path, suffix: str, header: Header) -> None:
-    """Reads a file to its end: it must unpack, hold a position, and end with its closing tag.
+    """Reads a file to its end and checks that it is complete.
 
     Raises:
-        DataError: it does not.
+        DataError: the file cannot be decompressed, holds no position, or does not end with `</osm>`.
     """
     tail, found = b"", False
     for piece in _in_utf8(_pieces(path, suffix)):
@@ -97,14 +97,16 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint=DOWNLOAD_AGAIN)
     if not found:
         hint = OVERPASS_STATEMENT if header.generator.startswith("Overpass") else ANOTHER_EXTRACT
-        raise DataError(f"`{path}` holds no data: there is no node in it, and no other position", hint=hint)
+        raise DataError(f"`{path}` holds no data: it has neither a node nor any other position", hint=hint)
 
 
 def box_of_positions(path: Path, suffix: str) -> Bounds | None:
-    """The box around all positions of a file: of nodes, and of ways and members that have their own.
+    """Returns the bounds of all positions in a file; None if it has none.
+
+    Positions are those of nodes, and those written on the nodes of ways and on relation members.
 
     Raises:
-        DataError: as `read_header`.
+        DataError: the XML is not well-formed or exceeds a limit, or the file cannot be decompressed.
     """
     extent = Extent()
 
@@ -122,28 +124,28 @@ def box_of_positions(path: Path, suffix: str) -> Bounds | None:
 
 
 class Extent:
-    """The smallest box around positions, in degrees.
+    """Bounds of a growing set of positions, in degrees.
 
     Attributes:
-        bounds: (west, south, east, north); None before the first position on the globe.
+        bounds: (west, south, east, north); None before the first valid position.
     """
 
     def __init__(self) -> None:
         self.bounds: Bounds | None = None
 
     def add(self, lon: float, lat: float) -> None:
-        """Takes a position; ignores one that is not on the globe."""
+        """Extends the bounds to a position. Ignores longitudes beyond ±180 and latitudes beyond ±90."""
         if abs(lon) <= 180 and abs(lat) <= 90:
             west, south, east, north = self.bounds or (lon, lat, lon, lat)
             self.bounds = (min(west, lon), min(south, lat), max(east, lon), max(north, lat))
 
 
 class _BoundedParser:
-    """Expat that refuses entities, depth and long tags.
+    """An Expat parser that rejects XML entities, deep nesting and long tags.
 
     Args:
-        path: named in messages.
-        start: called with the name and the attributes of every element.
+        path: path of the file, for messages.
+        start: called with the name and attributes of every element.
     """
 
     def __init__(self, path: Path, start: Callable[[str, Mapping[str, str]], None]) -> None:
@@ -157,10 +159,10 @@ class _BoundedParser:
         self._parser.StartDoctypeDeclHandler = self._on_doctype
 
     def feed(self, piece: bytes) -> None:
-        """Parses a piece.
+        """Parses the next block of the file.
 
         Raises:
-            DataError: the document is refused, or not well-formed.
+            DataError: the XML is not well-formed, or exceeds a limit.
         """
         self._fed += len(piece)
         try:
@@ -181,9 +183,7 @@ class _BoundedParser:
 
     def _on_doctype(self, name: str, system: str | None, public: str | None, subset: bool) -> None:
         if system or public or subset:
-            raise DataError(
-                f"`{self.path}` declares XML entities, which no OSM file needs: it is not read", ANOTHER_EXTRACT
-            )
+            raise DataError(f"`{self.path}` declares XML entities, which are not allowed in OSM files", ANOTHER_EXTRACT)
 
 
 class _HeaderParser(_BoundedParser):
@@ -195,7 +195,7 @@ class _HeaderParser(_BoundedParser):
         self._object = False
 
     def feed(self, piece: bytes) -> bool:  # type: ignore[override]
-        """Parses a piece; returns whether the header ends in it."""
+        """Parses the next block of the file. Returns True if the header ends in it."""
         super().feed(piece)
         if self._fed > _HEADER and not self._object:
             raise DataError(f"`{self.path}` has no object in its first {_HEADER >> 20} MiB", ANOTHER_EXTRACT)
@@ -216,7 +216,7 @@ class _HeaderParser(_BoundedParser):
 
 
 def boxes_of(attributes: Mapping[str, str]) -> list[Bounds]:
-    """The box of a `<bounds>` element: none where it is not a box, two where it crosses the antimeridian."""
+    """Returns the bounding box of a `<bounds>` element, split at the antimeridian. Returns none if it is invalid."""
     try:
         west, south, east, north = (float(attributes[name]) for name in ("minlon", "minlat", "maxlon", "maxlat"))
     except (KeyError, ValueError):
@@ -225,7 +225,7 @@ def boxes_of(attributes: Mapping[str, str]) -> list[Bounds]:
 
 
 def split_box(box: Bounds) -> list[Bounds]:
-    """A box as boxes with west <= east: none where it is not on the globe, two where it crosses the antimeridian."""
+    """Splits a bounding box at the antimeridian, so that west <= east. Returns none if a coordinate is out of range."""
     west, south, east, north = box
     if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):
         return []
@@ -233,10 +233,10 @@ def split_box(box: Bounds) -> list[Bounds]:
 
 
 def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
-    """Pieces of the unpacked file, of `_PIECE` bytes but the last.
+    """Yields the decompressed file in blocks of `_PIECE` bytes; the last one may be shorter.
 
     Raises:
-        DataError: it does not unpack, or to too much.
+        DataError: the file cannot be decompressed, or exceeds the maximum compression ratio.
     """
     done = 0
     try:
@@ -244,12 +244,12 @@ def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
             while piece := file.read(_PIECE):
                 done += len(piece)
                 if suffix != ".osm" and done > max(_FREE, _RATIO * packed.tell()):
-                    what = f"{done >> 20:,} MiB out of its first {packed.tell():,} bytes"
+                    what = f"its first {packed.tell():,} bytes give {done >> 20:,} MiB"
                     unpack = hints.shell("gunzip" if suffix == ".osm.gz" else "bunzip2", "--keep", str(path))
-                    raise DataError(f"`{path}` unpacks to more than {_RATIO} times its size: {what}", hint=unpack)
+                    raise DataError(f"`{path}` decompresses to more than {_RATIO} times its size: {what}", hint=unpack)
                 yield piece
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"`{path}` does not unpack: {error}", hint=DOWNLOAD_AGAIN) from error
+        raise DataError(f"`{path}` cannot be decompressed: {error}", hint=DOWNLOAD_AGAIN) from error
 
 
 def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:
@@ -259,7 +259,7 @@ def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:
 
 
 def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces in a superset of ASCII, so that tags can be searched in them."""
+    """Yields blocks in a superset of ASCII, so that tags can be found in them. Converts UTF-16 to UTF-8."""
     decoder = None
     for number, piece in enumerate(pieces):
         if number == 0 and piece.startswith(_UTF16):
@@ -269,7 +269,7 @@ def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _without_comments(tail: bytes) -> bytes:
-    """The end of a document without the comments and processing instructions after its root."""
+    """Returns the end of an XML document without the comments and processing instructions after the root element."""
     while True:
         tail = tail.rstrip()
         for begin, end in ((b"<!--", b"-->"), (b"<?", b"?>")):

@@ -1,4 +1,4 @@
-"""Partial files: names, and a lock that stays with a file when it is renamed."""
+"""Partial downloads: names of their files, and a lock that a file keeps when it is renamed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def remove_partial(target: Path) -> None:
 
 @contextmanager
 def locked_file(path: Path, mode: str) -> Iterator[IO[bytes]]:
-    """Opens a file under an exclusive kernel lock, which follows it when it is renamed.
+    """Opens a file and locks it exclusively (`flock`). The file keeps the lock when it is renamed.
 
     Raises:
         BusyError: another process holds the lock.
@@ -52,7 +52,7 @@ def locked_file(path: Path, mode: str) -> Iterator[IO[bytes]]:
 
 
 def is_same_file(file: IO[bytes], path: Path) -> bool:
-    """Returns True where `path` names the open file; it may have been renamed or removed."""
+    """Returns True if `path` is still the path of the open file, which may have been renamed or removed."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The frame of an OSM PBF file. All blobs are unpacked once, so that a damaged file is found before any work starts.
+"""Checks the blobs of an OSM PBF file. All are decompressed once, to find damage before any work starts.
 
-https://wiki.openstreetmap.org/wiki/PBF_Format: a file is a sequence of (length of the header, 4 bytes big-endian;
-BlobHeader; Blob). `geojepa-tiler` reads the content of the blobs.
+An OSM PBF file is a sequence of blobs. Each has a length of the header (4 bytes, big-endian), a BlobHeader and a Blob:
+https://wiki.openstreetmap.org/wiki/PBF_Format. `geojepa-tiler` reads the content of the blobs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import BinaryIO, NamedTuple
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 
-MAX_HEADER_BYTES = 64 * 1024  # both limits are the format's
+MAX_HEADER_BYTES = 64 * 1024  # both limits are from the specification
 MAX_BLOB_BYTES = 32 * 1024 * 1024
 HINT = hints.advice("download it again, and compare its size or MD5 with the server's")
 
 
 class Frame(NamedTuple):
-    """A blob: its type (`OSMHeader`, `OSMData`), and the place and number of its bytes."""
+    """Position of a blob in a file: type (`OSMHeader` or `OSMData`), first byte, and size in bytes."""
 
     type: str
     start: int
@@ -29,14 +29,14 @@ class Frame(NamedTuple):
 
 
 class FrameError(ValueError):
-    """The bytes are not the frame of a PBF."""
+    """The bytes are not a valid blob or blob header of a PBF file."""
 
 
 def count_data_blobs(path: Path) -> int:
-    """Counts the data blobs of a PBF file, and checks that it is whole.
+    """Counts the data blobs of a PBF file, and checks that the file is complete.
 
     Raises:
-        DataError: it is truncated or damaged, or holds no data; the message names the byte.
+        DataError: the file is truncated or damaged, or holds no data. The message has the position of the damage.
     """
     size = path.stat().st_size
     data = 0
@@ -44,23 +44,23 @@ def count_data_blobs(path: Path) -> int:
         try:
             for number, frame in enumerate(frames(file, size)):
                 if number == 0 and frame.type != "OSMHeader":
-                    raise DataError(f"`{path}` begins with a `{frame.type}` blob instead of its header", HINT)
+                    raise DataError(f"`{path}` begins with a blob of type `{frame.type}`, expected `OSMHeader`", HINT)
                 data += frame.type == "OSMData"
                 place = file.tell()
                 _check_blob(file.read(frame.size), frame)
                 file.seek(place)
         except FrameError as error:
-            raise DataError(f"`{path}` is not a whole PBF file: {error}", HINT) from None
+            raise DataError(f"`{path}` is a damaged or truncated PBF file: {error}", HINT) from None
     if data == 0:
         raise DataError(f"`{path}` holds no data, only a header", hints.run("fetch", pbf="FILE", name="NAME"))
     return data
 
 
 def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
-    """Yields the blobs from the file's position to `size`.
+    """Yields the blobs from the current position of the file up to byte `size`.
 
     Raises:
-        FrameError: a length is out of range, or reaches past the end.
+        FrameError: the length of a blob or header is out of range or exceeds the end of the file.
     """
     place = file.tell()
     while place < size:
@@ -72,17 +72,17 @@ def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
         if not 0 <= blob_size <= MAX_BLOB_BYTES:
             raise FrameError(f"a blob of {blob_size} bytes at byte {start}")
         if start + blob_size > size:
-            raise FrameError(f"it ends at byte {size}, inside a blob that goes to byte {start + blob_size}")
+            raise FrameError(f"it ends at byte {size}, inside a blob that should end at byte {start + blob_size}")
         yield Frame(blob_type, start, blob_size)
         place = start + blob_size
         file.seek(place, os.SEEK_SET)
 
 
 def _check_blob(blob: bytes, frame: Frame) -> None:
-    """Unpacks a blob that zlib packed, whose checksum reveals damage. Other packings are left to `geojepa-tiler`.
+    """Decompresses a blob with zlib data, whose checksum reveals damage. Does not check other compressions.
 
     Raises:
-        FrameError: it does not unpack, or not to the size that it declares.
+        FrameError: the blob cannot be decompressed, or not to the declared size.
     """
     size, packed, place = None, None, 0
     while place < len(blob):
@@ -101,21 +101,21 @@ def _check_blob(blob: bytes, frame: Frame) -> None:
     if packed is None:
         return
     if size is None or not 0 <= size <= MAX_BLOB_BYTES:
-        raise FrameError(f"a blob of {size} bytes, unpacked, at byte {frame.start}")
+        raise FrameError(f"a blob at byte {frame.start} with a decompressed size of {size} bytes")
     unpacker = zlib.decompressobj()
     try:
         unpacked = unpacker.decompress(memoryview(blob)[slice(*packed)], size + 1)
     except zlib.error as error:
-        raise FrameError(f"a blob at byte {frame.start} that does not unpack: {error}") from None
+        raise FrameError(f"a blob at byte {frame.start} that cannot be decompressed: {error}") from None
     if len(unpacked) != size or not unpacker.eof:
-        raise FrameError(f"a blob at byte {frame.start} that does not unpack to its {size} bytes")
+        raise FrameError(f"a blob at byte {frame.start} that does not decompress to {size} bytes as declared")
 
 
 def parse_blob_header(data: bytes) -> tuple[str, int]:
-    """Returns type and size of the blob that follows: fields 1 and 3 of a `BlobHeader` message.
+    """Returns the type and size of the next blob: fields 1 and 3 of a `BlobHeader` message.
 
     Raises:
-        FrameError: the bytes are not such a message.
+        FrameError: the bytes are not a `BlobHeader` message.
     """
     blob_type, blob_size, place = None, None, 0
     while place < len(data):
@@ -127,7 +127,7 @@ def parse_blob_header(data: bytes) -> tuple[str, int]:
         elif wire == 2:
             length, place = _varint(data, place)
             if place + length > len(data):
-                raise FrameError("a blob header with a field longer than itself")
+                raise FrameError("a blob header with a field that is longer than the header")
             blob_type = data[place : place + length] if field == 1 else blob_type
             place += length
         else:
@@ -138,17 +138,17 @@ def parse_blob_header(data: bytes) -> tuple[str, int]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """Returns a base-128 number and the place after it."""
+    """Decodes a base-128 varint. Returns its value and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= len(data):
-            raise FrameError("a blob header that breaks off")
+            raise FrameError("a truncated blob header")
         byte = data[place]
         place += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, place
-    raise FrameError("a number of more than ten bytes")
+    raise FrameError("an integer of more than ten bytes")
 
 
 def _read(file: BinaryIO, length: int, place: int, size: int) -> bytes:

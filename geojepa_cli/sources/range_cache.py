@@ -1,4 +1,4 @@
-"""Cache of byte ranges of remote files, with a limit on its size."""
+"""Cache of byte ranges of remote files, with a maximum size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MAX_BYTES = 1 << 26
 
 
 class RangeCache:
-    """Byte ranges by file; safe to share between threads. The least recently used ranges are removed first.
+    """Cache of byte ranges of files. Removes the least recently used ranges first. Safe to share between threads.
 
     Args:
-        max_bytes: most bytes to keep, of all files together.
+        max_bytes: maximum number of bytes to keep, for all files together.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -24,7 +24,7 @@ class RangeCache:
         self._bytes = 0
 
     def find(self, href: str, start: int, end: int) -> list[tuple[int, bytes]]:
-        """Returns the cached ranges that share a byte with [start, end), as (first byte, data), sorted."""
+        """Returns the cached ranges that overlap [start, end), as (first byte, data), sorted by first byte."""
         with self._lock:
             found = self._files.setdefault(href, _Ranges()).find(start, end)
             for first, _ in found:
@@ -32,7 +32,7 @@ class RangeCache:
         return found
 
     def add(self, href: str, start: int, data: bytes) -> None:
-        """Adds a range, and removes the least recently used ones beyond the limit."""
+        """Adds a range. Removes the least recently used ranges if the cache exceeds its maximum size."""
         with self._lock:
             if data and self._files.setdefault(href, _Ranges()).add(start, data):
                 self._recent[href, start] = len(data)
@@ -44,7 +44,7 @@ class RangeCache:
 
 
 class _Ranges:
-    """Ranges of one file, sorted by their first byte."""
+    """Cached ranges of one file, sorted by first byte."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -61,7 +61,7 @@ class _Ranges:
         return found
 
     def add(self, start: int, data: bytes) -> bool:
-        """Adds a range; returns False where one begins there already."""
+        """Adds a range. Returns False if a range with the same first byte is already cached."""
         if start in self._data:
             return False
         bisect.insort(self._starts, start)

@@ -1,4 +1,8 @@
-"""Reads byte ranges of files on a server: merged, cached, counted, repeated, and signed again after expiry."""
+"""Reads byte ranges of files on a server with HTTP range requests.
+
+Nearby ranges are merged, and received bytes are cached and counted. Failed requests are repeated, and expired
+signatures of URLs are renewed.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,8 @@ from geojepa_cli.sources.http import (
 )
 from geojepa_cli.sources.range_cache import RangeCache
 
-HEADER_CHUNK = 1 << 15  # headers and indices are read in small parts that lie close together
-MERGE_GAP = 1 << 13  # bytes between two ranges that cost less than another request
+HEADER_CHUNK = 1 << 15  # bytes; GDAL reads headers and block indices in many small parts that are close together
+MERGE_GAP = 1 << 13  # bytes; reading this gap between two ranges costs less than another request
 READ_POLICY = RetryPolicy(attempts=5, pause_s=0.5, max_pause_s=10.0)
 FETCH_NAIP = hints.run("fetch", pbf="FILE", name="NAME", imagery="naip")
 _FETCH_FOLDER = hints.run("fetch", pbf="FILE", name="NAME", imagery="DIR")
@@ -36,13 +40,13 @@ Signer = Callable[[str, str | None], str]
 
 
 class Traffic(NamedTuple):
-    """Counts of what was read from servers.
+    """Network traffic of a `RangeReader`.
 
     Attributes:
-        requests: sent, including failed ones.
-        bytes: of all response bodies.
-        header_bytes: of headers and indices, part of `bytes`.
-        file_bytes: total size of the files that were opened.
+        requests: number of requests sent, including failed ones.
+        bytes: bytes of all response bodies.
+        header_bytes: bytes of file headers and block indices, included in `bytes`.
+        file_bytes: total size in bytes of the files that were opened.
     """
 
     requests: int
@@ -52,21 +56,21 @@ class Traffic(NamedTuple):
 
 
 def unsigned(href: str, refused: str | None = None) -> str:
-    """Signer for servers that need no signature."""
+    """Returns the href itself, for servers that need no signature. A `sign` function for `RangeReader`."""
     return href
 
 
 class RangeReader:
-    """Reads byte ranges of files; safe to share between threads.
+    """Reads byte ranges of files on a server. Safe to share between threads.
 
     Args:
-        sign: returns the URL for an href. Its second argument is a URL that the server refused, or None.
+        sign: returns the signed URL for an href. Its second argument is a signed URL that the server refused, or None.
         policy: retries and timeouts.
     """
 
     def __init__(self, sign: Signer = unsigned, policy: RetryPolicy = READ_POLICY) -> None:
         self._sign, self._policy, self._http = sign, policy, make_client(policy)
-        # rasterio creates the context variables for its openers on import: here, not in a thread that ends early
+        # rasterio creates context variables for its openers when it is imported. A short-lived thread must not do that.
         import rasterio  # noqa: F401
 
         self._lock, self._sign_lock = threading.Lock(), threading.Lock()
@@ -81,12 +85,17 @@ class RangeReader:
 
     @property
     def traffic(self) -> Traffic:
-        """Counts so far."""
+        """Network traffic so far."""
         with self._lock:
             return Traffic(self._requests, self._bytes, self._header_bytes, sum(self._sizes.values()))
 
     def size(self, href: str) -> int:
-        """Returns the length of a file in bytes."""
+        """Returns the size of a file in bytes.
+
+        Raises:
+            OfflineError: the server cannot be reached, or refuses access.
+            DataError: the file is empty, or the server does not support ranges.
+        """
         if href not in self._sizes:
             self.read_header(href, 0, 1)
         if href not in self._sizes:
@@ -94,17 +103,17 @@ class RangeReader:
         return self._sizes[href]
 
     def read_header(self, href: str, start: int, length: int) -> bytes:
-        """Reads a small part of a file in chunks of `HEADER_CHUNK`, because more of them will be read."""
+        """Returns a small part of a file. Fetches whole chunks of `HEADER_CHUNK` bytes for later reads near it."""
         first, end = start // HEADER_CHUNK * HEADER_CHUNK, start + length
         last = -(-end // HEADER_CHUNK) * HEADER_CHUNK
         return self._read(href, first, last, header=True)[start - first : end - first]
 
     def read_ranges(self, href: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Returns the bytes of ranges (start, end). Ranges that nearly touch share a request.
+        """Returns the bytes of each range (start, end). Ranges with small gaps between them share a request.
 
         Raises:
-            OfflineError: the server cannot be reached, or refuses.
-            DataError: it does not support ranges, or the file changed.
+            OfflineError: the server cannot be reached, or refuses access.
+            DataError: the server does not support ranges, or the file changed while it was read.
         """
         found: dict[tuple[int, int], bytes] = {}
         for first, last in merge_ranges(ranges):
@@ -115,7 +124,7 @@ class RangeReader:
         return [found[wanted] for wanted in ranges]
 
     def _read(self, href: str, start: int, end: int, header: bool = False) -> bytes:
-        """Returns [start, end), or less at the end of the file; requests only what is not cached."""
+        """Returns the bytes [start, end), or fewer at the end of the file. Requests only bytes that are not cached."""
         cached = self._cache.find(href, start, end)
         with self._lock:
             end = min(end, self._sizes.get(href, end))
@@ -141,7 +150,7 @@ class RangeReader:
         return data
 
     def _request_signed(self, href: str, start: int, end: int) -> bytes:
-        """Requests a range; where the server refuses the signature, once more with a new one."""
+        """Requests a range. If the server refuses the signature, repeats the request once with a new signature."""
         refused = None
         for _ in range(2):
             with self._sign_lock:
@@ -150,10 +159,10 @@ class RangeReader:
             if data is not None:
                 return data
             refused = url
-        raise OfflineError(f"`{href}` is refused, although it was signed again", _AGAIN)
+        raise OfflineError(f"the server refuses access to `{href}`, even with a new signature", _AGAIN)
 
     def _request(self, href: str, url: str, start: int, end: int) -> bytes | None:
-        """Sends one request. Returns None where the server refuses the signature."""
+        """Sends one request. Returns None if the server refuses the signature."""
         with self._lock:
             self._requests += 1
         try:
@@ -172,7 +181,7 @@ class RangeReader:
                 self._check_version(href, f"{stated.total} {response.headers.get('etag', '')}", stated.total)
                 data = read_body(response, min(end, stated.total) - start)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise DataError(f"`{href}` has no valid address: {describe_error(error)}", FETCH_NAIP) from error
+            raise DataError(f"`{href}` is not a valid URL: {describe_error(error)}", FETCH_NAIP) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TransientError(describe_error(error)) from error
         with self._lock:
@@ -187,7 +196,7 @@ class RangeReader:
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorts ranges (start, end) and joins those that overlap or nearly touch."""
+    """Sorts ranges (start, end), and merges ranges that overlap or have a gap of at most `MERGE_GAP` bytes."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if merged and start - merged[-1][1] <= MERGE_GAP:

@@ -1,7 +1,7 @@
 """Opens a GeoTIFF on a server with rasterio.
 
-GDAL reads the file through rasterio's opener and requests all blocks of a window in one call, so no byte between them
-is read. GDAL's own network layer reads in larger chunks, and neither counts nor signs requests.
+GDAL reads the file through a Python opener of rasterio. It requests all blocks of a window in one call, so bytes
+between the blocks are not read. GDAL's network layer would read larger chunks, and neither counts nor signs requests.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.sources.ranges import FETCH_NAIP, HEADER_CHUNK, RangeReader
 
 _serial = itertools.count()
-_open_files: set[_File] = set()  # GDAL holds pointers to them that Python does not count
+_open_files: set[_File] = set()  # keeps the files alive: GDAL's pointers do not count as Python references
 
 
 class RemoteRaster:
-    """One file on a server, for rasterio.
+    """A GeoTIFF on a server that rasterio can open.
 
     Attributes:
-        failure: the first error. It has to be checked after every read, because GDAL turns some errors into pixels.
+        failure: first error, or None. Check it after every read, because GDAL may return pixels despite an error.
     """
 
     def __init__(self, reader: RangeReader, href: str) -> None:
@@ -30,26 +30,27 @@ class RemoteRaster:
         self.failure: GeojepaError | None = None
 
     def open(self) -> Any:
-        """Returns the opened dataset, named after the href.
+        """Opens the file and returns the rasterio dataset.
 
         Raises:
-            OfflineError, DataError: from the server.
-            rasterio.errors.RasterioError: not a GeoTIFF.
+            rasterio.errors.RasterioError: the file cannot be read or is not a GeoTIFF. If the server is the reason,
+                `failure` has its error.
         """
         import rasterio
         from rasterio.abc import MultiByteRangeResourceContainer
 
         MultiByteRangeResourceContainer.register(_Container)
         name = self.href.partition("?")[0].rpartition("/")[2]
-        # a folder for every dataset: rasterio finds its openers by the folder
+        # Every dataset has another folder, because rasterio finds the opener of a file by its folder.
         path, container = f"remote-{next(_serial)}/{name}", _Container(self, name)
-        # some other drivers would follow names in the file to local files
+        # Only the GeoTIFF driver is allowed. Some other drivers open local files that the file refers to.
         return rasterio.open(path, driver="GTiff", opener=container)
 
     def guard(self, call: Callable[[], Any], default: Any) -> Any:
-        """Calls a function; on an error, records it and returns `default`, because no exception passes through GDAL.
+        """Calls a function. On an error, records it in `failure` and returns `default`.
 
-        After the first error nothing is called any more: GDAL reads several times before it gives up.
+        An exception cannot pass through GDAL. After the first error, the function is no longer called, because GDAL
+        repeats failed reads.
         """
         if self.failure is not None:
             return default
@@ -63,14 +64,14 @@ class RemoteRaster:
 
 
 class _Container:
-    """The folder that GDAL sees: it holds one file."""
+    """Virtual folder for GDAL that contains one file."""
 
     def __init__(self, raster: RemoteRaster, name: str) -> None:
         self._raster, self._name = raster, name
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> _File:
         if not self.isfile(path):
-            raise FileNotFoundError(path)  # GDAL looks for masks and overviews next to every file
+            raise FileNotFoundError(path)  # GDAL looks for mask and overview files next to every file
         file = _File(self._raster)
         _open_files.add(file)
         return file
@@ -98,7 +99,7 @@ class _Container:
 
 
 class _File:
-    """The file that GDAL reads. After an error it reads nothing, and GDAL ends with its own error."""
+    """File object that GDAL reads from. After an error it returns no data, so that GDAL fails too."""
 
     def __init__(self, raster: RemoteRaster) -> None:
         self._raster, self._reader, self._href, self._position = raster, raster.reader, raster.href, 0
@@ -133,7 +134,7 @@ class _File:
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
         ranges = [(start, start + size) for start, size in zip(offsets, sizes, strict=True)]
-        # rasterio copies as many bytes as were requested, so a failed read returns zeros; `failure` records it
+        # rasterio copies as many bytes as it requested, so a failed read must return zeros. `failure` has the error.
         zeros = [bytes(size) for size in sizes]
         found: list[bytes] = self._raster.guard(lambda: self._read_whole(ranges), zeros)
         return found
@@ -141,5 +142,5 @@ class _File:
     def _read_whole(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         found = self._reader.read_ranges(self._href, ranges)
         if any(len(data) != end - start for data, (start, end) in zip(found, ranges, strict=True)):
-            raise DataError(f"`{self._href}` is truncated: its pixels end after the file", FETCH_NAIP)
+            raise DataError(f"`{self._href}` is truncated: pixel data extends past the end of the file", FETCH_NAIP)
         return found

@@ -1,4 +1,4 @@
-"""Resamples scenes to the images of many tiles, with threads."""
+"""Resamples scenes to the images of many tiles, on several threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from geojepa_cli.sources.mosaic import Mosaic, Picture
 
 
 class Failed(NamedTuple):
-    """A tile whose imagery cannot be read, and the error."""
+    """Result for a tile whose imagery cannot be read: the error."""
 
     error: GeojepaError
 
@@ -27,13 +27,14 @@ Outcome = Picture | Failed | None
 
 
 def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int = 1) -> Iterator[tuple[TileId, Outcome]]:
-    """Yields the images of tiles in order; None where no scene has a valid pixel, `Failed` where one cannot be read.
+    """Yields each tile and its image, in order.
 
-    A thread takes a whole zoom-14 group, because its tiles share blocks of the scenes.
+    The image is None if no scene has a valid pixel in the tile, and `Failed` if a scene cannot be read. All tiles
+    within a zoom-14 tile (a group) are resampled on the same thread, because they share blocks of the scenes.
 
     Args:
-        make: returns a mosaic for each thread; they are closed at the end.
-        tiles: those of a group one after the other.
+        make: returns a new mosaic; called once for each thread. The mosaics are closed at the end.
+        tiles: tiles to resample. The tiles of a group must be consecutive.
         threads: number of threads.
     """
     mosaics = [make() for _ in range(threads)]
@@ -58,20 +59,20 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
 
 
 def _set_context(context: contextvars.Context) -> None:
-    """Gives a new thread the context variables of the thread that started it.
+    """Copies context variables of the starting thread to a new thread.
 
-    rasterio keeps the files of its openers in them. A dataset that is opened in one thread and closed in another
-    without them ends the process.
+    rasterio stores its opener files in context variables. Without the copy, the process crashes if one thread opens a
+    dataset and another closes it.
     """
     for variable, value in context.items():
         variable.set(value)
 
 
 class _Work:
-    """The work of all threads: a pool of mosaics, and a flag that ends it.
+    """Resamples groups of tiles for all threads, with a pool of mosaics.
 
     Attributes:
-        stopped: the remaining tiles are not read, because nobody takes the results.
+        stopped: True to skip all remaining tiles, because the caller no longer reads the results.
     """
 
     def __init__(self, mosaics: Sequence[Mosaic]) -> None:
@@ -89,7 +90,7 @@ class _Work:
 
     def _picture(self, mosaic: Mosaic, tile: TileId) -> Outcome:
         if self.stopped:
-            return Failed(OfflineError("not tried: the run ended", hints.again()))
+            return Failed(OfflineError("not tried: the run has ended", hints.again()))
         try:
             return mosaic.picture(tile)
         except GeojepaError as error:

@@ -1,6 +1,6 @@
-"""Projects a tile's pixels into a scene, and samples the scene there bilinearly.
+"""Projects the pixels of a tile's image into a scene, and samples the scene bilinearly at these positions.
 
-The scene is averaged beforehand to at most twice the tile's resolution.
+Before that, finer scenes are averaged so that they have at most twice the resolution of the tile's image.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.grid import SEMI_MAJOR_AXIS_M, TileId
 
 MERCATOR = "EPSG:3857"
-_POINTS = 9  # along a side of a tile, at which the projection is computed
-_MAX_ERROR_PX = 0.02  # pixels of the scene, of the parabola through these points
+_POINTS = 9  # number of points along each side of a tile that are projected exactly
+_MAX_ERROR_PX = 0.02  # maximum error of the quadratic fit at these points, in pixels of the scene
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
 class PixelGrid(NamedTuple):
-    """Position of a tile in a scene, in pixels from the scene's upper left corner.
+    """Position of a tile in a scene, in scene pixels from the scene's upper left corner.
 
     Attributes:
-        columns, rows: float64 [9, 9], of points over the tile, edges included.
-        scale: pixels of the scene per pixel of the tile.
+        columns, rows: positions of a grid of points that covers the tile and its edges, float64 [9, 9] each.
+        scale: length of a pixel of the tile's image, in scene pixels.
     """
 
     columns: Doubles
@@ -37,7 +37,7 @@ class PixelGrid(NamedTuple):
 
 
 def tile_transform(tile: TileId, size_px: int) -> Any:
-    """Returns the affine transform from pixels of a tile's image to metres of Web Mercator."""
+    """Returns the affine transform from pixels of a tile's image to Web Mercator coordinates in metres."""
     from rasterio.transform import from_origin
 
     half = np.pi * SEMI_MAJOR_AXIS_M
@@ -46,22 +46,26 @@ def tile_transform(tile: TileId, size_px: int) -> Any:
 
 
 def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGrid | None:
-    """Returns the position of a tile in a scene of this CRS and transform; None where the CRS does not cover it."""
+    """Returns the position of a tile in a scene with the given CRS and transform.
+
+    Returns None if the tile cannot be projected to the CRS.
+    """
     steps = np.linspace(0.0, size_px, _POINTS)
     columns, rows = _project(tile, size_px, crs, transform, *np.meshgrid(steps, steps))
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
     across, down = (
         [float(np.diff(grid, axis=axis).mean()) for grid in (columns, rows)] for axis in (1, 0)
-    )  # from one point to the next, in pixels of the scene
+    )  # steps from one point to the next, in pixels of the scene
     area = abs(across[0] * down[1] - across[1] * down[0])
     return PixelGrid(columns, rows, float(np.sqrt(area) * (_POINTS - 1) / size_px))
 
 
 def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
-    """Returns column and row in the scene of the centre of each of the tile's pixels: float64 [side, side] each.
+    """Returns the scene column and row of the centre of each pixel of a tile's image: float64 [side, side] each.
 
-    They come from a parabola through the points of the grid. Where it misses a point, every pixel is projected.
+    They are computed with a quadratic fit to the points of the grid. If the fit is not accurate enough, every pixel is
+    projected exactly.
     """
     fitted = _fit_parabola(grid)
     if fitted is None:
@@ -74,14 +78,17 @@ def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, trans
 
 
 def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float) -> Floats:
-    """Samples a raster bilinearly: float32 [bands, side, side]. Beyond the edge, the values of the edge continue.
+    """Samples a raster bilinearly. Positions outside the raster get the values at its edge.
 
     Args:
-        data: [bands, height, width].
-        columns, rows: positions in its pixels, from its upper left corner.
-        scale: pixels of the raster per pixel of the tile, at most 2. Above 1 the raster is smoothed with the weights
-            (a, 1 - 2a, a), 1/6 + 2a = scale² / 6. Then smoothing and bilinear sampling together have the variance of
-            a triangle kernel that is `scale` pixels wide.
+        data: raster, [bands, height, width].
+        columns, rows: positions to sample, in raster pixels from the upper left corner, [side, side].
+        scale: length of a pixel of the tile's image in raster pixels, at most 2. If it is above 1, the raster is
+            smoothed with the weights (a, 1 - 2a, a), where 1/6 + 2a = scale² / 6. Then smoothing and bilinear sampling
+            together have the variance of a triangle kernel that is `scale` pixels wide.
+
+    Returns:
+        float32 [bands, side, side].
     """
     values = _smooth(data.astype(np.float32), max(0.0, (scale * scale - 1.0) / 12.0))
     if min(values.shape[1:]) < 2:
@@ -103,7 +110,7 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float
 
 
 def _smooth(values: Floats, a: float) -> Floats:
-    """Smooths with the weights (a, 1 - 2a, a) along both axes; the values of the edge continue."""
+    """Smooths a raster with the weights (a, 1 - 2a, a) along both axes. Values at the edge are repeated outside."""
     if a < 1e-3:
         return values
     for axis in (1, 2):
@@ -121,11 +128,11 @@ def _smooth(values: Floats, a: float) -> Floats:
 
 
 def _fit_parabola(grid: PixelGrid) -> Doubles | None:
-    """Fits column and row by a parabola.
+    """Fits a quadratic polynomial to the columns and rows of a grid.
 
     Returns:
-        Coefficients [6, 2] of 1, u, v, u², uv, v² (u and v from -1 to 1 over the tile); None where the fit is too far
-        from a point.
+        Coefficients [6, 2] of 1, u, v, u², uv, v² for column and row, where u and v range from -1 to 1 over the tile.
+        None if the error at a point is too large.
     """
     points = np.stack([grid.columns.ravel(), grid.rows.ravel()], 1)
     fitted: Doubles = _solver() @ points
@@ -148,7 +155,7 @@ def _solver() -> Doubles:
 def _project(
     tile: TileId, size_px: int, crs: Any, transform: Any, columns: Doubles, rows: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """Converts pixels of a tile to pixels of a scene; infinite where the scene's projection does not reach."""
+    """Converts pixel positions in a tile's image to a scene. Positions that cannot be projected are infinite."""
     xs, ys = tile_transform(tile, size_px) * (columns, rows)
     xs, ys = _transformer(crs.to_wkt()).transform(xs, ys)
     with np.errstate(invalid="ignore"):  # infinity times zero
@@ -158,7 +165,7 @@ def _project(
 
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt: str) -> Any:
-    """Returns a transformer, cached because its creation takes longer than a tile. It may be used by all threads."""
+    """Returns a transformer from Web Mercator to a CRS. It is cached, because its creation is slow. Thread-safe."""
     from pyproj import Transformer
     from pyproj.exceptions import CRSError, ProjError
 

@@ -1,4 +1,4 @@
-"""Scaling of scenes with more than 8 bits to bytes."""
+"""Scaling of scenes with more than 8 bits per band to 8 bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 class Scaling(NamedTuple):
     """Linear scaling of values from [low, high] to [0, 255].
 
-    All scenes and bands share one range, so that neighbouring scenes and the colours keep their relation.
+    All scenes and bands share one range, so that colours, and the brightness of neighbouring scenes, stay consistent.
     """
 
     low: float
@@ -26,10 +26,12 @@ class Scaling(NamedTuple):
 
 
 def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
-    """Returns the 2nd and 98th percentile of the valid pixels of all scenes of more than 8 bits; None without such.
+    """Returns the 2nd and 98th percentile of the valid pixels of all scenes with more than 8 bits.
+
+    Returns None if all scenes have 8 bits.
 
     Raises:
-        DataError: there are no two different valid values.
+        DataError: the two percentiles are equal, or no pixel is valid.
     """
     samples = []
     for scene in scenes:
@@ -46,5 +48,5 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
     if not low < high:
         names = ", ".join(f"`{scene.path}`" for scene in scenes if scene.dtype != "uint8")
         hint = hints.shell("gdalinfo", "-stats", str(scenes[0].path))
-        raise DataError(f"{names}: no two different valid values, so no range to scale to 8 bits", hint)
+        raise DataError(f"{names}: valid pixels do not have different values, so they cannot be scaled to 8 bits", hint)
     return Scaling(float(low), float(high))

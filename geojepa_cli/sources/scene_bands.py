@@ -1,4 +1,4 @@
-"""Bands of a scene: red, green, blue and near infrared, and what states which pixels are valid."""
+"""Finds the red, green, blue and near-infrared bands of a scene (a georeferenced image), and its valid pixels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy.typing as npt
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 
-SAMPLE_PX = 512  # side of the decimated read by which the alpha band and the range of a scene are judged
-_MIN_OPAQUE = 0.5  # least share of the alpha band's values above 0 that are opaque; otherwise it holds data
-_HALF = 128  # of a mask band's 255
+SAMPLE_PX = 512  # maximum side of the reduced image from which the alpha band and the range of values are determined
+_MIN_OPAQUE = 0.5  # minimum fraction of opaque values among the non-zero values of a real alpha band
+_HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 
 
 class MaskRule(NamedTuple):
-    """Statements of a dataset about its valid pixels. Several may apply; then a pixel has to satisfy all.
+    """Rule that decides which pixels of a dataset are valid. If several attributes apply, a pixel must satisfy all.
 
     Attributes:
-        mask_band: an internal mask, or one in a `.msk` file.
-        nodata: 1-based indices of the bands whose no-data value counts: a pixel is invalid where all have it.
-        alpha: 1-based index of the alpha band, or None.
-        ignored_alpha: GDAL takes a band for alpha that holds data, such as NAIP's infrared. It must not take part in
-            GDAL's averages either.
+        mask_band: True if the dataset has an internal mask or a `.msk` file.
+        nodata: 1-based indices of the bands whose no-data values are used. A pixel is invalid if all of these bands
+            have their no-data value.
+        alpha: 1-based index of the alpha band; None if there is none.
+        ignored_alpha: True if a band that GDAL regards as alpha holds data, such as NAIP's infrared. GDAL must not use
+            it as weight for averages either.
     """
 
     mask_band: bool = False
@@ -35,14 +36,15 @@ class MaskRule(NamedTuple):
 
     @property
     def applies(self) -> bool:
-        """True where something states that pixels are invalid; otherwise only NaN is."""
+        """True if the dataset has a mask, no-data values or an alpha band. Otherwise only NaN pixels are invalid."""
         return self.mask_band or bool(self.nodata) or self.alpha is not None
 
 
 def choose_bands(source: Any) -> tuple[int, int, int]:
-    """Returns the 1-based indices of red, green and blue: by colour interpretation, else the first three bands.
+    """Returns the 1-based indices of the red, green and blue bands.
 
-    Of fewer than three bands, alpha not counted, the first is taken as grey.
+    They come from the colour interpretation. If it does not name all three, they are the first three bands except
+    alpha. If there are fewer than three, the first band is used three times, as grey.
     """
     from rasterio.enums import ColorInterp
 
@@ -57,10 +59,12 @@ def choose_bands(source: Any) -> tuple[int, int, int]:
 
 
 def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
-    """Returns the band of near infrared: by colour interpretation, else the first that is neither colour nor alpha.
+    """Returns the 1-based index of the near-infrared band.
+
+    It comes from the colour interpretation. Otherwise it is the first band that is neither a colour nor alpha.
 
     Raises:
-        DataError: no such band.
+        DataError: the dataset has no such band.
     """
     from rasterio.enums import ColorInterp
 
@@ -75,10 +79,10 @@ def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
 
 
 def alpha_band(source: Any) -> int | None:
-    """Returns the 1-based index of the alpha band, or None.
+    """Returns the 1-based index of the alpha band; None if there is none.
 
-    Without further information, GDAL takes the last of four bands for alpha; in aerial images it is infrared. So the
-    values decide: most of those above 0 in an alpha band are opaque.
+    By default, GDAL regards the last of four bands as alpha, but in aerial images this band is often infrared. So the
+    values are checked: a band is alpha only if at least half of its non-zero values are opaque.
     """
     from rasterio.enums import ColorInterp
 
@@ -92,14 +96,15 @@ def alpha_band(source: Any) -> int | None:
 
 
 def find_mask_rule(source: Any, colours: Sequence[int], trust_alpha: bool = True) -> MaskRule:
-    """Returns what states which pixels of a dataset are valid.
+    """Returns the rule that decides which pixels of a dataset are valid.
 
-    As for GDAL, a mask band overrules no-data values and alpha. No-data values and alpha apply together.
+    As in GDAL, a mask band takes precedence over no-data values and alpha. No-data values and alpha are combined.
 
     Args:
-        source: the dataset.
-        colours: 1-based indices of red, green and blue. No-data values count where all of these bands have one.
-        trust_alpha: False where a band that GDAL takes for alpha is known to hold data.
+        source: rasterio dataset.
+        colours: 1-based indices of the red, green and blue bands. No-data values are used only if all of these bands
+            have one.
+        trust_alpha: False if a band that GDAL regards as alpha is known to hold data.
     """
     from rasterio.enums import MaskFlags
 
@@ -114,13 +119,13 @@ def find_mask_rule(source: Any, colours: Sequence[int], trust_alpha: bool = True
 
 
 def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) -> npt.NDArray[np.bool_]:
-    """Returns where pixels are valid: bool [rows, columns]. NaN is never valid.
+    """Returns the mask of valid pixels: bool [rows, columns]. NaN and infinite values are never valid.
 
     Args:
-        source: the dataset.
-        rule: of the dataset.
-        data: its values there, [bands, rows, columns].
-        how: `window`, `out_shape` and `resampling` by which `data` was read.
+        source: rasterio dataset.
+        rule: mask rule of the dataset.
+        data: pixels that were read from the dataset, [bands, rows, columns].
+        how: arguments `window`, `out_shape` and `resampling` with which `data` was read.
     """
     valid: npt.NDArray[np.bool_] = np.isfinite(data).all(axis=0)
     if rule.mask_band:
@@ -134,12 +139,16 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
 
 
 def decimated_shape(source: Any) -> tuple[int, int]:
-    """Returns rows and columns of a dataset, at most `SAMPLE_PX` each."""
+    """Returns the rows and columns of a reduced image of a dataset, at most `SAMPLE_PX` each."""
     return min(source.height, SAMPLE_PX), min(source.width, SAMPLE_PX)
 
 
 def _read_alpha(source: Any, band: int, **how: Any) -> npt.NDArray[np.float32]:
-    """Returns the alpha band from 0 to 255; of floats, 1, 255 or 65,535 is opaque."""
+    """Returns the alpha band scaled to 0..255.
+
+    In an integer band, the maximum of the type is opaque. In a float band, the opaque value is the smallest of 1, 255
+    and 65,535 that no value exceeds.
+    """
     alpha: npt.NDArray[Any] = source.read(band, **how)
     if alpha.dtype.kind in "ui":
         opaque = float(np.iinfo(alpha.dtype).max)

@@ -1,4 +1,7 @@
-"""Reads the part of a scene that a tile needs, averaged to at most twice the tile's resolution."""
+"""Reads the part of a scene (a georeferenced image) that a tile needs.
+
+Finer scenes are averaged so that they have at most twice the resolution of the tile's image.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from geojepa_cli.sources.sampling import Doubles, Floats, locate_tile, pixel_pos
 from geojepa_cli.sources.scene_bands import MaskRule, find_valid
 from geojepa_cli.sources.scenes import Scene
 
-_MARGIN_PX = 2  # bilinear sampling needs one; the other is for rounding
+_MARGIN_PX = 2  # one pixel for bilinear sampling, one for rounding
 
 Mask = npt.NDArray[np.bool_]
 
@@ -22,10 +25,10 @@ class ScenePart(NamedTuple):
     """The part of a scene that a tile needs.
 
     Attributes:
-        data: [bands, rows, columns], of the scene's own type, or averaged.
-        valid: bool [rows, columns]; None where all pixels are valid and the tile lies within the scene.
-        columns, rows: float64 [side, side], positions of the centres of the tile's pixels.
-        scale: pixels of this part per pixel of the tile, at most 2.
+        data: pixels of the part, averaged if the scene is finer than needed, [bands, rows, columns].
+        valid: mask of valid pixels, bool [rows, columns]; None if all are valid and the tile lies within the scene.
+        columns, rows: positions in `data` of the centres of the pixels of the tile's image, float64 [side, side] each.
+        scale: length of a pixel of the tile's image in pixels of `data`, at most 2.
     """
 
     data: npt.NDArray[Any]
@@ -36,7 +39,10 @@ class ScenePart(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Rows and columns of a scene, averaged by a whole factor; both begin at a multiple of it."""
+    """A window of a scene in scene pixels, and the integer factor by which it is averaged.
+
+    The first column and row are multiples of the factor.
+    """
 
     column: int
     row: int
@@ -46,12 +52,23 @@ class _Window(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns after averaging."""
+        """Number of rows and columns after averaging."""
         return -(-self.height // self.factor), -(-self.width // self.factor)
 
 
 def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: int) -> ScenePart | None:
-    """Returns the part of a dataset that a tile needs; None where the tile lies outside of it."""
+    """Reads the part of a rasterio dataset that a tile needs.
+
+    Args:
+        source: rasterio dataset of the scene.
+        scene: scene, which has the bands to read.
+        mask: rule that decides which pixels are valid.
+        tile: tile to cover.
+        size_px: side length of the tile's image in pixels.
+
+    Returns:
+        The part, or None if the tile lies outside the scene.
+    """
     transform = transform_near(source, tile)
     grid = locate_tile(tile, size_px, source.crs, transform)
     if grid is None:
@@ -77,10 +94,10 @@ def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: 
 
 
 def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
-    """Returns values float32 [bands, side, side] and where they are valid; None where no pixel is.
+    """Samples the pixels of a tile's image: values float32 [bands, side, side] and validity bool [side, side].
 
-    Where not all pixels are valid, values and validity are sampled together and divided. So a border of no data
-    neither darkens its neighbours nor leaves a seam.
+    Returns None if no pixel is valid. If only some scene pixels are valid, values and validity are both sampled, and
+    the values are divided by the validity. So invalid pixels neither darken their neighbours nor leave a seam.
     """
     where = part.columns, part.rows, part.scale
     if part.valid is None:
@@ -97,7 +114,10 @@ def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
 
 
 def _enclose(source: Any, left: float, top: float, right: float, bottom: float, factor: int) -> _Window | None:
-    """Returns the window around a box, in whole pixels of the overview, so that it is copied and not resampled."""
+    """Returns the window around a bounding box in scene pixels, with a margin; None if it is empty.
+
+    The window is aligned to multiples of the averaging factor, so that pixels of an overview need no resampling.
+    """
     margin = _MARGIN_PX * factor
     column = int(max(0, np.floor((left - margin) / factor) * factor))
     row = int(max(0, np.floor((top - margin) / factor) * factor))
@@ -109,7 +129,11 @@ def _enclose(source: Any, left: float, top: float, right: float, bottom: float, 
 def _read(
     source: Any, bands: tuple[int, ...], mask: MaskRule, window: _Window
 ) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """Returns averaged pixels [bands, rows, columns], and how their validity has to be read."""
+    """Reads the pixels of a window, averaged by its factor.
+
+    Returns:
+        Pixels [bands, rows, columns], and the arguments `window`, `out_shape` and `resampling` for `find_valid`.
+    """
     from rasterio.enums import Resampling
     from rasterio.windows import Window
 
@@ -117,7 +141,7 @@ def _read(
     how = {"window": area, "out_shape": window.shape, "resampling": Resampling.average}
     if not mask.ignored_alpha:
         return source.read(bands, **{**how, "out_shape": (len(bands), *window.shape)}), how
-    # GDAL weights its averages by the alpha band, also by one that holds infrared: so they are computed here
+    # GDAL would use the infrared band as alpha to weight its averages, so the averages are computed here.
     overview = _coarsest_overview(source, window.factor)
     full = window._replace(factor=overview).shape
     pixels = source.read(bands, window=area, out_shape=(len(bands), *full))
@@ -125,7 +149,7 @@ def _read(
 
 
 def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """Averages blocks of factor × factor pixels; those at the right and lower edge may be smaller."""
+    """Averages blocks of factor × factor pixels. Blocks at the right and lower edge may be smaller."""
     if factor == 1:
         return pixels
     sums = pixels.astype(np.float32)
@@ -138,14 +162,18 @@ def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 
 
 def _averaging_factor(source: Any, scale: float) -> int:
-    """Returns the factor by which a scene is averaged that has `scale` pixels per pixel of the tile.
+    """Returns the integer factor by which a scene is averaged for a tile.
 
-    It is a multiple of the coarsest overview that is still as fine as the tile.
+    The factor is a multiple of that of the coarsest overview that is at least as fine as the tile's image.
+
+    Args:
+        source: rasterio dataset of the scene.
+        scale: length of a pixel of the tile's image in scene pixels.
     """
     overview = _coarsest_overview(source, scale)
     return overview * max(1, int(scale / overview))
 
 
 def _coarsest_overview(source: Any, scale: float) -> int:
-    """Returns the factor of the coarsest overview up to `scale`; 1 without one."""
+    """Returns the factor of the coarsest overview whose factor is at most `scale`; 1 if there is none."""
     return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

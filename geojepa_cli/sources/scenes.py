@@ -1,4 +1,4 @@
-"""Georeferenced images (GeoTIFF, VRT) in any CRS and bit depth: finds, inspects and opens them."""
+"""Finds, inspects and opens scenes: georeferenced images (GeoTIFF, VRT) in any CRS and bit depth."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[0
 
 
 class Scene(NamedTuple):
-    """One georeferenced image, before its pixels are read.
+    """Description of one georeferenced image. Does not hold its pixels.
 
     Attributes:
-        path: of the file.
-        crs: as text, such as `EPSG:26911`.
+        path: path of the file.
+        crs: CRS as text, such as `EPSG:26911`.
         resolution: width and height of a pixel in units of the CRS.
-        dtype: of its bands.
-        bands: 1-based indices of red, green and blue (three times the same for a grey image), and of near infrared
-            where that is requested.
-        mask: what states which pixels are valid.
-        date: of capture, `2020-08-31`, or "" where neither its tags nor its name have one.
-        bounds: west, south, east, north in degrees, with a margin.
-        files: the file and those that belong to it (`.ovr`, `.msk`, `.aux.xml`; the parts of a VRT).
+        dtype: data type of the bands.
+        bands: 1-based indices of the red, green and blue bands (three times the same for a grey image), and of the
+            near-infrared band if it was requested.
+        mask: rule that decides which pixels are valid.
+        date: date of capture, such as `2020-08-31`; "" if neither the TIFF tags nor the file name have a date.
+        bounds: (west, south, east, north) in degrees, with a margin.
+        files: the file and the files that belong to it (`.ovr`, `.msk`, `.aux.xml`, or the parts of a VRT).
     """
 
     path: Path
@@ -58,11 +58,12 @@ def inspect_scene(path: Path, infrared: bool = False) -> Scene:
     """Opens a scene and checks that it can be used.
 
     Args:
-        path: of the file.
-        infrared: also choose the band of near infrared.
+        path: path of the file.
+        infrared: also select the near-infrared band.
 
     Raises:
-        DataError: not a raster, not georeferenced, of complex values, with a palette, or without infrared.
+        DataError: the file is not a raster, has no georeference, complex values or a palette, or has no near-infrared
+            band although it was requested.
     """
     with opened(path) as source:
         check_georeference(source, path)
@@ -86,7 +87,7 @@ def write_as_geotiff(vrt: Path, target: Path) -> None:
     """Writes a VRT as a GeoTIFF with the same pixels, mask and tags.
 
     Raises:
-        DataError: a file that it refers to cannot be read.
+        DataError: a file to which the VRT refers cannot be read.
     """
     from rasterio.shutil import copy
 
@@ -95,14 +96,14 @@ def write_as_geotiff(vrt: Path, target: Path) -> None:
 
 
 def uncompressed_bytes(path: Path) -> int:
-    """Returns the size of a scene's pixels in bytes, without compression."""
+    """Returns the uncompressed size of a scene's pixels in bytes."""
     with opened(path) as source:
         size: int = source.width * source.height * sum(np.dtype(name).itemsize for name in source.dtypes)
         return size
 
 
 def ground_resolution(path: Path) -> tuple[float, float]:
-    """Returns width and height of the middle pixel of a scene on the ground, in metres."""
+    """Returns the width and height on the ground of the pixel in the middle of a scene, in metres."""
     from pyproj import Geod
     from rasterio.warp import transform
 
@@ -115,31 +116,31 @@ def ground_resolution(path: Path) -> tuple[float, float]:
 
 
 def newest_first(scenes: Sequence[Scene]) -> list[Scene]:
-    """Sorts scenes by date of capture, undated ones last, and those of one date by name."""
+    """Sorts scenes by date of capture, newest first and undated last. Scenes of the same date are sorted by name."""
     by_name = sorted(scenes, key=lambda scene: scene.path.name)
     return sorted(by_name, key=lambda scene: scene.date, reverse=True)
 
 
 def open_raster(path: Path) -> Any:
-    """Returns the dataset of a file; to be called within `raster_errors`."""
+    """Opens a file with rasterio. Call it within `raster_errors`, which converts errors."""
     import rasterio
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # `check_georeference` checks it
-        # a VRT whose name ends in `.tif` would be copied without its parts
+        # One driver per suffix: a VRT named `.tif` must not open, because it would be copied without its parts.
         return rasterio.open(path, driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Opens a raster file, and converts GDAL's errors."""
+    """Opens a raster file. Converts errors of GDAL to `DataError`."""
     with raster_errors(path), open_raster(path) as source:
         yield source
 
 
 @contextmanager
 def raster_errors(path: Path) -> Iterator[None]:
-    """Converts GDAL's errors with a file to `DataError`."""
+    """Converts errors of GDAL about a file to `DataError`."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
@@ -154,7 +155,7 @@ def _check_values(source: Any, path: Path) -> None:
     """Checks that the pixel values are plain numbers.
 
     Raises:
-        DataError: they are indices of a palette, complex, or of several types.
+        DataError: the values are palette indices or complex numbers, or the bands have different types.
     """
     from rasterio.enums import ColorInterp
 
@@ -167,7 +168,7 @@ def _check_values(source: Any, path: Path) -> None:
 
 
 def _capture_date(source: Any, path: Path) -> str:
-    """Returns the date in the TIFF's own tag, else the last date in the file's name."""
+    """Returns the date in the TIFF tag `DateTime`, else the last date in the file name, else ""."""
     tag = str(source.tags().get("TIFFTAG_DATETIME", ""))[:10].replace(":", "-")
     for text in (tag, path.stem):
         for year, month, day in reversed(_DATE.findall(text)):

@@ -1,4 +1,4 @@
-"""STAC items, versions 1.0 and 1.1: what is kept of them, and their band order, CRS and date."""
+"""Reads STAC items of versions 1.0 and 1.1: selects the fields to store, and finds band order, CRS and date."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from geojepa_cli.sources.scenes import Scene
 
 Item = dict[str, Any]
 
-IMAGE = "image"  # key of the asset that is read
+IMAGE = "image"  # key of the asset that holds the image
 _COLOURS = ("red", "green", "blue")
 _INFRARED = "nir"
 _CODE = re.compile(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+")
-# projection extension: `proj:code` since version 2, `proj:epsg` before; the other two where there is no code
+# Fields of the projection extension: `proj:code` since version 2, `proj:epsg` before; definitions if there is no code.
 _CODES = ("proj:code", "proj:epsg")
 _DEFINITIONS = ("proj:wkt2", "proj:projjson")
 _BANDS = ("bands", "eo:bands")  # STAC 1.1 and 1.0
@@ -27,10 +27,10 @@ _NOT_DATA = {"thumbnail", "overview", "metadata"}
 
 
 def trim_item(item: Mapping[str, Any]) -> Item:
-    """Returns the part of an item that is stored.
+    """Returns a STAC item with only those fields that are stored.
 
     Raises:
-        KeyError, TypeError, ValueError: it lacks something, or is not a STAC item.
+        KeyError, TypeError, ValueError: the item lacks a required field, or is not a valid STAC item.
     """
     asset, properties = _image_asset(item), item["properties"]
     if not str(asset["href"]).startswith(("https://", "http://")):
@@ -54,11 +54,14 @@ def trim_item(item: Mapping[str, Any]) -> Item:
 
 
 def scene_of(item: Item, infrared: bool) -> Scene:
-    """Returns a stored item as a scene. Its mask and data type are known when the file is opened.
+    """Returns the scene of a stored STAC item.
+
+    The data type is assumed to be `uint8`, which is checked when the image is opened. The mask rule is empty, because
+    it is not known before.
 
     Args:
-        item: as `trim_item` returns it.
-        infrared: also choose the band of near infrared.
+        item: STAC item as returned by `trim_item`.
+        infrared: also select the near-infrared band.
     """
     west, south, east, north = (float(value) for value in item["bbox"])
     gsd = float(item["properties"].get("gsd") or 0.0)
@@ -77,10 +80,10 @@ def scene_of(item: Item, infrared: bool) -> Scene:
 
 
 def band_order(asset: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Returns the 1-based indices of red, green, blue and near infrared.
+    """Returns the 1-based indices of the red, green, blue and near-infrared bands.
 
-    They come from `bands` (STAC 1.1) or `eo:bands` (1.0). Where these do not name all colours, the bands are in NAIP's
-    own order: red, green, blue, near infrared.
+    They come from the field `bands` (STAC 1.1) or `eo:bands` (STAC 1.0). If neither field names red, green and blue,
+    the order of NAIP is assumed: red, green, blue, near infrared.
     """
     names: list[str] = []
     for key in _BANDS:
@@ -96,17 +99,21 @@ def band_order(asset: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 
 def capture_date(item: Item) -> str:
-    """Returns the day of capture, `2020-08-31`."""
+    """Returns the date of capture of a STAC item, such as `2020-08-31`."""
     return str(item["properties"]["datetime"])[:10]
 
 
 def file_name(item: Item) -> Path:
-    """Returns the name of an item's scene."""
+    """Returns the file name that identifies the image of a STAC item, such as `<id>.tif`."""
     return Path(f"{item['id']}.tif")
 
 
 def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the asset `image`; without one, the only GeoTIFF with data."""
+    """Returns the asset `image` of an item. If there is none, returns the only GeoTIFF asset that holds data.
+
+    Raises:
+        ValueError: the item has no asset `image`, and not exactly one such GeoTIFF.
+    """
     assets: Mapping[str, Mapping[str, Any]] = item["assets"]
     if IMAGE in assets:
         return assets[IMAGE]
@@ -116,12 +123,12 @@ def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
         if str(asset.get("type", "")).startswith("image/tiff") and not _NOT_DATA.intersection(asset.get("roles") or ())
     ]
     if len(images) != 1:
-        raise ValueError(f"`{item['id']}` has no asset `{IMAGE}`, and {len(images)} other GeoTIFF files")
+        raise ValueError(f"`{item['id']}` has no asset `{IMAGE}`, and {len(images)} other GeoTIFF assets, expected 1")
     return images[0]
 
 
 def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields that name the CRS: codes or, without one, a definition."""
+    """Returns the fields that state the CRS: codes if there are any, else definitions (WKT2, PROJJSON)."""
     codes = {name: fields[name] for name in _CODES if fields.get(name) is not None}
     if "proj:epsg" in codes:
         codes["proj:epsg"] = int(codes["proj:epsg"])
@@ -130,10 +137,10 @@ def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_crs(properties: Mapping[str, Any]) -> str:
-    """Returns the CRS as text, such as `EPSG:26918`; "" where the item does not state it.
+    """Returns the CRS as text, such as `EPSG:26918`; "" if the item does not state it.
 
     Raises:
-        ValueError: it is not a CRS.
+        ValueError: the fields do not define a valid CRS.
     """
     code = properties.get("proj:code")
     if code is not None:
@@ -151,35 +158,39 @@ def _parse_crs(properties: Mapping[str, Any]) -> str:
     try:
         crs = CRS.from_user_input(definition)
     except CRSError as error:
-        raise ValueError(f"its CRS cannot be read: {error}") from error
+        raise ValueError(f"the CRS of the item cannot be read: {error}") from error
     authority = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
 def _checked_bands(bands: Any) -> list[Any]:
     if not isinstance(bands, list) or not all(isinstance(band, Mapping) for band in bands):
-        raise ValueError("its bands are not a list of objects")
+        raise ValueError("the bands of the item are not a list of objects")
     return bands
 
 
 def _band_name(band: Mapping[str, Any]) -> str:
-    """Returns the common name of a band in lower case; its own name where it has none."""
+    """Returns the colour of a band (`red`, `green`, `blue` or `nir`) from its common name or name, else ""."""
     known = (*_COLOURS, _INFRARED)
     names = [str(band[key]).lower() for key in _BAND_NAMES if band.get(key) is not None]
     return next((name for name in names if name in known), "")
 
 
 def _capture_time(properties: Mapping[str, Any]) -> str:
-    """Returns the time of capture; STAC allows a null `datetime` where start and end are given."""
+    """Returns the time of capture. STAC allows a null `datetime` if start and end are given; then it is the start."""
     text = str(properties.get("datetime") or properties["start_datetime"])
     datetime.date.fromisoformat(text[:10])
     return text
 
 
 def _parse_box(values: Sequence[Any]) -> list[float]:
-    """Returns west, south, east, north of a box with or without heights."""
+    """Returns (west, south, east, north) of a bounding box that may also have heights.
+
+    Raises:
+        ValueError: the values are not a bounding box.
+    """
     box = [float(value) for value in values]
     box = [*box[:2], *box[3:5]] if len(box) == 6 else box
     if len(box) != 4 or not all(map(math.isfinite, box)):
-        raise ValueError(f"{values} is not a box")
+        raise ValueError(f"{values} is not a bounding box")
     return box

@@ -1,1 +1,1 @@
-"""The data of regions: memory-mapped files, views, and batches of tiles as tensors."""
+"""Reading and writing the data of regions: memory-mapped files, views, and batches of tiles as tensors."""

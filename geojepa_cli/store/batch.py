@@ -14,10 +14,11 @@ OSM_TYPES = ("node", "way", "relation")
 
 @dataclass
 class TileBatch:
-    """T tokens (entities) of B tiles, one tile after the other in the requested order, without padding.
+    """The tokens of several tiles, packed without padding: T tokens (entities) of B tiles.
 
-    `cu_seqlens[i] .. cu_seqlens[i + 1]` are the tokens of tile i; every other `*_offsets` works the same way.
-    The fields of geometry and images are None unless the batch was read with that modality.
+    Tiles are in the requested order. The tokens of tile i are the rows `cu_seqlens[i] .. cu_seqlens[i + 1]`. The
+    `*_offsets` fields work the same way. Geometry and image fields are None unless the batch was read with that
+    modality.
     """
 
     tile_rows: Tensor  # int64 [B], row in the dataset
@@ -39,8 +40,8 @@ class TileBatch:
     part_role: Tensor | None = None  # uint8 [P], 0 point, 1 line, 2 outer ring, 3 inner ring
     edges: Tensor | None = None  # int64 [2, E], visibility edges between nodes of the batch
     edge_offsets: Tensor | None = None  # int64 [T + 1]
-    images: Tensor | None = None  # uint8 [Bi, 3, 224, 224], of the tiles that have one
-    image_tiles: Tensor | None = None  # int64 [Bi], the tile of the batch that each image shows
+    images: Tensor | None = None  # uint8 [Bi, 3, 224, 224], one for each tile that has an image
+    image_tiles: Tensor | None = None  # int64 [Bi], index in the batch of each image's tile
 
     @property
     def n_tiles(self) -> int:
@@ -69,7 +70,7 @@ class TileBatch:
         return ["_".join(map(str, zxy)) for zxy in self.tile_zxy.tolist()]
 
     def entity_refs(self) -> list[str]:
-        """Returns the OSM elements of the tokens, such as `way/123`."""
+        """Returns the OSM element of each token, such as `way/123`."""
         pairs = zip(self.osm_type.tolist(), self.osm_id.tolist(), strict=True)
         return [f"{OSM_TYPES[osm_type]}/{osm_id}" for osm_type, osm_id in pairs]
 
@@ -78,7 +79,7 @@ class TileBatch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self, device: torch.device | str | None = None) -> TileBatch:
-        """Moves the batch to page-locked memory, from which copies to a GPU overlap with its work."""
+        """Copies the batch to page-locked memory, so that a later copy to a GPU can run in the background."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TileBatch:

@@ -1,10 +1,10 @@
-"""Columns of untrusted HDF5 files: only what the caller expects is read.
+"""Safe reading of columns (datasets) from untrusted HDF5 files.
 
-`map_columns` maps contiguous columns into memory, `read_columns` reads small compressed ones. Both look a column up by
-its name through hard links only, and compare its element type, rank and lengths with the caller's `ColumnSpec` and with
-the size of the file, before one value is read. Everything else in a file is ignored. So a file cannot name other files
-(external links, external storage, virtual datasets), hold pointers (variable-length strings, references), load filter
-plugins, or declare more data than it has.
+`map_columns` maps contiguous columns into memory. `read_columns` reads small compressed ones. Both look up a column by
+name and follow hard links only. Before they read a value, they compare the column's element type, rank and lengths with
+the caller's `ColumnSpec` and with the size of the file. They ignore everything else in the file. So a file cannot refer
+to other files (external links, external storage, virtual datasets), hold pointers (variable-length strings,
+references), load filter plugins, or declare more data than it has.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from geojepa_cli.hints import Hint
 Array = npt.NDArray[Any]
 Attributes = dict[str, int | str | tuple[int, ...]]
 VERIFY = hints.run("artifacts", verify=True)
-"""Finds damage that keeps the size of a file; its output has the command that makes the file again."""
+"""Command that compares checksums. It finds damaged files and prints the commands that make them again."""
 
 LONGEST_AXIS = 1 << 40  # rows; keeps the size of an empty column within NumPy's limits
-LONGEST_TEXT = 1 << 24  # bytes of an attribute
-LONGEST_TUPLE = 64  # numbers of an attribute
+LONGEST_TEXT = 1 << 24  # maximum bytes of a text attribute
+LONGEST_TUPLE = 64  # maximum count of numbers in an attribute
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
 class ColumnSpec(NamedTuple):
-    """The only form in which a column is accepted.
+    """Required type and shape of a column.
 
     Attributes:
-        dtypes: NumPy types of fixed size, such as `<f4`; a file has one of them.
-        shape: length of each axis; None for any length.
-        optional: the column may be missing.
+        dtypes: accepted NumPy types of fixed size, such as `<f4`.
+        shape: required length of each axis; None accepts any length.
+        optional: True if the column may be missing.
     """
 
     dtypes: tuple[str, ...]
@@ -50,12 +50,12 @@ class ColumnSpec(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """The form in which a file is accepted.
+    """Required schema, columns and attributes of a file.
 
     Attributes:
-        schema: value of the attribute `schema_version`.
-        columns: by `table/name`.
-        attributes: type of each attribute that is read: int, str or tuple (of ints); a missing one is left out.
+        schema: required value of the attribute `schema_version`.
+        columns: required type and shape of each column, by its name `table/name`.
+        attributes: type of each attribute to read: int, str or tuple (of ints). An attribute may be missing.
     """
 
     schema: int
@@ -67,15 +67,15 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
     """Maps the expected columns of an HDF5 file into memory.
 
     Args:
-        path: of the file.
-        expected: columns, attributes and schema; other columns are ignored.
-        hint: the command that makes the file again.
+        path: path of the file.
+        expected: expected columns, attributes and schema. Other columns are ignored.
+        hint: command that makes the file again, for error messages.
 
     Returns:
-        Read-only arrays over the mapped file by column, and the expected attributes.
+        The columns by name, as read-only arrays over the mapped file, and the expected attributes.
 
     Raises:
-        DataError: the file is missing, truncated, not HDF5 or of another schema, or a column is missing, is of another
+        DataError: the file is missing, truncated, not HDF5 or has another schema; or a column is missing, has another
             type or shape, or is not stored contiguously in this file.
     """
     places: dict[str, tuple[tuple[int, ...], np.dtype[Any], Any]] = {}
@@ -98,18 +98,17 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
         if size and offset is None:
             raise DataError(f"column `{name}` of `{path}` is not stored contiguously in the file", hint)
         if max(shape) > LONGEST_AXIS or (size and offset + size > len(mapped)):
-            raise DataError(f"`{path}` is truncated: column `{name}` ends after the file", hint)
+            raise DataError(f"`{path}` is truncated: column `{name}` extends past the end of the file", hint)
         columns[name] = np.ndarray(shape, dtype, mapped, offset) if size else np.empty(shape, dtype)
         columns[name].flags.writeable = False
     return columns, attributes
 
 
 def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict[str, Array], Attributes]:
-    """Reads the expected columns of a small HDF5 file, compressed or not.
+    """Reads the expected columns of a small HDF5 file into memory. The columns may be compressed.
 
-    The length of every axis must be given in the column's `ColumnSpec`: a file decides nothing about the memory taken.
-
-    Args, Returns, Raises: as of `map_columns`; the arrays are copies.
+    Each `ColumnSpec` must give the length of every axis, so that a file cannot make this function allocate more memory.
+    Arguments, return value and errors are those of `map_columns`, except that the arrays are copies.
     """
     columns: dict[str, Array] = {}
     try:
@@ -134,7 +133,7 @@ def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dic
 
 
 def write_packed(file: h5py.File, name: str, values: Array) -> None:
-    """Writes a column compressed, as one chunk; `read_columns` reads it."""
+    """Writes a column as one compressed chunk, for `read_columns`."""
     options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": values.shape}
     file.create_dataset(name, data=values, **({**options, "shuffle": values.itemsize > 1} if values.size else {}))
 
@@ -144,7 +143,7 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
 
 
 def _find(file: h5py.File, path: Path, name: str, spec: ColumnSpec, hint: Hint | None) -> Any:
-    """Returns the low-level dataset of a name, or None where it is optional and missing."""
+    """Returns the low-level HDF5 dataset of a column; None if the column is optional and missing."""
     place = file.id
     for part in name.encode().split(b"/"):
         if not isinstance(place, h5py.h5g.GroupID) or part not in place:
@@ -169,7 +168,7 @@ def _check_type(column: Any, path: Path, name: str, spec: ColumnSpec, hint: Hint
 
 
 def _describe_type(stored: Any) -> str:
-    """Returns a name of an HDF5 type, without asking for a NumPy type that may not exist."""
+    """Returns a readable name of an HDF5 type. Not every HDF5 type has a NumPy equivalent."""
     kinds = {
         h5py.h5t.INTEGER: "integer",
         h5py.h5t.FLOAT: "float",
@@ -203,14 +202,19 @@ def _lengths(shape: Sequence[int | None]) -> str:
 
 
 def _check_storage(column: Any, path: Path, name: str, shape: tuple[int, ...], hint: Hint | None) -> None:
-    """Refuses data in other files, filters other than gzip and shuffle, and chunks larger than the column."""
+    """Checks the storage of a compressed column.
+
+    Raises:
+        DataError: the data is in another file, has a filter other than gzip and shuffle, or has chunks larger than the
+            column.
+    """
     created = column.get_create_plist()
     layout = created.get_layout()
     outside = layout == h5py.h5d.VIRTUAL or created.get_external_count() > 0
     filters = {created.get_filter(i)[0] for i in range(created.get_nfilters())}
     large = layout == h5py.h5d.CHUNKED and math.prod(created.get_chunk()) > max(math.prod(shape), 1)
     if outside or not filters <= _FILTERS or large:
-        how = "in another file" if outside else "in chunks larger than it" if large else "with a filter other than gzip"
+        how = "in another file" if outside else "in too large chunks" if large else "with a filter other than gzip"
         raise DataError(f"column `{name}` of `{path}` is stored {how}", hint)
 
 

@@ -1,4 +1,7 @@
-"""A view prepared for the gather: the kept pieces of every tile and the kept tags of every object."""
+"""A view in a form that is fast to read: the kept pieces of every tile and the kept tags of every object.
+
+A piece is the part of an OSM object inside one tile.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from geojepa_cli.store.view import View
 
 
 class CompiledRegion(NamedTuple):
-    """The part of one region that a view keeps, in rows of that region."""
+    """The pieces and tags of one region that a view keeps. All row numbers are rows of that region."""
 
-    pieces: Array  # int32 [kept], kept piece rows, tile by tile
-    tile_ends: Rows  # int64 [tiles + 1], CSR into `pieces`
-    tag_ends: Array  # [objects + 1], CSR into `tag_vocab`
+    pieces: Array  # int32 [kept pieces], piece rows, tile by tile
+    tile_ends: Rows  # int64 [tiles + 1], CSR offsets into `pieces`
+    tag_ends: Array  # [objects + 1], CSR offsets into `tag_vocab`
     tag_vocab: Array  # uint32 [kept tags], vocabulary rows
 
 
 class CompiledView:
-    """A view prepared for the gather.
+    """A view in a form that is fast to read.
 
     Attributes:
-        regions: the kept part of every region.
-        lengths: int32 [tiles], tokens of every tile of the dataset; 0 for tiles that are not kept.
-        kept: bool [tiles].
+        regions: kept pieces and tags of every region.
+        lengths: int32 [tiles], number of tokens of every tile of the dataset; 0 for tiles that the view drops.
+        kept: bool [tiles], True for tiles that the view keeps.
     """
 
     def __init__(self, regions: Sequence[RegionStore], view: View) -> None:
@@ -39,7 +42,7 @@ class CompiledView:
 
 
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
-    """Applies a view of one region: drops tags, then pieces, then pieces whose objects have no tag left."""
+    """Applies a view of one region: drops its hidden tags, its hidden pieces, and pieces of objects without a tag."""
     tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
     if len(view.dropped_tags):
         shown = np.ones(region.n_vocab, bool)

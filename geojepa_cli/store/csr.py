@@ -1,6 +1,7 @@
-"""Offsets of children that are stored one parent after the other (compressed sparse rows, CSR).
+"""Offsets columns in compressed sparse row (CSR) format.
 
-Row i has the children `offsets[i] .. offsets[i + 1]`.
+The children of all parent rows are stored one parent after the other. Row i has the children
+`offsets[i] .. offsets[i + 1]`, the last one excluded.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ Rows = npt.NDArray[np.int64]
 
 
 def offsets(counts: Array) -> Rows:
-    """Returns the offsets of rows with these numbers of children: int64 [n + 1]."""
+    """Returns the CSR offsets of n rows from their child counts: int64 [n + 1]."""
     ends = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=ends[1:])
     return ends
 
 
 def ranges(first: Rows, last: Rows) -> Rows:
-    """Joins the ranges first[0]..last[0], first[1]..last[1], …, ends excluded: int64."""
+    """Returns the integers of the ranges first[0]..last[0], first[1]..last[1], …, ends excluded: int64."""
     counts = last - first
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
@@ -32,22 +33,22 @@ def ranges(first: Rows, last: Rows) -> Rows:
 
 
 def spans(ends: Array, rows: Rows) -> tuple[Rows, Rows]:
-    """Returns the first and last (excluded) child of some rows of an offsets column: int64 [rows] each."""
+    """Returns the first child of each given row of an offsets column, and the end (excluded): int64 [rows] each."""
     return take_offsets(ends, rows), take_offsets(ends, rows + 1)
 
 
 def children(ends: Array, rows: Rows) -> Rows:
-    """Returns the children of some rows of an offsets column, one row after the other: int64."""
+    """Returns the children of the given rows of an offsets column, one row after the other: int64."""
     return ranges(*spans(ends, rows))
 
 
 def parents(ends: Array) -> Rows:
-    """Returns the row to which each child of an offsets column belongs: int64."""
+    """Returns the parent row of each child of an offsets column: int64."""
     signed = ends.astype(np.int64)
     return np.repeat(np.arange(len(ends) - 1), signed[1:] - signed[:-1])
 
 
 def take_offsets(ends: Array, rows: Rows) -> Rows:
-    """Returns some values of an offsets column as int64."""
-    # Offsets are stored unsigned; below 2^63 the same bits are the signed number.
+    """Returns the values of the given rows of an offsets column: int64."""
+    # Offsets are stored as unsigned integers. Below 2^63, signed and unsigned integers have the same bits.
     return (ends.view(np.int64) if ends.dtype == np.uint64 else ends).take(rows).astype(np.int64, copy=False)

@@ -1,6 +1,7 @@
-"""`Dataset`: the processed files of several regions as one dataset, without copying them.
+"""`Dataset`: presents the processed files of several regions as one dataset, without a copy.
 
-The rows of a region's tables follow those of the regions before it: dataset row = region row + offset of the region.
+The rows of a region's tables follow those of the previous regions: dataset row = region row + offset of the region.
+A piece is the part of an OSM object inside one tile.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ class Dataset:
     """Tiles, objects, pieces and vocabularies of one or several regions as one dataset.
 
     Attributes:
-        regions: in the order in which they were opened.
-        images: the image store of each region, or None.
-        tile_offsets, object_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], the first row of each region.
+        regions: opened regions, in the order of the dataset.
+        images: image store of each region; None for a region without images.
+        tile_offsets, object_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region.
         tile_zxy: int64 [tiles, 3], zoom, column, row of every tile.
     """
 
@@ -57,15 +58,15 @@ class Dataset:
         images: Sequence[Path | str | None] | None = None,
         names: Sequence[str] | None = None,
     ) -> Self:
-        """Opens the `processed.h5` of each region and, where given, its `images.h5`.
+        """Opens the `processed.h5` of each region and, if given, its `images.h5`.
 
         Args:
-            paths: one file per region.
-            images: an `images.h5` or None per region; None opens no images.
-            names: of the regions; None takes them from the folders.
+            paths: path of the `processed.h5` of each region.
+            images: path of the `images.h5` of each region, None for a region without images. Default: no images.
+            names: names of the regions. Default: the names of the files' folders.
 
         Raises:
-            DataError: a file is unreadable or of another schema.
+            DataError: a file is unreadable or has another schema.
         """
         given = names if names is not None else [None] * len(paths)
         regions = [RegionStore(path, name) for path, name in zip(paths, given, strict=True)]
@@ -87,22 +88,22 @@ class Dataset:
 
     @property
     def n_vocab(self) -> int:
-        """Number of vocabulary rows of all regions; a tag that two regions share has a row in each."""
+        """Number of vocabulary rows of all regions. A tag that occurs in two regions has one row for each."""
         return int(self.vocab_offsets[-1])
 
     @functools.cached_property
     def shape(self) -> tuple[tuple[int, int, int], ...]:
-        """(tiles, pieces, vocabulary rows) of every region, as stored in a `View`."""
+        """Counts (tiles, pieces, vocabulary rows) of every region, as stored in a `View`."""
         return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
 
     # tiles
 
     def tile_row(self, name: str) -> int:
-        """Returns the row of a tile by its name, in the first region that has it.
+        """Returns the row of the tile with this name, in the first region that has it.
 
         Raises:
-            UsageError: not a tile name.
-            NotFoundError: no such tile; the message names the nearest one.
+            UsageError: `name` is not a tile name.
+            NotFoundError: no region has the tile. The message names the nearest tile.
         """
         rows = self.tile_rows(name)
         if len(rows) == 0:
@@ -110,33 +111,36 @@ class Dataset:
         return int(rows[0])
 
     def tile_rows(self, name: str) -> Rows:
-        """Returns every row of a tile by its name, sorted (regions may overlap): int64, possibly empty."""
+        """Returns all rows of the tile with this name, sorted: int64. Regions that overlap may each have one."""
         return np.flatnonzero((self.tile_zxy == np.array(parse_tile(name))).all(1))
 
     def tile_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
-        """Returns the names of some tiles, or of all."""
+        """Returns the names of the given tile rows. Default: all tiles."""
         zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
         return ["_".join(map(str, tile)) for tile in zxy.tolist()]
 
     def tile_bounds(self, rows: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
-        """Returns the bounds in degrees of some tiles, or of all: float64 [n, 4] (west, south, east, north)."""
+        """Returns the bounds of the given tile rows in degrees: float64 [n, 4] (west, south, east, north).
+
+        Default: all tiles.
+        """
         zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
         return tiles_bounds(zxy[:, 0], zxy[:, 1], zxy[:, 2])
 
     def tile_regions(self, rows: npt.ArrayLike) -> Rows:
-        """Returns the index of each tile row's region: int64."""
+        """Returns the index of the region of each tile row: int64."""
         return np.searchsorted(self.tile_offsets, np.asarray(rows, np.int64), side="right") - 1
 
     @functools.cached_property
     def groups(self) -> Rows:
-        """Zoom-14 group of every tile as one number, the same in all regions: int64 [tiles]."""
+        """Zoom-14 tile around every tile (its group), encoded as one integer: int64 [tiles]."""
         shift = self.tile_zxy[:, 0] - GROUP_ZOOM
         if bool((shift < 0).any()):
             raise DataError(f"tiles of a zoom below {GROUP_ZOOM} have no group", hints.run("tile", zoom=GROUP_ZOOM))
         return (self.tile_zxy[:, 1] >> shift) << 32 | self.tile_zxy[:, 2] >> shift
 
     def group_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
-        """Returns the groups of some tiles, or of all, by name, such as `14_4513_6489`."""
+        """Returns the names of the groups of the given tile rows, such as `14_4513_6489`. Default: all tiles."""
         groups = self.groups if rows is None else self.groups[np.asarray(rows, np.int64)]
         return [TileId(GROUP_ZOOM, group >> 32, group & 0xFFFFFFFF).name for group in groups.tolist()]
 
@@ -144,7 +148,7 @@ class Dataset:
 
     @functools.cached_property
     def image_rows(self) -> Rows:
-        """Row of every tile's image in its region's image store, -1 if it has none: int64 [tiles]."""
+        """Row of every tile's image in the image store of its region: int64 [tiles]. -1 for a tile without an image."""
         rows = [
             np.full(region.n_tiles, -1, np.int64)
             if store is None
@@ -154,7 +158,7 @@ class Dataset:
         return np.concatenate(rows)
 
     def image_rows_required(self) -> Rows:
-        """Returns `image_rows`.
+        """Returns `image_rows` of a dataset with images.
 
         Raises:
             UsageError: no region was opened with images.
@@ -167,7 +171,7 @@ class Dataset:
     # pieces, objects, tags
 
     def tile_piece_counts(self) -> Rows:
-        """Returns the number of pieces of every tile, tokens or not: int64 [tiles]."""
+        """Returns the number of pieces of every tile: int64 [tiles]. Pieces that are not tokens are included."""
         counts = [np.diff(region["tile/pieces"]).astype(np.int64) for region in self.regions]
         return np.concatenate(counts)
 
@@ -177,7 +181,7 @@ class Dataset:
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 
     def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-        """Returns the OSM version of each piece row's object, 0 where the input has none: uint32."""
+        """Returns the OSM version of the object of each piece row: uint32. 0 if the OSM file has no versions."""
         rows = np.asarray(pieces, np.int64)
         home = np.searchsorted(self.piece_offsets, rows, side="right") - 1
         versions = np.empty(len(rows), np.uint32)
@@ -188,11 +192,11 @@ class Dataset:
         return versions
 
     def entity_pieces(self, ref: str) -> Rows:
-        """Returns all piece rows of an OSM element such as `way/123`, in all regions: int64.
+        """Returns the rows of all pieces of an OSM element such as `way/123`, in all regions: int64.
 
         Raises:
-            UsageError: not of the form node/ID, way/ID or relation/ID.
-            NotFoundError: no such element in the dataset.
+            UsageError: `ref` is not node/ID, way/ID or relation/ID.
+            NotFoundError: the dataset does not have the element.
         """
         osm_type, _, number = ref.partition("/")
         if osm_type not in OSM_TYPES or not number.isdecimal():
@@ -208,7 +212,7 @@ class Dataset:
         return np.concatenate(found)
 
     def piece_tags(self, piece: int) -> dict[str, str]:
-        """Returns all stored tags of a piece's object, masked or not: for tables, pages and tests."""
+        """Returns all stored tags of the object of a piece. No view or task mask is applied."""
         index = int(np.searchsorted(self.piece_offsets, piece, side="right")) - 1
         region = self.regions[index]
         row = int(region["piece/object"][piece - int(self.piece_offsets[index])])
@@ -216,7 +220,7 @@ class Dataset:
         return {region.keys[v]: region.values[v] for v in region["tag/vocab"][first:last].tolist()}
 
     def tag(self, vocab_id: int) -> tuple[str, str]:
-        """Returns key and value of a vocabulary row of the dataset."""
+        """Returns the key and value of a vocabulary row of the dataset."""
         index = int(np.searchsorted(self.vocab_offsets, vocab_id, side="right")) - 1
         row = vocab_id - int(self.vocab_offsets[index])
         return self.regions[index].keys[row], self.regions[index].values[row]
@@ -232,7 +236,7 @@ class Dataset:
         return [value for region in self.regions for value in region.values]
 
     def _unknown_tile(self, tile: TileId) -> NotFoundError:
-        """Builds the error with the tile that is nearest on the ground, not in spelling."""
+        """Returns the error for an unknown tile. It names the tile that is nearest on the ground."""
         same = np.flatnonzero(self.tile_zxy[:, 0] == tile.z)
         if len(same) == 0:
             zooms = ", ".join(str(zoom) for zoom in sorted(set(self.tile_zxy[:, 0].tolist())))
@@ -243,7 +247,10 @@ class Dataset:
 
 
 def _object_row(region: RegionStore, osm_type: int, osm_id: int) -> int | None:
-    """Returns the row of an element; objects are sorted by type, then id."""
+    """Returns the object row of an OSM element; None if the region does not have it.
+
+    Objects are sorted by type, then id.
+    """
     first, last = np.searchsorted(region["object/osm_type"], [osm_type, osm_type + 1]).tolist()
     row = first + int(np.searchsorted(region["object/osm_id"][first:last], osm_id))
     return row if row < last and int(region["object/osm_id"][row]) == osm_id else None

@@ -1,4 +1,4 @@
-"""`embeddings.h5`: the vectors of a region's tiles and entities, written once and memory-mapped afterwards."""
+"""`embeddings.h5`: writes and memory-maps the vectors of a region's tiles and entities."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ COLUMNS: dict[str, str] = {
     "tile/x": "<u4",
     "tile/y": "<u4",
     "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, W]; pooled models: max, then mean, over the tile's entities, W = 2D
+    "tile/vector": "<f4",  # [n, W]; for models that pool: maximum, then mean, of the tile's entities, W = 2D
     "entity/vector": "<f2",  # [m, D]
     "entity/tile": "<u4",  # row of `tile/` in this file
     "entity/osm_type": "<u1",
     "entity/osm_id": "<i8",
-    "entity/osm_version": "<u4",  # 0 where the input has no versions
+    "entity/osm_version": "<u4",  # 0 if the OSM file has no versions
     "entity/piece": "<u8",  # row of the piece in processed.h5
     "entity/size": "<f4",  # m² of areas, m of lines, 0 of points
-    "entity/cu_seqlens": "<u8",  # [n + 1], CSR: entities of every tile
+    "entity/cu_seqlens": "<u8",  # [n + 1], CSR offsets of the entities of every tile
 }
 VECTORS = ("tile/vector", "entity/vector")
 EXPECTED = Expected(
@@ -41,24 +41,24 @@ EXPECTED = Expected(
     {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()},
     {"model": str, "region": str},
 )
-_CHECKED_VALUES = 1 << 24  # values of a vector column that are checked at a time
+_CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
 
 
 class Embeddings:
-    """A published `embeddings.h5`: `embeddings["tile/vector"]` is a read-only view of the file.
+    """A memory-mapped `embeddings.h5`. `embeddings["tile/vector"]` is a read-only array over the file.
 
     Attributes:
-        path: the file.
-        model, region: from which it was made, as `name@id`.
-        n_tiles, n_entities: rows.
+        path: path of the file.
+        model, region: model and region of the vectors, as `name@id`.
+        n_tiles, n_entities: number of tile rows and of entity rows.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Opens a file and checks that its tiles and entities fit together; `check_vectors` checks the vectors.
+        """Opens a file and checks that its tile and entity rows are consistent. `check_vectors` checks the vectors.
 
         Raises:
-            DataError: the file is unreadable or of another schema, a column is missing or of another type, or row
-                numbers do not fit together.
+            DataError: the file is unreadable or has another schema, a column is missing or has another type, or row
+                numbers are inconsistent.
         """
         self.path = Path(path)
         self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
@@ -67,40 +67,40 @@ class Embeddings:
         self._check()
 
     def __getitem__(self, column: str) -> Array:
-        """Returns a column by `table/name`, read-only."""
+        """Returns a column by its name `table/name`, as a read-only array."""
         return self._columns[column]
 
     @functools.cached_property
     def tile_index(self) -> dict[tuple[int, int, int], int]:
-        """Row of each tile by (z, x, y)."""
+        """Row number of each tile, by (zoom, x, y)."""
         keys = zip(self["tile/z"].tolist(), self["tile/x"].tolist(), self["tile/y"].tolist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
     def tile_name(self, row: int) -> str:
-        """Returns the name of a tile row, such as `16_18052_25957`."""
+        """Returns the name of the tile in a row, such as `16_18052_25957`."""
         return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
 
     def entity_ref(self, row: int) -> str:
-        """Returns the OSM element of an entity row, such as `way/123`."""
+        """Returns the OSM element in an entity row, such as `way/123`."""
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
     def record_id(self, row: int) -> str | None:
-        """Returns the OSM element and version of an entity row in Overture's form, such as `w123@7`.
+        """Returns the OSM element and version of an entity row in Overture's notation, such as `w123@7`.
 
-        None if the input has no versions.
+        Returns None if the OSM file has no versions.
         """
         osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
         return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
 
     def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
-        """Returns the rows of an element's pieces, ascending: int64."""
+        """Returns the entity rows of an OSM element (one row per tile), in ascending order: int64."""
         return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
 
     def check_vectors(self, column: str) -> None:
         """Checks that every value of `tile/vector` or `entity/vector` is finite.
 
         Raises:
-            DataError: a value is not.
+            DataError: a value is not finite.
         """
         vectors = self[column]
         step = max(1, _CHECKED_VALUES // max(1, vectors.shape[1]))
@@ -109,13 +109,13 @@ class Embeddings:
                 raise self._damaged(column, "values that are not finite")
 
     def check_source(self, region: RegionStore) -> None:
-        """Checks that every row names the tile or the element that its row in `processed.h5` is.
+        """Checks that the tiles and OSM elements of all rows match the `processed.h5` rows that they refer to.
 
         Args:
-            region: the processed file from which the vectors were made.
+            region: processed file from which the vectors were made.
 
         Raises:
-            DataError: a row does not.
+            DataError: a row refers to another tile or OSM element, or to a row that does not exist.
         """
         tiles, pieces = self["tile/row"], self["entity/piece"]
         if len(tiles) and int(tiles.max()) >= region.n_tiles:
@@ -156,14 +156,14 @@ class Embeddings:
 def write_embeddings(
     path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
 ) -> None:
-    """Writes `embeddings.h5` from chunks of consecutive tiles, with one chunk in memory at a time.
+    """Writes `embeddings.h5` from chunks of consecutive tiles. Only one chunk at a time must fit in memory.
 
     Args:
         path: file to write.
-        chunks: the columns of `COLUMNS` for some tiles each, which together are all tiles in order; `entity/tile` and
-            `entity/cu_seqlens` count from the chunk's first tile and entity.
-        attributes: texts, such as `model` and `region`.
-        tile_width, entity_width: of the vectors.
+        chunks: the columns of `COLUMNS` for consecutive runs of tiles, in order. `entity/tile` and
+            `entity/cu_seqlens` are relative to the chunk's first tile and entity.
+        attributes: text attributes to write, such as `model` and `region`.
+        tile_width, entity_width: length of a tile vector and of an entity vector.
     """
     widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]

@@ -1,4 +1,4 @@
-"""The tiles of a `tiles.h5` that models see."""
+"""Selection of the tiles of a `tiles.h5` that hold at least one entity."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from geojepa_cli.store.reader import RegionStore
 
 
 def tiles_with_entities(path: Path, region: str) -> list[TileId]:
-    """Returns the tiles that hold an entity, in the order of the file.
+    """Returns the tiles that hold at least one entity, in the order of the file.
 
-    Tiles that only boundaries or areas larger than the tile cover are left out.
+    Boundaries, restrictions and areas that cover the whole tile do not count as entities.
 
     Args:
-        path: of a `tiles.h5`.
-        region: its name, for messages.
+        path: path of a `tiles.h5`.
+        region: name of the region, for messages.
 
     Raises:
         DataError: the file cannot be read.

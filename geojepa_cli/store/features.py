@@ -1,4 +1,4 @@
-"""`tags.h5`: one text embedding per row of a region's vocabulary."""
+"""`tags.h5`: one text embedding for each distinct tag of a region (each row of its vocabulary)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from geojepa_cli.store import schema
 from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
 from geojepa_cli.store.dataset import Dataset
 
-SOURCES = 3  # values of `source`
+SOURCES = 3  # number of distinct values of `source`
 EXPECTED = Expected(
     schema.VERSION,
     {"embedding": ColumnSpec(("<f4",), (None, None)), "source": ColumnSpec(("<u1",))},
@@ -26,10 +26,10 @@ EXPECTED = Expected(
 
 
 class TagEmbeddings(NamedTuple):
-    """One vector for every vocabulary row of a dataset, aligned with `TileBatch.tag_ids`.
+    """One vector for each vocabulary row of a dataset. `TileBatch.tag_ids` are row numbers of `table`.
 
-    `torch.nn.functional.embedding_bag(tag_ids, table, tag_offsets[:-1], mode="mean")` is the mean of the tag
-    embeddings of every entity.
+    `torch.nn.functional.embedding_bag(tag_ids, table, tag_offsets[:-1], mode="mean")` returns the mean tag embedding
+    of each entity.
     """
 
     table: torch.Tensor  # float32 [V, width]
@@ -38,13 +38,16 @@ class TagEmbeddings(NamedTuple):
 
 
 def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.NDArray[np.uint8], encoder: str) -> None:
-    """Writes `tags.h5`: contiguous and aligned, so that it can be mapped; without times, so that bytes repeat.
+    """Writes `tags.h5`.
+
+    Columns are contiguous and aligned, so that they can be memory-mapped. They have no timestamps, so that the same
+    input always gives the same bytes.
 
     Args:
         path: file to write.
-        embedding: float32 [V, width], in the order of `vocab/`.
-        source: uint8 [V], see `TagEmbeddings`.
-        encoder: name of the model.
+        embedding: vectors in the order of the region's vocabulary, float32 [V, width].
+        source: origin of each vector's text, uint8 [V]; see `TagEmbeddings`.
+        encoder: name of the text encoder.
     """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
@@ -57,12 +60,12 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
     """Reads the `tags.h5` of every region of a dataset as one matrix, in the order of the dataset's vocabulary.
 
     Args:
-        paths: one file per region, in the dataset's order.
-        store: the dataset.
+        paths: path of the `tags.h5` of each region, in the dataset's order.
+        store: dataset whose vocabulary the files describe.
 
     Raises:
-        DataError: a file is unreadable, of another schema or damaged, was made for another vocabulary, or the files
-            were made by different encoders.
+        DataError: a file is unreadable, damaged, or has another schema; or it was made for another vocabulary or by
+            another encoder than the other files.
     """
     if len(paths) != len(store.regions):
         raise ValueError(f"{len(paths)} feature files for {len(store.regions)} regions")
@@ -74,7 +77,7 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
         columns, attributes = map_columns(path, EXPECTED, hint)
         table = columns["embedding"]
         if len(columns["source"]) != len(table):
-            raise DataError(f"`{path}` has {len(columns['source'])} sources of {len(table)} tags", hint)
+            raise DataError(f"`{path}` has {len(columns['source'])} sources for {len(table)} tags", hint)
         if len(table) != region.n_vocab:
             raise DataError(f"`{path}` has {len(table)} tags, `{region.path}` has {region.n_vocab}", hint)
         if not np.isfinite(table).all():

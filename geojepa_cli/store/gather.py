@@ -1,8 +1,8 @@
-"""The gather: rows of memory-mapped columns, through a view, into packed tensors.
+"""Gathers the tokens of tiles from memory-mapped columns into the packed tensors of a batch.
 
-A batch takes a fixed number of array operations. No Python loop runs over tiles or entities, only one over the regions
-that occur in the batch. The tiles of each region are read together and written to their places in the batch. Where the
-tiles of a region are consecutive in the batch, as the sampler orders them, these places are slices.
+A batch takes a fixed number of array operations per region. No Python loop runs over tiles or entities. The tiles of
+each region are read together and written to their rows of the batch. If the tiles of a region are consecutive in the
+batch, as the sampler orders them, these rows are a slice.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from geojepa_cli.store.dataset import Dataset
 from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy
 
-Slots = slice | Rows  # the rows that one region fills in a column of the batch
+Slots = slice | Rows  # rows of a batch column that belong to one region
 
 
 def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> TileBatch:
     """Reads tiles as one batch.
 
     Args:
-        store: the dataset.
-        view: of this dataset.
-        tiles: rows of the dataset; the batch has them in this order.
-        needs: the modalities to read.
+        store: dataset to read from.
+        view: view of this dataset; hidden tags and pieces are left out of the batch.
+        tiles: tile rows of the dataset. The batch has the tiles in this order.
+        needs: modalities to read.
 
     Raises:
         ValueError: a tile does not exist or is not in the view.
@@ -62,15 +62,15 @@ class _Share(NamedTuple):
 
     region: RegionStore
     view: CompiledRegion
-    pieces: Rows  # rows of the region
-    objects: Rows
-    place: Slots  # in the batch's token columns
+    pieces: Rows  # piece row of each token in the region
+    objects: Rows  # object row of each token in the region
+    place: Slots  # rows of these tokens in the batch
     piece_base: int
     vocab_base: int
 
 
 def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -> list[_Share]:
-    """Splits a batch by region."""
+    """Returns the tokens of a batch, split by region."""
     home = store.tile_regions(tiles)
     together = bool((home[1:] >= home[:-1]).all())
     shares = []
@@ -92,7 +92,7 @@ def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -
 
 
 class _Columns:
-    """The columns of a batch, filled region by region."""
+    """Token columns of a batch. They are filled region by region."""
 
     def __init__(self, n_tiles: int, cu_seqlens: Rows) -> None:
         n = int(cu_seqlens[-1])
@@ -108,7 +108,7 @@ class _Columns:
         }
 
     def take_tokens(self, share: _Share) -> None:
-        """Fills the columns that have one value per token."""
+        """Reads the columns that have one value per token, for one region."""
         self.arrays["box"][share.place] = _take_boxes(share.region, share.pieces)
         for name in ("area_m2", "length_m"):
             _take(share.region[f"piece/{name}"], share.pieces, self.arrays[name], share.place)
@@ -117,7 +117,7 @@ class _Columns:
         self.arrays["piece_rows"][share.place] = share.pieces + share.piece_base
 
     def take_tags(self, shares: list[_Share]) -> None:
-        """Fills the kept tags of every token."""
+        """Reads the tags of every token, except tags that the view hides, into `tag_ids` and `tag_offsets`."""
         spans = [csr.spans(s.view.tag_ends, s.objects) for s in shares]
         ends, places = self._children(shares, spans)
         ids = np.empty(int(ends[-1]), np.int64)
@@ -128,7 +128,7 @@ class _Columns:
         self.arrays |= {"tag_ids": ids, "tag_offsets": ends}
 
     def take_geometry(self, shares: list[_Share]) -> None:
-        """Fills the parts, vertices and visibility edges of every token."""
+        """Reads the parts, vertices and visibility edges of every token into the geometry columns."""
         for share in shares:
             share.region.check_geometry()
         part_spans = [csr.spans(s.region["piece/parts"], s.pieces) for s in shares]
@@ -155,7 +155,7 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Returns the offsets of a child column over all tokens, and the rows of it that each region fills."""
+        """Returns the CSR offsets of a child column (such as tags) of all tokens, and the child rows of each region."""
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):
             counts[share.place] = last - first
@@ -178,19 +178,19 @@ def _take(column: Array, rows: Rows, out: Array, place: Slots) -> None:
 
 
 def _take_pairs(column: Array, rows: Rows) -> Array:
-    """Returns rows of an [n, 2] column of four-byte values; each row is copied as one eight-byte value."""
+    """Returns rows of an [n, 2] column of four-byte values. Each row is copied as one eight-byte value, for speed."""
     if len(column) == 0:
         return np.empty((0, 2), column.dtype)
     return column.view(np.uint64)[:, 0].take(rows).view(column.dtype).reshape(-1, 2)
 
 
 def _take_boxes(region: RegionStore, rows: Rows) -> Array:
-    """Returns the corners of boxes: float32 [n, 8]."""
+    """Returns the corners of the bounding rectangles of pieces: float32 [n, 8]."""
     return box_corners(_take_xy(region["piece/box_centre"], rows), region["piece/box_side"].take(rows, axis=0))
 
 
 def _take_xy(column: Array, rows: Rows) -> Array:
-    """Returns vertices: float32 [n, 2]. Both coordinates are copied as one value."""
+    """Returns vertices in tile units: float32 [n, 2]. Both coordinates are copied as one value, for speed."""
     if len(column) == 0:
         return np.empty((0, 2), np.float32)
     whole = column.view(np.uint32 if column.dtype == np.uint16 else np.uint64)[:, 0]
@@ -198,7 +198,7 @@ def _take_xy(column: Array, rows: Rows) -> Array:
 
 
 def _take_images(store: Dataset, tiles: Rows) -> dict[str, torch.Tensor]:
-    """Reads the images of the tiles that have one, in the order of the tiles."""
+    """Reads the images of those tiles that have one, in the order of the tiles."""
     rows = store.image_rows[tiles]
     shown = np.flatnonzero(rows >= 0)
     images = np.empty((len(shown), 3, SIZE_PX, SIZE_PX), np.uint8)

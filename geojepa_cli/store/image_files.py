@@ -1,4 +1,4 @@
-"""Image tiles as files of a folder, `zoom_x_y.webp` (or `.png`, `.jpg`): finds and decodes them."""
+"""Finds and decodes image tiles in a folder: files named `zoom_x_y.webp`, `.png` or `.jpg`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.store.image_form import SIZE_PX
 
 _FILE_NAME = re.compile(r"(\d+_\d+_\d+)\.(?:webp|png|jpe?g)", re.IGNORECASE)
-_FORMATS = ("WEBP", "PNG", "JPEG")  # by content; Pillow opens many more, some with the help of other programs
+_FORMATS = ("WEBP", "PNG", "JPEG")  # accepted by content; Pillow opens many more, some by running other programs
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 
 
 def find_images(folder: Path) -> list[tuple[TileId, Path]]:
-    """Returns the image tiles of a folder, sorted as map tiles are.
+    """Returns the image tiles of a folder, in the order of the tiles of `tiles.h5`.
 
     Raises:
-        DataError: two files are images of the same tile, or a name is outside the grid.
+        DataError: two files are images of the same tile, or a file name is a tile outside the grid of its zoom.
     """
     found: dict[TileId, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -43,24 +43,25 @@ def find_images(folder: Path) -> list[tuple[TileId, Path]]:
 
 
 def parse_image_name(name: str) -> TileId | None:
-    """Returns the tile of a file name such as `16_18052_25957.webp`; None for other names.
+    """Returns the tile of a file name such as `16_18052_25957.webp`; None for other file names.
 
     Raises:
-        UsageError: the name has that form, but lies outside the grid of its zoom.
+        UsageError: the tile is outside the grid of its zoom.
     """
     match = _FILE_NAME.fullmatch(name)
     return parse_tile(match[1]) if match else None
 
 
 def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
-    """Decodes an image as uint8 [3, 224, 224], RGB.
+    """Decodes an RGB image: uint8 [3, 224, 224].
 
     Args:
-        path: of the file.
-        resize: resize square images of other sizes to 224 px (Lanczos). Otherwise another size is an error.
+        path: path of the image file.
+        resize: resize square images of other sizes to 224 px (Lanczos). By default, another size is an error.
 
     Raises:
-        DataError: it cannot be decoded, has another size or more than 8 bits, or is a decompression bomb.
+        DataError: the file cannot be decoded, has another size or more than 8 bits per channel, or is a decompression
+            bomb.
     """
     from PIL import Image
 
@@ -81,7 +82,7 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
 
 
 def is_transparent(path: Path) -> bool:
-    """Returns True where an image has a pixel that is not opaque."""
+    """Returns True if an image has a pixel that is not opaque."""
     from PIL import Image
 
     with Image.open(path, formats=_FORMATS) as image:
@@ -92,7 +93,7 @@ def is_transparent(path: Path) -> bool:
 
 
 def _check_header(size: tuple[int, int], mode: str, path: Path, resize: bool, hint: Hint) -> None:
-    """Checks size and depth before anything is decoded."""
+    """Checks the size and bit depth of an image before it is decoded."""
     width, height = size
     if size != (SIZE_PX, SIZE_PX) and not (resize and width == height):
         raise DataError(f"`{path}` is {width} × {height} px, expected {SIZE_PX} × {SIZE_PX}", hint)
@@ -101,12 +102,12 @@ def _check_header(size: tuple[int, int], mode: str, path: Path, resize: bool, hi
 
 
 def _describe_error(error: Exception) -> str:
-    """Returns Pillow's message, without the path that it repeats."""
+    """Returns the message of a decoder error, without the path of the file."""
     return "not a WebP, PNG or JPEG image" if "cannot identify" in str(error) else str(error)
 
 
 def _set_aside(path: Path) -> Hint:
-    """Returns the command that renames a file so that it is no image tile."""
+    """Returns the command that renames a file so that it no longer counts as an image tile."""
     return hints.shell("mv", str(path), f"{path}.bak")
 
 

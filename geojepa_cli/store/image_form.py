@@ -1,4 +1,4 @@
-"""Side, bands and codec of image tiles (docs/adr/0009)."""
+"""Size, bands and codec of image tiles (docs/adr/0009)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ CODECS: dict[str, dict[str, Any]] = {  # options of Pillow
     "webp": {"quality": 90, "method": 4},
 }
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError)
-_BATCH = 64  # images that are packed at a time
+_BATCH = 64  # number of images that are encoded at a time
 
 Pixels = npt.NDArray[np.uint8]
 
 
 class ImageForm(NamedTuple):
-    """Appearance and storage of image tiles.
+    """Size, bands and codec of image tiles.
 
     Attributes:
-        size_px: side of an image.
-        bands: `rgb`, or `rgbn` with near infrared.
-        codec: `raw`, `webp-lossless` or `webp`.
+        size_px: side length of an image in pixels.
+        bands: `rgb`, or `rgbn` to add near infrared.
+        codec: storage of the pixels: `raw`, `webp-lossless` or `webp`.
     """
 
     size_px: int = SIZE_PX
@@ -45,22 +45,22 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Bands, rows and columns of an image."""
+        """Shape of an image: (bands, rows, columns)."""
         return BANDS[self.bands], self.size_px, self.size_px
 
     @property
     def params(self) -> dict[str, Any]:
-        """The attributes that differ from the default, as parameters of an artifact."""
+        """Attributes that differ from their defaults, as parameters of an artifact."""
         names = {"size_px": "image_size", "bands": "bands", "codec": "image_codec"}
         default = ImageForm()
         return {names[key]: value for key, value in self._asdict().items() if value != getattr(default, key)}
 
 
 def check_form(form: ImageForm) -> None:
-    """Checks the attributes of a form.
+    """Checks the size, bands and codec.
 
     Raises:
-        UsageError: one is out of range or unknown.
+        UsageError: the size is out of range, or the bands or codec are unknown.
     """
     if not MIN_PX <= form.size_px <= MAX_PX:
         message = f"--image-size {form.size_px} is not from {MIN_PX} to {MAX_PX}"
@@ -72,9 +72,9 @@ def check_form(form: ImageForm) -> None:
 
 
 def pack(image: Pixels, codec: str) -> bytes:
-    """Packs an image, uint8 [3 or 4, rows, columns], as WebP.
+    """Encodes an image, uint8 [3 or 4, rows, columns], as WebP.
 
-    Near infrared becomes the alpha channel, which WebP keeps without loss.
+    Near infrared is stored in the alpha channel, which WebP compresses without loss.
     """
     from PIL import Image
 
@@ -85,7 +85,7 @@ def pack(image: Pixels, codec: str) -> bytes:
 
 
 def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[bytes]:
-    """Packs images with threads, and yields them in order."""
+    """Encodes images as WebP on several threads, and yields them in order."""
     rest = iter(images)
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(rest, _BATCH)):
@@ -93,21 +93,21 @@ def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[byt
 
 
 class PackedImages:
-    """Images that are decoded when they are read; looks like an array uint8 [n, bands, rows, columns].
+    """WebP images that behave like an array, uint8 [n, bands, rows, columns]. An image is decoded when it is read.
 
     Attributes:
-        shape: of the array.
+        shape: shape of the array.
         dtype: uint8.
     """
 
     def __init__(self, data: Pixels, offsets: npt.NDArray[np.uint64], shape: tuple[int, int, int], name: str) -> None:
-        """Wraps packed images.
+        """Wraps WebP images.
 
         Args:
-            data: all packed images, one after the other.
-            offsets: [n + 1] into `data`.
-            shape: of an image.
-            name: of the file, for messages.
+            data: bytes of all WebP images, one after the other.
+            offsets: first byte of each image in `data`, and the end of the last: uint64 [n + 1].
+            shape: shape of an image: (bands, rows, columns).
+            name: name of the file, for messages.
         """
         self._data, self._offsets, self._name = data, offsets, name
         self.shape, self.dtype = (len(offsets) - 1, *shape), np.dtype(np.uint8)
@@ -116,10 +116,10 @@ class PackedImages:
         return self.shape[0]
 
     def __getitem__(self, row: int) -> Pixels:
-        """Decodes an image.
+        """Decodes the image in a row.
 
         Raises:
-            DataError: it cannot be decoded, or has another size.
+            DataError: the image cannot be decoded or has another size.
         """
         from PIL import Image
 
@@ -130,8 +130,8 @@ class PackedImages:
         height, width = self.shape[2:]
         try:
             with Image.open(io.BytesIO(packed), formats=("WEBP",)) as image:
-                if image.size != (width, height):  # before it takes any memory
-                    raise ValueError(f"it is {image.width} × {image.height} px, expected {width} × {height}")
+                if image.size != (width, height):  # checked before decoding, which allocates memory
+                    raise ValueError(f"the image is {image.width} × {image.height} px, expected {width} × {height}")
                 pixels = np.asarray(image.convert("RGB" if self.shape[1] == 3 else "RGBA"), np.uint8)
         except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
             raise DataError(f"image {row} of `{self._name}` cannot be decoded: {error}", VERIFY) from error
@@ -140,7 +140,7 @@ class PackedImages:
     def take(
         self, rows: npt.NDArray[np.int64], axis: int = 0, out: Pixels | None = None, mode: str = "raise"
     ) -> Pixels:
-        """Returns several images like `numpy.take` along the first axis: uint8 [rows, bands, rows, columns]."""
+        """Decodes several images, like `numpy.take` along the first axis: uint8 [n, bands, rows, columns]."""
         taken = np.empty((len(rows), *self.shape[1:]), np.uint8) if out is None else out
         for position, row in enumerate(rows):
             taken[position] = self[int(row)]

@@ -1,7 +1,8 @@
-"""Log of resampled images, from which a killed run is resumed.
+"""Log of finished tile images, so that a stopped `tile` run can resume.
 
-`images.pixels` holds the pixels in the order in which they were made. `images.jsonl` has a header, and a line for each
-finished tile, written after its pixels. A line holds the CRC-32 of its values and pixels.
+`images.pixels` holds the pixels of all finished images, in the order in which they were made. `images.jsonl` has a
+header line, then one line for each finished tile. The line of a tile is written after its pixels and holds the CRC-32
+of its values and pixels.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from geojepa_cli.store import schema
 from geojepa_cli.store.image_form import SIZE_PX, ImageForm
 from geojepa_cli.store.images import put_images
 
-IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX  # of the default form
+IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX  # bytes of an image of the default size and bands
 PIXELS_FILE, LINES_FILE = "images.pixels", "images.jsonl"
 
 
 class Row(NamedTuple):
-    """One tile whose image was resampled from scenes.
+    """A finished tile in the log.
 
     Attributes:
-        position: of its image in `images.pixels`; -1 where no scene covers the tile.
-        valid: share of its pixels that a scene covers, above 0 and up to 1.
-        scene: index of the newest scene in it.
+        position: index of the tile's image in `images.pixels`; -1 if no scene covers the tile.
+        valid: fraction of the image's pixels that a scene covers, above 0 and up to 1.
+        scene: index of the newest scene that contributes to the image.
     """
 
     position: int
@@ -42,19 +43,19 @@ class Row(NamedTuple):
 
 
 class ImageLog:
-    """The images that a run has made so far.
+    """Log of the tile images that a run has finished.
 
     Attributes:
-        rows: finished tiles.
+        rows: log entry of each finished tile.
     """
 
     def __init__(self, folder: Path, form: ImageForm = ImageForm(), key: str = "") -> None:
-        """Opens the log of a folder. Discards what an earlier run left unfinished, and any log with another header.
+        """Opens the log in a folder, or creates it. Discards unfinished tiles, and any log with another header.
 
         Args:
-            folder: of the log.
-            form: of the images.
-            key: identifies what the images are made from.
+            folder: folder of the log.
+            form: size, bands and codec of the images.
+            key: identifies the scenes and options from which the images are made.
         """
         self._form, self._image_bytes = form, int(np.prod(form.shape))
         self._pixels_path, self._lines_path = folder / PIXELS_FILE, folder / LINES_FILE
@@ -77,7 +78,14 @@ class ImageLog:
         self._lines.close()
 
     def add(self, tile: TileId, pixels: npt.NDArray[np.uint8], valid: float, scene: int) -> None:
-        """Adds an image, uint8 [bands, side, side]."""
+        """Adds the image of a tile to the log.
+
+        Args:
+            tile: tile of the image.
+            pixels: uint8 [bands, side, side].
+            valid: fraction of the pixels that a scene covers.
+            scene: index of the newest scene that contributes to the image.
+        """
         data = np.ascontiguousarray(pixels).tobytes()
         self._pixels.write(data)
         self._pixels.flush()
@@ -85,17 +93,17 @@ class ImageLog:
         self._images += 1
 
     def add_empty(self, tile: TileId) -> None:
-        """Adds a tile that no scene covers."""
+        """Adds a tile that no scene covers to the log."""
         self._write(tile, Row(-1), b"")
 
     def write(self, tiles: Sequence[TileId], path: Path, scenes: list[dict[str, str]], threads: int = 1) -> int:
-        """Writes the images of tiles to an `images.h5`, and returns their number.
+        """Writes the images of tiles to an `images.h5`, and returns the number of images.
 
         Args:
-            tiles: in the order of the file; those without an image are skipped.
-            path: of the file.
-            scenes: name, date and CRS of each scene that `Row.scene` may name.
-            threads: that pack images.
+            tiles: tiles to write, in this order. Tiles without an image are skipped.
+            path: path of the `images.h5`.
+            scenes: name, date and CRS of each scene. `Row.scene` is an index into this list.
+            threads: number of threads that encode images.
         """
         found = [(tile, row) for tile in tiles if (row := self.rows.get(tile)) is not None and row.position >= 0]
         rows = [row for _, row in found]
@@ -124,10 +132,10 @@ class ImageLog:
         self.rows[tile] = row
 
     def _read(self) -> tuple[int, int]:
-        """Reads finished tiles up to the first one that is damaged.
+        """Reads the finished tiles into `rows`, up to the first damaged one.
 
         Returns:
-            The number of their images, and the bytes of their lines.
+            The number of images read, and the number of bytes of valid lines.
         """
         if not self._lines_path.is_file() or not self._pixels_path.is_file():
             return 0, 0
@@ -150,7 +158,7 @@ class ImageLog:
 
 
 def _parse(line: bytes) -> tuple[TileId, Row, int] | None:
-    """Returns tile, row and checksum of a line; None where it is damaged."""
+    """Returns tile, row and checksum of a line; None if the line is damaged."""
     try:
         z, x, y, position, valid, scene, checksum = json.loads(line)
         tile, row = TileId(int(z), int(x), int(y)), Row(int(position), float(valid), int(scene))
@@ -164,7 +172,7 @@ def _checksum(tile: TileId, row: Row, data: bytes) -> int:
 
 
 def _remove_other_kind(path: Path) -> None:
-    """Removes a directory or link in the place of a file."""
+    """Removes a directory or symbolic link at the path of a log file."""
     if path.is_symlink():
         path.unlink()
     elif path.is_dir():

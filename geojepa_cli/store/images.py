@@ -1,4 +1,7 @@
-"""`images.h5`: image tiles as one uncompressed array, or packed as WebP; joined to map tiles by name when read."""
+"""`images.h5`: reads and writes image tiles, as one uncompressed array or as WebP.
+
+Readers match images and map tiles by zoom, x and y.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +36,23 @@ _MODEL_FORM = hints.run("tile", image_size=SIZE_PX, bands="rgb")
 
 
 class ImageStore:
-    """Images of one region, memory-mapped. Packed ones are decoded when they are read.
+    """Images of one region, memory-mapped. WebP images are decoded when they are read.
 
     Attributes:
-        image: uint8 [n, 3, 224, 224], RGB; with `any_form`, other bands and sides.
-        zxy: int64 [n, 3], zoom, column and row of each image's tile.
+        image: uint8 [n, 3, 224, 224], RGB; with `any_form` also other bands and sizes.
+        zxy: int64 [n, 3], zoom, x and y of each image's tile.
     """
 
     def __init__(self, path: Path | str, any_form: bool = False) -> None:
         """Opens an `images.h5`.
 
         Args:
-            path: of the file.
-            any_form: accept images of any side and bands. Models read 224 × 224 px RGB only.
+            path: path of the `images.h5`.
+            any_form: accept images of any size and bands. Models read 224 × 224 px RGB only.
 
         Raises:
-            DataError: unreadable, damaged, of another schema, without the expected columns, or of another form.
+            DataError: the file is unreadable or damaged, has another schema, lacks a column, or has images of another
+                size or other bands.
         """
         self.path, self._any_form = Path(path), any_form
         columns, attributes = map_columns(self.path, EXPECTED, _REBUILD)
@@ -64,7 +68,8 @@ class ImageStore:
             shape = (BANDS.get(str(attributes.get("bands")), 0), side, side)
             offsets = columns["webp_offsets"]
             if len(offsets) == 0 or int(offsets[-1]) > len(columns["webp"]) or (offsets[1:] < offsets[:-1]).any():
-                raise DataError(f"`{self.path}` is damaged: `webp_offsets` leave `webp` or do not rise", VERIFY)
+                what = "`webp_offsets` decrease or exceed the length of `webp`"
+                raise DataError(f"`{self.path}` is damaged: {what}", VERIFY)
             self.image: Any = PackedImages(columns["webp"], offsets, shape, str(self.path))
         else:
             self.image = columns["image"]
@@ -80,12 +85,12 @@ class ImageStore:
         if not fits:
             expected = [n, "3 or 4", "side", "side"] if self._any_form else [n, 3, SIZE_PX, SIZE_PX]
             got = f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}"
-            raise DataError(f"{got}: models read images of {SIZE_PX} × {SIZE_PX} px, red, green and blue", _MODEL_FORM)
+            raise DataError(f"{got}: models read RGB images of {SIZE_PX} × {SIZE_PX} px", _MODEL_FORM)
 
     def _check_tiles(self) -> None:
         z, x, y = self.zxy.T
         if len(z) and (z.max() > MAX_ZOOM or (np.maximum(x, y) >= 1 << z).any()):
-            raise DataError(f"`{self.path}` is damaged: it names tiles outside the grid", VERIFY)
+            raise DataError(f"`{self.path}` is damaged: it holds tiles outside the grid of their zoom", VERIFY)
 
     def __len__(self) -> int:
         return len(self.zxy)
@@ -94,7 +99,7 @@ class ImageStore:
         return (ImageStore, (self.path, self._any_form))
 
     def rows_of(self, z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Returns the row of each tile's image, -1 where it has none: int64 [tiles]."""
+        """Returns the row of each tile's image: int64 [tiles]. -1 for a tile without an image."""
         wanted = _keys(np.stack([np.asarray(axis, np.int64) for axis in (z, x, y)], -1))
         have = _keys(self.zxy)
         if len(have) == 0:
@@ -114,16 +119,16 @@ def write_images(
     codec: str = RAW,
     threads: int = 1,
 ) -> int:
-    """Decodes the image tiles of a folder into an `images.h5`, and returns their number.
+    """Writes the image tiles of a folder to an `images.h5`, and returns the number of images.
 
     Args:
-        folder: holds `zoom_x_y.(webp|png|jpg)` of 224 × 224 px; other files are ignored.
-        path: of the file to write.
-        zoom: of the tiles to take. Default: all.
-        resize: resize square images of other sizes to 224 px (Lanczos). Otherwise another size is an error.
-        progress: called with (done, total) after each image.
-        codec: see `ImageForm`.
-        threads: that pack.
+        folder: folder of image tiles `zoom_x_y.(webp|png|jpg)` of 224 × 224 px. Other files are ignored.
+        path: path of the `images.h5` to write.
+        zoom: zoom of the tiles to write. Default: tiles of every zoom.
+        resize: resize square images of other sizes to 224 px (Lanczos). By default, another size is an error.
+        progress: called with (images done, all images) after each image.
+        codec: storage of the pixels, see `ImageForm`.
+        threads: number of threads that encode images.
 
     Raises:
         DataError: an image cannot be decoded or has another size.
@@ -152,11 +157,11 @@ def put_images(
     """Writes the attributes, tile columns and images of an `images.h5`.
 
     Args:
-        out: the open file.
-        tiles: in the order of the file.
-        form: of the images.
-        images: of the tiles, in the same order.
-        threads: that pack.
+        out: `images.h5` opened for writing.
+        tiles: tiles of the images.
+        form: size, bands and codec of the images.
+        images: image of each tile, in the order of `tiles`.
+        threads: number of threads that encode images.
     """
     out.attrs["schema_version"] = np.uint32(schema.VERSION)
     out.attrs["kind"] = "images"
@@ -175,5 +180,5 @@ def put_images(
 
 
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Returns one number for each tile: zoom, column and row as bits."""
+    """Returns one integer for each tile, with zoom, x and y in separate bits: int64."""
     return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]

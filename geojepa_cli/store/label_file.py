@@ -1,4 +1,4 @@
-"""`labels.h5`: the label, flags and split of every tile of a region, for one task."""
+"""`labels.h5`: reads and writes the label, flags and split of every tile of a region, for one task."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
     Args:
         path: file to write.
-        attributes: `task`, `seed`, `split`, `buffer`; see docs/formats.md.
-        columns: one row per tile of `processed.h5`: `label` float32, `eligible` and `kept` bool, `split` uint8 and,
-            where the task has folds, `fold` uint8.
+        attributes: attributes `task`, `seed`, `split` and `buffer`; see docs/formats.md.
+        columns: columns with one row per tile of `processed.h5`: `label` float32, `eligible` and `kept` bool, `split`
+            uint8 and, if the task has folds, `fold` uint8.
     """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
         for name, value in {"kind": "labels", **attributes}.items():
-            # Fixed length: a string of variable length costs a heap of 4 KB.
+            # Strings of fixed length: HDF5 allocates a heap of 4 KB for strings of variable length.
             file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
         for name, values in columns.items():
             write_packed(file, name, values.astype(np.uint8) if values.dtype == np.bool_ else values)
@@ -46,10 +46,10 @@ def read_labels(path: Path, n_tiles: int, folds: int, hint: Hint | None) -> dict
     """Reads the columns of a `labels.h5`, each [n_tiles].
 
     Args:
-        path: of the file.
-        n_tiles: tiles of the region.
+        path: path of the `labels.h5`.
+        n_tiles: number of tiles of the region.
         folds: number of folds; 0 for a task without folds.
-        hint: the command that makes the file again.
+        hint: command that makes the file again, for error messages.
 
     Raises:
         DataError: the file is unreadable, damaged, or was made for other data.

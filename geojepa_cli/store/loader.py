@@ -1,7 +1,7 @@
-"""Reads batches ahead in the background, in the sampler's order.
+"""Prefetches batches in background threads, in the sampler's order.
 
-The gather spends its time in array operations that release Python's lock, so threads are enough: they share the
-mapped files and the compiled view, and no data is copied between processes.
+Reading a batch consists of array operations that release Python's global interpreter lock, so threads are enough. They
+share the memory-mapped files and the compiled view, and no data is copied between processes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ class TileLoader:
     """Reads the batches of a sampler.
 
     Attributes:
-        store, view, sampler: the dataset, the part of it that is seen, and the order of its tiles.
+        store: dataset to read from.
+        view: tiles, tags and pieces that the batches contain.
+        sampler: order of the tiles, and their division into batches.
         needs: modalities of the batches, see `TileStore.read`.
-        rank, ranks: this process reads every `ranks`-th batch of an epoch, starting at `rank`.
-        prefetch: number of batches to read ahead; 0 reads each one on demand. The batches are the same.
+        rank, ranks: this process reads every `ranks`-th batch of an epoch, starting with batch `rank`.
+        prefetch: number of batches to read ahead; 0 reads each batch on demand. Does not change the batches.
         threads: number of reading threads.
-        pin_memory: put batches into page-locked memory, ready for `batch.to(device, non_blocking=True)`.
-        device: the reading thread moves batches there; None leaves them on the CPU.
+        pin_memory: copy batches to page-locked memory, for `batch.to(device, non_blocking=True)`.
+        device: device to which the reading thread moves batches; None leaves them on the CPU.
     """
 
     store: TileStore
@@ -49,8 +51,8 @@ class TileLoader:
     device: torch.device | str | None = None
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[TileBatch]:
-        """Yields the batches of this rank in an epoch; a run that stopped after `position` batches resumes there."""
-        self.store.compiled(self.view)  # once, before several threads need it
+        """Yields the batches of this rank in an epoch, without the first `position` batches (to resume a run)."""
+        self.store.compiled(self.view)  # compiled here, so that the threads do not each do it
         plan = self.sampler.batches(epoch, position, self.rank, self.ranks)
         if self.prefetch == 0:
             yield from map(self._read, plan)
@@ -67,7 +69,7 @@ class TileLoader:
                     future.cancel()
 
     def __len__(self) -> int:
-        """Number of batches of this rank in the first epoch; other epochs may have a few more or less."""
+        """Number of batches of this rank in the first epoch. Other epochs may have a few more or fewer."""
         return self.sampler.n_batches(0, self.ranks)
 
     def _read(self, tiles: npt.NDArray[np.int64]) -> TileBatch:

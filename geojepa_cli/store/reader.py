@@ -1,7 +1,7 @@
 """Memory-mapped columns of one `tiles.h5` or `processed.h5`.
 
-On opening, the HDF5 library returns the offset of each contiguous dataset; from then on a column is a NumPy array over
-the mapped file. Columns are read when they are used, and any number of processes share the same pages.
+The HDF5 library is used only to find the position of each column in the file. Each column is then a NumPy array over
+the memory-mapped file. The operating system loads values when they are used, and processes share them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _POINTED = {
     "member/object": "object/osm_id",
     "member/relation": "object/osm_id",
 }
-# number of values of an enumeration
+# number of distinct values of each enumeration column
 _ENUMERATED = {
     "object/osm_type": len(schema.OSM_TYPE),
     "object/kind": len(schema.KIND),
     "object/token": len(schema.TOKEN),
     "part/role": len(schema.ROLE),
 }
-# Every view is compiled from these columns, so reading them all on opening costs nothing more.
+# Checked when a file is opened. Every view is compiled from these columns, so they are read anyway.
 _ALWAYS_READ = ("tile/pieces", "object/tags", "vocab/key", "vocab/value", *_POINTED, *tuple(_ENUMERATED)[:3])
 _GEOMETRY = ("piece/parts", "piece/edges", "part/nodes", "part/role")
 EXPECTED = Expected(
@@ -49,30 +49,31 @@ EXPECTED = Expected(
     },
     {"kind": str, "zoom": int},
 )
-XY_SHIFT, XY_SCALE = 8192, 49152  # u16 vertices: tile units = (value - 8192) / 49152
+XY_SHIFT, XY_SCALE = 8192, 49152  # of uint16 vertices: tile units = (value - 8192) / 49152
 
 
 class RegionStore:
-    """One file of the store. Its columns are read-only arrays: `region["piece/area_m2"]`.
+    """The `tiles.h5` or `processed.h5` of a region. Columns are read-only arrays: `region["piece/area_m2"]`.
 
     Attributes:
-        path: the file.
-        name: of the region.
-        kind: `processed` or `tiles`.
+        path: path of the file.
+        name: name of the region.
+        kind: `tiles` or `processed`.
         zoom: zoom of every tile.
-        n_tiles, n_objects, n_pieces, n_tags, n_vocab: rows of these tables.
+        n_tiles, n_objects, n_pieces, n_tags, n_vocab: number of tiles, OSM objects, pieces (the parts of objects inside
+            single tiles), tags of all objects, and distinct tags.
     """
 
     def __init__(self, path: Path | str, name: str | None = None) -> None:
         """Opens a file and checks that it has every column of the schema.
 
         Args:
-            path: of the file.
-            name: of the region; None takes it from the folder.
+            path: path of the file.
+            name: name of the region. Default: the name of the file's folder, up to `@`.
 
         Raises:
-            DataError: the file is unreadable or of another schema, a column is missing or of another type, or offsets
-                and row numbers do not fit together.
+            DataError: the file is unreadable or has another schema, a column is missing or has another type, or offsets
+                or row numbers are inconsistent.
         """
         self.path = Path(path)
         self.name = name or self.path.resolve().parent.name.partition("@")[0]
@@ -88,14 +89,14 @@ class RegionStore:
         )
 
     def __getitem__(self, column: str) -> Array:
-        """Returns a column by `table/name`, read-only; [n] or [n, width]."""
+        """Returns a column by its name `table/name`, as a read-only array: [n] or [n, width]."""
         return self._columns[column]
 
     def __contains__(self, column: str) -> bool:
         return column in self._columns
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself.
+        # A process that receives the pickled store opens and maps the file again.
         return (RegionStore, (self.path, self.name))
 
     @functools.cached_property
@@ -110,7 +111,7 @@ class RegionStore:
 
     @functools.cached_property
     def roles(self) -> list[str]:
-        """Text of every row of `role/`."""
+        """Text of every role of relation members, in rows of `role/`."""
         return self.strings("role/text")
 
     def strings(self, column: str) -> list[str]:
@@ -118,13 +119,13 @@ class RegionStore:
         return [str(text) for text in self.string_rows(column, slice(None))]
 
     def string_rows(self, column: str, rows: slice | list[int] | Array) -> list[str]:
-        """Returns the strings of some rows of a string column."""
+        """Returns the strings in the given rows of a string column."""
         offsets, text = self[column], self[column + "_utf8"].tobytes()
         starts, ends = offsets[:-1][rows].tolist(), offsets[1:][rows].tolist()
         return [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends, strict=True)]
 
     def vertices(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Returns the vertices in rows first..last of `node/` of a `processed.h5`: float32 [n, 2] in tile units."""
+        """Returns vertices `first`..`last` (excluded) of a `processed.h5`: float32 [n, 2] in tile units."""
         return decode_xy(self["node/xy"][first:last])
 
     @property
@@ -139,10 +140,10 @@ class RegionStore:
         self._check_rows(*(name for name in _ALWAYS_READ if name in self))
 
     def check_geometry(self) -> None:
-        """Checks, the first time it is called, that parts, vertices and edges can be followed.
+        """Checks the parts, vertices and edges on the first call. Later calls do nothing.
 
         Raises:
-            DataError: offsets do not rise, a role does not exist, or an edge leaves its piece.
+            DataError: offsets decrease, a role does not exist, or an edge ends at a vertex outside its piece.
         """
         if self._geometry_checked:
             return
@@ -155,7 +156,11 @@ class RegionStore:
         self._geometry_checked = True
 
     def _check_rows(self, *names: str) -> None:
-        """Checks what the gather relies on: offsets rise from 0; rows and enumeration values exist."""
+        """Checks columns before their values are used as indices.
+
+        Raises:
+            DataError: offsets do not start at 0 or decrease, a row does not exist, or an enumeration value is unknown.
+        """
         for name in names:
             values = self[name]
             if len(values) == 0:
@@ -167,13 +172,17 @@ class RegionStore:
                 if int(values.max()) >= len(self[_POINTED[name]]):
                     raise self._damaged(name, "rows that do not exist")
             elif int(values[0]) != 0 or not bool((values[1:] >= values[:-1]).all()):
-                raise self._damaged(name, "offsets that do not rise")
+                raise self._damaged(name, "offsets that do not start at 0 or that decrease")
 
     def _damaged(self, column: str, holds: str) -> DataError:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
     def _check_lengths(self) -> None:
-        """Checks that the columns of a table have one length, and that offsets end at the end of their child table."""
+        """Checks that the columns of a table have the same length, and that offsets match the size of the child table.
+
+        Raises:
+            DataError: they do not.
+        """
         rows: dict[str, tuple[int, str]] = {}
         present = {name: column for name, column in schema.COLUMNS.items() if name in self._columns}
         for name, column in present.items():
@@ -189,15 +198,16 @@ class RegionStore:
                 continue
             pointed = len(self[column.csr]) if "/" in column.csr else rows.get(column.csr, (0, ""))[0]
             if int(self[name][-1]) != pointed:
-                got = int(self[name][-1])
-                raise DataError(f"`{self.path}`: `{name}` ends at {got}, `{column.csr}` has {pointed} rows", self._hint)
+                got = f"the last offset in `{name}` is {int(self[name][-1])}"
+                message = f"`{self.path}`: {got}, expected {pointed}, the number of rows of `{column.csr}`"
+                raise DataError(message, self._hint)
 
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
-    """Converts stored vertices (u16 with headroom, or float32) to float32 tile units."""
+    """Converts stored vertices (fixed-point uint16, or float32) to tile units: float32 [n, 2]."""
     if stored.dtype != np.uint16:
         return np.asarray(stored, np.float32)
-    # Integers of this size are exact in float32, and a division rounds once: the result is the nearest float32.
+    # Integers up to 65,535 are exact in float32. Only the division rounds, so the result is the nearest float32.
     values = stored.astype(np.float32)
     values -= np.float32(XY_SHIFT)
     values /= np.float32(XY_SCALE)
@@ -205,16 +215,16 @@ def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
 
 
 def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
-    """Computes four corners (x, y) of rectangles, counter-clockwise from the lowest (then leftmost), in tile units.
+    """Computes the corners of rotated rectangles in tile units, counter-clockwise from the lowest (then leftmost).
 
     Args:
-        centre: [n, 2] as `decode_xy` returns them.
-        side: float32 [n, 3], rows of `piece/box_side`.
+        centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
+        side: rows of `piece/box_side`, float32 [n, 3].
 
     Returns:
-        float32 [n, 8].
+        Four corners (x, y) of each rectangle, float32 [n, 8].
     """
-    # column by column: NumPy is slow where the inner loop runs over two numbers
+    # Computed column by column: NumPy is slow if the inner loop has only two elements.
     (x, y), (along_x, along_y, ratio) = centre.T, side.T
     across_x, across_y = -along_y * ratio, along_x * ratio
     first_x, first_y, last_x, last_y = x - along_x, y - along_y, x + along_x, y + along_y

@@ -1,7 +1,8 @@
-"""All tiles of a view on a device, for regions that fit: batches are gathered there, and no file is read.
+"""Keeps all tiles of a view on a device, if they fit in its memory. Batches are then made there, without reading files.
 
-All tokens of a tile are stored together, and so are their tags, vertices, parts and edges. A batch is therefore one run
-of every column for each of its tiles. The host knows where the runs begin, so no size is read back from the device.
+The tokens of a tile are stored together, and so are their tags, vertices, parts and edges. Each tile of a batch is
+therefore one run of consecutive rows in every column. The CPU holds the first rows of these runs, so it never waits for
+a size that the device computes.
 """
 
 from __future__ import annotations
@@ -20,20 +21,27 @@ from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
-MEASURED_TILES = 1024  # read at most, to estimate the size of all
+MEASURED_TILES = 1024  # maximum number of tiles that are read to estimate the size of all tiles
 TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_id")
 
 
 class ResidentTiles:
-    """Every tile of a view on a device.
+    """All tiles of a view, held on a device.
 
     Attributes:
-        device: that holds them.
-        nbytes: memory they take.
+        device: device that holds the tiles.
+        nbytes: memory that the tiles take on the device, in bytes.
     """
 
     def __init__(self, store: TileStore, view: View, device: torch.device | str, needs: Needs = TAGS_ONLY) -> None:
-        """Reads all tiles of `view` at once, with the modalities `needs`."""
+        """Reads all tiles of a view and moves them to a device.
+
+        Args:
+            store: dataset to read from.
+            view: view of the dataset.
+            device: device that holds the tiles.
+            needs: modalities to read.
+        """
         whole = store.read(view, view.tiles, needs)
         self._place = np.full(store.n_tiles, -1, np.int64)
         self._place[view.tiles] = np.arange(len(view.tiles))
@@ -51,7 +59,7 @@ class ResidentTiles:
 
     @staticmethod
     def estimate_bytes(store: TileStore, view: View, needs: Needs = TAGS_ONLY) -> int:
-        """Estimates the memory that all tiles of a view take, from a sample spread evenly over it."""
+        """Estimates the memory in bytes that all tiles of a view take, from an evenly spaced sample of tiles."""
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
@@ -59,10 +67,10 @@ class ResidentTiles:
         return int(_nbytes(store.read(view, some, needs - {Modality.IMAGE})) / share) + shown * 3 * SIZE_PX**2
 
     def read(self, tiles: npt.ArrayLike) -> TileBatch:
-        """Returns tiles as one batch on the device, equal to the one that `TileStore.read` returns.
+        """Returns tiles as one batch on the device. Its values equal those of `TileStore.read`.
 
         Args:
-            tiles: rows of the dataset; the batch has them in this order.
+            tiles: tile rows of the dataset. The batch has the tiles in this order.
 
         Raises:
             ValueError: a tile is not in the view.
@@ -94,7 +102,7 @@ class ResidentTiles:
         assert whole.part_offsets is not None and whole.part_node_offsets is not None and whole.part_role is not None
         assert whole.edge_offsets is not None
         parts = self._runs(self._parts, at)
-        # edges refer to vertices of all tiles: shift them to the places of these vertices in the batch
+        # Edges hold row numbers among the vertices of all tiles. Shift them to row numbers in the batch.
         sizes = np.diff(self._nodes)[at]
         moved = np.cumsum(sizes) - sizes - self._nodes[at]
         shift = torch.from_numpy(np.repeat(moved, np.diff(self._edges)[at])).to(self.device)
@@ -115,7 +123,7 @@ class ResidentTiles:
         return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
-        """Joins the rows ends[i] .. ends[i + 1] of every i of `at`: int64 on the device."""
+        """Returns the row numbers ends[i] .. ends[i + 1] (excluded) for every i in `at`: int64 on the device."""
         counts = np.diff(ends)[at]
         total = int(counts.sum())
         shift = torch.from_numpy(ends[at] - np.cumsum(counts) + counts).to(self.device)
@@ -124,7 +132,7 @@ class ResidentTiles:
 
 
 def _ends(counts: Tensor) -> Tensor:
-    """Returns the offsets of rows with these numbers of children: int64 [n + 1]."""
+    """Returns the CSR offsets of n rows from their child counts: int64 [n + 1]."""
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
 
 

@@ -1,8 +1,8 @@
-"""Batches with a token budget: every tile once per epoch, in a seeded order that can be resumed in the middle.
+"""Batches with a token budget. An epoch has every tile once, in a seeded order, and can be resumed at any batch.
 
-The plan of an epoch depends only on (seed, epoch): all ranks and workers compute the same plan and take every n-th
-batch of it. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are shuffled. So the
-tiles of a batch have similar lengths (little padding where attention pads), and an epoch is not sorted by length.
+The batches of an epoch depend only on (seed, epoch). All ranks and workers compute the same list of batches, and each
+takes every n-th batch. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are
+shuffled. So the tiles of a batch have similar lengths (attention needs little padding), and the batch order is random.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class TokenBudgetSampler:
 
     Attributes:
         tiles: tile rows to read, int64 [n].
-        lengths: tokens of each of them, int64 [n].
-        budget: largest number of tokens of a batch; a tile with more is a batch of one tile.
-        seed: decides the order, together with the epoch's number.
-        shuffle: False keeps the given order in every epoch.
-        block: number of tiles that are sorted by length together; 1 for no sorting.
+        lengths: number of tokens of each tile, int64 [n].
+        budget: maximum number of tokens in a batch. A tile with more tokens is a batch of one tile.
+        seed: random seed. The order depends on the seed and the epoch.
+        shuffle: False keeps the order of `tiles` in every epoch.
+        block: number of consecutive shuffled tiles that are sorted by length; 1 for no sorting.
         tile_cost: additional tokens of every tile, such as registers or image patches.
-        max_tiles: largest number of tiles of a batch, or None.
+        max_tiles: maximum number of tiles in a batch; None for no maximum.
     """
 
     tiles: Rows
@@ -47,11 +47,11 @@ class TokenBudgetSampler:
             raise ValueError(f"budget {self.budget} and block {self.block} must be positive")
 
     def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
-        """Returns all batches of an epoch as tile rows; their number is a multiple of `ranks`.
+        """Returns all batches of an epoch as tile rows. The number of batches is a multiple of `ranks`.
 
-        The batches with the most tiles are halved until it is, so all ranks take the same number of steps and every
-        tile occurs once. If there are too few tiles, some batches are empty. Rows of a batch are ascending: tiles of a
-        region are consecutive, and files are read forwards.
+        To reach a multiple, the batches with the most tiles are halved. So all ranks take the same number of steps, and
+        every tile occurs once. If there are too few tiles, some batches are empty. With `shuffle`, the rows of a batch
+        are in ascending order, so that the tiles of a region are consecutive and files are read forwards.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = rng.permutation(len(self.tiles)) if self.shuffle else np.arange(len(self.tiles))
@@ -71,11 +71,11 @@ class TokenBudgetSampler:
         """Yields the batches of one worker of one rank, in order.
 
         Args:
-            epoch: number of the epoch.
-            position: number of batches that this rank has done; the rest of the epoch is the same as without a stop.
-                Workers take turns at the remaining batches, so their number may change on resuming.
-            rank, ranks: this process and the number of processes.
-            worker, workers: this worker of the process and the number of workers.
+            epoch: index of the epoch.
+            position: number of batches of this rank to skip, to resume a stopped epoch. The workers divide the
+                remaining batches, so the number of workers may change on resuming.
+            rank, ranks: index of this process and number of processes.
+            worker, workers: index of this worker in its process and number of workers.
         """
         mine = self.plan(epoch, ranks)[rank::ranks]
         yield from mine[position + worker :: workers]
@@ -86,7 +86,7 @@ class TokenBudgetSampler:
 
 
 def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]]:
-    """Returns consecutive runs of tiles, each within the budget or of one tile."""
+    """Cuts tiles into consecutive batches (first, last excluded), each within the budget or of a single tile."""
     total = np.concatenate([[0], np.cumsum(cost)])
     cuts = []
     first = 0
@@ -101,7 +101,7 @@ def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]
 
 
 def _even(batches: list[Rows], ranks: int) -> list[Rows]:
-    """Halves the batches with the most tiles until their number is a multiple of `ranks`."""
+    """Halves the batches with the most tiles until the number of batches is a multiple of `ranks`."""
     batches = list(batches)
     while len(batches) % ranks:
         largest = max(range(len(batches)), key=lambda i: len(batches[i]))

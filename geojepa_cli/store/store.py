@@ -19,7 +19,7 @@ from geojepa_cli.store.view import View
 
 
 class TileStore(Dataset):
-    """A dataset whose tiles can be read: `read` is the only way from the files to a model."""
+    """A dataset whose tiles can be read as tensors. All data that models see is read with `read`."""
 
     def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
         super().__init__(regions, images)
@@ -29,18 +29,18 @@ class TileStore(Dataset):
         """Reads tiles as tensors.
 
         Args:
-            view: the tiles, tags and pieces that are seen.
-            tiles: rows of the dataset; the batch has them in this order.
-            needs: the modalities to read. Tags and boxes are always read.
+            view: view of this dataset. Tags and pieces that it hides are left out.
+            tiles: tile rows of the dataset. The batch has the tiles in this order.
+            needs: modalities to read. Tags and bounding rectangles are always read.
 
         Raises:
             ValueError: a tile is not in the view, or the view belongs to another dataset.
-            DataError: geometry is needed and damaged.
+            DataError: geometry is requested, and the geometry in the file is damaged.
         """
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Returns the view prepared for the gather; it is made once and kept as long as the view lives."""
+        """Returns the compiled form of a view. It is cached as long as the view exists."""
         if view.shape != self.shape:
             raise ValueError(f"the view belongs to another dataset: {view.shape}, expected {self.shape}")
         found = self._compiled.get(view)
@@ -49,5 +49,5 @@ class TileStore(Dataset):
         return found
 
     def lengths(self, view: View) -> Rows:
-        """Returns the tokens of every kept tile, in the order of `view.tiles`: int64."""
+        """Returns the number of tokens of every tile of a view, in the order of `view.tiles`: int64."""
         return self.compiled(view).lengths[view.tiles].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Safetensors files, written and replaced as a whole."""
+"""Reads safetensors files and replaces them atomically."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Reads the tensors and metadata of a safetensors file.
 
     Raises:
-        DataError: missing or not a safetensors file.
+        DataError: the file is missing or is not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:

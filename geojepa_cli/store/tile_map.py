@@ -1,4 +1,4 @@
-"""The objects of a tile with tags and geometry, to draw a map of it."""
+"""Reads the objects of a tile with their tags and geometry, to draw a map of the tile."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ POINT, LINE, OUTER, INNER = range(4)
 
 @dataclass(frozen=True)
 class MapObject:
-    """A piece of an OSM element in a tile.
+    """A piece: the part of an OSM object inside one tile.
 
     Attributes:
-        ref: `way/123`.
-        tags: all tags that the tag filter kept.
-        parts: (role, vertices); an outer ring is followed by its inner rings. Vertices are float64 [n, 2], east and
-            north of the tile's south-west corner in tile units (both divided by the tile's east side).
-        area_m2, length_m: of the piece.
-        covers_tile: True for an area that covers the whole tile and has no parts.
-        is_token: True for tokens of the model.
+        ref: OSM element, such as `way/123`.
+        tags: all stored tags of the object (the tag filter may have removed others).
+        parts: (role, vertices) of each part; an outer ring is followed by its inner rings. Vertices are float64 [n, 2],
+            distances east and north of the tile's south-west corner, both divided by the tile's width on the ground.
+        area_m2, length_m: area and length of the piece.
+        covers_tile: True for an area that covers the whole tile. It has no parts.
+        is_token: False for boundaries and restrictions, which are not tokens of the model.
     """
 
     ref: str
@@ -44,10 +44,10 @@ class TileMap:
     """A tile and its objects.
 
     Attributes:
-        name: `16_X_Y`.
+        name: name of the tile, such as `16_18052_25957`.
         bounds: (west, south, east, north) in degrees.
-        east_m, north_m: ground size.
-        objects: in the file's order.
+        east_m, north_m: width and height of the tile on the ground, in metres.
+        objects: pieces in the tile, in the order of the file.
     """
 
     name: str
@@ -58,11 +58,11 @@ class TileMap:
 
 
 def read_map(region: RegionStore, row: int) -> TileMap:
-    """Reads all objects of a tile: tokens, areas that cover it, and objects that are not tokens.
+    """Reads all objects of a tile, including areas that cover it and objects that are not tokens.
 
     Args:
-        region: a `processed.h5`.
-        row: of the tile.
+        region: opened `processed.h5` of the region.
+        row: row of the tile in that file.
     """
     tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
     first, last = _span(region["tile/pieces"], row)
@@ -72,7 +72,7 @@ def read_map(region: RegionStore, row: int) -> TileMap:
 
 
 def read_piece(region: RegionStore, piece: int) -> MapObject:
-    """Reads one piece with the tags of its object."""
+    """Reads a piece, by its row of `piece/`, with the tags of its object."""
     row = int(region["piece/object"][piece])
     parts = []
     for part in range(*_span(region["piece/parts"], piece)):

@@ -1,7 +1,8 @@
-"""`View`: the tiles, tags and pieces of a dataset that are seen. Filters, splits and task masks all produce views.
+"""`View`: selects tiles, tags and pieces of a dataset. Filters, splits and task masks all produce views.
 
-A view is three sorted lists of rows (kept tiles, dropped tags, dropped pieces) and the number of drops by reason.
-It holds no data of the store; the gather applies it while it reads. An entity that loses its last tag is dropped too.
+A piece is the part of an OSM object inside one tile. A view consists of three sorted lists of rows (kept tiles, dropped
+tags, dropped pieces) and counts of dropped tiles and pieces by reason. It holds no data of the dataset. It is applied
+when tiles are read. An entity that loses its last tag is dropped too.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def _no_rows() -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The seen part of a dataset of one or several regions. All rows are rows of the whole dataset.
+    """A selection of tiles, tags and pieces of a dataset. Row numbers are those of the whole dataset.
 
     Attributes:
-        shape: (tiles, pieces, vocabulary rows) of every region; a view of another shape is refused.
-        tiles: kept tile rows, sorted, int64.
-        dropped_tags: hidden vocabulary rows, sorted, int64.
-        dropped_pieces: hidden piece rows, sorted, int64.
+        shape: counts (tiles, pieces, vocabulary rows) of every region. They must match the dataset.
+        tiles: rows of the tiles to keep, sorted, int64.
+        dropped_tags: vocabulary rows of the tags to hide, sorted, int64.
+        dropped_pieces: rows of the pieces to hide, sorted, int64.
         counts: number of dropped tiles or pieces by reason.
     """
 
@@ -56,7 +57,7 @@ class View:
 
     @classmethod
     def full(cls, store: Dataset) -> View:
-        """Returns the view of every tile, tag and piece, including tagged pieces that are not tokens by default."""
+        """Returns a view that keeps every tile, tag and piece, including pieces that are not tokens by default."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
@@ -68,16 +69,17 @@ class View:
         imagery_only: bool = False,
         bbox: Bounds | None = None,
     ) -> View:
-        """Returns the view for training: tokens only, and tiles with `min_entities`..`max_entities` of them.
+        """Returns the default view for training. It hides all pieces that are not tokens.
 
         Args:
-            store: the dataset.
-            min_entities, max_entities: limits of a tile; None for no upper limit.
+            store: dataset of the view.
+            min_entities, max_entities: minimum and maximum number of entities of a tile; None for no maximum. Tiles
+                with fewer or more entities are dropped.
             imagery_only: keep only tiles with an image.
-            bbox: (west, south, east, north) in degrees; keep only tiles that overlap it.
+            bbox: bounding box (west, south, east, north) in degrees; keep only tiles that overlap it.
 
         Raises:
-            UsageError: `imagery_only` for a store without images, or the box is empty.
+            UsageError: `imagery_only` is set and the dataset has no images, or the bounding box is empty.
         """
         pieces = [piece_reasons(region) for region in store.regions]
         tokens = [offsets(codes == 0) for codes in pieces]
@@ -97,14 +99,14 @@ class View:
             counts[reason] = int(np.count_nonzero(out & kept))
             kept &= ~out
         codes = np.concatenate([np.empty(0, np.uint8), *pieces])
-        codes[~np.repeat(kept, store.tile_piece_counts())] = 0  # dropped with its tile, counted there
+        codes[~np.repeat(kept, store.tile_piece_counts())] = 0  # the piece is dropped and counted with its tile
         for code, reason in PIECE_REASONS.items():
             counts[reason] = int(np.count_nonzero(codes == code))
         return cls(store.shape, np.flatnonzero(kept), dropped_pieces=np.flatnonzero(codes), counts=counts)
 
     @classmethod
     def concat(cls, views: Sequence[View]) -> View:
-        """Joins the views of a dataset's regions, in the dataset's order, to one of the whole dataset."""
+        """Joins one view per region, in the order of the dataset's regions, to a view of the whole dataset."""
         base = np.zeros(3, np.int64)
         tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
         counts: dict[str, int] = {}
@@ -120,12 +122,16 @@ class View:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """Number of tiles, pieces and vocabulary rows of the whole dataset."""
+        """Counts (tiles, pieces, vocabulary rows) of the whole dataset."""
         tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
         return tiles, pieces, vocab
 
     def __and__(self, other: View) -> View:
-        """Returns the view of what both show. A reason that both count is taken once: both were made from one view."""
+        """Returns the view of the tiles, tags and pieces that both views keep.
+
+        If both views have a count for the same reason, the larger count is used, not their sum: the views were derived
+        from the same view, whose drops both contain.
+        """
         if self.shape != other.shape:
             raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
         counts = {reason: max(n, self.counts.get(reason, 0)) for reason, n in other.counts.items()}
@@ -138,12 +144,12 @@ class View:
         )
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Keeps only the tiles that are in `tiles`; the others are counted under `reason`."""
+        """Returns the view with only those tiles that are in `tiles`. Counts the dropped tiles under `reason`."""
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """Hides more tags and pieces; pieces that were not hidden before are counted under `reason`."""
+        """Returns the view with more tags and pieces hidden. Counts the newly hidden pieces under `reason`."""
         dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
         return replace(
             self,
@@ -153,13 +159,13 @@ class View:
         )
 
     def trimmed(self, store: Dataset) -> View:
-        """Removes the hidden pieces of dropped tiles from the list: the view shows the same and takes less space."""
+        """Returns an equivalent, smaller view: pieces of dropped tiles are not listed as hidden."""
         kept = np.zeros(store.n_tiles, bool)
         kept[self.tiles] = True
         return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
 
     def region(self, index: int) -> View:
-        """Returns the view of one region, in rows of that region and without counts."""
+        """Returns the view of one region, with row numbers of that region and without counts."""
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
         tiles, pieces, tags = (
@@ -181,7 +187,10 @@ PIECE_REASONS = {
 
 
 def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
-    """Returns why each piece is not a token by default: uint8 [pieces], a key of `PIECE_REASONS`, or 0 for tokens."""
+    """Returns the reason why each piece is not a token by default: uint8 [pieces].
+
+    Values are keys of `PIECE_REASONS`, or 0 for pieces that are tokens.
+    """
     tokens = region["object/token"]
     by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)
     by_object[(by_object == 0) & (np.diff(region["object/tags"]) == 0)] = 4

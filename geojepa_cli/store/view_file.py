@@ -1,7 +1,7 @@
-"""`views.h5`: the plain and the masked view of a region in one file, one compressed bit per row.
+"""`views.h5`: reads and writes the plain and the masked view of a region, as one compressed bit per row.
 
-The masked view shows the same tiles and hides more. Only the rows that it hides in addition to the plain view are
-written for it. Drops by reason are not written: the task's report counts them.
+The masked view keeps the tiles of the plain view, and hides additional tags and pieces. The file stores only these
+additional rows for it. Counts of drops by reason are not stored in this file but in the task's report.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.dataset import Dataset
 from geojepa_cli.store.view import View
 
-# Index of the size (tiles, pieces, vocabulary rows) of a region that is the number of bits of a column.
+# Number of bits of each column, as an index into the counts (tiles, pieces, vocabulary rows) of a region.
 _BITS = {"tiles": 0, "dropped_pieces": 1, "masked_pieces": 1, "masked_tags": 2}
 _ATTRIBUTES = {"kind": str, "shape": tuple}
 
@@ -30,17 +30,17 @@ def save_views(path: Path, plain: View, masked: View) -> None:
 
     Args:
         path: file to write.
-        plain: hides pieces but no tags.
-        masked: has the same tiles, and hides everything that `plain` hides.
+        plain: plain view. It must hide no tags.
+        masked: masked view. It must keep the same tiles and hide every piece that `plain` hides.
 
     Raises:
-        ValueError: the views have several regions, or the masked view shows what the plain one does not.
+        ValueError: the views have several regions, or do not meet these conditions.
     """
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
     hidden_twice = np.isin(plain.dropped_pieces, masked.dropped_pieces).all()
     if len(plain.dropped_tags) or not hidden_twice or not np.array_equal(plain.tiles, masked.tiles):
-        raise ValueError("the masked view must show the plain view's tiles and less of them")
+        raise ValueError("the masked view must keep the tiles of the plain view and hide all that the plain view hides")
     rows = {
         "tiles": plain.tiles,
         "dropped_pieces": plain.dropped_pieces,
@@ -49,7 +49,7 @@ def save_views(path: Path, plain: View, masked: View) -> None:
     }
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        # Fixed length: a string of variable length costs a heap of 4 KB, twice as much as most views.
+        # A string of fixed length: HDF5 allocates a heap of 4 KB for variable length, twice the size of most views.
         file.attrs["kind"] = np.bytes_("views")
         file.attrs["shape"] = np.array(plain.shape[0], np.uint64)
         for name, place in _BITS.items():
@@ -57,10 +57,10 @@ def save_views(path: Path, plain: View, masked: View) -> None:
 
 
 def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
-    """Reads the plain and the masked view of a dataset, from the files of its regions.
+    """Reads the plain and the masked view of a dataset, from the `views.h5` of each region.
 
     Raises:
-        DataError: a file is unreadable, of another schema, or made for other data.
+        DataError: a file is unreadable, has another schema, or was made for other data.
     """
     regions = zip(paths, store.shape, store.regions, strict=True)
     found = [_load(path, shape, region.name) for path, shape, region in regions]
@@ -70,7 +70,7 @@ def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
 def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, View]:
     hint = hints.run("build-tasks", region=region)
     columns = {name: ColumnSpec(("<u1",), ((shape[table] + 7) // 8,)) for name, table in _BITS.items()}
-    # The shape comes first: of other data, every column has another length.
+    # Checked before the columns: if the file was made for other data, their lengths differ too.
     _, attributes = read_columns(path, Expected(schema.VERSION, {}, _ATTRIBUTES), hint)
     if attributes.get("kind") != "views":
         raise DataError(f"`{path}` is of kind `{attributes.get('kind')}`, expected `views`", hint)

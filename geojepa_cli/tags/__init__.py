@@ -1,1 +1,1 @@
-"""Tags: their texts and text embeddings."""
+"""Texts of OSM tags, and their text embeddings."""

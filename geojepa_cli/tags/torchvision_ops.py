@@ -1,4 +1,4 @@
-"""Makes `import torchvision`, and so `import transformers`, work where its compiled operators do not load."""
+"""Makes `import torchvision` work if its compiled operators cannot be loaded. `import transformers` depends on it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_registered: list[object] = []  # a torch.library.Library ends its registrations when it is collected
+_registered: list[object] = []  # keeps the libraries alive: a garbage-collected Library loses its registrations
 
 
 def register_torchvision_ops() -> bool:
-    """Registers missing operator schemas of torchvision; call it before torchvision or transformers is imported.
+    """Registers missing operator schemas of torchvision. Call it before torchvision or transformers is imported.
 
     The torchvision wheel on PyPI is built for CUDA. With a CPU-only torch its extension does not load, and its import
     fails with "operator torchvision::nms does not exist". A schema without an implementation is enough for the import.
     Calling such an operator still raises an error.
 
     Returns:
-        True if schemas were registered, by this call or an earlier one; False if torchvision is absent or complete.
+        True if this call or an earlier one registered schemas. False if torchvision is not installed, or is complete.
     """
     if _registered:
         return True
@@ -44,7 +44,7 @@ def register_torchvision_ops() -> bool:
 
 
 def _extension_loads(folder: Path) -> bool:
-    """Loads the operators of torchvision, as its import does."""
+    """Loads the compiled operators of torchvision. Returns True if they are available."""
     import torch
 
     for path in sorted(folder.glob("_C*.so")) + sorted(folder.glob("_C*.pyd")):

@@ -63,17 +63,17 @@ def test_a_pbf_is_recognised_by_its_content(shared: Path, tmp_path: Path) -> Non
         (b'{"message": "not found"}', "JSON"),
         (b"PK\x03\x04" + b"x" * 50, "zip"),
         (b"\xff\xe0\x04o5m2", "o5m"),
-        (b"<osmChange version='0.6'></osmChange>", "changes"),
-        (b"<gpx></gpx>", "root is `<gpx>`"),
+        (b"<osmChange version='0.6'></osmChange>", "osmChange file"),
+        (b"<gpx></gpx>", "root element `<gpx>`"),
         (b"id,name\n1,x\n", "neither"),
         (bytes(100), "neither"),
         (XML[:-30], "truncated"),
-        (gzip.compress(XML, mtime=0)[:-20], "unpack"),
-        (bz2.compress(XML)[:-20], "unpack"),
+        (gzip.compress(XML, mtime=0)[:-20], "cannot be decompressed"),
+        (bz2.compress(XML)[:-20], "cannot be decompressed"),
         (gzip.compress(XML[:-30], mtime=0), "truncated"),
         (b"<?xml version='1.0'?><osm version='0.6'></osm>", "no data"),
-        (b"\x00\x00\x00\x0d\x0a\x09OSMHeader\x18\x7c" + b"x" * 20, "whole PBF"),
-        (b"\x00\x00\x00\x0d\x0a\x09OSMH", "whole PBF"),
+        (b"\x00\x00\x00\x0d\x0a\x09OSMHeader\x18\x7c" + b"x" * 20, "truncated PBF"),
+        (b"\x00\x00\x00\x0d\x0a\x09OSMH", "truncated PBF"),
     ],
 )
 def test_what_is_not_a_whole_extract_is_named_with_a_hint(tmp_path: Path, data: bytes, message: str) -> None:
@@ -231,8 +231,8 @@ OPEN = b'<osm version="0.6"><node id="1" lat="1" lon="1" x="'
         (b'<osm version="0.5"><node id="1" lat="1" lon="1"/></osm>', "version 0.5"),
         (b"<osm version='0.6'><node", "truncated"),
         (b"<!-- ", "truncated"),
-        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "no other position"),
-        (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "packed once more"),
+        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "any other position"),
+        (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "compressed PBF"),
         (b"<osm version='0.6'>&a;</osm>", "not well-formed"),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_form_of_overpass_without_positions_is_named_by_the_statement_that_has
 
 
 def test_a_file_of_changes_is_named_with_the_command_that_applies_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="file of changes") as caught:
+    with pytest.raises(DataError, match="osmChange file") as caught:
         inspect_extract(written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>"))
     command = str(caught.value.hint)
     assert command.startswith("osmium apply-changes EXTRACT.osm.pbf '") and command.endswith(

@@ -69,7 +69,7 @@ def test_an_unknown_region_names_the_nearest(server: Geofabrik, wanted: str, nea
 
 
 def test_a_prefix_of_several_regions_names_them(server: Geofabrik) -> None:
-    with pytest.raises(NotFoundError, match="`nor` is the beginning of 2 regions: `norcal`, `north-america`") as caught:
+    with pytest.raises(NotFoundError, match="`nor` matches 2 regions: `norcal`, `north-america`") as caught:
         find_region(read_index(f"{server.url}/index-v1.json"), "nor")
     assert caught.value.hint is not None and caught.value.hint.options == (("--region", "norcal"),)
 
@@ -174,7 +174,7 @@ def test_a_killed_write_of_the_copy_is_repaired_by_the_next_run(server: Geofabri
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x.osm.pbf", "data:,x"])
 def test_an_index_on_a_server_cannot_name_local_files(server: Geofabrik, tmp_path: Path, url: str) -> None:
     server.add_index([*FEATURES, region("x", "X", url)])
-    with pytest.raises(DataError, match="not the address of an extract"):
+    with pytest.raises(DataError, match="not the URL of an extract"):
         read_index(server.url, tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_items_that_cannot_be_read_are_refused_by_fetch(
 
 def test_a_search_whose_pages_repeat_is_an_error(server: stac_server.Planetary, items: list[naip.Item]) -> None:
     server.items, server.circles = items[:3], True
-    with pytest.raises(OfflineError, match="no other items"):
+    with pytest.raises(OfflineError, match="no new items"):
         naip.search(VERMONT, server.url)
     assert len(server.searches) < 10
 

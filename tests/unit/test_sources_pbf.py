@@ -102,7 +102,7 @@ def test_a_header_with_index_data_between_is_read() -> None:
 def test_a_blob_header_of_an_impossible_length_is_refused(length: int, pbf: Path, tmp_path: Path) -> None:
     broken = tmp_path / "x.osm.pbf"
     broken.write_bytes(pbf.read_bytes() + length.to_bytes(4, "big") + b"x" * 100)
-    with pytest.raises(DataError, match="not a whole PBF"):
+    with pytest.raises(DataError, match="damaged or truncated PBF"):
         count_data_blobs(broken)
 
 

@@ -175,7 +175,7 @@ def test_images_of_another_form_are_refused_for_models(tmp_path: Path, form: Ima
     with h5py.File(tmp_path / "images.h5", "w") as out:
         put_images(out, [TileId(16, 1, 1)], form, [smooth(form.shape[0], form.size_px, 0)])
     assert ImageStore(tmp_path / "images.h5", any_form=True).image.shape == (1, *form.shape)
-    with pytest.raises(DataError, match="models read images of 224 × 224 px, red, green and blue") as caught:
+    with pytest.raises(DataError, match="models read RGB images of 224 × 224 px") as caught:
         ImageStore(tmp_path / "images.h5")
     assert caught.value.hint and "--image-size 224 --bands rgb" in str(caught.value.hint)
 
