@@ -160,7 +160,7 @@ def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: 
     assert seen_groups(made, Model(TAGPOOL, None), [town], tested) == 0
     ws = ["--workspace", str(made.root), "probe", "--task", "max_speed", "--region", "town", *LINEAR]
     printed = CliRunner().invoke(app, [*ws, "--model", "net"]).stdout
-    assert f"`{model.ref}` may have seen tiles (no labels) of" in printed
+    assert f"`{model.ref}` may have seen tiles of" in printed
     report = json.loads(CliRunner().invoke(app, [*ws, "--model", "net", "--json"]).stdout)["result"]
     assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
     assert "may have seen" not in CliRunner().invoke(app, [*ws, "--model", "tagpool"]).stdout
