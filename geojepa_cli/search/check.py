@@ -136,9 +136,7 @@ def _left_out(
     if near is None:
         return NotFoundError(message, wider or hints.run("tile"))
     hint = hints.run("knn", tile=near[0])
-    return NotFoundError(
-        f"{message}; the nearest embedded tile is `{near[0]}`", hint.or_else(wider) if wider else hint
-    )
+    return NotFoundError(f"{message}; the nearest embedded tile is `{near[0]}`", hint.or_else(wider) if wider else hint)
 
 
 def _entity_left_out(
