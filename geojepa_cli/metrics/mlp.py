@@ -48,10 +48,9 @@ def fit_mlp(
     seed: int = 0,
     clamp: tuple[float, float] | None = None,
 ) -> MlpHead:
-    """Trains an MLP head with MSE loss and AdamW, and returns the epoch with the lowest validation MAE.
+    """Trains an MLP head with MSE loss and AdamW (GeoJEPA thesis, section 6); keeps the epoch with the lowest val MAE.
 
-    Source: GeoJEPA thesis, section 6. The global random state is not changed. If there are no validation rows, the
-    training MAE is used.
+    The global random state is not changed. If there are no validation rows, the training MAE is used.
 
     Args:
         x, y: training features [n, d] and labels [n].
@@ -60,12 +59,10 @@ def fit_mlp(
         max_epochs: maximum number of epochs.
         patience: number of epochs without a lower validation MAE after which training stops.
         batch_size: rows per step; None for a sixteenth of the rows, at least 64 and at most 1024.
-        learning_rate: initial learning rate of AdamW; it is halved after a third of `patience` epochs without a lower
-            validation MAE.
-        weight_decay: weight decay of AdamW.
-        dropout: dropout probability of the hidden layer.
-        seed: seed of the initial weights, the order of rows and the dropout.
-        clamp: minimum and maximum of predictions in validation; None for no limits.
+        learning_rate: initial learning rate; halved after more than `patience` / 3 epochs without a lower val MAE.
+        weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
+        seed: seed of initial weights, row order and dropout.
+        clamp: minimum and maximum of validation predictions; None for no limits.
     """
     x, y = x.float(), y.float()
     batch_size = batch_size or min(1024, max(64, len(x) // 16))

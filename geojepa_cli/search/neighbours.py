@@ -185,7 +185,7 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the largest of an element's equally similar pieces, because most of the element is visible on its map."""
+    """Returns the largest of an element's equally similar pieces, because its map shows the largest part of it."""
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))
     rows = rows[~excluded[rows]]

@@ -35,7 +35,7 @@ class EntityRef:
     Attributes:
         name: reference of the element, such as `way/123`.
         version: version of the element; None if the input has no versions.
-        record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None without a version.
+        record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None if `version` is None.
         piece: row of its piece (the part in one tile) in the processed file.
     """
 

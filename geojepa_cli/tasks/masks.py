@@ -29,7 +29,7 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
     An object is listed under the first reason that applies:
 
     - `WHOLE`: the object has a tag of `mask.entities`.
-    - `SIGNS`: the object is a single point with a counted tag, and each of its other tags is masked or matches
+    - `SIGNS`: the object is a single point with a tag of the label, and each of its other tags is masked or matches
       `mask.signs`.
     - `BARE`: masking removes the last tag of the object.
     - `SPANS`: the object is a relation (not a multipolygon) with a hidden direct member. The relation's geometry

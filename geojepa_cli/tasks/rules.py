@@ -91,7 +91,7 @@ _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Matches a text against patterns in which `*` stands for any text."""
+    """Matches text against patterns; `*` in a pattern matches any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}

@@ -37,7 +37,7 @@ class SplitRule:
     Attributes:
         seed: seed of the hashes that assign groups to splits.
         by: `group`: all tiles of a zoom-14 group are in the same split. `random`: each tile is assigned separately, so
-            that neighbouring tiles are in different splits; this shows how much leakage improves the scores.
+            that neighbouring tiles are in different splits. It serves to measure how much leakage improves the scores.
         folds: number of folds for cross-validation to which groups (or tiles) are also assigned; None for no folds.
         buffer: if True, the groups next to a test group are removed from train and validation.
 

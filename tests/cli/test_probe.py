@@ -74,7 +74,7 @@ def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(works
     assert len(kept) == report["tiles"]
     assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
     text = run(*command)
-    for word in ("tagpool", "dummy", "strongest single tag", "MAE / Dummy"):
+    for word in ("tagpool", "dummy", "most informative single tag", "MAE / Dummy"):
         assert word in text
 
 

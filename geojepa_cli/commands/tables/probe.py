@@ -40,7 +40,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         if strongest["tags"]:
             first = strongest["tags"][0]
             tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
-            console.print_line(f"strongest single tag that the mask leaves in {region}: {tag}")
+            console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
     console.print_line(f"{made.full_ref}: {made.path}")
 
 

@@ -61,7 +61,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
     """Plots labels by split, entities per tile, most common tags, and numbers of dropped tiles and entities by reason.
 
     Args:
-        reports: reports of the regions, which are summed.
+        reports: reports of all regions; their numbers are summed.
         title: title of the plot.
         path: PNG file to write.
     """
