@@ -106,7 +106,7 @@ def make_plan(size: str = "full", seed: int = 0) -> Plan:
         )  # fmt: skip
     if size == "small":
         return Plan(18048, 25952, 8, 8, (4.4, 5.4), 1.47, 3.6, 2.5, 5.4, 6, (3, 6, 5, 8), (5, 0, 7, 1), seed)
-    raise ValueError(f"size is `full` or `small`, got {size!r}")
+    raise ValueError(f"the size must be `full` or `small`, got {size!r}")
 
 
 def districts(plan: Plan) -> dict[tuple[int, int], District]:

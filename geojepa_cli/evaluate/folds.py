@@ -123,6 +123,7 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
     groups = len(np.unique(data.groups[data.kept]))
     if int(data.kept.sum()) < MIN_TILES or groups < MIN_GROUPS:
         message = f"{int(data.kept.sum())} labelled tiles in {groups} zoom-14 groups are too few to probe"
+        message += f"; expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
         raise DataError(message, _another_region())
     return _make_folds(data, _assign(data, k, seed))
 

@@ -84,13 +84,13 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Prediction
             raise ValueError(f"not CSV: {error}") from error
     expected = [*COLUMNS, *(f"{model}_{head}" for model, head in heads)]
     if header != expected:
-        raise ValueError(f"its columns are {header}, expected {expected}")
+        raise ValueError(f"expected the columns {expected}, got {header}")
     if not lines or any(len(line) != len(expected) for line in lines):
         raise ValueError(f"expected rows of {len(expected)} values")
     table = np.array(lines, np.str_)
     numbers = table[:, len(COLUMNS) - 1 :].astype(np.float64)
     if not np.isfinite(numbers).all():
-        raise ValueError("it has values that are not finite")
+        raise ValueError("it has values that are not finite numbers")
     columns = {name: table[:, place] for place, name in enumerate(COLUMNS)}
     return Predictions(
         tested=np.stack([columns[name] for name in ("tile", "region", "fold", "kept", "label")], axis=1),

@@ -116,7 +116,9 @@ def _relative_difference(sums: Floats, weights: Floats) -> Floats:
 
 def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) -> tuple[Floats, Floats]:
     if np.shape(values) != np.shape(groups) or not np.size(values):
-        raise ValueError(f"expected equal, non-empty vectors, got {np.shape(values)} and {np.shape(groups)}")
+        raise ValueError(
+            f"expected two non-empty arrays of equal shape, got shapes {np.shape(values)} and {np.shape(groups)}"
+        )
     _, inverse = np.unique(groups, return_inverse=True)
     sums: Floats = np.bincount(inverse, np.asarray(values, np.float64)).astype(np.float64)
     return sums, np.bincount(inverse).astype(np.float64)

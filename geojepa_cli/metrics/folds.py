@@ -23,7 +23,7 @@ def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[n
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     k = min(k, len(names))
     if k < 2:
-        raise ValueError(f"folds over groups need two groups and two folds, got {len(names)} groups, k = {k}")
+        raise ValueError(f"expected at least two groups and two folds, got {len(names)} groups, k = {k}")
     shuffled = np.random.default_rng(seed).permutation(len(names))
     order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
     fold_of_group = np.empty(len(names), np.int64)

@@ -64,7 +64,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
     for begin in range(0, len(vectors), chunk):
         block = _prepared(vectors[begin : begin + chunk], metric)
         if not torch.isfinite(block).all():
-            raise ValueError("vectors hold values that are not finite")
+            raise ValueError("vectors have values that are not finite")
         score = query @ block.T
         slack = _rounding(query, block)
         if metric == "l2":  # |q − v|² = |q|² + |v|² − 2 q·v, and |q|² is the same for all rows
@@ -118,8 +118,10 @@ def _chunk_rows(vectors: Tensor) -> int:
 
 def _check(queries: Tensor, vectors: Tensor, k: int, excluded: Tensor | None) -> None:
     if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
-        raise ValueError(f"expected [q, d] and [n, d], got {tuple(queries.shape)} and {tuple(vectors.shape)}")
+        raise ValueError(
+            f"expected queries [q, d] and vectors [n, d], got shapes {tuple(queries.shape)} and {tuple(vectors.shape)}"
+        )
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     if excluded is not None and excluded.shape != vectors.shape[:1]:
-        raise ValueError(f"excluded must be [{len(vectors)}], got {tuple(excluded.shape)}")
+        raise ValueError(f"`excluded` must have shape [{len(vectors)}], got {tuple(excluded.shape)}")

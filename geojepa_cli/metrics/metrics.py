@@ -34,7 +34,7 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     n_positive = int(positive.sum())
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
-        raise ValueError("auroc needs at least one positive and one negative")
+        raise ValueError("AUROC requires at least one positive and one negative row")
     _, inverse, counts = np.unique(np.asarray(score, np.float64), return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     mean_rank = last - (counts - 1) / 2.0  # ranks from 1; tied values share their mean rank
@@ -80,4 +80,4 @@ def _inverse_ratio(value: float, best: float) -> float:
 
 def _same_shape(a: NDArray[np.generic], b: NDArray[np.generic]) -> None:
     if np.shape(a) != np.shape(b) or np.ndim(a) != 1 or not np.size(a):
-        raise ValueError(f"expected two equal, non-empty vectors, got shapes {np.shape(a)} and {np.shape(b)}")
+        raise ValueError(f"expected two non-empty vectors of equal length, got shapes {np.shape(a)} and {np.shape(b)}")

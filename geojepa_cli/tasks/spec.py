@@ -193,7 +193,7 @@ def find_task(name_or_file: str) -> TaskSpec:
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"no file `{name_or_file}`", hints.run("build-tasks", task="max_speed"))
+            raise NotFoundError(f"task file `{name_or_file}` not found", hints.run("build-tasks", task="max_speed"))
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
