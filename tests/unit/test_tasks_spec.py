@@ -146,7 +146,7 @@ def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str,
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(NotFoundError, match="did you mean `max_speed`"):
         find_task("max_sped")
-    with pytest.raises(NotFoundError, match="no file"):
+    with pytest.raises(NotFoundError, match="not found"):
         find_task("nowhere/park.yaml")
 
 
