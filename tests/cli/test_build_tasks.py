@@ -103,7 +103,7 @@ def test_a_task_is_built_from_its_file(folder: Path) -> None:
     [
         (["--region", "north", "--task", "max_sped"], "did you mean `max_speed`"),
         (["--region", "nort"], "`north`"),
-        (["--region", "north", "--task", "missing.yaml"], "no file `missing.yaml`"),
+        (["--region", "north", "--task", "missing.yaml"], "task file `missing.yaml` not found"),
         (["--region", "north", "--task", "bomb.yaml"], "merge keys (`<<`) are not supported"),
         (["--region", "north", "--task", "deep.yaml"], "levels deep"),
         (["--region", "north", "--task", "huge.yaml"], "a number of 5,000 characters"),
@@ -244,7 +244,7 @@ def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
         (["--bbox", "1,2,3"], 2, "is not a bounding box"),
         (["--split", "rows"], 2, "unknown split `rows`"),
         (["--folds", "1"], 2, "2..255"),
-        (["--split", "random", "--buffer"], 2, "a random split has none"),
+        (["--split", "random", "--buffer"], 2, "cannot be combined with a random split"),
     ],
 )
 def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str], code: int, says: str) -> None:
@@ -259,7 +259,7 @@ def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
     (folder / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
     done = geojepa("build-tasks", "--region", "north", "--task", "names.yaml", cwd=folder)
     assert done.returncode == 0 and "no tile of task `names` has a label" in done.stderr  # no name is a number
-    assert "names: tag values read, in objects: unreadable" in done.stdout and "`Main Street` (" in done.stdout
+    assert "names: objects by notation of the value: unreadable" in done.stdout and "`Main Street` (" in done.stdout
 
 
 def test_analyze_lists_informative_tags_marks_hidden_ones_and_plots_them(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Table of `probe`: scores, their protocol, and the most informative tag that the mask leaves."""
+"""Table of `probe`: scores, the test protocol, and the most informative tag that the mask leaves visible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
 
     Args:
         report: content of the probe's `report.json`.
-        made: probe artifact.
+        made: artifact of the probe.
     """
     binary = any(score["auroc"] is not None for score in report["figures"])
     unit = f" {report['unit']}" if report["unit"] else ""
@@ -29,18 +29,18 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
         console.print_line(
-            f"`{model}` may have seen tiles (not labels) of {groups} of the tested zoom-14 groups in pretraining"
+            f"`{model}` may have seen tiles of {groups} of the tested zoom-14 groups in pretraining (without labels)"
         )
     if shared := report.get("shared_entities"):
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities hidden, "
-            "because their OSM elements lie in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities are hidden because their "
+            "OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]
             tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
-            console.print_line(f"strongest single tag that the mask leaves in {region}: {tag}")
+            console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
     console.print_line(f"{made.full_ref}: {made.path}")
 
 

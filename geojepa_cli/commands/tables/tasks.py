@@ -16,7 +16,11 @@ NONE = "–"
 
 
 def print_tasks(made: Made) -> None:
-    """Prints all tables. The first table has a row for each region; the others sum over regions."""
+    """Prints all tables. The first has a row for each region and task; the others are summed over regions.
+
+    Args:
+        made: region and content of `report.json` for each built task.
+    """
     by_task: dict[str, list[TaskReport]] = {}
     for _, report in made:
         by_task.setdefault(report["task"], []).append(report)
@@ -48,14 +52,18 @@ def _print_tasks(made: Made) -> None:
     parts = "/".join(made[0][1]["splits"])
     columns = ["region", "task", "tiles", "kept", parts, "groups", "strongest tag left", ""]
     caption = (
-        "kept: tiles after thinning of label-0 tiles; groups: zoom-14 groups; strongest tag left: most informative tag "
-        "in the masked view of kept tiles"
+        "kept: tiles left after thinning of label-0 tiles; groups: zoom-14 blocks; strongest tag left: most "
+        "informative tag that the mask leaves visible in kept tiles"
     )
     console.table(title, columns, rows, caption=caption)
 
 
 def strongest(report: TaskReport) -> tuple[str, str]:
-    """Returns the tag in the masked view that is most informative about the label, and its score."""
+    """Returns the most informative tag of the masked variant, and its score as text.
+
+    Args:
+        report: content of a task's `report.json`.
+    """
     tags = report["strongest"]["tags"]
     if not tags:
         return NONE, NONE
@@ -64,7 +72,7 @@ def strongest(report: TaskReport) -> tuple[str, str]:
 
 
 def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of tiles by label, for each split or fold."""
+    """Prints the number of tiles by label and by split or fold."""
     from geojepa_cli.tasks.statistics import add_histograms
 
     parts = []
@@ -90,9 +98,9 @@ def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
             entities = sum(f["shared_entities"] for f in found)
             share = f"{shared / test:.1%}" if test else NONE
             rows.append([task, kind, used, f"{test:,}", share, f"{entities:,}", most or NONE])
-    columns = ["task", "split", "", "test tokens", "seen", "entities on both sides", "their commonest tags"]
-    caption = "seen: share of the tokens in test tiles whose OSM element is also in a train or validation tile"
-    console.table("leakage: entities that train and test share", columns, rows, caption=caption)
+    columns = ["task", "split", "", "test tokens", "seen", "shared entities", "commonest tags of shared entities"]
+    caption = "seen: share of tokens in test tiles whose OSM element is also in a train or validation tile"
+    console.table("leakage: entities shared by train and test", columns, rows, caption=caption)
 
 
 def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
@@ -118,7 +126,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the number of dropped tiles and entities, by reason."""
+    """Prints the number of dropped tiles and entities by reason: filters, the defaults of a view, and the mask."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
@@ -132,7 +140,10 @@ def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of tag values in each format, and the values that could not be read."""
+    """Prints the number of objects by notation of the label's tag value, and the values that could not be parsed.
+
+    For `maxspeed`, the notations are `number`, `walk`, `zone` and others of `tasks.maxspeed`.
+    """
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for report in reports:
@@ -141,16 +152,22 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
     if not read:
         return
     console.print_line(
-        f"{task}: tag values read, in objects: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
+        f"{task}: objects by notation of the value: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
     )
     if unread:
         shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
         more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
-        console.print_line(f"{task}: tag values that could not be read: {shown}{more}")
+        console.print_line(f"{task}: values that could not be parsed (objects): {shown}{more}")
 
 
 def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
-    """Prints a histogram as a table, without bins that are empty in all columns."""
+    """Prints a histogram: a row for each bin, a column for each series. Bins that are empty in all series are left out.
+
+    Args:
+        title: title of the table.
+        what: quantity that is binned; header of the first column.
+        columns: by series name, the number of tiles by upper bound of the bin; None for the last bin.
+    """
     bounds = list(next(iter(columns.values())))
     rows = []
     for index, bound in enumerate(bounds):
