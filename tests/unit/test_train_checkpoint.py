@@ -117,7 +117,7 @@ def test_weights_that_are_damaged_or_of_another_model_are_refused(region: Path, 
         load(tmp_path, inputs)
     weights.write_bytes(whole)
     (tmp_path / "config.yaml").write_text((tmp_path / "config.yaml").read_text().replace("depth: 2", "depth: 3"))
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match="does not match the model"):
         load(tmp_path, inputs)
     save_file({"a": torch.zeros(1)}, weights, {"format": json.dumps("other")})
     with pytest.raises(DataError, match="expected"):
