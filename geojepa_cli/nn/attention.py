@@ -1,8 +1,8 @@
 """Self-attention on packed sequences, with little padding.
 
 By default, sequences are sorted by length and padded in groups of similar length. Scaled dot-product attention then
-runs once per group. On CUDA in half precision, the variable-length kernel of PyTorch is used instead. Both give the same
-result as attention in a loop over the sequences.
+runs once per group. On CUDA in half precision, the variable-length kernel of PyTorch is used instead. Both compute the
+same result as a loop over the sequences.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 
 @cache
 def _varlen_attn() -> Any:
-    """Returns the variable-length kernel, or None if torch is older than 2.10. It is imported here: this takes seconds."""
+    """Returns the variable-length kernel, or None before torch 2.10. Imported here, because that takes seconds."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

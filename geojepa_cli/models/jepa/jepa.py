@@ -33,8 +33,8 @@ class JepaOutput:
         context: context tokens, encoded by the context encoder. [C, D]
         context_modality: modality id of each context token. int64 [C]
         context_tiles: max ‖ mean over each tile's encoded context tokens. [B, 2·D]
-        target_tiles: tile embedding, which is max ‖ mean over all tokens of the target encoder. Without gradient. [B, 2·D]
-        predicted_tiles: prediction of max ‖ mean ‖ mean · log n from `context_tiles`, for a tile of n tokens. None for a
+        target_tiles: tile embedding: max ‖ mean over all tokens of the target encoder, without gradient. [B, 2·D]
+        predicted_tiles: max ‖ mean ‖ mean · log n of a tile of n tokens, predicted from `context_tiles`. None for a
             model that does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """

@@ -53,7 +53,8 @@ class Predictor(nn.Module):
         known = known + position.index_select(0, masks.context_index).to(known.dtype)
         queries = self.mask_token + position
         rows = torch.cat([known, queries.to(known.dtype)])
-        x = nn.functional.embedding(masks.predictor_index, rows)  # faster than index_select in the backward pass, where repeated rows are summed
+        # faster than index_select in the backward pass, which sums the gradients of repeated rows
+        x = nn.functional.embedding(masks.predictor_index, rows)
         x = self.transformer(x, PackedLayout.of(masks.predictor_cu))
         return self.proj_out(x.index_select(0, masks.predicted_at))
 

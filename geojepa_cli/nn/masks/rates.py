@@ -16,8 +16,9 @@ class MaskRates:
         random_ratio: fraction of the tile's tokens in a random target.
         area_low, area_high: minimum and maximum fraction of the tile's area in an area target.
         aspect: maximum aspect ratio of an area target. The minimum is its inverse.
-        kind_low, kind_high: range of the similarity threshold of kind targets. A target has all entities whose cosine
-            similarity to a random entity reaches the threshold, for example all roads, or only residential roads.
+        kind_low, kind_high: range from which the similarity threshold of a kind target is drawn. The target has all
+            entities whose cosine similarity to a random entity reaches the threshold, for example all roads, or only
+            residential roads.
         random_context, area_context, modality_context, kind_context: minimum fraction of the tile's tokens in the
             context, by strategy.
         entity: modality id of entity tokens. Kind masks select only entities.
