@@ -107,7 +107,7 @@ class Pretrainable(Protocol):
         """
 
     def embed(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors that the current weights produce for users. The caller disables gradients."""
+        """Returns the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:
         """Estimates the memory of one step's activations, in bytes, for a batch of `tokens` tokens."""

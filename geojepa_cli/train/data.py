@@ -147,7 +147,7 @@ def _describe_drops(view: View) -> str:
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns a command that leaves at least one tile, depending on the cause of the failure."""
+    """Returns a hint for the error that no tile is left: a command that keeps at least one tile."""
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

@@ -56,7 +56,7 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Returns the masking parameters in the type that `nn.masks` takes."""
+    """Converts the masking configuration to the parameters of `draw_masks`."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 

@@ -33,7 +33,7 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Returns the tokens that the context encoder reads and those that the predictor reads, per token of a batch.
+    """Returns the numbers of tokens in the context encoder and in the predictor, per token of a batch.
 
     The predictor reads one sequence for each target: the context tokens and the target's tokens.
     """

@@ -51,7 +51,7 @@ class JepaPretraining:
         return activation_bytes(self._config, tokens)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns the parameter counts of the encoder (the published embedder has this size) and of the predictor."""
+        """Returns the parameter counts of the context encoder and of the predictor of hidden tokens."""
         return {
             "parameters": sum(p.numel() for p in self.module.context_encoder.parameters()),
             "predictor_parameters": sum(p.numel() for p in self.module.predictor.parameters()),

@@ -18,7 +18,7 @@ class VicRegTerms:
 
 
 def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """Hinge loss of the standard deviation of each dimension (eq. 1). [N, D] -> scalar."""
+    """Penalises dimensions whose standard deviation is below `gamma` (eq. 1). [N, D] -> scalar."""
     if len(x) < 2:
         return x.sum() * 0.0
     return F.relu(gamma - (x.var(dim=0) + eps).sqrt()).mean()
@@ -35,7 +35,7 @@ def covariance_loss(x: Tensor) -> Tensor:
 
 
 def vicreg(x: Tensor, modality: Tensor, modalities: int) -> VicRegTerms:
-    """Computes both terms for each modality and averages them over the modalities that are present.
+    """Computes variance and covariance terms for each modality and averages them over the modalities that are present.
 
     If all modalities were pooled, the distance between two modalities alone would satisfy the variance term.
 

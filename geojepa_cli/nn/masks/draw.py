@@ -16,7 +16,7 @@ RANDOM, AREA, MODALITY, KIND = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Masks:
-    """Context and target masks of a batch. No token is in the context and in a target.
+    """Context and target masks of a batch. No token is in both the context and a target.
 
     Attributes:
         context: True for context tokens. bool [T]

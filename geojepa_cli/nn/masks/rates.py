@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MaskRates:
-    """Parameters of mask drawing. `config.schema.MaskingConfig` has the same fields and their defaults.
+    """Parameters of mask drawing. `config.schema.MaskingConfig` has the defaults of all fields except `entity`.
 
     Attributes:
         random, area, modality, kind: relative weights of the mask strategies. For a tile with only one modality, the
