@@ -123,7 +123,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, tex
         (MINIMAL + "<<: {keep_zero: 0.5}\n", "merge keys"),
         (BOMB, "merge keys (`<<`) are not supported"),
         ("name: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
-        (MINIMAL + "keep_zero: 0.5\nkeep_zero: 0.1\n", "the key `keep_zero` again"),
+        (MINIMAL + "keep_zero: 0.5\nkeep_zero: 0.1\n", "duplicate key `keep_zero`"),
         (MINIMAL + "  clamp: [5, 1]\n", "the minimum of `clamp`, 5, is above its maximum, 1"),
         (MINIMAL + "  clamp: [0, 1.0e+300]\n", "label.clamp.1"),
         (MINIMAL + "  requires: [highway]\n  absent: -1.0e+300\n", "label.absent"),
