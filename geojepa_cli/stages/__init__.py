@@ -3,6 +3,7 @@
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
+from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
 from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
