@@ -83,7 +83,7 @@ def make_images(
     zooms = collections.Counter(tile.z for tile in found if tile is not None)
     others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
     if others:
-        what = f"{zooms[zoom]:,} image tiles are used" if zooms[zoom] else "no image tile is used"
+        what = f"{zooms[zoom]:,} image tiles are used" if zooms[zoom] else "none is left, so no images are published"
         hint = None if zooms[zoom] else hints.again(zoom=max(zooms))
         console.warn(
             f"{source.full_ref}: image tiles left out because `--zoom` is {zoom}: {', '.join(others)}; {what}", hint

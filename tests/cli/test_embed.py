@@ -126,7 +126,7 @@ def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for
         (("probe", "--task", "max_speed", "--region", "alpa"), "did you mean `alpha`"),
         (("probe", "--task", "max_speed", "--region", "alpha", "--model", "tagpol"), "did you mean `tagpool`"),
         (("probe", "--task", "max_speed", "--region", "alpha", "--head", "cubic"), "unknown head"),
-        (("embed", "--region", "alpha", "--masked"), "`--masked` needs `--task`"),
+        (("embed", "--region", "alpha", "--masked"), "`--masked` requires `--task`"),
         (("embed", "--region", "alpha", "--model", "tagpool", "--device", "tpu"), "unknown device"),
     ],
 )
@@ -282,7 +282,7 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
         done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
-        assert "no model" in done.stderr and "using tagpool" in done.stderr and "geojepa pretrain" in done.stderr
+        assert "no model" in done.stderr and "using the baseline tagpool" in done.stderr and "geojepa pretrain" in done.stderr
         named = geojepa(
             "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
         )

@@ -102,7 +102,7 @@ def small(path: Path) -> None:
     [
         ("16_1_2.png", small, "100 × 100 px, expected 224 × 224"),
         ("16_1_2.webp", lambda path: path.write_text("<!DOCTYPE html><html></html>"), "cannot be decoded"),
-        ("16_70000_2.png", lambda path: Image.new("RGB", (224, 224)).save(path), "of the grid"),
+        ("16_70000_2.png", lambda path: Image.new("RGB", (224, 224)).save(path), "outside the grid"),
         ("16_1_2.webp", lambda path: path.mkdir(), "cannot be decoded"),
         ("ATTRIBUTION.txt", lambda path: path.write_bytes(b"\xa9 USDA"), "not UTF-8"),
     ],

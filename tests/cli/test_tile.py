@@ -37,7 +37,7 @@ def test_image_tiles_of_other_zooms_are_counted_and_an_empty_artifact_is_not_pub
 def test_image_tiles_of_the_zoom_are_used_and_the_others_counted(fetched: Path) -> None:
     done = geojepa("tile", "--zoom", "16", "--json", cwd=fetched)
     printed = done.stderr.replace("\n", " ")
-    assert "1 of zoom 15" in printed and "2 are used" in printed
+    assert "1 of zoom 15" in printed and "2 image tiles are used" in printed
     (manifest,) = fetched.glob("workspace/images/*/manifest.json")
     assert json.loads(manifest.read_text())["counts"] == {"images": 2}
 
