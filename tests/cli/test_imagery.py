@@ -261,7 +261,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     run("process", cwd=folder)
     done = geojepa("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "models read images of 224 × 224 px" in done.stderr.replace("\n", " ")
+    assert "models read RGB images of 224 × 224 px" in done.stderr.replace("\n", " ")
     hint = " ".join(done.stderr.partition("hint:")[2].split())
     run(*shlex.split(hint)[1:], cwd=folder)
     run("tile", *form, cwd=folder)  # up to date
