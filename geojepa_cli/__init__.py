@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `Workspace` when it is first used, so that `geojepa --help` need not wait for it."""
+    """Imports `Workspace` on first use, so that `geojepa --help` stays fast."""
     if name == "Workspace":
-        importlib.import_module("geojepa_cli.stages")  # registers the kinds of artifact
+        importlib.import_module("geojepa_cli.stages")  # registers the kinds of artifacts
         return importlib.import_module("geojepa_cli.workspace.workspace").Workspace
     raise AttributeError(f"module `{__name__}` has no attribute `{name}`")

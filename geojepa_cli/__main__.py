@@ -1,4 +1,4 @@
-"""`python -m geojepa_cli` is `geojepa`."""
+"""Runs `geojepa` as `python -m geojepa_cli`."""
 
 from geojepa_cli.app import main
 

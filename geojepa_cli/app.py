@@ -1,4 +1,4 @@
-"""The Typer app, and the only place where an error becomes a message and an exit code."""
+"""Command-line app. Converts errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from geojepa_cli.hints import Hint, Invocation
 
 
 class _PlainHelp:
-    """Help that shows no type for switches, which take no value: some versions of typer show `<bool>`."""
+    """Hides the type of flags in `--help`. Some versions of typer print `<bool>`, although a flag takes no value."""
 
     get_params: Any
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the `--help` page."""
+        """Writes the text of `--help`."""
         for param in _switches(self.get_params(ctx)):
             param.metavar = ""
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
 class _Command(_PlainHelp, TyperCommand):
-    """One command."""
+    """A command of `geojepa`."""
 
 
 class _Group(_PlainHelp, TyperGroup):
-    """The group of all commands."""
+    """The group that contains all commands."""
 
 
 def _switches(params: Iterable[Any]) -> Iterable[Any]:
@@ -70,7 +70,7 @@ HELP: tuple[hints.Option, ...] = (("--help", None),)
 BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT
 COMMANDS = [info.name for info in app.registered_commands if info.name]
-# typer vendors click or uses the installed one, depending on its version
+# depending on its version, typer uses its own copy of click or the installed click
 PARSE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
@@ -85,9 +85,11 @@ def globals_(
     ctx: typer.Context,
     workspace: Annotated[
         Path | None,
-        typer.Option(envvar=hints.WORKSPACE_VARIABLE, help="Directory of the artifacts. Default: `workspace/`."),
+        typer.Option(
+            envvar=hints.WORKSPACE_VARIABLE, help="Directory that contains the artifacts. Default: `workspace/`."
+        ),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -97,7 +99,10 @@ def globals_(
 
 
 def main() -> NoReturn:
-    """Runs the command line; exit code 0, 1 for data and I/O, 2 for usage, 70 for a bug, 130 when interrupted."""
+    """Runs the command line and exits.
+
+    Exit codes: 0 for success, 1 for data and I/O errors, 2 for usage errors, 70 for bugs, 130 for Ctrl-C.
+    """
     debug = "--debug" in sys.argv[1:]
     with hints.invocation(Invocation.parse(sys.argv[1:])):
         try:
@@ -106,7 +111,7 @@ def main() -> NoReturn:
             _end(*_describe(error), debug)
         except KeyboardInterrupt:
             _end(INTERRUPTED, *_interrupted(), debug)
-        if code == INTERRUPTED:  # typer's silent answer to Ctrl-C
+        if code == INTERRUPTED:  # typer returns this code after Ctrl-C
             _end(INTERRUPTED, *_interrupted(), debug)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -120,7 +125,7 @@ def _end(code: int, message: str, hint: Hint | None, debug: bool) -> NoReturn:
 
 
 def _describe(error: Exception) -> tuple[int, str, Hint | None]:
-    """Returns exit code, message and hint of any exception."""
+    """Returns the exit code, message and hint for an exception."""
     if isinstance(error, GeojepaError):
         return error.exit_code, error.message, error.hint
     if isinstance(error, PARSE_ERROR):
@@ -129,7 +134,7 @@ def _describe(error: Exception) -> tuple[int, str, Hint | None]:
         return 1, "aborted", None
     if _is_out_of_memory(error):
         return 1, "not enough memory", hints.again(threads=1)
-    if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has ended
+    if isinstance(error, BrokenPipeError):  # the program that reads the output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, "", None
     if isinstance(error, OSError):
@@ -143,7 +148,7 @@ def _interrupted() -> tuple[str, Hint]:
 
 
 def _describe_parse_error(error: Any) -> tuple[str, Hint | None]:
-    """Returns message and hint for a command line that does not parse; without arguments, prints the help."""
+    """Returns the message and hint for a command line that cannot be parsed. Without arguments, prints the help."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         console.note(context.get_help())
@@ -170,7 +175,7 @@ def _first_quoted(message: str) -> str:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Returns True for a lack of memory, for which torch has no exception type on CPU."""
+    """Returns True for out-of-memory errors. On the CPU, torch raises a plain `RuntimeError` for them."""
     known = isinstance(error, RuntimeError) and re.search("can't allocate memory|out of memory", str(error))
     return isinstance(error, MemoryError) or bool(known)
 

@@ -1,6 +1,6 @@
-"""Output: results on stdout (for people or as JSON), progress and warnings on stderr.
+"""Terminal output: results on stdout (as text or JSON), progress and warnings on stderr.
 
-Only this file, `app` and the commands print.
+All output goes through this module. Results are printed only by `app` and the commands.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from geojepa_cli.hints import Hint
 JSON_SCHEMA = 1
 PLAIN_INTERVAL_S = 5.0
 
-PLAIN_WIDTH = 140  # of tables that go into a file or a pipe
+PLAIN_WIDTH = 140  # width of tables that are written to a file or a pipe
 
-# what a terminal or a page executes instead of showing: C0 except tab and newline, DEL, C1, and bidirectional
-# overrides; and lone surrogates, which cannot be encoded
+# control characters that a terminal or browser would execute: C0 except tab and newline, DEL, C1, and bidirectional
+# overrides; also lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
@@ -37,12 +37,12 @@ _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Returns text with its control characters escaped, such as `\\x1b`: anyone can write names and tags."""
+    """Escapes control characters, such as `\\x1b`. Names and tags in OpenStreetMap may contain them."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Returns JSON with all control characters escaped (also DEL and C1), so that a terminal executes none."""
+    """Returns JSON with all control characters escaped, including DEL and C1, so that a terminal executes none."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -52,10 +52,10 @@ def _shown(text: str) -> str:
 
 
 class Meter(Protocol):
-    """Progress display as a stage sees it."""
+    """Interface of a progress display."""
 
     def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
-        """Sets the work done so far and, once it is known, the total."""
+        """Sets the amount of work done and, if it is known, the total and a new description."""
 
 
 class _RichMeter:
@@ -73,7 +73,7 @@ class _RichMeter:
 
 
 class _PlainMeter:
-    """Progress as plain lines, at most one every five seconds, where stderr is not a terminal."""
+    """Progress display for a stderr that is not a terminal. Prints at most one line every five seconds."""
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self._total, self._started = description, total, time.monotonic()
@@ -96,7 +96,7 @@ class _PlainMeter:
 
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Meter]:
-    """Shows a live bar on a terminal, plain lines elsewhere. The bar disappears when it ends."""
+    """Shows progress as a bar on a terminal, or as plain lines elsewhere. The bar is removed at the end."""
     if not _err.is_terminal:
         yield _PlainMeter(description, total)
         return
@@ -112,31 +112,31 @@ def progress(description: str, total: float | None = None) -> Iterator[Meter]:
 
 
 def note(message: str) -> None:
-    """Prints a line about the progress of the command on stderr."""
+    """Prints an informational line on stderr."""
     _err.print(_shown(message))
 
 
 def warn(message: str, hint: Hint | None = None) -> None:
-    """Prints a warning on stderr, and the command that fixes its cause. The running command continues."""
+    """Prints a warning and its hint on stderr. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 
 
 def error(message: str, hint: Hint | None = None) -> None:
-    """Prints an error on stderr, and after a blank line its hint."""
+    """Prints an error on stderr, followed by a blank line and its hint."""
     _err.print(f"[bold red]error:[/bold red] {_shown(message)}")
     if hint is not None:
         _err.print(f"\n[cyan]hint:[/cyan] {_shown(str(hint.completed(hints.running())))}")
 
 
 def print_line(text: str = "") -> None:
-    """Prints a line of the human-readable result on stdout."""
+    """Prints a line of text output on stdout."""
     _out.print(_shown(text))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
-    """Prints a table on stdout; columns of numbers are right-aligned."""
+    """Prints a table on stdout. Columns of numbers are right-aligned."""
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
     for index, name in enumerate(columns):
@@ -148,17 +148,17 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 
 def emit_json(command: str, artifact: str | Sequence[str] | None, result: object) -> None:
-    """Prints the answer of a `--json` command: `{"schema", "command", "artifact", "result"}`."""
+    """Prints the result of a command with `--json`: an object with `schema`, `command`, `artifact` and `result`."""
     answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
     print(to_json(answer), flush=True)
 
 
 def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Prints one JSON answer of a command that made one or several artifacts.
+    """Prints the result of a command that made one or several artifacts as one JSON object.
 
     Args:
-        command: its name.
-        made: `name@id` and result of each. With several, `artifact` and `result` are lists.
+        command: name of the command.
+        made: `name@id` and result of each artifact. If there are several, `artifact` and `result` are lists.
     """
     if len(made) == 1:
         emit_json(command, *made[0])
@@ -167,5 +167,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    """Returns True for a number, with or without a unit, and for a dash that stands for a missing one."""
+    """Returns True for a number, with or without a unit, and for the dash that marks a missing number."""
     return _NUMBER.fullmatch(str(cell).strip()) is not None

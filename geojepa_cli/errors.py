@@ -1,4 +1,4 @@
-"""Exceptions with a message for people (what, where, got and expected) and a hint to paste."""
+"""Exceptions with a message for the user and a hint: a command that solves the problem."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from geojepa_cli.hints import Hint
 
 
 class GeojepaError(Exception):
-    """An error with a message for people and, where one helps, a command.
+    """Base class of all errors of geojepa.
 
     Attributes:
-        message: one line, lower case, no full stop; paths and names in back-ticks.
-        hint: the command that helps, completed from the running command; or None.
-        exit_code: 1 for data and I/O, 2 for usage.
+        message: one line in lower case without a full stop; paths and names are in back-ticks.
+        hint: command that solves the problem, completed with the options of the running command; None if no command
+            helps.
+        exit_code: exit code of the command line: 1 for data and I/O errors, 2 for usage errors.
     """
 
     exit_code = 1
@@ -33,15 +34,15 @@ class UsageError(GeojepaError):
 
 
 class NotFoundError(UsageError):
-    """A name that does not exist: a region, task, model, tile, entity or key."""
+    """There is no region, task, model, tile, entity or key with the given name."""
 
 
 class DataError(GeojepaError):
-    """An input or an artifact is unreadable, incomplete or of another schema."""
+    """An input or artifact cannot be read, is incomplete, or has another schema version."""
 
 
 class BusyError(GeojepaError):
-    """Another process holds the lock of the same artifact."""
+    """Another process holds the lock of the artifact."""
 
 
 class MissingExtraError(GeojepaError):
@@ -49,13 +50,13 @@ class MissingExtraError(GeojepaError):
 
 
 class InterruptedRunError(GeojepaError):
-    """A person stopped a run (Ctrl-C); the hint resumes it."""
+    """The user stopped a run with Ctrl-C. The hint is the command that resumes it."""
 
     exit_code = 130
 
 
 def not_yaml(source: str, error: Exception) -> UsageError:
-    """Builds the error for a hand-written file that PyYAML (or UTF-8) refuses, with line and column."""
+    """Returns the error for a file that is not valid YAML or UTF-8, with line and column."""
     hint = hints.again().noting("after the file is corrected")
     if isinstance(error, UnicodeDecodeError):
         return UsageError(f"`{source}` is not UTF-8 text: {error.reason}", hint)
@@ -66,13 +67,13 @@ def not_yaml(source: str, error: Exception) -> UsageError:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Returns the candidate most similar to `name`, or None where none is similar."""
+    """Returns the candidate that is most similar to `name`, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
     return matches[0] if matches else None
 
 
 def unknown(what: str, name: str, candidates: Iterable[str], hint: Hint | None = None) -> NotFoundError:
-    """Builds the error for a mistyped name, with the nearest existing one or a few that exist."""
+    """Returns the error for an unknown name. Its message suggests the most similar name, or lists existing names."""
     names = sorted(set(candidates))
     close = nearest(name, names)
     message = f"unknown {what} `{name}`"
@@ -80,5 +81,5 @@ def unknown(what: str, name: str, candidates: Iterable[str], hint: Hint | None =
         message += f"; did you mean `{close}`?"
     elif names:
         shown = ", ".join(f"`{n}`" for n in names[:8])
-        message += f"; there {'is' if len(names) == 1 else 'are'} {shown}" + (" …" if len(names) > 8 else "")
+        message += f"; available: {shown}" + (" …" if len(names) > 8 else "")
     return NotFoundError(message, hint)

@@ -1,8 +1,8 @@
 """The tile grid: names, bounds, groups, ground size, and conversion between longitude/latitude and tile units.
 
-Web Mercator tiles (`zoom_x_y`, x from the antimeridian eastwards, y from the north southwards). Tile-local
-coordinates lie in the plane tangent to WGS84 at the tile's south-west corner (east, north; height 0), both axes
-divided by the length of its south edge. The same formulas as native/src/clip/enu.cpp.
+Tiles are Web Mercator tiles `zoom_x_y`: x counts eastwards from the antimeridian, y counts southwards from the north.
+Tile-local coordinates (east, north) lie in the plane that is tangent to WGS84 at the south-west corner of the tile, at
+height 0. Both are divided by the length of the tile's south edge. native/src/clip/enu.cpp has the same formulas.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def parse_tile(name: str) -> TileId:
     """Parses the name of a tile, such as `16_18052_25957`.
 
     Raises:
-        UsageError: the name has another form, or the tile lies outside the grid of its zoom.
+        UsageError: the text is not `zoom_x_y`, or the tile lies outside the grid.
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
-        raise UsageError(f"`{name}` is not the name of a tile: expected zoom_x_y", EXAMPLE)
+        raise UsageError(f"`{name}` is not the name of a tile: expected `zoom_x_y`", EXAMPLE)
     tile = TileId(*(int(part) for part in match.groups()))
     if tile.z > MAX_ZOOM or tile.x >= 1 << tile.z or tile.y >= 1 << tile.z:
-        message = f"tile `{name}` is outside of the grid: expected x and y from 0 to 2^zoom - 1, zoom up to {MAX_ZOOM}"
+        message = f"tile `{name}` is outside the grid: expected x and y from 0 to 2^zoom - 1, zoom up to {MAX_ZOOM}"
         raise UsageError(message, EXAMPLE)
     return tile
 
@@ -65,7 +65,7 @@ def tile_bounds(z: int, x: int, y: int) -> Bounds:
 
 
 def tiles_bounds(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats:
-    """Returns the bounds of many tiles: float64 [n, 4] of (west, south, east, north) in degrees."""
+    """Returns the bounds of several tiles: float64 [n, 4], (west, south, east, north) in degrees."""
     columns, rows = np.asarray(x, np.float64), np.asarray(y, np.float64)
     west, north = _corner(z, columns, rows)
     east, south = _corner(z, columns + 1, rows + 1)
@@ -73,15 +73,15 @@ def tiles_bounds(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats
 
 
 def tile_of(lon: float, lat: float, z: int) -> TileId:
-    """Returns the tile of a point. Tiles are half-open: they include their west and their north edge.
+    """Returns the tile that contains a point. A tile includes its west and north edges, but not its east and south.
 
-    Points beyond the grid's latitudes (±85.0511°) belong to the nearest tile.
+    Points beyond the latitudes of the grid (±85.0511°) are in the nearest tile.
     """
     size = 1 << z
     x = int(np.clip(np.floor((lon + 180.0) / 360.0 * size), 0, size - 1))
     mercator = np.arcsinh(np.tan(np.radians(np.clip(lat, -89.9, 89.9))))
     y = int(np.clip(np.floor((1.0 - mercator / np.pi) / 2.0 * size), 0, size - 1))
-    # Rounding may put a point on an edge into the neighbour; the bounds decide.
+    # Rounding may assign a point near an edge to the neighbouring tile. Comparing with the bounds corrects this.
     west, south, east, north = tile_bounds(z, x, y)
     x += int(lon >= east and x + 1 < size) - int(lon < west and x > 0)
     y += int(lat <= south and y + 1 < size) - int(lat > north and y > 0)
@@ -89,10 +89,10 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
 
 
 def group_of(x: int, y: int, z: int) -> str:
-    """Returns the zoom-14 group of a tile of zoom 14 or more, such as `14_4513_6489`: the unit of splits.
+    """Returns the zoom-14 group that contains a tile, such as `14_4513_6489`. Splits assign whole groups.
 
     Raises:
-        UsageError: the zoom is below 14.
+        UsageError: the zoom of the tile is below 14.
     """
     shift = z - GROUP_ZOOM
     if shift < 0:
@@ -101,16 +101,20 @@ def group_of(x: int, y: int, z: int) -> str:
 
 
 def ground_size(z: int, x: int, y: int) -> tuple[float, float]:
-    """Returns the lengths of the south and the west edge in metres: (east_m, north_m), as stored with every tile."""
+    """Returns the lengths of a tile's south and west edges in metres: (east_m, north_m)."""
     west, south, east, north = tile_bounds(z, x, y)
     frame = EnuFrame(west, south)
     return float(frame.to_enu(east, south)[0]), float(frame.to_enu(west, north)[1])
 
 
 class EnuFrame:
-    """The plane tangent to WGS84 at an origin of height 0, with axes to the east and to the north.
+    """Local east-north coordinates in the plane that is tangent to WGS84 at an origin of height 0.
 
-    Origins may be arrays that broadcast against the points, to convert points of many tiles at once.
+    The origin can be an array that broadcasts against the points, to convert points of many tiles at once.
+
+    Args:
+        lon_deg: longitude of the origin in degrees.
+        lat_deg: latitude of the origin in degrees.
     """
 
     def __init__(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> None:
@@ -132,10 +136,13 @@ class EnuFrame:
         return axis_distance * np.sin(turn), self._cos_lat * upward - self._sin_lat * outward
 
     def to_lonlat(self, east_m: npt.ArrayLike, north_m: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Converts metres to degrees (lon, lat), of the points of the ellipsoid vertically below or above them."""
+        """Converts metres in the plane to degrees (lon, lat).
+
+        Each point is projected onto the ellipsoid, perpendicular to the plane.
+        """
         east, north = np.asarray(east_m, np.float64), np.asarray(north_m, np.float64)
-        # Geocentric position is origin + east·E + north·N + up·U; the up that puts it on the ellipsoid is the root
-        # near 0 of x² + y² + z² / (1 - e²) = a².
+        # The geocentric position is origin + east·E + north·N + up·U. It lies on the ellipsoid if `up` is the root near
+        # 0 of x² + y² + z² / (1 - e²) = a².
         outward = self._axis_distance_m - self._sin_lat * north
         height = self._equator_height_m + self._cos_lat * north
         squash = 1.0 / (1.0 - ECCENTRICITY_SQUARED)
@@ -149,21 +156,21 @@ class EnuFrame:
 
 
 def to_tile_local(tile: TileId, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Floats:
-    """Converts degrees to tile units: float64 [..., 2] (east, north; both divided by the south edge)."""
+    """Converts degrees to tile-local coordinates: float64 [..., 2], (east, north) divided by the south edge."""
     west, south, _, _ = tile_bounds(*tile)
     east_m, north_m = EnuFrame(west, south).to_enu(lon, lat)
     return np.stack([east_m, north_m], axis=-1) / ground_size(*tile)[0]
 
 
 def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
-    """Converts tile units [..., 2] to degrees: float64 [..., 2] (lon, lat)."""
+    """Converts tile-local coordinates [..., 2] to degrees: float64 [..., 2], (lon, lat)."""
     west, south, _, _ = tile_bounds(*tile)
     metres = np.asarray(xy, np.float64) * ground_size(*tile)[0]
     return np.stack(EnuFrame(west, south).to_lonlat(metres[..., 0], metres[..., 1]), axis=-1)
 
 
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Returns longitude and latitude of grid corners."""
+    """Returns longitude and latitude in degrees of the north-west corners of tiles."""
     size = np.exp2(np.asarray(z, np.float64))
     lon = np.asarray(x, np.float64) / size * 360.0 - 180.0
     lat = np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * np.asarray(y, np.float64) / size))))

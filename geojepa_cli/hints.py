@@ -1,8 +1,8 @@
-"""Hints: the command that helps after an error, as data.
+"""Hints: commands that solve the problem behind an error, as data.
 
-A hint is built and completed where the error is raised. Completing adds the workspace and, where the hint repeats the
-failed command, that command's options. So the text can be pasted, whether the error came from the command line or from
-Python.
+A hint is built and completed when its error is raised. Completing adds `--workspace` and, if the hint repeats the
+failed command, the options of that command. So the printed command can be pasted into a shell, whether the error was
+raised by the command line or by the Python API.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from pathlib import Path
 PROGRAM = "geojepa"
 DEFAULT_WORKSPACE = "workspace"
 WORKSPACE_VARIABLE = "GEOJEPA_WORKSPACE"
-Option = tuple[str, str | None]  # `--region` and its value; None for a switch
-Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  # bool is an int
+Option = tuple[str, str | None]  # name such as `--region`, and value; None for a flag
+Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  # `int` includes bool
 
 GLOBAL = ("--workspace", "--debug")
-# options that a hint keeps when it runs the failed command with another query
+# options that are copied to a hint that runs the failed command with other arguments
 KEPT = ("--region", "--model", "--masked", "--head", "--k", "--html", "--exclude-same-group")
 OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "knn")
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A command to paste or, where no command helps, advice in words.
+    """A command to paste into a shell, or advice in words if no command helps.
 
     Attributes:
-        command: of geojepa, such as `tile`; None stands for the command that failed.
-        options: of that command, in order.
-        shell: a command of another program, or advice, instead of `command` and `options`.
-        first: command to run before this one; joined by `&&`.
-        otherwise: an alternative; joined by `, or`.
-        note: a remark in parentheses after the command.
-        workspace: directory for `--workspace`; None for the default.
+        command: geojepa command, such as `tile`; None for the command that failed.
+        options: options of the command, in order.
+        shell: command of another program, or advice in words; replaces `command` and `options`.
+        first: hint to run before this one, joined by `&&`.
+        otherwise: alternative hint, joined by `, or`.
+        note: remark in parentheses after the command.
+        workspace: directory for `--workspace`; None for the default workspace.
     """
 
     command: str | None = None
@@ -50,32 +50,32 @@ class Hint:
     workspace: str | None = None
 
     def after(self, first: Hint) -> Hint:
-        """Returns this hint with a command to run before it."""
+        """Returns a copy with a hint to run before it."""
         return replace(self, first=first)
 
     def or_else(self, otherwise: Hint) -> Hint:
-        """Returns this hint with an alternative."""
+        """Returns a copy with an alternative hint."""
         return replace(self, otherwise=otherwise)
 
     def noting(self, note: str) -> Hint:
-        """Returns this hint with a remark."""
+        """Returns a copy with a remark."""
         return replace(self, note=note)
 
     def adding(self, **options: Value) -> Hint:
-        """Returns this hint with further options."""
+        """Returns a copy with more options."""
         return replace(self, options=(*self.options, *as_options(options)))
 
     def within(self, workspace: Path) -> Hint:
-        """Returns this hint for a workspace, unless it has one already or is not a command of geojepa."""
+        """Returns a copy with this workspace. Hints that have a workspace or are no geojepa command stay unchanged."""
         if self.shell is not None or self.workspace is not None:
             return self
         return replace(self, workspace=str(workspace))
 
     def completed(self, by: Invocation | None) -> Hint:
-        """Returns this hint with what it takes from the failed command: its workspace, and its options.
+        """Returns a copy with the workspace and options of the failed command.
 
         Args:
-            by: the failed command; None where it is unknown.
+            by: the failed command; None if it is unknown.
         """
         first, otherwise = (part and part.completed(by) for part in (self.first, self.otherwise))
         hint = replace(self, first=first, otherwise=otherwise)
@@ -85,7 +85,7 @@ class Hint:
         if self.command is None:
             kept = by.without(self.options)
             return replace(hint, command=by.command, options=(*kept, *self.options), workspace=workspace)
-        # regions of `fetch` are Geofabrik's, those of other commands the workspace's
+        # `fetch --region` names a Geofabrik region, which is no region of the workspace
         names = KEPT if self.command == by.command else ("--region",) if self.command in OF_A_REGION else ()
         names = () if by.command == "fetch" else names
         named = {name for name, _ in self.options}
@@ -93,7 +93,7 @@ class Hint:
         return replace(hint, options=(*self.options, *more), workspace=workspace)
 
     def words(self) -> list[str]:
-        """Returns the words of the command, without `first`, `otherwise` and `note`."""
+        """Returns the command as a list of arguments, without `first`, `otherwise` and `note`."""
         words = [PROGRAM] if self.command is not None else []
         default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
         if self.workspace is not None and not default:
@@ -109,12 +109,12 @@ class Hint:
 
 @dataclass(frozen=True)
 class Invocation:
-    """The running command, as typed.
+    """A command line as the user typed it.
 
     Attributes:
-        command: such as `knn`, or None.
-        options: of the command, in order.
-        workspace: what `--workspace` names, or None.
+        command: name of the command, such as `knn`; None if it is missing.
+        options: options of the command, in order.
+        workspace: value of `--workspace`, or None.
     """
 
     command: str | None = None
@@ -123,7 +123,7 @@ class Invocation:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Invocation:
-        """Parses the words after `geojepa`, even if they are wrong. No command takes positional arguments."""
+        """Parses the arguments after `geojepa`. Accepts wrong options. No command has positional arguments."""
         options: list[Option] = []
         free: list[str] = []
         waiting = False
@@ -138,11 +138,13 @@ class Invocation:
             else:
                 free.append(word)
         values = {option: value for option, value in options if option in GLOBAL}
-        command = values.get("--debug") or (free[0] if free else None)  # `--debug knn`: a switch takes no value
+        command = values.get("--debug") or (
+            free[0] if free else None
+        )  # in `--debug knn`, `knn` is not the value of the flag
         return cls(command, tuple(o for o in options if o[0] not in GLOBAL), values.get("--workspace"))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """Returns the options of this command that `options` do not replace."""
+        """Returns the options of this command line that are not overridden by `options`."""
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
 
@@ -151,13 +153,13 @@ _running: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
 def running() -> Invocation | None:
-    """Returns the running command, or None."""
+    """Returns the command line that is running, or None."""
     return _running.get()
 
 
 @contextlib.contextmanager
 def invocation(of: Invocation) -> Iterator[None]:
-    """Marks a command as running. Inside another command it has no effect, so hints name the outermost."""
+    """Sets the command line that is running. Nested calls have no effect, so hints repeat the outermost command."""
     if _running.get() is not None:
         yield
         return
@@ -169,33 +171,33 @@ def invocation(of: Invocation) -> Iterator[None]:
 
 
 def run(command: str, **options: Value) -> Hint:
-    """Builds a command of geojepa: `run("tile", region="x")` is `geojepa tile --region x`.
+    """Returns a hint with a geojepa command: `run("tile", region="x")` is `geojepa tile --region x`.
 
     Args:
-        command: its name.
-        options: underscores become dashes; True is a switch; None, False and empty lists are left out; a list repeats
-            the option; a dict becomes `key=value` for `--set`.
+        command: name of the command.
+        options: options by name. Underscores become dashes. True sets a flag. None, False and empty lists are left out.
+            A list repeats the option. A dict repeats the option with `key=value`, as for `--set`.
     """
     return Hint(command, as_options(options))
 
 
 def again(**options: Value) -> Hint:
-    """Builds the failed command again, with these options replacing those of the same name."""
+    """Returns a hint that repeats the failed command with these options added or replaced."""
     return Hint(None, as_options(options))
 
 
 def shell(*words: str) -> Hint:
-    """Builds a command of another program."""
+    """Returns a hint with a command of another program."""
     return Hint(shell=paste(*words))
 
 
 def advice(text: str) -> Hint:
-    """Builds advice in words, where no command helps."""
+    """Returns a hint with advice in words, for problems that no command solves."""
     return Hint(shell=text)
 
 
 def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
-    """Converts keyword arguments to options; see `run`."""
+    """Converts keyword arguments to options, as described in `run`."""
     options: list[Option] = []
     for name, value in named.items():
         option = "--" + name.strip("_").replace("_", "-")
@@ -213,7 +215,7 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
 
 
 def option_words(options: Sequence[Option]) -> list[str]:
-    """Converts options to words of a command line; a value that begins with a dash is joined to its name."""
+    """Converts options to command-line arguments. A value that begins with a dash becomes `--name=value`."""
     words: list[str] = []
     for name, value in options:
         words += [name] if value is None else [f"{name}={value}"] if value.startswith("-") else [name, value]
@@ -221,11 +223,11 @@ def option_words(options: Sequence[Option]) -> list[str]:
 
 
 def paste(*words: str) -> str:
-    """Joins words with quotes where a shell needs them."""
+    """Joins command-line arguments, quoted for a shell."""
     return shlex.join(words)
 
 
 def _key(option: Option) -> str:
-    """Returns what identifies an option: its name, for `--set` also the configuration key."""
+    """Returns the identity of an option: its name, for `--set` followed by the configuration key."""
     name, value = option
     return f"--set {(value or '').partition('=')[0].strip()}" if name == "--set" else name

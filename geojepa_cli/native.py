@@ -1,4 +1,4 @@
-"""Finds, checks and runs the native binary `geojepa-tiler`, and turns its events into progress."""
+"""Finds and runs the native binary `geojepa-tiler`, and displays its progress."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from geojepa_cli.hints import Hint, Invocation
 
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
-PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary ends when this process does
-MAX_THREADS = 256  # the binary refuses more
+PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary exits when the process with this id exits
+MAX_THREADS = 256  # maximum of the binary
 MIN_MEMORY = 1 << 20
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
 NO_SPACE = os.strerror(errno.ENOSPC)
-_PROGRAMS = ("osmium ", "gunzip ", "bunzip2 ")  # whose commands the binary proposes
+_PROGRAMS = ("osmium ", "gunzip ", "bunzip2 ")  # programs that hints of the binary may run
 
 
 def find_binary() -> Path:
-    """Returns the binary named by `$GEOJEPA_TILER` or, where that is not set, the one installed in the package.
+    """Returns the path of the binary: `$GEOJEPA_TILER` if that is set, otherwise the binary in the package.
 
     Raises:
         UsageError: `$GEOJEPA_TILER` is not an executable file.
-        GeojepaError: the package has no binary; the message has the places that were searched.
+        GeojepaError: the package contains no binary. The message lists the paths that were searched.
     """
     override = os.environ.get(VARIABLE)
     if override:
@@ -49,7 +49,7 @@ def find_binary() -> Path:
 
 
 def _named_binary(path: Path) -> Path:
-    """Checks the binary that a person chose: silently taking another one would hide the mistake."""
+    """Checks the binary named by `$GEOJEPA_TILER`. Never falls back to another one, which would hide the mistake."""
     if path.is_dir():
         what = "is a directory"
     elif not path.exists():
@@ -62,22 +62,26 @@ def _named_binary(path: Path) -> Path:
 
 
 def version() -> dict[str, Any]:
-    """Returns the binary's `version`, `schema_version` and the versions of its libraries."""
+    """Returns `version`, `schema_version` and library versions of the binary.
+
+    Raises:
+        GeojepaError: the binary is missing or cannot be run.
+    """
     path = find_binary()
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=True, timeout=30)
         return dict(json.loads(answer.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise GeojepaError(
-            f"`{path}` does not run: {error}", hints.shell("pip", "install", "--force-reinstall", "geojepa")
+            f"`{path}` cannot be run: {error}", hints.shell("pip", "install", "--force-reinstall", "geojepa")
         ) from error
 
 
 def check_threads(threads: int) -> None:
-    """Checks a number of threads: each is a real thread with its buffers.
+    """Checks the number of threads.
 
     Raises:
-        UsageError: fewer than one, or more than the binary starts.
+        UsageError: the number is less than 1 or more than `MAX_THREADS`.
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(
@@ -86,10 +90,10 @@ def check_threads(threads: int) -> None:
 
 
 def parse_memory(text: str) -> int:
-    """Returns the bytes of a size such as `512M`, `1G` or `2GiB`; K, M, G and T are powers of 1024.
+    """Converts a memory size such as `512M`, `1G` or `2GiB` to bytes. K, M, G and T are powers of 1024.
 
     Raises:
-        UsageError: not a size, or below 1 MiB or above 2^60 bytes.
+        UsageError: the text is not a size, or the size is not between 1 MiB and 2^60 bytes.
     """
     match = _SIZE.fullmatch(text.strip())
     size = int(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()) if match else 0
@@ -99,16 +103,16 @@ def parse_memory(text: str) -> int:
 
 
 def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None) -> dict[str, Any]:
-    """Runs the binary to its end and returns its summary.
+    """Runs the binary, waits for its end, and returns its summary.
 
     Args:
-        arguments: of the binary.
-        description: for the progress display.
-        rebuild: the command that makes its input again, which is the hint where the binary gives none.
+        arguments: command-line arguments of the binary.
+        description: text of the progress display.
+        rebuild: command that rebuilds the input. It is the hint of errors for which the binary has no hint.
 
     Raises:
-        UsageError: the binary refused its arguments (exit 2).
-        DataError: it could not read or write its data (exit 1), or was killed.
+        UsageError: the binary rejected its arguments (exit code 2).
+        DataError: the binary could not read or write data (exit code 1), or was killed.
     """
     path = find_binary()
     errors: list[dict[str, Any]] = []
@@ -124,13 +128,13 @@ def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None)
                     _handle(line, description, meter, errors, other)
             output = process.stdout.read()
         except BaseException:
-            process.kill()  # or it would continue to write into a directory that is removed
+            process.kill()  # otherwise it would write to a directory that is being removed
             raise
     if process.returncode == 0:
         try:
             return dict(json.loads(output))
         except ValueError:
-            raise DataError(f"`{path}` ended without a summary", hints.run("doctor")) from None
+            raise DataError(f"`{path}` exited without a summary", hints.run("doctor")) from None
     raise _failure(process.returncode, errors, other, rebuild)
 
 
@@ -158,7 +162,7 @@ def _failure(
         kind = UsageError if code == 2 else DataError
         message, text = str(errors[-1]["message"]), str(errors[-1].get("hint") or "")
         hint = _event_hint(text)
-        if hint is None and text and not text.startswith(BINARY):  # words that explain
+        if hint is None and text and not text.startswith(BINARY):  # an explanation in words
             message = f"{message}; {text}"
         if NO_SPACE.lower() in message.lower():
             hint = hints.run("artifacts", prune=True)
@@ -166,13 +170,17 @@ def _failure(
     output = "\n".join(other)
     if code < 0:
         lack = hints.again().noting("with more memory free") if -code == signal.SIGKILL else hints.run("doctor")
-        return DataError(f"`{BINARY}` was ended by signal {-code}" + (f":\n{output}" if output else ""), lack)
+        return DataError(f"`{BINARY}` was killed by signal {-code}" + (f":\n{output}" if output else ""), lack)
     kind = UsageError if code == 2 else DataError
     return kind(f"`{BINARY}` failed with exit code {code}:\n{output}", rebuild or hints.run("doctor"))
 
 
 def _event_hint(text: str) -> Hint | None:
-    """Returns the hint of an error event, if it is options for the failed command or another program's command."""
+    """Converts the hint in an error event: options for the failed command, or a command of another program.
+
+    Returns:
+        None if the hint is an explanation in words.
+    """
     if text.startswith("--"):
         return Hint(options=Invocation.parse(shlex.split(text)).options)
     return Hint(shell=text) if text.startswith(_PROGRAMS) else None

@@ -16,7 +16,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real extracts and imagery beside the checkout (`../shared/data`); skips where that folder does not exist."""
+    """Real extracts and imagery next to the checkout (`../shared/data`); skips where that folder does not exist."""
     if not SHARED.is_dir():
         pytest.skip("needs the real data in `../shared`, which does not exist here")
     return SHARED / "data"

@@ -67,5 +67,5 @@ def train_in(
 
 
 def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
-    """Whether all parameters are equal to the bit."""
+    """Returns True if all parameters are equal to the bit."""
     return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

@@ -1,1 +1,1 @@
-"""Models to compare with, one per file."""
+"""Baselines: simple models to compare trained models with, one per file."""

@@ -1,4 +1,4 @@
-"""TagPool: mean of tag embeddings, without any training (thesis 7.3)."""
+"""TagPool: mean of tag embeddings, without any training (GeoJEPA thesis, section 7.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class TagPool:
-    """An entity is the mean of its tag embeddings, a tile max ‖ mean over its entities."""
+    """Baseline without training: mean of tag embeddings per entity, max ‖ mean over the entities of a tile."""
 
     name = "tagpool"
     needs = TAGS_ONLY
@@ -19,6 +19,6 @@ class TagPool:
         self._tag_table = inputs.tag_table
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Entities [T, E], tiles [B, 2·E]."""
+        """Returns entity vectors [T, E] and tile vectors [B, 2·E]."""
         entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
         return Embeddings(entities, max_mean(entities, batch.cu_seqlens))

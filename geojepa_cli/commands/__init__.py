@@ -1,1 +1,1 @@
-"""One file per command, read from top to bottom as that stage's recipe: options, open, call, publish, say."""
+"""Commands, one per file. A command parses its options, calls the stage, and prints the result."""

@@ -1,4 +1,4 @@
-"""`geojepa artifacts`: lists, traces, verifies and prunes the artifacts of a workspace."""
+"""`geojepa artifacts`: lists, verifies and removes artifacts, and shows which inputs they were made from."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from geojepa_cli.workspace.lock import LOCK
 from geojepa_cli.workspace.prune import describe_variant, find_prunable
 from geojepa_cli.workspace.workspace import Workspace
 
-RESUMABLE = ("models", "embeddings")  # kinds whose stages continue what a killed run left
+RESUMABLE = ("models", "embeddings")  # kinds whose stages can resume a killed run
 
 
 def artifacts(
     ctx: typer.Context,
     lineage: Annotated[
         str | None,
-        typer.Option("--lineage", help="Show what an artifact (`kind/name`) was made from, down to the sources."),
+        typer.Option("--lineage", help="Show the inputs of an artifact (`kind/name`), back to the downloaded sources."),
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256 checksum.")] = False,
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="Remove older versions that nothing newer was made from, and leftovers of killed runs."
+            "--prune",
+            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking.")] = False,
     json: options.Json = False,
 ) -> None:
-    """List, trace, verify and prune the artifacts of the workspace.
+    """List, verify or delete the artifacts of the workspace, or show their inputs.
 
     Example: geojepa artifacts --lineage processed/state-college
     """
@@ -54,7 +55,7 @@ def artifacts(
 
 
 def show_all(workspace: Workspace, json: bool) -> None:
-    """Prints the list of artifacts, and warns of damaged ones."""
+    """Prints the list of artifacts, and warns about damaged ones."""
     found = workspace.everything()
     if json:
         console.emit_json("artifacts", None, [_summary(artifact) for artifact in found])
@@ -69,7 +70,7 @@ def show_all(workspace: Workspace, json: bool) -> None:
 
 
 def show_lineage(root: Lineage, json: bool) -> None:
-    """Prints an artifact and, indented below it, what it was made from."""
+    """Prints an artifact and, indented below it, its inputs."""
     if json:
         ref = root.artifact.ref if root.artifact else root.ref
         console.emit_json("artifacts", ref, _tree(root))
@@ -80,10 +81,10 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares every checksum.
+    """Compares every file with its checksum.
 
     Raises:
-        DataError: a file differs; the hint rebuilds the first such artifact.
+        DataError: a file differs. The hint is the command that rebuilds the first damaged artifact.
     """
     found = workspace.everything()
     with console.progress("verify", len(found)) as meter:
@@ -99,9 +100,9 @@ def verify_all(workspace: Workspace, json: bool) -> None:
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
-    """Removes versions that nothing needs, and what killed runs left.
+    """Deletes old versions of artifacts that no newest version was made from, and files of killed runs.
 
-    What a running process works on is not touched.
+    Files that a running process uses are kept.
     """
     old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
     sizes = {path: _bytes_below(path) for path in left}
@@ -114,7 +115,7 @@ def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
             workspace.remove(artifact)
         for path in left:
             if not remove_leftover(path):
-                console.warn(f"`{path}` is in use again and was not removed")
+                console.warn(f"`{path}` was not removed: another process uses it")
     if json:
         refs = [artifact.full_ref for artifact in old]
         names = [_short(path) for path in left]
@@ -157,24 +158,24 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the plain parameters; sections of a configuration are left out."""
+    """Returns parameters as one line of text, without the sections of configurations."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return str(value.get("name", ""))  # of a task
+        return str(value.get("name", ""))  # the definition of a task
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "" if value is None else str(value)
 
 
 def _confirmed() -> bool:
-    """Asks on the terminal.
+    """Asks for confirmation on the terminal.
 
     Raises:
-        UsageError: the input ended without an answer.
+        UsageError: stdin ended without an answer.
     """
     try:
         return typer.confirm("remove them?")

@@ -1,4 +1,4 @@
-"""`geojepa build-tasks`: labels, splits and masked views of regions, without a copy of the data."""
+"""`geojepa build-tasks`: makes labels, splits and masked views for regions, without copying their data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def build_tasks(
     region: options.Regions = None,
     task: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option(help="A packed task, or a YAML file; repeat it for several. Default: all packed tasks."),
+        typer.Option(
+            help="Packaged task, or path of a YAML file. Repeat for several tasks. Default: all packaged tasks."
+        ),
     ] = None,
     seed: options.Seed = 0,
     min_entities: options.MinEntities = None,
@@ -29,21 +31,27 @@ def build_tasks(
     with_imagery: options.WithImagery = False,
     split: Annotated[
         str,
-        typer.Option(help="`group`: by zoom-14 block. `random`: tile by tile, only to show how much leakage flatters."),
+        typer.Option(
+            help="How to split tiles: `group` keeps each zoom-14 group in one split; `random` assigns single tiles, "
+            "to measure how much leakage improves scores."
+        ),
     ] = "group",
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Assign the groups to this many folds, for cross-validation.")
+        int | None, typer.Option("--folds", help="Also assign the groups to this number of cross-validation folds.")
     ] = None,
     buffer: Annotated[
-        bool, typer.Option("--buffer", help="Take groups next to a test group out of train and validation.")
+        bool, typer.Option("--buffer", help="Remove groups next to a test group from train and validation.")
     ] = False,
     analyze: Annotated[
         str | None,
-        typer.Option(help="Build nothing; list and plot the tags that are most informative about this task's label."),
+        typer.Option(
+            help="List and plot the tags that are most informative about the label of this task, instead of building "
+            "tasks."
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make labels, splits and masked views.
+    """Make labels, splits and masked views of tasks.
 
     Example: geojepa build-tasks --region state-college --task max_speed
     """
@@ -52,7 +60,7 @@ def build_tasks(
     if analyze is not None:
         if task:
             hint = hints.run("build-tasks", analyze=analyze)
-            raise UsageError("`--analyze` is for one task and builds none; it excludes `--task`", hint)
+            raise UsageError("`--analyze` cannot be combined with `--task`", hint)
         analysis = stages.analyze_task(workspace, analyze, *shared)
         if json:
             console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))

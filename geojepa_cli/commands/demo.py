@@ -1,4 +1,4 @@
-"""`geojepa demo`: makes a city, runs every stage on it without a network, and ends with a page of neighbours."""
+"""`geojepa demo`: generates a city, runs every stage on it offline, and makes an HTML page of similar tiles."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from geojepa_cli.workspace.artifact import Artifact
 
 def demo(
     ctx: typer.Context,
-    size: Annotated[str, typer.Option(help="`full` (480 tiles) or `small` (64 tiles).")] = "full",
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = STEPS,
+    size: Annotated[str, typer.Option(help="Size of the city: `full` (480 tiles) or `small` (64 tiles).")] = "full",
+    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = STEPS,
     seed: options.Seed = 0,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Make a city and run every stage on it, offline.
+    """Generate a city and run every stage on it, offline.
 
     Example: geojepa demo
     """
@@ -38,7 +38,7 @@ def demo(
 
 
 def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> None:
-    """Prints the artifacts, the probes' scores, where the page is, and the commands to try next."""
+    """Prints the artifacts, the scores of the probes, the path of the HTML page, and the commands to try next."""
     rows = [(stage, artifact.full_ref, _main_counts(artifact)) for stage, artifact in done.items()]
     console.table("artifacts of the demo", ["stage", "artifact", "counts"], rows)
     columns, scores = _scores(artifact for stage, artifact in done.items() if stage.startswith("probe "))
@@ -46,9 +46,9 @@ def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> No
         title = "MAE relative to Dummy, which predicts the median (lower is better)"
         caption = "masked tasks, linear head, cross-validated over zoom-14 groups"
         console.table(title, columns, scores, caption)
-    console.print_line(f"all labels equal the city's known answers; done in {seconds:.0f} s")
+    console.print_line(f"all labels equal the known answers of the city; finished in {seconds:.0f} s")
     console.print_line()
-    console.print_line("the neighbours of a downtown tile, as a page:")
+    console.print_line("HTML page of the tiles most similar to a downtown tile:")
     console.print_line(page)
     console.print_line()
     query = done["neighbours"].read_json(JSON_FILE)["query"]["tile"]
@@ -60,7 +60,7 @@ def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> No
 
 
 def _scores(probes: Iterable[Artifact]) -> tuple[list[str], list[list[str]]]:
-    """Returns a table with a row for each task and a column for each model."""
+    """Returns the columns and rows of a table with one row per task and one column per model."""
     names: dict[str, None] = {}
     by_task: dict[str, dict[str, str]] = {}
     for probe in probes:

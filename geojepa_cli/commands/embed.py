@@ -1,4 +1,4 @@
-"""`geojepa embed`: vectors of a region's tiles and entities."""
+"""`geojepa embed`: computes embeddings of the tiles and entities of a region."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ def embed(
     ctx: typer.Context,
     model: options.Model = None,
     region: options.Regions = None,
-    task: Annotated[str | None, typer.Option("--task", help="Embed the tiles of this task.")] = None,
-    masked: Annotated[bool, typer.Option("--masked", help="With --task: hide what the task asks for.")] = False,
+    task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this task.")] = None,
+    masked: Annotated[
+        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal the label.")
+    ] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Embed the tiles and entities of a region.
+    """Compute embeddings of the tiles and entities of a region.
 
     Example: geojepa embed --model tiny --region state-college
     """
@@ -45,6 +47,6 @@ def embed(
 
 def _result(artifact: Artifact) -> dict[str, Any]:
     (region,) = inputs_of_kind(artifact, "processed")
-    models = inputs_of_kind(artifact, "models")  # none for a baseline
+    models = inputs_of_kind(artifact, "models")  # empty for a baseline
     model = models[0].partition("/")[2] if models else artifact.params["model"]
     return {"model": model, "region": region.partition("/")[2], "counts": artifact.counts}

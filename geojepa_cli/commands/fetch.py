@@ -1,4 +1,4 @@
-"""`geojepa fetch`: brings a map extract and, optionally, imagery into the workspace."""
+"""`geojepa fetch`: imports an OpenStreetMap extract and, optionally, imagery into the workspace."""
 
 from __future__ import annotations
 
@@ -33,36 +33,44 @@ def fetch(
     ctx: typer.Context,
     region: Annotated[
         list[str] | None,
-        typer.Option("--region", help="Region of Geofabrik, such as `california`; repeat it for several."),
+        typer.Option(
+            "--region", help="Geofabrik region to download, such as `california`. Repeat for several regions."
+        ),
     ] = None,
-    pbf: Annotated[Path | None, typer.Option("--pbf", help="A local PBF or OSM XML file.")] = None,
+    pbf: Annotated[Path | None, typer.Option("--pbf", help="Local PBF or OSM XML file to import.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
     imagery: Annotated[
         str,
-        typer.Option(help=f"{_SERVED}; a folder of GeoTIFF or VRT files, or of 16_X_Y.webp, .png or .jpg; or `none`."),
+        typer.Option(
+            help=f"{_SERVED}, a folder of GeoTIFFs, VRTs or image tiles (16_X_Y.webp, .png, .jpg), or `none`."
+        ),
     ] = NO_IMAGERY,
-    year: Annotated[int | None, typer.Option(min=1900, help=f"With {_SERVED}: images of this year only.")] = None,
+    year: Annotated[
+        int | None, typer.Option(min=1900, help=f"With --imagery {_SERVED}: only images of this year.")
+    ] = None,
     attribution: Annotated[
         list[str] | None,
-        typer.Option(help="Attribution to add to OpenStreetMap's; repeat it for several lines."),
+        typer.Option(help="Attribution line to add to that of OpenStreetMap. Repeat for several lines."),
     ] = None,
     bbox: Annotated[
         str | None,
-        typer.Option(
-            help="`west,south,east,north`: `tile` keeps the tiles that meet it. Imagery is limited to it too."
-        ),
+        typer.Option(help="Limit imagery and tiles to this bounding box: `west,south,east,north` in degrees."),
     ] = None,
     date: Annotated[
-        str | None, typer.Option(help="With --region: Geofabrik's extract of a day, such as `2024-01-01`.")
+        str | None, typer.Option(help="With --region: date of the Geofabrik extract, such as `2024-01-01`.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")] = False,
-    geofabrik_url: Annotated[str, typer.Option(help="A mirror or its index, or a path of either.")] = GEOFABRIK_INDEX,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the files that would be fetched, without fetching them.")
+    ] = False,
+    geofabrik_url: Annotated[
+        str, typer.Option(help="URL or path of a Geofabrik mirror or of its index.")
+    ] = GEOFABRIK_INDEX,
     stac_url: Annotated[
-        str | None, typer.Option(help=f"With {_SERVED}: another STAC API with the same collection.")
+        str | None, typer.Option(help=f"With --imagery {_SERVED}: URL of another STAC API with this collection.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Bring in a map extract and, optionally, aerial images.
+    """Import an OpenStreetMap extract and, optionally, aerial imagery.
 
     Example: geojepa fetch --pbf state-college.osm.pbf --name state-college
     """
@@ -92,7 +100,7 @@ def _print_source(source: Artifact) -> None:
 
 
 def _print_plan(request: Request, cache: Path, json: bool) -> None:
-    """Prints what would be fetched. Without a network it says so, and is no error."""
+    """Prints the plan of a dry run. If the server cannot be reached, prints a warning instead of raising an error."""
     from geojepa_cli.sources.http import OfflineError
 
     if request.pbf is not None:
@@ -166,7 +174,7 @@ def _describe_imagery(plan: ImageryPlan) -> str:
         return f"imagery: {plan.reason}"
     if not plan.scenes and not plan.images:
         areas = ", ".join(f"{one.title} covers {one.area}" for one in COLLECTIONS.values())
-        return f"imagery: there are none here ({areas})"
+        return f"imagery: not available for this area ({areas})"
     what = f"{plan.scenes:,} scenes" if plan.scenes else f"{plan.images:,} image tiles"
     dates = f" of {' to '.join(dict.fromkeys(plan.dates))}" if plan.dates else ""
     most = "at most " if plan.at_most else ""

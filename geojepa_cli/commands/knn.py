@@ -1,4 +1,4 @@
-"""`geojepa knn`: the places most similar to a tile or a map entity."""
+"""`geojepa knn`: finds the tiles or entities that are most similar to a given one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from geojepa_cli.workspace.artifact import Artifact
 
 def knn(
     ctx: typer.Context,
-    tile: Annotated[str | None, typer.Option("--tile", help="A tile, such as 16_18052_25957.")] = None,
-    entity: Annotated[str | None, typer.Option("--entity", help="An OSM element, such as way/123.")] = None,
+    tile: Annotated[str | None, typer.Option("--tile", help="Tile to compare with, such as 16_18052_25957.")] = None,
+    entity: Annotated[
+        str | None, typer.Option("--entity", help="OSM element to compare with, such as way/123.")
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Number of neighbours.")] = 8,
     model: options.Model = None,
     region: Annotated[
         list[str] | None,
-        typer.Option("--region", help="Region to search in; repeat it for several. Default: all that have features."),
+        typer.Option(
+            "--region", help="Region to search in. Repeat for several regions. Default: all regions with features."
+        ),
     ] = None,
     exclude_same_group: Annotated[
-        bool, typer.Option("--exclude-same-group", help="Leave out the query's zoom-14 block.")
+        bool,
+        typer.Option("--exclude-same-group", help="Leave out neighbours in the zoom-14 group of the query."),
     ] = False,
-    html: Annotated[bool, typer.Option("--html", help="Also make a page with a map of every neighbour.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Also make an HTML page with a map of each neighbour.")] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Find the places most similar to a tile or an entity. Embeds the region first where that was not done yet.
+    """Find the tiles or entities that are most similar to a given one. Computes missing embeddings first.
 
     Example: geojepa knn --tile 16_18052_25957 --html
     """
@@ -61,7 +66,7 @@ def knn(
 
 
 def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -> None:
-    """Prints the neighbours as a table, then where the files are."""
+    """Prints the neighbours as a table, then the path of the HTML page or GeoJSON file."""
     query = answer["query"]
     rows = []
     for result in answer["neighbours"]:
@@ -75,4 +80,4 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
     caption = "; ".join(made.attribution) or None
     columns = ["", "cosine", "tile, region, latitude and longitude; main tags; link"]
     console.table(title, columns, rows, caption)
-    console.print_line(f"page: {page}" if page else f"GeoJSON: {made.file(GEOJSON_FILE)}")
+    console.print_line(f"HTML page: {page}" if page else f"GeoJSON: {made.file(GEOJSON_FILE)}")

@@ -19,37 +19,42 @@ if TYPE_CHECKING:
 
 Regions = Annotated[
     list[str] | None,
-    typer.Option("--region", help="Region in the workspace; repeat it for several. Default: the only one."),
+    typer.Option("--region", help="Region to use. Repeat for several regions. Default: the only region."),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Model (`name` or `name@id`) or baseline. Default: the newest model."),
+    typer.Option("--model", help="Model (`name` or `name@id`) or baseline to use. Default: the newest model."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads; does not change the result.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed; part of the artifact's id.")]
-Device = Annotated[str, typer.Option("--device", help="`cpu`, `cuda`, or `auto`.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads. Does not affect the result.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Random seed. Each seed makes a separate artifact.")
+]
+Device = Annotated[str, typer.Option("--device", help="Device for the model: `cpu`, `cuda` or `auto`.")]
 MinEntities = Annotated[
     int | None,
-    typer.Option("--min-entities", min=0, help=f"Leave out tiles with fewer entities. Default: {DEFAULT_LIMITS.low}."),
+    typer.Option("--min-entities", min=0, help=f"Minimum number of entities in a tile. Default: {DEFAULT_LIMITS.low}."),
 ]
 MaxEntities = Annotated[
     int | None,
-    typer.Option("--max-entities", min=1, help=f"Leave out tiles with more entities. Default: {DEFAULT_LIMITS.high}."),
+    typer.Option(
+        "--max-entities", min=1, help=f"Maximum number of entities in a tile. Default: {DEFAULT_LIMITS.high}."
+    ),
 ]
 Bbox = Annotated[
-    str | None, typer.Option("--bbox", help="Only tiles that meet this box: west,south,east,north in degrees.")
+    str | None,
+    typer.Option("--bbox", help="Use only tiles that intersect this bounding box: `west,south,east,north` in degrees."),
 ]
-WithImagery = Annotated[bool, typer.Option("--with-imagery", help="Only tiles that have an image.")]
+WithImagery = Annotated[bool, typer.Option("--with-imagery", help="Use only tiles that have an image.")]
 
 
 def default_threads() -> int:
-    """Returns the number of cores this process may use."""
+    """Returns the number of CPU cores that this process can use."""
     return len(os.sched_getaffinity(0))
 
 
 def workspace(ctx: typer.Context) -> Workspace:
-    """Returns the workspace of the running command: `--workspace`, `GEOJEPA_WORKSPACE`, or `workspace/`.
+    """Returns the workspace named by `--workspace` or `GEOJEPA_WORKSPACE`. Default: `workspace/`.
 
     Raises:
         GeojepaError: the path exists and is not a directory.
@@ -62,10 +67,10 @@ def workspace(ctx: typer.Context) -> Workspace:
 
 
 def parse_bbox(text: str | None) -> Bounds | None:
-    """Parses `west,south,east,north` in degrees.
+    """Parses a bounding box given as `west,south,east,north` in degrees.
 
     Raises:
-        UsageError: not four numbers in range and order.
+        UsageError: the text is not four numbers, a number is out of range, or the order is wrong.
     """
     if text is None:
         return None
@@ -76,9 +81,9 @@ def parse_bbox(text: str | None) -> Bounds | None:
         raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint) from None
     if -180 <= east < west <= 180:
         raise UsageError(
-            f"`{text}` crosses the antimeridian (take one side of it at a time), or its west and east are exchanged",
+            f"`{text}` has west and east swapped, or crosses the antimeridian (use one bounding box for each side)",
             hints.again(bbox=f"{west!r},{south!r},180,{north!r}"),
         )
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise UsageError(f"`{text}` is not a bounding box: west < east and south < north, in degrees", hint)
+        raise UsageError(f"`{text}` is not a bounding box: expected west < east and south < north, in degrees", hint)
     return west, south, east, north

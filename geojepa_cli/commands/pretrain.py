@@ -11,26 +11,31 @@ from geojepa_cli.commands import options
 from geojepa_cli.stages import models
 from geojepa_cli.stages.device import check_device
 
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads; another number changes rounding.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, help="Number of threads. Affects rounding, so results differ slightly.")
+]
 
 
 def pretrain(
     ctx: typer.Context,
     config: Annotated[
-        str, typer.Option("--config", help="Path of a configuration, or the name of a packed one.")
+        str, typer.Option("--config", help="Path of a configuration file, or name of a packaged configuration.")
     ] = "tiny.yaml",
     region: options.Regions = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key, such as `train.lr=1e-3`. Can be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="Set a configuration key, such as `train.lr=1e-3`. Repeat for several keys."),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model. Default: the config's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model. Default: the name of the configuration.")
+    ] = None,
     seed: options.Seed = 0,
-    resume: Annotated[bool, typer.Option(help="Resume from the checkpoint of a killed run.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted run from its last checkpoint.")] = True,
     device: options.Device = "auto",
     threads: Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Train a model on one or several regions by masked latent prediction.
+    """Train a model by masked latent prediction on one or several regions.
 
     Example: geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5
     """

@@ -1,4 +1,4 @@
-"""`geojepa probe`: how well the vectors of models predict a task, compared with Dummy and TagPool."""
+"""`geojepa probe`: measures how well embeddings predict the label of a task, compared with Dummy and TagPool."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from geojepa_cli.stages.probes import REPORT_FILE
 
 def probe(
     ctx: typer.Context,
-    task: Annotated[str, typer.Option("--task", help="Name of a task that was built.")],
+    task: Annotated[str, typer.Option("--task", help="Name of a task built by `build-tasks`.")],
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Model; repeat it for several. Default: the newest.")
+        list[str] | None,
+        typer.Option("--model", help="Model to test. Repeat for several models. Default: the newest model."),
     ] = None,
     region: options.Regions = None,
-    masked: Annotated[
-        bool, typer.Option("--masked", help="Hide the tags and entities that give the label away.")
-    ] = False,
-    head: Annotated[str, typer.Option(help="`linear`, `mlp`, or `both`.")] = "both",
+    masked: Annotated[bool, typer.Option("--masked", help="Hide the tags and entities that reveal the label.")] = False,
+    head: Annotated[str, typer.Option(help="Prediction head: `linear`, `mlp` or `both`.")] = "both",
     seed: options.Seed = 0,
     without_shared: Annotated[
         bool,
         typer.Option(
-            "--without-shared", help="Also test vectors without the entities that train and test tiles may share."
+            "--without-shared", help="Also test embeddings made without entities that lie in several zoom-14 groups."
         ),
     ] = False,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Test the vectors of models on a task. Embeds the region first where that was not done yet.
+    """Test how well embeddings of models predict the label of a task. Computes missing embeddings first.
 
     Example: geojepa probe --task max_speed --masked
     """

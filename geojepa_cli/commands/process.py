@@ -1,4 +1,4 @@
-"""`geojepa process`: model-ready columns of a region's tiles, and text embeddings of its tags."""
+"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of its tags."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from geojepa_cli.workspace.artifact import Artifact
 def process(
     ctx: typer.Context,
     region: options.Regions = None,
-    simplify_m: Annotated[float, typer.Option(min=0.0, help="Tolerance of the simplification in metres.")] = 0.5,
-    visibility_k: Annotated[int, typer.Option(min=0, help="Visibility edges per node.")] = 1,
-    text_encoder: Annotated[
-        str, typer.Option(help="Encoder of the tags' descriptions: `minilm`, or `none`.")
-    ] = DEFAULT_ENCODER,
+    simplify_m: Annotated[float, typer.Option(min=0.0, help="Tolerance of geometry simplification in metres.")] = 0.5,
+    visibility_k: Annotated[int, typer.Option(min=0, help="Number of visibility edges per node.")] = 1,
+    text_encoder: Annotated[str, typer.Option(help="Text encoder for tags: `minilm`, or `none`.")] = DEFAULT_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Make a region's tiles ready for models.
+    """Convert the tiles of a region to model inputs.
 
     Example: geojepa process --region state-college
     """

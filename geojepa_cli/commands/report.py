@@ -1,4 +1,4 @@
-"""`geojepa report`: all probes of the workspace as tables and plots."""
+"""`geojepa report`: makes tables and plots of all probes in the workspace."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from geojepa_cli.workspace.artifact import Artifact
 def report(
     ctx: typer.Context,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Also copy `report.md` and its plots to this folder.")
+        Path | None, typer.Option("--out", help="Also copy the report and its plots to this folder.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare all models that were probed, task by task and in pairs.
+    """Compare the scores of all models that were probed, for each task.
 
     Example: geojepa report --out report
     """
@@ -33,12 +33,12 @@ def report(
 
 
 def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
-    """Prints every table of scores and of paired differences, then where the page is.
+    """Prints the tables of scores and of paired differences, then the path of `report.md`.
 
     Args:
-        tables: the report's `report.json`.
-        made: the report.
-        out: folder that has a copy.
+        tables: content of the report's `report.json`.
+        made: report artifact.
+        out: folder with a copy of the report, or None.
     """
     from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
 
@@ -47,10 +47,12 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         console.table(table["title"], columns, score_rows(table))
         if table["comparisons"]:
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
-    console.print_line("score: mean of MAE / Dummy's, 0 is perfect; harmonic: depends on the models in the table")
+    console.print_line(
+        "score: mean of MAE relative to Dummy's MAE (0 is perfect); harmonic: depends on the models in the table"
+    )
     if any(table["comparisons"] for table in tables):
         console.print_line(
-            "paired differences: of scores on the same tiles and folds; with fewer than 20 groups no model is called "
-            "better"
+            "paired differences: models are compared on the same tiles and folds; with fewer than 20 groups, no model "
+            "is called better"
         )
     console.print_line(f"{made.full_ref}: {out / MARKDOWN_FILE if out else made.file(MARKDOWN_FILE)}")

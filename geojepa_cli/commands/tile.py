@@ -1,4 +1,4 @@
-"""`geojepa tile`: clips objects to tiles, and makes the images of the tiles."""
+"""`geojepa tile`: clips OSM objects to tiles, and makes an image of each tile."""
 
 from __future__ import annotations
 
@@ -12,30 +12,40 @@ from geojepa_cli.commands import options
 from geojepa_cli.stages import tiles as stage
 from geojepa_cli.workspace.artifact import Artifact
 
-Zoom = Annotated[int, typer.Option(min=14, max=18, help="Zoom of the tiles.")]
+Zoom = Annotated[int, typer.Option(min=14, max=18, help="Zoom level of the tiles.")]
 Box = Annotated[
-    str | None, typer.Option(help="Keep tiles that meet `west,south,east,north`. Default: the box of `fetch`.")
+    str | None,
+    typer.Option(
+        help="Make only tiles that intersect this bounding box: `west,south,east,north` in degrees. "
+        "Default: the bounding box given to `fetch`."
+    ),
 ]
 Polygon = Annotated[
     Path | None,
-    typer.Option(help="Keep tiles that share area with the polygons of a GeoJSON or Osmosis `.poly` file."),
+    typer.Option(help="Make only tiles that overlap the polygons in this GeoJSON or Osmosis `.poly` file."),
 ]
 Merge = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Make one region of several, with this name. Objects on a border are kept once."),
+    typer.Option(
+        metavar="NAME", help="Merge several regions into one with this name. Objects in several extracts are kept once."
+    ),
 ]
 KeepTags = Annotated[
-    list[str] | None, typer.Option(help="Keep a key that the default filter drops, such as `source:*`.")
+    list[str] | None,
+    typer.Option(help="Tag key to keep although the default filter drops it, such as `source:*`. Can be repeated."),
 ]
-DropTags = Annotated[list[str] | None, typer.Option(help="Drop a key. A leading or trailing `*` matches anything.")]
-Memory = Annotated[str, typer.Option(help="Memory to aim at, such as `512M`; does not change the result.")]
+DropTags = Annotated[
+    list[str] | None,
+    typer.Option(help="Tag key to drop. A leading or trailing `*` is a wildcard. Can be repeated."),
+]
+Memory = Annotated[str, typer.Option(help="Target memory use, such as `512M`. Does not affect the result.")]
 SkipFailed = Annotated[
-    bool, typer.Option("--skip-failed", help="Publish the images without those whose imagery cannot be read.")
+    bool, typer.Option("--skip-failed", help="Leave out images whose imagery cannot be read, instead of failing.")
 ]
-ImageSize = Annotated[int, typer.Option(help="Side of images made from scenes, px; models read 224.")]
+ImageSize = Annotated[int, typer.Option(help="Side length in pixels of images made from scenes. Models need 224.")]
 Bands = Annotated[str, typer.Option(help="Bands of images made from scenes: `rgb`, or `rgbn` with near infrared.")]
 ImageCodec = Annotated[
-    str, typer.Option(help="Codec of images: `raw` (mapped into memory), `webp-lossless`, or `webp`.")
+    str, typer.Option(help="Image codec: `raw` (uncompressed, memory-mapped), `webp-lossless` or `webp`.")
 ]
 
 
@@ -56,7 +66,7 @@ def tile(
     image_codec: ImageCodec = "raw",
     json: options.Json = False,
 ) -> None:
-    """Clip a region's objects to tiles.
+    """Clip the OSM objects of a region to tiles.
 
     Example: geojepa tile --region state-college
 
@@ -90,7 +100,7 @@ def tile(
 
 
 def _print_tiles(tiles: Artifact, images: Artifact | None) -> None:
-    """Prints counts, and what was left out and why."""
+    """Prints the counts of tiles and images, including what was dropped or repaired."""
     counts = tiles.counts
     dropped = counts.get("dropped", {})
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]

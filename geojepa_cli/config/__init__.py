@@ -1,1 +1,1 @@
-"""Configuration: schema, loading, packed presets."""
+"""Configuration: schema, loading and packaged presets."""

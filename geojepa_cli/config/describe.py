@@ -1,4 +1,4 @@
-"""Errors of configurations in words: the dotted key, the nearest one, and a value that is allowed."""
+"""Error messages for configurations: the wrong key or value, the most similar valid key, and a valid value."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from geojepa_cli.config.schema import TOKEN_MODALITIES, PretrainConfig
 from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint
 
-MAX_SHOWN = 80  # characters of a wrong value
+MAX_SHOWN = 80  # maximum number of characters of a wrong value in a message
 
 
 def describe_error(error: ValidationError, source: str, given: Mapping[str, str]) -> UsageError:
-    """Describes the first of pydantic's errors in one line.
+    """Converts the first error that pydantic found to a one-line `UsageError`.
 
     Args:
-        error: of pydantic.
-        source: name of the configuration.
-        given: keys and values of `--set`.
+        error: error from pydantic.
+        source: path or name of the configuration.
+        given: keys and values from `--set`.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = [shorten(str(part)) for part in first["loc"] if part != "[key]"]
@@ -43,12 +43,12 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
 
 
 def section_names() -> list[str]:
-    """Returns the names of the sections."""
+    """Returns the names of the sections of a configuration."""
     return _keys_at([])
 
 
 def name_type(value: Any) -> str:
-    """Returns what a YAML value is, in words."""
+    """Describes the type of a YAML value in words, or quotes the value."""
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name
@@ -56,7 +56,7 @@ def name_type(value: Any) -> str:
 
 
 def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> UsageError:
-    """Describes a key that does not exist, with the nearest one."""
+    """Returns the error for an unknown key, with the most similar valid key."""
     dotted = ".".join(path)
     known = _keys_at(path[:-1])
     close = nearest(path[-1], known)
@@ -77,11 +77,11 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> 
 
 
 def _default_options(path: Sequence[str], reason: str) -> Hint:
-    """Returns the failed command with keys set to their defaults.
+    """Returns a hint: the failed command with keys set to their defaults.
 
     Args:
-        path: of a key, or of a section, of which the keys named in `reason` are set.
-        reason: message of pydantic.
+        path: path of the key. If it is the path of a section, the keys of the section that `reason` mentions are set.
+        reason: message from pydantic.
     """
     options: dict[str, object] = {}
     named = set(re.findall(r"\w+", reason))
@@ -123,12 +123,12 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _nearest_elsewhere(key: str) -> str | None:
-    """Returns `section.key` of a similar key in another section."""
+    """Returns the most similar key of all sections as `section.key`, or None if no key is similar."""
     places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
     close = nearest(key, places)
     return places[close] if close else None
 
 
 def shorten(text: str) -> str:
-    """Returns text for a message, at most `MAX_SHOWN` characters of it."""
+    """Shortens text for a message to at most `MAX_SHOWN` characters."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

@@ -1,4 +1,4 @@
-"""Limits on the number of entities of a tile."""
+"""Minimum and maximum number of entities in a tile."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class EntityLimits(NamedTuple):
-    """Smallest and largest number of entities of a tile that is kept (thesis: 5 to 1250).
+    """Minimum and maximum number of entities in a tile (GeoJEPA thesis: 5 and 1250).
 
     Attributes:
-        low: tiles with fewer are left out.
-        high: tiles with more are left out.
+        low: minimum number of entities; tiles with fewer are left out.
+        high: maximum number of entities; tiles with more are left out.
     """
 
     low: int = 5

@@ -1,4 +1,4 @@
-"""Loading of training configurations: files, packed presets and `--set`."""
+"""Loads training configurations from files or packaged presets, and applies `--set`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from geojepa_cli.config.yaml import parse_yaml, read_yaml
 from geojepa_cli.errors import UsageError, unknown
 
 PRESETS = "geojepa_cli.config.presets"
-MAX_KEYS = 8  # in a dotted key; the longest has three
+MAX_KEYS = 8  # parts of a dotted key; valid keys have at most three
 
 
 def packed_configs() -> list[str]:
-    """Returns the names of the configurations in the package."""
+    """Returns the names of the configurations that the package contains."""
     return sorted(entry.name for entry in resources.files(PRESETS).iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -29,11 +29,12 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
     """Reads a configuration from a file, or from the package by name (`t.yaml` or `t`).
 
     Args:
-        path_or_name: a path; if there is no such file, the name of a packed configuration.
-        overrides: `section.key=value`, values in YAML, applied in order.
+        path_or_name: path of a file. If there is no such file, it is the name of a packaged configuration.
+        overrides: changes as `section.key=value`, with the value in YAML. They are applied in order.
 
     Raises:
-        UsageError: no such configuration, not YAML, an unknown key, a wrong value, or a malformed override.
+        UsageError: there is no such configuration, the file is not YAML, a key is unknown, a value is wrong, or an
+            override is malformed.
     """
     raw, source = _read(path_or_name)
     given: dict[str, Any] = {}
@@ -47,12 +48,12 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
 
 
 def dump_config(config: PretrainConfig) -> str:
-    """Returns the configuration as YAML with every default written out; `load_config` reads it back."""
+    """Returns the configuration as YAML, including all default values. `load_config` can read it."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
-    """Returns the sections, and the name of their source for messages."""
+    """Returns the sections of a configuration, and its path or name for messages."""
     path = Path(path_or_name)
     name = path_or_name if path_or_name.endswith(".yaml") else path_or_name + ".yaml"
     if path.is_file():
@@ -65,13 +66,13 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
         return {}, source
     if not isinstance(raw, dict):
         names = ", ".join(f"`{section}`" for section in section_names())
-        message = f"`{source}` holds {name_type(raw)}, expected sections: {names}"
+        message = f"`{source}` contains {name_type(raw)}, expected sections: {names}"
         raise UsageError(message, hints.again(config="tiny.yaml"))
     return raw, source
 
 
 def _override(raw: dict[str, Any], override: str, source: str) -> tuple[str, str]:
-    """Sets `section.key=value` in nested dicts; returns key and value as text."""
+    """Sets `section.key=value` in nested dicts. Returns the dotted key and the value as text."""
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     example = hints.run("pretrain", config=source, set={"train.lr": "1e-3"})
@@ -94,7 +95,7 @@ def _override(raw: dict[str, Any], override: str, source: str) -> tuple[str, str
 
 
 def _read_number(value: Any) -> Any:
-    """Converts text such as `1e-3`, which YAML 1.1 does not read as a number."""
+    """Converts text such as `1e-3` to a number, because YAML 1.1 reads it as text."""
     if isinstance(value, str):
         try:
             return float(value)

@@ -1,4 +1,4 @@
-"""Modalities: the kinds of data that a batch can carry and a model can read."""
+"""Modalities: the kinds of data that batches can contain and models can read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class Modality(StrEnum):
-    """One kind of data of a tile.
+    """A kind of data in a tile.
 
-    The order of the members numbers the modalities of tokens. The numbers are part of trained weights: append only.
+    The position of a member is its id in models (see `number`). Trained weights depend on these ids, so new members
+    must be added at the end.
     """
 
     TAGS = "tags"
@@ -18,18 +19,19 @@ class Modality(StrEnum):
 
     @property
     def number(self) -> int:
-        """Number of this modality's tokens."""
+        """Integer id of the modality, which models store with each token."""
         return list(Modality).index(self)
 
 
-Needs = frozenset[Modality]  # the modalities that a batch is read with
+Needs = frozenset[Modality]  # modalities that a model needs in its batches
 
 TAGS_ONLY: Needs = frozenset({Modality.TAGS})
 
 
 def count_numbers(modalities: Iterable[Modality]) -> int:
-    """Returns the number of modalities that a model distinguishes.
+    """Returns the number of modality ids for which a model has weights.
 
-    At least tags and images: a model of tags alone has weights of the same shapes as one that reads images too.
+    Tags and images always have one. So a model that reads only tags has weights of the same shapes as a model that
+    also reads images.
     """
     return 1 + max(modality.number for modality in (Modality.IMAGE, *modalities))

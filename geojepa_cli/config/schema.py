@@ -1,4 +1,4 @@
-"""Schema of training configurations. Every number has a lower and an upper limit."""
+"""Schema of training configurations. Every number has a minimum and a maximum."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality, Needs
 
-TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # that a model can read
+TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
-# Beyond any tile model that was ever trained. They catch slips of the keyboard before these hang or fill the memory.
+# No tile model needs more. These maxima catch typing errors before training hangs or runs out of memory.
 MAX_WIDTH = 8192
 MAX_DEPTH = 256
 MAX_PARAMETERS = 4_000_000_000
 MAX_COUNT = 1_000_000_000  # steps, tiles, entities
-MAX_TOKENS = 16_777_216  # of a batch
+MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
 
@@ -25,51 +25,60 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A section of a configuration: unknown keys are errors, values cannot be changed."""
+    """A section of a configuration. Unknown keys are errors, and the values are read-only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
-    """The network. Defaults: GeoJEPA-T (thesis 7.6, table 34)."""
+    """Architecture of the model. The defaults are those of GeoJEPA-T (thesis 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(
-        default=(Modality.TAGS,), max_length=len(TOKEN_MODALITIES), description="data that becomes tokens: tags, image"
+        default=(Modality.TAGS,),
+        max_length=len(TOKEN_MODALITIES),
+        description="modalities that the model reads: tags, image",
     )
-    tag_dim: int = Field(default=384, ge=1, le=MAX_WIDTH, description="width of the text embeddings of tags")
-    embed_dim: int = Field(default=384, ge=8, le=MAX_WIDTH, description="width of both encoders")
-    depth: int = Field(default=12, ge=1, le=MAX_DEPTH, description="layers of each encoder")
-    num_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of each encoder")
+    tag_dim: int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
+    embed_dim: int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
+    depth: int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
+    num_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads of each encoder")
     mlp_ratio: float = Field(
-        default=4.0, ge=0.125, le=64, description="hidden width of the MLPs divided by their width"
+        default=4.0, ge=0.125, le=64, description="ratio of the hidden dimension to the embedding dimension in the MLPs"
     )
-    num_register_tokens: int = Field(default=0, ge=0, le=4096, description="extra tokens, never part of an embedding")
-    predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="width of the predictor")
-    predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="layers of the predictor")
+    num_register_tokens: int = Field(
+        default=0, ge=0, le=4096, description="number of register tokens, which are left out of embeddings"
+    )
+    predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
+    predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
     predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of the predictor")
     position: Literal["corners", "rectangle"] = Field(
-        default="rectangle", description="`corners`: the box's 8 numbers (thesis); `rectangle`: centre, sides, angle"
+        default="rectangle",
+        description="position encoding: corners of the box (GeoJEPA thesis), or its centre, sides and angle",
     )
     input_weight: float | None = Field(
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="weight of a token's input in its output; none: last layer only",
+        description="weight of the input when layer outputs are summed; null: use the last layer (GeoJEPA thesis)",
     )
     null_weight: float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="attention to nothing, in tokens; 0: softmax (thesis)",
+        description="number of zero tokens added to each attention layer; 0: standard softmax (GeoJEPA thesis)",
     )
     freeze_tags: bool = Field(
-        default=False, description="keep the initial random projection of tag embeddings (thesis: trained)"
+        default=False,
+        description="keep the randomly initialised projection of tag embeddings fixed (GeoJEPA thesis: false)",
     )
     predict_tile: bool = Field(
-        default=False, description="also predict the whole tile's vector from the context's (thesis: no)"
+        default=False,
+        description="also predict the vector of the whole tile from that of its context tokens (GeoJEPA thesis: false)",
     )
-    image_encoder: Literal["patch"] = Field(default="patch", description="`patch`: trainable patch embedding")
-    patch_px: int = Field(default=32, ge=1, le=224, description="side of an image patch, divides 224")
+    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: a trainable patch embedding")
+    patch_px: int = Field(
+        default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -90,38 +99,60 @@ class ModelConfig(Section):
         if Modality.TAGS not in self.modalities:
             raise ValueError("modalities must include `tags`")
         if len(set(self.modalities)) < len(self.modalities):
-            raise ValueError("modalities has an entry twice")
+            raise ValueError("modalities has a duplicate entry")
         for modality in self.modalities:
             if modality not in TOKEN_MODALITIES:
-                raise ValueError(f"modalities has `{modality}`, which no model reads yet")
+                raise ValueError(f"modalities has `{modality}`, which no model supports")
         return self
 
 
 class MaskingConfig(Section):
-    """Drawing of context and targets. Defaults: thesis 7.6.8, table 14."""
+    """Masking: how context and target tokens are drawn. The defaults are those of thesis 7.6.8, table 14."""
 
-    random: Weight = Field(default=0.2, description="odds of random masks")
-    area: Weight = Field(default=0.6, description="odds of area masks")
-    modality: Weight = Field(default=0.2, description="odds of modality masks, in tiles of several modalities")
-    kind: Weight = Field(default=0.0, description="odds of masks of similar entities (thesis: 0)")
-    num_targets: int = Field(default=4, ge=1, le=256, description="targets of random, area and kind masks")
-    random_ratio: float = Field(default=0.45, gt=0, lt=1, description="share of the tokens in a random target")
-    area_low: float = Field(default=0.35, gt=0, le=1, description="smallest share of the tile's area in an area target")
-    area_high: float = Field(default=0.40, gt=0, le=1, description="largest share of it")
-    aspect: float = Field(default=2.0, ge=1, le=1000, description="largest aspect ratio of an area target")
-    kind_low: float = Field(default=0.5, ge=-1, le=1, description="similarity (cosine) within a kind target, from")
-    kind_high: float = Field(default=0.99, ge=-1, le=1, description="similarity within a kind target, to")
-    random_context: float = Field(
-        default=0.10, ge=0, lt=1, description="smallest share of tokens that stays context, random masks"
+    random: Weight = Field(default=0.2, description="relative weight of random masks")
+    area: Weight = Field(default=0.6, description="relative weight of area masks")
+    modality: Weight = Field(
+        default=0.2, description="relative weight of modality masks; only for tiles with several modalities"
     )
-    area_context: float = Field(default=0.15, ge=0, lt=1, description="the same for area masks")
-    modality_context: float = Field(default=0.15, ge=0, lt=1, description="the same for modality masks")
-    kind_context: float = Field(default=0.10, ge=0, lt=1, description="the same for kind masks")
+    kind: Weight = Field(
+        default=0.0, description="relative weight of kind masks, which hide similar entities (GeoJEPA thesis: 0)"
+    )
+    num_targets: int = Field(
+        default=4, ge=1, le=256, description="number of targets in a random, area or kind mask; modality masks have one"
+    )
+    random_ratio: float = Field(
+        default=0.45, gt=0, lt=1, description="fraction of the tile's tokens in each target of a random mask"
+    )
+    area_low: float = Field(
+        default=0.35, gt=0, le=1, description="minimum fraction of the tile's area in each target of an area mask"
+    )
+    area_high: float = Field(
+        default=0.40, gt=0, le=1, description="maximum fraction of the tile's area in each target of an area mask"
+    )
+    aspect: float = Field(default=2.0, ge=1, le=1000, description="maximum aspect ratio of the targets of an area mask")
+    kind_low: float = Field(
+        default=0.5, ge=-1, le=1, description="minimum value of the randomly drawn similarity threshold of kind masks"
+    )
+    kind_high: float = Field(
+        default=0.99, ge=-1, le=1, description="maximum value of the randomly drawn similarity threshold of kind masks"
+    )
+    random_context: float = Field(
+        default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with random masks"
+    )
+    area_context: float = Field(
+        default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with area masks"
+    )
+    modality_context: float = Field(
+        default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with modality masks"
+    )
+    kind_context: float = Field(
+        default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with kind masks"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> MaskingConfig:
         if self.random + self.area + self.kind <= 0:
-            raise ValueError("random, area and kind are all 0: tiles of one modality would have no mask")
+            raise ValueError("random, area and kind are all 0: tiles with one modality would have no mask")
         if self.kind_low > self.kind_high:
             raise ValueError(f"kind_low {self.kind_low} is above kind_high {self.kind_high}")
         if self.area_low > self.area_high:
@@ -134,55 +165,79 @@ def _equal_weights() -> dict[Modality, float]:
 
 
 class LossConfig(Section):
-    """Latent prediction and regulariser."""
+    """Training loss: latent prediction and a regulariser."""
 
     smooth_l1_beta: float = Field(
-        default=2.0, ge=1e-6, le=MAX_WEIGHT, description="difference at which smooth L1 turns from quadratic to linear"
+        default=2.0,
+        ge=1e-6,
+        le=MAX_WEIGHT,
+        description="difference at which the smooth L1 loss turns from quadratic to linear",
     )
     modality_weights: dict[Modality, Weight] = Field(
-        default_factory=_equal_weights, description="weights of the modalities' mean losses"
+        default_factory=_equal_weights, description="weight of each modality's mean prediction loss"
     )
     tile_prediction_weight: Weight = Field(
-        default=1.0, description="weight of the predicted tile vector (`model.predict_tile`)"
+        default=1.0, description="weight of the loss of predicted tile vectors; used with `model.predict_tile`"
     )
-    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="against collapse")
-    vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction's is 1")
+    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="regulariser that prevents collapse")
+    vicreg_beta: Weight = Field(
+        default=0.05, description="weight of the regulariser relative to the prediction loss, which has weight 1"
+    )
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
-    tile_weight: Weight = Field(default=1.0, description="weight of both terms on tile vectors (thesis: 0)")
+    tile_weight: Weight = Field(
+        default=1.0, description="weight of VICReg on tile vectors relative to token vectors (GeoJEPA thesis: 0)"
+    )
 
 
 class TrainConfig(Section):
-    """Optimiser, schedules and limits. Training stops at the first limit that is set and reached."""
+    """Optimiser, schedules and limits. Training stops as soon as one of the limits that are set is reached."""
 
     max_steps: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT, description="optimiser steps; 0 publishes the untrained model"
+        default=None,
+        ge=0,
+        le=MAX_COUNT,
+        description="maximum number of optimiser steps; 0 publishes the untrained model",
     )
-    epochs: float | None = Field(default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="passes over the tiles")
+    epochs: float | None = Field(
+        default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="maximum number of passes over the tiles"
+    )
     max_minutes: float | None = Field(
-        default=None, gt=0, le=MAX_WEIGHT, description="wall-clock limit; results cannot be repeated exactly"
+        default=None,
+        gt=0,
+        le=MAX_WEIGHT,
+        description="maximum training time in minutes; results then depend on the hardware",
     )
-    batch_tokens: int = Field(default=8192, ge=1, le=MAX_TOKENS, description="token budget of a batch")
-    accumulation: int = Field(default=1, ge=1, le=65_536, description="batches per optimiser step")
+    batch_tokens: int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+    accumulation: int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser step")
     lr: float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     lr_end: float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(
-        default="wsd", description="after the warm-up: `wsd` constant, then a linear cool-down; `cosine` (thesis)"
+        default="wsd",
+        description="learning-rate schedule after the linear warm-up: `wsd` stays constant, then decays linearly "
+        "(warmup-stable-decay); `cosine` decays along a cosine (GeoJEPA thesis)",
     )
-    warmup: Share = Field(default=0.1, description="share of the training that warms up")
-    cooldown: Share = Field(default=0.2, description="share that cools down (`wsd`)")
-    weight_decay: float = Field(default=0.04, ge=0, le=100, description="weight decay of matrices")
+    warmup: Share = Field(default=0.1, description="fraction of training in which the learning rate rises linearly")
+    cooldown: Share = Field(
+        default=0.2, description="fraction of training in which the learning rate falls linearly; `wsd` only"
+    )
+    weight_decay: float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
     weight_decay_end: float | None = Field(
-        default=None, ge=0, le=100, description="cosine to this (thesis); none: constant"
+        default=None,
+        ge=0,
+        le=100,
+        description="final weight decay of a cosine schedule (GeoJEPA thesis); null: constant weight decay",
     )
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="AdamW")
-    beta2: float = Field(default=0.95, ge=0, lt=1, description="AdamW")
-    ema_momentum: Share = Field(default=0.997, description="momentum of the target encoder")
-    ema_momentum_end: Share | None = Field(default=None, description="linear to this (thesis); none: constant")
-    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="largest norm of the gradient")
-    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the matrix products")
-    log_every: int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between lines of metrics.jsonl")
-    checkpoint_every: int = Field(default=100, ge=1, le=MAX_COUNT, description="steps between checkpoints")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
+    beta2: float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
+    ema_momentum: Share = Field(default=0.997, description="initial EMA momentum of the target encoder")
+    ema_momentum_end: Share | None = Field(
+        default=None, description="final EMA momentum of a linear schedule (GeoJEPA thesis); null: constant momentum"
+    )
+    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
+    log_every: int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps between lines of metrics.jsonl")
+    checkpoint_every: int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
@@ -197,15 +252,20 @@ class DataConfig(Section):
     """Tiles to train on."""
 
     min_entities: int = Field(
-        default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="tiles with fewer are left out"
+        default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="minimum number of entities in a training tile"
     )
     max_entities: int = Field(
-        default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="tiles with more are left out"
+        default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="maximum number of entities in a training tile"
     )
     split_seed: int = Field(
-        default=0, ge=0, le=MAX_SEED, description="seed of the tasks' split into train, val and test groups"
+        default=0,
+        ge=0,
+        le=MAX_SEED,
+        description="seed of the split into train, validation and test groups; must equal `build-tasks --seed`",
     )
-    exclude_test_groups: bool = Field(default=True, description="leave out the zoom-14 groups that the tasks test on")
+    exclude_test_groups: bool = Field(
+        default=True, description="do not train on tiles of the zoom-14 groups in the test split of tasks"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -215,10 +275,10 @@ class DataConfig(Section):
 
 
 class PretrainConfig(Section):
-    """A pretraining run, except its data and seed.
+    """Configuration of a pretraining run. Regions and seed are not part of it.
 
     Attributes:
-        family: of models, a key of `models.registry.FAMILIES`.
+        family: family of the model, a key of `models.registry.FAMILIES`.
     """
 
     family: ClassVar[str] = "jepa"
@@ -231,5 +291,5 @@ class PretrainConfig(Section):
 
     @property
     def needs(self) -> Needs:
-        """Modalities that batches are read with."""
+        """Modalities that the model reads from a batch."""
         return frozenset(self.model.modalities)

@@ -1,4 +1,4 @@
-"""Bounded YAML: untrusted files of configurations and tasks are refused before they can hang or fill the memory."""
+"""YAML with size limits: rejects configurations and tasks that would take too much time or memory to read."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import yaml
 
 from geojepa_cli.errors import not_yaml
 
-# The largest file of a task or configuration in this package has 5 kB and 200 nodes.
+# For comparison: the largest task or configuration in this package has 5 kB and 200 nodes.
 MAX_BYTES = 262_144
 MAX_DEPTH = 32
-MAX_NODES = 20_000  # with aliases written out
-MAX_NUMBER = 64  # characters
+MAX_NODES = 20_000  # counted after aliases are expanded
+MAX_NUMBER = 64  # characters in a number
 
 _INT, _FLOAT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:merge"
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """A `SafeLoader` with limits on depth, number of nodes and length of numbers.
+    """A `SafeLoader` that limits nesting depth, number of nodes and length of numbers.
 
-    A key that occurs twice in a mapping is an error, where PyYAML keeps the last one. Merge keys (`<<`) are errors.
-    Aliases count as often as they are used.
+    Duplicate keys in a mapping are errors (PyYAML silently keeps the last one). Merge keys (`<<`) are errors. An alias
+    counts each time it is used.
     """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._depth = self._composed = 0
-        self._sizes: dict[int, int] = {}  # of finished nodes, by id, with aliases written out
+        self._sizes: dict[int, int] = {}  # nodes below each composed node (by `id`), with aliases expanded
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Composes a node and everything below it."""
+        """Composes a YAML node and its descendants. Raises a YAML error if a limit is exceeded."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._composed += 1
         if self._composed > MAX_NODES:
@@ -40,7 +40,7 @@ class BoundedLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
-                raise _error("an alias inside the node that it refers to", mark)
+                raise _error("an alias refers to a node that contains it", mark)
             return node
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -49,40 +49,40 @@ class BoundedLoader(yaml.SafeLoader):
         self._depth -= 1
         children = _children(node)
         if isinstance(node, yaml.MappingNode) and any(key.tag == _MERGE for key in children[::2]):
-            raise _error("merge keys (`<<`) are not supported, write the keys out", mark)
+            raise _error("merge keys (`<<`) are not supported; write out the keys", mark)
         size = 1 + sum(self._sizes[id(child)] for child in children)
-        if size > MAX_NODES:  # checked at every level, so the sum of the levels below cannot become large
+        if size > MAX_NODES:  # checked at every level, so `size` itself cannot become huge
             raise _error(f"more than {MAX_NODES:,} values", mark)
         self._sizes[id(node)] = size
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Constructs a mapping whose keys all differ."""
+        """Constructs a mapping. Raises a YAML error if a key is a duplicate or not text."""
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _error("a key that is not a text", key.start_mark)
+                raise _error("a key that is not text", key.start_mark)
             if key.value in seen:
-                raise _error(f"the key `{key.value}` again", key.start_mark)
+                raise _error(f"duplicate key `{key.value}`", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Constructs a scalar; long numbers are refused."""
+        """Constructs a scalar. Raises a YAML error if it is a number with too many characters."""
         if node.tag in (_INT, _FLOAT) and len(node.value) > MAX_NUMBER:
             raise _error(f"a number of {len(node.value):,} characters", node.start_mark)
         return super().construct_scalar(node)  # type: ignore[arg-type]
 
 
 def read_yaml(path: Path, loader: type[BoundedLoader] = BoundedLoader) -> Any:
-    """Reads a file with one YAML document.
+    """Reads a file that contains one YAML document.
 
     Args:
-        path: of the file.
-        loader: a subclass of `BoundedLoader`.
+        path: path of the file.
+        loader: `BoundedLoader` or a subclass.
 
     Raises:
-        UsageError: it is not UTF-8, not YAML, beyond a limit, or has a key twice.
+        UsageError: the file is not UTF-8, is not YAML, exceeds a limit, or has a duplicate key.
     """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -98,17 +98,17 @@ def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
     """Parses one YAML document.
 
     Args:
-        text: the document.
-        loader: a subclass of `BoundedLoader`.
+        text: content of the document.
+        loader: `BoundedLoader` or a subclass.
 
     Raises:
-        yaml.YAMLError: it is not YAML, beyond a limit, or has a key twice.
+        yaml.YAMLError: the text is not YAML, exceeds a limit, or has a duplicate key.
     """
     if len(text) > MAX_BYTES:
         raise yaml.YAMLError(f"{len(text):,} characters, expected at most {MAX_BYTES:,}")
     try:
         return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
-    except (ValueError, OverflowError) as error:  # a date or number that Python cannot hold
+    except (ValueError, OverflowError) as error:  # a date or number that Python cannot represent
         raise yaml.YAMLError(str(error)) from error
 
 

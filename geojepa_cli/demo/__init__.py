@@ -1,1 +1,1 @@
-"""The generated demo city: map, images and known answers."""
+"""The generated demo city: OSM map, aerial images and known labels of the tasks."""

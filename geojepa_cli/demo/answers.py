@@ -1,4 +1,4 @@
-"""The demo city's known answers: the labels of every tile, counted while elements are placed."""
+"""Known labels of the demo city's tiles, counted while its OSM elements are placed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from geojepa_cli.demo.plan import Plan
 
 KM_PER_MILE = 1.609344
-NO_HIGHWAY = -100.0  # label of `max_speed` for a tile without any highway (thesis, chapter 6)
-CLEARANCE = 1e-3  # tiles (half a metre): smallest distance to a tile border or corner
+NO_HIGHWAY = -100.0  # label of `max_speed` for a tile without any highway (GeoJEPA thesis, chapter 6)
+CLEARANCE = 1e-3  # minimum distance to a tile border or corner, in tiles (half a metre)
 
 Point = tuple[float, float]
 Cell = tuple[int, int]
@@ -19,10 +19,10 @@ KnownAnswers = dict[str, dict[str, float | None]]
 
 
 class Ledger:
-    """Counts what is placed in each tile.
+    """Counts the buildings, traffic signals, bridges, highways and speed limits in each tile.
 
-    The code that places an element says what it is. The ledger never reads tags, so its labels can check the code that
-    does. An element counts once in every tile that it lies in.
+    The code that places an element reports its kind to the ledger. The ledger never reads tags. So its labels are an
+    independent check of the code that computes labels from tags. An element counts once in each tile that it overlaps.
     """
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Ledger:
                 self.car_bridges[cell] += 1
 
     def answers(self, plan: Plan) -> KnownAnswers:
-        """{tile name: {task: label}} for every tile of the plan.
+        """Returns {tile name: {task: label}} for every tile of the plan.
 
-        `max_speed` is in km/h, −100 without any highway, and None (the tile is left out of the task) where there are
-        highways but no speed limit.
+        `max_speed` is in km/h. It is −100 if the tile has no highway, and None if it has highways but no speed limit;
+        a tile with None is not part of the task.
         """
         cells = ((column, row) for row in range(plan.rows) for column in range(plan.columns))
         return {plan.tile_name(*cell): self._answer(cell) for cell in cells}
@@ -82,12 +82,16 @@ def cell_of(point: Point) -> Cell:
     """
     for value in point:
         if abs(value - round(value)) < CLEARANCE:
-            raise ValueError(f"{point} is too close to a tile border: rounding decides its tile")
+            raise ValueError(f"{point} is too close to a tile border: its tile would depend on rounding")
     return math.floor(point[0]), math.floor(point[1])
 
 
 def cells_of_line(points: Sequence[Point]) -> set[Cell]:
-    """Returns the tiles of a line. The line is cut at tile borders; each piece is in the tile of its midpoint."""
+    """Returns the tiles of a line. The line is cut at tile borders; each part is in the tile of its midpoint.
+
+    Raises:
+        ValueError: the line is too close to a tile corner, or one of its points is too close to a tile border.
+    """
     cells = {cell_of(point) for point in points}
     for (ax, ay), (bx, by) in itertools.pairwise(points):
         cuts = [0.0, *sorted(_crossings(ax, bx) + _crossings(ay, by)), 1.0]
@@ -100,6 +104,6 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Returns the positions (0 to 1) of the whole numbers between a and b."""
+    """Returns the relative positions (0 at a, 1 at b) of the integers between a and b."""
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

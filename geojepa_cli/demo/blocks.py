@@ -1,4 +1,4 @@
-"""Buildings, land use and points in the blocks between the demo city's streets, by district."""
+"""Contents of the blocks between the demo city's streets, by district: buildings, land use and points."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from geojepa_cli.demo.plan import District, Plan, Rect
 from geojepa_cli.demo.sheet import Sheet, Tags, corners
 from geojepa_cli.demo.streets import RAIL_OFFSET, Network
 
-MARGIN = 0.03  # between a block and its tile's border, in tiles
-KERB = 0.028  # between a block and the middle of its street
+MARGIN = 0.03  # distance between a block and the border of its tile, in tiles
+KERB = 0.028  # distance between a block and the centreline of its street, in tiles
 
 Fill = Callable[["Site", random.Random, Rect], None]
 
 
 class Site:
-    """A tile that is being filled, with the ground that is still free."""
+    """A tile of the city that is being filled with buildings, areas and points.
+
+    Elements are only added where they do not overlap the river, the motorway, the railway or a stream.
+    """
 
     def __init__(self, plan: Plan, sheet: Sheet, network: Network, cell: Cell) -> None:
         self.plan, self.sheet, self.cell = plan, sheet, cell
@@ -34,7 +37,7 @@ class Site:
                     yield x0, y0, x1, y1
 
     def is_free(self, rect: Rect) -> bool:
-        """Returns True where a rectangle touches neither river, motorway, railway nor stream."""
+        """Returns True if a rectangle is clear of the river, the motorway, the railway and the stream of the tile."""
         x0, y0, x1, y1 = rect
         plan = self.plan
         if self._stream is not None and y0 < self._stream + 0.035 and y1 > self._stream - 0.035:
@@ -50,7 +53,7 @@ class Site:
         return True
 
     def area(self, rect: Rect, tags: Tags) -> bool:
-        """Draws a rectangle if the ground is free. Returns True if it was drawn."""
+        """Adds a rectangular area if the ground is free. Returns True if it was added."""
         if rect[2] - rect[0] < 0.01 or rect[3] - rect[1] < 0.01 or not self.is_free(rect):
             return False
         self.sheet.rect(rect, tags)
@@ -83,7 +86,7 @@ def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], netwo
 
 
 def _residential(site: Site, lot: random.Random, block: Rect) -> None:
-    """Rows of houses along the streets north and south of the block; their number depends on the quarter."""
+    """Adds rows of houses along the streets north and south of the block; the density varies between quarters."""
     x0, y0, x1, y1 = block
     quarter = site.plan.random("quarter", site.cell[0] // 2, site.cell[1] // 2)
     density, kind = 0.25 + 0.7 * quarter.random(), quarter.choice(["house", "house", "detached", "apartments", "yes"])
@@ -117,7 +120,7 @@ def _house(site: Site, lot: random.Random, rect: Rect, kind: str) -> None:
 
 
 def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
-    """Large houses wall to wall, shops and cafés in them, and some squares."""
+    """Adds large buildings wall to wall with shops and cafés, and some squares."""
     x0, y0, x1, y1 = block
     if (
         lot.random() < 0.12
@@ -145,7 +148,7 @@ def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _commercial(site: Site, lot: random.Random, block: Rect) -> None:
-    """Large stores behind their parking."""
+    """Adds large stores with car parks in front."""
     x0, y0, x1, y1 = block
     if lot.random() < 0.6:
         site.area(_inset(block, 0.02), {"landuse": lot.choice(["retail", "commercial"])})
@@ -165,7 +168,7 @@ def _commercial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
-    """Warehouses and works, tanks and yards."""
+    """Adds warehouses, factories, storage tanks and yards."""
     x0, y0, x1, y1 = block
     if lot.random() < 0.7:
         site.area(_inset(block, 0.02), {"landuse": "industrial"})
@@ -187,7 +190,7 @@ def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _farm(site: Site, lot: random.Random, block: Rect) -> None:
-    """Fields, hedges, some farms; a track without a speed limit."""
+    """Adds fields, rows of trees, some farms, and in some blocks a track without a speed limit."""
     x0, y0, x1, y1 = block
     for rect in _split(block, max(1, round((x1 - x0) / 0.3)), max(1, round((y1 - y0) / 0.4))):
         crop = lot.choice(["corn", "soy", "wheat", "hay"])
@@ -207,7 +210,7 @@ def _farm(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _wood(site: Site, lot: random.Random, block: Rect) -> None:
-    """Wood, clearings, ponds and a power line; some blocks have a path, others no highway."""
+    """Adds woods, scrub, ponds and, in some blocks, a power line or a path. Blocks without a path have no highway."""
     x0, y0, x1, y1 = block
     leaves = lot.choice(["broadleaved", "needleleaved", "mixed"])
     for rect in _split(block, max(1, round((x1 - x0) / 0.45)), max(1, round((y1 - y0) / 0.45))):
@@ -252,7 +255,7 @@ def _gaps(start: int, streets: list[float]) -> list[tuple[float, float]]:
 
 
 def _inset(rect: Rect, share: float) -> Rect:
-    """Returns a rectangle that is smaller on every side by a share of its width and height."""
+    """Returns a rectangle moved inwards on each side by a share of its width or height."""
     x0, y0, x1, y1 = rect
     dx, dy = share * (x1 - x0), share * (y1 - y0)
     return x0 + dx, y0 + dy, x1 - dx, y1 - dy

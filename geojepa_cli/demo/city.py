@@ -1,4 +1,4 @@
-"""The demo city: OSM elements and known answers, made from a plan."""
+"""Generates the demo city: its OSM elements and the known labels of its tiles."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from geojepa_cli.demo.plan import Plan, districts, make_plan
 from geojepa_cli.demo.sheet import Sheet
 from geojepa_cli.demo.streets import draw_network, plan_network
 
-QUERY_TILE = "16_18052_25957"  # in the middle of downtown, in every size
+QUERY_TILE = "16_18052_25957"  # in the middle of downtown, in both sizes of the city
 
 
 @dataclass(frozen=True)
 class City:
-    """A finished city.
+    """A generated city.
 
     Attributes:
-        plan: where its large things lie.
-        sheet: its nodes, ways and relations, in tile units.
+        plan: positions of its large features.
+        sheet: nodes, ways and relations, with positions in tiles.
         answers: {tile name: {task: label}} for each of its tiles; see `Ledger.answers`.
     """
 
@@ -31,11 +31,11 @@ class City:
 
 
 def make_city(size: str = "full", seed: int = 0) -> City:
-    """Makes the city; the same size and seed give the same city.
+    """Generates the city. The same size and seed always produce the same city.
 
     Args:
         size: `full` (480 tiles in 30 zoom-14 groups) or `small` (64 tiles in 4 groups).
-        seed: of everything drawn by lot; river, motorway, park and airfield stay where they are.
+        seed: seed of all random choices; it does not move the river, the motorway, the park or the airfield.
     """
     plan = make_plan(size, seed)
     sheet = Sheet()
@@ -56,7 +56,7 @@ def make_city(size: str = "full", seed: int = 0) -> City:
 
 
 def _draw_what_is_no_token(plan: Plan, sheet: Sheet) -> None:
-    """Adds elements that models do not see: a boundary, a turn restriction, a point with only a source."""
+    """Adds elements that are not visible to models: a boundary, a turn restriction, and a node with only a `source`."""
     edge = (0.01, 0.01, plan.columns - 0.01, plan.rows - 0.01)
     x0, y0, x1, y1 = edge
     outline = sheet.ring([(x0, y1), (x1, y1), (x1, y0), (x0, y0)], {})

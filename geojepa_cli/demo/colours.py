@@ -1,4 +1,4 @@
-"""Colours of the demo city's images, by tag, and their paint order."""
+"""Colours and paint order of OSM elements in the demo city's aerial images, by tag."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Paint:
-    """Paint of an element.
+    """Appearance of an element in an aerial image.
 
     Attributes:
-        layer: smaller is painted earlier.
-        roughness: strength of light and shade in it, in grey levels.
-        width_m: of a line or point.
-        height_m: casts a shadow of this length.
+        layer: paint order; elements with a smaller number are painted first.
+        colour: RGB colour.
+        roughness: strength of the brightness noise on the element, in grey levels.
+        width_m: width of a line or diameter of a point.
+        height_m: height of the element, which is also the length of its shadow; 0 for no shadow.
     """
 
     layer: int
@@ -39,7 +40,7 @@ GROUND: dict[District, Paint] = {
     District.PARK: Paint(0, (112, 128, 84), 12),
     District.AIRFIELD: Paint(0, (132, 136, 98), 7),
 }
-ROADS: dict[str, tuple[float, Colour]] = {  # width in metres
+ROADS: dict[str, tuple[float, Colour]] = {  # highway value -> (width in metres, colour)
     "motorway": (13.0, (172, 170, 164)),
     "primary": (15.0, (118, 118, 120)),
     "secondary": (12.0, (120, 120, 122)),
@@ -103,7 +104,7 @@ POINTS: dict[tuple[str, str], Paint] = {
 
 
 def paint_of(tags: Tags, element_id: int) -> Paint | None:
-    """Returns the paint of an element, or None where it is invisible. Roofs and fields vary with the id."""
+    """Returns the paint of an element, or None if it is invisible. The colours of roofs and fields vary with the id."""
     if "building" in tags:
         return _roof(tags, element_id)
     if "highway" in tags and "place" not in tags:

@@ -1,4 +1,4 @@
-"""Aerial images of the demo city, drawn from its map: 224 × 224 px for each tile."""
+"""Aerial images of the demo city, drawn from its OSM elements: one image of 224 × 224 px for each tile."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ from geojepa_cli.demo.sheet import Sheet, Tags
 SIZE_PX = 224
 OVERSAMPLING = 2
 CANVAS_PX = SIZE_PX * OVERSAMPLING
-TILE_M = 500.0  # ground size of the city's tiles, near enough to draw road widths
-GRAIN = 28  # cells of coarse noise along a tile
-REACH = 0.04  # tiles: how far roads and shadows reach beyond their line
+TILE_M = 500.0  # approximate ground size of a tile, exact enough for the widths of roads
+GRAIN = 28  # number of cells of coarse noise along the side of a tile
+REACH = 0.04  # maximum distance between a line and the edge of its road or shadow, in tiles
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Rings (the first is outer), a line or a point, with its paint."""
+    """A polygon, a line or a point, with its paint.
+
+    Attributes:
+        paint: paint of the element.
+        rings: rings of the polygon, the outer one first; a line or point is a single list of positions in tiles.
+        closed: True for a polygon.
+    """
 
     paint: Paint
     rings: list[list[Point]]
@@ -35,11 +41,12 @@ class Shape:
 
 
 def write_images(city: City, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Writes `16_X_Y.webp` (lossless) for every tile of the city and returns their number.
+    """Writes a lossless image `16_X_Y.webp` for every tile of the city. Returns the number of images.
 
     Args:
-        folder: created if it does not exist.
-        progress: called with (done, total) after each image.
+        city: city to draw.
+        folder: folder for the images; it is created if it does not exist.
+        progress: function called with the number of written images and the total number after each image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     total = city.plan.columns * city.plan.rows
@@ -51,7 +58,7 @@ def write_images(city: City, folder: Path, progress: Callable[[int, int], None] 
 
 
 def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
-    """Yields the name and RGB image of every tile, in rows from the north-west."""
+    """Yields the name and RGB image of every tile, row by row from the north-west corner."""
     land = districts(city.plan)
     shapes = _by_tile(_shapes(city.sheet))
     noise = _coarse_noise(city.plan)
@@ -62,7 +69,7 @@ def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
 
 
 def _shapes(sheet: Sheet) -> list[Shape]:
-    """Returns everything that has a paint, in paint order."""
+    """Returns the shapes of all visible elements in paint order."""
     shapes = []
     for relation in sheet.relations:
         if relation.tags["type"] != "multipolygon":
@@ -132,7 +139,7 @@ def _stroke(
 def _weather(
     colour: Image.Image, rough: Image.Image, cell: Cell, noise: npt.NDArray[np.float32], plan: Plan
 ) -> Image.Image:
-    """Scales to the final size and adds brightness: coarse noise of the whole city and fine noise of the tile."""
+    """Scales an image to its final size and adds brightness noise: coarse noise of the city, fine noise of the tile."""
     size = (SIZE_PX, SIZE_PX)
     base = np.asarray(colour.resize(size, Image.Resampling.BOX), dtype=np.float32)
     strength = np.asarray(rough.resize(size, Image.Resampling.BOX), dtype=np.float32)
@@ -146,6 +153,6 @@ def _weather(
 
 
 def _coarse_noise(plan: Plan) -> npt.NDArray[np.float32]:
-    """Returns noise in −1..1 over the whole city, so that it is continuous across tiles."""
+    """Returns noise in −1..1 for the whole city at once, so that it is continuous across tile borders."""
     shape = (plan.rows * GRAIN + 1, plan.columns * GRAIN + 1)
     return np.random.default_rng([plan.seed, 224]).uniform(-1, 1, shape).astype(np.float32)

@@ -10,13 +10,13 @@ from geojepa_cli.demo.plan import URBAN, District, Plan
 from geojepa_cli.demo.sheet import Sheet, clear
 from geojepa_cli.demo.streets import BRIDGE_REACH, RAIL_OFFSET, Network
 
-RIVER_HALF = 0.055  # half widths, in tiles
-CARRIAGEWAY = 0.022
-STREAM_Y = 0.5
+RIVER_HALF = 0.055  # half width of the river, in tiles
+CARRIAGEWAY = 0.022  # distance of each carriageway from the motorway's centreline, in tiles
+STREAM_Y = 0.5  # position of a stream in its tile, from the north border
 
 
 def draw_river(plan: Plan, sheet: Sheet) -> None:
-    """Draws the river: water areas of four rows each that share their ends, and a line along the middle."""
+    """Adds the river: a chain of water areas, each four rows of tiles long, and lines along the centre."""
     ys = [0.04, *(row + 0.25 * k + 0.02 for row in range(plan.rows) for k in range(4) if row + k > 0), plan.rows - 0.04]
     left, right, middle = ([sheet.node(plan.river(y) + side, y) for y in ys] for side in (-RIVER_HALF, RIVER_HALF, 0.0))
     for start in range(0, len(ys) - 1, 16):
@@ -28,7 +28,7 @@ def draw_river(plan: Plan, sheet: Sheet) -> None:
 
 
 def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network) -> None:
-    """Cycle paths along the river in the city, and foot bridges where no street crosses."""
+    """Adds cycle paths along the river in urban districts, and some foot bridges in rows without a street bridge."""
     for row in range(plan.rows):
         column = int(plan.river(row + 0.5))
         lot = plan.random("river path", row)
@@ -42,7 +42,15 @@ def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], 
 
 
 def draw_foot_bridge(sheet: Sheet, y: float, middle: Callable[[float], float], reach: float, cycling: bool) -> None:
-    """A foot bridge eastwards over `middle(y)` with a path on both sides."""
+    """Adds a foot bridge in east-west direction with a path at both ends.
+
+    Args:
+        sheet: elements of the city.
+        y: position of the bridge.
+        middle: function that returns x of the river's centreline at y.
+        reach: half length of the bridge, in tiles.
+        cycling: True for a path that is also for bicycles.
+    """
     x = middle(y)
     xs = [clear(x + step * reach) for step in (-2.0, -1.0, 1.0, 2.0)]
     nodes = [sheet.node(at, y) for at in xs]
@@ -53,7 +61,7 @@ def draw_foot_bridge(sheet: Sheet, y: float, middle: Callable[[float], float], r
 
 
 def draw_motorway(plan: Plan, sheet: Sheet) -> None:
-    """Two carriageways, with a bridge over the river; the speed limit is lower near the centre."""
+    """Adds the motorway: two carriageways with a bridge over the river. The speed limit is lower near the centre."""
     xs = [0.05, *(column + 0.25 * k + 0.13 for column in range(plan.columns) for k in range(4)), plan.columns - 0.05]
     west_of_river = [x < plan.river(plan.motorway(x)) for x in xs]
     last_west = max(i for i, west in enumerate(west_of_river) if west)
@@ -72,7 +80,7 @@ def draw_motorway(plan: Plan, sheet: Sheet) -> None:
 
 
 def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, int]]) -> None:
-    """A single track through the whole city, on a bridge over the motorway, with a station downtown."""
+    """Adds the railway: a single track through the city with a bridge over the motorway and a station downtown."""
     x = plan.rail_column + RAIL_OFFSET
     over = clear(plan.motorway(x))
     edges = (clear(over - BRIDGE_REACH), clear(over + BRIDGE_REACH))
@@ -96,7 +104,10 @@ def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, in
 
 
 def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, float]:
-    """Returns y of the stream in every tile that has one: never close to river, motorway or railway."""
+    """Chooses the tiles that have a stream, and returns the stream's y by tile.
+
+    A stream crosses its tile from west to east. It is never close to the river, the motorway or the railway.
+    """
     streams = {}
     for (column, row), district in districts.items():
         y = row + STREAM_Y
@@ -112,7 +123,7 @@ def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, floa
 
 
 def draw_streams(plan: Plan, sheet: Sheet, network: Network) -> None:
-    """Draws the stream of each tile that has one; many without a street bridge have a foot bridge."""
+    """Adds all streams. Some tiles without a street over the stream get a foot bridge, some other tiles a culvert."""
     for (column, row), y in network.streams.items():
         lot = plan.random("stream course", column, row)
         bends = [(column + x, y + 0.012 * (2 * lot.random() - 1)) for x in (0.04, 0.2, 0.38, 0.5, 0.63, 0.8, 0.96)]
@@ -133,7 +144,7 @@ def _foot_bridge_south(sheet: Sheet, x: float, y: float) -> None:
 
 
 def draw_park(plan: Plan, sheet: Sheet) -> None:
-    """A park over several tiles: one multipolygon with a pond and an enclosed yard as holes."""
+    """Adds the park, which covers several tiles: a multipolygon with a pond and a yard as holes, paths and trees."""
     x0, y0, x1, y1 = plan.park
     outline = [
         (x0 + 0.06, y1 - 0.05), (x1 - 0.4, y1 - 0.06), (x1 - 0.05, y1 - 0.3), (x1 - 0.06, y0 + 0.05),
@@ -168,7 +179,7 @@ def _furnish_park(plan: Plan, sheet: Sheet, column: int, row: int) -> None:
 
 
 def draw_airfield(plan: Plan, sheet: Sheet) -> None:
-    """An aerodrome with one runway over all its columns, taxiways, apron, terminal and hangars."""
+    """Adds the airfield: an aerodrome with one runway, taxiways, aprons, hangars and an access road."""
     x0, y0, x1, y1 = plan.airfield
     fence = (x0 + 0.05, y0 + 0.06, x1 - 0.05, y1 - 0.06)
     sheet.rect(fence, {"aeroway": "aerodrome", "name": "Piedmont Field", "icao": "KXPF", "iata": "XPF"})
@@ -189,7 +200,7 @@ def draw_airfield(plan: Plan, sheet: Sheet) -> None:
             hangar = [(left, row + 0.84), (left + 0.07, row + 0.84), (left + 0.07, row + 0.78), (left, row + 0.78)]
             sheet.building(hangar, {"building": "hangar", "aeroway": "hangar"})
         sheet.node(column + 0.12, row + 0.62, {"aeroway": "windsock"})
-        for row_above in range(int(y0), row):  # the meadows along the runway
+        for row_above in range(int(y0), row):  # grass along the runway
             for k in range(3):
                 patch = (column + 0.1 + 0.28 * k, row_above + 0.6, column + 0.3 + 0.28 * k, row_above + 0.9)
                 sheet.rect(patch, {"landuse": "grass"})
@@ -198,7 +209,7 @@ def draw_airfield(plan: Plan, sheet: Sheet) -> None:
 
 
 def _round(middle: Point, rx: float, ry: float) -> list[Point]:
-    """A twelve-sided ellipse, counter-clockwise on the map."""
+    """Returns an ellipse as a polygon with twelve corners, counter-clockwise on the map."""
     unit = ((1, 0), (0.866, 0.5), (0.5, 0.866), (0, 1), (-0.5, 0.866), (-0.866, 0.5))
     half = [(middle[0] + rx * u, middle[1] - ry * v) for u, v in unit]
     return half + [(2 * middle[0] - x, 2 * middle[1] - y) for x, y in half]

@@ -1,7 +1,7 @@
-"""The plan of the demo city: where its districts, river, motorway, railway, park and airfield lie.
+"""Plan of the demo city: positions of its districts, river, motorway, railway, park and airfield.
 
-Positions are in tiles of zoom 16: `x` eastwards and `y` southwards from the city's north-west corner, so that tile
-(column, row) is the square [column, column + 1) × [row, row + 1) and tile borders are the whole numbers.
+Positions are measured in tiles of zoom 16 from the city's north-west corner: `x` to the east, `y` to the south. Tile
+(column, row) is the square [column, column + 1) × [row, row + 1), so tile borders are at integers.
 """
 
 from __future__ import annotations
@@ -36,17 +36,19 @@ URBAN = frozenset({District.DOWNTOWN, District.RESIDENTIAL, District.COMMERCIAL,
 
 @dataclass(frozen=True)
 class Plan:
-    """Position of the large features.
+    """Size of the city and positions of its large features.
 
     Attributes:
-        west_tile, north_tile: zoom-16 tile of the north-west corner, a corner of a zoom-14 group.
-        columns, rows: size in tiles, multiples of four.
-        centre: middle of downtown, (x, y).
-        river_x, river_shift_y: the river flows south near `river_x` and moves one column east around `river_shift_y`.
-        motorway_y, motorway_shift_x: the motorway runs east near `motorway_y` and moves one row south there.
-        rail_column: the column with the railway.
-        park, airfield: tile rectangles (x0, y0, x1, y1), whole numbers.
-        seed: of everything that is drawn by lot.
+        west_tile, north_tile: column and row of the north-west tile in zoom 16, at a corner of a zoom-14 group.
+        columns, rows: size of the city in tiles, multiples of four.
+        centre: position (x, y) of the middle of downtown.
+        river_x, river_shift_y: the river flows south near x = `river_x`, and near y = `river_shift_y` it shifts one
+            column to the east.
+        motorway_y, motorway_shift_x: the motorway runs east near y = `motorway_y`, and near x = `motorway_shift_x` it
+            shifts one row to the south.
+        rail_column: column of tiles with the railway.
+        park, airfield: rectangles of tiles (x0, y0, x1, y1).
+        seed: seed of all random choices.
     """
 
     west_tile: int
@@ -64,15 +66,15 @@ class Plan:
     seed: int
 
     def random(self, *purpose: object) -> random.Random:
-        """Returns a separate generator for each purpose, so that a change for one does not change the others."""
+        """Returns a random generator for one purpose, so that a change to one feature does not change the others."""
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 
     def river(self, y: float) -> float:
-        """Returns x of the river's middle at `y`."""
+        """Returns the x position of the river's centreline at `y`."""
         return self.river_x + 0.16 * math.sin(1.9 * y + 0.6) + _step(y - self.river_shift_y)
 
     def motorway(self, x: float) -> float:
-        """Returns y of the motorway's middle at `x`."""
+        """Returns the y position of the motorway's centreline at `x`."""
         return self.motorway_y + 0.14 * math.sin(1.3 * x) + _step(x - self.motorway_shift_x)
 
     def tile_name(self, column: int, row: int) -> str:
@@ -84,17 +86,19 @@ class Plan:
 
 
 def _step(t: float) -> float:
-    """A smooth step from 0 to 1 around t = 0, about three tiles long."""
+    """Returns a smooth step from 0 to 1 around t = 0, about three tiles wide."""
     return 1.0 / (1.0 + math.exp(-3.0 * t))
 
 
 def make_plan(size: str = "full", seed: int = 0) -> Plan:
-    """Returns the plan of a size: `full` (24 × 20 tiles, 30 zoom-14 groups) or `small` (8 × 8 tiles, 4 groups).
+    """Returns the plan of a city around tile 16_18052_25957, south of Charlotte.
 
-    Both lie around tile 16_18052_25957, south of Charlotte.
+    Args:
+        size: `full` (24 × 20 tiles, 30 zoom-14 groups) or `small` (8 × 8 tiles, 4 groups).
+        seed: seed of all random choices.
 
     Raises:
-        ValueError: for any other size.
+        ValueError: unknown size.
     """
     if size == "full":
         return Plan(
@@ -102,11 +106,11 @@ def make_plan(size: str = "full", seed: int = 0) -> Plan:
         )  # fmt: skip
     if size == "small":
         return Plan(18048, 25952, 8, 8, (4.4, 5.4), 1.47, 3.6, 2.5, 5.4, 6, (3, 6, 5, 8), (5, 0, 7, 1), seed)
-    raise ValueError(f"size is `full` or `small`, got {size!r}")
+    raise ValueError(f"the size must be `full` or `small`, got {size!r}")
 
 
 def districts(plan: Plan) -> dict[tuple[int, int], District]:
-    """Returns the district of every tile by (column, row): rings around the centre, with patches."""
+    """Returns the district of every tile by (column, row): irregular rings around the city centre."""
     patch = _patches(plan)
     reach_x, reach_y = plan.columns / 2, plan.rows / 2
     result = {}
@@ -138,7 +142,7 @@ def _district(plan: Plan, column: int, row: int, far: float) -> District:
 
 
 def _patches(plan: Plan) -> Callable[[int, int], float]:
-    """Returns smooth noise in −1..1 with a grain of three tiles."""
+    """Returns a function of (column, row) with smooth noise in −1..1, interpolated between points three tiles apart."""
 
     def corner(i: int, j: int) -> float:
         return 2.0 * plan.random("patch", i, j).random() - 1.0

@@ -1,4 +1,4 @@
-"""The elements of the demo city: OSM nodes, ways and relations in tile units, and the ledger of answers."""
+"""OSM nodes, ways and relations of the demo city, with positions in tiles, and the ledger of known labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tags = dict[str, str]
 
 @dataclass
 class Node:
-    """A point; it has tags where it is more than a vertex of a way."""
+    """An OSM node; its tags are empty if it is only a vertex of ways."""
 
     id: int
     x: float
@@ -23,7 +23,7 @@ class Node:
 
 @dataclass
 class Way:
-    """Node ids in order; a closed way repeats the first."""
+    """An OSM way with its node ids in order; a closed way repeats the first node id at the end."""
 
     id: int
     nodes: list[int]
@@ -32,7 +32,7 @@ class Way:
 
 @dataclass
 class Relation:
-    """Members as (`n` or `w`, id, role)."""
+    """An OSM relation with its members as (`n` or `w`, id, role)."""
 
     id: int
     members: list[tuple[str, int, str]]
@@ -41,7 +41,10 @@ class Relation:
 
 @dataclass
 class Sheet:
-    """All elements. Ids of each type start at 1, so the same number names a node, a way and a relation."""
+    """All elements of the city. The ids of each type start at 1, so a node, a way and a relation can have the same id.
+
+    The methods add elements and return their ids.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     ways: list[Way] = field(default_factory=list)
@@ -78,13 +81,17 @@ class Sheet:
     def points(self, nodes: Iterable[int]) -> list[Point]:
         return [(self.nodes[node - 1].x, self.nodes[node - 1].y) for node in nodes]
 
-    # the following place what the five tasks count, and add it to the ledger
+    # the following methods add elements that count for the five tasks, and report them to the ledger
 
     def building(self, outline: Sequence[Point], tags: Tags, courtyard: Sequence[Point] = ()) -> None:
-        """Adds a building inside one tile; with a courtyard it is a multipolygon."""
+        """Adds a building, which must lie inside one tile. A building with a courtyard is a multipolygon.
+
+        Raises:
+            ValueError: the building is in several tiles.
+        """
         cells = {cell_of(point) for point in outline}
         if len(cells) != 1:
-            raise ValueError(f"a building at {outline[0]} lies in {len(cells)} tiles")
+            raise ValueError(f"the building at {outline[0]} is in {len(cells)} tiles, expected one")
         if courtyard:
             self.multipolygon([outline], [courtyard], tags)
         else:
@@ -92,11 +99,11 @@ class Sheet:
         self.ledger.building(cells.pop())
 
     def road(self, nodes: Sequence[int], tags: Tags, mph: int | None = None, bridge: bool = False) -> int:
-        """Adds a road for cars, with a speed limit where one is given."""
+        """Adds a road for cars, with a `maxspeed` tag if `mph` is given."""
         return self._highway(nodes, tags, mph, bridge, for_cars=True)
 
     def path(self, nodes: Sequence[int], tags: Tags, bridge: bool = False) -> int:
-        """Adds a way that is not for cars: for people on foot or bicycle, or a track."""
+        """Adds a highway that is not for cars: a path for pedestrians or bicycles, or a track."""
         return self._highway(nodes, tags, None, bridge, for_cars=False)
 
     def rail(self, nodes: Sequence[int], tags: Tags, bridge: bool) -> int:
@@ -120,7 +127,7 @@ class Sheet:
         self.ledger.signal([cell_of(self.points([node])[0])])
 
     def crossing(self, node: int, tags: Tags) -> None:
-        """Adds a crossing, or anything but a signal, to a node of a road."""
+        """Adds tags of a crossing, or other tags that are not a traffic signal, to a node of a road."""
         self._on_road(node, tags)
 
     def _on_road(self, node: int, tags: Tags) -> None:
@@ -136,6 +143,6 @@ def corners(rect: Rect) -> list[Point]:
 
 
 def clear(value: float) -> float:
-    """Returns `value`, moved away from a tile border that is too close."""
+    """Returns a coordinate in tiles; if it is too close to a tile border, it is moved away from the border."""
     off = value - round(value)
     return value if abs(off) > 3 * CLEARANCE else round(value) + (4 if off >= 0 else -4) * CLEARANCE

@@ -1,4 +1,4 @@
-"""The demo city's street network: streets, intersections, bridges, signals and speed limits."""
+"""Street network of the demo city: streets, intersections, bridges, traffic signals and speed limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from geojepa_cli.demo.answers import Cell
 from geojepa_cli.demo.plan import URBAN, District, Plan
 from geojepa_cli.demo.sheet import Sheet, Tags, clear
 
-OFFSETS = (0.26, 0.73)  # of the two streets in a tile, before their jitter
-RAIL_OFFSET = 0.49
-BRIDGE_REACH = 0.085  # half of a bridge over river or motorway, in tiles
-STREAM_REACH = 0.04
+OFFSETS = (0.26, 0.73)  # positions of the two streets in a tile, before a random offset is added
+RAIL_OFFSET = 0.49  # position of the railway in its column of tiles
+BRIDGE_REACH = 0.085  # half length of a bridge over the river or the motorway, in tiles
+STREAM_REACH = 0.04  # half length of a bridge over a stream, in tiles
 NAMES = (
     "Oak", "Maple", "Cedar", "Elm", "Pine", "Walnut", "Chestnut", "Willow", "Birch", "Poplar", "Laurel", "Magnolia",
     "Dogwood", "Holly", "Juniper", "Hickory", "Church", "College", "Market", "Mill", "Park", "Spring", "Lake",
@@ -23,27 +23,30 @@ NAMES = (
     "Carmel",
 )  # fmt: skip
 
-# class of street -> district -> miles per hour
+# class of street -> district -> speed limit in miles per hour
 SPEEDS: dict[str, dict[District, int]] = {
     "primary": dict(zip(District, (35, 45, 45, 45, 55, 55, 45, 45), strict=True)),
     "secondary": dict(zip(District, (35, 35, 40, 45, 55, 50, 35, 45), strict=True)),
     "tertiary": dict(zip(District, (25, 30, 35, 35, 45, 45, 25, 35), strict=True)),
     "residential": dict.fromkeys(District, 25),
 }
-SIGNED = {"primary": 0.97, "secondary": 0.93, "tertiary": 0.75, "residential": 0.4}  # share with a speed limit
-THROUGH = ("primary", "secondary", "tertiary")  # they cross the river and the motorway on bridges
+SIGNED = {"primary": 0.97, "secondary": 0.93, "tertiary": 0.75, "residential": 0.4}  # share with a `maxspeed` tag
+THROUGH = ("primary", "secondary", "tertiary")  # classes that cross the river and the motorway on bridges
 
 
 @dataclass
 class Street:
-    """A straight street along a column (`vertical`) or a row of tiles.
+    """A straight street along a column or a row of tiles.
 
     Attributes:
-        band: its column, or row.
-        at: its x, or y.
-        tiles: rows, or columns, where it exists.
-        crossings: position along it and half length of the bridges it needs.
-        stations: nodes on it, by position along it.
+        vertical: True for a street along a column, False for a street along a row.
+        band: index of the column or row.
+        at: x of a vertical street, y of a horizontal one.
+        grade: class of the street, such as `primary`.
+        name: name of the street.
+        tiles: rows of a vertical street, or columns of a horizontal one, in which the street exists.
+        crossings: position along the street and half length of each of its bridges.
+        stations: ids of the nodes of the street by position along the street.
     """
 
     vertical: bool
@@ -62,7 +65,7 @@ class Street:
         return (self.at, along) if self.vertical else (along, self.at)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Yields the first and last tile of every unbroken stretch."""
+        """Yields the first and last tile of every section without gaps."""
         for _, stretch in groupby(enumerate(sorted(self.tiles)), key=lambda item: item[1] - item[0]):
             tiles = [tile for _, tile in stretch]
             yield tiles[0], tiles[-1]
@@ -70,7 +73,12 @@ class Street:
 
 @dataclass
 class Network:
-    """All streets, and the `streams` that they bridge (y of the stream by tile)."""
+    """All streets of the city.
+
+    Attributes:
+        vertical, horizontal: streets along columns and along rows.
+        streams: y of the stream by tile, for the bridges over streams.
+    """
 
     vertical: list[Street]
     horizontal: list[Street]
@@ -85,7 +93,7 @@ class Network:
 
 
 def plan_network(plan: Plan, districts: dict[Cell, District], streams: dict[Cell, float]) -> Network:
-    """Places every street and its bridges."""
+    """Returns all streets with the tiles in which they exist and their bridges."""
     vertical = list(_streets(plan, True, plan.columns))
     horizontal = list(_streets(plan, False, plan.rows))
     for street in vertical:
@@ -123,11 +131,15 @@ def _settle(
     along: Callable[[float], float],
     across: Callable[[float], float],
 ) -> None:
-    """Finds the tiles where a street exists.
+    """Finds the tiles in which a street exists, and its bridge over the river or motorway that it crosses.
 
     Args:
-        along: the large line (river or motorway) parallel to the street, to which it keeps a distance.
-        across: the one that crosses the street, which has a bridge there, or ends on both sides.
+        street: street to change.
+        length: number of tiles along the street.
+        districts: district of every tile.
+        along: centreline of the river or motorway that is parallel to the street; the street ends near it.
+        across: centreline of the river or motorway that crosses the street. Through streets get a bridge there; others
+            are interrupted.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
@@ -153,10 +165,10 @@ def _admitted(grade: str, district: District) -> bool:
 def draw_network(
     plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network
 ) -> list[tuple[float, int]]:
-    """Draws all streets, their intersections, signals and crossings.
+    """Adds all streets, with their intersections, traffic signals and crossings.
 
     Returns:
-        The level crossings: y and node, for the railway.
+        The level crossings as (y, node id), for the railway.
     """
     _intersections(plan, sheet, districts, network)
     level_crossings = []
@@ -189,7 +201,7 @@ def _intersections(plan: Plan, sheet: Sheet, districts: dict[Cell, District], ne
 
 
 def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool, lot: float) -> None:
-    """Adds signals to an intersection, and crossings for people next to it."""
+    """Adds traffic signals to an intersection, and pedestrian crossings next to it."""
     sheet.signal(node, {"highway": "traffic_signals"} | ({"traffic_signals": "signal"} if lot < 0.3 else {}))
     for street, other in ((first, second), (second, first)):
         if street.grade == "residential" and not busy:
@@ -206,7 +218,7 @@ def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool,
 
 
 def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -> None:
-    """Adds a footway across the street, tagged as a crossing with signals, which is one more entity of its tile."""
+    """Adds a footway across a street, tagged as a crossing with signals; it counts as one more signal of its tile."""
     ends = [Street(street.vertical, street.band, street.at + side, "", "").point(along) for side in (-0.014, 0.014)]
     way = [sheet.node(*ends[0]), crossing, sheet.node(*ends[1])]
     tags = {"highway": "footway", "footway": "crossing", "crossing:signals": "yes", "crossing:markings": "zebra"}
@@ -215,7 +227,10 @@ def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -
 
 
 def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street: Street, first: int, last: int) -> None:
-    """Draws an unbroken stretch. Its ways end where the speed limit changes, a bridge begins, or they get long."""
+    """Adds the ways of a street section without gaps.
+
+    A new way starts if the speed limit changes, at both ends of a bridge, and every four tiles.
+    """
     start, end = first + 0.07, last + 0.93
     bridges = [(clear(at - reach), clear(at + reach)) for at, reach in street.crossings if start < at < end]
     stations = {along: node for along, node in street.stations.items() if start < along < end}
@@ -235,7 +250,10 @@ def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street:
 
 
 def _limit(plan: Plan, districts: dict[Cell, District], street: Street, tile: int) -> int | None:
-    """Returns the signed speed limit in miles per hour, the same for four tiles in a row."""
+    """Returns the speed limit for the `maxspeed` tag in miles per hour, or None for a street without this tag.
+
+    Four consecutive tiles either all have the tag or all lack it.
+    """
     axis = "column" if street.vertical else "row"
     lot = plan.random("sign", axis, street.at, tile // 4)
     return SPEEDS[street.grade][districts[street.cell(tile)]] if lot.random() < SIGNED[street.grade] else None

@@ -1,4 +1,4 @@
-"""Writes the demo city as a real `.osm.pbf`: the same city gives the same bytes."""
+"""Writes the demo city as an `.osm.pbf` file. The same city always produces the same bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ GENERATOR = "geojepa demo"
 
 
 def write_pbf(city: City, path: Path) -> None:
-    """Writes all elements, sorted by type and id.
+    """Writes all elements of the city to a file, sorted by type and id.
 
     Args:
-        path: a file that does not exist yet; its name ends in `.osm.pbf`.
+        city: city to write.
+        path: file to write; it must not exist yet, and its name must end in `.osm.pbf`.
     """
     plan, sheet = city.plan, city.sheet
     header = osmium.io.Header()
@@ -44,7 +45,10 @@ def write_pbf(city: City, path: Path) -> None:
 
 
 def lonlat(plan: Plan, x: float, y: float) -> tuple[float, float]:
-    """Returns WGS84 degrees of a place on the plan (inverse of Web Mercator's tile numbers), rounded to 1e-7."""
+    """Returns longitude and latitude (WGS84) of a position on the plan, in degrees rounded to 1e-7.
+
+    This is the inverse of the Web Mercator tile formula.
+    """
     tiles = 2**ZOOM
     lon = (plan.west_tile + x) / tiles * 360.0 - 180.0
     lat = math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * (plan.north_tile + y) / tiles))))

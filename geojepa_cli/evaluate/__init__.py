@@ -1,1 +1,1 @@
-"""Embed tiles, probe the vectors, compare and report."""
+"""Embedding of tiles, probes on the vectors, comparison of models, and reports."""

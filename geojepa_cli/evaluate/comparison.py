@@ -21,10 +21,10 @@ class TaskErrors:
     """Absolute errors on the kept test tiles of one task, [m] each.
 
     Attributes:
-        tiles: hash of tiles, folds and labels: equal for errors that may be compared.
+        tiles: hash of tiles, folds and labels; errors may be compared only if their hashes are equal.
         groups: zoom-14 group of every tile, as text.
-        dummy: of Dummy.
-        models: by model (or by model and head).
+        dummy: errors of Dummy (the median of the training labels).
+        models: errors by `model (head)`.
     """
 
     tiles: str
@@ -35,14 +35,14 @@ class TaskErrors:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Difference of two models' mean over tasks of MAE / Dummy's.
+    """Paired difference of the scores of two models. A score is the mean over tasks of MAE / MAE of Dummy.
 
     Attributes:
         a, b: names of the models.
-        tasks: that both were tested on, on the same tiles and folds.
-        relative_a, relative_b: mean over tasks of MAE / Dummy's.
-        difference: a − b with its paired interval; below 0 where a is better.
-        random: tiles were split at random, so nothing may be concluded.
+        tasks: tasks on which both models were tested, with the same tiles and folds.
+        relative_a, relative_b: scores of the models.
+        difference: a − b with its paired interval; below 0 if a is better.
+        random: True if tiles were split at random; then no model may be called better.
     """
 
     a: str
@@ -55,7 +55,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The conclusion that the interval allows; below 20 groups there is none."""
+        """The conclusion from the interval; no conclusion for a random split or fewer than 20 groups."""
         if self.random:
             return "no claim: random split"
         if self.difference.groups < FEW_TEST_GROUPS:
@@ -65,7 +65,7 @@ class Comparison:
         return "a is better" if self.difference.high < 0 else "b is better"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the comparison as JSON values."""
         interval = self.difference
         return {
             "a": {"model": self.a, "relative": self.relative_a},
@@ -78,7 +78,7 @@ class Comparison:
 
 
 def task_errors(predictions: Predictions) -> TaskErrors:
-    """Returns the errors of every `model (head)` on the kept tiles."""
+    """Returns the absolute errors of Dummy and of every `model (head)` on the kept tiles."""
     kept = predictions.kept
     errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}
     models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
@@ -87,13 +87,13 @@ def task_errors(predictions: Predictions) -> TaskErrors:
 
 
 def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, random: bool = False) -> Comparison:
-    """Compares two models; one draw of groups serves both models, Dummy and all tasks.
+    """Compares two models with a paired bootstrap: both models, Dummy and all tasks use the same draws of groups.
 
     Args:
-        tasks: by name, errors that include both models.
+        tasks: errors by task; they must include both models.
         a, b: names of the models.
-        seed: of the draws.
-        random: tiles were split at random.
+        seed: seed of the bootstrap.
+        random: True if tiles were split at random.
 
     Raises:
         ValueError: Dummy makes no error in any task.
@@ -115,16 +115,16 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares every two models that have the same head and were tested on the same tiles and folds of a task.
+    """Compares all pairs of models that have the same head and were tested on the same tiles and folds of a task.
 
     Args:
-        tasks: by name, the errors of one or several probes, oldest first: a newer one replaces an older one of the same
+        tasks: errors of one or several probes by task, oldest first. A newer probe replaces an older one of the same
             model.
-        models: `model (head)`, in the order of the table.
-        random: tiles were split at random.
+        models: models as `model (head)`, in the order of the table.
+        random: True if tiles were split at random.
 
     Returns:
-        Comparisons in the order of `models`; two models are compared on the tasks that both have.
+        Comparisons in the order of `models`. Two models are compared on the tasks on which both were tested.
     """
     newest = {name: {model: errors for errors in probes for model in errors.models} for name, probes in tasks.items()}
     made = []

@@ -31,7 +31,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 EMBEDDINGS = "embeddings.h5"
 CHUNKS = "chunks"
-# Both decide which tiles share a batch, and so the last bit of a vector: they are part of the stage's version.
+# Both numbers affect which tiles share a batch, and so the last bit of a vector: change the stage's version with them.
 CHUNK_TILES = 2048
 BATCH_TOKENS = 16_384
 
@@ -45,26 +45,26 @@ def embed_region(
     meter: Meter,
     device: torch.device | str = "cpu",
 ) -> dict[str, int]:
-    """Writes `embeddings.h5` into `folder`. Intact chunks of an earlier run are reused.
+    """Embeds a region and writes `embeddings.h5`. Intact chunks of an earlier run are reused.
 
     Args:
-        store: one region.
-        view: tiles to embed, and the visible part of them.
-        embedder: on `device`.
-        folder: of the artifact that is made.
-        attributes: of the file.
+        store: store with one region.
+        view: view with the tiles to embed; only visible entities and tags are embedded.
+        embedder: model on `device`.
+        folder: folder of the artifact, for `embeddings.h5` and temporary chunks.
+        attributes: attributes to write to the file.
         meter: progress display, in tiles.
-        device: of the embedder.
+        device: device of the embedder.
 
     Returns:
-        Numbers of tiles and entities, and the width of an entity's vector.
+        Numbers of `tiles` and `entities`, and the `width` of an entity's vector.
 
     Raises:
-        DataError: the view has no tile or nothing to embed, or a vector is not finite.
+        DataError: the view has no tiles or no input for the model, or a vector is not finite.
     """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
-        raise DataError(f"no tile of {names} is left to embed", hints.run("artifacts"))
+        raise DataError(f"{names} has no tile to embed", hints.run("artifacts"))
     region = _Region(store, view, embedder, torch.device(device))
     chunks = _Chunks(region, folder / CHUNKS, attributes)
     for number in range(len(chunks)):
@@ -79,8 +79,8 @@ class _Region:
     """The tiles of a view, and the model that embeds them.
 
     Attributes:
-        lengths: entities of the view's tiles. int64 [n]
-        tile_width, entity_width: of the model's vectors.
+        lengths: number of entities of each tile of the view, int64 [n].
+        tile_width, entity_width: dimensions of the model's tile vectors and entity vectors.
     """
 
     def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
@@ -91,11 +91,14 @@ class _Region:
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
 
     def read(self, tiles: Rows) -> TileBatch:
-        """Reads tiles as the model needs them."""
+        """Reads a batch of tiles with the inputs that the model requires, such as images."""
         return self.store.read(self.view, tiles, self.embedder.needs)
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors of a batch on the CPU, entities as float16; zeros if a mask left nothing of its tiles."""
+        """Returns the vectors of a batch on the CPU, float32 for tiles and float16 for entities.
+
+        A batch without any input (a mask may hide all entities) gets tile vectors of zeros.
+        """
         if not _has_input(batch):
             return Embeddings(
                 torch.zeros(0, self.entity_width, dtype=torch.float16), torch.zeros(batch.n_tiles, self.tile_width)
@@ -108,22 +111,22 @@ class _Region:
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
         for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
-                raise DataError(f"the model gives {name} vectors that are not finite", hints.run("pretrain"))
+                raise DataError(f"the model returns {name} vectors that are not finite", hints.run("pretrain"))
         return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
-        """Returns one tile that is not empty."""
+        """Returns one tile that is not empty: the tile with the most entities, or else one with an image."""
         if self.lengths.any():
             return self.view.tiles[[int(self.lengths.argmax())]]
         shown = self.store.image_rows[self.view.tiles] >= 0
         if not (self._images and shown.any()):
             name = self.store.regions[0].name
-            raise DataError(f"no tile of `{name}` has an entity that is left to embed", hints.run("artifacts"))
+            raise DataError(f"no tile of `{name}` has an entity to embed", hints.run("artifacts"))
         return self.view.tiles[shown][:1]
 
 
 class _Chunks(Sequence[Columns]):
-    """Columns of consecutive tiles. Their vectors are files, each read when it is needed."""
+    """Chunks of consecutive tiles as columns of `embeddings.h5`. The vectors of a chunk are read from its file."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)
@@ -149,7 +152,7 @@ class _Chunks(Sequence[Columns]):
         return {**columns, "tile/vector": vectors.tiles.numpy(), "entity/vector": vectors.entities.numpy()}
 
     def make(self, number: int) -> None:
-        """Embeds a chunk, unless an earlier run has."""
+        """Embeds a chunk and saves its vectors, unless an intact file of an earlier run exists."""
         if self._read(number) is not None:
             return
         tiles, lengths = self._tiles(number)
@@ -158,7 +161,7 @@ class _Chunks(Sequence[Columns]):
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def _read(self, number: int) -> Embeddings | None:
-        """Reads a chunk; None unless it is intact and of these tiles and this model."""
+        """Reads the vectors of a chunk; None if its file is missing, damaged, or of other tiles or another model."""
         tiles, lengths = self._tiles(number)
         try:
             tensors, metadata = read_tensors(self._path(number))
@@ -176,7 +179,7 @@ class _Chunks(Sequence[Columns]):
         return Embeddings(tensors["entities"], tensors["tiles"])
 
     def _identity(self, number: int) -> str:
-        """Returns a hash of what decides the vectors of a chunk."""
+        """Returns a hash of the inputs that determine the vectors of a chunk: model, tiles and view."""
         tiles, lengths = self._tiles(number)
         known = hashlib.sha256(json.dumps(self._attributes, sort_keys=True).encode())
         view = self._region.view
@@ -185,7 +188,7 @@ class _Chunks(Sequence[Columns]):
         return known.hexdigest()
 
     def _tiles(self, number: int) -> tuple[Rows, Rows]:
-        """Returns a chunk's tiles, and the number of entities of each."""
+        """Returns the tile rows of a chunk, and the number of entities of each tile."""
         part = slice(number * CHUNK_TILES, (number + 1) * CHUNK_TILES)
         return self._region.view.tiles[part], self._region.lengths[part].astype(np.int64)
 
@@ -194,7 +197,7 @@ class _Chunks(Sequence[Columns]):
 
 
 def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
-    """Embeds consecutive tiles. Batches have tiles of similar length; the order is restored afterwards."""
+    """Embeds consecutive tiles in batches of tiles with similar numbers of entities; returns vectors in tile order."""
     order = np.argsort(lengths, kind="stable")
     sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False)
     parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
@@ -212,7 +215,7 @@ def _has_input(batch: TileBatch) -> bool:
 
 
 def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
-    """Returns the columns of consecutive tiles, except the vectors."""
+    """Returns the columns of `embeddings.h5` for consecutive tiles, without the vectors."""
     zxy = batch.tile_zxy.numpy()
     area, length = batch.area_m2.numpy(), batch.length_m.numpy()
     return {

@@ -1,4 +1,4 @@
-"""The tiles of a task as a probe sees them, and the folds in which heads are fitted and tested."""
+"""Data of a probe: the tiles of a task, and the folds in which heads are fitted and tested."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MIN_GROUPS = 3
 
 @dataclass(frozen=True)
 class ProbeData:
-    """The eligible tiles of a task: n rows.
+    """The n eligible tiles of a task.
 
     Attributes:
-        labels: float64 [n].
-        kept: bool [n], not thinned out.
-        split: uint8 [n], 0 train, 1 val, 2 test, 3 buffer.
-        groups: int64 [n], zoom-14 groups.
-        clamp: fixed ends of the label range; None stands for that of the training labels.
-        binary: all labels are 0 or 1.
-        task_fold: uint8 [n], the folds with which the task was built; None where it was built without.
-        buffer: groups next to tested ones are used neither for fitting nor for choosing settings.
-        random: tiles were split one by one, so neighbours are in train and in test.
+        labels: label of each tile, float64 [n].
+        kept: True for tiles that were not thinned out, bool [n].
+        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        groups: zoom-14 group of each tile, int64 [n].
+        clamp: minimum and maximum of predictions; None uses the minimum or maximum of the training labels.
+        binary: True if all labels are 0 or 1.
+        task_fold: fold of each tile in the task, uint8 [n]; None if the task was built without folds.
+        buffer: if True, groups next to tested groups are used neither for fitting nor for validation.
+        random: True if tiles were split one by one, so that neighbouring tiles are in train and in test.
     """
 
     labels: Floats
@@ -56,11 +56,11 @@ class ProbeData:
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows for fitting, for choosing settings and for testing; no row is in two of them.
+    """Rows for training, validation and testing. No row is in two of these sets.
 
     Attributes:
-        train, val, test: int64 rows of `ProbeData`.
-        number: of the fold; 0 for the test split.
+        train, val, test: rows of `ProbeData`, int64.
+        number: index of the fold; 0 for the test split.
     """
 
     train: Rows
@@ -86,13 +86,20 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
 
 
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
-    """Returns the task's folds; or its split, if that is random or has 20 test groups; otherwise 5 folds over groups.
+    """Returns the folds of a probe.
 
-    Heads are fitted to kept tiles only. All eligible tiles of the test groups are tested, so that the same heads give
-    the unthinned score.
+    These are the folds of the task, if it has any. Otherwise it is one fold with the task's split, if the split is
+    random or has at least 20 test groups. Otherwise these are 5 folds over groups (cross-validation).
+
+    Heads are fitted to kept tiles only. All eligible tiles of the test groups are tested, so that the unthinned score
+    comes from the same heads.
+
+    Args:
+        data: tiles of the task.
+        seed: seed of the cross-validation folds.
 
     Raises:
-        DataError: too few tiles or groups, or a buffer leaves nothing to train on.
+        DataError: there are too few tiles or groups, or the buffer leaves no tile to train on.
     """
     if data.task_fold is not None:
         return _make_folds(data, data.task_fold.astype(np.int64))
@@ -103,23 +110,33 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
 
 
 def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]:
-    """Returns folds in which every group is tested once; the groups of the next fold are the validation set.
+    """Returns k folds over groups; every group is tested in one fold, and the next fold is the validation set.
+
+    Args:
+        data: tiles of the task.
+        k: number of folds.
+        seed: seed of the assignment of groups to folds.
 
     Raises:
-        DataError: fewer than 20 kept tiles, or fewer than three groups.
+        DataError: there are fewer than 20 kept tiles or fewer than three groups.
     """
     groups = len(np.unique(data.groups[data.kept]))
     if int(data.kept.sum()) < MIN_TILES or groups < MIN_GROUPS:
         message = f"{int(data.kept.sum())} labelled tiles in {groups} zoom-14 groups are too few to probe"
+        message += f"; expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
         raise DataError(message, _another_region())
     return _make_folds(data, _assign(data, k, seed))
 
 
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
-    """Tests every fold that has a tile once; with a buffer, groups next to it are not used for fitting.
+    """Returns one fold for each fold index that has a tile. With a buffer, groups next to test groups are not fitted.
+
+    Args:
+        data: tiles of the task.
+        fold: fold index in which each tile is tested, int64 [n].
 
     Raises:
-        DataError: nothing is left to fit.
+        DataError: a fold has no tile to train on, or no kept tile is tested.
     """
     count = int(fold.max(initial=-1)) + 1
     made = []
@@ -133,17 +150,17 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
         if not train.any():
             train, val = val, train
         if not train.any():
-            cause = "the buffer leaves nothing" if data.buffer else "there is nothing"
-            message = f"{cause} to train on where fold {number} of {count} is tested"
+            cause = "the buffer leaves no tile" if data.buffer else "there is no tile"
+            message = f"{cause} to train on when fold {number} of {count} is tested"
             raise DataError(message, _another_region())
         made.append(Fold(np.flatnonzero(train), np.flatnonzero(val), np.flatnonzero(tested), number))
     if not any(data.kept[fold.test].any() for fold in made):
-        raise DataError("the task has no tile to test", _another_region())
+        raise DataError("the task has no tile for testing", _another_region())
     return made
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every row: balanced by kept tiles; groups without a kept tile are only tested."""
+    """Returns the fold of every row. Folds have similar numbers of kept tiles; groups without one are only tested."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

@@ -1,4 +1,4 @@
-"""Heads on frozen vectors: Dummy, linear and MLP, fitted to some rows, predicting others."""
+"""Heads on frozen vectors: Dummy, linear and MLP. Each is fitted to training rows and predicts the test rows."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def predict_head(
 ) -> Floats:
     """Fits a head and returns its predictions for the test rows, clamped.
 
-    The linear head is fitted to train and val, and its penalty is chosen by cross-validation over their groups. The MLP
-    is fitted to train and stops early by val.
+    The linear head is fitted to train and val rows; its penalty is chosen by cross-validation over their groups. The
+    MLP is fitted to train rows, with early stopping on val rows.
 
     Args:
         head: `linear` or `mlp`.
-        x: vectors [n, d].
-        y: labels [n].
-        groups: int64 [n].
-        fold: rows of `x`, `y` and `groups`.
-        clamp: range of predictions.
-        seed: of inner folds and of the MLP.
+        x: vectors, float32 [n, d].
+        y: labels, float64 [n].
+        groups: zoom-14 group of each row, int64 [n].
+        fold: training, validation and test rows of `x`, `y` and `groups`.
+        clamp: minimum and maximum of predictions.
+        seed: seed of the inner folds and of the MLP.
 
     Raises:
-        ValueError: another head.
+        ValueError: unknown head.
     """
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])

@@ -20,14 +20,14 @@ COLUMNS = ("tile", "region", "group", "split", "kept", "fold", "label")
 
 @dataclass(frozen=True)
 class Predictions:
-    """The content of a `predictions.csv`: n tested tiles.
+    """Content of a `predictions.csv` with n tested tiles.
 
     Attributes:
-        tested: tile, region, fold, kept and label of every tile, as text: [n, 5].
+        tested: tile, region, fold, kept and label of every tile, as text [n, 5].
         groups: zoom-14 group of every tile, as text [n].
-        kept: bool [n].
-        labels: float64 [n].
-        predicted: by (model, head), float64 [n].
+        kept: True for tiles that were not thinned out, bool [n].
+        labels: label of every tile, float64 [n].
+        predicted: predictions by (model, head), float64 [n] each.
     """
 
     tested: NDArray[np.str_]
@@ -49,11 +49,11 @@ def write_predictions(
 
     Args:
         path: file to write.
-        store: has the names of tiles.
-        rows: of the probed tiles, in the store.
-        data: of the probe.
-        fold: in which a row was tested, int64 [n]; -1 for none.
-        predictions: by (model, head), float64 [n].
+        store: store with the tiles, for their names.
+        rows: rows of the probed tiles in the store, int64 [n].
+        data: labels and splits of the probed tiles.
+        fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
+        predictions: predictions by (model, head), float64 [n] each.
     """
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
@@ -71,11 +71,11 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Prediction
     """Reads a `predictions.csv`.
 
     Args:
-        path: of the file.
+        path: path of the file.
         heads: (model, head) of every column of predictions, in order.
 
     Raises:
-        ValueError: other columns, no row, or values that are not finite numbers.
+        ValueError: unexpected columns, no rows, or values that are not finite numbers.
     """
     with path.open(newline="", encoding="utf-8") as file:
         try:
@@ -84,13 +84,13 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Prediction
             raise ValueError(f"not CSV: {error}") from error
     expected = [*COLUMNS, *(f"{model}_{head}" for model, head in heads)]
     if header != expected:
-        raise ValueError(f"its columns are {header}, expected {expected}")
+        raise ValueError(f"expected the columns {expected}, got {header}")
     if not lines or any(len(line) != len(expected) for line in lines):
         raise ValueError(f"expected rows of {len(expected)} values")
     table = np.array(lines, np.str_)
     numbers = table[:, len(COLUMNS) - 1 :].astype(np.float64)
     if not np.isfinite(numbers).all():
-        raise ValueError("it has values that are not finite")
+        raise ValueError("it has values that are not finite numbers")
     columns = {name: table[:, place] for place, name in enumerate(COLUMNS)}
     return Predictions(
         tested=np.stack([columns[name] for name in ("tile", "region", "fold", "kept", "label")], axis=1),

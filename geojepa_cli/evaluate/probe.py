@@ -1,4 +1,4 @@
-"""Probe: heads on frozen tile vectors compared with Dummy, errors with intervals over zoom-14 groups."""
+"""Probe: heads on frozen tile vectors, compared with Dummy; errors have bootstrap intervals over zoom-14 groups."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Score:
     """Result of one head on the vectors of one model.
 
     Attributes:
-        model, head: names; Dummy has the head `median`.
-        mae: on the kept test tiles, with its interval over groups.
-        mae_unthinned: also on the tiles with label 0 that thinning removed.
-        relative: MAE / Dummy's MAE; None where Dummy makes no error.
-        auroc: for tasks with labels 0 and 1.
+        model, head: names of the model and the head; Dummy has the head `median`.
+        mae: MAE on the kept test tiles, with its interval over groups.
+        mae_unthinned: MAE on all test tiles, including the tiles with label 0 that thinning removed.
+        relative: MAE / MAE of Dummy; None if Dummy makes no error.
+        auroc: AUROC on the kept test tiles; None unless the task has labels 0 and 1 and both occur.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Score:
     auroc: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values, rounded to six digits."""
+        """Returns the score as JSON values, rounded to six digits."""
         values = asdict(self)
         values["mae"] = {key: _rounded(value) for key, value in values["mae"].items()}
         return {key: _rounded(value) for key, value in values.items()}
@@ -52,13 +52,16 @@ class ProbeResult:
 
     Attributes:
         protocol: `test split`, `cross-validation`, or `task folds`.
-        groups, tiles, tiles_unthinned: numbers of groups and tiles that were tested.
-        test_groups: of the task's split; with fewer than 20, groups are cross-validated.
-        folds: 1 for the test split.
-        scores: Dummy first.
-        predictions: by (model, head), float64 [n]; NaN where a row was not tested.
-        fold: int64 [n], the fold in which a row was tested; -1 for none.
-        buffer, random: as in `ProbeData`.
+        groups: number of tested groups.
+        tiles: number of tested tiles, without thinned-out tiles.
+        tiles_unthinned: number of tested tiles, including thinned-out tiles.
+        test_groups: number of groups in the task's test split; if below 20, cross-validation is used.
+        folds: number of folds; 1 for the test split.
+        scores: scores, Dummy first.
+        predictions: predictions by (model, head), float64 [n] each; NaN for rows that were not tested.
+        fold: fold in which each row was tested, int64 [n]; -1 for rows that were not tested.
+        buffer: if True, groups next to tested groups were used neither for fitting nor for validation.
+        random: True if tiles were split one by one.
     """
 
     protocol: str
@@ -74,7 +77,7 @@ class ProbeResult:
     random: bool = False
 
     def describe(self) -> str:
-        """Describes in one line how and on how many tiles and groups the scores were computed."""
+        """Describes in one line the protocol, and the numbers of tiles and groups of the scores."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
         return self._describe_protocol() + ("; groups next to tested ones left out of training" if self.buffer else "")
@@ -101,14 +104,14 @@ def run_probe(
     """Fits and tests every head on the vectors of every model.
 
     Args:
-        data: of the task.
-        vectors: by model, [n, 2D], rows as in `data`.
-        heads: of `linear` and `mlp`.
-        seed: of folds, MLP and bootstrap.
-        progress: called with the number of fits that are done, and of all fits.
+        data: tiles of the task.
+        vectors: tile vectors by model, float32 [n, d], rows as in `data`.
+        heads: heads to fit, from `linear` and `mlp`.
+        seed: seed of the folds, the MLP and the bootstrap.
+        progress: function called with the number of finished fits and the total number of fits.
 
     Raises:
-        DataError: too few labelled tiles or groups.
+        DataError: there are too few labelled tiles or groups.
     """
     folds = make_folds(data, seed)
     tested = np.full(len(data.labels), -1, np.int64)

@@ -1,4 +1,4 @@
-"""Tables of all probes in a workspace: errors by model and task, a score over tasks, and paired differences."""
+"""Tables of all probes in a workspace: errors by model and task, scores over all tasks, and paired differences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Score(_Strict):
 
 
 class _Probe(_Strict):
-    """The entries of a probe's `report.json` that a table needs."""
+    """The entries of a probe's `report.json` that are used in a table."""
 
     task: str
     stands_on: str
@@ -48,17 +48,19 @@ class _Probe(_Strict):
 
 @dataclass
 class ReportTable:
-    """Probes of the same regions and the same variant; those of a random split have a separate table.
+    """A table of probes with the same regions and task variant. Probes of a random split are in a separate table.
+
+    A row of the table is a model with one head, such as `tiny (linear)`.
 
     Attributes:
-        regions: artifacts that were probed, `name@id`.
-        masked: variant of the tasks.
-        random: tiles were split one by one, so scores are too good.
-        maes: task -> row -> MAE; a row is a model with one head, such as `tiny (linear)`.
-        intervals: the same, (low, high).
-        relative: the same, MAE / Dummy's.
-        protocols: task -> description of how it was tested.
-        errors: task -> errors by tile of its probes, oldest first.
+        regions: probed artifacts as `name@id`.
+        masked: True for the masked variant of the tasks, False for the plain one.
+        random: True if tiles were split one by one; such scores are too good.
+        maes: MAE by task and row.
+        intervals: interval (low, high) of the MAE by task and row.
+        relative: MAE / MAE of Dummy by task and row.
+        protocols: description of the test protocol by task.
+        errors: absolute errors by task, one entry for each probe, oldest first.
     """
 
     regions: tuple[str, ...]
@@ -72,51 +74,51 @@ class ReportTable:
 
     @property
     def title(self) -> str:
-        """Such as `masked tasks of harrisburg, state-college`."""
+        """Title of the table, such as `masked tasks of harrisburg, state-college`."""
         names = ", ".join(region.partition("@")[0] for region in self.regions)
         return f"{'masked' if self.masked else 'plain'} tasks of {names}{' (RANDOM SPLIT)' if self.random else ''}"
 
     @property
     def tasks(self) -> list[str]:
-        """Names in alphabetical order."""
+        """Names of the tasks in alphabetical order."""
         return sorted(self.maes)
 
     @property
     def complete_rows(self) -> list[str]:
-        """The rows that have every task, best score first; a score over fewer tasks would not be comparable."""
+        """Rows with results for every task, best score first. Scores over fewer tasks would not be comparable."""
         rows = set.intersection(*(set(by_row) for by_row in self.maes.values()))
         return sorted(rows, key=lambda row: (self.score(row), row))
 
     @property
     def rows(self) -> list[str]:
-        """All rows: the complete ones, then the others."""
+        """All rows: first the complete rows, then the others in alphabetical order."""
         complete = self.complete_rows
         others = {row for by_row in self.maes.values() for row in by_row} - set(complete)
         return [*complete, *sorted(others)]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Paired differences of every two models with the same head, where both were tested on the same tiles."""
+        """Paired differences of all pairs of models with the same head that were tested on the same tiles."""
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:
-        """Returns the mean over tasks of MAE / Dummy's; NaN where Dummy makes no error in any task."""
+        """Returns the mean over tasks of MAE / MAE of Dummy; NaN if Dummy makes no error in any task."""
         mine = {task: self.maes[task][row] for task in self.tasks}
         if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
             return float("nan")
         return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
 
     def harmonic(self, row: str) -> float:
-        """Returns the thesis's score, relative to the best of this table on each task."""
+        """Returns the harmonic score of the GeoJEPA thesis, relative to the best row of this table on each task."""
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Returns MAE / Dummy's of some rows by task; NaN where it is unknown."""
+        """Returns MAE / MAE of Dummy by row and task; NaN if it is unknown."""
         return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the table as JSON values."""
         complete = self.complete_rows
         return {
             "title": self.title,
@@ -139,11 +141,11 @@ class ReportTable:
 
 
 def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
-    """Builds tables from the `report.json` of probes; a newer probe of a model and task replaces an older one.
+    """Builds tables from the `report.json` of probes. A newer probe of a model and task replaces an older one.
 
     Args:
-        reports: checked by `check_probe`, oldest first.
-        errors: of the same probes; None for no paired comparison.
+        reports: contents of `report.json`, checked by `check_probe`, oldest first.
+        errors: absolute errors of the same probes; None for tables without paired comparisons.
     """
     tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}
     for place, probe in enumerate(reports):
@@ -163,7 +165,7 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
 
 
 def check_probe(report: object) -> str | None:
-    """Describes what is wrong with a probe's `report.json`; returns None where a table can be made of it."""
+    """Returns a description of the fault in a probe's `report.json`, or None if it is valid."""
     try:
         scores = _Probe.model_validate(report).figures
     except ValidationError as error:
@@ -176,10 +178,10 @@ def check_probe(report: object) -> str | None:
 
 
 def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Returns a page: MAE with its 95 % interval, scores, then paired differences.
+    """Returns tables as a Markdown document: MAE with 95 % intervals, scores, then paired differences.
 
     Args:
-        tables: as of `ReportTable.to_json`.
+        tables: tables as returned by `ReportTable.to_json`.
     """
     lines = ["# Probes", ""]
     lines += [
@@ -201,7 +203,7 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns the rows of a table as text: the model, one cell for each task, then score and harmonic mean."""
+    """Returns the cells of a table as text: model, one cell for each task, score and harmonic score."""
     rows = []
     for model in table["models"]:
         row = [model["model"]]

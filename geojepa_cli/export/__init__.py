@@ -1,1 +1,1 @@
-"""Formats for other tools and readers."""
+"""Model card of a trained model."""

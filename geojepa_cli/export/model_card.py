@@ -1,4 +1,4 @@
-"""Model card: model, training data, label-free metrics, attribution and configuration, as Markdown."""
+"""Model card in Markdown: model, training data, label-free metrics, attribution and configuration."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def model_card(
     last_line: Mapping[str, Any],
     attribution: Sequence[str],
 ) -> str:
-    """Returns the card, a function of the arguments without times.
+    """Returns the model card. The same arguments always give the same text; it has no timestamp.
 
     Args:
-        name: of the model.
-        config: of the run.
-        seed: of weights, order and masks.
-        inputs: artifacts it was trained on, `kind/name@id`.
-        counts: tiles, tokens, steps, parameters, and the limit that stopped the run.
-        last_line: of `metrics.jsonl`.
-        attribution: of the data.
+        name: name of the model.
+        config: configuration of the training run.
+        seed: random seed of initial weights, tile order and masks.
+        inputs: artifacts that the model was trained on, as `kind/name@id`.
+        counts: counts of tiles, tokens, steps and parameters, and the limit that stopped the run.
+        last_line: last line of `metrics.jsonl`.
+        attribution: attribution lines of the training data.
     """
     rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
@@ -74,7 +74,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
 
 
 def _tested_tiles(config: PretrainConfig) -> str:
-    """States which of the tiles that probes test on were used in training."""
+    """Returns a statement about the test tiles of probes that were used in training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
     return (
         f"It was trained {split if config.data.exclude_test_groups else 'on all groups'}, and without any label. "

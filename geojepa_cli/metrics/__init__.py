@@ -1,1 +1,1 @@
-"""Metrics: pure functions of tensors and arrays."""
+"""Metrics and simple fitted models, as pure functions of tensors and arrays."""

@@ -1,4 +1,4 @@
-"""Percentile bootstrap over groups: tiles of one zoom-14 block are similar, so they are drawn together."""
+"""Percentile bootstrap over groups. Tiles of one zoom-14 block are similar, so the bootstrap draws whole blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval, and the number of groups from which both are computed."""
+    """A value with its bootstrap interval.
+
+    Attributes:
+        value: value on all groups.
+        low, high: lower and upper end of the interval.
+        groups: number of groups from which value and interval are computed.
+        level: confidence level of the interval.
+    """
 
     value: float
     low: float
@@ -29,19 +36,19 @@ def bootstrap_mean(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean of `values` [n] with its interval; groups are drawn with replacement.
+    """Returns the mean of values with its bootstrap interval. Groups are drawn with replacement.
 
-    All rows of a draw have the same weight, so large groups count more, as they do in the mean itself.
+    All rows of a sample have the same weight, so large groups have more influence, as in the mean itself.
 
     Args:
-        values: [n].
-        groups: the block of every row [n].
-        level: of the interval.
-        draws: bootstrap samples.
-        seed: of the draws.
+        values: values [n].
+        groups: block of every value [n].
+        level: confidence level of the interval.
+        draws: number of bootstrap samples.
+        seed: seed of the samples.
 
     Raises:
-        ValueError: no values, or shapes differ.
+        ValueError: there are no values, or the shapes differ.
     """
     sums, counts = _sums_by_group(values, groups)
     weights = _draw(len(counts), draws, seed)
@@ -59,21 +66,21 @@ def bootstrap_relative_difference(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean over tasks of (MAE of a − MAE of b) / Dummy's MAE with its interval; below 0 if a is better.
+    """Returns the mean over tasks of (MAE of a − MAE of b) / MAE of Dummy, with its interval; below 0 if a is better.
 
-    Paired: one draw of groups serves both models, Dummy and every task, so the difficulty of a place cancels out. A
-    task in which Dummy makes no error in a draw does not count in that draw.
+    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks, so the difficulty of a
+    place cancels out. If Dummy makes no error on a task in a sample, the task is left out of that sample.
 
     Args:
-        errors_a, errors_b, errors_dummy: per task, the absolute error of every row [n_task]; means over seeds where
-            there are several.
-        groups: per task, the block of every row [n_task]; the same names mean the same block across tasks.
-        level: of the interval.
-        draws: bootstrap samples.
-        seed: of the draws.
+        errors_a, errors_b, errors_dummy: for each task, the absolute error of every row [n_task]; the mean over seeds
+            if there are several.
+        groups: for each task, the block of every row [n_task]; the same name means the same block in all tasks.
+        level: confidence level of the interval.
+        draws: number of bootstrap samples.
+        seed: seed of the samples.
 
     Raises:
-        ValueError: no task, no rows, or Dummy makes no error in any task.
+        ValueError: there are no tasks or no rows, or Dummy makes no error in any task.
     """
     names = np.unique(np.concatenate([np.asarray(g) for g in groups]))
     sums = np.zeros((len(groups), 3, len(names)))
@@ -90,9 +97,13 @@ def bootstrap_relative_difference(
 
 
 def _relative_difference(sums: Floats, weights: Floats) -> Floats:
-    """[draws] from sums [task, (a, b, dummy), group] and weights [draws, group]; NaN where no task counts.
+    """Returns the mean relative difference of each sample, [draws]; NaN if Dummy makes no error in any task.
 
-    Row counts cancel: a ratio of means over the same rows is a ratio of sums.
+    Numbers of rows cancel out: a ratio of means over the same rows is a ratio of sums.
+
+    Args:
+        sums: sums of absolute errors, [task, (a, b, dummy), group].
+        weights: how often each group is in each sample, [draws, group].
     """
     a, b, dummy = np.einsum("twg,dg->wdt", sums, weights).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -105,14 +116,16 @@ def _relative_difference(sums: Floats, weights: Floats) -> Floats:
 
 def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) -> tuple[Floats, Floats]:
     if np.shape(values) != np.shape(groups) or not np.size(values):
-        raise ValueError(f"expected equal, non-empty vectors, got {np.shape(values)} and {np.shape(groups)}")
+        raise ValueError(
+            f"expected two non-empty arrays of equal shape, got shapes {np.shape(values)} and {np.shape(groups)}"
+        )
     _, inverse = np.unique(groups, return_inverse=True)
     sums: Floats = np.bincount(inverse, np.asarray(values, np.float64)).astype(np.float64)
     return sums, np.bincount(inverse).astype(np.float64)
 
 
 def _draw(n_groups: int, draws: int, seed: int) -> Floats:
-    """How often each group is drawn, [draws, n_groups]."""
+    """Draws groups with replacement. Returns how often each group is in each sample, [draws, n_groups]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=draws).astype(np.float64)
 

@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[np.int64]:
     """Returns the fold of every row, int64 [n] in 0..k-1.
 
-    Groups are shuffled by the seed and assigned, largest first, to the fold with the fewest rows, so that folds have
-    similar sizes. With fewer groups than `k`, there are as many folds as groups.
+    Groups are shuffled and then assigned, largest first, to the fold with the fewest rows, so that folds have similar
+    sizes. If there are fewer groups than `k`, the number of folds is the number of groups.
 
     Args:
-        groups: of every row, [n].
+        groups: group of every row, [n].
         k: number of folds.
-        seed: of the order of groups.
+        seed: seed of the shuffling.
 
     Raises:
-        ValueError: fewer than two groups or folds.
+        ValueError: there are fewer than two groups or folds.
     """
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     k = min(k, len(names))
     if k < 2:
-        raise ValueError(f"folds over groups need two groups and two folds, got {len(names)} groups, k = {k}")
+        raise ValueError(f"expected at least two groups and two folds, got {len(names)} groups, k = {k}")
     shuffled = np.random.default_rng(seed).permutation(len(names))
     order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
     fold_of_group = np.empty(len(names), np.int64)

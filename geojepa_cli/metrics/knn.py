@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: one matrix product per chunk, the best k are kept, ties are ordered by row."""
+"""Exact nearest neighbours: vectors are searched in chunks with one matrix product each; ties are ordered by row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 Metric = Literal["cosine", "dot", "l2"]
 
-# bounds on the size of one product and of one chunk's float32 copy (32 and 64 MiB)
+# maximum numbers of elements of one product and of one chunk's float32 copy (32 and 64 MB)
 _SCORES_AT_ONCE = 8_000_000
 _VALUES_AT_ONCE = 16_000_000
 
@@ -23,18 +23,18 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Returns the k nearest rows of `vectors` for every query, best first; equal scores are ordered by row.
 
-    Candidates are found in float32. The k best, and all within the rounding error of the k-th, are scored again in
-    float64, row by row, so the result does not depend on the chunks.
+    Candidates are found in float32: the k best rows and all rows within the rounding error of the k-th. They are scored
+    again in float64, row by row, so the result does not depend on the size of the chunks.
 
     Args:
-        queries: [q, d].
-        vectors: [n, d], any float type; read as float32 in chunks.
-        k: number of neighbours; fewer are returned where fewer rows are allowed.
-        metric: cosine or dot (larger is nearer), or l2 (a distance, smaller is nearer).
-        excluded: bool [n], rows that are never returned.
+        queries: query vectors [q, d].
+        vectors: vectors to search [n, d], any float type; converted to float32 in chunks.
+        k: number of neighbours.
+        metric: `cosine` or `dot` (a higher score is nearer), or `l2` (a distance; a lower score is nearer).
+        excluded: rows that are never returned, bool [n]; None for no such rows.
 
     Returns:
-        scores float64 [q, k'] and rows int64 [q, k'], k' = min(k, rows allowed).
+        Scores, float64 [q, k'], and rows, int64 [q, k'], with k' = min(k, number of rows that are not excluded).
 
     Raises:
         ValueError: wrong shapes, k < 1, or vectors that are not finite.
@@ -56,7 +56,7 @@ def nearest(
 
 
 def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, excluded: Tensor | None) -> list[Tensor]:
-    """Per query, the rows that may be among its k nearest (ascending)."""
+    """Returns for each query the rows that may be among its k nearest, ascending."""
     query = _prepared(queries, metric)
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(query))]
     floor = torch.full((len(query),), -torch.inf)
@@ -64,7 +64,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
     for begin in range(0, len(vectors), chunk):
         block = _prepared(vectors[begin : begin + chunk], metric)
         if not torch.isfinite(block).all():
-            raise ValueError("vectors hold values that are not finite")
+            raise ValueError("vectors have values that are not finite")
         score = query @ block.T
         slack = _rounding(query, block)
         if metric == "l2":  # |q − v|² = |q|² + |v|² − 2 q·v, and |q|² is the same for all rows
@@ -83,7 +83,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
 
 
 def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) -> tuple[Tensor, Tensor]:
-    """The k nearest among `rows` (ascending), scored in float64."""
+    """Returns scores, computed in float64, and rows of the k nearest among `rows` (ascending)."""
     wide, block = query.double(), vectors[rows].double()
     if metric == "l2":
         score = -(block - wide).square().sum(1).sqrt()
@@ -106,7 +106,7 @@ def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
-    """A bound [q] on twice the rounding error of a float32 product with any row of `block`."""
+    """Returns an upper bound [q] for twice the rounding error of a float32 product with any row of `block`."""
     own: Tensor = torch.linalg.vector_norm(query, dim=1)
     largest: Tensor = torch.linalg.vector_norm(block, dim=1).max()
     return 4e-6 * own * largest
@@ -118,8 +118,10 @@ def _chunk_rows(vectors: Tensor) -> int:
 
 def _check(queries: Tensor, vectors: Tensor, k: int, excluded: Tensor | None) -> None:
     if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
-        raise ValueError(f"expected [q, d] and [n, d], got {tuple(queries.shape)} and {tuple(vectors.shape)}")
+        raise ValueError(
+            f"expected queries [q, d] and vectors [n, d], got shapes {tuple(queries.shape)} and {tuple(vectors.shape)}"
+        )
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     if excluded is not None and excluded.shape != vectors.shape[:1]:
-        raise ValueError(f"excluded must be [{len(vectors)}], got {tuple(excluded.shape)}")
+        raise ValueError(f"`excluded` must have shape [{len(vectors)}], got {tuple(excluded.shape)}")

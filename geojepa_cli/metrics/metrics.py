@@ -1,4 +1,4 @@
-"""Errors of predictions, and scores of a model over several tasks."""
+"""Metrics of predictions, and scores of a model over several tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def mae(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
-    """Returns the mean absolute error; both [n].
+    """Returns the mean absolute error of predictions [n] and true values [n].
 
     Raises:
         ValueError: the shapes differ, or n is 0.
@@ -21,9 +21,10 @@ def mae(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
 
 
 def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Returns the area under the ROC curve; both [n].
+    """Returns the area under the ROC curve of scores [n] for positive and negative rows [n].
 
-    It is the probability that a random positive scores above a random negative, where ties count half (Mann–Whitney).
+    It is the probability that a random positive has a higher score than a random negative; ties count half
+    (Mann–Whitney).
 
     Raises:
         ValueError: the shapes differ, or one of the classes is empty.
@@ -33,7 +34,7 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     n_positive = int(positive.sum())
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
-        raise ValueError("auroc needs at least one positive and one negative")
+        raise ValueError("AUROC requires at least one positive and one negative row")
     _, inverse, counts = np.unique(np.asarray(score, np.float64), return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     mean_rank = last - (counts - 1) / 2.0  # ranks from 1; tied values share their mean rank
@@ -42,13 +43,13 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
 
 
 def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[str, float]) -> float:
-    """Returns the mean over tasks of MAE / Dummy's MAE: 1 is no better than the train median, 0 is perfect.
+    """Returns the mean over tasks of MAE / MAE of Dummy: 0 is perfect, 1 is no better than the training median.
 
-    Unlike the thesis's harmonic mean, it has a fixed reference. A task in which Dummy makes no error (all labels are
-    equal) is left out.
+    Unlike the harmonic mean of the GeoJEPA thesis, this score does not depend on the other models. A task in which
+    Dummy makes no error (all labels are equal) is left out.
 
     Raises:
-        ValueError: no task is left.
+        ValueError: Dummy makes no error in any task.
     """
     ratios = [mae_of_task[task] / dummy_of_task[task] for task in sorted(mae_of_task) if dummy_of_task[task] > 0]
     if not ratios:
@@ -57,13 +58,13 @@ def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[s
 
 
 def harmonic_score(mae_of_task: Mapping[str, float], best_of_task: Mapping[str, float]) -> float:
-    """Returns the harmonic mean over tasks of (best MAE / its MAE): 1 is best at everything (thesis, section 6).
+    """Returns the harmonic mean over tasks of best MAE / MAE of the model; 1 means best on every task.
 
-    It depends on the models in the table, so it is only shown together with `relative_to_dummy`. A model without error
-    on a task has the ratio 1 there.
+    Source: GeoJEPA thesis, section 6. The score depends on the models in the table, so it is only printed together with
+    `relative_to_dummy`. A model without error on a task has the ratio 1 there.
 
     Raises:
-        ValueError: no task.
+        ValueError: there are no tasks.
     """
     if not mae_of_task:
         raise ValueError("no task")
@@ -79,4 +80,4 @@ def _inverse_ratio(value: float, best: float) -> float:
 
 def _same_shape(a: NDArray[np.generic], b: NDArray[np.generic]) -> None:
     if np.shape(a) != np.shape(b) or np.ndim(a) != 1 or not np.size(a):
-        raise ValueError(f"expected two equal, non-empty vectors, got shapes {np.shape(a)} and {np.shape(b)}")
+        raise ValueError(f"expected two non-empty vectors of equal length, got shapes {np.shape(a)} and {np.shape(b)}")

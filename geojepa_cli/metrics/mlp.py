@@ -1,4 +1,4 @@
-"""A two-layer regression head on frozen vectors; the same seed gives the same weights."""
+"""A two-layer regression head (MLP) on frozen vectors. Training is deterministic for a given seed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class MlpHead:
-    """A fitted head: standardised features in, labels out.
+    """A fitted MLP head.
 
     Attributes:
-        net: Linear–GELU–Linear on standardised features, in standardised labels.
-        mean, scale: of the training features, [d].
-        y_mean, y_scale: of the training labels.
-        epochs: number of epochs with the lowest validation error.
+        net: network Linear–GELU–Linear from standardised features to standardised labels.
+        mean, scale: mean and standard deviation of the training features, [d].
+        y_mean, y_scale: mean and standard deviation of the training labels.
+        epochs: epoch with the lowest validation error, whose weights `net` has.
     """
 
     net: nn.Module
@@ -28,7 +28,7 @@ class MlpHead:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """Returns labels float32 [n] for features [n, d]."""
+        """Returns predicted labels, float32 [n], for features [n, d]."""
         standard: Tensor = self.net((x.float() - self.mean) / self.scale).squeeze(-1)
         return standard * self.y_scale + self.y_mean
 
@@ -48,21 +48,21 @@ def fit_mlp(
     seed: int = 0,
     clamp: tuple[float, float] | None = None,
 ) -> MlpHead:
-    """Trains with MSE and AdamW (thesis, section 6), keeps the epoch with the lowest absolute validation error.
+    """Trains an MLP head with MSE loss and AdamW (GeoJEPA thesis, section 6); keeps the epoch with the lowest val MAE.
 
-    The caller's random state is not changed. Without validation rows, the training error is used.
+    The global random state is not changed. If there are no validation rows, the training MAE is used.
 
     Args:
         x, y: training features [n, d] and labels [n].
         x_val, y_val: validation features [m, d] and labels [m].
-        hidden: width of the one hidden layer.
-        max_epochs: largest number of epochs.
-        patience: epochs without a lower validation error after which training stops.
-        batch_size: rows per step; None: a sixteenth of the rows, 64 to 1024.
-        learning_rate, weight_decay: of AdamW; the rate is halved after a third of the patience.
-        dropout: on the hidden layer.
-        seed: of the weights, the order and the dropout.
-        clamp: range of the labels; validation predictions are clamped to it.
+        hidden: width of the hidden layer.
+        max_epochs: maximum number of epochs.
+        patience: number of epochs without a lower validation MAE after which training stops.
+        batch_size: rows per step; None for a sixteenth of the rows, at least 64 and at most 1024.
+        learning_rate: initial learning rate; halved after more than `patience` / 3 epochs without a lower val MAE.
+        weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
+        seed: seed of initial weights, row order and dropout.
+        clamp: minimum and maximum of validation predictions; None for no limits.
     """
     x, y = x.float(), y.float()
     batch_size = batch_size or min(1024, max(64, len(x) // 16))
@@ -96,7 +96,7 @@ def fit_mlp(
 
 
 def _mean_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of features [n, d]; 1 for the deviation of constant ones."""
+    """Returns mean and standard deviation of features [n, d]; constant features get the standard deviation 1."""
     mean, scale = x.mean(0), x.std(0, correction=0)
     return mean, torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
 

@@ -7,17 +7,18 @@ from torch import Tensor
 
 
 def rankme(vectors: Tensor, eps: float = 1e-7) -> float:
-    """Returns exp of the entropy of the normalised singular values: 1 for parallel vectors, at most min(n, d).
+    """Returns the effective rank: exp of the entropy of the normalised singular values.
 
-    Garrido et al. 2023, "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
-    Representations by Their Rank", equation 1; as there, vectors are not centred.
+    It is 1 for parallel vectors and at most min(n, d). Source: Garrido et al. 2023, "RankMe: Assessing the Downstream
+    Performance of Pretrained Self-Supervised Representations by Their Rank", equation 1. As in the paper, vectors are
+    not centred.
 
     Args:
-        vectors: [n, d], any float type.
-        eps: added to every share, as in the paper.
+        vectors: vectors [n, d], any float type.
+        eps: constant added to each normalised singular value, as in the paper.
 
     Raises:
-        ValueError: not a matrix, or all zero.
+        ValueError: `vectors` is not a matrix, is empty, or is all zero.
     """
     if vectors.ndim != 2 or not vectors.numel():
         raise ValueError(f"expected vectors [n, d], got shape {tuple(vectors.shape)}")

@@ -20,10 +20,10 @@ class Ridge:
     """A fitted linear head on standardised features.
 
     Attributes:
-        mean, scale: of the training features, [d]; a constant feature has scale 1.
-        weight: of the standardised features, [d].
+        mean, scale: mean and standard deviation of the training features, [d]; a constant feature has scale 1.
+        weight: weights of the standardised features, [d].
         bias: mean of the training labels.
-        alpha: the penalty, per `fit_ridge`.
+        alpha: penalty; see `fit_ridge`.
     """
 
     mean: Floats
@@ -33,7 +33,7 @@ class Ridge:
     alpha: float
 
     def predict(self, x: NDArray[np.floating]) -> Floats:
-        """Returns labels [n] for features [n, d]."""
+        """Returns predicted labels [n] for features [n, d]."""
         return (np.asarray(x, np.float64) - self.mean) / self.scale @ self.weight + self.bias
 
 
@@ -48,17 +48,17 @@ def fit_ridge(
 ) -> Ridge:
     """Fits least squares on standardised features with penalty `alpha * |weight|²`, in float64.
 
-    `alpha` is the one with the lowest absolute error (which probes report) in an inner cross-validation over `groups`;
-    of equal ones, the largest. With a single group or a single alpha, the middle one is taken.
+    `alpha` is chosen from `alphas` by the lowest MAE (the metric of probes) in an inner cross-validation over groups;
+    among equal ones the largest. If there is only one group, the middle value of `alphas` is used.
 
     Args:
         x: features [n, d].
         y: labels [n].
-        groups: the block of every row [n].
-        alphas: the penalties to try.
-        folds: of the inner cross-validation.
-        seed: of the inner folds.
-        clamp: range of the labels; inner predictions are clamped to it, as reported ones are.
+        groups: block of every row [n].
+        alphas: penalties to try.
+        folds: number of folds of the inner cross-validation.
+        seed: seed of the inner folds.
+        clamp: minimum and maximum of predictions in the inner cross-validation; None for no limits.
     """
     wide, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
@@ -84,7 +84,7 @@ def _choose_alpha(
 
 
 def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
-    """Solves for every alpha with one eigendecomposition of the smaller Gram matrix."""
+    """Fits one model for each alpha, with a single eigendecomposition of the smaller Gram matrix."""
     mean = x.mean(axis=0)
     scale = x.std(axis=0)
     # a column that is constant up to rounding: dividing by its rounding error would inflate it
@@ -94,7 +94,7 @@ def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
     centred = y - bias
     n, d = standard.shape
     wide = d > n
-    # torch, because the caller sets its number of threads: with another number the last bits differ
+    # torch instead of numpy, because the caller sets its number of threads: the last bits depend on this number
     matrix, labels = torch.from_numpy(standard), torch.from_numpy(centred)
     values, vectors = torch.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
     values = values.clamp(min=0.0)

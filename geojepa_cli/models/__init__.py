@@ -1,1 +1,1 @@
-"""Models behind two protocols, and the registry that finds them by name."""
+"""Model families, the two protocols that models implement, and the registry that finds models by name."""

@@ -1,4 +1,4 @@
-"""The two protocols of models: `Pretrainable` is trained, `Embedder` turns batches of tiles into vectors."""
+"""Protocols of models: a `Pretrainable` can be trained, an `Embedder` turns batches of tiles into vectors."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from geojepa_cli.store.batch import TileBatch
 
 @dataclass(frozen=True)
 class FrozenInputs:
-    """Frozen features that a model reads in addition to batches, on the model's device.
+    """Precomputed features that a model reads in addition to batches, on the model's device. They are not trained.
 
     Attributes:
-        tag_table: text embedding of every tag of the dataset; `TileBatch.tag_ids` are its rows. float32 [V, E]
+        tag_table: text embedding of every tag in the dataset. `TileBatch.tag_ids` are row indices of it. float32 [V, E]
     """
 
     tag_table: Tensor
 
     @property
     def device(self) -> torch.device:
-        """The device of the model."""
+        """Device of the model."""
         return self.tag_table.device
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of a batch.
+    """Embedding vectors of one batch.
 
     Attributes:
-        entities: one vector per entity (piece), in the batch's order. float [T, D]
+        entities: one vector per entity (the part of an OSM object inside one tile), in the batch's order.
+            float [T, D]
         tiles: one vector per tile. float [B, W]
     """
 
@@ -43,34 +44,34 @@ class Embeddings:
 
 
 class Embedder(Protocol):
-    """A model that is ready to embed.
+    """Model that is ready to compute embeddings.
 
-    A baseline is a class with these three members whose constructor takes `FrozenInputs`; see `models.registry`.
+    A baseline is a class with these three members. Its constructor takes `FrozenInputs`. See `models.registry`.
 
     Attributes:
-        name: by which commands know it.
-        needs: modalities that its batches are read with.
+        name: name of the model for the option `--model`.
+        needs: modalities that its batches must contain.
     """
 
     name: str
     needs: Needs
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors of a batch on the model's device. No gradient is recorded.
+        """Returns the vectors of a batch that is on the model's device. The caller disables gradients.
 
-        A batch has at least one entity (or one image, if the model needs images), but single tiles of it may be
-        empty: their vectors should not depend on other tiles.
+        A batch has at least one entity, or one image if the model needs images. Single tiles of the batch may be
+        empty. The vector of an empty tile must not depend on the other tiles.
         """
 
 
 @dataclass(frozen=True)
 class StepLosses:
-    """Result of a training step on one batch.
+    """Losses of a training step on one batch.
 
     Attributes:
-        loss: to minimise, a scalar with gradient.
-        parts: scalars for the log, detached; `loss` is one of them.
-        tokens: number of tokens trained on.
+        loss: scalar to minimise, with gradient.
+        parts: detached scalars for the log, by name. `loss` is one of them.
+        tokens: number of tokens in the batch.
     """
 
     loss: Tensor
@@ -79,37 +80,37 @@ class StepLosses:
 
 
 class Pretrainable(Protocol):
-    """A model in training, as `train.loop` sees it.
+    """Interface of a model that `train.loop` can train.
 
     Attributes:
-        needs: modalities that its batches are read with.
-        module: holds all weights. Its parameters that require a gradient are optimised; its state is checkpointed and
-            published.
+        needs: modalities that its batches must contain.
+        module: module that holds all weights. The optimiser updates its parameters that require a gradient. Its state
+            is saved in checkpoints and in the published model.
     """
 
     needs: Needs
     module: nn.Module
 
     def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        """Computes the losses of a batch, under autocast if training is in half precision.
+        """Computes the losses of a batch. Runs under autocast if training uses bfloat16.
 
         Args:
-            batch: on the model's device.
-            rng: on the CPU; the only source of randomness, so that a resumed run repeats it.
+            batch: tiles to train on, on the model's device.
+            rng: random generator on the CPU. Use no other source of randomness, so that a resumed run is repeatable.
         """
 
     def finish_step(self, progress: float) -> None:
-        """Runs after every optimiser step, for instance to update a target encoder.
+        """Updates the model after an optimiser step, for instance its target encoder.
 
         Args:
-            progress: share of the training done, 0 to 1.
+            progress: fraction of the training that is complete, 0 to 1.
         """
 
     def embed(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors that users would get from the present weights; called without gradient."""
+        """Returns the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the memory of a step's activations, in bytes, for a batch of this many tokens."""
+        """Estimates the memory of one step's activations, in bytes, for a batch of `tokens` tokens."""
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns numbers of parameters for manifest and card."""
+        """Returns parameter counts by name, for the manifest and the model card."""

@@ -1,4 +1,4 @@
-"""Files of a published model: weights and configuration. Written by training, read for embedding."""
+"""Files of a published model: weights and configuration. Training writes them, embedding reads them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.yaml"
-FORMAT = {"format": "geojepa-model-1"}  # one entry: safetensors writes several in any order
+FORMAT = {"format": "geojepa-model-1"}  # a single entry, because safetensors writes several entries in arbitrary order
 
 
 def save_model(folder: Path, module: nn.Module, config: PretrainConfig) -> None:
-    """Writes `weights.safetensors` (the whole state of `module`) and `config.yaml`."""
+    """Writes `weights.safetensors` (the complete state of `module`) and `config.yaml` to `folder`."""
     save_tensors(folder / WEIGHTS, module.state_dict(), FORMAT)
     (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
 
 
 def read_model(folder: Path) -> tuple[dict[str, Tensor], PretrainConfig]:
-    """Reads weights by name, and the configuration.
+    """Returns the weights by name, and the configuration.
 
     Raises:
-        DataError: weights are missing, unreadable or of another format.
+        DataError: the weights are missing, unreadable or in another format.
         UsageError: the configuration cannot be read.
     """
     config = load_config(str(folder / CONFIG))
     tensors, metadata = read_tensors(folder / WEIGHTS)
     if metadata != FORMAT:
-        raise DataError(f"`{folder / WEIGHTS}` is {metadata or 'of no known format'}, expected {FORMAT}")
+        raise DataError(f"format of `{folder / WEIGHTS}` is {metadata or 'unknown'}, expected {FORMAT}")
     return tensors, config

@@ -1,8 +1,8 @@
-'''Registry of all embedders: baselines by name, and families of published models.
+'''Registry of all embedders: baselines by name, and families of trained models.
 
 **To add a baseline**, write one file in `baselines/` and add one line to `BASELINES`:
 
-    """Mean box: an entity is its box, a tile max ‖ mean over its entities."""
+    """MeanBox: bounding boxes as embeddings, without any tag."""
 
     from geojepa_cli.config.modality import TAGS_ONLY
     from geojepa_cli.models.base import Embeddings, FrozenInputs
@@ -11,7 +11,7 @@
 
 
     class MeanBox:
-        """Shows where entities lie, and nothing else."""
+        """An entity's vector is its bounding box. A tile's vector is the max ‖ mean over its entities."""
 
         name = "mean_box"
         needs = TAGS_ONLY
@@ -20,17 +20,17 @@
             pass
 
         def encode(self, batch: TileBatch) -> Embeddings:
-            """Entities [T, 8], tiles [B, 16]."""
+            """Returns entity vectors [T, 8] and tile vectors [B, 16]."""
             return Embeddings(entities=batch.box, tiles=max_mean(batch.box, batch.cu_seqlens))
 
 and the line
 
     "mean_box": "geojepa_cli.baselines.mean_box:MeanBox",
 
-`embed`, `probe`, `knn` and `report` then know it: `geojepa probe --task max_speed --model mean_box`. A program or
-notebook that uses the package can add one at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
+`embed`, `probe`, `knn` and `report` then accept it: `geojepa probe --task max_speed --model mean_box`. A program or
+notebook that uses the package can add a baseline at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
-Entries are imported when they are used, so `geojepa --help` loads no torch.
+Entries are imported on first use, so `geojepa --help` does not import torch.
 '''
 
 from __future__ import annotations
@@ -47,61 +47,61 @@ if TYPE_CHECKING:
 
 DEFAULT_BASELINE = "tagpool"
 
-# name for `--model` -> "module:Class"; the class has the same `name`
+# name for the option `--model` -> "module:Class". The attribute `name` of the class is the same.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
 }
 
 
 class Family(NamedTuple):
-    """Models that are trained by `geojepa pretrain` and published in `models/`.
+    """Kind of model that `geojepa pretrain` trains and publishes in `models/`.
 
     Attributes:
-        build: "module:function" `(config, inputs, seed) -> Pretrainable`.
-        load: "module:function" `(folder, inputs) -> Embedder`.
+        build: import path "module:function" of `(config, inputs, seed) -> Pretrainable`.
+        load: import path "module:function" of `(folder, inputs) -> Embedder`.
     """
 
     build: str
     load: str
 
 
-# `family` of the configuration -> its code
+# key `family` of the configuration -> code of that family
 FAMILIES: dict[str, Family] = {
     "jepa": Family("geojepa_cli.models.jepa.pretraining:build", "geojepa_cli.models.jepa.embedder:load"),
 }
 
 
 def baseline_needs(name: str) -> Needs:
-    """Returns the modalities that a baseline reads."""
+    """Returns the modalities that a baseline needs."""
     return cast("Needs", _resolve(BASELINES[name]).needs)
 
 
 def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
-    """Returns a baseline, ready to embed.
+    """Returns a baseline that is ready to embed.
 
     Args:
-        name: a key of `BASELINES`.
-        inputs: frozen features, on the device to embed on.
+        name: key of `BASELINES`.
+        inputs: precomputed features, on the device to embed on.
     """
     return cast("Embedder", _resolve(BASELINES[name])(inputs))
 
 
 def open_published(folder: Path, family: str, inputs: FrozenInputs) -> Embedder:
-    """Returns a published model, ready to embed.
+    """Returns a published model that is ready to embed.
 
     Args:
-        folder: of the `models/` artifact.
-        family: of its configuration.
-        inputs: frozen features, on the device to embed on.
+        folder: folder of the `models/` artifact.
+        family: key `family` of the model's configuration.
+        inputs: precomputed features, on the device to embed on.
 
     Raises:
-        DataError: weights are missing, unreadable, or do not fit the configuration.
+        DataError: the weights are missing or unreadable, or do not match the configuration.
     """
     return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs))
 
 
 def build_pretrainable(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:
-    """Returns a model with its first weights, a function of configuration and seed, on the device of `inputs`."""
+    """Returns an untrained model on the device of `inputs`. Its weights depend only on configuration and seed."""
     return cast("Pretrainable", _resolve(FAMILIES[config.family].build)(config, inputs, seed))
 
 

@@ -1,1 +1,1 @@
-"""Network layers and functions: tensors only, no strings, files or configurations."""
+"""Network layers, tokens, masks and losses. All code here takes tensors, never files or configurations."""

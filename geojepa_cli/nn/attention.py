@@ -1,7 +1,8 @@
-"""Self-attention on packed sequences, without the cost of padding.
+"""Self-attention on packed sequences, with little padding.
 
-On a CPU, sequences are sorted by length, padded in groups of similar length, and each group gets scaled dot-product
-attention. CUDA with half precision uses the variable-length kernel. Both equal a loop over the sequences.
+By default, sequences are sorted by length and padded in groups of similar length. Scaled dot-product attention then
+runs once per group. On CUDA in half precision, the variable-length kernel of PyTorch is used instead. Both compute the
+same result as a loop over the sequences.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths, lengths_of, segment_ids
 
-# The shortest sequence of a group has at least this share of the length of its longest.
+# Minimum length of the shortest sequence in a group, as a fraction of the longest one's length.
 GROUP_RATIO = 0.75
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sequences that are padded together.
+    """Group of sequences that are padded to the same length.
 
     Attributes:
-        start: first row in the padded buffer.
-        count, length: sequences, and rows of each.
-        mask: additive, float [count, 1, 1, length]; None if nothing is padded.
+        start: first row of the group in the padded buffer.
+        count: number of sequences.
+        length: number of rows per sequence, including padding.
+        mask: additive attention mask, -inf for padding. None if no sequence is padded. float [count, 1, 1, length]
     """
 
     start: int
@@ -42,11 +44,11 @@ class PackedLayout:
     """Grouping of a batch's tokens for attention, computed once and used by every layer.
 
     Attributes:
-        cu_seqlens: starts of the sequences. int64 [B+1]
-        groups: sequences that are padded together, longest first.
-        padded_from: token of every row of the padded buffer (any token for padding). int64 [P]
+        cu_seqlens: cumulative sequence lengths. int64 [B+1]
+        groups: groups of sequences that are padded to the same length, longest first.
+        padded_from: token index of every row of the padded buffer (any token for padding rows). int64 [P]
         token_at: row of every token in the padded buffer. int64 [T]
-        padding: rows that are padding. bool [P]
+        padding: True for rows that are padding. bool [P]
         max_length: length of the longest sequence.
     """
 
@@ -59,7 +61,7 @@ class PackedLayout:
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
-        """Returns the layout of sequences that start at `cu_seqlens` [B+1]; empty sequences are allowed."""
+        """Returns the layout for cumulative sequence lengths `cu_seqlens` [B+1]. Empty sequences are allowed."""
         cu = cu_seqlens.long()
         device = cu.device
         lengths = lengths_of(cu)
@@ -89,7 +91,7 @@ class PackedLayout:
 
 
 def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
-    """Cuts lengths, sorted from the longest, into runs whose shortest is at least GROUP_RATIO of the longest."""
+    """Splits descending lengths into ranges (first, last) of similar length, as GROUP_RATIO requires."""
     spans: list[tuple[int, int]] = []
     first = 0
     for i, size in enumerate(sizes):
@@ -97,7 +99,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
             if i > first:
                 spans.append((first, i))
             return spans
-        if size < GROUP_RATIO * sizes[first] - 2:  # the 2: very short sequences are not worth a separate group
+        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: a separate group does not pay off for very short sequences
             spans.append((first, i))
             first = i
     if len(sizes) > first:
@@ -106,7 +108,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 class _Pad(torch.autograd.Function):
-    """Tokens to padded rows. A gather in both directions: the attention mask gives padding no gradient."""
+    """Copies tokens to padded rows. Both directions are a gather, because masked padding rows get no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -119,7 +121,7 @@ class _Pad(torch.autograd.Function):
 
 
 class _Unpad(torch.autograd.Function):
-    """Padded rows back to tokens."""
+    """Copies padded rows back to tokens."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -135,21 +137,21 @@ class _Unpad(torch.autograd.Function):
 def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
     """Computes the attention of every token to the tokens of its sequence.
 
-    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)): the softmax where `null_weight` is 0.
-    For n tokens of similar score, the weights sum to n / (null_weight + n). So a head can distinguish many tokens from
-    few. With a softmax it cannot, since the weights always sum to 1.
+    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0, this is the softmax.
+    For n tokens of score 0, the weights sum to n / (null_weight + n). So a head can distinguish many tokens from few.
+    With a softmax it cannot, because the weights always sum to 1.
 
     Args:
         qkv: queries, keys and values, concatenated. [T, 3·D]
         num_heads: number of heads that D is split into.
-        layout: of the T tokens.
-        null_weight: number of additional tokens of score 0 and value 0 that are attended to.
+        layout: layout of the T tokens.
+        null_weight: number of virtual tokens of score 0 and value 0 that are added to every sequence.
     Returns:
-        [T, D]
+        Weighted sums of the values. [T, D]
     """
     dim = qkv.shape[1] // 3
     half = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16)
-    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel computes the softmax only
+    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel supports only the softmax
     if varlen_attn is not None:
         query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
         cu = layout.cu_seqlens.int()
@@ -162,7 +164,7 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 
 @cache
 def _varlen_attn() -> Any:
-    """Returns the variable-length kernel, or None in torch before 2.10. The import takes seconds, so it is deferred."""
+    """Returns the variable-length kernel, or None before torch 2.10. Imported here, because that takes seconds."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -189,8 +191,8 @@ class SelfAttention(nn.Module):
 
     Args:
         embed_dim: width D, a multiple of `num_heads`.
-        num_heads: number of heads.
-        null_weight: see `packed_attention`.
+        num_heads: number of attention heads.
+        null_weight: number of virtual tokens of value 0; see `packed_attention`.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, null_weight: float = 0.0) -> None:
@@ -203,11 +205,11 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """[T, D] -> [T, D]."""
+        """Maps tokens [T, D] to tokens [T, D]."""
         qkv = self.qkv(x)
         if qkv.is_cuda or qkv.dtype == torch.float32:
             return self.proj(packed_attention(qkv, self.num_heads, layout, self.null_weight))
-        # on a CPU, half precision makes matrix products faster and attention slower
+        # on a CPU, half precision speeds up matrix products but slows down attention
         with torch.autocast("cpu", enabled=False):
             mixed = packed_attention(qkv.float(), self.num_heads, layout, self.null_weight)
         return self.proj(mixed)

@@ -1,4 +1,4 @@
-"""Exponential moving average of weights, by which a target encoder follows the context encoder."""
+"""Exponential moving average (EMA) of weights, for the target encoder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def update_ema(target: nn.Module, source: nn.Module, momentum: float) -> None:
-    """Sets target = momentum · target + (1 − momentum) · source, for every parameter of two modules of equal shape."""
+    """Sets target = momentum · target + (1 − momentum) · source for all parameters of two modules of equal shape."""
     towards = [parameter.data for parameter in source.parameters()]
     torch._foreach_lerp_(cast("list[Tensor]", [p.data for p in target.parameters()]), towards, 1.0 - momentum)

@@ -1,4 +1,7 @@
-"""Packed sequences: all tokens of a batch one after the other; `cu_seqlens` holds the start of each sequence."""
+"""Packed sequences: the tokens of all sequences of a batch in one tensor, without padding.
+
+`cu_seqlens` has the cumulative sequence lengths, from 0: sequence i has the tokens `cu_seqlens[i]:cu_seqlens[i + 1]`.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,24 @@ def lengths_of(cu_seqlens: Tensor) -> Tensor:
 
 
 def cu_from_lengths(lengths: Tensor) -> Tensor:
-    """Returns the starts of the sequences, and the end of the last. [B] -> int64 [B+1]."""
+    """Returns the cumulative sequence lengths, starting with 0. [B] -> int64 [B+1]."""
     return torch.cat([lengths.new_zeros(1, dtype=torch.int64), lengths.long().cumsum(0)])
 
 
 def segment_ids(cu_seqlens: Tensor) -> Tensor:
-    """Returns the sequence of each token. [B+1] -> int64 [T]."""
+    """Returns the sequence index of each token. [B+1] -> int64 [T]."""
     lengths = lengths_of(cu_seqlens)
     return torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
 
 
 def ragged_arange(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Returns `start, start + 1, …` of every sequence, one after the other. [S], [S] -> int64 [sum(lengths)]."""
+    """Concatenates `range(start, start + length)` of all sequences. [S], [S] -> int64 [sum(lengths)]."""
     cu = cu_from_lengths(lengths)
     return torch.arange(int(cu[-1]), device=starts.device) + (starts.long() - cu[:-1]).repeat_interleave(lengths)
 
 
 def count_in_segments(mask: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Counts the true tokens of each sequence. [..., T], [B+1] -> int64 [..., B]."""
+    """Counts the tokens of each sequence whose mask is True. [..., T], [B+1] -> int64 [..., B]."""
     total = mask.long().cumsum(-1)
     total = torch.cat([total.new_zeros(*total.shape[:-1], 1), total], dim=-1)
     cu = cu_seqlens.long()
@@ -37,28 +40,29 @@ def count_in_segments(mask: Tensor, cu_seqlens: Tensor) -> Tensor:
 
 
 def rank_in_segments(keys: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Ranks every token by its key among the tokens of its sequence, 0 for the smallest.
+    """Returns the rank of each token's key within its sequence, 0 for the smallest key.
 
     Args:
-        keys: numbers in [0, 1). float64 [..., T]
-        segments: sequence of each token. int64 [T]
-        cu_seqlens: starts of the sequences. [B+1]
+        keys: numbers in [0, 1) to rank by. float64 [..., T]
+        segments: sequence index of each token. int64 [T]
+        cu_seqlens: cumulative sequence lengths. [B+1]
     Returns:
-        int64 [..., T]
+        Ranks. int64 [..., T]
     """
-    order = (keys + segments).argsort(dim=-1)  # float64: a key keeps 2^-30 even with 2^22 sequences
+    order = (keys + segments).argsort(dim=-1)  # in float64, keys keep a precision of 2^-30 even with 2^22 sequences
     position = torch.arange(keys.shape[-1], device=keys.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(-1, order, position)
     return rank - cu_seqlens.long()[segments]
 
 
 def interleave(*cu_seqlens: Tensor) -> tuple[Tensor, Tensor]:
-    """Joins the parts of every sequence: part 0 of tile 0, part 1 of tile 0, …, part 0 of tile 1, ….
+    """Returns the order that joins several packed tensors: tile 0 of each tensor, then tile 1 of each, and so on.
 
     Args:
-        cu_seqlens: starts of the sequences in each part, all with the same number of sequences. [B+1] each
+        cu_seqlens: cumulative sequence lengths of each tensor, all with the same number of tiles. [B+1] each
     Returns:
-        The index into the parts' concatenation, int64 [T]; the starts of the joined sequences, int64 [B+1].
+        Indices into the concatenation of the tensors, int64 [T]; cumulative lengths of the joined sequences,
+        int64 [B+1].
     """
     lengths = torch.stack([lengths_of(cu) for cu in cu_seqlens], dim=1)  # [B, P]
     sizes = torch.stack([cu.long()[-1] for cu in cu_seqlens])

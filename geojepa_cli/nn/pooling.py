@@ -1,4 +1,4 @@
-"""Pooling of tokens to one vector per tile."""
+"""Pooling of token vectors to one vector per tile."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from geojepa_cli.nn.packing import lengths_of, segment_ids
 
 
 def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Concatenates the maximum and the mean of each dimension over each sequence (thesis 7.6.1).
+    """Concatenates the maximum and the mean of each dimension over each sequence.
+
+    Source: GeoJEPA thesis, section 7.6.1.
 
     Args:
-        x: packed tokens. [T, D]
-        cu_seqlens: starts of the sequences. [B+1]
+        x: packed token vectors. [T, D]
+        cu_seqlens: cumulative sequence lengths. [B+1]
     Returns:
-        max ‖ mean, zeros for an empty sequence. [B, 2·D]
+        max ‖ mean of each sequence, zeros for an empty sequence. [B, 2·D]
     """
     lengths = lengths_of(cu_seqlens)
     index = segment_ids(cu_seqlens)[:, None].expand_as(x)

@@ -1,4 +1,4 @@
-"""Checks of a query against the processed files, before anything is embedded."""
+"""Checks that the tile or entity of a query exists in the processed files, before anything is embedded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_NAMED = 4
 
 
 class _Tiles(NamedTuple):
-    """The tiles of a region.
+    """The n tiles of a region.
 
     Attributes:
-        name: of the region.
-        z, x, y: int64 [n].
-        tokens: number of entities of each.
-        kept: True where the limits keep it.
+        name: name of the region.
+        z, x, y: zoom, column and row of each tile, int64 [n].
+        tokens: number of entities in each tile, int64 [n].
+        kept: True for tiles with a number of entities within the limits, bool [n].
     """
 
     name: str
@@ -43,17 +43,17 @@ class _Tiles(NamedTuple):
 
 
 def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -> None:
-    """Checks that a tile is embedded.
+    """Checks that a tile exists and is embedded.
 
     Args:
-        stores: the regions that are searched.
-        name: such as `16_18052_25957`.
-        limits: on the number of entities of an embedded tile.
+        stores: regions to search.
+        name: name of the tile, such as `16_18052_25957`.
+        limits: minimum and maximum number of entities of embedded tiles.
 
     Raises:
-        UsageError: not a tile name.
-        NotFoundError: no such tile; the message has the nearest one, those of the right zoom, or its number of
-            entities.
+        UsageError: `name` is not a tile name.
+        NotFoundError: the tile does not exist or is not embedded. The message has the nearest tile, or tiles of another
+            zoom at the same place, or the number of entities of the tile.
     """
     tile = parse_tile(name)
     regions = [_tiles(store, limits) for store in stores]
@@ -69,23 +69,24 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
     named = _named(stores)
     if close is None:
         most = max((int(region.tokens.max()) for region in regions if len(region.tokens)), default=0)
-        message = f"unknown tile `{tile.name}`: no tile of {named} has {limits} entities"
+        message = f"unknown tile `{tile.name}`; no tile of {named} has {limits} entities"
         raise NotFoundError(message, _wider(most, limits) or hints.run("tile"))
-    message = f"unknown tile `{tile.name}` in {named}; the nearest is `{close[0]}`, {close[1]} tiles away"
+    message = f"unknown tile `{tile.name}` in {named}; the nearest tile is `{close[0]}`, {close[1]} tiles away"
     raise NotFoundError(message, hints.run("knn", tile=close[0]))
 
 
 def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) -> None:
-    """Checks that a piece of an element is embedded.
+    """Checks that an OSM element exists and is embedded in at least one tile.
 
     Args:
-        stores: the regions that are searched.
-        ref: such as `way/123`.
-        limits: on the number of entities of an embedded tile.
+        stores: regions to search.
+        ref: reference of the element, such as `way/123`.
+        limits: minimum and maximum number of entities of embedded tiles.
 
     Raises:
-        UsageError: not of the form node/ID, way/ID or relation/ID.
-        NotFoundError: no such entity; the message has the one with the nearest id, or why it is not embedded.
+        UsageError: `ref` is not node/ID, way/ID or relation/ID.
+        NotFoundError: the element does not exist or is not embedded. The message has the element with the nearest id,
+            or the reason.
     """
     osm_type, osm_id = parse_entity(ref)
     reasons = []
@@ -111,13 +112,13 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def parse_entity(ref: str) -> tuple[int, int]:
-    """Parses a reference such as `way/123`.
+    """Parses the reference of an OSM element, such as `way/123`.
 
     Returns:
         Type (0 node, 1 way, 2 relation) and id.
 
     Raises:
-        UsageError: not of this form.
+        UsageError: `ref` is not node/ID, way/ID or relation/ID.
     """
     kind, _, number = ref.strip().partition("/")
     if kind not in OSM_TYPES or not (number.isascii() and number.isdecimal()) or len(number) > 18:
@@ -129,33 +130,36 @@ def parse_entity(ref: str) -> tuple[int, int]:
 def _left_out(
     regions: Sequence[_Tiles], region: _Tiles, tile: TileId, count: int, limits: EntityLimits
 ) -> NotFoundError:
-    """Builds the error for a tile that the limits leave out."""
+    """Builds the error for a tile with too few or too many entities."""
     near, wider = _nearest_tile(regions, tile), _wider(count, limits)
-    message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, the filter keeps {limits}"
+    message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, but only tiles with {limits} are embedded"
     if near is None:
         return NotFoundError(message, wider or hints.run("tile"))
     hint = hints.run("knn", tile=near[0])
-    return NotFoundError(
-        f"{message}; the nearest tile that it keeps is `{near[0]}`", hint.or_else(wider) if wider else hint
-    )
+    return NotFoundError(f"{message}; the nearest embedded tile is `{near[0]}`", hint.or_else(wider) if wider else hint)
 
 
 def _entity_left_out(
     tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: EntityLimits
 ) -> NotFoundError:
-    """Builds the error for an element that is no token, or whose tiles are left out."""
+    """Builds the error for an element that is not visible to models, or whose tiles are not embedded."""
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
-        message = f"`{ref}` is in `{tiles.name}`, but has no vector: it is a boundary, or covers its tile `{name}`"
+        message = f"`{ref}` of `{tiles.name}` has no vector: it is a boundary, or covers the whole tile `{name}`"
         return NotFoundError(message, Hint("knn", (("--tile", name),)))
     row = int(rows[tokens][0])
     count = int(tiles.tokens[row])
-    message = f"`{ref}` lies in tile `{tiles.tile(row)}` of `{tiles.name}`, which has {_entities(count)}"
-    return NotFoundError(f"{message}; the filter keeps {limits}", _wider(count, limits) or hints.run("tile"))
+    message = f"`{ref}` is in tile `{tiles.tile(row)}` of `{tiles.name}`, which has {_entities(count)}"
+    message += f"; only tiles with {limits} are embedded"
+    return NotFoundError(message, _wider(count, limits) or hints.run("tile"))
 
 
 def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
-    """Raises where no region has tiles of this zoom; the message has the tiles of another zoom at the same place."""
+    """Checks that a region has tiles of the query's zoom.
+
+    Raises:
+        NotFoundError: no region has. The message has the tiles of another zoom at the same place.
+    """
     zooms = sorted({int(z) for region in regions for z in np.unique(region.z)})
     if not zooms or tile.z in zooms:
         return
@@ -165,14 +169,14 @@ def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
         inside = (region.x >> up == tile.x >> down) & (region.y >> up == tile.y >> down) & region.kept
         there += [region.tile(row) for row in np.flatnonzero(inside).tolist()]
     names = " and ".join(f"`{region.name}`" for region in regions)
-    message = f"tile `{tile.name}` has zoom {tile.z}, those of {names} have zoom {' and '.join(map(str, zooms))}"
+    message = f"tile `{tile.name}` has zoom {tile.z}, but tiles of {names} have zoom {' and '.join(map(str, zooms))}"
     near = _nearest_tile(regions, tile)
     if there:
         shown = ", ".join(f"`{name}`" for name in there[:MAX_NAMED])
-        where = f"; at the same place: {shown}"
+        where = f"; tiles at the same place: {shown}"
         where += f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
     else:
-        where = f"; they have none at this place, the nearest is `{near[0]}`" if near else ""
+        where = f"; there are no tiles at this place, the nearest tile is `{near[0]}`" if near else ""
     close = there[0] if there else near[0] if near else None
     hint = hints.run("knn", tile=close) if close else hints.run("tile", zoom=tile.z)
     raise NotFoundError(message + where, hint)
@@ -187,7 +191,7 @@ def _tiles(store: RegionStore, limits: EntityLimits) -> _Tiles:
 
 
 def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | None:
-    """Returns the nearest tile that is kept, and its distance in tiles of the query's zoom."""
+    """Returns the nearest embedded tile, and its distance in tiles of the query's zoom; None if there is no tile."""
     best: tuple[int, str] | None = None
     for region in regions:
         rows = np.flatnonzero(region.kept)
@@ -202,7 +206,7 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
 
 
 def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
-    """Returns the embedded element with the nearest id; the same id of another type comes first."""
+    """Returns the embedded element with the nearest id; an element of another type with the same id comes first."""
     best: tuple[bool, int, str] | None = None
     for store in stores:
         rows = csr.parents(store["tile/pieces"])
@@ -213,14 +217,14 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
             if len(found):
                 row = int(found[np.argmin(np.abs(ids[found] - osm_id))])
                 ref = f"{OSM_TYPES[int(types[row])]}/{int(ids[row])}"
-                # a wrong type is the likeliest slip
+                # the same id with another type is preferred, because a wrong type is the most likely mistake
                 candidate = (same_type, abs(int(ids[row]) - osm_id), ref)
                 best = min(best, candidate) if best else candidate
     return best[2] if best else None
 
 
 def _wider(count: int, limits: EntityLimits) -> Hint | None:
-    """Returns the failed command with limits that keep a tile of so many entities, or None where that has none."""
+    """Returns the failed command with limits that include a tile of `count` entities; None if no limit can."""
     if count > limits.high:
         return hints.again(max_entities=count)
     return hints.again(min_entities=count) if 0 < count < limits.low else None

@@ -1,4 +1,4 @@
-"""Search results as GeoJSON (RFC 7946): tiles as squares, entities by their geometry."""
+"""Search results as GeoJSON (RFC 7946): tiles as squares, entities with their geometry."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def to_geojson(results: Sequence[SearchResult], stores: Sequence[RegionStore]) -
     """Returns the query and its neighbours as a feature collection.
 
     Args:
-        results: the query first.
-        stores: the processed file of each result's region.
+        results: query, followed by its neighbours.
+        stores: processed file of each result's region.
     """
     features = []
     for result, store in zip(results, stores, strict=True):
@@ -35,9 +35,14 @@ def to_geojson(results: Sequence[SearchResult], stores: Sequence[RegionStore]) -
 
 
 def entity_geometry(item: MapObject, tile: TileId) -> Geometry:
-    """Returns the geometry of a piece, in degrees with 7 decimals.
+    """Returns the GeoJSON geometry of an element's part in one tile, in degrees with 7 decimals.
 
-    Outer rings are counter-clockwise, inner ones clockwise; all are closed. A piece without parts covers its tile.
+    Outer rings are counter-clockwise, inner rings clockwise; all are closed. An element without stored geometry covers
+    its whole tile, so its geometry is the square of the tile.
+
+    Args:
+        item: part of the element in the tile.
+        tile: tile of the part.
     """
     points, lines, polygons = [], [], []
     for role, xy in item.parts:

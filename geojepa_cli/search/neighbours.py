@@ -26,14 +26,14 @@ VERIFY = hints.run("artifacts", verify=True)
 
 @dataclass(frozen=True)
 class SearchRegion:
-    """A region to search in.
+    """A region to search.
 
     Attributes:
-        name: of the region.
-        vectors: its embeddings by one model.
-        store: the processed file they were made from.
-        images: its image tiles, or None.
-        limits: on the number of entities of an embedded tile.
+        name: name of the region.
+        vectors: embeddings of the region by one model.
+        store: processed file from which the embeddings were made.
+        images: image tiles of the region, or None.
+        limits: minimum and maximum number of entities of embedded tiles.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Hit:
 
     Attributes:
         region: index of the region.
-        row: of the tile's or entity's vector.
-        score: cosine to the query; 1 for the query itself.
+        row: row of the tile's or entity's vector.
+        score: cosine similarity to the query; 1 for the query itself.
     """
 
     region: int
@@ -62,8 +62,9 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
     """Returns the row of a tile, in the first region that has it.
 
     Raises:
-        UsageError: not a tile name.
-        NotFoundError: no such tile; the message has the nearest one, or why the tile was not embedded.
+        UsageError: `name` is not a tile name.
+        NotFoundError: the tile does not exist or was not embedded; the message has the nearest tile or the reason.
+        DataError: the tile should have been embedded, but has no vector.
     """
     tile = parse_tile(name)
     for index, region in enumerate(regions):
@@ -71,15 +72,19 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
         if row is not None:
             return Hit(index, row)
     check_tile([region.store for region in regions], name, regions[0].limits)
-    raise DataError(f"tile `{tile.name}` has no vector although the filter keeps it", VERIFY)
+    raise DataError(f"tile `{tile.name}` has no vector, although its number of entities is within the limits", VERIFY)
 
 
 def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
-    """Returns the row of an element's largest piece (area, or length), in the first region that has it.
+    """Returns the row of an element's largest piece (the part in one tile), in the first region that has the element.
+
+    Pieces are compared by area, or by length if they have no area.
 
     Raises:
-        UsageError: not of the form node/ID, way/ID or relation/ID.
-        NotFoundError: no such entity; the message has the one with the nearest id, or why it was not embedded.
+        UsageError: `ref` is not node/ID, way/ID or relation/ID.
+        NotFoundError: the element does not exist or was not embedded. The message has the element with the nearest id,
+            or the reason.
+        DataError: the element should have been embedded, but has no vector.
     """
     osm_type, osm_id = parse_entity(ref)
     for index, region in enumerate(regions):
@@ -87,17 +92,18 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
         if len(rows):
             return Hit(index, int(rows[np.argmax(region.vectors["entity/size"][rows])]))
     check_entity([region.store for region in regions], ref, regions[0].limits)
-    raise DataError(f"`{ref}` has no vector although the filter keeps its tile", VERIFY)
+    raise DataError(f"`{ref}` has no vector, although its tile is embedded", VERIFY)
 
 
 def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """Returns the k tiles most similar to a tile, without itself; a tile of two regions comes once.
+    """Returns the k tiles that are most similar to a tile. A tile that is in two regions is returned once.
 
     Args:
-        regions: where to search.
-        query: a tile row.
-        k: at most this many.
-        exclude_group: leave out the query's zoom-14 block, whose tiles are similar because they are close.
+        regions: regions to search.
+        query: row of the query tile; this tile is never returned.
+        k: maximum number of results.
+        exclude_group: if True, tiles of the query's zoom-14 block are not returned. They are similar because they are
+            close.
     """
     home = regions[query.region].vectors
     own = _tile(home, query.row)
@@ -113,15 +119,16 @@ def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_g
 
 
 def nearest_entities(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """Returns the k elements most similar to an entity, without itself.
+    """Returns the k elements that are most similar to an entity.
 
-    An element with several pieces is found by its nearest piece; of equally near pieces the largest is returned.
+    A piece is the part of an element in one tile. An element with several pieces is ranked by its most similar piece.
+    If several pieces are equally similar, the largest is returned.
 
     Args:
-        regions: where to search.
-        query: an entity row.
-        k: at most this many.
-        exclude_group: leave out what lies in the query's zoom-14 block.
+        regions: regions to search.
+        query: row of the query entity; its element is never returned.
+        k: maximum number of results.
+        exclude_group: if True, entities in the query's zoom-14 block are not returned.
     """
     home = regions[query.region].vectors
     own = _element(home, query.row)
@@ -149,7 +156,16 @@ def _search(
     excluded: Callable[[SearchRegion], Mask],
     identity: Callable[[Embeddings, int], object],
 ) -> list[Hit]:
-    """Takes ever more rows from each region until k distinct results are found, then the best of all."""
+    """Searches each region with a growing number of rows until it has k distinct results; returns the best k of all.
+
+    Args:
+        regions: regions to search.
+        query: row of the query.
+        column: column of vectors, `tile/vector` or `entity/vector`.
+        k: maximum number of results.
+        excluded: function that returns the rows of a region that must not be returned.
+        identity: function that returns the tile or element of a row, to find rows of the same one.
+    """
     vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
     found: list[Hit] = []
     for index, region in enumerate(regions):
@@ -169,7 +185,7 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the largest of an element's equally near pieces: it shows most on a map."""
+    """Returns the largest of an element's equally similar pieces, because its map shows the largest part of it."""
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))
     rows = rows[~excluded[rows]]
@@ -182,7 +198,7 @@ def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, ex
 
 
 def _tensor(column: NDArray[np.generic]) -> torch.Tensor:
-    with warnings.catch_warnings():  # torch warns that the mapped file is read-only; nothing here writes to it
+    with warnings.catch_warnings():  # torch warns that the memory-mapped file is read-only; the tensor is never written
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(column)
 

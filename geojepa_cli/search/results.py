@@ -1,4 +1,4 @@
-"""Search results: where a found tile or entity lies, its main tags and a link."""
+"""Search results: position of a tile or entity, its main tags, and a link to openstreetmap.org."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from geojepa_cli.store.tile_map import MapObject, read_piece
 
 MAX_TAGS = 6
 OSM = "https://www.openstreetmap.org"
-# keys that say what kind of thing an element is; others (names, addresses, surfaces) describe a place less
+# keys that classify an element; other keys (names, addresses, surfaces) are less useful to describe a place
 # fmt: off
 MAIN_KEYS = (
     "highway", "building", "landuse", "leisure", "amenity", "natural", "shop", "tourism", "waterway", "railway",
@@ -33,10 +33,10 @@ class EntityRef:
     """An element of OpenStreetMap.
 
     Attributes:
-        name: such as `way/123`.
-        version: of the element; None where the input has no versions.
-        record_id: the element and its version in Overture's form, such as `w123@7`; None without a version.
-        piece: row of its piece in the processed file.
+        name: reference of the element, such as `way/123`.
+        version: version of the element; None if the input has no versions.
+        record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None if `version` is None.
+        piece: row of its piece (the part in one tile) in the processed file.
     """
 
     name: str
@@ -51,15 +51,16 @@ class SearchResult:
 
     Attributes:
         rank: 0 for the query, 1 for the nearest neighbour.
-        cosine: similarity to the query.
-        region, tile, group: names of its region, its tile and the tile's zoom-14 block.
-        entity: the element, or None where a tile was searched.
-        lon, lat: centre, degrees.
-        bounds: of the tile, (west, south, east, north) in degrees.
-        ground_m: east and north size of the tile, metres.
+        cosine: cosine similarity to the query.
+        region, tile, group: names of the region, the tile and the tile's zoom-14 block.
+        entity: OSM element; None in a search for tiles.
+        lon, lat: centre in degrees.
+        bounds: bounds of the tile, (west, south, east, north) in degrees.
+        ground_m: size of the tile on the ground from west to east and from south to north, in metres.
         entities: number of entities in the tile.
-        tags: of a tile, (`key=value`, number of entities), most distinctive first; of an entity all tags, with 1.
-        url: on openstreetmap.org.
+        tags: pairs of `key=value` and number of entities. For a tile, its most distinctive tags; for an entity, all its
+            tags, each with the number 1.
+        url: link to openstreetmap.org.
         tile_row: row of the tile in the processed file.
     """
 
@@ -80,11 +81,11 @@ class SearchResult:
 
     @property
     def name(self) -> str:
-        """The name of the entity or, where a tile was searched, of the tile."""
+        """Name of the entity; in a search for tiles, name of the tile."""
         return self.entity.name if self.entity else self.tile
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields that have a meaning outside of this workspace."""
+        """Returns the result as JSON values, without row numbers of files in the workspace."""
         entity = self.entity
         record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}
         return {
@@ -105,7 +106,13 @@ class SearchResult:
 
 
 def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
-    """Returns the result for a tile's row."""
+    """Returns the search result for a tile.
+
+    Args:
+        region: region of the tile.
+        hit: row of the tile's vector, and its score.
+        rank: 0 for the query, 1 for the nearest neighbour.
+    """
     row = int(region.vectors["tile/row"][hit.row])
     first, last = (int(end) for end in region.vectors["entity/cu_seqlens"][hit.row : hit.row + 2])
     tile = _tile_of(region.store, row)
@@ -117,7 +124,13 @@ def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
 
 
 def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
-    """Returns the result for an entity's row."""
+    """Returns the search result for an entity.
+
+    Args:
+        region: region of the entity.
+        hit: row of the entity's vector, and its score.
+        rank: 0 for the query, 1 for the nearest neighbour.
+    """
     vectors = region.vectors
     tile = int(vectors["entity/tile"][hit.row])
     row = int(vectors["tile/row"][tile])
@@ -168,7 +181,7 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
 
 
 def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
-    """Returns the centre of a piece's bounding box; of an area that covers its tile, the centre of the tile."""
+    """Returns the centre of an element's bounding box in the tile, or of the tile if the element covers all of it."""
     if not item.parts:
         west, south, east, north = tile_bounds(*tile)
         return (west + east) / 2, (south + north) / 2
@@ -178,7 +191,7 @@ def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
 
 
 def _distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
-    """Returns the tags that are frequent among these pieces and rare in the region (tf-idf)."""
+    """Returns the tags that are frequent among these entities and rare in the region (tf-idf), with counts."""
     offsets, vocab = store["object/tags"], store["tag/vocab"]
     counted: Counter[int] = Counter()
     for row in store["piece/object"][pieces].tolist():

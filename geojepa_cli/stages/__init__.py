@@ -1,6 +1,6 @@
-"""Stages: what each command does, callable from Python. Importing this package registers every kind of artifact."""
+"""Python API of the commands. Importing this package registers all kinds of artifacts."""
 
-# in the order in which the stages run, which is the order of `geojepa artifacts`
+# in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages.features import process  # isort: skip

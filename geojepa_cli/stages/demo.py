@@ -1,4 +1,4 @@
-"""The demo: a generated city, every stage on it, and the check of its labels against known answers."""
+"""Demo: generates a city, runs every stage on it, and compares the labels with known answers."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
 NAME = "demo"
 CONFIG = "tiny.yaml"
 STEPS = 100
-BATCH_TOKENS = 2048  # half of the config's: two cores are enough
+BATCH_TOKENS = 2048  # half of the configuration's value, so that two CPU cores are enough
 SIZES = ("full", "small")
 ATTRIBUTION = "Demo city: made by `geojepa demo`, no real place"
-TOLERANCE = 1e-3  # of labels that are stored as float32
+TOLERANCE = 1e-3  # absolute tolerance of labels, which are stored as float32
 
 
 @as_command("demo")
 def demo(
     workspace: Workspace, size: str = "full", steps: int = STEPS, seed: int = 0, threads: int = 1
 ) -> dict[str, Artifact]:
-    """Makes a city and runs every stage on it, offline.
+    """Generates a city and runs every stage on it, offline.
 
     Args:
-        workspace: to publish in.
+        workspace: workspace to publish to.
         size: `full` (480 tiles) or `small` (64 tiles).
-        steps: of training.
-        seed: of the city, the splits, the model and the probes.
-        threads: do not change the result.
+        steps: number of training steps.
+        seed: seed of the city, the splits, the model and the probes.
+        threads: number of threads.
 
     Returns:
-        The artifacts, by what they are called in the summary of `geojepa demo`.
+        The artifacts, by their names in the summary of `geojepa demo`.
 
     Raises:
-        UsageError: unknown size.
-        DataError: a label differs from the city's known answer.
+        UsageError: the size is unknown.
+        DataError: a label differs from the known answer of the city.
     """
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
     if size not in SIZES:
         raise UsageError(f"unknown size `{size}`: expected {' or '.join(SIZES)}", hints.again(size=SIZES[0]))
-    native.version()  # a missing binary or encoder is found before any work
+    native.version()  # fail early if the binary or the encoder is missing
     check_encoder(DEFAULT_ENCODER)
     city = make_city(size, seed)
     done = {"source": make_demo_source(workspace, city)}
@@ -82,7 +82,7 @@ def demo(
 
 
 def make_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Publishes the city's map and images like `fetch --pbf`, but without OpenStreetMap's attribution."""
+    """Publishes map and images of the city like `fetch --pbf`, but without the attribution of OpenStreetMap."""
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
@@ -98,16 +98,16 @@ def make_demo_source(workspace: Workspace, city: City) -> Artifact:
 
 
 def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifact: Artifact) -> None:
-    """Compares a task's labels with what the city was built to have.
+    """Compares the labels of a task with the known answers of the generated city.
 
     Args:
-        answers: of the city.
-        task: its name.
-        processed: the city's tiles.
-        artifact: the built task.
+        answers: known answers of the city, by tile and task.
+        task: name of the task.
+        processed: `processed/` artifact of the city.
+        artifact: `tasks/` artifact of the task.
 
     Raises:
-        DataError: some differ; the message has their number, and the first.
+        DataError: labels differ. The message has the number of wrong labels, and the first one.
     """
     import numpy as np
 
@@ -131,11 +131,11 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 def _probe(
     workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
-    """Probes a task's masked variant with the linear head; None where a small city has too few tiles for it."""
+    """Probes the masked variant of a task with the linear head. Returns None if a small city has too few tiles."""
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
     except DataError as error:
         if not may_be_few:
             raise
-        console.warn(f"`{task.name}` is not probed: {error.message}")
+        console.warn(f"`{task.name}` was not probed: {error.message}")
         return None

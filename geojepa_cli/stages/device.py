@@ -1,4 +1,4 @@
-"""The device that a model runs on."""
+"""Selection of the device that models run on."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def check_device(name: str) -> None:
-    """Checks the name of a device, without loading torch.
+    """Checks the name of a device without importing torch.
 
     Raises:
-        UsageError: it is not one of `DEVICES`.
+        UsageError: the name is not in `DEVICES`.
     """
     if name not in DEVICES:
         raise UsageError(f"unknown device `{name}`: expected {', '.join(DEVICES)}", hints.again(device="auto"))
 
 
 def pick_device(name: str) -> str:
-    """Returns `cpu` or `cuda`; `auto` takes CUDA where there is a device.
+    """Returns `cpu` or `cuda`. For `auto`, returns `cuda` if a CUDA device is available.
 
     Raises:
-        UsageError: unknown name, or no CUDA device.
+        UsageError: the name is unknown, or there is no CUDA device.
     """
     import torch
 
     check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("this installation of torch sees no CUDA device", hints.again(device="cpu"))
+        raise UsageError("torch finds no CUDA device", hints.again(device="cpu"))
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Views of the tiles that are embedded."""
+"""Selects the tiles, entities and tags that are embedded."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits: EntityLimits) -> View:
-    """Returns the view of a task, or of all tiles within limits.
+    """Returns the view of the tiles of a task or, without a task, of all tiles within the limits.
 
     Args:
-        store: one region.
-        task: of the region, or None.
-        masked: use the task's masked view.
-        limits: on the number of entities of a tile, without a task.
+        store: store that contains one region.
+        task: `tasks/` artifact of the region, or None.
+        masked: use the masked view of the task, without the tags and entities that reveal its label.
+        limits: minimum and maximum number of entities in a tile; used without a task.
 
     Raises:
-        DataError: no tile is left.
+        DataError: there is no tile to embed.
     """
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.dataset import TaskData
@@ -46,13 +46,13 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
 
 
 def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
-    """Returns the view of one region without the entities that lie in several blocks of all regions.
+    """Returns the view of one region without entities that lie in several zoom-14 groups of all regions together.
 
     Args:
-        workspace: to look in.
-        tasks: one task, built for each region.
-        processed: the region.
-        masked: use the task's masked view.
+        workspace: workspace of the artifacts.
+        tasks: `tasks/` artifacts of one task, one for each region.
+        processed: `processed/` artifact of the region to return.
+        masked: use the masked view of the task.
     """
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
@@ -64,20 +64,27 @@ def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], process
 
 
 def processed_of(workspace: Workspace, task: Artifact) -> Artifact:
-    """Returns the region that a task was built for."""
+    """Returns the `processed/` artifact from which a `tasks/` artifact was made."""
     return workspace.at(inputs_of_kind(task, "processed")[0])
 
 
 def check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:
-    """Checks that something is left to embed.
+    """Checks that the view contains anything that the model can embed.
+
+    Args:
+        store: store that contains one region.
+        view: view to embed.
+        needs: modalities that the model reads.
+        task: name of the task, for the message.
+        masked: whether `view` is the masked view of the task.
 
     Raises:
-        DataError: no tile has an entity, and the model reads no images.
+        DataError: no tile has an entity, and the model does not read images.
     """
     if store.lengths(view).any() or Modality.IMAGE in needs:
         return
     region = store.regions[0].name
     where = f"all {len(view.tiles):,} tiles of `{region}`"
     if masked:
-        raise DataError(f"the mask of `{task}` hides every entity of {where}", hints.run("embed", task=task))
+        raise DataError(f"the mask of `{task}` hides all entities in {where}", hints.run("embed", task=task))
     raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))

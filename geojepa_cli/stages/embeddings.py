@@ -1,4 +1,4 @@
-"""`embeddings/`: vectors of tiles and entities."""
+"""Stage `embeddings/`: embeddings of tiles and entities."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-# schema 2: with `entity/osm_version`
+# schema 2 added `entity/osm_version`
 EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 
 
 class Model(NamedTuple):
-    """A model to embed with: an entry of the registry.
+    """A trained model or baseline that computes embeddings.
 
     Attributes:
-        name: of the artifact or the baseline.
-        artifact: the `models/` artifact; None for a baseline.
+        name: name of the `models/` artifact or of the baseline.
+        artifact: `models/` artifact; None for a baseline.
     """
 
     name: str
@@ -54,22 +54,22 @@ class Model(NamedTuple):
 
     @property
     def ref(self) -> str:
-        """`name@id`, or the name of a baseline."""
+        """Reference of the model: `name@id`, or the name of a baseline."""
         return self.artifact.ref if self.artifact else self.name
 
     def needs(self) -> Needs:
-        """Returns the modalities that it reads.
+        """Returns the modalities that the model reads.
 
         Raises:
-            DataError: its `config.yaml` is damaged.
+            DataError: `config.yaml` of the model is damaged.
         """
         return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
 
     def open(self, inputs: FrozenInputs) -> Embedder:
-        """Returns the model, ready to embed on the device of `inputs`.
+        """Loads the model onto the device of `inputs`.
 
         Raises:
-            DataError: its files are damaged.
+            DataError: the files of the model are damaged.
         """
         if self.artifact is None:
             return open_baseline(self.name, inputs)
@@ -92,32 +92,34 @@ def embed(
     device: str = "auto",
     threads: int = 1,
 ) -> list[Artifact]:
-    """Embeds the tiles and entities of one or several regions.
+    """Computes embeddings of the tiles and entities of one or several regions.
 
     Args:
-        workspace: to read from and publish in.
+        workspace: workspace to read from and publish to.
         model: name (`name` or `name@id`) of a model or baseline, or a `models/` artifact. Default: the newest model.
-        region: names, or `processed/` artifacts. Default: the only region.
-        task: embed the tiles of this task only.
-        masked: hide what the task asks for.
-        min_entities, max_entities: limits on the number of entities of a tile, without `task`.
+        region: names of regions, or `processed/` artifacts. Default: the only region.
+        task: name of a task; only its tiles are embedded. Default: all tiles within the limits.
+        masked: hide the tags and entities that reveal the label of the task.
+        min_entities: minimum number of entities in a tile, without `task`. Default: 5.
+        max_entities: maximum number of entities in a tile, without `task`. Default: 1250.
         device: `cpu`, `cuda` or `auto`.
-        threads: of the CPU.
+        threads: number of CPU threads.
 
     Returns:
-        An artifact for each region.
+        One `embeddings/` artifact per region.
 
     Raises:
-        UsageError: options contradict each other.
-        NotFoundError: no such model, region or task.
-        DataError: no tile is left, or the model is damaged.
+        UsageError: arguments cannot be combined.
+        NotFoundError: there is no such model, region or task.
+        DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError("`--masked` needs `--task`, whose mask it applies", hints.again(task="max_speed"))
+        raise UsageError("`--masked` requires `--task`: each task has its own mask", hints.again(task="max_speed"))
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
-            "`--task` excludes `--min-entities` and `--max-entities`: it embeds the tiles that the task was built on",
+            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task was built with limits, "
+            "which also select the tiles to embed",
             hints.run("build-tasks", task=task, **limits),
         )
     chosen_limits = entity_limits(min_entities, max_entities)
@@ -130,16 +132,16 @@ def embed(
 
 
 def find_model(workspace: Workspace, ref: str | None) -> Model:
-    """Finds a model or baseline.
+    """Finds a model or baseline by name.
 
     Args:
-        workspace: to look in.
-        ref: `name`, `name@id`, or the name of a baseline. None for the newest model, or the default baseline with a
-            note if there is no model.
+        workspace: workspace to search.
+        ref: `name` or `name@id` of a model, or the name of a baseline. None for the newest model; if there is no model,
+            the default baseline is returned and a note is printed.
 
     Raises:
-        NotFoundError: no such model; the message has the nearest name.
-        DataError: the model is incomplete or of another schema. An older one is never used in its place.
+        NotFoundError: there is no such model. The message suggests the most similar name.
+        DataError: the model is incomplete or has another schema version. Older models are never used in its place.
     """
     if ref in BASELINES:
         return Model(ref)
@@ -148,7 +150,7 @@ def find_model(workspace: Workspace, ref: str | None) -> Model:
         if newest is not None:
             return Model(newest.name, newest)
         console.note(
-            f"no model in `{workspace.root}`: using {DEFAULT_BASELINE}, a baseline without training; "
+            f"no model in `{workspace.root}`: using the baseline {DEFAULT_BASELINE}, which needs no training; "
             "`geojepa pretrain` trains a model"
         )
         return Model(DEFAULT_BASELINE)
@@ -161,10 +163,10 @@ def find_model(workspace: Workspace, ref: str | None) -> Model:
 
 
 def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> Artifact:
-    """Returns the newest `tasks/<region>.<task>` made from a processed region.
+    """Returns the newest `tasks/<region>.<task>` artifact that was made from a `processed/` artifact.
 
     Raises:
-        NotFoundError: the task is unknown, or was not built; the hint builds it.
+        NotFoundError: the task is unknown, or was not built. The hint is the command that builds it.
     """
     prefix = f"{processed.name}."
     built = [name.removeprefix(prefix) for name in workspace.names("tasks") if name.startswith(prefix)]
@@ -188,21 +190,19 @@ def make_embeddings(
     limits: EntityLimits = DEFAULT_LIMITS,
     without_shared: Sequence[Artifact] = (),
 ) -> Artifact:
-    """Publishes `embeddings/<model>.<region>`: `embeddings.h5`.
+    """Publishes `embeddings/<model>.<region>` with the file `embeddings.h5`.
 
     Args:
-        workspace: to publish in.
-        model: of `find_model`.
-        processed: the region.
-        task: embed the tiles of this task; None for all within the limits.
-        masked: use the task's masked view.
-        device, threads: see `embed`.
-        limits: on the number of entities of a tile, without a task.
-        without_shared: `tasks/` artifacts of `task` for all regions that are probed together. Hides entities that lie
-            in several of their blocks; see `TaskData.view_without_shared`.
+        workspace: workspace to publish to.
+        model: model or baseline.
+        processed: `processed/` artifact of the region.
+        task: `tasks/` artifact whose tiles are embedded; None for all tiles within the limits.
+        masked, device, threads: as for `embed`.
+        limits: minimum and maximum number of entities in a tile; used without a task.
+        without_shared: `tasks/` artifacts of all regions. If given, entities in several zoom-14 groups are hidden.
 
     Raises:
-        DataError: no tile is left, or the model is damaged.
+        DataError: there is no tile to embed, or the model is damaged.
     """
     features = workspace.derived("features", processed.name, processed)
     task_name = task.params["task"]["name"] if task else None
@@ -242,14 +242,14 @@ def make_embeddings(
 
 
 def model_config(model: Artifact) -> PretrainConfig:
-    """Returns the configuration that a model was trained with.
+    """Returns the configuration with which a model was trained.
 
     Raises:
-        DataError: its `config.yaml` is damaged.
+        DataError: `config.yaml` of the model is damaged.
     """
     from geojepa_cli.config.load import load_config
 
     try:
         return load_config(str(model.file(CONFIG)))
-    except UsageError as error:  # the file was written by `pretrain`: a data error, not a usage error
+    except UsageError as error:  # `pretrain` wrote the file, so this is a data error
         raise model.broken(error.message) from error

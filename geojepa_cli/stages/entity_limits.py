@@ -1,4 +1,4 @@
-"""Limits on the number of entities of a tile, and the error where they leave no tile."""
+"""Checks of the minimum and maximum number of entities in a tile."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def entity_limits(low: int | None, high: int | None) -> EntityLimits:
-    """Returns the limits that two options ask for; None takes the default.
+    """Returns the limits for two options. None selects the default.
 
     Raises:
-        UsageError: the lower is above the upper.
+        UsageError: the minimum is above the maximum.
     """
     limits = EntityLimits(
         DEFAULT_LIMITS.low if low is None else low,
@@ -24,20 +24,21 @@ def entity_limits(low: int | None, high: int | None) -> EntityLimits:
     )
     if limits.low > limits.high:
         raise UsageError(
-            f"--min-entities {limits.low} is above --max-entities {limits.high}", hints.again(max_entities=limits.low)
+            f"`--min-entities {limits.low}` is above `--max-entities {limits.high}`",
+            hints.again(max_entities=limits.low),
         )
     return limits
 
 
 def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
-    """Refuses limits that leave no tile of a region.
+    """Checks that at least one tile of a region is within the limits.
 
     Args:
-        store: one region.
-        limits: on the number of entities.
+        store: store that contains one region.
+        limits: minimum and maximum number of entities in a tile.
 
     Raises:
-        DataError: no tile is left; the message has the numbers of entities that tiles have.
+        DataError: no tile is within the limits. The message has the range of entity counts in the region.
     """
     from geojepa_cli.store.view import View
 
@@ -51,7 +52,7 @@ def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
     fewest, most = int(counts[counts > 0].min()), int(counts.max())
     wider = hints.again(max_entities=most) if most > limits.high else hints.again(min_entities=fewest)
     if most > limits.high and fewest > limits.high:
-        found = f"all of its {len(counts):,} tiles have more ({fewest:,} to {most:,})"
+        found = f"all {len(counts):,} tiles have more ({fewest:,} to {most:,})"
     else:
-        found = f"its {len(counts):,} tiles have {int(counts.min()):,} to {most:,}"
+        found = f"the {len(counts):,} tiles have {int(counts.min()):,} to {most:,} entities"
     raise DataError(f"no tile of `{region}` has {limits} entities: {found}", wider)

@@ -1,4 +1,4 @@
-"""`features/`: everything frozen and costly, computed once per region and encoder: text embeddings of tags."""
+"""Stage `features/`: text embeddings of the tags of a region, computed once per text encoder."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def process(
     text_encoder: str = DEFAULT_ENCODER,
     threads: int = 1,
 ) -> list[Artifact]:
-    """Makes the tiles of regions ready for models: columns, and text embeddings of the tags.
+    """Converts the tiles of regions to model inputs, and computes text embeddings of their tags.
 
     Args:
-        workspace: to read from and publish in.
-        region: names, or `tiles/` artifacts. Default: the only region.
-        simplify_m: largest distance of the simplified geometry from the original, in metres.
-        visibility_k: visibility edges per node.
-        text_encoder: of the tags; `none` makes no `features/`.
-        threads: do not change the result.
+        workspace: workspace to read from and publish to.
+        region: names of regions, or `tiles/` artifacts. Default: the only region.
+        simplify_m: maximum distance between simplified and original geometry, in metres.
+        visibility_k: number of visibility edges per node.
+        text_encoder: text encoder for tags. With `none`, no `features/` artifact is made.
+        threads: number of threads; does not affect the result.
 
     Returns:
         The `processed/` artifact of each region.
 
     Raises:
         NotFoundError: a region has no tiles.
-        MissingExtraError: the encoder's package is not installed.
+        MissingExtraError: the package of the text encoder is not installed.
     """
     native.check_threads(threads)
     tiles = find_regions(workspace, "tiles", region)
@@ -62,16 +62,16 @@ def process(
 
 
 def make_features(workspace: Workspace, processed: Artifact, encoder: str = DEFAULT_ENCODER) -> Artifact:
-    """Publishes `features/<region>`: `tags.h5`, one text embedding per row of the vocabulary.
+    """Publishes `features/<region>` with the file `tags.h5`: one text embedding for each tag of the vocabulary.
 
     Args:
-        workspace: to publish in.
-        processed: of the region.
+        workspace: workspace to publish to.
+        processed: `processed/` artifact of the region.
         encoder: name of the text encoder.
 
     Raises:
-        UsageError: no such encoder.
-        MissingExtraError: the encoder's package is not installed.
+        UsageError: the encoder is unknown.
+        MissingExtraError: the package of the encoder is not installed.
     """
     from geojepa_cli.tags.encoder import encoder_identity
     from geojepa_cli.tags.features import write_tag_features
@@ -84,11 +84,11 @@ def make_features(workspace: Workspace, processed: Artifact, encoder: str = DEFA
 
 
 def check_encoder(encoder: str) -> None:
-    """Checks, before long work, that an encoder can be used.
+    """Checks that a text encoder is available, to fail before a long computation.
 
     Raises:
-        UsageError: no such encoder.
-        MissingExtraError: its package is not installed.
+        UsageError: the encoder is unknown.
+        MissingExtraError: the package of the encoder is not installed.
     """
     from geojepa_cli.tags.encoder import encoder_identity
 

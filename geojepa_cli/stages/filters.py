@@ -1,4 +1,4 @@
-"""Filters of tiles at read time: limits of entities, a bounding box, tiles with imagery only."""
+"""Filters that select tiles of a region: number of entities, bounding box, and imagery."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Filters:
-    """The tiles that are read.
+    """Conditions that a tile must meet to be used in a task.
 
     Attributes:
-        limits: on the number of entities.
-        bbox: (west, south, east, north) in degrees; tiles that meet it stay.
-        with_imagery: only tiles that have an image.
+        limits: minimum and maximum number of entities in a tile.
+        bbox: bounding box (west, south, east, north) in degrees that the tile must intersect; None for no condition.
+        with_imagery: True if the tile must have an image.
     """
 
     limits: EntityLimits = DEFAULT_LIMITS
@@ -33,30 +33,30 @@ class Filters:
     with_imagery: bool = False
 
     def params(self) -> dict[str, Any]:
-        """Returns the parameters of an artifact that they decide; filters that are not set add none."""
+        """Returns the filters as parameters of an artifact. Filters that are not set are left out."""
         given: dict[str, Any] = {"min_entities": self.limits.low, "max_entities": self.limits.high}
         given |= {"bbox": list(self.bbox)} if self.bbox else {}
         return given | ({"with_imagery": True} if self.with_imagery else {})
 
     def images(self, workspace: Workspace, processed: Artifact) -> Artifact | None:
-        """Returns the images of a region where only tiles with an image are wanted, otherwise None.
+        """Returns the `images/` artifact of a region if `with_imagery` is set, otherwise None.
 
         Raises:
-            NotFoundError: the region has no images.
+            NotFoundError: `with_imagery` is set, and the region has no images.
         """
         if not self.with_imagery:
             return None
         images = joined_images(workspace, processed)
         if images is None:
             hint = hints.run("fetch", pbf="FILE", name=processed.name, imagery="DIR").noting("then `tile`, `process`")
-            raise NotFoundError(f"`{processed.ref}` has no images, and --with-imagery needs them", hint)
+            raise NotFoundError(f"`{processed.ref}` has no images, which `--with-imagery` requires", hint)
         return images
 
     def open_region(self, workspace: Workspace, processed: Artifact) -> RegionData:
-        """Opens a region for tasks.
+        """Opens the tiles of a region that meet the conditions.
 
         Raises:
-            DataError: no tile is left; the message has the number of tiles left out by each filter.
+            DataError: no tile is left. The message has the number of tiles that each filter removed.
         """
         from geojepa_cli.tasks.build import RegionData
 

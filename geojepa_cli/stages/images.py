@@ -1,4 +1,4 @@
-"""`images/`: the image tiles of a region, decoded from a folder's tiles or resampled from scenes."""
+"""Stage `images/`: images of the tiles of a region, decoded from image tiles or resampled from scenes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("tile", region=remains.name)
 
 
-# version 3: no-data values and masks count next to a band that looks like alpha, infrared weights no colour;
-# a killed run keeps the images that it resampled, in `store/image_log.py`
+# version 3: no-data values and masks are used even if a band looks like an alpha band, and infrared does not affect the
+# weights of colours; a killed run keeps its resampled images (see `store/image_log.py`)
 IMAGES = Stage("images", version=3, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
 
 
@@ -43,23 +43,26 @@ def make_images(
     skip_failed: bool = False,
     form: ImageForm | None = None,
 ) -> Artifact | None:
-    """Publishes `images/<region>`: `images.h5`. Returns None where the source has no imagery for the tiles.
+    """Publishes `images/<region>` with the file `images.h5`.
 
-    Image tiles of other zooms are left out, with a warning that counts them. Scenes are resampled to `tiles`.
+    Image tiles of the source are decoded; those of other zoom levels are left out with a warning. Scenes are resampled
+    to the tiles.
 
     Args:
-        workspace: to publish in.
-        source: of a region.
-        zoom: of the tiles.
-        tiles: made from the source. Without them, scenes give no images.
-        threads: that resample scenes.
-        skip_failed: publish without the tiles whose imagery cannot be read.
-        form: side, bands and codec of the images. Default: 224 px, RGB, raw.
+        workspace: workspace to publish to.
+        source: `source/` artifact of the region.
+        zoom: zoom level of the tiles.
+        tiles: `tiles/` artifact made from the source. Without it, scenes are not resampled.
+        threads: number of threads.
+        skip_failed: leave out images whose imagery cannot be read, instead of raising an error.
+        form: size, bands and codec of the images. Default: 224 px, RGB, raw.
+
+    Returns:
+        The artifact, or None if the source has no imagery for the tiles.
 
     Raises:
-        UsageError: another side or other bands than those of given image tiles.
-        DataError: an image, or the imagery of a tile, cannot be read. Images that were resampled are kept for the next
-            run.
+        UsageError: the source has image tiles, and `form` has another size or other bands.
+        DataError: an image, or the imagery of a tile, cannot be read. Resampled images are kept for the next run.
     """
     from geojepa_cli.sources.collections import COLLECTIONS
     from geojepa_cli.sources.scenes import SUFFIXES
@@ -72,20 +75,24 @@ def make_images(
     if any(path.suffix.lower() in SUFFIXES or path.name in lists for path in names):
         return _resample(workspace, source, zoom, tiles, threads, skip_failed, form) if tiles else None
     if names and form.shape != ImageForm().shape:
-        message = f"{source.full_ref} holds image tiles of 224 × 224 px RGB: --image-size and --bands apply to scenes"
+        message = (
+            f"`{source.full_ref}` has image tiles (224 px, RGB): `--image-size` and `--bands` apply only to scenes"
+        )
         raise UsageError(message, hints.run("tile", region=source.name))
     found = [parse_image_name(path.name) for path in names]
     zooms = collections.Counter(tile.z for tile in found if tile is not None)
     others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
     if others:
-        what = f"{zooms[zoom]:,} are used" if zooms[zoom] else "none is left, so no images are published"
+        what = f"{zooms[zoom]:,} image tiles are used" if zooms[zoom] else "no image tile is used"
         hint = None if zooms[zoom] else hints.again(zoom=max(zooms))
-        console.warn(f"{source.full_ref}: image tiles left out, {', '.join(others)}; --zoom is {zoom}: {what}", hint)
+        console.warn(
+            f"{source.full_ref}: image tiles left out because `--zoom` is {zoom}: {', '.join(others)}; {what}", hint
+        )
     return _decode(workspace, source, zoom, form, threads) if zooms[zoom] else None
 
 
 class _NoImageryError(Exception):
-    """No tile lies in a scene."""
+    """No tile intersects a scene."""
 
 
 def _resample(
@@ -97,7 +104,7 @@ def _resample(
     skip_failed: bool,
     form: ImageForm,
 ) -> Artifact | None:
-    """Publishes images from scenes; returns None where no tile lies in one."""
+    """Publishes images resampled from scenes. Returns None if no tile intersects a scene."""
     params = {"zoom": zoom, **form.params}
 
     def make(params: dict[str, Any], write: Callable[[Build], Artifact]) -> Artifact:
@@ -115,13 +122,13 @@ def _resample(
             resampling.print_traffic(scenes.traffic)
             if failed and skip_failed and any(row.position >= 0 for row in log.rows.values()):
                 console.warn(f"{resampling.describe_failures(failed)}; the images are published without these tiles")
-                names = sorted(tile.name for tile in failed)  # the log stays, for a run without `skip_failed`
+                names = sorted(tile.name for tile in failed)  # the log is kept for a run without `skip_failed`
                 return make({**params, "without": names}, lambda other: _publish_log(other, log, scenes, wanted))
             if failed:
                 raise resampling.failure(failed, len(wanted), listed, source, skip_failed)
             if all(row.position < 0 for row in log.rows.values()):
                 log.remove()
-                raise _NoImageryError(f"none of {len(wanted):,} tiles lies in one of {len(scenes.scenes):,} scenes")
+                raise _NoImageryError(f"none of {len(wanted):,} tiles intersects any of {len(scenes.scenes):,} scenes")
             return _publish_log(build, log, scenes, wanted)
 
     try:
@@ -142,7 +149,7 @@ def _publish(
     extra: Mapping[str, Any] | None = None,
     timing: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Publishes `images.h5`, and removes whatever else is in the directory; see `Build.publish`."""
+    """Publishes `images.h5` and deletes all other files of the directory. Arguments are as for `Build.publish`."""
     build.clear(keep=(FILE,))
     return build.publish(counts=counts, extra=extra, timing=timing)
 
@@ -154,7 +161,7 @@ def _decode(workspace: Workspace, source: Artifact, zoom: int, form: ImageForm, 
         try:
             images = source.path / "imagery"
             count = write_images(images, build.partial / FILE, zoom, codec=form.codec, threads=threads)
-        except DataError as error:  # files of the workspace are fetched again, not repaired
+        except DataError as error:  # users cannot repair files in the workspace
             hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
             raise DataError(error.message, hint) from error
         return _publish(build, counts={"images": count})

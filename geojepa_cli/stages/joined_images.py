@@ -1,4 +1,4 @@
-"""The image tiles that belong to a region's processed tiles: found by lineage, never by name and date."""
+"""Finds the images of processed tiles by lineage, that is, by the artifacts from which both were made."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 
 def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
-    """Returns the images of the processed tiles; None where there are none.
+    """Returns the `images/` artifact for processed tiles, or None if there is none.
 
-    Images that models read (224 px, RGB) are preferred to others, however new those are. Images resampled from scenes
-    have their tiles as an input. Image tiles from a folder must have the zoom and a source of the tiles: `images/R` of
-    another zoom has none of these tiles, and one of another source may show another place or year.
+    Images resampled from scenes match if they were made for the same `tiles/` artifact. Image tiles from a folder match
+    if they have the same zoom and the same source: another source may show another place or year. The newest match is
+    returned, but images of the size and bands that models read (224 px, RGB) come first.
 
     Raises:
-        DataError: the newest that may belong is damaged.
+        DataError: the newest match is damaged.
     """
     tiles = _input(workspace, processed, "tiles")
     if tiles is None:
@@ -38,7 +38,7 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:
-    """Returns the input of a kind; None where there is none, or it was removed."""
+    """Returns the input that has the given kind, or None if there is no such input or it was removed."""
     for ref in inputs_of_kind(artifact, kind):
         try:
             return workspace.at(ref)

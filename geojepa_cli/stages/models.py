@@ -1,4 +1,4 @@
-"""`models/`: pretraining."""
+"""Stage `models/`: pretraining of models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again, with its own configuration if that is intact."""
+    """Returns the command that trains a model again. It uses the configuration of the model, if that is undamaged."""
     known = remains.files.get(CONFIG)
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
@@ -59,21 +59,24 @@ def pretrain(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Trains a model on one or several regions.
+    """Trains a model by masked latent prediction on one or several regions.
 
     Args:
-        workspace: to read from and publish in.
-        config: path of a configuration, or the name of a packed one.
-        region: names, or `processed/` artifacts. Default: the only region.
-        set_: keys of the configuration to change, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
-        name: of the model. Default: the name of the configuration.
-        seed: of weights, order and masks.
-        resume: from the checkpoint of a killed run.
+        workspace: workspace to read from and publish to.
+        config: path of a configuration file, or name of a packaged configuration.
+        region: names of regions, or `processed/` artifacts. Default: the only region.
+        set_: configuration keys to change, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
+        name: name of the model. Default: the name of the configuration.
+        seed: random seed of initial weights, order of tiles, and masks.
+        resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
-        threads: of the CPU; another number changes rounding.
+        threads: number of CPU threads. Affects rounding, so results differ slightly.
+
+    Returns:
+        The `models/` artifact.
 
     Raises:
-        UsageError: the configuration is wrong, needs too much memory, or the device does not exist.
+        UsageError: the configuration is wrong, training needs too much memory, or the device does not exist.
     """
     from geojepa_cli.config.load import load_config
 
@@ -96,18 +99,18 @@ def make_model(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Publishes `models/<name>`: weights, configuration, metrics, plot and card.
+    """Publishes `models/<name>` with weights, configuration, metrics, plot of the loss, and model card.
 
     Args:
-        workspace: to publish in.
-        processed: regions to train on.
-        config: of the run.
-        name: of the model.
-        seed, resume, device, threads: see `pretrain`.
+        workspace: workspace to publish to.
+        processed: `processed/` artifacts of the regions to train on.
+        config: configuration of the run.
+        name: name of the model.
+        seed, resume, device, threads: as for `pretrain`.
 
     Raises:
-        NotFoundError: a region has no features, or no region has images and the model reads them.
-        UsageError: the device does not exist, or the memory does not suffice.
+        NotFoundError: a region has no `features/` artifact, or the model reads images and no region has any.
+        UsageError: the device does not exist, or training needs too much memory.
     """
     chosen = pick_device(device)
     features = [workspace.derived("features", region.name, region) for region in processed]
@@ -129,10 +132,10 @@ def make_model(
 
 
 def check_model_name(name: str) -> None:
-    """Checks that `name` can name a model.
+    """Checks the name of a new model.
 
     Raises:
-        UsageError: it cannot name an artifact, or a baseline has this name.
+        UsageError: the name is not valid, or is that of a baseline.
     """
     check_name(name)
     if name in BASELINES:
@@ -149,7 +152,7 @@ def _train(
     device: str,
     threads: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains into the partial directory and returns counts and timing."""
+    """Trains a model, writes it to the partial directory, and returns counts and timing."""
     import torch
 
     from geojepa_cli.models.published import save_model
@@ -159,7 +162,7 @@ def _train(
     from geojepa_cli.train.memory import check_memory
 
     torch.set_num_threads(threads)
-    # otherwise threads add the gradients of rows that occur twice in any order
+    # otherwise threads add the gradients of repeated rows in random order
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     data = TrainingData.open(
@@ -202,7 +205,7 @@ def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Builds the error for a run that was stopped with Ctrl-C: the step of its checkpoint, and how to resume."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes it."""
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
@@ -210,13 +213,13 @@ def _interrupted(build: Build) -> InterruptedRunError:
         earlier = hints.again(set={"train.checkpoint_every": 10})
         return InterruptedRunError("interrupted before the first checkpoint", earlier)
     resumed = hints.again().noting("add --no-resume to start again")
-    return InterruptedRunError(f"interrupted; the last checkpoint is of step {step:,}", resumed)
+    return InterruptedRunError(f"interrupted; the last checkpoint is from step {step:,}", resumed)
 
 
 def _describe(
     build: Build, config: PretrainConfig, name: str, seed: int, inputs: Sequence[Artifact], counts: Mapping[str, Any]
 ) -> None:
-    """Writes plot and card."""
+    """Writes the plot of the loss and the model card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card
     from geojepa_cli.train.log import read_metrics
@@ -230,11 +233,15 @@ def _describe(
 
 
 def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifact | None]:
-    """Returns the images of each region's tiles; None for regions without images."""
+    """Returns the `images/` artifact of each region, or None for regions without images.
+
+    Raises:
+        NotFoundError: no region has images.
+    """
     found = [joined_images(workspace, region) for region in processed]
     if not any(found):
         names = ", ".join(f"`{region.name}`" for region in processed)
         fetch = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
         hint = fetch.or_else(hints.again(set={"model.modalities": "[tags]"}))
-        raise NotFoundError(f"the model reads images, and {names} has none for its tiles", hint)
+        raise NotFoundError(f"the model reads images, but there are none for the tiles of {names}", hint)
     return found

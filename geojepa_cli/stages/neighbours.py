@@ -1,4 +1,4 @@
-"""`neighbours/`: the tiles or entities most similar to one, as JSON, GeoJSON and a page."""
+"""Stage `neighbours/`: the tiles or entities most similar to a given one, as JSON, GeoJSON and HTML page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("knn", tile=tile, entity=entity, html=bool(params.get("html")))
 
 
-# version 2: entities have `osm_version` and `record_id`
+# version 2 added `osm_version` and `record_id` of entities
 NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild)
 
 
@@ -52,28 +52,29 @@ def knn(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Finds the places most similar to a tile or an entity; embeds regions that have no embeddings yet.
+    """Finds the tiles or entities that are most similar to a given one. Computes missing embeddings first.
 
     Args:
-        workspace: to read from and publish in.
-        tile: name of the query tile, such as `16_18052_25957`.
-        entity: the query element instead, such as `way/123`.
+        workspace: workspace to read from and publish to.
+        tile: name of the query tile, such as `16_18052_25957`. Give either `tile` or `entity`.
+        entity: query OSM element, such as `way/123`.
         k: number of neighbours.
-        model: whose vectors are compared. Default: the newest model.
-        region: regions to search in. Default: all that can be embedded.
-        exclude_same_group: leave out the query's zoom-14 block.
-        html: also make the page.
-        min_entities, max_entities: leave out tiles with fewer or more entities. Default: 5 and 1250.
-        device: `cpu`, `cuda` or `auto`; for embedding.
-        threads: for embedding; do not change the result.
+        model: name of a model or baseline, or a `models/` artifact. Default: the newest model.
+        region: names or artifacts of the regions to search in. Default: all regions with features.
+        exclude_same_group: leave out neighbours in the zoom-14 group of the query.
+        html: also make an HTML page with a map of each neighbour.
+        min_entities: minimum number of entities in a tile. Default: 5.
+        max_entities: maximum number of entities in a tile. Default: 1250.
+        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
+        threads: number of threads for computing embeddings; does not affect the result.
 
     Returns:
-        The `neighbours/` artifact: `neighbours.json`, `neighbours.geojson` and, with `html`, `neighbours.html`.
+        The `neighbours/` artifact with `neighbours.json`, `neighbours.geojson` and, with `html`, `neighbours.html`.
 
     Raises:
-        UsageError: neither or both of `tile` and `entity`, or a name that is not one.
-        NotFoundError: no such tile, entity, model or region.
-        DataError: no tile of a region is within the limits, or an artifact is damaged.
+        UsageError: neither or both of `tile` and `entity` are given, or a name is malformed.
+        NotFoundError: there is no such tile, entity, model or region.
+        DataError: a region has no tile within the limits, or an artifact is damaged.
     """
     _check_form(tile, entity)
     check_device(device)
@@ -98,11 +99,11 @@ def make_neighbours(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> Artifact:
-    """Publishes `neighbours/<query>.<model>`; see `knn` for the arguments.
+    """Publishes `neighbours/<query>.<model>`. The arguments are described in `knn`.
 
     Raises:
-        NotFoundError: no such tile or entity; raised before anything is embedded.
-        DataError: no tile of a region is within the limits.
+        NotFoundError: there is no such tile or entity. Raised before embeddings are computed.
+        DataError: a region has no tile within the limits.
     """
     with rebuilding(*regions):
         _check_query(regions, tile, entity, limits)
@@ -140,15 +141,15 @@ def make_neighbours(
 
 
 def searchable_regions(workspace: Workspace) -> list[str] | None:
-    """Returns every region that can be embedded, or all processed ones where none can; or None."""
+    """Returns the regions with features. If there are none, returns all processed regions, or None without any."""
     names, ready = workspace.names("processed"), workspace.names("features")
     return [name for name in names if name in ready] or names or None
 
 
 def _check_form(tile: str | None, entity: str | None) -> None:
-    """Checks, before anything is read, that the query can name a tile or an entity."""
+    """Checks that either a tile or an entity is given, and that its name is well formed. Reads no files."""
     if tile is not None and entity is not None:
-        raise UsageError("give either --tile or --entity, not both", hints.run("knn", tile=tile))
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.run("knn", tile=tile))
     if tile is not None:
         from geojepa_cli.grid import parse_tile
 
@@ -158,11 +159,14 @@ def _check_form(tile: str | None, entity: str | None) -> None:
 
         parse_entity(entity)
     else:
-        raise UsageError("give either --tile or --entity", hints.again(tile="16_18052_25957"))
+        raise UsageError("`--tile` or `--entity` is required", hints.again(tile="16_18052_25957"))
 
 
 def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks, before minutes of embedding, that the regions have the query, and a tile each."""
+    """Checks that the query exists, and that each region has a tile within the limits.
+
+    This runs before embeddings are computed, which can take minutes.
+    """
     from geojepa_cli.search.check import check_entity, check_tile
     from geojepa_cli.store.reader import RegionStore
     from geojepa_cli.store.store import TileStore
@@ -198,7 +202,7 @@ def _open(
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
-    """Returns the query's hit, then its neighbours'."""
+    """Returns the hit of the query, followed by those of its neighbours."""
     from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
 
     if tile is not None:

@@ -1,4 +1,4 @@
-"""Plan of a probe: its regions, tasks and models, and what is known of their training data."""
+"""Plans of probes: finds regions, tasks and models, and checks whether models were trained on test tiles."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class ProbePlan:
     """Inputs of a probe.
 
     Attributes:
-        regions, tasks: processed artifacts and their task, in the same order.
-        models: to test, TagPool included.
-        heads: of `linear` and `mlp`.
+        regions: `processed/` artifacts.
+        tasks: `tasks/` artifact of each region, in the same order.
+        models: models to test, including the baseline TagPool.
+        heads: prediction heads to train: `linear`, `mlp` or both.
     """
 
     regions: list[Artifact]
@@ -39,14 +40,14 @@ class ProbePlan:
 
 
 def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions, head: str) -> ProbePlan:
-    """Finds the regions, tasks and models of a probe; see `probe` for the arguments.
+    """Finds the regions, tasks and models of a probe. The arguments are described in `probe`.
 
     Raises:
-        UsageError: an unknown head.
-        NotFoundError: no such region, task or model; the hint has the command that makes it.
+        UsageError: the head is unknown.
+        NotFoundError: there is no such region, task or model. The hint is the command that makes it.
     """
     if head not in HEADS:
-        raise UsageError(f"unknown head `{head}`; there are `linear`, `mlp` and `both`", hints.again(head="both"))
+        raise UsageError(f"unknown head `{head}`: expected `linear`, `mlp` or `both`", hints.again(head="both"))
     if isinstance(task, str):
         regions = find_regions(workspace, "processed", region)
         tasks = [find_task_artifact(workspace, processed, task) for processed in regions]
@@ -61,9 +62,9 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
 
 
 def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
-    """Warns of models that were trained on these regions with another split or without one.
+    """Warns about models that were trained on these regions with another split, or with all tiles.
 
-    Such a model may have seen test tiles.
+    Such models may have seen test tiles in training.
     """
     names = {region.name for region in regions}
     seed = tasks[0].params["seed"]
@@ -74,27 +75,27 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
             continue
         data = model_config(model.artifact).data
         if not data.exclude_test_groups:
-            how = "was trained on all tiles, test groups too (`data.exclude_test_groups` is false)"
+            how = "was trained on all tiles, including test groups (`data.exclude_test_groups` is false)"
         elif data.split_seed != seed:
-            how = f"was trained with data.split_seed={data.split_seed}, the task was split with --seed {seed}"
+            how = f"was trained with `data.split_seed={data.split_seed}`, but the task was split with `--seed {seed}`"
         else:
             continue
-        console.warn(f"`{model.ref}` {how}: test tiles may have been trained on")
+        console.warn(f"`{model.ref}` {how}: the model may have seen test tiles in training")
 
 
 def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
-    """Counts the tested zoom-14 groups whose tiles (never their labels) the model may have seen in pretraining.
+    """Returns the number of tested zoom-14 groups whose tiles the model may have seen in pretraining.
 
-    Pretraining leaves out the test groups of one split; cross-validation tests all groups.
+    Pretraining never uses labels. It leaves out the test groups of one split, but cross-validation tests all groups.
 
     Args:
-        workspace: for the lineage of artifacts.
-        model: to check.
-        regions: that were probed.
-        tested: int64 groups of the tested tiles.
+        workspace: workspace of the artifacts.
+        model: model to check.
+        regions: `processed/` artifacts of the probed regions.
+        tested: zoom-14 groups of the tested tiles, int64.
 
     Returns:
-        0 for TagPool, and for a model that was pretrained on other sources than these regions'.
+        The number of groups. It is 0 for baselines, and for models that were pretrained on other sources.
     """
     import numpy as np
 
@@ -113,12 +114,12 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Ids of the sources of an artifact; for an input that was removed, its reference."""
+    """Returns the ids of the sources of an artifact. Inputs that were removed are represented by their references."""
     found: set[str] = set()
     for ref in artifact.inputs:
         kind, _, name = ref.partition("/")
         if kind == "source":
-            found.add(name.partition("@")[2])  # of the content: the same file may have two names
+            found.add(name.partition("@")[2])  # hash of the content, because one file may have two names
             continue
         try:
             found |= _sources(workspace, workspace.at(ref))

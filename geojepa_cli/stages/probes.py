@@ -1,4 +1,4 @@
-"""`probes/`: errors of heads on frozen tile vectors of a task."""
+"""Stage `probes/`: scores of prediction heads trained on frozen tile embeddings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geojepa_cli.tasks.dataset import TaskData
 
 REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE = "report.json", "predictions.csv", "plot.png"
-WITHOUT_SHARED = "{} without shared"  # name of a model in a probe, for its vectors without shared entities
+WITHOUT_SHARED = "{} without shared"  # label of a model's embeddings that were made without shared entities
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -65,27 +65,29 @@ def probe(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Tests the tile vectors of models on a task, compared with Dummy and TagPool; embeds what is not embedded yet.
+    """Tests how well tile embeddings of models predict the label of a task, compared with Dummy and TagPool.
+
+    Computes missing embeddings first.
 
     Args:
-        workspace: to read from and publish in.
-        task: name of a task that was built, or its artifacts.
-        model: names or artifacts. Default: the newest model.
-        region: names or artifacts; ignored where `task` is given as artifacts. Default: the only region.
-        masked: the masked variant of the task.
-        head: `linear`, `mlp` or `both`.
-        seed: of folds, heads and intervals.
-        without_shared: also test vectors made without the entities that train and test tiles may share.
-        device: `cpu`, `cuda` or `auto`; for embedding.
-        threads: for embedding; do not change the result.
+        workspace: workspace to read from and publish to.
+        task: name of a task, or its `tasks/` artifacts.
+        model: names of models or baselines, or `models/` artifacts. Default: the newest model.
+        region: names of regions, or artifacts. Ignored if `task` is given as artifacts. Default: the only region.
+        masked: hide the tags and entities that reveal the label.
+        head: prediction head: `linear`, `mlp` or `both`.
+        seed: random seed of folds, heads and confidence intervals.
+        without_shared: also test embeddings made without entities that lie in several zoom-14 groups.
+        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
+        threads: number of threads for computing embeddings; does not affect the result.
 
     Returns:
-        The `probes/` artifact: `report.json`, `predictions.csv` and `plot.png`.
+        The `probes/` artifact with `report.json`, `predictions.csv` and `plot.png`.
 
     Raises:
-        UsageError: an unknown head or device.
-        NotFoundError: no such region, task or model.
-        DataError: too few tiles or groups, or an input is damaged.
+        UsageError: the head or device is unknown.
+        NotFoundError: there is no such region, task or model.
+        DataError: there are too few tiles or groups, or an input is damaged.
     """
     check_device(device)
     plan = plan_probe(workspace, task, model, region, head)
@@ -115,14 +117,14 @@ def make_probe(
     threads: int = 1,
     without_shared: bool = False,
 ) -> Artifact:
-    """Publishes `probes/<task>.<model>`.
+    """Publishes `probes/<task>.<model>`, named after the first model.
 
     Args:
-        workspace: to publish in.
-        regions, tasks: processed artifacts and their task, in the same order.
-        models: to test.
-        masked, seed, device, threads, without_shared: see `probe`.
-        heads: of `linear` and `mlp`.
+        workspace: workspace to publish to.
+        regions, tasks: `processed/` and `tasks/` artifacts, in the same order.
+        models: models to test.
+        masked, seed, device, threads, without_shared: as for `probe`.
+        heads: prediction heads to train: `linear`, `mlp` or both.
     """
     warn_of_other_splits(models, regions, tasks)
     embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
@@ -141,7 +143,7 @@ def make_probe(
         from geojepa_cli.store.store import TileStore
         from geojepa_cli.tasks.dataset import TaskData
 
-        torch.set_num_threads(1)  # fits are small, and with one thread results do not depend on the number of cores
+        torch.set_num_threads(1)  # heads are small, and with one thread results do not depend on the number of cores
         store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
         data = TaskData.open(store, tasks)
         rows, probed = probe_data(data)
@@ -175,10 +177,13 @@ def _embed(
     threads: int,
     without_shared: bool,
 ) -> dict[str, list[Artifact]]:
-    """The embeddings of every model by region, under the model's name in the probe.
+    """Makes or finds the embeddings that a probe needs.
 
-    For the plain variant, all tiles within the task's limits of entities are embedded: the same vectors serve all
-    tasks.
+    For plain probes, all tiles within the entity limits of the task are embedded, not only the tiles of the task. So
+    probes of other tasks with the same limits can use the same embeddings.
+
+    Returns:
+        For each model, by its label in the probe, one `embeddings/` artifact per region.
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
@@ -207,7 +212,7 @@ def _embed(
 
 
 def _task_limits(task: Artifact) -> EntityLimits:
-    """The limits of entities with which a task was built."""
+    """Returns the entity limits with which a task was built."""
     low, high = task.params.get("min_entities"), task.params.get("max_entities")
     if not isinstance(low, int) or not isinstance(high, int):
         raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")
@@ -215,10 +220,15 @@ def _task_limits(task: Artifact) -> EntityLimits:
 
 
 def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
-    """Returns the vectors float32 [n, 2D] of some tiles of the store, from one embeddings artifact per region.
+    """Reads the embeddings of tiles: float32 [n, 2D].
+
+    Args:
+        store: store with the regions of the probe.
+        rows: rows of the tiles in the store. [n]
+        embeddings: `embeddings/` artifact of each region.
 
     Raises:
-        DataError: a tile was not embedded.
+        DataError: a tile has no embedding.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""`processed/`: tiles as model-ready columns, made by the native binary."""
+"""Stage `processed/`: tiles converted to model inputs by the native binary."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("process", region=remains.name)
 
 
-# version 2: rounding is within the tolerance of the simplification; version 3: with `object/version`
+# version 2: rounding errors stay within the tolerance of the simplification; version 3 added `object/version`
 PROCESSED = Stage("processed", version=3, rebuild=_rebuild)
 
 
 def make_processed(
     workspace: Workspace, tiles: Artifact, simplify_m: float = 0.5, visibility_k: int = 1, threads: int = 1
 ) -> Artifact:
-    """Publishes `processed/<region>`: `processed.h5`, with the layout of docs/formats.md.
+    """Publishes `processed/<region>` with the file `processed.h5`. docs/formats.md describes its layout.
 
     Args:
-        workspace: to publish in.
-        tiles: of the region.
-        simplify_m: largest distance of the simplified geometry from the original, in metres.
-        visibility_k: visibility edges per node.
-        threads: do not change the result.
+        workspace: workspace to publish to.
+        tiles: `tiles/` artifact of the region.
+        simplify_m: maximum distance between simplified and original geometry, in metres.
+        visibility_k: number of visibility edges per node.
+        threads: number of threads; does not affect the result.
+
+    Raises:
+        DataError: the tiles cannot be read.
     """
     params = {"simplify_m": simplify_m, "visibility_k": visibility_k}
 
@@ -42,7 +45,7 @@ def make_processed(
         try:
             summary = native.run(arguments, f"process {tiles.name}", tiles.rebuild_hint())
         except DataError as error:
-            if tiles.verify():  # damaged, with the size in the manifest: `tile` alone would skip it
+            if tiles.verify():  # damaged files of unchanged size, which `geojepa tile` alone would not rebuild
                 raise tiles.broken(error.message) from error
             raise
         extra = {"crs": "tile-local east, north", "units": {"box": "tile", "xy": "tile"}}

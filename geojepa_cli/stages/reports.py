@@ -1,4 +1,4 @@
-"""`reports/`: tables and plots of all probes in the workspace, with paired differences of models."""
+"""Stage `reports/`: tables and plots of all probes in the workspace, with paired comparisons of models."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ REPORTS = Stage("reports", version=1, rebuild=_rebuild)
 
 @as_command("report")
 def report(workspace: Workspace, out: Path | None = None) -> Artifact:
-    """Compares all models that were probed, task by task.
+    """Compares the scores of all models that were probed, for each task.
 
     Args:
-        workspace: to read from and publish in.
-        out: folder that gets a copy of the files.
+        workspace: workspace to read from and publish to.
+        out: folder to which the files are copied, or None.
 
     Returns:
-        The `reports/` artifact: `report.md`, `report.json` and a plot for each table.
+        The `reports/` artifact with `report.md`, `report.json` and a plot for each table.
 
     Raises:
-        DataError: the workspace has no probe, or none of them can be read.
-        GeojepaError: `out` cannot be written.
+        DataError: the workspace has no probes, or none of them can be read.
+        GeojepaError: the files cannot be copied to `out`.
     """
     probes = read_probes(workspace)
     refs = [probe.ref for probe, _, _ in probes]
@@ -65,7 +65,7 @@ def report(workspace: Workspace, out: Path | None = None) -> Artifact:
             plot_report(scores, table.relative_by_row(scores), table.title, build.partial / f"report-{number}.png")
         return build.publish(counts={"probes": len(probes), "tables": len(tables)})
 
-    # a newer probe replaces an older one of the same model and task: the order is part of the result
+    # a newer probe replaces an older one of the same model and task, so the order of probes affects the result
     made = REPORTS.make(workspace, NAME, {"probes": refs}, inputs, write)
     if out is not None:
         _copy(made, out)
@@ -73,13 +73,13 @@ def report(workspace: Workspace, out: Path | None = None) -> Artifact:
 
 
 def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], TaskErrors]]:
-    """Reads every probe, oldest first; damaged ones are left out with a warning.
+    """Reads all probes of a workspace, oldest first. Skips damaged probes with a warning.
 
     Returns:
-        Artifacts, their `report.json`, and their errors by tile.
+        For each probe, the artifact, the content of `report.json`, and the prediction errors of each tile.
 
     Raises:
-        DataError: the workspace has no probe, or none of them can be read.
+        DataError: the workspace has no probes, or none of them can be read.
     """
     for ref, reason in workspace.damaged(PROBES.kind).items():
         console.warn(f"left out: {reason}", rebuild_hint(PROBES.kind, Remains(name_of(ref))))
@@ -99,10 +99,10 @@ def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], Ta
 
 
 def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
-    """Reads a probe: its `report.json`, and its errors by tile.
+    """Reads the content of `report.json` and the prediction errors of each tile from a probe.
 
     Raises:
-        DataError: it is damaged; the hint makes it again.
+        DataError: the probe is damaged. The hint is the command that rebuilds it.
     """
     from geojepa_cli.evaluate.comparison import task_errors
     from geojepa_cli.evaluate.predictions import read_predictions
@@ -110,7 +110,7 @@ def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
 
     content = probe.read_json(PROBE_REPORT)
     if wrong := check_probe(content):
-        raise probe.broken(f"`{probe.path / PROBE_REPORT}` is no report of a probe: {wrong}")
+        raise probe.broken(f"`{probe.path / PROBE_REPORT}` is not the report of a probe: {wrong}")
     path = probe.verified_file(PREDICTIONS_FILE)
     try:
         predictions = read_predictions(path, [(score["model"], score["head"]) for score in content["figures"]])

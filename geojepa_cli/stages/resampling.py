@@ -1,4 +1,4 @@
-"""Resampling of the scenes of a source, local or on a server, to the images of a region's tiles."""
+"""Resampling of scenes, local or on a server, to images of the tiles of a region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geojepa_cli.store.image_form import ImageForm
     from geojepa_cli.store.image_log import ImageLog
 
-CONNECTIONS = 8  # to the servers of images, at the same time
+CONNECTIONS = 8  # number of simultaneous connections to image servers
 FAILED_LIST = "failed.txt"
 _SHOWN = 5
 
@@ -29,14 +29,14 @@ Failures = dict["TileId", GeojepaError]
 
 
 class SourceScenes(NamedTuple):
-    """The scenes of a source.
+    """The scenes of a source, and how to read them.
 
     Attributes:
-        scenes: newest first.
-        scaling: of those of more than 8 bits.
-        make_mosaic: returns a mosaic for one thread.
-        threads: that resample.
-        reader: of scenes on a server, else None.
+        scenes: all scenes, newest first.
+        scaling: scaling of scenes with more than 8 bits per band to 8 bits; None if there are no such scenes.
+        make_mosaic: function that returns a mosaic. Each thread needs its own.
+        threads: number of threads for resampling.
+        reader: reader of scenes on a server; None for local scenes.
     """
 
     scenes: list[Scene]
@@ -47,12 +47,18 @@ class SourceScenes(NamedTuple):
 
     @property
     def traffic(self) -> Traffic | None:
-        """Counts of what was read from servers; None for local scenes."""
+        """Number of requests and bytes read from servers; None for local scenes."""
         return self.reader.traffic if self.reader is not None else None
 
 
 def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
-    """Returns the scenes of a source, newest first, and how they are opened."""
+    """Opens the scenes of a source.
+
+    Args:
+        source: `source/` artifact.
+        threads: number of threads for resampling local scenes.
+        form: size and bands of the images to make.
+    """
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.collections import COLLECTIONS
     from geojepa_cli.sources.mosaic import Mosaic
@@ -72,12 +78,12 @@ def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes
 
 
 def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
-    """Resamples the tiles that the log lacks. Returns those that failed, with their errors."""
+    """Resamples images of the tiles that are not in the log yet. Returns the tiles that failed, with their errors."""
     from geojepa_cli.sources.resample import Failed, resample
 
     missing = [tile for tile in wanted if tile not in log.rows]
     if len(missing) < len(wanted):
-        console.note(f"resuming after {len(wanted) - len(missing):,} of {len(wanted):,} image tiles")
+        console.note(f"resuming: {len(wanted) - len(missing):,} of {len(wanted):,} image tiles are done")
     failed: Failures = {}
     with console.progress("resample imagery", len(missing)) as meter:
         outcomes = resample(scenes.make_mosaic, missing, scenes.threads)
@@ -95,7 +101,7 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
 def write_images(
     log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Writes the images of a log to an `images.h5`. Returns counts and further entries of the manifest."""
+    """Writes the images in the log to `images.h5`. Returns counts and additional entries for the manifest."""
     described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
     images = log.write(wanted, path, described, scenes.threads)
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]
@@ -110,24 +116,24 @@ def write_images(
 
 
 def print_traffic(traffic: Traffic | None) -> None:
-    """Prints what was read from servers."""
+    """Prints the number of bytes and requests read from servers."""
     if traffic is not None and traffic.requests:
         of = f", {traffic.bytes / traffic.file_bytes:.1%} of the scenes" if traffic.file_bytes else ""
         console.note(f"imagery: {traffic.bytes / 2**20:,.1f} MiB in {traffic.requests:,} requests{of}")
 
 
 def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
-    """Writes the list of failed tiles, and returns the error for them."""
+    """Writes the list of failed tiles to the file `listed`, and returns the error for them."""
     listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
-    # where all tiles failed, leaving them out does not help
+    # with `skip_failed`, this error means that no image is left to publish
     fetch_again: Hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
     hint = fetch_again if skip_failed else hints.again(skip_failed=True)
-    kept = "the other images are kept, and the same command reads only these again"
+    kept = "the other images are kept; the same command retries only the failed tiles"
     return DataError(f"{describe_failures(failed)} (of {of:,}; `{listed}` lists them all); {kept}", hint)
 
 
 def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:
-    """Returns the number of failed tiles, some of their names, and the first error."""
+    """Returns a message with the number of failed tiles, some of their names, and the first error."""
     names = ", ".join(f"`{tile.name}`" for tile in list(failed)[:_SHOWN])
     more = ", …" if len(failed) > _SHOWN else ""
     first = next(iter(failed.values())).message

@@ -1,4 +1,4 @@
-"""`source/`: a map extract and, optionally, imagery."""
+"""Stage `source/`: an OpenStreetMap extract and, optionally, imagery."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 SOURCE = Stage("source", version=1, rebuild=_rebuild)
-_COARSE_M = 5.5  # per pixel of a scene: twice the pixel of a zoom-16 tile at the equator
+_COARSE_M = 5.5  # pixel size above which scenes are coarse: twice that of a zoom-16 tile at the equator
 
 
 @as_command("fetch")
@@ -48,25 +48,28 @@ def fetch(
     geofabrik_url: str = GEOFABRIK_INDEX,
     stac_url: str | None = None,
 ) -> list[Artifact]:
-    """Publishes `source/<name>` of a local extract, or of each region, which is downloaded from Geofabrik.
+    """Imports a local OpenStreetMap extract, or downloads the extracts of Geofabrik regions, optionally with imagery.
 
     Args:
-        workspace: to publish in.
-        region: one or several of Geofabrik's regions; or give `pbf`.
-        pbf: a local PBF or OSM XML file.
-        name: of the artifact. Default: the last part of the region's id.
-        imagery: `naip`, a folder of image tiles or of GeoTIFF and VRT files, or `none`.
-        year: of capture, with `naip`. Default: the newest image of each footprint.
-        attribution: lines to add to those of OpenStreetMap and of the imagery.
-        bbox: west, south, east, north in degrees. `tile` keeps the tiles that meet it, and so does imagery.
-        date: of Geofabrik's extract, such as `2024-01-01`. Default: the latest.
-        geofabrik_url: of a mirror or its index, or a path of either.
-        stac_url: of a STAC API with the collection. Default: that of the collection.
+        workspace: workspace to publish to.
+        region: names of Geofabrik regions to download. Give either `region` or `pbf`.
+        pbf: path of a local PBF or OSM XML file.
+        name: name of the region in the workspace; required with `pbf`. Default: last part of the Geofabrik id.
+        imagery: `naip`, a folder of image tiles, a folder of GeoTIFF and VRT files, or `none`.
+        year: with `naip`, year in which images were taken. Default: the newest image of each footprint.
+        attribution: attribution lines to add to those of OpenStreetMap and of the imagery.
+        bbox: bounding box (west, south, east, north) in degrees that limits tiles and imagery.
+        date: date of the Geofabrik extract, such as `2024-01-01`. Default: the latest.
+        geofabrik_url: URL or path of a Geofabrik mirror or of its index.
+        stac_url: URL of another STAC API with the collection of the imagery.
+
+    Returns:
+        One `source/` artifact per region.
 
     Raises:
-        UsageError: arguments are missing or exclude each other, or a file does not exist.
-        DataError: not an extract, or imagery that cannot be used.
-        OfflineError: a server cannot be reached. A partial download is kept and resumed by the next call.
+        UsageError: arguments are missing or cannot be combined, or a file does not exist.
+        DataError: a file is not an OpenStreetMap extract, or the imagery cannot be used.
+        OfflineError: a server cannot be reached. The next call resumes partial downloads.
     """
     request = check_request(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
     if request.pbf is not None and request.name is not None:
@@ -83,15 +86,16 @@ def make_source(
     bbox: Bounds | None = None,
     link: bool = False,
 ) -> Artifact:
-    """Publishes `source/<name>`: the extract as `map.osm.pbf` (`.osm`, …), and imagery in `imagery/`.
+    """Publishes `source/<name>` with the extract as `map.osm.pbf` (or `map.osm`, …) and the imagery in `imagery/`.
 
     Args:
-        workspace: to publish in.
-        name: of the artifact.
-        extract, imagery: as inspected.
-        attribution: all lines.
-        bbox: that `tile` is to use.
-        link: link the extract instead of copying it.
+        workspace: workspace to publish to.
+        name: name of the artifact.
+        extract: inspected extract.
+        imagery: inspected imagery, or None.
+        attribution: all attribution lines, including that of OpenStreetMap.
+        bbox: default bounding box of `tile`.
+        link: create a hard link to the extract instead of a copy.
     """
     from geojepa_cli.sources.imagery import copy_source
 
@@ -109,7 +113,7 @@ def make_source(
         counts = {"bytes": extract.bytes, "images": len(imagery.files) if imagery and not scenes else 0}
         if scenes:
             counts["scenes"] = len(scenes)
-            if imagery and imagery.files:  # not those on a server
+            if imagery and imagery.files:  # scenes on a server have no files
                 _print_scenes(scenes)
         extra = {"crs": "EPSG:4326", "origin": extract.path.name}
         return build.publish(counts=counts, attribution=attribution, extra=extra)
@@ -142,7 +146,7 @@ def _fetch_regions(workspace: Workspace, request: Request) -> list[Artifact]:
 def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_download: bool = False) -> Artifact:
     """Inspects an extract and its imagery, and publishes both.
 
-    A download is linked instead of copied, and removed where it is not an extract.
+    A download is linked instead of copied. If it is not a valid extract, it is deleted.
     """
     from geojepa_cli.sources.extract import (
         OSM_ATTRIBUTION,
@@ -167,17 +171,22 @@ def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_do
         box = header_bounds(extract)
         if box and lies_outside(imagery, box):
             hint = hints.again(imagery="DIR")
-            console.warn(f"no image of `{request.imagery}` meets the extract, whose box is {format_box(box)}", hint)
+            console.warn(
+                f"no image of `{request.imagery}` intersects the extract with the bounding box {format_box(box)}", hint
+            )
         if len(lines) == 1:
             console.warn(f"imagery `{request.imagery}` has no attribution", hints.again(attribution="TEXT"))
     return make_source(workspace, name, extract, imagery, lines, request.bbox, link=is_download)
 
 
 def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bounds | None) -> Imagery | None:
-    """Returns the imagery of an extract; None where none is requested or, with a warning, where NAIP has none.
+    """Returns the requested imagery for an extract.
+
+    Returns:
+        None if no imagery is requested. Also None, with a warning, if the server has no imagery for the extract.
 
     Raises:
-        DataError, UsageError: a folder without imagery.
+        DataError, UsageError: the folder contains no imagery.
         OfflineError: the STAC API cannot be reached.
     """
     from geojepa_cli.sources import naip
@@ -196,7 +205,7 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
     if items:
         return naip.items_as_imagery(items, collection)
     of = f" of {imagery.year}" if imagery.year else ""
-    where = f"the box {format_box(box)} ({collection.title} covers {collection.area})"
+    where = f"the bounding box {format_box(box)} ({collection.title} covers {collection.area})"
     console.warn(
         f"there are no {collection.title} images{of} in {where}; the source has no imagery", hints.again(imagery="DIR")
     )
@@ -204,7 +213,7 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
 
 
 def _print_scenes(scenes: Sequence[Scene]) -> None:
-    """Prints CRS, resolution, depth and date of scenes, and warns of coarse ones."""
+    """Prints CRS, pixel size, data type and date of scenes, and warns about coarse scenes."""
     from geojepa_cli.sources.scenes import ground_resolution
 
     coarse: dict[str, float] = {}
@@ -217,4 +226,4 @@ def _print_scenes(scenes: Sequence[Scene]) -> None:
     if coarse:
         name, size_m = max(coarse.items(), key=lambda item: item[1])
         what = f"{len(coarse):,} scenes have pixels of more than {_COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
-        console.warn(f"{what}: pixels of zoom-16 tiles have 2.7 m at the equator, so their images will be blurred")
+        console.warn(f"{what}: images of zoom-16 tiles have pixels of at most 2.7 m, so they will be blurred")

@@ -1,4 +1,4 @@
-"""Plans of `fetch`: checks a request and finds out sizes and dates, before anything is downloaded."""
+"""Plans of `fetch`: checks the arguments, and looks up sizes and dates before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 NO_IMAGERY = "none"
 EXAMPLE_DATE = "2024-01-01"
 _TILE_BYTES = 3 * 224 * 224
-_MAX_LAT = 85.0  # of Web Mercator
+_MAX_LAT = 85.0  # approximate limit of Web Mercator, in degrees
 
 
 class ImageQuery(NamedTuple):
-    """A search for images on servers.
+    """A search for images on a STAC server.
 
     Attributes:
-        collection: to search in.
-        year: of capture; None for the newest image of each footprint.
-        url: of the STAC API; None for that of the collection.
+        collection: collection to search.
+        year: year in which images were taken; None for the newest image of each footprint.
+        url: URL of the STAC API; None for the default API of the collection.
     """
 
     collection: Collection
@@ -40,17 +40,17 @@ class ImageQuery(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A checked request to `fetch`.
+    """Checked arguments of `fetch`.
 
     Attributes:
-        regions: of Geofabrik; empty with `pbf`.
-        pbf: a local extract.
-        name: of the artifact.
-        imagery: a folder of image tiles or scenes, a search, or None.
-        attribution: lines to add to those of OpenStreetMap and of the imagery.
-        bbox: west, south, east, north in degrees.
-        date: of Geofabrik's extract.
-        index_url: of Geofabrik's index.
+        regions: names of Geofabrik regions; empty if `pbf` is given.
+        pbf: path of a local extract, or None.
+        name: name of the artifact; None for the default name.
+        imagery: folder of image tiles or scenes, a search for images on a server, or None.
+        attribution: attribution lines to add to those of OpenStreetMap and of the imagery.
+        bbox: bounding box (west, south, east, north) in degrees, or None.
+        date: date of the Geofabrik extract; None for the latest.
+        index_url: URL or path of the Geofabrik index.
     """
 
     regions: tuple[str, ...] = ()
@@ -64,15 +64,15 @@ class Request(NamedTuple):
 
 
 class ImageryPlan(NamedTuple):
-    """Size of imagery before it is fetched.
+    """Number and size of images that would be fetched.
 
     Attributes:
         images: number of image tiles.
         scenes: number of scenes.
-        dates: of the oldest and the newest scene; empty where they are unknown.
-        bytes: on disk.
-        at_most: True where `bytes` is an upper limit.
-        reason: why nothing is known, or None.
+        dates: dates of the oldest and newest scenes; empty if they are unknown.
+        bytes: size on disk in bytes.
+        at_most: True if `bytes` is an upper limit.
+        reason: reason why number and size are unknown, or None.
     """
 
     images: int = 0
@@ -84,7 +84,7 @@ class ImageryPlan(NamedTuple):
 
 
 class RegionPlan(NamedTuple):
-    """A region that would be downloaded."""
+    """A Geofabrik region that would be downloaded."""
 
     region: Region
     file: RemoteFile
@@ -111,26 +111,29 @@ def check_request(
     geofabrik_url: str = GEOFABRIK_INDEX,
     stac_url: str | None = None,
 ) -> Request:
-    """Checks the arguments of `fetch`; see there.
+    """Checks the arguments of `geojepa_cli.stages.fetch` and returns them as a `Request`.
 
     Raises:
-        UsageError: arguments are missing, or exclude each other.
+        UsageError: an argument is missing or wrong, or arguments cannot be combined.
     """
     regions = (region,) if isinstance(region, str) else tuple(region or ())
     if bool(regions) == (pbf is not None):
         file = hints.run("fetch", pbf="FILE", name="NAME")
-        raise UsageError("give either --region or --pbf", file.or_else(hints.run("fetch", region="REGION")))
+        raise UsageError(
+            "exactly one of `--region` and `--pbf` is required", file.or_else(hints.run("fetch", region="REGION"))
+        )
     if date is not None and pbf is not None:
         hint = hints.run("fetch", region="REGION", date=EXAMPLE_DATE)
-        raise UsageError("--date applies to Geofabrik's extracts", hint)
+        raise UsageError("`--date` cannot be combined with `--pbf`: it selects a Geofabrik extract", hint)
     collection = COLLECTIONS.get(str(imagery))
     if year is not None and collection is None:
-        raise UsageError("--year applies to imagery of servers", hints.again(imagery="naip", year=year))
+        raise UsageError("`--year` applies only to imagery from a server", hints.again(imagery="naip", year=year))
     if date is not None:
         _check_date(date)
     if pbf is not None and name is None:
         raise UsageError(
-            "--pbf needs a --name for the region", hints.again(name=legal_name(pbf.name.partition(".")[0]))
+            "`--pbf` requires `--name`, the name of the region",
+            hints.again(name=legal_name(pbf.name.partition(".")[0])),
         )
     if name is not None:
         check_name(name)
@@ -139,19 +142,19 @@ def check_request(
 
 
 def choose_regions(request: Request, cache: Path) -> list[Region]:
-    """Returns the requested regions of Geofabrik, each once. Prints which ones abbreviated names stand for.
+    """Returns the requested Geofabrik regions, without duplicates. Prints the full names of abbreviated regions.
 
-    Whatever would be refused after the download is refused here.
+    Also checks names and imagery, so that errors are raised before the download.
 
     Args:
-        request: with regions.
-        cache: folder for a copy of the index.
+        request: request with at least one region.
+        cache: folder for a cached copy of the index.
 
     Raises:
-        OfflineError: the index cannot be reached, and there is no copy.
+        OfflineError: the index cannot be downloaded, and there is no cached copy.
         NotFoundError: there is no such region.
-        UsageError: two regions would get the same name, or a folder of images does not exist.
-        DataError: a folder without imagery.
+        UsageError: two regions would get the same name, or the folder of images does not exist.
+        DataError: the folder contains no imagery.
     """
     from geojepa_cli.sources import geofabrik
     from geojepa_cli.sources.imagery import list_imagery
@@ -165,7 +168,9 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
         chosen[region.id] = geofabrik.dated(region, request.date) if request.date else region
     regions = list(chosen.values())
     if request.name is not None and len(regions) > 1:
-        raise UsageError("--name applies to one region", hints.again(region=regions[0].id, name=request.name))
+        raise UsageError(
+            "`--name` can be used with one `--region` only", hints.again(region=regions[0].id, name=request.name)
+        )
     named: dict[str, Region] = {}
     for region in regions:
         name = request.name or region.short
@@ -180,10 +185,10 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
 
 
 def plan_regions(request: Request, cache: Path) -> list[RegionPlan]:
-    """Returns what `fetch` would download. Downloads nothing but the index.
+    """Returns the extracts and images that `fetch` would download. Downloads only the index of regions.
 
     Raises:
-        OfflineError: the index cannot be reached, and there is no copy.
+        OfflineError: the index cannot be downloaded, and there is no cached copy.
     """
     regions = choose_regions(request, cache)
     files = [_file_metadata(region.url) for region in regions]
@@ -192,27 +197,27 @@ def plan_regions(request: Request, cache: Path) -> list[RegionPlan]:
 
 
 def plan_file(request: Request) -> FilePlan:
-    """Returns what `fetch` would copy.
+    """Returns the local extract that `fetch` would copy, and the images that it would fetch.
 
     Raises:
-        DataError: not an extract, or a folder without imagery.
+        DataError: the file is not an OpenStreetMap extract, or the folder contains no imagery.
     """
     from geojepa_cli.sources.extract import extract_bounds, inspect_extract
 
     assert request.pbf is not None and request.name is not None
     extract = inspect_extract(request.pbf)
-    # only a search needs a box, and finding it may mean reading the whole extract
+    # only a search needs the bounding box of the extract, which may require reading the whole file
     box = extract_bounds(extract) if isinstance(request.imagery, ImageQuery) and not request.bbox else request.bbox
     return FilePlan(request.name, extract, plan_imagery(request.imagery, box))
 
 
 def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
-    """Returns number, dates and size of imagery; None without imagery.
+    """Returns the number, dates and size of the requested images, or None if no imagery is requested.
 
-    The size of scenes on a server is that of an image for every tile of the box, an upper limit.
+    The size of images from a server is an upper limit: it assumes an image for every tile in the bounding box.
 
     Raises:
-        DataError, UsageError: a folder without imagery.
+        DataError, UsageError: the folder contains no imagery.
     """
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.http import OfflineError
@@ -228,7 +233,8 @@ def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> Image
         return ImageryPlan(images, len(scenes), _range([scene.date for scene in scenes]), *disk_bytes(found))
     if box is None:
         return ImageryPlan(
-            reason=f"{imagery.collection.title} is searched after the download, in the extract's box; or give --bbox"
+            reason=f"{imagery.collection.title} is searched after the download, in the bounding box of the extract; "
+            "with `--bbox`, the search is part of the dry run"
         )
     try:
         items = naip.search(box, imagery.url, imagery.year, imagery.collection)
@@ -239,17 +245,21 @@ def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> Image
 
 
 def _check_date(text: str) -> None:
-    """UsageError for anything but a day, before a server is asked for it."""
+    """Checks that the text is a date such as `2024-01-01`.
+
+    Raises:
+        UsageError: the text is not a date.
+    """
     try:
         if datetime.date.fromisoformat(text).isoformat() == text:
             return
     except ValueError:
         pass
-    raise UsageError(f"`--date {text}` is not a day such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE))
+    raise UsageError(f"`--date {text}` is not a date such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE))
 
 
 def _file_metadata(url: str) -> RemoteFile:
-    """Returns size and date of an extract; warns where the server cannot be reached."""
+    """Returns the size and date of an extract. Prints a warning if the server cannot be reached."""
     from geojepa_cli.sources.download import RemoteFile, fetch_metadata
     from geojepa_cli.sources.geofabrik import local_path
     from geojepa_cli.sources.http import OfflineError
@@ -273,6 +283,6 @@ def _count_tiles(box: Bounds) -> int:
 
 
 def _range(dates: Sequence[str]) -> tuple[str, ...]:
-    """Returns the first and the last of the known dates."""
+    """Returns the first and last of the known dates, or nothing if no date is known."""
     known = sorted(date for date in dates if date)
     return (known[0], known[-1]) if known else ()

@@ -1,4 +1,4 @@
-"""`Stage`: what making an artifact has in common for all kinds; and what the public functions of stages share."""
+"""Base of all stages: builds artifacts that do not exist yet, finds regions, and completes hints of errors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Regions = str | Artifact | Sequence[str | Artifact] | None
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of artifact: its versions, the command that rebuilds it, and what a killed run keeps.
+    """A stage: makes artifacts of one kind.
 
     Attributes:
-        kind: name of the kind, also its folder in the workspace.
-        version: of the code that decides an artifact's bytes; part of the id.
-        rebuild: returns the command that makes an artifact again.
-        schema: of the files' layout; part of the id.
-        keep: patterns of the files from which a killed or failed run is resumed.
-        registers: False for a second stage that publishes artifacts of a kind that has one.
+        kind: name of the kind of artifact, and of its folder in the workspace.
+        version: version of the code that determines the content of artifacts; part of their ids.
+        rebuild: function that returns the command that rebuilds an artifact.
+        schema: version of the file layout; part of the ids.
+        keep: patterns of the files from which a killed or failed run can be resumed.
+        registers: register the kind. False if another stage with the same kind already does.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Stage:
     def build(
         self, workspace: Workspace, name: str, params: Mapping[str, Any], inputs: Sequence[Artifact] = ()
     ) -> Iterator[Build]:
-        """Opens the directory of an artifact to be made, under a lock; see `Workspace.build`."""
+        """Opens the directory of a new artifact under a lock. See `Workspace.build`."""
         with workspace.build(self.kind, name, params, inputs, self.version, self.keep) as build:
             yield build
 
@@ -67,12 +67,13 @@ class Stage:
         """Returns the artifact if it exists, otherwise makes it.
 
         Args:
-            workspace: to publish in.
-            name: of the artifact.
-            params: values that change the result.
+            workspace: workspace to publish to.
+            name: name of the artifact.
+            params: parameters that change the result.
             inputs: artifacts from which it is made.
-            write: writes the files into `build.partial` and publishes; it is not called where the artifact exists.
-            quiet: do not print that it exists.
+            write: function that writes the files to `build.partial` and publishes the artifact. It is called only if
+                the artifact does not exist.
+            quiet: print nothing if the artifact exists.
         """
         with self.build(workspace, name, params, inputs) as build:
             if build.existing is not None:
@@ -83,15 +84,15 @@ class Stage:
 
 
 def report_existing(artifact: Artifact) -> None:
-    """Prints that there is nothing to do."""
+    """Prints that an artifact is up to date."""
     console.note(f"{artifact.full_ref} is up to date, skipping")
 
 
 @contextmanager
 def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
-    """Makes an error about a damaged file of one of these artifacts hint at the command that rebuilds it.
+    """Adds a hint to errors that the body raises about a damaged file in one of these artifacts.
 
-    The damaged file is the first one that the message names.
+    The hint is the command that rebuilds the artifact. If a message names several files, the first one counts.
     """
     try:
         yield
@@ -104,17 +105,18 @@ def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
 
 
 def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artifact]:
-    """Returns the artifacts of a kind of some regions, each once.
+    """Returns the artifacts of one kind for the given regions, without duplicates.
 
     Args:
-        workspace: to search.
-        kind: such as `processed`.
-        wanted: names, artifacts of the kind, or artifacts of another kind, which stand for their region. None for the
-            only region.
+        workspace: workspace to search.
+        kind: kind of the artifacts, such as `processed`.
+        wanted: regions, as names or artifacts. An artifact of another kind selects the region with its name. None
+            selects the only region.
 
     Raises:
-        NotFoundError: a region is unknown; the message has the nearest name, the hint the command that makes it.
-        UsageError: none is named, and there are several.
+        NotFoundError: a region is unknown. The message suggests the most similar name; the hint is the command that
+            makes the region.
+        UsageError: `wanted` is None, and the workspace has several regions.
     """
     if wanted is None:
         return workspace.regions(kind, None)
@@ -129,14 +131,14 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
 
 
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Makes the hints of a Python function's errors name the command line that does the same.
+    """Decorates the Python function of a command, so that hints of its errors contain the equivalent command line.
 
-    Every argument that differs from its default becomes an option: a workspace `--workspace`, an artifact `--region`,
-    `--model` or `--task` by its kind, anything else the option of the argument's name. When the command line runs, its
-    own options are kept.
+    Arguments that differ from their defaults become options. A workspace becomes `--workspace`. An artifact becomes
+    `--region`, `--model` or `--task`, depending on its kind. All others become the option with the argument's name. If
+    the function is called by the command line, hints use the typed options instead.
 
     Args:
-        name: of the command.
+        name: name of the command.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -170,7 +172,7 @@ def _typed_options(name: str, value: Any) -> tuple[hints.Option, ...]:
     if isinstance(value, Artifact):
         return _artifact_options(value)
     if isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
-        return hints.as_options({name: ",".join(repr(one) for one in value)})  # such as a bounding box
+        return hints.as_options({name: ",".join(repr(one) for one in value)})  # for example a bounding box
     if isinstance(value, str | int | float | Path | Mapping):
         return hints.as_options({name: value})
     if isinstance(value, Sequence):

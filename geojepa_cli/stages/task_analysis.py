@@ -1,4 +1,4 @@
-"""`tasks/<region>.<task>.analysis`: tags that are most informative about a task's label."""
+"""Stage `tasks/<region>.<task>.analysis`: tags that are most informative about the label of a task."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def analyze_task(
     folds: int | None = None,
     buffer: bool = False,
 ) -> Artifact:
-    """Lists and plots the tags that are most informative about a task's label, over several regions together.
+    """Lists and plots the tags that are most informative about the label of a task, over all given regions together.
 
     Args:
-        workspace: to read from and publish in.
-        analyze: name of a packed task, or path of a YAML file; the task need not be built.
-        region: names or artifacts. Default: the only region.
+        workspace: workspace to read from and publish to.
+        analyze: name of a packaged task, or path of a YAML file. The task does not have to be built.
+        region: names of regions, or artifacts. Default: the only region.
         seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: as for `build_tasks`.
 
     Returns:
         The artifact with `analysis.json`, `cooccurrence.png` and `statistics.png`.
 
     Raises:
-        UsageError: a wrong definition or option.
-        NotFoundError: no such region or task.
-        DataError: too few tiles are left, or their labels are all equal.
+        UsageError: the definition of the task or an argument is wrong.
+        NotFoundError: there is no such region or task.
+        DataError: there are too few tiles, or all labels are equal.
     """
     settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
     (spec,) = find_specs([analyze])
@@ -60,7 +60,7 @@ def analyze_task(
 def make_analysis(
     workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: TaskSettings
 ) -> Artifact:
-    """Publishes `tasks/<region>.<task>.analysis`; see `analyze_task`."""
+    """Publishes `tasks/<region>.<task>.analysis`. See `analyze_task`."""
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
     name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"
     images = [settings.filters.images(workspace, processed) for processed in regions]
@@ -73,9 +73,9 @@ def make_analysis(
         opened = [settings.filters.open_region(workspace, processed) for processed in regions]
         analysis = analyze(opened, spec, settings.rule)
         if not analysis.within and not analysis.between:
-            found = f"{analysis.sizes['tiles']} kept tiles of `{spec.name}` are too few, or their labels all equal"
+            found = f"`{spec.name}` has too few tiles ({analysis.sizes['tiles']} kept), or all their labels are equal"
             other = [*(processed.name for processed in regions), "ANOTHER"]
-            raise DataError(f"{found}: some tag would fit by chance", hints.again(region=other))
+            raise DataError(f"{found}: tags would seem informative by chance", hints.again(region=other))
         analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")
         title = f"{spec.title}: {names}"

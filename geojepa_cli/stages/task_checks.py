@@ -1,4 +1,4 @@
-"""Warnings about built tasks: empty splits, rules without a match, masks that hide everything."""
+"""Warnings about tasks: empty splits, rules that match nothing, and masks that hide everything."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from geojepa_cli import console
 
 TaskReport = Mapping[str, Any]  # a task's `report.json`
-TaskReports = Mapping[str, Sequence[TaskReport]]  # by task, one for each region
+TaskReports = Mapping[str, Sequence[TaskReport]]  # reports of each region, by task
 
 
 def warn_of_small_splits(reports: TaskReports) -> None:
-    """Warns of empty splits and folds and of few test groups, over all regions of a task together.
+    """Warns about tasks with empty splits or folds, or with few test groups in all regions together.
 
-    Tasks are built all the same: `probe` cross-validates over groups where the test split is too small.
+    Such tasks can still be used: `probe` cross-validates over groups if the test split is too small.
     """
     from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts
 
@@ -23,7 +23,7 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     for task, by_region in reports.items():
         groups = groups_by_part(by_region)
         if not any(groups.values()):
-            console.warn(f"no tile of task `{task}` has a label: `probe` has nothing to test here")
+            console.warn(f"no tile of task `{task}` has a label, so `probe` cannot test it")
             continue
         if parts := empty_parts(groups):
             empty.setdefault(f"{_listed(parts)}: {_reason(by_region[0])}", []).append(f"`{task}`")
@@ -31,34 +31,34 @@ def warn_of_small_splits(reports: TaskReports) -> None:
         if tested < FEW_TEST_GROUPS:
             few.setdefault(tested, []).append(task)
     for where, tasks in empty.items():
-        console.warn(f"no tile of {'tasks' if len(tasks) > 1 else 'task'} {', '.join(tasks)} falls into {where}")
+        console.warn(f"no tile of {'tasks' if len(tasks) > 1 else 'task'} {', '.join(tasks)} is in {where}")
     if any(by_region[0]["split"]["by"] == "random" for by_region in reports.values()):
         console.warn(RANDOM_SPLIT)
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 blocks), so scores on the test split say little; "
+            f"fewer than {FEW_TEST_GROUPS} test groups (of zoom 14), so test scores are unreliable; "
             f"cross-validate over groups instead ({counts})"
         )
 
 
 def warn_of_empty(reports: TaskReports) -> None:
-    """Warns of rules that match nothing and of masks that leave nothing, over all regions of a task together."""
+    """Warns about tasks whose rules match no entity, or whose masks hide all entities of a tile."""
     for task, by_region in reports.items():
         tiles = {key: sum(report["tiles"][key] for report in by_region) for key in ("eligible", "label_0")}
         if tiles["eligible"] and tiles["eligible"] == tiles["label_0"]:
-            console.warn(f"every tile of task `{task}` has the label 0: no entity here matches its `label.tags`")
+            console.warn(f"every tile of task `{task}` has the label 0: no entity matches `label.tags`")
         emptied = sum(report["mask"]["tiles emptied"] for report in by_region)
         if tiles["eligible"] and emptied == tiles["eligible"]:
-            console.warn(f"the mask of task `{task}` hides every entity of every tile: models see nothing")
+            console.warn(f"the mask of task `{task}` hides all entities of all tiles, so models get no input")
         elif emptied:
-            console.warn(f"the mask of task `{task}` hides every entity of {emptied:,} of {tiles['eligible']:,} tiles")
+            console.warn(f"the mask of task `{task}` hides all entities of {emptied:,} of {tiles['eligible']:,} tiles")
 
 
 def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
-    """Counts groups with a kept tile by split or, where the task has folds, by fold.
+    """Returns the number of zoom-14 groups in each split or, if the task has folds, in each fold.
 
-    A group that two regions share counts twice.
+    A group that lies in two regions counts twice.
     """
     parts = [
         {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]
@@ -68,12 +68,12 @@ def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return " or ".join(parts) if len(parts) <= 4 else f"{len(parts)} of the parts ({', '.join(parts[:3])}, …)"
+    return " or ".join(parts) if len(parts) <= 4 else f"{len(parts)} parts ({', '.join(parts[:3])}, …)"
 
 
 def _reason(report: TaskReport) -> str:
     if "folds" in report:
-        return "there are too few groups for that many --folds; `probe` skips empty folds"
+        return "there are too few groups for this value of `--folds`; `probe` skips empty folds"
     if report["split"]["buffer"]:
-        return "there are too few groups for a --buffer; a region next to this one adds some"
-    return "there are too few groups; `probe` cross-validates over groups"
+        return "there are too few groups for `--buffer`; build the task with more regions"
+    return "there are too few groups; `probe` cross-validates over groups instead"

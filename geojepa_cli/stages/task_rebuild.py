@@ -1,4 +1,4 @@
-"""The command that makes a task artifact again, from what is left of its manifest. Anyone may have edited one."""
+"""Finds the command that rebuilds a task artifact, from a manifest that may be damaged or edited."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANALYSIS_SUFFIX = ".analysis"
 
 
 def rebuild_task(remains: Remains) -> Hint:
-    """Returns the `build-tasks` command for a task or an analysis, with the options that differ from the defaults."""
+    """Returns the `build-tasks` command that rebuilds a task or an analysis, with all options that are not defaults."""
     base = remains.name.removesuffix(ANALYSIS_SUFFIX)
     region, _, task = base.rpartition(".")
     regions = input_names(remains.inputs, "processed") or [region or base]
@@ -30,7 +30,10 @@ def rebuild_task(remains: Remains) -> Hint:
 
 
 def _task_or_file(task: str, remains: Remains) -> str | Path:
-    """The name of a packed task; otherwise the artifact's copy of the definition, if it is undamaged."""
+    """Returns the name of a packaged task, or the path of the definition of any other task.
+
+    The path is that of the copy in the artifact, if the copy is undamaged.
+    """
     from geojepa_cli.tasks.spec import packed_tasks
 
     copy = remains.path / DEFINITION if remains.path is not None else None

@@ -1,4 +1,4 @@
-"""`tasks/`: labels, splits and masked views of a region for one task."""
+"""Stage `tasks/`: labels, splits and masked views of a region for one task."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ TASKS = Stage("tasks", version=3, rebuild=rebuild_task)
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Settings of a task artifact in addition to the task's definition.
+    """Settings of a task artifact that are not part of the task's definition.
 
     Attributes:
-        rule: assigns tiles to splits.
-        filters: choose the tiles.
+        rule: rule that assigns tiles to splits.
+        filters: conditions that tiles must meet.
     """
 
     rule: SplitRule
     filters: Filters
 
     def params(self, spec: TaskSpec) -> dict[str, Any]:
-        """Returns the parameters of the artifact of a task."""
+        """Returns the settings and the definition of a task as parameters of an artifact."""
         split = self.rule.as_json()
         seed = split.pop("seed")
         return {"task": spec.resolved(), "seed": seed, "split": split, **self.filters.params()}
@@ -62,30 +62,31 @@ def build_tasks(
     folds: int | None = None,
     buffer: bool = False,
 ) -> list[Artifact]:
-    """Makes labels, splits and masked views for tasks of one or several regions.
+    """Makes labels, splits and masked views of tasks for one or several regions.
 
-    Warns where a split is empty or has few groups, where no entity matches a task's rules, and where a mask hides
-    every entity of a tile.
+    Warns if a split is empty or has few groups, if no entity matches the rules of a task, or if a mask hides all
+    entities of a tile.
 
     Args:
-        workspace: to read from and publish in.
-        region: names or artifacts. Default: the only region.
-        task: names of packed tasks, or paths of YAML files. Default: all packed tasks.
-        seed: another seed draws other groups for the splits.
-        min_entities, max_entities: leave out tiles with fewer or more entities. Default: 5 and 1250.
-        bbox: (west, south, east, north) in degrees; only tiles that overlap it.
-        with_imagery: only tiles that have an image.
-        split: `group` or `random`; see `tasks.splits.SplitRule`.
-        folds: number of folds for cross-validation.
-        buffer: take the groups next to a test group out of train and validation.
+        workspace: workspace to read from and publish to.
+        region: names of regions, or artifacts. Default: the only region.
+        task: names of packaged tasks, or paths of YAML files. Default: all packaged tasks.
+        seed: random seed of the splits.
+        min_entities: minimum number of entities in a tile. Default: 5.
+        max_entities: maximum number of entities in a tile. Default: 1250.
+        bbox: bounding box (west, south, east, north) in degrees that tiles must intersect.
+        with_imagery: use only tiles that have an image.
+        split: `group` keeps each zoom-14 group in one split; `random` assigns single tiles (see `SplitRule`).
+        folds: number of cross-validation folds to assign the groups to, or None.
+        buffer: remove groups next to a test group from train and validation.
 
     Returns:
-        The `tasks/` artifacts, task by task, each in the order of the regions.
+        The `tasks/` artifacts in the order of the tasks, and for each task in the order of the regions.
 
     Raises:
-        UsageError: a wrong definition or option.
-        NotFoundError: no such region or task; images are asked for, and a region has none.
-        DataError: the filters leave no tile of a region.
+        UsageError: the definition of a task or an argument is wrong.
+        NotFoundError: there is no such region or task, or `with_imagery` is set and a region has no images.
+        DataError: no tile of a region meets the conditions.
     """
     settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
     specs = find_specs([task] if isinstance(task, str) else task)
@@ -111,10 +112,10 @@ def task_settings(
     folds: int | None,
     buffer: bool,
 ) -> TaskSettings:
-    """Checks the options of `build_tasks` and returns them as settings.
+    """Checks arguments of `build_tasks` and returns them as settings.
 
     Raises:
-        UsageError: a value is out of range, or two options exclude each other.
+        UsageError: a value is out of range, or two arguments cannot be combined.
     """
     from geojepa_cli.tasks.splits import SplitRule
 
@@ -123,10 +124,13 @@ def task_settings(
 
 
 def find_specs(tasks: Sequence[str] | None) -> list[TaskSpec]:
-    """Reads and checks the definitions of tasks; all packed ones for None.
+    """Reads and checks the definitions of tasks.
+
+    Args:
+        tasks: names of packaged tasks, or paths of YAML files. None for all packaged tasks.
 
     Raises:
-        UsageError: an invalid definition, or two tasks with the same name.
+        UsageError: a definition is not valid, or two tasks have the same name.
     """
     from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
@@ -138,12 +142,12 @@ def find_specs(tasks: Sequence[str] | None) -> list[TaskSpec]:
     if repeated:
         kept = [given for place, given in enumerate(wanted) if names.index(names[place]) == place]
         hint = hints.again(task=kept).noting("or give one of them another `name`")
-        raise UsageError(f"two definitions of the task `{repeated[0]}`", hint)
+        raise UsageError(f"two tasks have the name `{repeated[0]}`", hint)
     for given, spec in zip(wanted, specs, strict=True):
         if given not in packed and spec.name in packed and spec != load_task(packed[spec.name]):
             console.warn(
-                f"`{given}` has the name of the packed task `{spec.name}`, and differs from it: commands with "
-                f"--task {spec.name} take the one that was built last; give it another `name` to keep both"
+                f"`{given}` has the same name as the packaged task `{spec.name}`, but differs from it: `--task "
+                f"{spec.name}` will select the one that was built last; give it another `name` to keep both"
             )
     return specs
 
@@ -155,7 +159,7 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes `tasks/<region>.<task>` for tasks of one region, split by groups, without warnings."""
+    """Publishes `tasks/<region>.<task>` for tasks of one region, split by groups. Prints no warnings."""
     from geojepa_cli.tasks.splits import SplitRule
 
     settings = TaskSettings(SplitRule(seed), Filters(limits))
@@ -167,19 +171,19 @@ def make_tasks(
 ) -> dict[str, list[Artifact]]:
     """Publishes `tasks/<region>.<task>` for every region and task.
 
-    Each artifact has `labels.h5`, `views.h5`, `task.yaml` and `report.json`; see docs/formats.md.
+    Each artifact has `labels.h5`, `views.h5`, `task.yaml` and `report.json`, described in docs/formats.md.
 
     Args:
-        workspace: to publish in.
-        regions: processed artifacts.
-        specs: of the tasks.
-        settings: of splits and filters.
+        workspace: workspace to publish to.
+        regions: `processed/` artifacts of the regions.
+        specs: definitions of the tasks.
+        settings: settings of splits and filters.
 
     Returns:
-        By region, the artifacts in the order of `specs`.
+        The artifacts of each region, by its name, in the order of `specs`.
 
     Raises:
-        DataError: the filters leave no tile of a region.
+        DataError: no tile of a region meets the conditions.
     """
     return {processed.name: _make_region(workspace, processed, specs, settings) for processed in regions}
 
@@ -192,7 +196,7 @@ def _make_region(
     new = 0
 
     @cache
-    def opened() -> RegionData:  # once for all tasks, and only if one has to be made
+    def opened() -> RegionData:  # opened once for all tasks, and only if a task must be made
         return settings.filters.open_region(workspace, processed)
 
     def make(spec: TaskSpec) -> Artifact:

@@ -1,4 +1,4 @@
-"""`tiles/`: objects clipped to tiles by the native binary."""
+"""Stage `tiles/`: OSM objects clipped to tiles by the native binary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_MEMORY = "1G"
 
 
 def tile_hint(name: str, sources: Sequence[str], **options: hints.Value) -> Hint:
-    """Returns the command that makes the tiles of a region from those of its sources."""
+    """Returns the command that makes the tiles of a region from its sources."""
     return hints.run("tile", region=sources, merge=name if len(sources) > 1 else None, **options)
 
 
@@ -34,14 +34,15 @@ def _rebuild(remains: Remains) -> Hint:
     return tile_hint(remains.name, input_names(remains.inputs, "source") or [remains.name])
 
 
-# version 2: no ring runs along a tile's edge and back, and broken rings follow the even-odd rule;
-# version 3: a relation's outlines of a tile come after its other parts;
-# version 4: members with roles such as `subarea` bound no area, a repeated tag counts once, more forms of OSM XML
+# version 2: clipped rings do not run back along a tile's edge, and invalid rings are filled by the even-odd rule;
+# version 3: in each tile, area outlines of a relation come after its other parts;
+# version 4: members with roles such as `subarea` are no area boundaries, duplicate tags count once, and more variants
+# of OSM XML are read
 TILES = Stage("tiles", version=4, rebuild=_rebuild)
 
 
 class TiledRegion(NamedTuple):
-    """The tiles of a region, and their images where the source has imagery."""
+    """The tiles of a region, and their images if the source has imagery."""
 
     tiles: Artifact
     images: Artifact | None
@@ -64,26 +65,29 @@ def tile(
     bands: str = "rgb",
     image_codec: str = "raw",
 ) -> list[TiledRegion]:
-    """Publishes `tiles/<region>` and, where the source has imagery, `images/<region>`.
+    """Clips OSM objects to tiles, and makes images of the tiles if the source has imagery.
 
     Args:
-        workspace: to publish in.
-        region: one or several names. Default: the only region.
-        zoom: of the tiles, 14 to 18.
-        bbox: west, south, east, north in degrees: keep the tiles that meet it. Default: the box of `fetch`.
-        polygon: a GeoJSON or Osmosis `.poly` file: keep the tiles that share area with its polygons.
-        merge: make one region of several, with this name.
-        keep_tags: keys to keep that the default filter drops.
-        drop_tags: further keys to drop.
-        threads: do not change the result.
-        memory: memory to aim at, such as `512M`; does not change the result.
-        skip_failed: publish the images without those whose imagery cannot be read.
-        image_size: side of images made from scenes, px.
-        bands: of images made from scenes: `rgb`, or `rgbn` with near infrared.
-        image_codec: `raw`, `webp-lossless` or `webp`.
+        workspace: workspace to read from and publish to.
+        region: names of regions. Default: the only region.
+        zoom: zoom level of the tiles, 14 to 18.
+        bbox: bounding box (west, south, east, north) in degrees that tiles must intersect. Default: that of `fetch`.
+        polygon: GeoJSON or Osmosis `.poly` file; only tiles that overlap its polygons are made.
+        merge: merge the regions into one with this name.
+        keep_tags: tag keys to keep although the default filter drops them.
+        drop_tags: additional tag keys to drop.
+        threads: number of threads; does not affect the result.
+        memory: target memory use, such as `512M`; does not affect the result.
+        skip_failed: leave out images whose imagery cannot be read, instead of raising an error.
+        image_size: side length of images made from scenes, in pixels.
+        bands: bands of images made from scenes: `rgb`, or `rgbn` with near infrared.
+        image_codec: codec of images: `raw`, `webp-lossless` or `webp`.
+
+    Returns:
+        The `tiles/` and `images/` artifacts of each region.
 
     Raises:
-        UsageError: an argument is out of range, or arguments exclude each other.
+        UsageError: an argument is out of range, or arguments cannot be combined.
         DataError: the extract or the imagery cannot be read.
     """
     from geojepa_cli.stages.images import make_images  # registers its kind, which comes after `tiles`
@@ -115,18 +119,18 @@ def make_tiles(
     memory: str = DEFAULT_MEMORY,
     name: str | None = None,
 ) -> Artifact:
-    """Publishes `tiles/<region>`: `tiles.h5`, with the layout of docs/formats.md.
+    """Publishes `tiles/<region>` with the file `tiles.h5`. docs/formats.md describes its layout.
 
     Args:
-        workspace: to publish in.
-        sources: of one region, or several that are read as one.
-        zoom: of the tiles.
-        area: a bounding box, or a file of polygons. Default: the sources' box, where `fetch` was given one.
-        keep_tags: keys to keep that the default filter drops.
-        drop_tags: further keys to drop.
-        threads: do not change the result.
-        memory: memory to aim at; does not change the result.
-        name: of the region. Default: the name of the first source.
+        workspace: workspace to publish to.
+        sources: `source/` artifact of the region, or several artifacts to merge.
+        zoom: zoom level of the tiles.
+        area: bounding box, or path of a file with polygons. Default: the bounding box given to `fetch`, if any.
+        keep_tags, drop_tags, threads, memory: as for `tile`.
+        name: name of the region. Default: the name of the first source.
+
+    Raises:
+        DataError: a source cannot be read.
     """
     sources = [sources] if isinstance(sources, Artifact) else sorted(sources, key=lambda source: source.ref)
     name = name or sources[0].name
@@ -164,27 +168,28 @@ def make_tiles(
 
 
 def _failure(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> DataError:
-    """Builds the error for sources that the binary could not read.
+    """Returns the error for sources that the binary could not read.
 
-    Its hint fetches a source that is damaged, else is the binary's or, where that has none, fetches what it names.
+    If a source is damaged, the hint is the command that fetches it again. Otherwise it is the hint of the binary. If
+    the binary has no hint, it is the command that fetches the source named in the message again.
     """
     for source in sources:
-        if source.verify():  # with the size in the manifest: `fetch` alone would skip it
+        if source.verify():  # damaged files of unchanged size, which `geojepa fetch` alone would not replace
             return source.broken(error.message)
     if error.hint is None:
         named = [source for source in sources if str(source.path) in error.message]
         return DataError(error.message, (named or sources)[0].rebuild_hint())
     box = dict(error.hint.options).get("--bbox")
-    if isinstance(area, Path) and box is not None:  # `--bbox` excludes `--polygon`
+    if isinstance(area, Path) and box is not None:  # `--bbox` must replace `--polygon`
         return DataError(error.message, tile_hint(name, [source.name for source in sources], bbox=box))
     return DataError(error.message, error.hint)
 
 
 def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:
-    """Returns the bounding box that `fetch` was given.
+    """Returns the bounding box with which sources were fetched, or None.
 
     Raises:
-        UsageError: the sources have different ones.
+        UsageError: the sources have different bounding boxes.
     """
     boxes = {tuple(source.params.get("bbox") or ()) for source in sources}
     if len(boxes) > 1:
@@ -196,41 +201,41 @@ def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:
 
 
 def map_file(source: Artifact) -> Path:
-    """Returns the extract of a source artifact."""
+    """Returns the path of the OpenStreetMap extract in a `source/` artifact."""
     names = [name for name in source.manifest["files"] if name.startswith("map.")]
     return source.file(names[0] if names else "map.osm.pbf")
 
 
 def check_keys(option: str, keys: Sequence[str]) -> None:
-    """Checks keys of the tag filter.
+    """Checks the keys given to `--keep-tags` or `--drop-tags`.
 
     Raises:
-        UsageError: one is blank, and would match nothing.
+        UsageError: a key is blank.
     """
     if any(not key.strip() for key in keys):
-        raise UsageError(f"`{option}` has an empty key", hints.again(**{option.strip("-"): "source:*"}))
+        raise UsageError(f"`{option}` contains an empty tag key", hints.again(**{option.strip("-"): "source:*"}))
 
 
 def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | None:
-    """Returns the one that is given.
+    """Returns the bounding box or the path of the polygon file, whichever is given.
 
     Raises:
-        UsageError: both are given, or the file of polygons does not exist.
+        UsageError: both are given, or the polygon file does not exist.
     """
     if polygon is None:
         return bbox
     if bbox is not None:
-        raise UsageError("`--bbox` and `--polygon` exclude each other", hints.run("tile", polygon=polygon))
+        raise UsageError("`--bbox` cannot be combined with `--polygon`", hints.run("tile", polygon=polygon))
     if not polygon.is_file():
         raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="area.geojson"))
     return polygon
 
 
 def regions_to_tile(workspace: Workspace, regions: Sequence[str] | None, merge: str | None) -> list[Sequence[Artifact]]:
-    """Returns the sources of each region to be made: one each, or all of them with `--merge`.
+    """Returns the `source/` artifacts of each region to make: one per region, or all of them for a merged region.
 
     Raises:
-        UsageError: `--merge` with fewer than two regions, or with the name of an existing region.
+        UsageError: `merge` is given with fewer than two regions, or with the name of an existing region.
     """
     sources = workspace.regions("source", regions)
     if merge is None:
@@ -239,10 +244,12 @@ def regions_to_tile(workspace: Workspace, regions: Sequence[str] | None, merge: 
     if len(sources) < 2:
         more = hints.again(region=names, merge=merge)
         fetch = hints.run("fetch", pbf="FILE", name="NAME")
-        raise UsageError("`--merge` needs at least two regions", more if len(names) > 1 else fetch)
+        raise UsageError("`--merge` requires at least two regions", more if len(names) > 1 else fetch)
     if merge in names:
-        raise UsageError(f"`--merge {merge}`: a region of that name exists", hints.again(merge=f"{merge}-and-more"))
+        raise UsageError(
+            f"`--merge {merge}`: a region with this name already exists", hints.again(merge=f"{merge}-and-more")
+        )
     with_imagery = [s.name for s in sources if any(name.startswith("imagery/") for name in s.manifest["files"])]
     if with_imagery:
-        console.warn(f"imagery of {', '.join(with_imagery)} is left out: `--merge` takes the maps only")
+        console.warn(f"imagery of {', '.join(with_imagery)} is left out: `--merge` merges only the maps")
     return [sources]

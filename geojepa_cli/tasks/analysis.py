@@ -1,4 +1,4 @@
-"""Analysis of a task over several regions together: tags that are informative about the label, and statistics."""
+"""Analysis of a task over one or several regions: tags that are informative about the label, and statistics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.splits import SplitRule
 
 LISTED = 50
-IN_MAP = 12  # tags of each list in the heat map
+IN_MAP = 12  # number of tags that the heat map takes from each list
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Analysis:
     """Result of an analysis.
 
     Attributes:
-        within, between: tags, most informative first; see `tasks.association`.
-        map_tags: tags of the heat map, hidden ones first, each with `hidden`, `partly` or `left`.
-        lifts: of these tags.
-        reports: of the regions, as `build-tasks` makes them.
-        sizes: tiles, entities, entities that count, and the entropy of the labels in bits.
+        within: tags of the entities that count for the label, most informative first; see `tasks.association`.
+        between: tags of the other entities in the same tiles, most informative first.
+        map_tags: tags of the heat map, hidden ones first, each with its mask state (`hidden`, `partly` or `left`).
+        lifts: lifts of `map_tags`.
+        reports: one report for each region, with the same content as the `report.json` of `build-tasks`.
+        sizes: numbers of tiles, entities and counted entities, and the entropy of the labels in bits.
     """
 
     within: list[Association]
@@ -51,7 +52,7 @@ class Analysis:
     sizes: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the result as JSON values."""
         return {
             **self.sizes,
             "within": [found.as_json() for found in self.within[:LISTED]],
@@ -59,7 +60,7 @@ class Analysis:
         }
 
     def save(self, path: Path) -> None:
-        """Writes `analysis.json`."""
+        """Writes the result as JSON to a file."""
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
 
@@ -69,8 +70,8 @@ def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> A
 
     Args:
         regions: opened regions.
-        spec: of the task.
-        rule: assigns tiles to splits; statistics are given by split.
+        spec: definition of the task.
+        rule: rule that assigns tiles to splits, for the statistics of each split.
     """
     found, reports = [], []
     for data in regions:
@@ -123,7 +124,7 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """The first tags of both lists; hidden ones first, then in the order of the lists."""
+    """Returns the first tags of both lists with their mask states, sorted by state, then by place in the lists."""
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])
     order = ("hidden", "partly", "left")

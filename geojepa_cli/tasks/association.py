@@ -1,9 +1,9 @@
-"""Association of tags with a label: on the entities that count, and on the other entities of their tiles.
+"""Association of tags with a label, on the entities that count for the label and on the other entities of their tiles.
 
-Two questions, each answered by lift and by mutual information in bits. Within: does an entity with this tag count for
-the label? Between: does a tile with this tag, on an entity that does not count, have a high label? Lift compares the
-observed frequency of both with that of independent events: P(a, b) / (P(a) P(b)). Regions are pooled, tags by their
-text. Each result also has the share of the tag that the mask leaves visible.
+Lift and mutual information (in bits) answer two questions. Within: does an entity with this tag count for the label?
+Between: does a tile have a high label if one of its other entities has this tag? Lift compares the observed frequency
+of two events with the frequency expected by chance: P(a, b) / (P(a) P(b)). Regions are pooled; tags are identified by
+their text. Each result also has the number of entities on which the mask leaves the tag visible.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CLASSES = 4
 
 
 class Occurrences(NamedTuple):
-    """The tokens of the kept tiles of one region.
+    """The tokens (visible entities) of one region, and the labels of its kept tiles.
 
     Attributes:
-        tokens: of the region.
-        labels: of its kept tiles, float64 [t].
-        tiles: rows of these tiles, ascending.
-        counted: tokens that count for the label, bool [K].
-        left: tokens that the mask leaves visible, bool [K].
-        hidden: vocabulary rows that the mask hides, bool [V].
+        tokens: K tokens of the region.
+        labels: labels of the kept tiles, float64 [t].
+        tiles: rows of the kept tiles, int64 [t], ascending.
+        counted: True for tokens that count for the label, bool [K].
+        left: True for tokens that the mask leaves visible, bool [K].
+        hidden: True for vocabulary rows (tags) that the mask hides, bool [V].
     """
 
     tokens: RegionTokens
@@ -45,15 +45,17 @@ class Occurrences(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """All regions together: n entities in t tiles, m (entity, feature) pairs; a feature is `key=value` or `key=*`.
+    """The kept tiles of all regions: n entities in t tiles, with m (entity, feature) pairs.
+
+    A feature is `key=value` or `key=*`.
 
     Attributes:
-        names: of the features.
-        labels: float64 [t].
-        tile: of every entity, int64 [n], ascending.
-        counted: entities that count for the label, bool [n].
-        entity, feature: of every pair, int64 [m].
-        left: pairs that the masked variant shows, bool [m].
+        names: names of the features.
+        labels: label of every tile, float64 [t].
+        tile: tile of every entity, int64 [n], ascending.
+        counted: True for entities that count for the label, bool [n].
+        entity, feature: entity and feature of every pair, int64 [m].
+        left: True for pairs that are visible in the masked variant, bool [m].
     """
 
     names: list[str]
@@ -66,18 +68,18 @@ class Pool:
 
     @cached_property
     def high(self) -> Flags:
-        """Tiles whose label is above the median (for labels of 0 and 1: label 1), bool [t]."""
+        """True for tiles whose label is above the median (for labels 0 and 1: label 1), bool [t]."""
         return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
 
     @cached_property
     def classes(self) -> Ints:
-        """Class of every tile's label, int64 [t]: quarters of the tiles, as far as equal labels allow."""
+        """Class of every tile, int64 [t]: labels cut at their quartiles; equal labels are in the same class."""
         bounds = np.unique(np.quantile(self.labels, np.arange(1, CLASSES) / CLASSES))
         return np.unique(np.searchsorted(bounds, self.labels, side="left"), return_inverse=True)[1]
 
     @property
     def is_informative(self) -> bool:
-        """True if there are enough tiles and labels differ; otherwise some tag fits by chance."""
+        """True if there are at least `FEW_TILES` tiles and their labels differ; with fewer, some tag fits by chance."""
         return len(self.labels) >= FEW_TILES and len(np.unique(self.labels)) > 1
 
 
@@ -87,11 +89,11 @@ class Association:
 
     Attributes:
         tag: `key=value`, or `key=*`.
-        seen: entities (within) or tiles (between) that have it.
-        both: those of them that count, or whose label is high.
-        lift: 1 for independence.
-        bits: mutual information.
-        entities: entities that have it; between: only those that do not count.
+        seen: number of entities (within) or tiles (between) that have the tag.
+        both: number of these entities that count (within), or of these tiles with a high label (between).
+        lift: lift; 1 if tag and label are independent.
+        bits: mutual information in bits.
+        entities: number of entities that have the tag (between: without the entities that count).
         left: number of these entities on which the mask leaves the tag visible.
     """
 
@@ -109,7 +111,7 @@ class Association:
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the association as JSON values."""
         values = {"tag": self.tag, "seen": self.seen, "both": self.both}
         figures = {"lift": round(self.lift, 4), "bits": round(self.bits, 6)}
         return {**values, **figures, "entities": self.entities, "left": self.left, "mask": self.mask}
@@ -148,7 +150,12 @@ def pool(regions: Iterable[Occurrences]) -> Pool:
 
 
 def within(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags most informative about their own entity being counted, by mutual information, highest first."""
+    """Returns the tags that are most informative about whether their entity counts, highest mutual information first.
+
+    Args:
+        pooled: entities of all regions.
+        top: maximum number of tags; None for all.
+    """
     size = len(pooled.names)
     seen = np.bincount(pooled.feature, minlength=size)
     both = np.bincount(pooled.feature[pooled.counted[pooled.entity]], minlength=size)
@@ -162,7 +169,12 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags of entities that do not count most informative about the label, by mutual information."""
+    """Returns the tags of entities that do not count that are most informative about the tile's label, best first.
+
+    Args:
+        pooled: entities of all regions.
+        top: maximum number of tags; None for all.
+    """
     size, n_classes = len(pooled.names), int(pooled.classes.max()) + 1
     other = ~pooled.counted[pooled.entity]
     feature, tile = pooled.feature[other], pooled.tile[pooled.entity[other]]
@@ -181,11 +193,11 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def information_bits(table: Ints, totals: Ints) -> Floats:
-    """Returns the mutual information of having a feature and the class, in bits, float64 [features].
+    """Returns the mutual information of each feature's presence and the class, in bits, float64 [features].
 
     Args:
-        table: members of each class that have each feature, [features, classes].
-        totals: members of each class, [classes].
+        table: number of members of each class that have each feature, [features, classes].
+        totals: number of members of each class, [classes].
     """
     n = totals.sum()
     bits = np.zeros(len(table))
@@ -198,18 +210,20 @@ def information_bits(table: Ints, totals: Ints) -> Floats:
 
 
 def entropy_bits(classes: NDArray[Any]) -> float:
-    """Returns the entropy of classes in bits: the largest possible mutual information."""
+    """Returns the entropy of classes in bits: the maximum of their mutual information with a feature."""
     shares = np.unique(classes, return_counts=True)[1] / len(classes)
     return float(-(shares * np.log2(shares)).sum())
 
 
 @dataclass(frozen=True)
 class PairLifts:
-    """Lift of every two of some tags, [f, f], and of every tag with the label, [f]; NaN where data is too scarce.
+    """Lifts of f tags, float64: of every pair of tags [f, f], and of every tag with the label [f]; NaN for scarce data.
 
     Attributes:
-        same: both tags on one entity; `same_label`: an entity that counts.
-        apart: on two entities of a tile; `apart_label`: on an entity that does not count, in a tile of high label.
+        same: lift of two tags on the same entity.
+        same_label: lift of the tag and of the entity counting for the label.
+        apart: lift of two tags on different entities of the same tile.
+        apart_label: lift of the tag on an entity that does not count and of a high label of the tile.
     """
 
     same: Floats
@@ -219,7 +233,7 @@ class PairLifts:
 
 
 def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
-    """Computes the lift of pairs of tags; NaN where fewer than one pair is expected by chance, and none is observed."""
+    """Computes the lifts of tags; NaN if fewer than one joint case is expected by chance and none is observed."""
     position = np.full(len(pooled.names), -1, np.int64)
     ids = {name: number for number, name in enumerate(pooled.names)}
     position[[ids[tag] for tag in tags]] = np.arange(len(tags))
@@ -253,7 +267,7 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Tags with enough cases, highest bits first; a key with a single value is listed only as `key=value`."""
+    """Returns tags seen at least `MIN_TILES` times, highest bits first; a key with one value only as `key=value`."""
     if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)

@@ -1,4 +1,4 @@
-"""Building one task for one region: labels, split, both views and the report, written into a folder."""
+"""Builds one task for one region: writes labels, split, both views and the report into a folder."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SHOWN_TAGS = 10
 
 @dataclass(frozen=True)
 class RegionData:
-    """A region opened once for all its tasks.
+    """A region that is opened once for all its tasks.
 
     Attributes:
-        store: the region alone.
-        tokens: its tokens.
-        base: tokens only, and tiles within the limits of entities and the other filters.
+        store: store with this region only.
+        tokens: tokens (visible entities) of the region.
+        base: view of the tokens, with the tiles that pass the entity limits and the other filters.
     """
 
     store: TileStore
@@ -70,10 +70,11 @@ class RegionData:
         """Opens a `processed.h5`.
 
         Args:
-            path, name: of the region.
-            min_entities, max_entities: limits of a tile's entities.
-            bbox: (west, south, east, north) in degrees; only tiles that overlap it.
-            images: an `images.h5`; only tiles that have an image in it.
+            path: path of the `processed.h5`.
+            name: name of the region.
+            min_entities, max_entities: minimum and maximum number of entities in a tile.
+            bbox: (west, south, east, north) in degrees, or None; only tiles that overlap it are used.
+            images: path of an `images.h5`, or None; only tiles that have an image in it are used.
         """
         store = TileStore.open([path], None if images is None else [images], names=[name])
         base = View.default(store, min_entities, max_entities, imagery_only=images is not None, bbox=bbox)
@@ -87,7 +88,7 @@ class RegionData:
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """The columns of `labels.h5`, one entry per tile; `fold` is None where the task has no folds."""
+    """The columns of `labels.h5`, one entry per tile; `fold` is None if the task has no folds."""
 
     labels: Labels
     eligible: Flags
@@ -130,7 +131,7 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
 def make_report(
     data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns, masked: View
 ) -> dict[str, Any]:
-    """Returns counts, label histograms by split, and what the mask hides and leaves; plain JSON values."""
+    """Returns the content of `report.json`: counts, label histograms by split, hidden entities and remaining tags."""
     labels = columns.labels.values
     whole_test = labels[columns.eligible & (columns.split == SPLITS.index("test"))]
     kept = np.flatnonzero(columns.kept)
@@ -170,7 +171,7 @@ def make_report(
 
 
 def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
-    """Counts the tiles of which the masked view shows no entity."""
+    """Counts the tiles without any entity in the masked view."""
     shown = np.ones(tokens.region.n_pieces, np.bool_)
     shown[masked.dropped_pieces] = False
     left = np.bincount(tokens.tiles[shown[tokens.pieces]], minlength=tokens.n_tiles)
@@ -178,7 +179,7 @@ def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
 
 
 def _one_line_per_entry(report: dict[str, Any]) -> str:
-    """JSON with one line per entry: half the size of indented JSON, and still readable in a diff."""
+    """Returns JSON with one line per entry: half the size of indented JSON, and still readable in a diff."""
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
         for key, value in report.items()
@@ -187,7 +188,7 @@ def _one_line_per_entry(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """`splits` and, where the task has them, `folds`: label histogram and number of groups of each."""
+    """Returns the label histogram and the number of groups of each split and, if the task has folds, of each fold."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColum
 
 
 def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
-    """Warnings for those who use the results of this region alone."""
+    """Returns warnings that apply if the results of this region are used alone."""
     found = [RANDOM_SPLIT] if rule.by == "random" else []
     if rule.folds is not None:
         counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
@@ -213,7 +214,7 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 
 
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Entities on both sides of the split by groups (with and without a buffer), by tiles, and of folds."""
+    """Counts shared entities of train and test for each way of splitting: by group, with a buffer, random, by fold."""
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)
     by_tile = np.full(len(kept), BUFFER, np.uint8)

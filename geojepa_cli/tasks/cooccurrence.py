@@ -1,8 +1,8 @@
 """The strongest remaining tag: the single tag of a masked view that is most informative about the label.
 
-For every key and every key=value, its presence in a tile and its number of entities there are compared with the label:
-AUROC where the label is 0 or 1, Spearman's correlation otherwise. Columns are sparse (most tags are absent from most
-tiles), so ranks are computed only from the tiles that have the tag.
+Each key and each key=value has two features in a tile: its presence, and its number of entities. Each feature is
+compared with the label: by AUROC if labels are 0 or 1, otherwise by Spearman's correlation. Most tags are absent from
+most tiles, so columns are sparse and ranks are computed only for the tiles that have the tag.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Measure = Literal["auroc", "spearman"]
 
 
 class Indicator(NamedTuple):
-    """A feature of a tile and its agreement with the label.
+    """A feature of a tag, and its agreement with the label.
 
     Attributes:
         tag: `key=value`, or `key=*`.
         feature: `presence` or `count`.
         score: AUROC (0.5: no information) or Spearman's correlation (0: no information).
-        tiles: tiles that have it.
+        tiles: number of tiles that have the tag.
     """
 
     tag: str
@@ -36,12 +36,12 @@ class Indicator(NamedTuple):
     tiles: int
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the indicator as JSON values."""
         return {"tag": self.tag, "feature": self.feature, "score": round(self.score, 4), "tiles": self.tiles}
 
 
 class Column(NamedTuple):
-    """Sparse features: tile `rows[i]` has the value `values[i]` (above 0) in column `columns[i]`."""
+    """Sparse features: tile `rows[i]` has the value `values[i]` (above 0) in column `columns[i]` (see `names`)."""
 
     rows: Ints
     columns: Ints
@@ -55,15 +55,15 @@ def strongest_tags(
     """Returns the tags of a view that are most informative about the labels, strongest first.
 
     Args:
-        tokens: of the region.
-        view: only what it shows is compared.
+        tokens: tokens of the region.
+        view: view of the region; only entities and tags that are visible in it are compared.
         tiles: rows of the tiles to compare, ascending.
-        labels: their labels.
-        measure: `auroc` for labels of 0 and 1.
-        top: length of the list; each tag is in it once, with its strongest feature.
+        labels: labels of these tiles.
+        measure: `auroc` for labels 0 and 1, otherwise `spearman`.
+        top: maximum length of the list; each tag is in it once, with its strongest feature.
 
     Returns:
-        Indicators; an empty list for fewer than `FEW_TILES` tiles or where all labels are equal.
+        Indicators; an empty list if there are fewer than `FEW_TILES` tiles or all labels are equal.
     """
     if len(tiles) < FEW_TILES or len(np.unique(labels)) < 2:
         return []
@@ -77,7 +77,7 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """Counts the entities of each tile that have each key=value, and those that have each key."""
+    """Returns for each tile the number of entities with each key=value, and the number with each key."""
     shown = np.ones(len(tokens.vocabulary), np.bool_)
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
@@ -94,7 +94,7 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
 
 
 def auroc(features: Column, labels: Floats) -> Floats:
-    """Returns the area under the ROC curve of every column for labels of 0 and 1 (Mann-Whitney, ties count half)."""
+    """Returns the area under the ROC curve of every column for labels 0 and 1 (Mann-Whitney, ties count half)."""
     positive = labels > 0
     n, n_positive = len(labels), int(positive.sum())
     ranks, zero_rank, _ = _ranks(features, n)
@@ -143,14 +143,14 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Average ranks of the entries among all n tiles, the rank of each column's zeros, and its number of entries."""
+    """Returns average ranks of the entries among all n tiles, and each column's rank of zeros and entry count."""
     size = _per_column(features, np.ones(len(features.rows)))
     zeros = n - size
     return _average_ranks(features.columns, features.values) + zeros[features.columns], (zeros + 1) / 2, size
 
 
 def _average_ranks(columns: Ints, values: Floats) -> Floats:
-    """Ranks from 1 within each column; ties share their mean rank."""
+    """Returns ranks from 1 within each column; tied values get their mean rank."""
     if len(values) == 0:
         return np.empty(0)
     order = np.lexsort((values, columns))

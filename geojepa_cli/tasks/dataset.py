@@ -1,4 +1,4 @@
-"""Labels, splits and views of a task over the regions of a `TileStore`, in the store's rows."""
+"""Labels, splits and views of a task over the regions of a `TileStore`; tile rows are those of the store."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TaskData:
     """A task over a dataset of n tiles; every array has one entry per tile of the store.
 
     Attributes:
-        spec: the task.
-        labels: float32 [n]; NaN where a tile has none.
-        eligible: bool [n], has a label and a number of entities within the limits; the tiles of both views.
-        kept: bool [n], eligible and not thinned out: the tiles on which heads are trained and tested.
-        split: uint8 [n], 0 train, 1 val, 2 test, 3 buffer.
-        groups: int64 [n], zoom-14 group as in `TileStore.groups`.
-        rule: that assigned tiles to splits.
-        fold: uint8 [n], 0..k-1; None where the task was built without folds.
+        spec: definition of the task.
+        labels: label of each tile, float32 [n]; NaN for a tile without a label.
+        eligible: True for tiles with a label that pass the filters, bool [n]; both views contain these tiles.
+        kept: True for eligible tiles that were not thinned out, bool [n]; heads are trained and tested on them.
+        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        groups: zoom-14 group of each tile, int64 [n], as in `TileStore.groups`.
+        rule: rule that assigned tiles to splits.
+        fold: fold of each tile, uint8 [n], 0..k-1; None if the task was built without folds.
     """
 
     spec: TaskSpec
@@ -51,10 +51,15 @@ class TaskData:
 
     @classmethod
     def open(cls, store: TileStore, artifacts: Sequence[Artifact]) -> TaskData:
-        """Joins the `tasks/` artifacts of the store's regions, given in the store's order.
+        """Joins the `tasks/` artifacts of the store's regions.
+
+        Args:
+            store: store of the regions.
+            artifacts: one task artifact for each region, in the order of the store.
 
         Raises:
-            DataError: a file is damaged, or they have different definitions of the task, or belong to other data.
+            DataError: a file is damaged, the artifacts have different definitions of the task, or an artifact belongs
+                to other data.
         """
         if len(artifacts) != len(store.regions):
             raise ValueError(f"{len(artifacts)} task artifacts for {len(store.regions)} regions")
@@ -83,7 +88,7 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns the plain or the masked variant; both have the `eligible` tiles."""
+        """Returns the view of the plain or the masked variant; both contain the `eligible` tiles."""
         return self._views[int(masked)]
 
     def rows(self, split: str, thinned: bool = True) -> NDArray[np.int64]:
@@ -91,18 +96,19 @@ class TaskData:
 
         Args:
             split: name of the split.
-            thinned: False to include the tiles with label 0 that thinning removed.
+            thinned: if False, the tiles with label 0 that thinning removed are included.
         """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
     def view_without_shared(self, store: TileStore, masked: bool) -> View:
-        """Returns `view` without entities that stand in several blocks, so that no test tile shows one of a train tile.
+        """Returns `view(masked)` without the OSM elements that are in several blocks.
 
-        A block is what a split never divides: a zoom-14 group, or a tile where tiles were split at random.
+        A block is never divided between splits: it is a zoom-14 group, or a single tile for a random split. So no test
+        tile of the returned view has an element of a train tile.
 
         Args:
-            store: of this task's regions.
-            masked: variant of the task.
+            store: store of this task's regions.
+            masked: True for the masked variant, False for the plain one.
         """
         blocks = self.groups
         if self.rule.by == "random":  # two regions may have the same tile
@@ -118,7 +124,7 @@ def read_spec(artifact: Artifact) -> TaskSpec:
     """
     try:
         return load_task(artifact.verified_file(SPEC))
-    except UsageError as error:  # the tool wrote this file: it is data, not a wrong command
+    except UsageError as error:  # geojepa wrote this file: a fault in it is damaged data, not a wrong command
         raise artifact.broken(error.message) from error
 
 
@@ -126,7 +132,7 @@ def split_rule(artifact: Artifact) -> SplitRule:
     """Returns the rule that assigned a task's tiles to splits, from its manifest.
 
     Raises:
-        DataError: the manifest has no such rule.
+        DataError: the manifest has no valid rule.
     """
     try:
         values: dict[str, Any] = {"seed": artifact.params["seed"], **artifact.params.get("split", {})}

@@ -1,4 +1,7 @@
-"""Labels: one number per tile, from the tags of its tokens. Rules are applied to the vocabulary, not to single tags."""
+"""Labels: one value per tile, computed from the tags of its tokens (visible entities).
+
+Rules are matched against each distinct (key, value) of the region once.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,11 @@ class Labels:
     """The labels of one region.
 
     Attributes:
-        values: float32 [n_tiles]; NaN for a tile without a label (one with roads but no readable limit, for example).
-        read: for `max`: number of objects by the form in which the value was written; `unreadable` are failures.
-        unread: number of objects by value that could not be read.
+        values: label of each tile, float32 [n_tiles]; NaN for a tile without a label (for example, a tile with roads
+            but without a speed limit).
+        read: for kind `max`: number of objects by notation of the value; `unreadable` counts values that could not be
+            parsed.
+        unread: number of objects by value, for values that could not be parsed.
     """
 
     values: NDArray[np.float32]
@@ -33,8 +38,8 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
     """Computes the label of every tile of a region, including tiles without tokens.
 
     Args:
-        tokens: of the region.
-        spec: the definition of the label.
+        tokens: tokens of the region.
+        spec: definition of the label.
     """
     if spec.kind == "max":
         return _largest(tokens, spec)
@@ -51,7 +56,7 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 
 
 def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
-    """Returns True for tokens with a counted tag that meet the condition `where`, bool [K]."""
+    """Returns True for tokens that match `spec.tags` and, if given, `spec.where`, bool [K]."""
     matches = tokens.objects_with(tokens.vocabulary.matches(spec.tags))
     if spec.where:
         matches &= tokens.objects_with(tokens.vocabulary.matches(spec.where))
@@ -62,8 +67,8 @@ def label_range(labels: Floats, clamp: tuple[float | None, float | None]) -> tup
     """Returns the range to which predictions are clamped.
 
     Args:
-        labels: of the training tiles; their smallest and largest close an open end.
-        clamp: of the task; None at either end leaves it open.
+        labels: labels of the training tiles.
+        clamp: minimum and maximum in the task definition; None uses the minimum or maximum of `labels`.
     """
     low, high = clamp
     return float(labels.min()) if low is None else low, float(labels.max()) if high is None else high
@@ -84,7 +89,12 @@ def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 def _read_values(
     tokens: RegionTokens, spec: LabelSpec, matches: Flags
 ) -> tuple[dict[str, int], dict[str, int], Floats]:
-    """Returns counts by form, counts of unreadable values, and the numbers of matching rows (-inf elsewhere)."""
+    """Reads the numbers in the values of matching vocabulary rows.
+
+    Returns:
+        Numbers of objects by notation, numbers of objects by unreadable value, and the number read from every
+        vocabulary row, float64 [V] (-inf if the row does not match or has no number).
+    """
     numbers = np.full(len(matches), -np.inf)
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()

@@ -1,7 +1,8 @@
-"""Entities on both sides of a split: a road or a lake crosses tiles, so a model may know those of test tiles.
+"""Leakage: OSM elements that are in tiles of both train and test.
 
-Entities are compared by OSM type and id. Tiles of train and validation count as seen: heads are chosen on validation
-tiles, and the linear head is fitted to them too.
+A road or a lake may cross several tiles. If some of them are train tiles and others are test tiles, the model has seen
+a part of the test data. Elements are compared by OSM type and id. Validation tiles count as train tiles: settings of
+heads are chosen on them, and the linear head is fitted to them too.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ _ID_BITS = 60
 
 
 class Sides(NamedTuple):
-    """The tiles that heads learn from and the tiles that are tested; bool [n] each."""
+    """The tiles for fitting (train and validation) and the tiles for testing, bool [n] each."""
 
     seen: Flags
     tested: Flags
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns the two sides of a split of the kept tiles."""
+    """Returns the fitting and test tiles of a split, kept tiles only."""
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns the two sides of every fold of the kept tiles.
+    """Returns the fitting and test tiles of every fold, kept tiles only.
 
     Args:
-        fold: of every tile, uint8 [n].
-        kept: bool [n].
-        groups: int64 [n].
-        buffer: groups next to a tested one are on neither side.
+        fold: fold of every tile, uint8 [n].
+        kept: True for kept tiles, bool [n].
+        groups: zoom-14 group of every tile, int64 [n].
+        buffer: if True, groups next to a tested group are used for neither.
     """
     sides = []
     for number in np.unique(fold[kept]).tolist():
@@ -55,15 +56,18 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
 
 
 def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
-    """Counts the entities that both sides show, summed over folds; plain JSON values.
+    """Counts the OSM elements of test tiles that are also in train or validation tiles, summed over folds.
+
+    A token is an element in one tile; an entity is an element, counted once per fold.
 
     Args:
-        tokens: of one region.
-        parts: the sides of a split, or of each fold.
+        tokens: tokens of one region.
+        parts: fitting and test tiles of a split, or of each fold.
 
     Returns:
-        `test_tokens` and how many of them are `shared_tokens`, the `share`; `test_entities` and `shared_entities`
-        (each counted once per fold), the latter also by kind, and the tags that most of them have with their number.
+        JSON values: `test_tokens` and `test_entities` (numbers in test tiles), `shared_tokens` and `shared_entities`
+        (numbers of these whose element is also in a fitting tile), `share` (shared_tokens / test_tokens), `kinds`
+        (shared entities by kind of geometry) and `tags` (the most frequent tags of shared entities, with counts).
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)
@@ -88,16 +92,16 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 
 
 def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
-    """Drops the entities that stand in tiles of more than one block, by OSM type and id, from all tiles of a view.
+    """Drops the OSM elements that are in more than one block from all tiles of a view.
 
-    Where splits and folds never divide a block, no test tile then shows an entity of a train tile, for any seed. Train
-    tiles lose these entities too, so that train and test tiles have the same kinds of entities. Tiles that lose all
-    their entities stay.
+    Splits and folds never divide a block, so no test tile of the returned view has an element of a train tile, for any
+    seed. Train tiles lose these elements too, so that train and test tiles have the same kinds of entities. Tiles that
+    lose all their entities stay in the view.
 
     Args:
-        store: one or several regions; an entity that two of them have is one.
-        view: plain or masked.
-        blocks: of every tile of the store, int64 [n]: zoom-14 groups, or tiles for a random split.
+        store: store of one or several regions; an element that is in two regions is the same element.
+        view: plain or masked view of the store.
+        blocks: block of every tile of the store, int64 [n]: zoom-14 groups, or tiles for a random split.
     """
     shown = np.zeros(store.n_tiles, np.bool_)
     shown[view.tiles] = True
@@ -114,7 +118,10 @@ def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
 
 
 def _entity_keys(store: TileStore, pieces: Ints) -> Ints:
-    """One number for the OSM type and id of every piece, int64."""
+    """Returns an integer key of the OSM element of every piece (the part of an element in one tile), int64.
+
+    The key holds the OSM type in its highest bits and the OSM id below them.
+    """
     found = []
     for region, first in zip(store.regions, store.piece_offsets, strict=False):
         rows = pieces[(pieces >= first) & (pieces < first + region.n_pieces)] - first

@@ -1,4 +1,4 @@
-"""Masked variants: views without tags and entities that give the label away. Nothing is copied."""
+"""Masked variants of tasks: views without the tags and entities that give the label away. No data is copied."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ SPANS = "relations masked for their members"
 
 
 def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
-    """Returns True for tags that no entity shows: the counted ones and those of the mask, with any value; bool [V]."""
+    """Returns True for tags that the masked variant hides on all entities, bool [V].
+
+    These are the tags that match the label's `tags` or the mask's `tags`; the exceptions of these rules are ignored.
+    """
     return tokens.vocabulary.matches((*spec.label.tags, *spec.mask.tags), whatever_value=True)
 
 
 def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
-    """Returns the objects that are hidden whole, by reason; bool [n_objects] each.
+    """Returns the objects that are hidden completely, by reason; bool [n_objects] each.
 
-    An object counts under the first reason that applies:
+    An object is listed under the first reason that applies:
 
-    - `WHOLE`: it has a tag of `mask.entities`.
-    - `SIGNS`: a single point with a counted tag, all of whose other tags are masked or match `mask.signs`.
-    - `BARE`: masking removed its last tag.
-    - `SPANS`: a relation (not a multipolygon) with a direct member that is hidden: its geometry and box are those of
-      its members.
+    - `WHOLE`: the object has a tag of `mask.entities`.
+    - `SIGNS`: the object is a single point with a tag of the label, and each of its other tags is masked or matches
+      `mask.signs`.
+    - `BARE`: masking removes the last tag of the object.
+    - `SPANS`: the object is a relation (not a multipolygon) with a hidden direct member. The relation's geometry
+      consists of its members' geometries, so it would reveal the hidden member.
     """
     vocabulary = tokens.vocabulary
     whole = tokens.objects_with(vocabulary.matches(spec.mask.entities, whatever_value=True))
@@ -47,7 +51,15 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
 
 
 def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
-    """Returns the relations with the geometry of their members and at least one of `members`; both bool [n_objects]."""
+    """Returns the relations that consist of their members' geometries and have at least one of some members.
+
+    Args:
+        tokens: tokens of the region.
+        members: True for the members, bool [n_objects].
+
+    Returns:
+        True for the relations, bool [n_objects].
+    """
     region = tokens.region
     found: Flags = np.zeros(region.n_objects, np.bool_)
     found[region["member/relation"][members[region["member/object"]]]] = True
@@ -59,9 +71,9 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
     """Returns the plain view of a region without masked tags and entities. Both views have the same tiles.
 
     Args:
-        tokens: of the region.
-        spec: of the task.
-        plain: a view of this region only.
+        tokens: tokens of the region.
+        spec: definition of the task.
+        plain: plain view of this region only.
     """
     view = plain.drop(tags=np.flatnonzero(masked_tags(tokens, spec)))
     in_view = np.isin(tokens.tiles, plain.tiles)
@@ -71,5 +83,5 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """Returns `base` restricted to the eligible tiles, without pieces of other tiles."""
+    """Returns `base` with only the eligible tiles and the pieces (parts of objects) inside them."""
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

@@ -1,4 +1,4 @@
-"""Reads `maxspeed` values in every form of the wiki page "Key:maxspeed", in km/h."""
+"""Parses `maxspeed` values in every notation of the wiki page "Key:maxspeed", in km/h."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from geojepa_cli.tasks.speed_zones import ALIASES, MPH_COUNTRIES, ZONES
 
 KMH_PER_MPH = 1.609344
 KMH_PER_KNOT = 1.852
-WALK_KMH = 7.0  # "Schrittgeschwindigkeit": courts take it as 4 to 7, routers as 5 to 7
-LARGEST_KMH = 500.0  # the fastest trains run at 430; a larger number is a typing error
+WALK_KMH = 7.0  # walking pace (German "Schrittgeschwindigkeit"): courts assume 4 to 7, routers 5 to 7
+LARGEST_KMH = 500.0  # the fastest trains run at 430; a larger value is a typing error
 
 Form = Literal["number", "walk", "zone", "unlimited", "variable", "unreadable"]
 
@@ -27,11 +27,11 @@ _WALK = frozenset({"walk", "walking", "walking_pace", "walkpace", "foot"})
 
 
 class Speed(NamedTuple):
-    """A speed limit that was read.
+    """A parsed `maxspeed` value.
 
     Attributes:
-        kmh: the limit in km/h; None where the value states no number (`none`, `signals`) or cannot be read.
-        form: in which the value was written; for a list, that of the item that gave the limit.
+        kmh: limit in km/h; None if the value has no number (`none`, `signals`) or cannot be parsed.
+        form: notation of the value; for a list, the notation of the item with the highest limit.
     """
 
     kmh: float | None
@@ -39,9 +39,9 @@ class Speed(NamedTuple):
 
 
 def read_maxspeed(value: str) -> Speed:
-    """Returns the limit that a `maxspeed` value states; of a list (by `;`, or by lane with `|`) the largest.
+    """Parses a `maxspeed` value. For a list (separated by `;`, or by `|` for lanes), the highest limit is returned.
 
-    Forms: `50`, `50 km/h`, `35 mph`, `35mph`, `10 knots`, `walk`, `none`, `signals`, `variable`,
+    Notations: `50`, `50 km/h`, `35 mph`, `35mph`, `10 knots`, `walk`, `none`, `signals`, `variable`,
     `RU:urban`, `BE-VLG:rural`, `GB:nsl_dual`, `DE:zone30`, `DE:zone:30`, `DE:30`, `FR:urban:30`, and lists of them.
     """
     speeds = [_read_item(item.strip().lower()) for item in re.split(r"[;|]", value)]

@@ -1,4 +1,4 @@
-"""Tag rules applied to a vocabulary: every (key, value) is compared once, even if millions of objects have it."""
+"""Matches tag rules against a vocabulary: each distinct (key, value) is compared once for all objects that have it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Flags = NDArray[np.bool_]
 
 
 class RuleVocabulary:
-    """The (key, value) pairs of a region, for matching rules.
+    """The distinct (key, value) pairs of a region, for matching rules.
 
     Args:
-        keys: key of every vocabulary row.
-        values: value of every vocabulary row.
+        keys: key of each vocabulary row.
+        values: value of each vocabulary row.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
@@ -35,12 +35,12 @@ class RuleVocabulary:
 
     @cached_property
     def key_names(self) -> list[str]:
-        """The distinct keys in order of first appearance; `key_ids` points into it."""
+        """Distinct keys in order of first appearance; `key_ids` has indexes into this list."""
         return list(dict.fromkeys(self.keys))
 
     @cached_property
     def key_ids(self) -> NDArray[np.int64]:
-        """Index into `key_names` of every row, int64 [V]."""
+        """Index of each row's key in `key_names`, int64 [V]."""
         ids = {key: index for index, key in enumerate(self.key_names)}
         return np.fromiter((ids[key] for key in self.keys), np.int64, len(self))
 
@@ -48,8 +48,9 @@ class RuleVocabulary:
         """Returns True for rows that match at least one of the rules, bool [V].
 
         Args:
-            rules: to match.
-            whatever_value: ignore the exceptions of the rules, as masks do: `bridge=no` also says something of bridges.
+            rules: rules to match.
+            whatever_value: if True, the exceptions of the rules are ignored. Masks do so, because an excepted value
+                such as `bridge=no` also gives information about bridges.
         """
         found = np.zeros(len(self), np.bool_)
         for rule in rules:
@@ -61,12 +62,12 @@ class RuleVocabulary:
 
     @cached_property
     def value_names(self) -> dict[str, int]:
-        """The distinct values; `value_ids` points into it."""
+        """Index of each distinct value, in order of first appearance."""
         return {value: index for index, value in enumerate(dict.fromkeys(self.values))}
 
     @cached_property
     def value_ids(self) -> NDArray[np.int64]:
-        """Number of the value of every row, int64 [V]."""
+        """Index of each row's value, as in `value_names`, int64 [V]."""
         return np.fromiter((self.value_names[value] for value in self.values), np.int64, len(self))
 
     def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
@@ -90,11 +91,11 @@ _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Matches a text against patterns in which `*` stands for any text."""
+    """Matches text against patterns; `*` in a pattern matches any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}
-        # most patterns with `*` only ask if a text contains another
+        # most patterns with `*` only check that the text contains a string
         self._contained = [p.strip("*") for p in patterns if _CONTAINED.fullmatch(p)]
         patterns = [p for p in patterns if not _CONTAINED.fullmatch(p)]
         self._wild = [pattern.split("*") for pattern in patterns if "*" in pattern]
@@ -106,10 +107,10 @@ class _Matcher:
 
 
 def _matches_parts(text: str, parts: Sequence[str]) -> bool:
-    """Returns True for a text that begins with the first part, ends with the last, and has all others between in order.
+    """Returns True if a text begins with the first part, ends with the last, and has the others in between in order.
 
-    Each part is matched at its first place, which leaves the most text for the rest, so the search never backtracks. A
-    regular expression with n stars can take time in the n-th power of the length of the text.
+    Each part is matched at its first position, which leaves the most text for the others, so the search never
+    backtracks. A regular expression with n stars can take time in the n-th power of the length of the text.
     """
     first, *between, last = parts
     if not (len(text) >= len(first) + len(last) and text.startswith(first) and text.endswith(last)):

@@ -1,4 +1,4 @@
-"""Task definitions: the typed form of `tasks/*.yaml`, and finding a task by its name or file. Anyone may write one."""
+"""Task definitions: the data model of `tasks/*.yaml`, and finding a task by its name or file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from geojepa_cli.hints import Hint
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 CORRECTED = "after the file is corrected"
-MAX_TEXT = 255  # characters, as of keys and values in OpenStreetMap
-MAX_RULES = 1000  # of one list
+MAX_TEXT = 255  # characters; the limit for keys and values in OpenStreetMap
+MAX_RULES = 1000  # maximum length of a list of rules
 _REASONS = {
-    "string_type": "expected a text; quote numbers and dates",
+    "string_type": "expected text; quote numbers and dates",
     "string_pattern_mismatch": "expected lower-case letters, digits and `_`, beginning with a letter",
     "dict_type": "expected keys such as `kind: count`",
     "model_type": "expected keys such as `kind: count`",
     "tuple_type": "expected a list",
-    "invalid_key": "a key must be a text",
+    "invalid_key": "a key must be text",
 }
 MAX_LABEL = 1e30  # labels are float32
 Number = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
@@ -39,12 +39,12 @@ class _Strict(BaseModel):
 
 
 class TagRule(_Strict):
-    """Tags by key and value; `*` in either stands for any text, `"bridge"` for `bridge=*`.
+    """A rule that matches tags by key and value. `*` in a key or value matches any text; `"bridge"` means `bridge=*`.
 
     Attributes:
-        key: a key, or a pattern of keys.
-        values: values or patterns; one of them must match.
-        excluded: values or patterns that do not count, even if `values` matches; `except` in YAML.
+        key: key, or pattern for keys.
+        values: values or patterns; the tag's value must match one of them.
+        excluded: values or patterns that never match, even if `values` matches; `except` in YAML.
     """
 
     key: str = Field(min_length=1, max_length=MAX_TEXT)
@@ -64,7 +64,7 @@ class TagRule(_Strict):
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
     def written(self) -> str | dict[str, Any]:
-        """Returns the rule as it is written in YAML: as text if possible, otherwise with its keys."""
+        """Returns the rule for YAML: as `key=value` text if possible, otherwise as a mapping."""
         if "=" in self.key or self.excluded or len(self.values) > 1:
             return self.model_dump(mode="json", by_alias=True)
         return self.key if self.values == ("*",) else f"{self.key}={self.values[0]}"
@@ -81,16 +81,17 @@ class LabelSpec(_Strict):
     """Definition of a tile's label.
 
     Attributes:
-        kind: `count` of the entities with a matching tag, `any` (1 or 0), `max` of the numbers that `read` finds in the
-            tags' values, `sum` of the entities' ground measure `of`.
-        tags: an entity counts if one of its tags matches one of these rules.
-        where: if given, another of its tags must also match one of these.
-        read: for `max`: form of the numbers in values.
-        of: for `sum`: the measure.
-        requires: a tile without any entity that matches one of these gets the label `absent`.
-        absent: the label of such a tile.
-        unit: of the label.
-        clamp: range of predictions; None at either end stands for the range of the training labels.
+        kind: kind of label. `count`: number of entities with a matching tag. `any`: 1 if there is such an entity,
+            otherwise 0. `max`: maximum of the numbers in the values of matching tags. `sum`: sum of the measure `of`
+            over the entities with a matching tag.
+        tags: rules; an entity counts if one of its tags matches one of these rules.
+        where: further rules; if given, an entity counts only if one of its tags also matches one of these.
+        read: for `max`: notation of the numbers in tag values.
+        of: for `sum`: measure on the ground, area or length.
+        requires: rules; a tile without any entity that matches one of these gets the label `absent`.
+        absent: label of a tile without any entity that matches `requires`.
+        unit: unit of the label.
+        clamp: minimum and maximum of predictions; None uses the minimum or maximum of the training labels.
     """
 
     kind: Literal["count", "any", "max", "sum"]
@@ -106,24 +107,25 @@ class LabelSpec(_Strict):
     @model_validator(mode="after")
     def _complete(self) -> LabelSpec:
         if (self.kind == "max") != (self.read is not None):
-            raise ValueError("`read` belongs to kind `max`, and `max` needs it")
+            raise ValueError("kind `max` requires `read`, and no other kind accepts it")
         if (self.kind == "sum") != (self.of is not None):
-            raise ValueError("`of` belongs to kind `sum`, and `sum` needs it")
+            raise ValueError("kind `sum` requires `of`, and no other kind accepts it")
         if bool(self.requires) != (self.absent is not None):
-            raise ValueError("`requires` and `absent` belong together")
+            raise ValueError("`requires` and `absent` must be given together")
         low, high = self.clamp
         if low is not None and high is not None and low > high:
-            raise ValueError(f"`clamp` goes from {low:g} down to {high:g}")
+            raise ValueError(f"the minimum of `clamp`, {low:g}, is above its maximum, {high:g}")
         return self
 
 
 class MaskSpec(_Strict):
-    """Tags and entities that the masked variant hides, in addition to the counted tags (with any value).
+    """Tags and entities that the masked variant hides, in addition to the tags of the label.
 
     Attributes:
-        tags: further tags, hidden on every entity.
-        entities: entities with such a tag are hidden whole.
-        signs: a single point with a counted tag is hidden whole if all its other tags match one of these.
+        tags: rules for tags that are hidden on every entity.
+        entities: rules for tags whose entities are hidden completely.
+        signs: rules; a single point that counts for the label is hidden completely if each of its other tags is masked
+            or matches one of these.
     """
 
     tags: Rules = ()
@@ -135,11 +137,11 @@ class TaskSpec(_Strict):
     """A regression target per tile, with its masked variant; see docs/adr/0004-tasks.md.
 
     Attributes:
-        name: lower case, also the name of its artifacts.
-        title: for tables and pages.
+        name: name of the task and its artifacts, in lower case.
+        title: title in tables and plots.
         label: definition of the label.
         mask: tags and entities that the masked variant hides.
-        keep_zero: share of the tiles with label 0 that are kept (by a seeded hash of the tile's name).
+        keep_zero: share of the tiles with label 0 that are kept, chosen by a seeded hash of the tile's name.
     """
 
     name: str = Field(pattern=_NAME, max_length=60)
@@ -154,11 +156,11 @@ class TaskSpec(_Strict):
         return self.label.kind == "any"
 
     def resolved(self) -> dict[str, Any]:
-        """Returns plain values with every default written out: part of the artifact's id."""
+        """Returns the definition as JSON values with all defaults; it is part of the artifact's id."""
         return self.model_dump(mode="json", by_alias=True)
 
     def to_yaml(self) -> str:
-        """Returns `resolved()` as YAML that `load_task` reads, with rules in their short form."""
+        """Returns `resolved()` as YAML that `load_task` can read, with rules in their short notation."""
         plain = self.resolved()
         for part, names in (("label", ("tags", "where", "requires")), ("mask", ("tags", "entities", "signs"))):
             for name in names:
@@ -167,7 +169,7 @@ class TaskSpec(_Strict):
 
 
 def packed_tasks() -> dict[str, Path]:
-    """Returns the files of the packed tasks (or of the `tasks/` folder of a checkout) by name."""
+    """Returns the paths of the tasks in the package (or in the `tasks/` folder of a checkout) by name."""
     for folder in _folders():
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if found:
@@ -179,16 +181,19 @@ def packed_tasks() -> dict[str, Path]:
 
 
 def find_task(name_or_file: str) -> TaskSpec:
-    """Returns the packed task of a name, or the task in a YAML file.
+    """Returns a task of the package by its name, or reads a task from a YAML file.
+
+    Args:
+        name_or_file: name of a task, or path of a YAML file.
 
     Raises:
-        NotFoundError: neither a packed task nor a file; the message has the nearest name.
+        NotFoundError: no such task or file; the message has the nearest name.
         UsageError: the file is not a valid task.
     """
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"no file `{name_or_file}`", hints.run("build-tasks", task="max_speed"))
+            raise NotFoundError(f"task file `{name_or_file}` not found", hints.run("build-tasks", task="max_speed"))
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
@@ -201,7 +206,7 @@ def load_task(path: Path) -> TaskSpec:
     """Reads one task definition.
 
     Raises:
-        UsageError: not YAML, an unknown key (the message has the nearest one), or a wrong value.
+        UsageError: the file is not YAML, or has an unknown key (the message has the nearest one) or a wrong value.
     """
     content = read_yaml(path, _WordsLoader)
     if not isinstance(content, dict):
@@ -213,7 +218,7 @@ def load_task(path: Path) -> TaskSpec:
 
 
 class _WordsLoader(BoundedLoader):
-    """Booleans as in YAML 1.2: `no` and `yes` are OSM values, not booleans."""
+    """YAML loader with the booleans of YAML 1.2: `no` and `yes` stay text, because they are values of OSM tags."""
 
 
 _WordsLoader.yaml_implicit_resolvers = {
@@ -229,12 +234,16 @@ def _folders() -> Iterator[Path]:
 
 
 def _corrected(keys: list[str] | None = None) -> Hint:
-    """The failed command, to be run again once the file is corrected."""
+    """Returns a hint to run the failed command again after the file is corrected.
+
+    Args:
+        keys: allowed keys to add to the hint, or None.
+    """
     return hints.again().noting(CORRECTED if keys is None else f"{CORRECTED}; keys: {', '.join(keys)}")
 
 
 def _invalid(path: Path, error: ValidationError) -> UsageError:
-    """Builds the error for the first problem; unknown keys first, as a mistyped key is also a missing one."""
+    """Builds the error for one problem; unknown keys first, because a mistyped key also causes a missing one."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     known = _keys_at(first["loc"][:-1])
@@ -248,7 +257,7 @@ def _invalid(path: Path, error: ValidationError) -> UsageError:
 
 
 def _reason(found: ErrorDetails) -> str:
-    """Describes a wrong value without pydantic's names of types."""
+    """Describes a wrong value without pydantic's type names."""
     own = _REASONS.get(found["type"])
     reason = found["msg"].removeprefix("Value error, ")
     got = found["input"]
@@ -257,13 +266,13 @@ def _reason(found: ErrorDetails) -> str:
 
 
 def _short(value: str | float) -> str:
-    """A value from a file as text, cut to a readable length."""
+    """Returns a value from a file as text, shortened to a readable length."""
     text = str(value)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that are allowed at a place of the document."""
+    """Returns the keys that are allowed at a location of the YAML document."""
     names = [part for part in location if isinstance(part, str)]
     models: dict[str, type[BaseModel]] = {"label": LabelSpec, "mask": MaskSpec}
     model: type[BaseModel] = TaskSpec if not names else models.get(names[0], TaskSpec) if len(names) == 1 else TagRule

@@ -1,8 +1,8 @@
-"""Legal default speed limits: the limits that values such as `maxspeed=RU:urban` stand for.
+"""Legal default speed limits of zones, for values such as `maxspeed=RU:urban`.
 
-Values are the general limits for cars, as `maxspeed` writes them (km/h without a unit). They follow the wiki page
-"Default speed limits" (https://wiki.openstreetmap.org/wiki/Default_speed_limits); where a limit depends on more than
-the zone (lanes, season, vehicle), the table has the one for an ordinary road in good conditions.
+The table has the general limits for cars in the notation of `maxspeed` (km/h without a unit). They follow the wiki page
+"Default speed limits" (https://wiki.openstreetmap.org/wiki/Default_speed_limits). If a limit also depends on lanes,
+season or vehicle, the table has the limit for an ordinary road in good conditions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MPH_COUNTRIES = frozenset({"GB", "US", "IM", "JE", "GG", "LR", "PR"})
 ALIASES = {"UK": "GB"}
 
 _COLUMNS = ("urban", "rural", "trunk", "motorway", "living_street")
-# `trunk` includes roads for motor vehicles only; `-`: no such limit in the law
+# `trunk` includes roads for motor vehicles only; `-`: the law has no limit for this zone
 _TABLE = """
 AR     40 110 120 130 -
 AT     50 100 100 130 walk

@@ -1,6 +1,6 @@
-"""Train, validation and test by zoom-14 group, and the thinning of tiles with label 0: by seeded hashes of names.
+"""Splits by zoom-14 group, folds, and the thinning of tiles with label 0, all decided by seeded hashes of names.
 
-A hash depends only on its own name and the seed, so adding a region never moves a tile to another split.
+The hash of a name depends only on the name and the seed, so adding a region never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_FOLDS = 255  # a fold is a uint8
 RANDOM_SPLIT = "RANDOM SPLIT: neighbouring tiles stand in train and in test, so its figures flatter; quote none of them"
 _SIDE = 1 << GROUP_ZOOM
 
-PartNumbers = NDArray[np.uint8]  # the number of a split (index into PARTS) or of a fold, one per tile
+PartNumbers = NDArray[np.uint8]  # one per tile: index of its split in PARTS, or of its fold
 Groups = NDArray[np.int64]  # column << 32 | row of the zoom-14 group, as in `TileStore.groups`
 
 
@@ -35,14 +35,14 @@ class SplitRule:
     """Rule that assigns tiles to train, validation and test.
 
     Attributes:
-        seed: another seed draws other groups.
-        by: `group`: all tiles of a zoom-14 group are in the same split. `random`: tile by tile, so that neighbours are
-            in different splits; it exists to show how much that flatters.
-        folds: also assign the groups (or tiles) to this many folds, for cross-validation.
-        buffer: take the groups next to a test group out of train and validation.
+        seed: seed of the hashes that assign groups to splits.
+        by: `group`: all tiles of a zoom-14 group are in the same split. `random`: each tile is assigned separately, so
+            that neighbouring tiles are in different splits. It serves to measure how much leakage improves the scores.
+        folds: number of folds for cross-validation to which groups (or tiles) are also assigned; None for no folds.
+        buffer: if True, the groups next to a test group are removed from train and validation.
 
     Raises:
-        UsageError: a value is out of range, or two of them exclude each other.
+        UsageError: a value is out of range, or two values cannot be combined.
     """
 
     seed: int = 0
@@ -52,22 +52,22 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.by not in ("group", "random"):
-            raise UsageError(f"unknown split `{self.by}`; there are `group` and `random`", hints.again(split="group"))
+            raise UsageError(f"unknown split `{self.by}`; expected `group` or `random`", hints.again(split="group"))
         if self.folds is not None:
             _check_folds(self.folds)
         if self.buffer and self.by == "random":
-            raise UsageError("a buffer lies between groups, and a random split has none", hints.again(split="group"))
+            raise UsageError("a buffer cannot be combined with a random split", hints.again(split="group"))
 
     def as_json(self) -> dict[str, Any]:
-        """Returns plain values, as in `report.json`."""
+        """Returns the rule as JSON values, as in `report.json`."""
         return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
 
     def splits(self, groups: Groups, names: Sequence[str]) -> PartNumbers:
-        """Returns 0 train, 1 val, 2 test, 3 buffer for every tile, uint8 [n].
+        """Returns the split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
 
         Args:
             groups: zoom-14 group of every tile, int64 [n].
-            names: of the tiles; only a random split reads them.
+            names: names of the tiles; only a random split uses them.
         """
         if self.by == "random":
             return split_by(hash_fractions(names, f"random/{self.seed}"))
@@ -75,7 +75,7 @@ class SplitRule:
         return with_buffer(groups, split, self.seed) if self.buffer else split
 
     def fold_numbers(self, groups: Groups, names: Sequence[str]) -> PartNumbers | None:
-        """Returns the fold 0..k-1 of every tile, uint8 [n]; None where there are no folds."""
+        """Returns the fold 0..k-1 of every tile, uint8 [n]; None if there are no folds."""
         if self.folds is None:
             return None
         if self.by == "random":
@@ -84,7 +84,7 @@ class SplitRule:
 
 
 def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
-    """Returns a number in [0, 1) for every name: the first 8 bytes of BLAKE2b(`salt/name`), over 2^64."""
+    """Returns a number in [0, 1) for every name: the first 8 bytes of BLAKE2b(`salt/name`), divided by 2^64."""
     digests = b"".join(hashlib.blake2b(f"{salt}/{name}".encode(), digest_size=8).digest() for name in names)
     return (np.frombuffer(digests, ">u8") >> np.uint64(11)) / np.float64(1 << 53)  # 53 bits: exact in a double
 
@@ -99,17 +99,17 @@ def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) ->
 
     Args:
         groups: zoom-14 group of every row, int64 [n].
-        seed: another seed draws other groups.
-        shares: of train, validation and test; their sum is 1.
+        seed: seed of the hashes.
+        shares: shares of train, validation and test; their sum is 1.
     """
     return split_by(_by_group(groups, f"split/{seed}"), shares)
 
 
 def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Returns 0 train, 1 val, 2 test for numbers in [0, 1), uint8 [n].
+    """Returns the split of every row by its number in [0, 1): 0 train, 1 val, 2 test, uint8 [n].
 
     Raises:
-        ValueError: the shares are not three, or their sum is not 1.
+        ValueError: there are not three shares, a share is negative, or their sum is not 1.
     """
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1.0) > 1e-9:
         raise ValueError(f"shares of train, val and test must sum to 1, got {list(shares)}")
@@ -119,21 +119,21 @@ def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -
 def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
     """Returns the fold 0..k-1 of every row by its group, uint8 [n].
 
-    Adding data never changes a row's fold, as for the split; so folds differ in size.
+    As for splits, adding data never changes a row's fold. Folds therefore differ in size.
     """
     return _floor(_by_group(groups, f"fold/{seed}"), k)
 
 
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
-    """Returns the split with `BUFFER` for train and validation rows whose group touches a test group, corners too.
+    """Returns the split with `BUFFER` for train and validation rows whose group touches a test group, also at a corner.
 
-    The hash of a neighbouring group decides whether it is a test group, even if the data has no such group: adding a
-    region never changes the buffer.
+    A neighbouring group without any data also counts as a test group if its hash makes it one. So adding a region never
+    changes the buffer.
 
     Args:
-        groups: int64 [n].
-        split: of `split_groups` with the same seed, uint8 [n].
-        seed: of the split.
+        groups: zoom-14 group of every row, int64 [n].
+        split: split of every row by `split_groups` with the same seed, uint8 [n].
+        seed: seed of the split.
     """
     unique, inverse = np.unique(groups, return_inverse=True)
     around = neighbours(unique)
@@ -143,7 +143,7 @@ def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
 
 
 def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
-    """Returns True for every row whose group is one of the chosen ones or touches one (corners too), bool [n]."""
+    """Returns True for rows whose group is a chosen group or touches one (also at a corner), bool [n]."""
     unique, inverse = np.unique(groups, return_inverse=True)
     touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
     near = np.asarray(touched.any(axis=1), np.bool_)
@@ -151,9 +151,10 @@ def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
 
 
 def neighbours(groups: Groups) -> Groups:
-    """Returns the eight groups around each, int64 [n, 8].
+    """Returns the eight neighbouring groups of each group, int64 [n, 8].
 
-    Columns wrap around at the antimeridian. Beyond a pole there is no group, and the group itself takes the place.
+    Columns wrap around at the antimeridian. There is no group north or south of the grid: there, the group itself is
+    returned instead.
     """
     steps = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     x: Groups = ((groups >> 32)[:, None] + np.array([dx for dx, _ in steps])) % _SIDE
@@ -162,12 +163,12 @@ def neighbours(groups: Groups) -> Groups:
 
 
 def empty_parts(counts: dict[str, int]) -> list[str]:
-    """Returns the parts without a tile, in back-ticks; a buffer may be empty."""
+    """Returns the names of splits or folds without a tile, in back-ticks; the buffer is ignored."""
     return [f"`{name}`" for name, count in counts.items() if count == 0 and name != PARTS[BUFFER]]
 
 
 def few_groups(count: int) -> list[str]:
-    """Returns the warning for too few test groups; no warning where there are enough, or no group at all."""
+    """Returns a warning if there are too few test groups; an empty list if there are enough or none."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -177,12 +178,12 @@ def few_groups(count: int) -> list[str]:
 
 
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Returns the number of distinct groups among some rows."""
+    """Returns the number of distinct groups among the rows that are True."""
     return len(np.unique(groups[rows]))
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns True for every tile that is kept if its label is 0, bool [n]: a seeded hash of its name below `share`."""
+    """Returns True for tiles that thinning keeps if their label is 0: their hash is below `share`, bool [n]."""
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
     return hash_fractions(tile_names, f"thin/{task}/{seed}") < share
@@ -195,7 +196,7 @@ def _floor(fractions: NDArray[np.float64], k: int) -> PartNumbers:
 
 def _check_folds(k: int) -> None:
     if not 2 <= k <= MAX_FOLDS:
-        raise UsageError(f"the number of folds must lie in 2..{MAX_FOLDS}, got {k}", hints.again(folds=5))
+        raise UsageError(f"the number of folds must be in 2..{MAX_FOLDS}, got {k}", hints.again(folds=5))
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Statistics of a task's tiles: entities per tile, commonest tags, histograms of labels; plain JSON values."""
+"""Statistics of a task's tiles as JSON values: entities per tile, most common tags, histograms of labels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.spec import TaskSpec
 from geojepa_cli.tasks.tokens import RegionTokens
 
-Histogram = Sequence[Sequence[float | None]]  # [upper bound, tiles] of each bin; None: everything above
+Histogram = Sequence[Sequence[float | None]]  # [upper bound, number of tiles] of each bin; None: no upper bound
 
-# upper bounds of a histogram's bins; the last bin has none
+# upper bounds of a histogram's bins by kind of label; a last bin without an upper bound follows
 BINS: dict[str, tuple[float, ...]] = {
     "count": (0, 1, 2, 5, 10, 20, 50, 100, 200),
     "any": (0, 1),
@@ -26,9 +26,9 @@ SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Returns the number of labels, mean, median, and tiles by bin `[label up to, tiles]` (`null`: everything above).
+    """Returns the number of labels, their mean and median, and a histogram; see `summary`.
 
-    The label `absent`, where it is below all others, has a separate bin.
+    If the label `absent` is below all bins, it has a separate bin.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:
@@ -37,14 +37,17 @@ def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, An
 
 
 def entities_per_tile(tokens: RegionTokens, tiles: Flags) -> dict[str, Any]:
-    """Returns the histogram of entities per tile, with the fewest and the most."""
+    """Returns the histogram of entities per tile, with the minimum and maximum."""
     counts = np.bincount(tokens.tiles, minlength=tokens.n_tiles)[tiles].astype(np.float64)
     ends = {"fewest": int(counts.min()), "most": int(counts.max())} if len(counts) else {"fewest": None, "most": None}
     return {**summary(counts, ENTITY_BINS), **ends}
 
 
 def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) -> list[dict[str, Any]]:
-    """Returns the commonest tags of some tiles, with their entities (counted in every tile) and tiles."""
+    """Returns the most common tags of some tiles, with their numbers of entities and of tiles.
+
+    An entity that is in several tiles is counted in each of them.
+    """
     of_token, rows = tokens.entries
     inside = tiles[tokens.tiles][of_token]
     of_token, rows = of_token[inside], rows[inside]
@@ -59,7 +62,10 @@ def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) ->
 
 
 def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, Any]:
-    """Returns the number of values, mean, median, and counts by bin `[up to, tiles]` (`null`: everything above)."""
+    """Returns the number of values (one for each tile), their mean and median, and a histogram.
+
+    Each bin is `[upper bound, number of tiles]`; the upper bound of the last bin is None (`null` in JSON).
+    """
     counts = np.bincount(np.searchsorted(bins, values, side="left"), minlength=len(bins) + 1).tolist()
     return {
         "tiles": len(values),
@@ -70,7 +76,7 @@ def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, A
 
 
 def add_histograms(histograms: Iterable[Histogram]) -> dict[float | None, int]:
-    """Adds up histograms with the same bins, such as those of several regions; tiles by upper bound."""
+    """Adds histograms with the same bins, such as those of several regions. Returns tile counts by upper bound."""
     total: dict[float | None, int] = {}
     for histogram in histograms:
         for bound, count in histogram:

@@ -1,4 +1,4 @@
-"""The tokens of one region as flat arrays: the pieces that are tokens, their tiles and their tags."""
+"""The tokens of one region as flat arrays, with their tiles and tags."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ Floats = NDArray[np.float64]
 
 
 class RegionTokens:
-    """The tokens (entities that count by default) of one region; K of them, in the order of `piece/`.
+    """The K tokens of one region, in the order of `piece/`.
 
-    `store.view.piece_reasons` defines which pieces are tokens. An object has one piece in a tile, so it counts once
-    there, even where clipping cut it into several parts. A tag that stands twice on an object counts once.
+    A piece is the part of an OSM object in one tile. A token is a piece that models can see by default; see
+    `store.view.piece_reasons`. An object has one piece in a tile, so it counts once there, even if clipping cut it into
+    several parts. A tag that an object has twice counts once.
 
     Attributes:
-        region: the columns.
-        vocabulary: its (key, value) pairs.
+        region: columns of the region.
+        vocabulary: distinct (key, value) pairs of the region.
         pieces: row of `piece/` of every token, int64 [K].
         objects: row of `object/` of every token, int64 [K].
         tiles: row of `tile/` of every token, int64 [K], ascending.
-        n_tiles: tiles of the region, with or without tokens.
-        tag_offsets, tag_rows: vocabulary rows of every object in CSR form, int64 [n_objects + 1] and [tags].
+        n_tiles: number of tiles of the region, with or without tokens.
+        n_objects: number of objects of the region.
+        tag_offsets, tag_rows: vocabulary rows of every object as a CSR table, int64 [n_objects + 1] and [tags].
     """
 
     def __init__(self, region: RegionStore) -> None:
@@ -45,51 +47,51 @@ class RegionTokens:
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
-        """Every tag of every token: index of the token (ascending) and vocabulary row, int64 each."""
+        """All (token, tag) pairs: index of the token (ascending) and vocabulary row of the tag, int64 each."""
         lengths = self.tag_offsets[self.objects + 1] - self.tag_offsets[self.objects]
         return np.repeat(np.arange(len(self.objects)), lengths), self._tags_of_each(self.objects)
 
     def objects_in(self, tiles: Flags) -> Flags:
-        """Returns True for objects with a token in one of the tiles [n_tiles], bool [n_objects]."""
+        """Returns True for objects with a token in one of the tiles (bool [n_tiles]), bool [n_objects]."""
         found = np.zeros(self.n_objects, np.bool_)
         found[self.objects[tiles[self.tiles]]] = True
         return found
 
     def tags_of(self, objects: Ints) -> Ints:
-        """Counts the objects (of some rows) that have each tag, int64 [V]."""
+        """Returns for each tag the number of the given objects (rows) that have it, int64 [V]."""
         return np.bincount(self._tags_of_each(objects), minlength=len(self.vocabulary))
 
     def objects_with(self, matches: Flags) -> Flags:
-        """Returns True for objects with at least one tag among the vocabulary rows `matches` [V], bool [n_objects]."""
+        """Returns True for objects with at least one tag for which `matches` (bool [V]) is True, bool [n_objects]."""
         return self.tag_count(matches) > 0
 
     def tag_count(self, matches: Flags) -> Ints:
-        """Counts the tags of every object that are among the vocabulary rows `matches` [V], int64 [n_objects]."""
+        """Returns for each object the number of its tags for which `matches` (bool [V]) is True, int64 [n_objects]."""
         running = csr.offsets(matches[self.tag_rows])
         counts: Ints = running[self.tag_offsets[1:]] - running[self.tag_offsets[:-1]]
         return counts
 
     def largest(self, values: Floats) -> Floats:
-        """Returns the largest of `values` [V] among every object's tags, float64 [n_objects]; -inf without tags."""
+        """Returns the maximum of `values` [V] over the tags of each object, float64 [n_objects]; -inf without tags."""
         padded = np.append(values[self.tag_rows], -np.inf)  # reduceat needs every start to be a row
         result = np.maximum.reduceat(padded, self.tag_offsets[:-1]) if self.n_objects else np.empty(0)
         result[np.diff(self.tag_offsets) == 0] = -np.inf
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """Returns the vocabulary rows of some objects, one object after the other, int64."""
+        """Returns the vocabulary rows of the tags of some objects, concatenated in the order of the objects, int64."""
         return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 
 def without_repeats(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
-    """Removes values that stand twice in a row of a CSR table; the first of them stays.
+    """Removes repeated values from each row of a CSR table. The first occurrence in a row stays.
 
     Args:
-        offsets: int64 [n + 1].
-        rows: int64 [m], the values.
+        offsets: start of each row, int64 [n + 1].
+        rows: values of all rows, concatenated, int64 [m].
 
     Returns:
-        offsets and values of the same table without repeated values.
+        Offsets and values of the table without the repeated values.
     """
     owner = csr.parents(offsets)
     cells = owner * (int(rows.max(initial=0)) + 1) + rows

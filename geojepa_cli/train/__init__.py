@@ -1,1 +1,1 @@
-"""Training: configuration to modules, the loop, schedules, checkpoints, monitors."""
+"""Training: data, training loop, schedules, checkpoints, memory check and metrics log."""

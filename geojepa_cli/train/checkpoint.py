@@ -1,7 +1,7 @@
-"""Checkpoints: everything that a run needs to resume as if it had never stopped. Safetensors, no pickle.
+"""Checkpoints of a training run, in the safetensors format.
 
-A checkpoint is one file, replaced as a whole: weights and optimiser state as tensors, progress as JSON in its
-metadata. Everything random in a step is drawn from (seed, step), so no generator's state is kept.
+A checkpoint is one file, which is replaced atomically. It has weights and optimiser state as tensors, and the progress
+as JSON in its metadata. Random numbers of a step depend only on (seed, step), so no random generator state is saved.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
-_PROGRESS = "place"  # key of the metadata
+_PROGRESS = "place"  # key in the metadata of the file
 
 
 @dataclass
 class Progress:
-    """Progress of a run.
+    """Progress of a training run.
 
     Attributes:
-        step: optimiser steps done.
-        epoch, batch: the next batch.
-        tokens, tiles: numbers trained on so far, with repetition.
-        elapsed_s: training time of all resumed runs; only limits of time depend on it.
-        metrics_bytes: length of `metrics.jsonl`.
-        totals, total_count: sums of loss parts since its last line, and their number.
+        step: number of completed optimiser steps.
+        epoch: epoch of the next batch.
+        batch: index of the next batch in its epoch.
+        tokens: number of tokens trained on so far. Repeated tokens count again.
+        tiles: number of tiles trained on so far. Repeated tiles count again.
+        elapsed_s: training time in seconds, including the time before the run was resumed. Only the time limit uses it.
+        metrics_bytes: length of `metrics.jsonl` in bytes.
+        totals: sum of each loss part since the last line of `metrics.jsonl`.
+        total_count: number of steps in these sums.
     """
 
     step: int = 0
@@ -47,7 +50,7 @@ class Progress:
 
 
 def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Writes a checkpoint next to the last one, makes it durable, and replaces the last one."""
+    """Writes a checkpoint to a temporary file, syncs it to disk, and renames it to `path`."""
     tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
     for name, state in _named_state(module, optimizer).items():
         for key, value in state.items():
@@ -56,10 +59,10 @@ def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Restores weights and optimiser state, and returns the progress.
+    """Loads weights and optimiser state into `module` and `optimizer`, and returns the progress.
 
     Raises:
-        DataError: it is unreadable, or of another model.
+        DataError: the checkpoint is unreadable or belongs to another model.
     """
     restart = hints.again(no_resume=True)
     try:
@@ -75,16 +78,16 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
         for name, parameter in module.named_parameters():
             own = {key: value for key, value in _under(state, name + ".").items() if "." not in key}
             if any(value.ndim and value.shape != parameter.shape for value in own.values()):
-                raise ValueError(f"the optimiser's state of `{name}` has another shape")
+                raise ValueError(f"the optimiser state of `{name}` does not have the shape of the parameter")
             if own:
                 optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # a RecursionError too
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError includes RecursionError
         raise DataError(f"`{path}` is not a checkpoint of this model: {error}", restart) from error
     return progress
 
 
 def checkpoint_step(path: Path) -> int | None:
-    """Returns the step of a checkpoint without reading its tensors; None if there is no readable one."""
+    """Returns the step of a checkpoint without reading its tensors. None if there is no readable checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             return int(json.loads(file.metadata()[_PROGRESS])["step"])

@@ -1,4 +1,4 @@
-"""Training data: tiles, their order, and their tensors."""
+"""Training data: tiles, their order, and batches of them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
 
-RESIDENT_SHARE = 0.25  # of a device's free memory that tiles may take; the rest is for model and activations
+RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory for tiles. The model needs the rest
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Tiles to train on, and frozen features.
+    """Tiles to train on, and precomputed features.
 
     Attributes:
-        store, view: the dataset and its visible part.
-        inputs: frozen features, on the device.
-        sampler: order of the tiles.
-        needs: modalities that batches are read with.
-        resident: all tiles on the device if they fit; None reads batches from the files, ahead of their use.
+        store: dataset of one or several regions.
+        view: selection of the tiles and entities to train on.
+        inputs: precomputed features, on the training device.
+        sampler: sampler that shuffles tiles and groups them into batches.
+        needs: modalities that batches contain.
+        resident: all tiles, stored in device memory. If None, batches are prefetched from the files.
     """
 
     store: TileStore
@@ -50,7 +51,7 @@ class TrainingData:
 
     @property
     def device(self) -> torch.device:
-        """The device of batches and frozen features."""
+        """Device of the batches and of the precomputed features."""
         return self.inputs.device
 
     @classmethod
@@ -62,22 +63,24 @@ class TrainingData:
         images: Sequence[Path | None],
         seed: int,
     ) -> TrainingData:
-        """Opens the files of one or several regions.
+        """Opens the training data of one or several regions.
 
         Args:
-            config: limits of the tiles, and the token budget.
-            processed, features, images: `processed.h5`, `tags.h5` and `images.h5` (or None) of each region.
-            seed: of the order of the tiles.
+            config: configuration of the run: minimum and maximum entities per tile, and the token budget.
+            processed: path of `processed.h5` of each region.
+            features: path of `tags.h5` of each region.
+            images: path of `images.h5` of each region, or None for a region without images.
+            seed: random seed of the order of the tiles.
 
         Raises:
-            DataError: no tile is left, or the features have another width than the model's `tag_dim`.
+            DataError: no tile is left to train on, or the width of the tag embeddings is not `model.tag_dim`.
         """
         with_images = Modality.IMAGE in config.needs
         store = TileStore.open(processed, images if with_images else None)
         table = open_features(features, store).table
         if table.shape[1] != config.model.tag_dim:
             raise DataError(
-                f"tag embeddings have {table.shape[1]} values, `model.tag_dim` is {config.model.tag_dim}",
+                f"tag embeddings have {table.shape[1]} dimensions, but `model.tag_dim` is {config.model.tag_dim}",
                 hints.again(set={"model.tag_dim": table.shape[1]}),
             )
         view = View.default(store, config.data.min_entities, config.data.max_entities)
@@ -86,14 +89,14 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         patches = (IMAGE_PX // config.model.patch_px) ** 2 if with_images else 0
-        # attention groups tiles by length, so a batch can have tiles of all lengths, as losses over a batch need
+        # block=1: tiles of all lengths share a batch, as the losses need; attention groups tiles by length anyway
         sampler = TokenBudgetSampler(
             view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
         )
         return cls(store, view, FrozenInputs(table), sampler, config.needs)
 
     def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
-        """Yields the batches of an epoch from `position` on, on the device."""
+        """Yields the batches of an epoch on the device, starting at batch `position`."""
         if self.resident is not None:
             yield from map(self.resident.read, self.sampler.batches(epoch, position))
             return
@@ -104,22 +107,26 @@ class TrainingData:
         yield from loader.epoch(epoch, position)
 
     def fixed_batch(self, tiles: int, seed: int) -> TileBatch:
-        """Returns the same few tiles every time, for metrics that can be compared during training."""
+        """Returns a batch of random tiles that is the same for every call. Metrics of it are comparable over a run."""
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
         return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
     def batch_tokens(self, budget: int) -> int:
-        """Returns the number of tokens of the largest batch that a budget allows with these tiles."""
+        """Returns the maximum number of tokens in a batch of these tiles with token budget `budget`."""
         costs = self.sampler.lengths + self.sampler.tile_cost
         return int(max(costs.max(initial=0), min(budget, costs.sum())))
 
     def to(self, device: torch.device, free_bytes: int | None = None) -> TrainingData:
-        """Returns the same data on a device: frozen features, and all tiles if they take a small part of its memory.
+        """Returns the same data for a device.
+
+        The precomputed features move to the device. All tiles move too if they need at most RESIDENT_SHARE of its free
+        memory.
 
         Args:
-            device: of the model.
-            free_bytes: free memory; None asks CUDA. A CPU then reads the files, which are memory-mapped.
+            device: device of the model.
+            free_bytes: free memory of the device, in bytes. If None, it is queried from CUDA. On a CPU, None keeps the
+                tiles in the memory-mapped files.
         """
         if free_bytes is None:
             free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -130,17 +137,17 @@ class TrainingData:
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
-    """Returns the kept tiles outside the test groups of the tasks' split."""
+    """Returns the tiles of the view that are not in a test group of the split."""
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
 def _describe_drops(view: View) -> str:
     dropped = [f"{count:,} {reason}" for reason, count in view.counts.items() if count and reason.startswith("tiles")]
-    return ", ".join(dropped) or "the regions are empty"
+    return f"removed {', '.join(dropped)}" if dropped else "the regions are empty"
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns the failed command with limits that keep a tile, if limits are the cause."""
+    """Returns a hint for the error that no tile is left: a command that keeps at least one tile."""
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

@@ -1,4 +1,4 @@
-"""The training loop, for every `Pretrainable`."""
+"""Training loop for every `Pretrainable` model."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from geojepa_cli.train.monitor import collapse_metrics
 from geojepa_cli.train.schedule import learning_rate, weight_decay
 
 MONITOR_TILES = 128
-MONITOR_LINES = 5  # collapse metrics are in every fifth line of the log, the first and the last
+MONITOR_LINES = 5  # every fifth line of the log has collapse metrics, and so have the first and the last line
 
 
 @dataclass(frozen=True)
 class Result:
-    """End of a run.
+    """Result of a training run.
 
     Attributes:
-        progress: at its end.
-        stopped_by: `max_steps`, `epochs` or `max_minutes`.
-        tokens_per_s: of this process, since it started or resumed.
-        resumed_from: step of the checkpoint that the run resumed from, or None.
+        progress: progress at the end of the run.
+        stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`.
+        tokens_per_s: throughput in tokens per second since the run started or resumed.
+        resumed_from: step of the checkpoint that the run resumed from. None if it did not resume.
     """
 
     progress: Progress
@@ -50,20 +50,20 @@ def train(
 ) -> Result:
     """Trains `model` in place until the first limit of `config` is reached.
 
-    Resumes from `folder/checkpoint.safetensors` if there is one. The weights are then bit-identical to those of an
-    uninterrupted run with the same number of threads, except with a limit of time. Writes `folder/metrics.jsonl`.
+    Resumes from `folder/checkpoint.safetensors` if it exists. On a CPU, the weights are then bit-identical to those of
+    an uninterrupted run with the same number of threads, unless a time limit is set. Writes `folder/metrics.jsonl`.
 
     Args:
-        model: in its first state.
-        data: on the model's device.
-        config: optimiser, schedules, limits.
-        folder: for log and checkpoints.
-        seed: of everything random in a step.
-        meter: progress display.
+        model: untrained model.
+        data: training data, on the model's device.
+        config: optimiser, schedules and limits.
+        folder: folder of the log and the checkpoints.
+        seed: random seed of all steps.
+        meter: progress display, or None.
 
     Raises:
-        GeojepaError: the loss is not finite.
-        DataError: the checkpoint is of another model.
+        GeojepaError: the loss or its gradient is not finite.
+        DataError: the checkpoint is unreadable or belongs to another model.
     """
     run = _Run(model, data, config, folder, seed)
     try:
@@ -73,7 +73,7 @@ def train(
 
 
 def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Returns AdamW for all trainable parameters; biases, norms and single tokens have no weight decay."""
+    """Returns AdamW for all trainable parameters. Biases, norms, mask tokens and registers have no weight decay."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
@@ -85,7 +85,7 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW
 
 
 def generator(seed: int, *place: int) -> torch.Generator:
-    """Returns the generator of one place of a run (step, batch), a function of the arguments alone."""
+    """Returns the random generator of one batch of a run. Its seed depends only on `seed` and `place` (step, batch)."""
     mixed = seed & 0xFFFFFFFF
     for number in place:
         mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
@@ -93,7 +93,7 @@ def generator(seed: int, *place: int) -> torch.Generator:
 
 
 class _Run:
-    """State of a run: model, optimiser, progress, log."""
+    """State of a training run: model, optimiser, progress and log."""
 
     def __init__(self, model: Pretrainable, data: TrainingData, config: TrainConfig, folder: Path, seed: int) -> None:
         self.model, self.data, self.config, self.folder, self.seed = model, data, config, folder, seed
@@ -133,7 +133,7 @@ class _Run:
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
     def _batches(self) -> Iterator[TileBatch]:
-        """Yields batches without end from the present progress on, and advances it."""
+        """Yields an endless sequence of batches, starting at the current progress. Updates the progress."""
         progress = self.progress
         while True:
             for batch in self.data.batches(progress.epoch, progress.batch):
@@ -162,7 +162,9 @@ class _Run:
         sums["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(trained, config.grad_clip))
         if not math.isfinite(sums["loss"]) or not math.isfinite(sums["grad_norm"]):
             lower = hints.again(set={"train.lr": f"{config.lr / 3:.1g}"}, no_resume=True)
-            raise GeojepaError(f"the loss is {sums['loss']} at step {progress.step}", lower)
+            raise GeojepaError(
+                f"loss {sums['loss']} or gradient norm {sums['grad_norm']} is not finite at step {progress.step}", lower
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.model.finish_step(share)
@@ -179,7 +181,7 @@ class _Run:
         return {name: float(value) for name, value in losses.parts.items()}
 
     def _share_done(self) -> float:
-        """Returns the largest share that any limit is used up to, 0 to 1."""
+        """Returns the completed fraction of the run, 0 to 1: the maximum over steps, epochs and minutes."""
         config, progress = self.config, self.progress
         shares = [0.0]
         if config.max_steps:

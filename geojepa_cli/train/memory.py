@@ -1,4 +1,4 @@
-"""Memory of a training run: estimated before it starts, and compared with the memory available."""
+"""Memory check before training: compares an estimate with the available memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MAX_TRIES = 64
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Memory of a training run, in bytes.
+    """Estimated memory of a training run, in bytes.
 
     Attributes:
-        weights: parameters, and copies such as an EMA target.
-        optimizer: gradients and AdamW's two moments.
-        activations: of one batch.
+        weights: bytes of all parameters, including copies such as an EMA target encoder.
+        optimizer: bytes of the gradients and of both moments of AdamW.
+        activations: bytes of the activations of one batch.
     """
 
     weights: int
@@ -39,20 +39,20 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Sum of all parts."""
+        """Sum of weights, optimiser state and activations, in bytes."""
         return self.weights + self.optimizer + self.activations
 
 
 def check_memory(config: PretrainConfig, data: TrainingData, available: int | None = None) -> None:
-    """Refuses a run that needs more memory than there is.
+    """Raises an error if a run needs more memory than is available.
 
     Args:
-        config: of the run.
-        data: tiles; the largest batch depends on them.
-        available: bytes; None asks the system, or CUDA.
+        config: configuration of the run.
+        data: training data. The size of the largest batch depends on it.
+        available: available memory in bytes. If None, it is queried from the operating system or CUDA.
 
     Raises:
-        UsageError: the estimate is above the memory available; the hint has a configuration that fits.
+        UsageError: the estimate exceeds the available memory. The hint has a configuration that fits.
     """
     available = available_bytes(data.device) if available is None else available
     estimate = estimate_memory(config, data)
@@ -60,12 +60,12 @@ def check_memory(config: PretrainConfig, data: TrainingData, available: int | No
         return
     parts = ("weights", "optimizer", "activations")
     shares = ", ".join(f"{name} {getattr(estimate, name) / GB:,.1f}" for name in parts)
-    message = f"training needs about {estimate.total / GB:,.1f} GB of memory ({shares}), expected at most"
-    raise UsageError(f"{message} {available / GB:,.1f} GB, which is available", _fitting(config, data, available))
+    message = f"training needs about {estimate.total / GB:,.1f} GB of memory ({shares}), but only"
+    raise UsageError(f"{message} {available / GB:,.1f} GB is available", _fitting(config, data, available))
 
 
 def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimate:
-    """Estimates the memory of a run without allocating it."""
+    """Estimates the memory of a training run without allocating it."""
     table = data.inputs.tag_table
     with torch.device("meta"):
         model = build_pretrainable(config, FrozenInputs(torch.empty_like(table, device="meta")), seed=0)
@@ -76,10 +76,12 @@ def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimat
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Returns the memory that a process can still allocate: the least of the system's and its cgroup's.
+    """Returns the memory that the process can still allocate on a device.
+
+    On a CPU, this is the minimum of the system's available memory and the rest of the cgroup's limit.
 
     Returns:
-        Bytes; None if the system does not say.
+        Bytes. None if the operating system does not report it.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -97,9 +99,9 @@ def _system_bytes() -> int | None:
 
 
 def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
-    """Returns the limit of the cgroup less its usage; cached files do not count as used."""
+    """Returns the cgroup's limit minus its usage, in bytes. Inactive cached files do not count as used."""
     try:
-        allowed = int((CGROUP / limit).read_text(encoding="ascii"))  # `max` is not a number
+        allowed = int((CGROUP / limit).read_text(encoding="ascii"))  # ValueError for `max` (no limit)
         used = int((CGROUP / usage).read_text(encoding="ascii"))
         pairs = (line.split() for line in (CGROUP / stat).read_text(encoding="ascii").splitlines())
         cached = next((int(value) for name, value in pairs if name in ("inactive_file", "total_inactive_file")), 0)
@@ -109,7 +111,7 @@ def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
 
 
 def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint:
-    """Returns the failed command with keys halved until the estimate fits."""
+    """Returns the failed command with smaller settings. They are halved until the estimate fits."""
     changed: dict[str, Any] = {}
     for _ in range(MAX_TRIES):
         estimate = estimate_memory(config, data)
@@ -125,7 +127,7 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
 
 
 def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
-    """Halves one key: the batch if activations need the most, otherwise the larger of both networks."""
+    """Halves one setting: the batch size if activations need most of the memory, otherwise the larger network."""
     keys = ["model.embed_dim", "model.depth", "model.predictor_dim", "model.predictor_depth"]
     model = config.model
     if model.predictor_depth * model.predictor_dim**2 > model.depth * model.embed_dim**2:

@@ -1,4 +1,4 @@
-"""Label-free metrics that show whether vectors collapse."""
+"""Metrics without labels that detect collapsed embeddings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAX_RANK_ROWS = 4096
 
 
 def collapse_metrics(embeddings: Embeddings) -> dict[str, float]:
-    """Computes effective ranks and spreads of the vectors of some tiles.
+    """Computes effective rank, spread and similarity of embedding vectors.
 
     Returns:
-        `rankme_tiles`, `rankme_tokens`: effective ranks of tile and entity vectors after centring, as a mean that all
-        vectors share would count as a direction. `std_tiles`, `std_tokens`: mean standard deviation of a dimension.
-        `similarity_tokens`: mean cosine between entity vectors and their mean, 1 if all are equal.
+        `rankme_tiles`, `rankme_tokens`: effective rank of tile and entity vectors. The mean is subtracted first,
+        because it would add one to the rank. `std_tiles`, `std_tokens`: standard deviation, averaged over dimensions.
+        `similarity_tokens`: mean cosine similarity between entity vectors and their mean, 1 if all vectors are equal.
     """
     tiles, tokens = embeddings.tiles.float(), embeddings.entities.float()[:MAX_RANK_ROWS]
     towards_mean = F.cosine_similarity(tokens, tokens.mean(0, keepdim=True))

@@ -1,4 +1,4 @@
-"""Schedules of learning rate and weight decay, as functions of the share of the training done."""
+"""Schedules of learning rate and weight decay, as functions of the training progress."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from geojepa_cli.config.schema import TrainConfig
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Returns the rate: linear warm-up, then constant and a linear cool-down (`wsd`), or a cosine (thesis table 34).
+    """Returns the learning rate at a given progress.
+
+    The rate rises linearly during warm-up. Then it follows a cosine (schedule `cosine`; GeoJEPA thesis, table 34), or
+    it stays constant and falls linearly at the end (schedule `wsd`).
 
     Args:
-        config: peak and final rate, shares of warm-up and cool-down.
-        progress: 0 at the start, 1 at the end.
+        config: peak and final learning rate, and fractions of the training for warm-up and cool-down.
+        progress: completed fraction of the training, 0 to 1.
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < config.warmup:
@@ -25,7 +28,7 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 def weight_decay(config: TrainConfig, progress: float) -> float:
-    """Returns the weight decay: constant, or a cosine from its first to its last value (thesis)."""
+    """Returns the weight decay: constant, or a cosine from start to end value (GeoJEPA thesis)."""
     if config.weight_decay_end is None:
         return config.weight_decay
     share = 0.5 * (1.0 - math.cos(math.pi * min(max(progress, 0.0), 1.0)))

@@ -1,1 +1,1 @@
-"""Artifacts on disk: find, verify, lock, publish."""
+"""Finds, verifies, locks and publishes artifacts on disk."""

@@ -1,4 +1,4 @@
-"""A published artifact: a directory that is only read from now on, with a manifest."""
+"""Published artifacts: read-only directories with a manifest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from geojepa_cli.workspace.manifest import MANIFEST, remains_of
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published, read-only directory.
+    """A published artifact: the read-only directory `<kind>/<name>@<id>/`.
 
     Attributes:
-        kind, name, id: of its directory, `<kind>/<name>@<id>/`.
-        path: its directory.
-        manifest: the parsed `manifest.json`.
+        kind: kind of the artifact, such as `tiles`.
+        name: name of the artifact, often the name of its region.
+        id: hash of everything that determines the content, 12 hex digits.
+        path: path of the directory.
+        manifest: parsed `manifest.json`.
     """
 
     kind: str
@@ -34,54 +36,54 @@ class Artifact:
 
     @property
     def ref(self) -> str:
-        """`name@id`."""
+        """Short reference of the artifact: `name@id`."""
         return f"{self.name}@{self.id}"
 
     @property
     def full_ref(self) -> str:
-        """`kind/name@id`, as manifests name their inputs."""
+        """Full reference of the artifact: `kind/name@id`."""
         return f"{self.kind}/{self.ref}"
 
     @property
     def size(self) -> int:
-        """Bytes of its files."""
+        """Total size of the files in bytes."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """The parameters that decided its content."""
+        """Parameters from which the artifact was made."""
         return self.manifest["parameters"]  # type: ignore[no-any-return]
 
     @property
     def inputs(self) -> list[str]:
-        """Its inputs as `kind/name@id`."""
+        """Artifacts from which this one was made, as `kind/name@id`."""
         return list(self.manifest["inputs"])
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """Numbers read, kept, and dropped by reason."""
+        """Counts that the stage reported, such as tiles, entities, and items dropped by reason."""
         return _Counts(self.manifest["counts"], self)
 
     @property
     def attribution(self) -> list[str]:
-        """Sources and licences to credit."""
+        """Attribution lines: data sources and licences to credit."""
         return list(self.manifest["attribution"])
 
     def file(self, name: str) -> Path:
-        """Returns the path of one of its files.
+        """Returns the path of a file of the artifact.
 
         Raises:
-            DataError: the manifest has none of that name.
+            DataError: the manifest lists no file with this name.
         """
         if name not in self.manifest["files"]:
             raise self.broken(f"`{self.path}` has no file `{name}`")
         return self.path / name
 
     def verified_file(self, name: str) -> Path:
-        """Returns the path of one of its files after comparing it with its SHA-256: for small files.
+        """Compares a file with its SHA-256 checksum and returns its path. Reads the whole file.
 
         Raises:
-            DataError: it differs; the hint rebuilds the artifact.
+            DataError: the file differs. The hint is the command that rebuilds the artifact.
         """
         path = self.file(name)
         if file_sha256(path) != self.manifest["files"][name]["sha256"]:
@@ -89,10 +91,10 @@ class Artifact:
         return path
 
     def read_json(self, name: str) -> Any:
-        """Reads one of its files as JSON, after comparing it with its SHA-256.
+        """Compares a file with its SHA-256 checksum and parses it as JSON.
 
         Raises:
-            DataError: it differs, or is not JSON; the hint rebuilds the artifact.
+            DataError: the file differs, or is not JSON. The hint is the command that rebuilds the artifact.
         """
         path = self.verified_file(name)
         try:
@@ -101,14 +103,14 @@ class Artifact:
             raise self.broken(f"`{path}` is not JSON: {error}") from error
 
     def rebuild_hint(self) -> Hint:
-        """Returns the command that makes it again."""
+        """Returns the command that rebuilds the artifact."""
         return rebuild_hint(self.kind, remains_of(self.path, self.manifest))
 
     def broken(self, message: str) -> DataError:
-        """Builds the error for content that cannot be read although every file has the size in the manifest.
+        """Returns the error for damaged content, for which every file still has the size in the manifest.
 
-        The rebuilding command alone would find the artifact and stop. So the hint removes its manifest first or, where
-        the command needs none of its files, all of it.
+        Running the stage again would find the artifact and skip it. So the hint first deletes the artifact. If the
+        command needs a file of the artifact, the hint deletes only the manifest.
         """
         again = self.rebuild_hint()
         keep = any(value is not None and str(self.path) in value for _, value in again.options)
@@ -116,7 +118,7 @@ class Artifact:
         return DataError(message, again.after(hints.shell(*remove)))
 
     def verify(self) -> list[str]:
-        """Compares every file with its SHA-256 and returns the names of those that differ."""
+        """Compares every file with its SHA-256 checksum and returns the names of the files that differ."""
         return [
             name
             for name, entry in self.manifest["files"].items()
@@ -125,7 +127,7 @@ class Artifact:
 
 
 class _Counts(dict[str, Any]):
-    """Counts of an artifact, whose error for a missing one rebuilds it."""
+    """Counts of an artifact. Reading a missing count raises a `DataError` with a hint that rebuilds the artifact."""
 
     def __init__(self, counts: Mapping[str, Any], artifact: Artifact) -> None:
         super().__init__(counts)

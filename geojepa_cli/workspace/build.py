@@ -1,4 +1,4 @@
-"""An artifact while it is made: written next to its place, flushed, given its manifest last, then renamed."""
+"""Builds artifacts: writes into a temporary directory, flushes it to disk, adds the manifest, and renames it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from geojepa_cli.workspace.manifest import MANIFEST, MANIFEST_SCHEMA, TIMING, id
 
 
 class Build:
-    """An artifact in the making; see `Workspace.build`.
+    """An artifact that is being built. `Workspace.build` creates instances.
 
     Attributes:
-        existing: the published artifact where there is nothing to do, else None.
-        partial: the directory to write into.
-        id, path: of the artifact.
+        existing: the published artifact if it already exists and no build is needed, otherwise None.
+        partial: directory to write files to.
+        id: id of the artifact.
+        path: directory of the artifact after publishing.
     """
 
     def __init__(self, root: Path, kind: str, name: str, identity: dict[str, Any], inputs: Sequence[Artifact]) -> None:
@@ -39,13 +40,13 @@ class Build:
         extra: Mapping[str, Any] | None = None,
         timing: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Writes the manifest, flushes everything to the disk, and renames the directory into place.
+        """Publishes the artifact: writes the manifest, flushes all files to disk, and renames the directory.
 
         Args:
-            counts: numbers read, kept, and dropped by reason.
-            attribution: sources and licences; those of the inputs are added.
-            extra: further manifest entries, such as `units`, `crs` or `seed`.
-            timing: speeds and durations beyond the build's own, for `timing.json`.
+            counts: counts for the manifest, such as tiles, entities, and items dropped by reason.
+            attribution: attribution lines to add to those of the inputs.
+            extra: additional entries of the manifest, such as `units`, `crs` or `seed`.
+            timing: additional entries of `timing.json`, such as speeds.
         """
         manifest = {
             "manifest_schema": MANIFEST_SCHEMA,
@@ -72,7 +73,7 @@ class Build:
         return Artifact(self._kind, self._name, self.id, self.path, manifest)
 
     def clear(self, keep: Sequence[str] = ()) -> None:
-        """Removes what an earlier run left in the directory, except regular files that match a pattern of `keep`."""
+        """Deletes the files of an earlier run from the directory, except regular files that match a `keep` pattern."""
         matching = {path for pattern in keep for path in self.partial.glob(pattern)}
         kept = {path for path in matching if path.is_file() and not path.is_symlink()}
         _remove_below(self.partial, kept)
@@ -92,7 +93,7 @@ class Build:
 
 
 def _remove_below(folder: Path, kept: Set[Path]) -> None:
-    """Removes everything below a folder but `kept` and the folders that hold it."""
+    """Deletes everything in a folder except the files `kept` and the folders that contain them."""
     for path in sorted(folder.iterdir()):
         if path in kept:
             continue

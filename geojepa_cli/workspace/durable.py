@@ -1,4 +1,4 @@
-"""Writes that survive a crash, and cleaning up after a failed run."""
+"""Durable writes, checksums, and cleanup after failed runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, as hex."""
+    """Returns the SHA-256 checksum of a file as hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fsync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on disk."""
+    """Flushes a file, or the directory entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -25,7 +25,7 @@ def fsync(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Writes a file and waits until its content is on disk; the caller flushes the folder."""
+    """Writes a file and flushes its content to disk. The caller must flush the folder."""
     with path.open("w") as file:
         file.write(text)
         file.flush()
@@ -33,13 +33,13 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def holds_a_file(folder: Path) -> bool:
-    """Returns True where a folder or one below it holds a file."""
+    """Returns True if a folder or one of its subfolders contains a file."""
     return any(path.is_file() for path in folder.rglob("*"))
 
 
 @contextlib.contextmanager
 def without_empty(folders: Sequence[Path]) -> Iterator[None]:
-    """Removes the empty ones of these folders, innermost first, when the run inside fails."""
+    """Deletes these folders, innermost first, if the body fails. Folders that are not empty are kept."""
     try:
         yield
     except BaseException:

@@ -1,6 +1,6 @@
-"""Kinds of artifact: their names, their schema, and the command that rebuilds one.
+"""Kinds of artifacts: their names, schema versions, and the commands that rebuild them.
 
-A stage registers its kind when it is imported; `geojepa_cli.Workspace` imports all of them.
+A stage registers its kind when it is imported. `geojepa_cli.Workspace` imports all stages.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-MAX_NAME = 150  # characters; with its id and `.partial` it is a directory's name, of 255 bytes at most
+MAX_NAME = 150  # characters; with id and `.partial`, the directory's name must not exceed 255 bytes
 
 
 @dataclass(frozen=True)
 class Remains:
-    """What is known about an artifact that has to be rebuilt.
+    """Known facts about an artifact that must be rebuilt.
 
     Attributes:
-        name: of the artifact.
-        params, inputs: from its manifest; empty where that cannot be read.
-        path: its directory, or None where there is no such directory.
-        files: SHA-256 of its files by name, from the manifest.
+        name: name of the artifact.
+        params: parameters in its manifest; empty if the manifest cannot be read.
+        inputs: inputs in its manifest; empty if the manifest cannot be read.
+        path: directory of the artifact; None if there is none.
+        files: SHA-256 checksums in its manifest, by file name.
     """
 
     name: str
@@ -42,9 +43,9 @@ class Kind:
     """A kind of artifact.
 
     Attributes:
-        name: also the folder in the workspace.
-        schema: version of its files' layout; a reader takes its own only.
-        rebuild: returns the command that makes an artifact again.
+        name: name of the kind and of its folder in the workspace.
+        schema: version of the file layout. Artifacts with another version are rejected.
+        rebuild: function that returns the command that rebuilds an artifact.
     """
 
     name: str
@@ -57,36 +58,39 @@ KINDS: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Makes a kind known to every workspace."""
+    """Registers a kind for all workspaces."""
     KINDS[kind.name] = kind
 
 
 def rebuild_hint(kind: str, remains: Remains) -> Hint:
-    """Returns the command that makes an artifact again, in its workspace where that is known."""
+    """Returns the command that rebuilds an artifact.
+
+    The command names the workspace if the directory of the artifact is known.
+    """
     hint = KINDS[kind].rebuild(remains) if kind in KINDS else hints.run("artifacts")
     return hint if remains.path is None else hint.within(remains.path.parent.parent)
 
 
 def check_name(name: str) -> None:
-    """Checks that `name` can name an artifact: it becomes a directory, and `@` separates it from its id.
+    """Checks the name of an artifact. It becomes part of a directory name, in which `@` separates name and id.
 
     Raises:
-        UsageError: it has other characters, or is too long.
+        UsageError: the name has invalid characters, or is too long.
     """
     if not _NAME.fullmatch(name) or name.endswith(".partial") or len(name) > MAX_NAME:
         raise UsageError(
-            f"`{name}` cannot name an artifact: use letters, digits, `-`, `_`, `.` and `+`, and begin with a letter "
-            "or digit",
+            f"`{name}` is not a valid name: use at most {MAX_NAME} letters, digits, `-`, `_`, `.` and `+`, and begin "
+            "with a letter or digit",
             hints.again(name=legal_name(name)),
         )
 
 
 def legal_name(text: str) -> str:
-    """Returns `text` without what a name cannot have; `NAME` where nothing remains."""
+    """Converts text to a valid name of an artifact. Returns `NAME` if no valid character remains."""
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
     return kept.removesuffix(".partial") or "NAME"
 
 
 def name_of(ref: str) -> str:
-    """Returns the name in `kind/name@id` or `name@id`."""
+    """Returns the name part of a reference `kind/name@id` or `name@id`."""
     return ref.rpartition("/")[2].partition("@")[0]

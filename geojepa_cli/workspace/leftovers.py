@@ -1,4 +1,4 @@
-"""Leftovers of killed runs: found, and removed where no process uses them."""
+"""Finds and deletes leftovers: files and directories of killed runs that no process uses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from geojepa_cli.workspace.manifest import MANIFEST, split_directory
 from geojepa_cli.workspace.workspace import Workspace
 
 PARTIAL = ".partial"
-DOWNLOADS = "downloads"  # folder of a workspace; a source's id is that of its content, unknown during its download
+# folder for downloads in progress; they cannot be stored in `source/` because their id is the hash of their content
+DOWNLOADS = "downloads"
 
 
 def find_leftovers(workspace: Workspace) -> list[Path]:
-    """Returns what no process uses: `.partial` directories, directories without a manifest, lock files, downloads."""
+    """Returns the paths of leftovers that no process uses.
+
+    These are `.partial` directories, directories without a manifest, lock files and downloads.
+    """
     paths = [path for kind in KINDS for path in sorted((workspace.root / kind).glob("*@*"))]
     downloads = [path for path in sorted((workspace.root / DOWNLOADS).glob("*")) if _is_download(path)]
     left = [path for path in paths if _is_leftover(path) and not is_held(_lock_of(path))]
@@ -25,15 +29,15 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
 
 
 def remove_leftover(path: Path) -> bool:
-    """Deletes what `find_leftovers` found.
+    """Deletes a path that `find_leftovers` returned.
 
     Returns:
-        False where another process has started to use it since.
+        False if another process now uses the path. It is then kept.
     """
     if path.parent.name == DOWNLOADS:
         return _remove_download(path)
     try:
-        with locked(_lock_of(path), what=path.name):  # which removes the lock file when it ends
+        with locked(_lock_of(path), what=path.name):  # deletes the lock file on exit
             if path.suffix != LOCK:
                 if not _is_leftover(path):
                     return False
@@ -45,7 +49,7 @@ def remove_leftover(path: Path) -> bool:
 
 def _is_leftover(path: Path) -> bool:
     if path.suffix == LOCK:
-        # the lock of a directory that is a leftover is removed together with it
+        # if the directory is a leftover too, its lock file is deleted with it
         return path.is_file() and not any(_is_leftover(path.with_suffix(end)) for end in (PARTIAL, ""))
     if not path.is_dir() or path.is_symlink():
         return False
@@ -54,12 +58,12 @@ def _is_leftover(path: Path) -> bool:
 
 
 def _is_download(path: Path) -> bool:
-    """Returns True for a whole or partial download; `index-….json` is the copy of an index, which stays."""
+    """Returns True for a complete or partial download, but not for `index-….json`, the cached Geofabrik index."""
     return path.is_file() and not (path.name.startswith("index-") and path.suffix == ".json")
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the file whose kernel lock `fetch` holds: the download itself, also for its description."""
+    """Returns the download that `fetch` locks. For the JSON description of a download, this is the download."""
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 
@@ -68,7 +72,7 @@ def _remove_download(path: Path) -> bool:
         with _locked_download(path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
-    except FileNotFoundError:  # removed since, or the description of a download that was removed
+    except FileNotFoundError:  # deleted meanwhile, or the description of a deleted download
         path.unlink(missing_ok=True)
     except BlockingIOError:
         return False
@@ -76,5 +80,5 @@ def _remove_download(path: Path) -> bool:
 
 
 def _lock_of(path: Path) -> Path:
-    """Returns the lock of an artifact's directory, finished or `.partial`; of a lock file itself."""
+    """Returns the lock file for the directory of an artifact, for its `.partial` directory, or for the lock itself."""
     return path.with_name(path.name.removesuffix(PARTIAL).removesuffix(LOCK) + LOCK)

@@ -1,4 +1,4 @@
-"""Lineage: an artifact and everything it was made from, down to the sources."""
+"""Lineage: the tree of inputs from which an artifact was made, back to the sources."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from geojepa_cli.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Lineage:
-    """An artifact with the lineage of its inputs.
+    """Node of a lineage tree: an artifact and the nodes of its inputs.
 
     Attributes:
-        ref: `kind/name@id`.
-        artifact: None where it was removed or is damaged.
-        inputs: from which it was made.
+        ref: reference of the artifact, `kind/name@id`.
+        artifact: the artifact; None if it was removed or is damaged.
+        inputs: nodes of the artifacts from which it was made.
     """
 
     ref: str
@@ -25,7 +25,7 @@ class Lineage:
     inputs: tuple[Lineage, ...] = ()
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Lineage]]:
-        """Yields this node and all below it, each with its depth."""
+        """Yields this node and its descendants, each with its depth in the tree."""
         yield depth, self
         for node in self.inputs:
             yield from node.walk(depth + 1)

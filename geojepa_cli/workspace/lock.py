@@ -1,4 +1,4 @@
-"""Exclusive locks: a kernel lock on a file that names its holder."""
+"""Exclusive locks between processes: kernel locks on files that contain the holder's process id."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Holds an exclusive lock. The file names the process, and is removed with the lock.
+    """Holds an exclusive lock while the body runs. The lock file contains the process id, and is deleted at the end.
 
     Args:
-        path: lock file; its folder is created where it is missing.
-        what: name of the locked thing, for the message.
+        path: path of the lock file. Its folder is created if it does not exist.
+        what: name of the locked artifact, for the error message.
 
     Raises:
-        BusyError: another process holds it; the message has its process id and host.
+        BusyError: another process holds the lock. The message contains its process id and host.
     """
     with _open_locked(path, what) as file:
         file.truncate(0)
@@ -41,7 +41,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Returns True where a process holds the lock; the file, which may be missing, is not changed."""
+    """Returns True if a process holds the lock. Does not change the lock file, which may be missing."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,11 +55,11 @@ def is_held(path: Path) -> bool:
 
 
 def _open_locked(path: Path, what: str) -> IO[str]:
-    """Opens and locks the file; tries again where its holder removed it between opening and locking."""
+    """Opens and locks the lock file. Tries again if another process deleted the file between opening and locking."""
     while True:
         try:
             file = path.open("a+")
-        except FileNotFoundError:  # a run that failed took its empty folder away
+        except FileNotFoundError:  # a failed run deletes its folder if that is empty
             path.parent.mkdir(parents=True, exist_ok=True)
             continue
         try:
@@ -73,8 +73,8 @@ def _open_locked(path: Path, what: str) -> IO[str]:
             file.close()
             if error.errno not in _HELD:
                 raise
-            hint = hints.again().noting("once it has ended")
-            raise BusyError(f"`{what}` is being made by {holder}", hint) from None
+            hint = hints.again().noting("after it has finished")
+            raise BusyError(f"`{what}` is in use by {holder}", hint) from None
 
 
 def _describe_holder(file: IO[str]) -> str:

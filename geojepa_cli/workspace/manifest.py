@@ -1,4 +1,4 @@
-"""Manifests: the files of an artifact and what it was made from. A manifest may have been edited or damaged."""
+"""Manifests: the files, inputs and parameters of an artifact. Checks manifests, as users may edit or damage them."""
 
 from __future__ import annotations
 
@@ -28,38 +28,46 @@ _ENTRIES: dict[str, type] = {
     "counts": dict,
     "attribution": list,
 }
-_KINDS_WITH_TEXT = ("models",)  # among their counts: what ended the training
+_KINDS_WITH_TEXT = ("models",)  # kinds with text among their counts, such as the limit that stopped the training
 _TEXT_LISTS = ("inputs", "attribution")
 _ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """Returns the first 12 hex digits of the SHA-256 of the canonical JSON of all that decides an artifact's bytes."""
+    """Returns the id of an artifact: the first 12 hex digits of the SHA-256 of its identity as canonical JSON.
+
+    Args:
+        identity: everything that determines the bytes of the artifact; see `identity_of`.
+    """
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
 def split_directory(directory: str) -> tuple[str, str]:
-    """Splits `name@id` into name and id; two empty strings for any other name of a directory."""
+    """Splits the name of a directory, `name@id`, into name and id. Returns two empty strings for other names."""
     name, _, id_ = directory.rpartition("@")
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
 
 def published_at(path: Path) -> int:
-    """Returns when an artifact's directory was published or last asked for, in nanoseconds since 1970."""
+    """Returns the time when an artifact was published or last requested, in nanoseconds since 1970."""
     return (path / MANIFEST).stat().st_mtime_ns
 
 
 def read_manifest(kind: str, path: Path) -> dict[str, Any]:
-    """Reads and checks the manifest of an artifact's directory.
+    """Reads and checks the manifest of an artifact.
 
-    Checks the types of its entries, that its parameters and inputs are those of the id, that it belongs to this
-    directory, and that every file is there with its size. It does not compare checksums; `geojepa artifacts --verify`
-    does.
+    Checks that all entries have the right types, that the id is the hash of parameters and inputs, that the manifest
+    belongs to this directory, and that every file exists with the right size. Does not compare checksums (`geojepa
+    artifacts --verify` does).
+
+    Args:
+        kind: kind of the artifact.
+        path: directory of the artifact.
 
     Raises:
-        DataError: it cannot be read, or something is wrong; the hint rebuilds the artifact.
+        DataError: the manifest cannot be read, or a check fails. The hint is the command that rebuilds the artifact.
     """
     name = split_directory(path.name)[0]
     try:
@@ -77,30 +85,31 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
 
 
 def identity_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the entries of a well-formed manifest whose hash is the id."""
+    """Returns the identity of an artifact: the manifest entries from which its id is computed."""
     return {key: manifest[key] for key in ("kind", "schema", "stage_version", "parameters", "inputs")}
 
 
 def check_entries(manifest: Any) -> None:
-    """Checks the JSON types of a manifest.
+    """Checks the JSON types of all entries of a manifest.
 
     Raises:
-        TypeError, KeyError: an entry has another type, or is missing.
+        TypeError: an entry has a wrong type.
+        KeyError: an entry is missing.
     """
     if not isinstance(manifest, dict):
         raise TypeError(f"expected a JSON object, got {type(manifest).__name__}")
     for key, expected in _ENTRIES.items():
         if not isinstance(manifest[key], expected) or isinstance(manifest[key], bool):
-            raise TypeError(f"`{key}` is {_shown(manifest[key])}")
+            raise TypeError(f"`{key}` has a wrong type: {_shown(manifest[key])}")
     for key in _TEXT_LISTS:
         for value in manifest[key]:
             if not isinstance(value, str):
-                raise TypeError(f"`{key}` holds {_shown(value)}, expected text")
+                raise TypeError(f"`{key}` contains {_shown(value)}, expected text")
     if not _are_counts(manifest["counts"], or_text=manifest["kind"] in _KINDS_WITH_TEXT):
         raise TypeError(f"`counts` is {_shown(manifest['counts'])}, expected numbers by name")
     for value in manifest["inputs"]:
         if not _INPUT.fullmatch(value):
-            raise TypeError(f"`inputs` holds {_shown(value)}, expected `kind/name@id`")
+            raise TypeError(f"`inputs` contains {_shown(value)}, expected `kind/name@id`")
     for file, entry in manifest["files"].items():
         if not isinstance(entry, dict):
             raise TypeError(f"`files` has {_shown(entry)} for `{file}`")
@@ -110,22 +119,22 @@ def check_entries(manifest: Any) -> None:
 
 
 def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Describes how a well-formed manifest does not fit its directory, or returns None."""
+    """Returns a message if a manifest does not belong to its directory or has another schema version, else None."""
     where = f"`{path / MANIFEST}`"
     if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
         return f"{where} belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
     if kind in KINDS and manifest["schema"] != KINDS[kind].schema:
         return f"`{path}` has schema {manifest['schema']}, this version reads {KINDS[kind].schema}"
     if identity_hash(identity_of(manifest)) != manifest["id"]:
-        return f"{where} was changed: its parameters and inputs do not give the id `{manifest['id']}`"
+        return f"{where} was changed: its parameters and inputs do not match the id `{manifest['id']}`"
     return None
 
 
 def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Describes the first file that is missing or has another size, or returns None."""
+    """Returns a message about the first file that is missing or has a wrong size, or None."""
     for name, entry in manifest["files"].items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-            return f"`{path / MANIFEST}` names a file outside of its folder: `{name}`"
+            return f"`{path / MANIFEST}` names a file outside its folder: `{name}`"
         file = path / name
         size = file.stat().st_size if file.is_file() else None
         if size != entry["bytes"]:
@@ -135,14 +144,14 @@ def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
 
 
 def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
-    """Returns what a well-formed manifest records about how its artifact was made."""
+    """Returns the facts in a valid manifest that are needed to rebuild its artifact."""
     files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     name = split_directory(path.name)[0]
     return Remains(name, manifest["parameters"], manifest["inputs"], path, files)
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for numbers by name, possibly in groups."""
+    """Returns True for a mapping of names to numbers, which may be nested."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Versions of artifacts that nothing needs any more."""
+"""Finds old versions of artifacts that are no longer needed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from geojepa_cli.workspace.artifact import Artifact
 
 
 def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
-    """Returns the versions that are older than the newest of their kind, name and variant.
+    """Returns the artifacts that can be deleted.
 
-    An older version is kept where a newest one was made from it.
+    An artifact is needed if it is the newest version of its kind, name and variant (see `describe_variant`), or if a
+    needed artifact was made from it. All others can be deleted.
 
     Args:
-        found: artifacts, oldest first.
+        found: all artifacts of a workspace; of two versions, the older must come first.
     """
     by_ref = {artifact.full_ref: artifact for artifact in found}
     newest = {(a.kind, a.name, describe_variant(a)): a for a in by_ref.values()}
@@ -28,10 +29,10 @@ def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
 
 
 def describe_variant(artifact: Artifact) -> str:
-    """Describes what distinguishes artifacts of one name that are not versions of each other; "" for most kinds.
+    """Returns the variant of an artifact as text: the parameters that set it apart from others of the same name.
 
-    The masked probe of a task is not an older version of the plain one, nor are the vectors for one task an older
-    version of another's.
+    Artifacts of different variants are not versions of each other. For instance, a masked probe does not replace the
+    plain probe of the same task. Most kinds have one variant, the empty string.
     """
     params = artifact.params
     if artifact.kind in ("tiles", "images"):

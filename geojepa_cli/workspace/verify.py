@@ -1,4 +1,4 @@
-"""Verification: every file of a workspace compared with its SHA-256."""
+"""Verifies artifacts by comparing their files with the SHA-256 checksums in their manifests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Damage:
     """A damaged artifact.
 
     Attributes:
-        ref: `kind/name@id`.
-        reasons: names of the files that differ, or why it cannot be opened.
-        hint: the command that makes it again.
+        ref: reference of the artifact, `kind/name@id`.
+        reasons: names of the files that differ, or the message of the error if the artifact cannot be opened.
+        hint: command that rebuilds the artifact.
     """
 
     ref: str
@@ -29,12 +29,12 @@ class Damage:
 def verify(
     workspace: Workspace, artifacts: Sequence[Artifact], progress: Callable[[int], None] = lambda done: None
 ) -> list[Damage]:
-    """Returns every damaged artifact of a workspace, in the order of the stages.
+    """Returns the damaged artifacts of a workspace, in the order of the stages.
 
     Args:
-        workspace: whose artifacts that cannot be opened are damaged too.
-        artifacts: to compare with their checksums.
-        progress: called with the number of artifacts compared so far.
+        workspace: workspace to verify. Artifacts that cannot be opened count as damaged.
+        artifacts: artifacts whose files are compared with their checksums.
+        progress: function that is called with the number of artifacts compared so far.
     """
     found = find_unreadable(workspace)
     for done, artifact in enumerate(artifacts, start=1):
@@ -46,7 +46,7 @@ def verify(
 
 
 def find_unreadable(workspace: Workspace) -> list[Damage]:
-    """Returns the artifacts that cannot be opened, without comparing checksums."""
+    """Returns the artifacts that cannot be opened. Does not compare checksums."""
     return [
         Damage(ref, (error.message,), error.hint) for kind in KINDS for ref, error in workspace.damaged(kind).items()
     ]

@@ -1,7 +1,8 @@
-"""The workspace: artifacts are found, built under a lock and published here, and nowhere else.
+"""Workspaces: directories in which artifacts are found, built under a lock, and published.
 
-An artifact is a directory `<workspace>/<kind>/<name>@<id>/` with a `manifest.json`, written last. Its id is a hash of
-everything that decides its bytes, so the same command on the same inputs finds its result and stops.
+An artifact is a directory `<workspace>/<kind>/<name>@<id>/` with a `manifest.json`, which is written last. The id is a
+hash of everything that determines the bytes of the artifact. So running a command again on the same inputs finds the
+existing artifact.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Workspace:
     # -- finding -----------------------------------------------------------------------------------------------
 
     def artifacts(self, kind: str, name: str | None = None) -> list[Artifact]:
-        """Returns the published artifacts of a kind (and name), oldest first, without damaged ones."""
+        """Returns the published artifacts of a kind, optionally of one name, oldest first. Skips damaged artifacts."""
         found = []
         for path in self._directories(kind):
             with contextlib.suppress(DataError):
@@ -47,11 +48,11 @@ class Workspace:
         return sorted(found, key=lambda artifact: (published_at(artifact.path), artifact.ref))
 
     def everything(self) -> list[Artifact]:
-        """Returns all published artifacts, without damaged ones, kind by kind in the order of the stages."""
+        """Returns all published artifacts in the order of the stages. Skips damaged artifacts."""
         return [artifact for kind in KINDS for artifact in self.artifacts(kind)]
 
     def damaged(self, kind: str) -> dict[str, DataError]:
-        """Returns, by `kind/name@id`, the error of every published artifact of a kind that cannot be opened."""
+        """Returns the errors of artifacts of a kind that cannot be opened, by `kind/name@id`."""
         found = {}
         for path in self._directories(kind):
             try:
@@ -61,56 +62,67 @@ class Workspace:
         return found
 
     def names(self, kind: str) -> list[str]:
-        """Returns the distinct names of a kind, sorted."""
+        """Returns the distinct names of the artifacts of a kind, sorted."""
         return sorted({split_directory(path.name)[0] for path in self._directories(kind)})
 
     def find(self, kind: str, ref: str) -> Artifact:
-        """Returns the artifact `name@id`, or the newest of `name`.
+        """Returns an artifact by reference.
+
+        Args:
+            kind: kind of the artifact.
+            ref: `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
 
         Raises:
-            NotFoundError: no such artifact; the message has the nearest name, the hint the command that makes it.
-            UsageError: nothing follows the `@`, or several ids begin like this.
-            DataError: it is incomplete or of another schema.
+            NotFoundError: there is no such artifact. The message suggests the most similar name; the hint is the
+                command that makes the artifact.
+            UsageError: there is no id after the `@`, or several ids begin with it.
+            DataError: the artifact is incomplete or has another schema version.
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
-            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest", self._listing())
+            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` selects the newest", self._listing())
         paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
         if not paths:
             raise self._missing(kind, ref)
         if wanted and len(paths) > 1:
-            raise UsageError(f"`{ref}` is the beginning of {len(paths)} ids of {kind}", self._listing())
+            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} ids of {kind} begin with it", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
-        """Returns the artifact `kind/name@id`, as manifests name their inputs."""
+        """Returns an artifact by its full reference, `kind/name@id` or `kind/name`. Raises the errors of `find`."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
             raise unknown("kind of artifact", kind, KINDS, self._listing())
         if not ref:
-            raise UsageError(f"`{full_ref}` names no artifact: expected `kind/name`", self._listing())
+            raise UsageError(f"`{full_ref}` is not a reference to an artifact: expected `kind/name`", self._listing())
         return self.find(kind, ref)
 
     def only(self, kind: str) -> str:
-        """Returns the one name of a kind, for commands called without `--region` or `--model`."""
+        """Returns the only name of a kind, for commands that are called without `--region`.
+
+        Raises:
+            NotFoundError: there is no artifact of this kind.
+            UsageError: there are several names.
+        """
         names = self.names(kind)
         if len(names) == 1:
             return names[0]
         if not names:
-            raise NotFoundError(f"no {kind} in `{self.root}`", self._rebuild_hint(kind, "R"))
+            raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
         listed = ", ".join(f"`{name}`" for name in names)
         hint = hints.again(region=names[0]).within(self.root)
-        raise UsageError(f"`{self.root}` has several regions ({listed}): name one", hint)
+        raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
-        """Returns the newest artifact of a kind (and name) that fits, or None.
+        """Returns the newest artifact of a kind (and name) that meets a condition, or None.
 
         Args:
-            fits: is called with the inputs (`kind/name@id`) and the parameters. A manifest that cannot be read counts
-                as fitting.
+            fits: condition, called with the inputs (as `kind/name@id`) and the parameters of an artifact. An artifact
+                whose manifest cannot be read is assumed to meet it.
 
         Raises:
-            DataError: it is incomplete or of another schema: an older one would be taken in silence.
+            DataError: the newest artifact is incomplete or has another schema version. Older artifacts are never used
+                in its place.
         """
         paths = [path for path in self._directories(kind) if name in (None, split_directory(path.name)[0])]
         for path in sorted(paths, key=lambda path: (published_at(path), path.name), reverse=True):
@@ -119,16 +131,17 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the artifacts of the regions named, or of the only one."""
+        """Returns the newest artifact of each wanted region. Without wanted regions, returns that of the only one."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
     def derived(self, kind: str, name: str, source: Artifact) -> Artifact:
-        """Returns the newest artifact of `kind` made from `source`.
+        """Returns the newest artifact of a kind and name that has `source` as an input.
 
         Raises:
-            NotFoundError: no such artifact; the hint has the command that makes it.
-            DataError: the newest is incomplete or of another schema: an older one would be taken in silence.
+            NotFoundError: there is no such artifact. The hint is the command that makes it.
+            DataError: the newest artifact is incomplete or has another schema version. Older artifacts are never used
+                in its place.
         """
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
         if made is None:
@@ -148,18 +161,19 @@ class Workspace:
         stage_version: int = 1,
         keep: Sequence[str] = (),
     ) -> Iterator[Build]:
-        """Opens `<name>@<id>.partial/` under a lock, or finds the artifact already there.
+        """Opens the directory `<name>@<id>.partial/` under a lock, or finds the existing artifact.
 
         Args:
-            kind, name: of the artifact.
-            params: JSON values, only what changes the result (no threads, paths, verbosity).
-            inputs: the artifacts it is made from.
-            stage_version: of the code that makes it.
-            keep: patterns of the files that a killed or failed run leaves for the next one; all others are removed.
+            kind: kind of the artifact.
+            name: name of the artifact.
+            params: parameters that change the result, as JSON values (not threads, paths or verbosity).
+            inputs: artifacts from which it is made.
+            stage_version: version of the code that makes it.
+            keep: patterns of the files that a killed or failed run keeps for resuming; other files are deleted.
 
         Raises:
-            BusyError: another process builds the same artifact; the message has its process id.
-            UsageError: `name` cannot name an artifact.
+            BusyError: another process is building the same artifact. The message contains its process id.
+            UsageError: `name` is not a valid name for an artifact.
         """
         check_name(name)
         identity = {
@@ -172,9 +186,9 @@ class Workspace:
         build = Build(self.root, kind, name, identity, inputs)
         build.existing = self._published(kind, build.path)
         if build.existing is not None:
-            with contextlib.suppress(OSError):  # asked for again: from now on the newest of its name
+            with contextlib.suppress(OSError):  # requested again: it becomes the newest of its name
                 os.utime(build.path / MANIFEST)
-            if _lock_of(build.path).exists():  # left by a kill between publishing and unlocking
+            if _lock_of(build.path).exists():  # left by a run killed after publishing
                 with contextlib.suppress(OSError, BusyError), locked(_lock_of(build.path), what=build.path.name):
                     pass
             yield build
@@ -182,21 +196,21 @@ class Workspace:
         made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
         self._make_writable(build.path.parent)
         with without_empty(made), locked(_lock_of(build.path), what=f"{kind}/{build.path.name}"):
-            build.existing = self._published(kind, build.path)  # by a run that held the lock until now
+            build.existing = self._published(kind, build.path)  # published since the first check
             if build.existing is not None:
                 yield build
                 return
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact; its manifest goes first, so that a kill leaves no half of it behind."""
+        """Deletes an artifact. The manifest is deleted first, so an interruption never leaves a partial artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _open_partial(self, build: Build, keep: Sequence[str]) -> Iterator[Build]:
-        if build.path.exists():  # a directory without a manifest is no artifact
+        if build.path.exists():  # without a manifest, it is not an artifact
             shutil.rmtree(build.path)
         if build.partial.exists() and not build.partial.is_dir():
             build.partial.unlink()
@@ -218,7 +232,7 @@ class Workspace:
                 yield path
 
     def _published(self, kind: str, path: Path) -> Artifact | None:
-        """Returns the artifact at `path`; None where it is missing or damaged, so that it is rebuilt."""
+        """Returns the artifact at `path`, or None if it is missing or damaged and must be built."""
         if not (path / MANIFEST).is_file():
             return None
         try:
@@ -259,12 +273,12 @@ class Workspace:
 
 
 def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
-    """Returns the inputs of an artifact that are of a kind, as `kind/name@id`."""
+    """Returns the inputs of an artifact that have the given kind, as `kind/name@id`."""
     return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
 
 
 def input_names(inputs: Sequence[str], kind: str) -> list[str]:
-    """Returns the names of the inputs of a kind."""
+    """Returns the names of the inputs that have the given kind."""
     return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
 
 

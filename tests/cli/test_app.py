@@ -45,7 +45,7 @@ def test_a_mistyped_command_gets_the_nearest_one(tmp_path: Path) -> None:
     [
         (["tile", "--region", "nowhere"], "unknown region `nowhere`", "geojepa fetch --pbf FILE --name"),
         (["process", "--region", "nowhere"], "nowhere", "geojepa"),
-        (["tile"], "no source in", "geojepa fetch"),
+        (["tile"], "no source artifacts in", "geojepa fetch"),
         (["tile", "--bbox", "1,2,3"], "", ""),
         (["artifacts", "--lineage", "tiles/x"], "x", "geojepa tile"),
     ],

@@ -157,5 +157,5 @@ def test_two_runs_of_one_stage_at_once(tmp_path: Path) -> None:
     ends = [(process.communicate()[1], process.returncode) for process in both]
     refused = [text for text, code in ends if code != 0]
     assert len(refused) <= 1  # the second may come when the first has ended, and then finds its result
-    assert all("is being made by process" in text and "hint:" in text for text in refused)
+    assert all("is in use by process" in text and "hint:" in text for text in refused)
     assert len([name for name in artifact_names(tmp_path / "workspace") if name.startswith("tiles/")]) == 1

@@ -74,7 +74,7 @@ def test_one_task_that_is_up_to_date_is_reported_in_the_singular(tmp_path: Path)
 def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path) -> None:
     (folder / "mine.yaml").write_text(PARK.replace("park_area", "bridge"))
     output = geojepa("build-tasks", "--region", "south", "--task", "mine.yaml", cwd=folder).stderr
-    assert "`mine.yaml` has the name of the packed task `bridge`" in output
+    assert "`mine.yaml` has the same name as the packaged task `bridge`" in output
     same = find_task("car_bridge").to_yaml()
     (folder / "same.yaml").write_text(same)
     output = geojepa("build-tasks", "--region", "south", "--task", "same.yaml", cwd=folder).stderr
@@ -84,7 +84,7 @@ def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path
 def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(folder: Path) -> None:
     done = geojepa("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
     assert done.returncode == 1 and done.stdout == ""
-    assert "no tile of `north` has 5,000 to 9,000 entities: its " in done.stderr
+    assert "no tile of `north` has 5,000 to 9,000 entities: the " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
     assert run(*wider[1:], "--task", "bridge", cwd=folder)
@@ -103,15 +103,15 @@ def test_a_task_is_built_from_its_file(folder: Path) -> None:
     [
         (["--region", "north", "--task", "max_sped"], "did you mean `max_speed`"),
         (["--region", "nort"], "`north`"),
-        (["--region", "north", "--task", "missing.yaml"], "no file `missing.yaml`"),
-        (["--region", "north", "--task", "bomb.yaml"], "more than 20,000 values"),
+        (["--region", "north", "--task", "missing.yaml"], "task file `missing.yaml` not found"),
+        (["--region", "north", "--task", "bomb.yaml"], "merge keys (`<<`) are not supported"),
         (["--region", "north", "--task", "deep.yaml"], "levels deep"),
         (["--region", "north", "--task", "huge.yaml"], "a number of 5,000 characters"),
         (["--region", "north", "--seed", str(2**63)], "--seed"),
         (["--region", "north", "--seed", "-1"], "--seed"),
         (["--region", "north@"], "no id after the `@`"),
         (["--region", "north", "--min-entities", "9", "--max-entities", "8"], "--min-entities 9"),
-        ([], "name one"),
+        ([], "choose one with"),
     ],
 )
 def test_wrong_arguments_are_refused_with_exit_code_2_and_nothing_is_made(
@@ -138,17 +138,17 @@ def test_the_tasks_of_a_small_town_are_built_although_a_split_is_empty(shared: P
     results = {result["task"]: result["splits"] for result in json.loads(done.stdout)["result"]}
     assert len(results) == 5
     assert all(splits["val"]["tiles"] == 0 < splits["train"]["tiles"] for splits in results.values())
-    warned = [line for line in done.stderr.splitlines() if "falls into `val`" in line]
+    warned = [line for line in done.stderr.splitlines() if "is in `val`" in line]
     assert len(warned) == 1 and all(f"`{task}`" in warned[0] for task in results)
     assert "`probe` cross-validates over groups" in warned[0]
-    assert "falls into `val`" in geojepa("build-tasks", cwd=tmp_path).stderr  # found, and warned of again
+    assert "is in `val`" in geojepa("build-tasks", cwd=tmp_path).stderr  # found, and warned of again
 
 
 def test_an_empty_fold_is_a_warning_too_and_probe_skips_it(folder: Path) -> None:
     command = ["--region", "north", "--task", "building_count"]
     done = geojepa("build-tasks", *command, "--folds", "60", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "`fold " in done.stderr and "too few groups for that many --folds" in done.stderr
+    assert "`fold " in done.stderr and "too few groups for this value of `--folds`" in done.stderr
     report = json.loads(run("probe", *command, "--head", "linear", "--model", "tagpool", "--json", cwd=folder))[
         "result"
     ]
@@ -161,7 +161,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     command = ["build-tasks", "--region", "north", "--task"]
     for _ in range(2):  # made, and found
         output = geojepa(*command, "all.yaml", cwd=folder)
-        assert "the mask of task `all_area` hides every entity of every tile" in output.stderr
+        assert "the mask of task `all_area` hides all entities of all tiles" in output.stderr
     (folder / "none.yaml").write_text("name: none_such\ntitle: t\nlabel: {kind: count, tags: [no_such_key]}\n")
     output = geojepa(*command, "none.yaml", cwd=folder)
     assert "every tile of task `none_such` has the label 0" in output.stderr and "hides" not in output.stderr
@@ -170,7 +170,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     emptied = answer["result"]["mask"]["tiles emptied"]
     assert 0 < emptied < answer["result"]["tiles"]["eligible"]
     output = geojepa(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
-    assert f"the mask of task `most_area` hides every entity of {emptied} of" in output
+    assert f"the mask of task `most_area` hides all entities of {emptied} of" in output
     assert "hides" not in geojepa(*command, "building_count", cwd=folder).stderr
 
 
@@ -244,7 +244,7 @@ def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
         (["--bbox", "1,2,3"], 2, "is not a bounding box"),
         (["--split", "rows"], 2, "unknown split `rows`"),
         (["--folds", "1"], 2, "2..255"),
-        (["--split", "random", "--buffer"], 2, "a random split has none"),
+        (["--split", "random", "--buffer"], 2, "cannot be combined with a random split"),
     ],
 )
 def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str], code: int, says: str) -> None:
@@ -259,7 +259,7 @@ def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
     (folder / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
     done = geojepa("build-tasks", "--region", "north", "--task", "names.yaml", cwd=folder)
     assert done.returncode == 0 and "no tile of task `names` has a label" in done.stderr  # no name is a number
-    assert "names: values read, by objects: unreadable" in done.stdout and "`Main Street` (" in done.stdout
+    assert "names: objects by notation of the value: unreadable" in done.stdout and "`Main Street` (" in done.stdout
 
 
 def test_analyze_lists_informative_tags_marks_hidden_ones_and_plots_them(folder: Path) -> None:
@@ -284,7 +284,7 @@ def test_analyze_takes_a_file_and_refuses_too_few_tiles(folder: Path, tmp_path: 
     assert both.returncode == 2 and "hint: geojepa build-tasks --analyze bridge" in both.stderr
     add_region(new_workspace(tmp_path / "workspace"), "tiny", n_tiles=12)
     few = geojepa("build-tasks", "--analyze", "building_count", cwd=tmp_path)
-    assert few.returncode == 1 and "fit by chance" in few.stderr
+    assert few.returncode == 1 and "informative by chance" in few.stderr
     assert not [name for name in artifact_names(tmp_path / "workspace") if name.startswith("tasks/")]
 
 

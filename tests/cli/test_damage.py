@@ -38,7 +38,7 @@ READERS: dict[str, list[str]] = {
 
 
 class Done(NamedTuple):
-    """What a command ended with."""
+    """Exit code and output of a command."""
 
     code: int
     error: str

@@ -196,7 +196,7 @@ def test_the_hint_of_limits_that_leave_no_tile_keeps_one(crowded: Workspace, com
 
 
 def test_limits_exclude_a_task_which_has_its_limits(run: Run) -> None:
-    with pytest.raises(UsageError, match="`--task` excludes"):
+    with pytest.raises(UsageError, match="`--task` cannot be combined with"):
         run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
@@ -257,7 +257,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
-    assert done.returncode == 1 and "the mask of `all` hides every entity of all" in done.stderr
+    assert done.returncode == 1 and "the mask of `all` hides all entities in all" in done.stderr
     assert "Traceback" not in done.stderr and not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])

@@ -71,11 +71,11 @@ def test_image_tiles_are_copied_and_change_the_version(tmp_path: Path, extract: 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "either --region or --pbf"),
-        (["--pbf", "x.osm", "--region", "california"], 2, "either --region or --pbf"),
+        ([], 2, "exactly one of `--region` and `--pbf`"),
+        (["--pbf", "x.osm", "--region", "california"], 2, "exactly one of `--region` and `--pbf`"),
         (["--pbf", "x.osm"], 2, "geojepa fetch --pbf x.osm --name x"),
         (["--pbf", "absent.osm", "--name", "a"], 2, "does not exist"),
-        (["--pbf", "x.osm", "--name", "a/b"], 2, "cannot name an artifact"),
+        (["--pbf", "x.osm", "--name", "a/b"], 2, "is not a valid name"),
         (["--pbf", "x.osm", "--name", "a", "--imagery", "absent"], 2, "is not a directory"),
         (["--pbf", "page.osm.pbf", "--name", "a"], 1, "HTML page"),
         (["--pbf", "empty.osm.pbf", "--name", "a"], 1, "is empty"),
@@ -220,7 +220,7 @@ def test_the_hint_for_a_file_with_a_dangerous_name_is_quoted_and_its_name_legal(
 @pytest.mark.parametrize("date", ["2024-13-45", "yesterday", "20240101"])
 def test_other_text_than_a_day_is_refused_before_the_network(tmp_path: Path, date: str) -> None:
     done = geojepa("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
-    assert done.returncode == 2 and "is not a day" in done.stderr
+    assert done.returncode == 2 and "is not a date" in done.stderr
     assert "hint: geojepa fetch --region x --geofabrik-url http://127.0.0.1:9 --date 2024-01-01" in done.stderr
 
 

@@ -94,10 +94,10 @@ def test_a_page_in_the_place_of_an_extract_is_refused_and_removed(tmp_path: Path
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--name", "a/b"), "cannot name an artifact"),
+        (("--name", "a/b"), "is not a valid name"),
         (("--imagery", "absent"), "is not a directory"),
         (("--imagery", "."), "holds no image tile"),
-        (("--region", "pennsyl", "--name", "both"), "--name applies to one region"),
+        (("--region", "pennsyl", "--name", "both"), "`--name` can be used with one `--region` only"),
     ],
 )
 def test_what_cannot_be_published_is_refused_before_the_download(

@@ -110,7 +110,7 @@ def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) 
             Image.new("RGB", (224, 224)).save(path)
             (folder / "images/m_20200831.tif").unlink(missing_ok=True)
         printed = " ".join(fetch(folder).stderr.split())
-        assert ("no image of `images` meets the extract, whose box is -77.86,40.79" in printed) is outside
+        assert ("no image of `images` intersects the extract with the bounding box -77.86,40.79" in printed) is outside
 
 
 def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> None:
@@ -213,7 +213,7 @@ def test_imagery_outside_of_the_tiles_is_a_warning_and_the_map_is_published(fold
     done = geojepa("tile", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["result"]["images"] is None
-    assert "none of 5 tiles lies in one of 1 scenes" in done.stderr.replace("\n", " ")
+    assert "none of 5 tiles intersects any of 1 scenes" in done.stderr.replace("\n", " ")
     assert [name.partition("/")[0] for name in artifact_names(folder / "workspace")] == ["source", "tiles"]
 
 

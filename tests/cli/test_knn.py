@@ -126,11 +126,11 @@ def test_the_neighbours_of_an_entity_are_other_entities_with_their_records(
 def test_a_wrong_query_names_what_is_near_and_publishes_nothing(workspace: Workspace) -> None:
     before = workspace.names("neighbours")
     for arguments, kind, message in (
-        (("--tile", "16_1_1"), NotFoundError, "the nearest is"),
+        (("--tile", "16_1_1"), NotFoundError, "the nearest tile is"),
         (("--entity", "way/1"), NotFoundError, "the nearest id is"),
-        (("--tile", "16_1_1", "--entity", "way/1"), UsageError, "not both"),
-        ((), UsageError, "either"),
-        (("--tile", "16_18052"), UsageError, "expected zoom_x_y"),
+        (("--tile", "16_1_1", "--entity", "way/1"), UsageError, "cannot be combined with"),
+        ((), UsageError, "is required"),
+        (("--tile", "16_18052"), UsageError, "expected `zoom_x_y`"),
         (("--entity", "street/1"), UsageError, "expected node/ID"),
     ):
         error = invoke(workspace, *arguments).exception
@@ -170,10 +170,10 @@ def test_a_tile_of_another_zoom_gets_those_at_the_same_place(workspace: Workspac
         return error.message
 
     message = refused(f"15_{x // 2}_{y // 2}")
-    assert "has zoom 15, those of `alpha` have zoom 16" in message
+    assert "has zoom 15, but tiles of `alpha` have zoom 16" in message
     assert {word.strip("`,;") for word in message.split() if word.startswith("`16_")} == there
     assert f"at the same place: `{name}`" in refused(f"18_{4 * x + 3}_{4 * y}")
-    assert "they have none at this place" in refused("15_1_1")
+    assert "there are no tiles at this place" in refused("15_1_1")
 
 
 def test_neighbours_credit_those_named_in_the_manifests_alone(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
     server.files[lost] = content
     again = geojepa("tile", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert f"resuming after {6 - len(failed)} of 6 image tiles" in again.stderr
+    assert f"resuming: {6 - len(failed)} of 6 image tiles are done" in again.stderr
     newest = max(tmp_path.glob("workspace/images/*/images.h5"), key=lambda path: path.stat().st_mtime_ns)
     assert len(ImageStore(newest)) == 6
 
@@ -186,7 +186,7 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
     server.statuses.clear()
     done = geojepa("tile", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"resuming after {kept} of 6 image tiles" in done.stderr
+    assert f"resuming: {kept} of 6 image tiles are done" in done.stderr
     check(tmp_path, 6)
 
 
@@ -218,7 +218,7 @@ def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tm
     (tmp_path / "x.osm").write_text(f'<osm version="0.6">{NODE.format(1, LAT, LON)}</osm>')
     asked = ("fetch", "--pbf", "x.osm", "--name", "a")
     for more, message in (
-        ("--year=2020", "--year applies to imagery of servers"),
+        ("--year=2020", "`--year` applies only to imagery from a server"),
         ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
     ):
         done = geojepa(*asked, more, cwd=tmp_path)

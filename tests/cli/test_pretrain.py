@@ -107,7 +107,7 @@ def test_no_steps_publish_the_untrained_model(place: Path) -> None:
         (["--region", "oakk"], "oak"),
         ([], "`elm`, `oak`"),
         (["--region", "oak", "--set", "model.modalities=[tags, image]"], "reads images"),
-        (["--region", "oak", "--name", "a/b"], "cannot name an artifact"),
+        (["--region", "oak", "--name", "a/b"], "is not a valid name"),
         (["--region", "oak", "--device", "tpu"], "tpu"),
         (["--region", "oak", "--name", "tagpool"], "name of a baseline"),
         (["--region", "oak", "--set", "model.embed_dim=8192", "--set", "model.depth=200"], "billion parameters"),
@@ -155,7 +155,7 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
     assert running.returncode == 130
     with safe_open(partials(place)[0] / "checkpoint.safetensors", framework="numpy") as file:
         step = json.loads(file.metadata()["place"])["step"]
-    assert f"interrupted; the last checkpoint is of step {step:,}" in message
+    assert f"interrupted; the last checkpoint is from step {step:,}" in message
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)

@@ -74,7 +74,7 @@ def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(works
     assert len(kept) == report["tiles"]
     assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
     text = run(*command)
-    for word in ("tagpool", "dummy", "strongest single tag", "MAE / Dummy"):
+    for word in ("tagpool", "dummy", "most informative single tag", "MAE / Dummy"):
         assert word in text
 
 
@@ -102,7 +102,7 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     assert scores["tagpool without shared"]["mae"] != scores["tagpool"]["mae"]
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
-    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities hidden" in run(*command, "--without-shared")
+    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities are hidden" in run(*command, "--without-shared")
     embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
     assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
     counts = sum(made.counts["entities"] for made in embedded)
@@ -139,7 +139,7 @@ def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(worksp
             with contextlib.redirect_stderr(printed):
                 warn_of_other_splits([Model("m", artifact)], [region], [task])
             assert warning in printed.getvalue()
-            assert bool(warning) == ("may have been trained on" in printed.getvalue())
+            assert bool(warning) == ("may have seen test tiles" in printed.getvalue())
         workspace.remove(artifact)
 
 
@@ -160,7 +160,7 @@ def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: 
     assert seen_groups(made, Model(TAGPOOL, None), [town], tested) == 0
     ws = ["--workspace", str(made.root), "probe", "--task", "max_speed", "--region", "town", *LINEAR]
     printed = CliRunner().invoke(app, [*ws, "--model", "net"]).stdout
-    assert f"`{model.ref}` may have seen tiles (no labels) of" in printed
+    assert f"`{model.ref}` may have seen tiles of" in printed
     report = json.loads(CliRunner().invoke(app, [*ws, "--model", "net", "--json"]).stdout)["result"]
     assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
     assert "may have seen" not in CliRunner().invoke(app, [*ws, "--model", "tagpool"]).stdout

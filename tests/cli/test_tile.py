@@ -80,7 +80,7 @@ def test_one_region_or_a_name_that_is_taken_cannot_be_merged(tmp_path: Path) -> 
     fetch(tmp_path, "east", NODES[4:])
     for arguments, message in (
         (["--region", "west", "--merge", "both"], "at least two regions"),
-        (["--region", "west", "--region", "east", "--merge", "west"], "a region of that name exists"),
+        (["--region", "west", "--region", "east", "--merge", "west"], "a region with this name already exists"),
         (["--region", "west", "--region", "east", "--merge", "a/b"], "a/b"),
     ):
         done = geojepa("tile", *arguments, cwd=tmp_path)
@@ -116,14 +116,14 @@ def test_incomplete_objects_are_counted(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--polygon", "nowhere.geojson"], "`--polygon nowhere.geojson` is not a file"),
-        (["--polygon", "x.osm", "--bbox=1,2,3,4"], "exclude each other"),
+        (["--polygon", "x.osm", "--bbox=1,2,3,4"], "cannot be combined with"),
         (["--memory", "-5G"], "--memory"),
         (["--memory=-5G"], "`--memory -5G`"),
         (["--memory", "much"], "`--memory much`"),
         (["--memory", ""], "--memory"),
         (["--threads", "100000"], "`--threads 100000`"),
-        (["--drop-tags", ""], "`--drop-tags` has an empty key"),
-        (["--keep-tags", " "], "`--keep-tags` has an empty key"),
+        (["--drop-tags", ""], "`--drop-tags` contains an empty tag key"),
+        (["--keep-tags", " "], "`--keep-tags` contains an empty tag key"),
         (["--bbox=1,2,3"], "not a bounding box"),
         (["--bbox=nan,2,3,4"], "not a bounding box"),
     ],
@@ -195,14 +195,14 @@ FAR = {"type": "Polygon", "coordinates": [[[10.0, 10.0], [10.1, 10.0], [10.0, 10
     ("arguments", "message"),
     [
         (["--region", "west", "--merge", "both"], "at least two regions"),
-        (["--region", "west", "--region", "east", "--merge", "west"], "a region of that name exists"),
+        (["--region", "west", "--region", "east", "--merge", "west"], "a region with this name already exists"),
         (["--region", "west", "--bbox=10,10,11,11"], "in the box"),
         (["--region", "west", "--polygon", "far away.geojson"], "in the polygon"),
         (
             ["--region", "west", "--region", "east", "--merge", "both", "--polygon", "far away.geojson"],
             "in the polygon",
         ),
-        (["--region", "west", "--polygon", "our area.geojson", "--bbox=1,2,3,4"], "exclude each other"),
+        (["--region", "west", "--polygon", "our area.geojson", "--bbox=1,2,3,4"], "cannot be combined with"),
         (["--region", "west", "--threads", "257"], "--threads 257"),
         (["--region", "west", "--threads", "0"], "--threads"),
     ],

@@ -100,6 +100,16 @@ def test_a_form_without_positions_is_refused_with_the_statement_that_has_them(tm
         gzip.compress(osm(NODES + CAFE + WAY).encode()[:-40]),
         osm(NODES + CAFE + WAY).encode("utf-16")[:-41],
     ],
+    ids=[
+        "in an element",
+        "no closing tag",
+        "in the root",
+        "in a comment",
+        "gzip",
+        "bzip2",
+        "cut before gzip",
+        "UTF-16",
+    ],
 )
 def test_what_ends_too_early_may_be_damaged(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(DataError, match="it may be cut short or damaged"):

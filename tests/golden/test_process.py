@@ -194,7 +194,7 @@ def test_ends_of_lines_and_clip_vertices_are_kept(tmp_path: Path) -> None:
 
 
 def visible(a: np.ndarray, b: np.ndarray, segments: list[LineString]) -> bool:
-    """Whether the line between two vertices meets segments only in shared ends."""
+    """Returns True if the line between two vertices meets segments only in shared ends."""
     sight = LineString([a, b])
     for segment in segments:
         common = sight.intersection(segment)

@@ -166,7 +166,7 @@ class Extract:
         return reduce(shapely.symmetric_difference, polygons)
 
     def pieces(self, tile: Tile) -> dict[str, Clipped]:
-        """What of every object lies in the tile."""
+        """Clips every object to the tile."""
         box = shapely.box(*bounds(tile))
         shapes: dict[str, list[BaseGeometry]] = defaultdict(list)
         for index in self.tree.query(box):

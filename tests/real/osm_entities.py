@@ -1,6 +1,6 @@
 """The tokens of every tile, straight from an extract: pyosmium reads, shapely clips. An oracle without the package.
 
-What it follows: docs/adr and native/areas.yaml (which closed ways are areas), native/tag_filter.yaml (which tags are
+It follows docs/adr and native/areas.yaml (which closed ways are areas), native/tag_filter.yaml (which tags are
 kept), and the rules that points belong to half-open tiles, ways and areas to every tile that they have a positive
 length or area in, and that what covers a whole tile, boundaries and restrictions are no tokens.
 """
@@ -169,7 +169,7 @@ def assemble(lines: Iterable[list[Point]]) -> BaseGeometry | None:
 
 
 def crossings(point: BaseGeometry, edges: list[tuple[Point, Point]]) -> int:
-    """How many edges a ray eastwards from the point crosses."""
+    """Counts the edges that a ray eastwards from the point crosses."""
     x, y = point.x, point.y
     count = 0
     for (ax, ay), (bx, by) in edges:
@@ -180,7 +180,7 @@ def crossings(point: BaseGeometry, edges: list[tuple[Point, Point]]) -> int:
 
 @cache
 def is_kept(key: str) -> bool:
-    """Whether the default tag filter keeps a key."""
+    """Returns whether the default tag filter keeps a key."""
     return not any(
         key == p or (p.endswith("*") and key.startswith(p[:-1])) or (p.startswith("*") and key.endswith(p[1:]))
         for p in DROPPED

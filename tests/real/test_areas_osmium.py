@@ -60,7 +60,7 @@ class Source:
         return way in self.refs and all(ref in self.places for ref in self.refs[way])
 
     def is_area(self, ref: str) -> bool:
-        """Whether the rules make an area of it, if its rings are whole."""
+        """Returns whether the rules make an area of it, if its rings are whole."""
         tags = self.tags.get(ref, {})
         if not any(is_kept(key) for key in tags):
             return False

@@ -138,7 +138,7 @@ def test_a_relation_goes_exactly_where_a_member_of_the_extract_goes_and_keeps_it
 
 
 def is_hidden(extract: Extract, ref: Ref) -> bool:
-    """Whether `building_count` hides an element whole: what it is, or all that it says, is a building."""
+    """Returns True if `building_count` hides the whole element: it is a building, or all its tags are about one."""
     tags = {key: value for key, value in extract.tags.get(ref, {}).items() if is_kept(key)}
     if tags.get("type") == "building" or (tags and goes_whole("building_count", tags)):
         return True

@@ -61,7 +61,7 @@ def drawn(role: str, points: np.ndarray) -> BaseGeometry:
 
 @dataclass
 class Findings:
-    """What was compared on the tiles of an extract, what was wrong, and how far apart the rest was at most."""
+    """Results on the tiles of an extract: compared pairs, errors, and the largest differences of the rest."""
 
     tiles: int = 0
     pairs: int = 0

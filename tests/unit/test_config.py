@@ -75,8 +75,8 @@ def test_overrides_are_typed_and_later_ones_win() -> None:
         ("train.lr.x=1", "not a section"),
         ("model=3", "`model`"),
         ("loss.modality_weights.sound=1", "modality_weights"),
-        ("model.modalities=[tags, geometry]", "no model reads yet"),
-        ("model.modalities=[tags, tags]", "twice"),
+        ("model.modalities=[tags, geometry]", "no model supports"),
+        ("model.modalities=[tags, tags]", "duplicate"),
         ("model.modalities=[tags, sound]", "`model.modalities.1`"),
         ("data.min_entities=2000", "above max_entities 1250"),
     ],
@@ -186,5 +186,5 @@ def test_the_hint_of_a_mistyped_override_keeps_its_value_and_the_others() -> Non
 def test_a_key_that_occurs_twice_is_an_error_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("train:\n  epochs: 1\n  lr: 0.1\n  epochs: 2\n")
-    with pytest.raises(UsageError, match=r"line 4, column 3: the key `epochs` again"):
+    with pytest.raises(UsageError, match=r"line 4, column 3: duplicate key `epochs`"):
         load_config(str(file))

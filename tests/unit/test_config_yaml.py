@@ -48,7 +48,7 @@ BOMBS = {
     "a huge binary integer": ("train: {max_steps: 0b" + "1" * 100_000 + "}", "a number of"),
     "a huge sexagesimal": ("train: {max_steps: " + ":".join(["59"] * 30_000) + "}", "a number of"),
     "a huge sexagesimal fraction": ("train: {lr: " + ":".join(["59"] * 30_000) + ".5}", "a number of"),
-    "a list as a key": ("? [1, 2]\n: 3", "a key that is not a text"),
+    "a list as a key": ("? [1, 2]\n: 3", "a key that is not text"),
     "a date that does not exist": ("a: 2001-99-99", "month must be in"),
     "base 64 that is not": ("a: !!binary x", ""),
     "a Python object": ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),

@@ -210,7 +210,7 @@ def test_a_vector_that_is_not_finite_is_an_error(store: TileStore, tmp_path: Pat
 
 
 def test_a_view_without_a_tile_is_an_error(store: TileStore, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no tile of `r`"):
+    with pytest.raises(DataError, match="`r` has no tile to embed"):
         _run(store, tmp_path / "out", View.default(store, min_entities=1000))
 
 

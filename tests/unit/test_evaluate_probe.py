@@ -169,7 +169,7 @@ def test_a_buffer_that_leaves_nothing_to_train_on_is_an_error() -> None:
     data, _ = _data(6)
     groups = np.repeat(_row_of_groups(6), 8)
     fold = (np.repeat(np.arange(6), 8) % 2).astype(np.uint8)
-    with pytest.raises(DataError, match="buffer leaves nothing to train on"):
+    with pytest.raises(DataError, match="buffer leaves no tile to train on"):
         make_folds(replace(data, groups=groups, task_fold=fold, buffer=True))
 
 

@@ -123,7 +123,7 @@ def test_a_lock_that_is_not_a_file_of_json_still_gives_a_message(tmp_path: Path)
     path = tmp_path / "x.lock"
     with locked(path, "x"):
         path.write_text("[" * 9999)
-        with pytest.raises(BusyError, match="`x` is being made by another process"), locked(path, "x"):
+        with pytest.raises(BusyError, match="`x` is in use by another process"), locked(path, "x"):
             pass
 
 

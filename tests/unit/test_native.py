@@ -110,7 +110,7 @@ def test_a_full_disk_gets_the_hint_to_prune(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_signal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, monkeypatch, "os.kill(os.getpid(), 11)")
-    with pytest.raises(DataError, match="ended by signal 11") as caught:
+    with pytest.raises(DataError, match="killed by signal 11") as caught:
         native.run([], "crash")
     assert str(caught.value.hint) == "geojepa doctor"
 

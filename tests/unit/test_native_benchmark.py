@@ -45,7 +45,7 @@ def test_copies_have_ids_of_their_own_and_are_sorted(tmp_path: Path, city: Path)
 
 
 @pytest.mark.skipif(shutil.which("osmium") is None, reason="needs Debian's osmium-tool, the peer")
-def test_the_peer_runs_beside_the_binary_and_is_shown_to_finish(tmp_path: Path, city: Path) -> None:
+def test_the_peer_runs_next_to_the_binary_and_is_shown_to_finish(tmp_path: Path, city: Path) -> None:
     done = benchmark(city, city, "--merge", "--copies", "2", "--scratch", tmp_path)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["files"]
@@ -64,7 +64,7 @@ def test_a_peer_that_fails_is_no_peer(tmp_path: Path, city: Path) -> None:
     assert "Out of order" in done.stderr
 
 
-def test_a_missing_peer_is_told_with_the_way_to_install_it(tmp_path: Path, city: Path) -> None:
+def test_a_missing_peer_is_printed_with_the_way_to_install_it(tmp_path: Path, city: Path) -> None:
     done = benchmark(city, path=str(tmp_path))
     assert done.returncode == 1
     assert "tools/setup.sh --check-tools" in done.stderr

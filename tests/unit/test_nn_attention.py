@@ -114,7 +114,7 @@ def test_ranks_are_within_a_sequence() -> None:
     assert rank_in_segments(keys, segment_ids(cu), cu).tolist() == [1, 0, 2, 1, 3, 0, 2]
 
 
-def test_pooling_is_max_beside_mean_and_zero_for_an_empty_sequence() -> None:
+def test_pooling_is_max_next_to_mean_and_zero_for_an_empty_sequence() -> None:
     x = torch.tensor([[1.0, -5.0], [3.0, -7.0], [-2.0, -1.0]])
     assert max_mean(x, torch.tensor([0, 2, 2, 3])).tolist() == [
         [3.0, -5.0, 2.0, -6.0],

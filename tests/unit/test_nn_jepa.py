@@ -167,7 +167,7 @@ def test_an_image_changes_its_own_tile_only() -> None:
     assert not torch.allclose(found.tiles[1], plain.tiles[1])
 
 
-def test_tagpool_is_the_mean_of_tags_and_max_beside_mean_of_entities() -> None:
+def test_tagpool_is_the_mean_of_tags_and_max_next_to_mean_of_entities() -> None:
     batch, table = random_batch([4, 2]), tag_table()
     found = TagPool(FrozenInputs(table)).encode(batch)
     for tile, (start, end) in enumerate([(0, 4), (4, 6)]):

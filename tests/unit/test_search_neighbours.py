@@ -141,7 +141,7 @@ def test_an_unknown_tile_names_the_nearest(regions: list[SearchRegion]) -> None:
         for r in regions
         for i in range(r.vectors.n_tiles)
     )
-    assert f"the nearest is `{corner[1]}`" in caught.value.message
+    assert f"the nearest tile is `{corner[1]}`" in caught.value.message
 
 
 def test_a_filtered_tile_is_an_error_with_its_number_of_entities(regions: list[SearchRegion]) -> None:
@@ -149,7 +149,7 @@ def test_a_filtered_tile_is_an_error_with_its_number_of_entities(regions: list[S
     kept = set(regions[0].vectors["tile/row"].tolist())
     row = next(r for r in range(store.n_tiles) if r not in kept)
     name = f"16_{store['tile/x'][row]}_{store['tile/y'][row]}"
-    with pytest.raises(NotFoundError, match=r"has \d entit(y|ies), the filter keeps 5 to 1,250"):
+    with pytest.raises(NotFoundError, match=r"has \d entit(y|ies), but only tiles with 5 to 1,250 are"):
         find_tile(regions, name)
 
 
@@ -173,8 +173,8 @@ def test_an_entity_without_a_vector_gets_the_reason(regions: list[SearchRegion])
         kind = ("node", "way", "relation")[int(store["object/osm_type"][row])]
         with pytest.raises(NotFoundError) as caught:
             find_entity(regions[:1], f"{kind}/{osm_id}")
-        reasons |= {text for text in ("has no vector", "the filter keeps 5 to 1,250") if text in caught.value.message}
-    assert reasons == {"has no vector", "the filter keeps 5 to 1,250"}
+        reasons |= {text for text in ("has no vector", "only tiles with 5 to 1,250") if text in caught.value.message}
+    assert reasons == {"has no vector", "only tiles with 5 to 1,250"}
 
 
 @pytest.mark.parametrize("ref", ["way/", "way/-1", "street/1", "way/1.5", "1", "way/99999999999999999999", "way/١٢"])

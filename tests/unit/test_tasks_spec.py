@@ -121,18 +121,18 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, tex
         (MINIMAL.replace("leisure=park", "x" * 300), "label.tags.0.key"),
         (MINIMAL.replace("leisure=park", ", ".join(f"k{i}" for i in range(1001))), "label.tags"),
         (MINIMAL + "<<: {keep_zero: 0.5}\n", "merge keys"),
-        (BOMB, "more than 20,000 values"),
+        (BOMB, "merge keys (`<<`) are not supported"),
         ("name: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
         (MINIMAL + "keep_zero: 0.5\nkeep_zero: 0.1\n", "the key `keep_zero` again"),
-        (MINIMAL + "  clamp: [5, 1]\n", "`clamp` goes from 5 down to 1"),
+        (MINIMAL + "  clamp: [5, 1]\n", "the minimum of `clamp`, 5, is above its maximum, 1"),
         (MINIMAL + "  clamp: [0, 1.0e+300]\n", "label.clamp.1"),
         (MINIMAL + "  requires: [highway]\n  absent: -1.0e+300\n", "label.absent"),
         (MINIMAL.replace("[leisure=park]", "[{key: a, values: []}]"), "label.tags.0.values"),
-        (MINIMAL.replace("[leisure=park]", "[{key: a, values: [20]}]"), "expected a text; quote numbers and dates"),
+        (MINIMAL.replace("[leisure=park]", "[{key: a, values: [20]}]"), "expected text; quote numbers and dates"),
         (MINIMAL.replace("[leisure=park]", "[[a]]"), "a rule is `key=value`, a bare `key`"),
         (MINIMAL.replace("[leisure=park]", "leisure"), "expected a list, got `leisure`"),
         (MINIMAL.replace("name: park", "name: " + "a" * 300), "`name`"),
-        (MINIMAL + "1: 2\n", "a key must be a text"),
+        (MINIMAL + "1: 2\n", "a key must be text"),
     ],
 )
 def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:
@@ -146,7 +146,7 @@ def test_a_wrong_definition_is_refused_with_its_place(tmp_path: Path, text: str,
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(NotFoundError, match="did you mean `max_speed`"):
         find_task("max_sped")
-    with pytest.raises(NotFoundError, match="no file"):
+    with pytest.raises(NotFoundError, match="not found"):
         find_task("nowhere/park.yaml")
 
 

@@ -1,4 +1,4 @@
-"""Tables of `build-tasks --analyze`: tags that are informative about the label, and how the mask treats them."""
+"""Tables of `build-tasks --analyze`: tags that are informative about the label, and whether the mask hides them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ SHOWN = 15
 
 
 def print_analysis(made: Artifact) -> None:
-    """Prints both lists as tables, then where the plots are."""
+    """Prints the tags of counted entities, the tags of the other entities, and the paths of the plots.
+
+    Args:
+        made: artifact of the analysis.
+    """
     result = made.read_json(ANALYSIS_FILE)
     bits = result["entropy_bits"]
-    caption = f"{result['entities_that_count']:,} of {result['entities']:,} entities count ({bits['within']:.3f} bits)"
-    _print_list(f"{result['task']}: tags on the entities that count", result["within"], "entities", caption)
+    caption = (
+        f"{result['entities_that_count']:,} of {result['entities']:,} entities count for the label "
+        f"(entropy: {bits['within']:.3f} bits)"
+    )
+    _print_list(f"{result['task']}: tags of entities that count for the label", result["within"], "entities", caption)
     caption = (
         f"{result['high_tiles']:,} of {result['tiles']:,} tiles have a label above {result['high_above']:g} "
-        f"(classes of label: {bits['between']:.3f} bits)"
+        f"(entropy of the label classes: {bits['between']:.3f} bits)"
     )
-    _print_list(f"{result['task']}: tags on the other entities of a tile", result["between"], "tiles", caption)
+    _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift: observed frequency / expected by chance; bits: mutual information with the label; "
-        "left in mask: entities that still show the tag"
+        "lift: observed frequency / frequency expected by chance; bits: mutual information with the label; "
+        "left in mask: entities on which the mask leaves the tag visible"
     )
     console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 

@@ -1,4 +1,4 @@
-"""Table of `probe`: scores, how they were computed, and the strongest tag that is left."""
+"""Table of `probe`: scores, the test protocol, and the most informative tag that the mask leaves visible."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     """Prints the scores of a probe.
 
     Args:
-        report: the probe's `report.json`.
-        made: the probe.
+        report: content of the probe's `report.json`.
+        made: artifact of the probe.
     """
     binary = any(score["auroc"] is not None for score in report["figures"])
     unit = f" {report['unit']}" if report["unit"] else ""
@@ -29,18 +29,18 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
         console.print_line(
-            f"`{model}` may have seen tiles (no labels) of {groups} of the tested zoom-14 groups in pretraining"
+            f"`{model}` may have seen tiles of {groups} of the tested zoom-14 groups in pretraining (without labels)"
         )
     if shared := report.get("shared_entities"):
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities hidden, "
-            "those of OSM elements in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities are hidden because their "
+            "OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]
             tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
-            console.print_line(f"strongest single tag that the mask leaves in {region}: {tag}")
+            console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
     console.print_line(f"{made.full_ref}: {made.path}")
 
 

@@ -1,4 +1,4 @@
-"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and what was left out."""
+"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and dropped tiles and entities."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 from geojepa_cli import console
 
 TaskReport = dict[str, Any]
-Made = list[tuple[str, TaskReport]]  # region and report, task by task
+Made = list[tuple[str, TaskReport]]  # region and report of each task artifact
 FEW = 3
 COMMONEST = 10
 NONE = "–"
 
 
 def print_tasks(made: Made) -> None:
-    """Prints all tables; all but the first add up the regions of a task."""
+    """Prints all tables. The first has a row for each region and task; the others are summed over regions.
+
+    Args:
+        made: region and content of `report.json` for each built task.
+    """
     by_task: dict[str, list[TaskReport]] = {}
     for _, report in made:
         by_task.setdefault(report["task"], []).append(report)
@@ -47,12 +51,19 @@ def _print_tasks(made: Made) -> None:
     title = "tasks" + (" (RANDOM SPLIT)" if split["by"] == "random" else "")
     parts = "/".join(made[0][1]["splits"])
     columns = ["region", "task", "tiles", "kept", parts, "groups", "strongest tag left", ""]
-    caption = "kept: after thinning of label-0 tiles; groups: zoom-14 blocks; the strongest tag is that of kept tiles"
+    caption = (
+        "kept: tiles left after thinning of label-0 tiles; groups: zoom-14 blocks; strongest tag left: most "
+        "informative tag that the mask leaves visible in kept tiles"
+    )
     console.table(title, columns, rows, caption=caption)
 
 
 def strongest(report: TaskReport) -> tuple[str, str]:
-    """Returns the tag of the masked view most informative about the label, and its score."""
+    """Returns the most informative tag of the masked variant, and its score as text.
+
+    Args:
+        report: content of a task's `report.json`.
+    """
     tags = report["strongest"]["tags"]
     if not tags:
         return NONE, NONE
@@ -61,7 +72,7 @@ def strongest(report: TaskReport) -> tuple[str, str]:
 
 
 def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
-    """Tiles by label and by split or fold."""
+    """Prints the number of tiles by label and by split or fold."""
     from geojepa_cli.tasks.statistics import add_histograms
 
     parts = []
@@ -87,9 +98,9 @@ def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
             entities = sum(f["shared_entities"] for f in found)
             share = f"{shared / test:.1%}" if test else NONE
             rows.append([task, kind, used, f"{test:,}", share, f"{entities:,}", most or NONE])
-    columns = ["task", "split", "", "test tokens", "seen", "entities on both sides", "their commonest tags"]
-    caption = "seen: share of the test tiles' tokens whose OSM element also stands in a train or validation tile"
-    console.table("leakage: entities that train and test share", columns, rows, caption=caption)
+    columns = ["task", "split", "", "test tokens", "seen", "shared entities", "commonest tags of shared entities"]
+    caption = "seen: share of tokens in test tiles whose OSM element is also in a train or validation tile"
+    console.table("leakage: entities shared by train and test", columns, rows, caption=caption)
 
 
 def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
@@ -115,7 +126,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """What was left out, by reason: tiles by filters, entities by default and by the mask."""
+    """Prints the number of dropped tiles and entities by reason: filters, the defaults of a view, and the mask."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
@@ -129,7 +140,10 @@ def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
-    """Counts of values by form, and the values that could not be read."""
+    """Prints the number of objects by notation of the label's tag value, and the values that could not be parsed.
+
+    For `maxspeed`, the notations are `number`, `walk`, `zone` and others of `tasks.maxspeed`.
+    """
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for report in reports:
@@ -138,16 +152,22 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
     if not read:
         return
     console.print_line(
-        f"{task}: values read, by objects: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
+        f"{task}: objects by notation of the value: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
     )
     if unread:
         shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
         more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
-        console.print_line(f"{task}: unreadable: {shown}{more}")
+        console.print_line(f"{task}: values that could not be parsed (objects): {shown}{more}")
 
 
 def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
-    """Prints a row for every bin that has a tile in any column."""
+    """Prints a histogram: a row for each bin, a column for each series. Bins that are empty in all series are left out.
+
+    Args:
+        title: title of the table.
+        what: quantity that is binned; header of the first column.
+        columns: by series name, the number of tiles by upper bound of the bin; None for the last bin.
+    """
     bounds = list(next(iter(columns.values())))
     rows = []
     for index, bound in enumerate(bounds):

@@ -20,9 +20,10 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
     """Plots predicted against true labels for the best head of every model, and errors by group.
 
     Args:
-        data, result: of the probe.
-        title: of the task.
-        unit: of labels; may be empty.
+        data: tiles of the probe.
+        result: predictions and scores of the probe.
+        title: title of the task.
+        unit: unit of the labels; may be empty.
         path: PNG file to write.
     """
     best = best_heads(result)
@@ -31,7 +32,7 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
     tested = (result.fold >= 0) & data.kept
     for place, (model, head) in enumerate(best.items()):
         predicted = result.predictions[model, head][tested]
-        # labels of counts and classes coincide: a fixed jitter shows how many there are
+        # many tiles have the same label: a fixed jitter keeps their points apart
         jitter = np.random.default_rng(place).uniform(-0.15, 0.15, len(predicted))
         spread = jitter * (1.0 if not data.binary else 0.6)
         colour = COLOURS[place % len(COLOURS)]
@@ -51,12 +52,12 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
 def plot_report(
     scores: Mapping[str, float], relative: Mapping[str, Mapping[str, float]], title: str, path: Path
 ) -> None:
-    """Plots MAE / Dummy's by task, a bar for each model.
+    """Plots MAE / MAE of Dummy by task, with a bar for each model.
 
     Args:
-        scores: by model; they order the models, best first.
-        relative: by model and task, MAE / Dummy's; NaN where it is unknown.
-        title: of the plot.
+        scores: score by model; models are sorted by it, best first.
+        relative: MAE / MAE of Dummy by model and task; NaN if it is unknown.
+        title: title of the plot.
         path: PNG file to write.
     """
     tasks = sorted({task for by_task in relative.values() for task in by_task})
@@ -76,7 +77,7 @@ def plot_report(
 
 
 def best_heads(result: ProbeResult) -> dict[str, str]:
-    """Returns each model's head with the lowest MAE, without Dummy."""
+    """Returns the head with the lowest MAE for each model except Dummy."""
     best: dict[str, tuple[float, str]] = {}
     for score in result.scores[1:]:
         best[score.model] = min(best.get(score.model, (np.inf, "")), (score.mae.value, score.head))
@@ -95,7 +96,7 @@ def _errors_by_group(
         means = np.bincount(inverse, errors) / counts
         order = np.argsort(means, kind="stable") if order is None else order
         colour = GREY if model == DUMMY else COLOURS[(place - 1) % len(COLOURS)]
-        # points, not a line: neighbouring groups on this axis are unrelated
+        # points instead of a line, because neighbouring groups on this axis are unrelated
         axes.plot(
             means[order], "o", ms=4 if len(names) < 200 else 2, color=colour, label=f"{model} ({head})", alpha=0.8
         )

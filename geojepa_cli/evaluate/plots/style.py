@@ -1,4 +1,4 @@
-"""Colours of all plots, and saving figures without date and version, so the same inputs give the same bytes."""
+"""Colours of plots, and saving of figures without date and version, so that equal inputs produce equal bytes."""
 
 from __future__ import annotations
 

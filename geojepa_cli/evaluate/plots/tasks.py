@@ -26,9 +26,14 @@ _PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[1], "buffer": 
 
 
 def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
-    """Plots two heat maps of log2 of the lift: tags on one entity, and on two entities of a tile.
+    """Plots two heat maps of log2 of the lift of pairs of tags: on the same entity, and on two entities of a tile.
 
-    The first row and column are the label.
+    The first row and column of a heat map are the label.
+
+    Args:
+        analysis: analysis of the task.
+        title: title of the plot.
+        path: PNG file to write.
     """
     tags, lifts = analysis.map_tags, analysis.lifts
     side = 2.6 + 0.29 * (len(tags) + 1)
@@ -53,7 +58,13 @@ def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
 
 
 def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """Plots labels by split, entities per tile, the commonest tags, and what was left out, summed over regions."""
+    """Plots labels by split, entities per tile, most common tags, and numbers of dropped tiles and entities by reason.
+
+    Args:
+        reports: reports of all regions; their numbers are summed.
+        title: title of the plot.
+        path: PNG file to write.
+    """
     figure = Figure(figsize=(12.5, 8.4), layout="constrained")
     (labels, entities), (tags, dropped) = figure.subplots(2, 2)
     _labels(labels, reports)
@@ -85,7 +96,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
 
 
 def _labels(axes: Axes, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Plots labels, stacked by split."""
+    """Plots a histogram of labels, stacked by split."""
     parts: dict[str, dict[float | None, int]] = {}
     names = list(reports[0]["splits"])
     for name in names:
@@ -116,7 +127,7 @@ def _bars(axes: Axes, rows: Sequence[tuple[str, int]], colour: str, longest: int
 def _heat(
     axes: Axes, lifts: NDArray[np.float64], names: Sequence[str], tags: Sequence[tuple[str, str]], most: int
 ) -> AxesImage:
-    """Plots a heat map whose colours are log2 of the lift, from -`most` to `most`."""
+    """Plots a heat map of log2 of the lift, clipped to -`most`..`most`."""
     with np.errstate(divide="ignore"):
         shown = np.clip(np.log2(lifts), -most, most)
     shown[lifts == 0] = -most - 1
@@ -142,7 +153,7 @@ def _heat(
 
 
 def _with_label(pairs: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Puts the label into the first row and column; the diagonal is empty."""
+    """Returns the lifts of pairs with the label added as first row and column; the diagonal is NaN."""
     whole = np.full((len(label) + 1, len(label) + 1), np.nan)
     whole[1:, 1:] = pairs
     whole[0, 1:] = whole[1:, 0] = label
@@ -155,7 +166,7 @@ def _names(tags: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    plain = text.replace("$", r"\$")  # matplotlib reads two of them as mathematics
+    plain = text.replace("$", r"\$")  # matplotlib interprets text between two `$` as a formula
     return plain if len(text) <= longest else plain[: longest - 1] + "…"
 
 

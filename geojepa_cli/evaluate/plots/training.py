@@ -1,4 +1,4 @@
-"""Plot of a run: loss and its parts, learning rate, effective ranks."""
+"""Plot of a training run: loss and its terms, effective ranks, spread of vectors, learning rate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PANELS = {
 
 
 def plot_metrics(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Plots the lines of `metrics.jsonl` by step; the same lines give the same bytes.
+    """Plots the lines of `metrics.jsonl` by step. Equal lines produce equal bytes.
 
     Args:
-        lines: of the log.
+        lines: entries of the log.
         path: PNG file to write.
-        title: of the plot.
+        title: title of the plot.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,1 +1,1 @@
-"""GeoJEPA: joint-embedding predictive architecture on tiles (thesis 7)."""
+"""GeoJEPA: joint-embedding predictive architecture on map tiles (GeoJEPA thesis, chapter 7)."""

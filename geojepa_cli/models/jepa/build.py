@@ -1,4 +1,4 @@
-"""Builds modules from a configuration."""
+"""Construction of the modules of a GeoJEPA model from a configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
 
 def build_jepa(config: ModelConfig, seed: int) -> Jepa:
-    """Returns the whole model with its first weights, a function of configuration and seed."""
+    """Returns the complete untrained model. Its weights depend only on configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, predictor = build_encoder(config), build_predictor(config)
@@ -34,7 +34,7 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
 
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
-    """Returns tokenizer and transformer of one side."""
+    """Returns an untrained encoder: tokenizer, positional encoding and transformer."""
     patch_px = config.patch_px if Modality.IMAGE in config.modalities else 0
     tokenizer = Tokenizer(config.tag_dim, config.embed_dim, NUMBERS, patch_px)
     position = _position(config, config.embed_dim)
@@ -47,7 +47,7 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
 
 
 def build_predictor(config: ModelConfig) -> Predictor:
-    """Returns the predictor."""
+    """Returns the untrained predictor of target tokens."""
     width = config.predictor_dim
     transformer = Transformer(
         width, config.predictor_depth, config.predictor_heads, config.mlp_ratio, null_weight=config.null_weight
@@ -56,12 +56,12 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Returns the rates of masking as numbers."""
+    """Converts the masking configuration to the parameters of `draw_masks`."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 
 def modality_weights(config: PretrainConfig, device: torch.device) -> Tensor:
-    """Returns weights of the losses by number of the modality; 1 where the configuration has none. [modalities]"""
+    """Returns the loss weight of each modality, 1 for modalities that the configuration does not list. [modalities]"""
     weights = config.loss.modality_weights
     numbered = list(Modality)[: count_numbers(config.model.modalities)]
     return torch.tensor([weights.get(modality, 1.0) for modality in numbered], device=device)

@@ -1,4 +1,4 @@
-"""Embedding with a published model."""
+"""Embedding of tiles and entities with a published GeoJEPA model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class JepaEmbedder:
-    """The target encoder of a trained model.
+    """Computes embeddings with the target encoder of a trained model.
 
     Args:
-        encoder: on the device of `inputs`.
-        needs: modalities that it reads.
-        inputs: frozen features.
+        encoder: target encoder, on the device of `inputs`.
+        needs: modalities that the encoder reads.
+        inputs: precomputed features.
     """
 
     name = "jepa"
@@ -30,7 +30,7 @@ class JepaEmbedder:
         self._inputs = inputs
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Entities [T, D], tiles [B, 2·D]."""
+        """Returns entity vectors [T, D] and tile vectors [B, 2·D]."""
         return self.encoder(batch, self._inputs.tag_table)
 
 
@@ -38,11 +38,11 @@ def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
     """Returns the embedder of a published model.
 
     Args:
-        folder: of a `models/` artifact.
-        inputs: frozen features, on the device to embed on.
+        folder: folder of a `models/` artifact.
+        inputs: precomputed features, on the device to embed on.
 
     Raises:
-        DataError: weights are missing, unreadable, or do not fit the configuration.
+        DataError: the weights are missing or unreadable, or do not match the configuration.
     """
     tensors, config = read_model(folder)
     encoder = build_encoder(config.model)
@@ -51,5 +51,5 @@ def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
     try:
         encoder.load_state_dict(target)
     except RuntimeError as error:
-        raise DataError(f"`{folder / WEIGHTS}` does not fit `{CONFIG}`: {error}") from error
+        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
     return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

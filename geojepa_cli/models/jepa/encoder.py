@@ -1,4 +1,4 @@
-"""The tile encoder: tokenizer and transformer. Users embed with the target side's."""
+"""Tile encoder: tokenizer and transformer. Embeddings come from the target encoder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
 class Encoder(nn.Module):
-    """Transformer over packed tokens, with optional register tokens (Darcet et al. 2024).
+    """Transformer on packed tokens, with optional register tokens (Darcet et al. 2024).
 
     Args:
-        transformer: of width D.
+        transformer: transformer of width D.
         embed_dim: width D.
-        num_register_tokens: tokens added to every sequence that is not empty; the output has none of them.
+        num_register_tokens: number of trained tokens added to every non-empty sequence and removed from the output.
     """
 
     def __init__(self, transformer: Transformer, embed_dim: int, num_register_tokens: int = 0) -> None:
@@ -30,13 +30,13 @@ class Encoder(nn.Module):
         nn.init.trunc_normal_(self.registers, std=0.02)
 
     def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
-        """Encodes tokens.
+        """Encodes packed tokens.
 
         Args:
-            x: content plus position. [T, D]
-            cu_seqlens: starts of the sequences. [B+1]
+            x: tokens: content plus positional encoding. [T, D]
+            cu_seqlens: cumulative sequence lengths. [B+1]
         Returns:
-            [T, D]
+            Encoded tokens. [T, D]
         """
         count = len(self.registers)
         if count == 0:
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
 
 
 class TileEncoder(nn.Module):
-    """Tokenizer, position and transformer of one side (context or target) of the model."""
+    """Tokenizer, positional encoding and transformer. The model has two: context encoder and target encoder."""
 
     def __init__(self, tokens: TileTokenizer, encoder: Encoder) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class TileEncoder(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> Embeddings:
-        """Returns the vectors of a batch without masks: entities [T, D], tiles max ‖ mean [B, 2·D]."""
+        """Encodes a batch without masks. Returns entity vectors [T, D] and tile vectors (max ‖ mean) [B, 2·D]."""
         x, tokens = self.tokens(batch, tag_table)
         encoded = self.encoder(x, tokens.cu_seqlens)
         return Embeddings(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))

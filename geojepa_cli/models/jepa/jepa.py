@@ -1,4 +1,7 @@
-"""Joint-embedding predictive architecture on tiles: context encoder, EMA target encoder, predictor (thesis 7.6)."""
+"""Joint-embedding predictive architecture on tiles: context encoder, EMA target encoder, predictor.
+
+Source: GeoJEPA thesis, section 7.6.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,18 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 @dataclass(frozen=True)
 class JepaOutput:
-    """Output of the model on one batch, for the losses.
+    """Output of the model for one batch. The losses are computed from it.
 
     Attributes:
         predicted: predicted vectors of the target tokens. [M, D]
-        target: vectors of the target encoder for them, layer-normalised; no gradient. [M, D]
-        target_modality: numbers of their modalities. int64 [M]
-        context: encoded context tokens. [C, D]
-        context_modality: numbers of their modalities. int64 [C]
-        context_tiles: max ‖ mean over each tile's context. [B, 2·D]
-        target_tiles: max ‖ mean over all tokens of the target encoder: the tile embedding; no gradient. [B, 2·D]
-        predicted_tiles: prediction of max ‖ mean ‖ mean · log n from context_tiles, or None. [B, 3·D]
+        target: layer-normalised vectors of the target encoder for the same tokens, without gradient. [M, D]
+        target_modality: modality id of each target token. int64 [M]
+        context: context tokens, encoded by the context encoder. [C, D]
+        context_modality: modality id of each context token. int64 [C]
+        context_tiles: max ‖ mean over each tile's encoded context tokens. [B, 2·D]
+        target_tiles: tile embedding: max ‖ mean over all tokens of the target encoder, without gradient. [B, 2·D]
+        predicted_tiles: max ‖ mean ‖ mean · log n of a tile of n tokens, predicted from `context_tiles`. None for a
+            model that does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 
@@ -52,15 +56,15 @@ class JepaOutput:
 
 
 class Jepa(nn.Module):
-    """Predicts the vectors that an EMA encoder of the whole tile gives to hidden tokens.
+    """Predicts the vectors that the EMA target encoder computes for hidden tokens.
 
-    The prediction is made from the encoded context and the targets' positions. The target side has its own tokenizer,
-    the moving average of the context's, as in I-JEPA (Assran et al. 2023).
+    The target encoder reads the whole tile. The predictor reads the encoded context and the positions of the hidden
+    tokens. The target encoder has a separate tokenizer, also a moving average, as in I-JEPA (Assran et al. 2023).
 
     Args:
-        context_encoder: trained.
-        predictor: trained.
-        tile_predictor: trained; None does not predict tile vectors.
+        context_encoder: encoder of the visible tokens. It is trained; the target encoder follows it.
+        predictor: predictor of the hidden tokens.
+        tile_predictor: predictor of the tile vector. None disables this prediction.
     """
 
     def __init__(
@@ -76,10 +80,10 @@ class Jepa(nn.Module):
         """Draws masks and runs both encoders and the predictor on one batch.
 
         Args:
-            batch: tiles.
-            tag_table: frozen text embedding of every tag. [V, E]
-            rates: of the masks.
-            rng: a generator on the CPU.
+            batch: tiles to train on.
+            tag_table: precomputed text embedding of every tag. [V, E]
+            rates: parameters of mask drawing.
+            rng: random generator on the CPU.
         """
         x, tokens = self.context_encoder.tokens(batch, tag_table)
         cu = tokens.cu_seqlens
@@ -105,5 +109,5 @@ class Jepa(nn.Module):
         )
 
     def update_target(self, momentum: float) -> None:
-        """Moves the target encoder towards the context encoder."""
+        """Updates the target encoder as the exponential moving average of the context encoder."""
         update_ema(self.target_encoder, self.context_encoder, momentum)

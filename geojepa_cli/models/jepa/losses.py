@@ -1,4 +1,4 @@
-"""Loss of a training step, and its parts for the log."""
+"""Loss of a GeoJEPA training step, and its parts for the log."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from geojepa_cli.nn.losses.vicreg import VicRegTerms, vicreg
 
 
 def jepa_losses(output: JepaOutput, config: LossConfig, weights: Tensor) -> dict[str, Tensor]:
-    """Smooth L1 of the predicted tokens (and tile vectors), plus VICReg on predictions, context and tile vectors.
+    """Computes the prediction loss plus the VICReg regulariser.
 
-    Losses are averaged within a modality first. The thesis pools modalities, and does not regularise tile vectors.
+    The prediction loss is the smooth L1 of predicted tokens and, if predicted, of tile vectors. VICReg applies to
+    predicted tokens, context tokens and tile vectors. Losses are averaged within each modality first, then over
+    modalities. The GeoJEPA thesis pools all modalities and does not regularise tile vectors.
 
     Args:
-        output: of the model on one batch.
-        config: weights of the terms.
-        weights: of the modalities. [modalities]
+        output: output of the model for one batch.
+        config: weights of the loss terms.
+        weights: weight of each modality. [modalities]
     Returns:
-        `loss`, to minimise; the other entries are its parts, detached and unweighted.
+        `loss`, the scalar to minimise. The other entries are its parts, detached and unweighted.
     """
     predicted, context = output.predicted.float(), output.context.float()
     prediction = prediction_loss(

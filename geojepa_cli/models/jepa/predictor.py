@@ -1,4 +1,4 @@
-"""Predictors of the targets' latent vectors, and of the whole tile's, from encoded context."""
+"""Predictors of the latent vectors of hidden tokens and of the whole tile, from encoded context tokens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from geojepa_cli.nn.tokens.position import PositionEncoding
 
 
 class Predictor(nn.Module):
-    """A narrow transformer over [context, mask tokens with the targets' positions], one sequence per target.
+    """Predicts target tokens with a narrow transformer, one sequence per target.
 
-    Of a target, it sees the box and the modality, never the content.
+    A sequence has the context tokens of a tile, then one mask token for each target token. A mask token carries the
+    bounding box and the modality of its target token, never the content.
 
     Args:
         embed_dim: width D of the encoders.
-        predictor_dim: width P inside.
-        transformer: of width P.
-        position: of width P.
+        predictor_dim: width P of the predictor.
+        transformer: transformer of width P.
+        position: positional encoding of width P.
     """
 
     def __init__(
@@ -36,31 +37,33 @@ class Predictor(nn.Module):
         self.proj_out = nn.Linear(predictor_dim, embed_dim)
 
     def forward(self, context: Tensor, box: Tensor, modality: Tensor, masks: MaskIndices) -> Tensor:
-        """Returns predicted vectors of all target tokens, target by target.
+        """Returns the predicted vectors of all target tokens, one target after the other.
 
         Args:
             context: encoded context tokens, in the order of `masks.context_index`. [C, D]
-            box: boxes of all tokens of the batch. [T, 8]
-            modality: of all tokens of the batch. int64 [T]
-            masks: context, targets and the predictor's sequences as indices.
+            box: bounding box corners of all tokens of the batch. [T, 8]
+            modality: modality ids of all tokens of the batch. int64 [T]
+            masks: indices of the context tokens, the target tokens and the predictor's sequences.
         Returns:
-            [M, D], in the order of `masks.target_index`.
+            Vectors in the order of `masks.target_index`. [M, D]
         """
-        # computed once for every token, which may be part of several targets
+        # computed once per token, because a token can be part of several targets
         position = self.position(box, modality)
         known = self.proj_in(context)
         known = known + position.index_select(0, masks.context_index).to(known.dtype)
         queries = self.mask_token + position
         rows = torch.cat([known, queries.to(known.dtype)])
-        x = nn.functional.embedding(masks.predictor_index, rows)  # its backward adds up repeated rows fast
+        # faster than index_select in the backward pass, which sums the gradients of repeated rows
+        x = nn.functional.embedding(masks.predictor_index, rows)
         x = self.transformer(x, PackedLayout.of(masks.predictor_cu))
         return self.proj_out(x.index_select(0, masks.predicted_at))
 
 
 class TilePredictor(nn.Module):
-    """Predicts the whole tile's vector from the context's, without any input about the hidden tokens.
+    """Predicts the vector of the whole tile from the vector of its context, without any input about hidden tokens.
 
-    `Predictor` gets the positions of all targets, and thus their number. Here the context alone must predict it.
+    `Predictor` reads the positions of all hidden tokens, so it knows their count. Here the context alone must predict
+    the count.
 
     Args:
         embed_dim: width D of the encoders.
@@ -72,5 +75,5 @@ class TilePredictor(nn.Module):
         self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, 3 * embed_dim)
 
     def forward(self, context_tiles: Tensor) -> Tensor:
-        """max ‖ mean over each tile's context [B, 2·D] -> max ‖ mean ‖ mean · log n over the tile [B, 3·D]."""
+        """Maps max ‖ mean over each tile's context [B, 2·D] to max ‖ mean ‖ mean · log n over the tile [B, 3·D]."""
         return self.mlp(self.norm(context_tiles))

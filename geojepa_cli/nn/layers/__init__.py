@@ -1,1 +1,1 @@
-"""Layers on packed tokens."""
+"""Network layers for packed tokens."""

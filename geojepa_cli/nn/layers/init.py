@@ -1,4 +1,4 @@
-"""First weights."""
+"""Weight initialisation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from torch import nn
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialises a module as ViT does; use with `apply`.
+    """Initialises the weights of a linear layer or LayerNorm as in ViT. Use it with `nn.Module.apply`.
 
-    Linear layers are truncated normal (0.02) with zero biases, LayerNorms the identity.
+    Weights of linear layers are truncated normal with standard deviation 0.02, biases are zero. A LayerNorm has weight
+    1 and bias 0.
     """
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

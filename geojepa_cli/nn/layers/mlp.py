@@ -1,4 +1,4 @@
-"""Two-layer perceptron."""
+"""Multilayer perceptron with two layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ class Mlp(nn.Module):
     """Two linear layers with GELU in between.
 
     Args:
-        in_dim, hidden_dim, out_dim: widths.
+        in_dim: input width.
+        hidden_dim: width between the layers.
+        out_dim: output width.
     """
 
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int) -> None:
@@ -19,5 +21,5 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in_dim] -> [..., out_dim]."""
+        """Maps [..., in_dim] to [..., out_dim]."""
         return self.fc2(F.gelu(self.fc1(x)))

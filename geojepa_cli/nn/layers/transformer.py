@@ -1,4 +1,4 @@
-"""Pre-norm transformer on packed tokens."""
+"""Pre-norm transformer for packed tokens."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from geojepa_cli.nn.layers.mlp import Mlp
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer: attention, then MLP, each added to its input.
+    """Pre-norm transformer layer: attention and MLP, each with a residual connection.
 
     Args:
         embed_dim: width D.
-        num_heads: attention heads.
+        num_heads: number of attention heads.
         mlp_ratio: hidden width of the MLP divided by D.
-        null_weight: see `packed_attention`.
+        null_weight: number of virtual tokens of value 0 in attention; see `packed_attention`.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, null_weight: float = 0.0) -> None:
@@ -27,23 +27,23 @@ class Block(nn.Module):
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """[T, D] -> [T, D]."""
+        """Maps tokens [T, D] to tokens [T, D]."""
         x = x + self.attn(self.norm1(x), layout)
         return x + self.mlp(self.norm2(x))
 
 
 class Transformer(nn.Module):
-    """`depth` pre-norm layers and a final LayerNorm.
+    """Transformer of `depth` pre-norm layers with a final LayerNorm.
 
     Args:
         embed_dim: width D.
         depth: number of layers.
-        num_heads: attention heads of each layer.
+        num_heads: number of attention heads of each layer.
         mlp_ratio: hidden width of the MLPs divided by D.
-        input_weight: None: the output is that of the last layer. A number: the output is the sum of the outputs of
-            all layers and of the input times this weight, each layer-normalised (layers averaged as in data2vec,
-            Baevski et al. 2022). It balances a token's own content and its surroundings.
-        null_weight: see `packed_attention`.
+        input_weight: weight of the input in the output, which balances a token's content and its surroundings. The
+            output is then the sum of the outputs of all layers and of the weighted input, each layer-normalised
+            (data2vec, Baevski et al. 2022, averages layers in this way). With None, only the last layer is the output.
+        null_weight: number of virtual tokens of value 0 in attention; see `packed_attention`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """[T, D] -> [T, D]."""
+        """Maps tokens [T, D] to tokens [T, D]."""
         if self.input_weight is None:
             for block in self.blocks:
                 x = block(x, layout)

@@ -1,1 +1,1 @@
-"""Loss functions, each a pure function of tensors."""
+"""Loss functions. Each is a pure function of tensors."""

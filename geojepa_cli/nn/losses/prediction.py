@@ -1,4 +1,4 @@
-"""Latent prediction losses."""
+"""Losses of predicted latent vectors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
-    """Averages within each modality, then takes the weighted mean of the modalities that are present.
+    """Averages within each modality, then takes the weighted mean over the modalities that are present.
 
-    So 196 image patches count as much as the five entities of the same tile.
+    With equal weights, 196 image patches count as much as five entities of the same tile.
 
     Args:
-        values: one per token. [M]
-        modality: number of each token's modality. int64 [M]
-        weights: of the modalities. [modalities]
+        values: one value per token. [M]
+        modality: modality id of each token. int64 [M]
+        weights: weight of each modality. [modalities]
     Returns:
-        A scalar.
+        Scalar tensor.
     """
     ones = torch.ones_like(values)
     count = values.new_zeros(len(weights)).index_add(0, modality, ones)
@@ -27,33 +27,33 @@ def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> T
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights: Tensor, beta: float) -> Tensor:
-    """Smooth L1 between predicted and target vectors, averaged within a modality, then over modalities.
+    """Smooth L1 loss between predicted and target vectors, averaged within each modality, then over modalities.
 
     Args:
-        predicted: [M, D]
-        target: receives no gradient. [M, D]
-        modality: number of each target token's modality. int64 [M]
-        weights: of the modalities. [modalities]
-        beta: difference at which the loss turns from quadratic to linear.
+        predicted: predicted vectors of the target tokens. [M, D]
+        target: vectors of the target encoder. They receive no gradient. [M, D]
+        modality: modality id of each target token. int64 [M]
+        weights: weight of each modality. [modalities]
+        beta: difference at which the loss changes from quadratic to linear.
     Returns:
-        A scalar.
+        Scalar tensor.
     """
     per_token = F.smooth_l1_loss(predicted, target.detach(), beta=beta, reduction="none").mean(1)  # [M]
     return mean_over_modalities(per_token, modality, weights)
 
 
 def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tensor) -> Tensor:
-    """Smooth L1 between predicted and target tile vectors.
+    """Smooth L1 loss between predicted and target tile vectors.
 
-    The target is max ‖ mean ‖ mean · log n, each dimension standardised over the batch. Its last part differs between
-    a tile of five houses and one of fifty.
+    The target is max ‖ mean ‖ mean · log n for a tile of n tokens, with each dimension standardised over the batch. The
+    last part distinguishes a tile of five houses from a tile of fifty.
 
     Args:
-        predicted: [B, 3·D]
-        target_tiles: max ‖ mean; receives no gradient. [B, 2·D]
-        lengths: number n of tokens of each tile. int64 [B]
+        predicted: predicted tile vectors. [B, 3·D]
+        target_tiles: tile vectors (max ‖ mean) of the target encoder. They receive no gradient. [B, 2·D]
+        lengths: token count n of each tile. int64 [B]
     Returns:
-        A scalar.
+        Scalar tensor.
     """
     tiles = target_tiles.detach()
     mean = tiles[:, tiles.shape[1] // 2 :]

@@ -1,4 +1,4 @@
-"""VICReg: variance and covariance terms against collapse (Bardes et al. 2022)."""
+"""VICReg: variance and covariance terms that prevent collapse (Bardes et al. 2022)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VicRegTerms:
-    """Unweighted terms, each a scalar."""
+    """Unweighted variance and covariance terms, each a scalar tensor."""
 
     variance: Tensor
     covariance: Tensor
 
 
 def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """Hinge on the standard deviation of each dimension (eq. 1). [N, D] -> scalar."""
+    """Penalises dimensions whose standard deviation is below `gamma` (eq. 1). [N, D] -> scalar."""
     if len(x) < 2:
         return x.sum() * 0.0
     return F.relu(gamma - (x.var(dim=0) + eps).sqrt()).mean()
@@ -35,13 +35,13 @@ def covariance_loss(x: Tensor) -> Tensor:
 
 
 def vicreg(x: Tensor, modality: Tensor, modalities: int) -> VicRegTerms:
-    """Computes both terms for each modality and averages them over the modalities that are present.
+    """Computes variance and covariance terms for each modality and averages them over the modalities that are present.
 
-    Pooled over modalities, the distance between two modalities alone would satisfy the variance term.
+    If all modalities were pooled, the distance between two modalities alone would satisfy the variance term.
 
     Args:
-        x: tokens. [N, D]
-        modality: number of each token's modality. int64 [N]
+        x: token vectors. [N, D]
+        modality: modality id of each token. int64 [N]
         modalities: number of modalities.
     """
     groups = [x] if modalities == 1 else [x[modality == number] for number in range(modalities)]

@@ -1,1 +1,1 @@
-"""Context and target masks."""
+"""Masks of context tokens and target tokens."""

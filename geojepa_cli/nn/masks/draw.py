@@ -1,4 +1,4 @@
-"""Context and target masks, drawn per tile for all tiles of a packed batch at once (thesis 7.6.8)."""
+"""Random context and target masks for all tiles of a packed batch (GeoJEPA thesis, section 7.6.8)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RANDOM, AREA, MODALITY, KIND = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Masks:
-    """Context and targets of every token; no token is both.
+    """Context and target masks of a batch. No token is in both the context and a target.
 
     Attributes:
-        context: bool [T]
-        targets: bool [num_targets, T]; a tile's targets may overlap, and some of them may be empty.
-        strategy: RANDOM, AREA, MODALITY or KIND of each tile. int64 [B]
+        context: True for context tokens. bool [T]
+        targets: True for the tokens of each target. Targets of a tile may overlap or be empty. bool [num_targets, T]
+        strategy: mask strategy of each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
     """
 
     context: Tensor
@@ -37,17 +37,18 @@ def draw_masks(
     rng: torch.Generator,
     content: Tensor | None = None,
 ) -> Masks:
-    """Draws a strategy for each tile, and its masks.
+    """Draws a mask strategy for each tile, then context and target masks.
 
-    A tile of one token is all context. The mask is random where area targets hold no token, or kind targets hold all.
+    The context of a tile with one token is that token. A tile gets a random mask instead of an area mask if no area
+    target contains a token, and instead of a kind mask if the kind targets contain all tokens.
 
     Args:
-        box: corners of each token's box, in tile units. [T, 8]
-        modality: number of each token's modality. int64 [T]
-        cu_seqlens: starts of the tiles. [B+1]
-        rates: odds and sizes.
-        rng: a generator on the CPU, so that masks are the same on any device.
-        content: of each token, without position; kind masks need it. [T, D]
+        box: bounding box corners of each token, in tile units. [T, 8]
+        modality: modality id of each token. int64 [T]
+        cu_seqlens: cumulative token counts of the tiles. [B+1]
+        rates: weights of the strategies and sizes of the targets.
+        rng: random generator on the CPU, so that masks are the same on any device.
+        content: vector of each token, without positional encoding. Required for kind masks. [T, D]
     """
     device = box.device
     cu = cu_seqlens.long()
@@ -90,13 +91,13 @@ def _draw_strategies(chance: Tensor, multimodal: Tensor, rates: MaskRates) -> Te
 
 
 def _least_context(strategy: Tensor, lengths: Tensor, rates: MaskRates) -> Tensor:
-    """Returns the smallest number of context tokens of each tile. int64 [B]"""
+    """Returns the minimum number of context tokens of each tile. int64 [B]"""
     shares = [rates.random_context, rates.area_context, rates.modality_context, rates.kind_context]
     least = (torch.tensor(shares, device=lengths.device)[strategy] * lengths).ceil().long().clamp_min(1)
     return torch.minimum(least, (lengths - 1).clamp_min(1))
 
 
 def _grow(context: Tensor, least: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Adds random tokens where the context has fewer than `least`; context tokens rank before all others."""
+    """Adds random tokens to a tile's context until it has `least` tokens. Context tokens rank before all others."""
     keys = torch.where(context, 0.5 * noise, 0.5 + 0.5 * noise)
     return context | (rank_in_segments(keys, segments, cu_seqlens) < least[segments])

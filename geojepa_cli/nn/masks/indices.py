@@ -1,4 +1,4 @@
-"""Masks as indices."""
+"""Token indices of context and target masks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from geojepa_cli.nn.packing import count_in_segments, cu_from_lengths, interleav
 
 @dataclass(frozen=True)
 class MaskIndices:
-    """Rows that the context encoder, the predictor and the loss gather.
+    """Token indices for the context encoder, the predictor and the loss.
 
     Attributes:
-        context_index: the context tokens. int64 [C]
-        context_cu: starts of the tiles among them. int64 [B+1]
-        target_index: the target tokens, target by target, then tile by tile. int64 [M]
-        predictor_index: the predictor's tokens: context token i as i, the query for token t as C + t. int64 [P]
-        predictor_cu: one sequence for each target of each tile: its context, then its queries. int64 [N·B+1]
-        predicted_at: the queries among the predictor's tokens, in the order of target_index. int64 [M]
+        context_index: indices of the context tokens in the batch. int64 [C]
+        context_cu: cumulative counts of context tokens per tile. int64 [B+1]
+        target_index: indices of the target tokens in the batch, ordered by target, then by tile. int64 [M]
+        predictor_index: input rows of the predictor: i for context token i, C + t for the mask token of token t.
+            int64 [P]
+        predictor_cu: cumulative sequence lengths of the predictor's input. Each target of each tile has one sequence:
+            the context tokens, then the mask tokens. int64 [N·B+1]
+        predicted_at: positions of the mask tokens in `predictor_index`, in the order of `target_index`. int64 [M]
     """
 
     context_index: Tensor
@@ -33,7 +35,7 @@ class MaskIndices:
 
     @classmethod
     def of(cls, masks: Masks, cu_seqlens: Tensor) -> MaskIndices:
-        """Returns the indices of the masks of a batch with tiles at `cu_seqlens`."""
+        """Returns the token indices of masks, for a batch with cumulative token counts `cu_seqlens` of the tiles."""
         context_index = masks.context.nonzero().flatten()
         context_lengths = count_in_segments(masks.context, cu_seqlens)
         context_cu = cu_from_lengths(context_lengths)

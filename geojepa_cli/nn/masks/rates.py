@@ -1,4 +1,4 @@
-"""Rates of masking, as numbers."""
+"""Parameters of mask drawing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MaskRates:
-    """Parameters of mask drawing. The defaults are those of `config.schema.MaskingConfig`, which has the same fields.
+    """Parameters of mask drawing. `config.schema.MaskingConfig` has the defaults of all fields except `entity`.
 
     Attributes:
-        random, area, modality, kind: odds of the strategies. In a tile of one modality, the share of `modality` goes
-            to the others. `kind` is not in the thesis.
-        num_targets: targets of all strategies except `modality`, which has one.
-        random_ratio: share of the tile's tokens in a random target.
-        area_low, area_high: share of the tile's area in an area target.
-        aspect: largest aspect ratio of an area target; the smallest is its inverse.
-        kind_low, kind_high: range from which the least cosine similarity between an anchor and the other entities of
-            a kind target is drawn: from "roads" to "residential roads".
-        random_context, area_context, modality_context, kind_context: smallest share of the tile's tokens that stays
-            context.
-        entity: number of the modality of entities; kind masks compare only these.
+        random, area, modality, kind: relative weights of the mask strategies. For a tile with only one modality, the
+            weight of `modality` is 0. The GeoJEPA thesis has no `kind` strategy.
+        num_targets: number of targets per tile. The strategy `modality` always has one target.
+        random_ratio: fraction of the tile's tokens in a random target.
+        area_low, area_high: minimum and maximum fraction of the tile's area in an area target.
+        aspect: maximum aspect ratio of an area target. The minimum is its inverse.
+        kind_low, kind_high: range from which the similarity threshold of a kind target is drawn. The target has all
+            entities whose cosine similarity to a random entity reaches the threshold, for example all roads, or only
+            residential roads.
+        random_context, area_context, modality_context, kind_context: minimum fraction of the tile's tokens in the
+            context, by strategy.
+        entity: modality id of entity tokens. Kind masks select only entities.
     """
 
     random: float

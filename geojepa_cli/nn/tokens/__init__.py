@@ -1,1 +1,1 @@
-"""Tokens from the tensors of a batch."""
+"""Tokens of entities and image patches, computed from a batch of tiles."""

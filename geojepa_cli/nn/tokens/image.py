@@ -1,4 +1,7 @@
-"""Image tokens: a trainable patch embedding. A frozen encoder would leak the whole image into every patch."""
+"""Image tokens from a trainable patch embedding.
+
+A frozen pretrained encoder is not used, because each of its patch vectors contains information about the whole image.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ IMAGE_PX = 224
 
 
 def patch_boxes(grid: int) -> Tensor:
-    """Returns the boxes of the patches in tile units, row by row from the north.
+    """Returns the bounding boxes of the patches in tile units, row by row from north to south.
 
     Args:
-        grid: patches along a side.
+        grid: number of patches along one side of the image.
     Returns:
-        Corners, counter-clockwise. [grid², 8]
+        Four corners (x, y) of each patch, counter-clockwise. [grid², 8]
     """
     step = 1.0 / grid
     row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
@@ -28,7 +31,7 @@ class PatchEmbed(nn.Module):
 
     Args:
         embed_dim: width D.
-        patch_px: side of a patch; divides 224.
+        patch_px: side length of a patch in pixels. It must divide 224.
     """
 
     boxes: Tensor
@@ -42,10 +45,10 @@ class PatchEmbed(nn.Module):
 
     @property
     def patches(self) -> int:
-        """Tokens per image."""
+        """Number of patches per image."""
         return len(self.boxes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images uint8 [N, 3, 224, 224] -> [N·patches, D], row by row from the north."""
+        """Maps images, uint8 [N, 3, 224, 224], to patch tokens [N·patches, D], row by row from north to south."""
         scaled = images.to(self.proj.weight.dtype) / 127.5 - 1.0
         return self.proj(scaled).flatten(2).transpose(1, 2).reshape(-1, self.proj.out_channels)

@@ -1,4 +1,4 @@
-"""Positional encoding of a token's box and modality (thesis 7.6.4)."""
+"""Positional encoding of a token's bounding box and modality (GeoJEPA thesis, section 7.6.4)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.layers.mlp import Mlp
 
-# A side of 1.5 m on a tile of 480 m. Logarithms of sides are taken relative to it, so that small entities lie near 0.
+# About 1.5 m on a tile of 480 m, in tile units. Side lengths are divided by it before the logarithm.
 _SMALL_SIDE = 0.003
 _CENTRE_FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 
 
 def corner_features(box: Tensor) -> Tensor:
-    """Returns the box's eight coordinates, scaled to about -1..1. [T, 8] -> [T, 8]."""
+    """Returns the corner coordinates of a bounding box, scaled to about -1..1. [T, 8] -> [T, 8]."""
     return 2.0 * box - 1.0
 
 
 def rectangle_features(box: Tensor) -> Tensor:
-    """Returns centre, its sines and cosines, log side lengths and turn of the box.
+    """Returns the centre, log side lengths and orientation of bounding boxes, and sines and cosines of the centre.
 
-    They do not depend on which corner comes first. Sides of 1.5 m and 3 m differ as much as sides of 150 m and 300 m.
-    The angle is doubled, so that turns by 180° are equal.
+    The features do not depend on which corner comes first. Because of the logarithm, doubling a small side changes the
+    features about as much as doubling a large one. The angle is doubled, so that a rotation by 180° has no effect.
 
     Args:
         box: corners (x, y) in order around the rectangle, in tile units. [T, 8]
     Returns:
-        [T, 22]
+        Features. [T, 22]
     """
     corners = box.view(-1, 4, 2)
     centre = corners.mean(1) * 2.0 - 1.0
@@ -44,12 +44,12 @@ def rectangle_features(box: Tensor) -> Tensor:
 
 
 class PositionEncoding(nn.Module):
-    """MLP of the box, MLP of the one-hot modality, fused by an MLP.
+    """Encodes bounding box and one-hot modality by one MLP each, then fuses both by a third MLP.
 
     Args:
         embed_dim: width D.
-        num_modalities: number of modalities that are distinguished.
-        rectangle: encode `rectangle_features`; False encodes the corners, as the thesis does.
+        num_modalities: number of modalities.
+        rectangle: True encodes `rectangle_features`. False encodes the corners, as in the GeoJEPA thesis.
     """
 
     def __init__(self, embed_dim: int, num_modalities: int, rectangle: bool = True) -> None:
@@ -61,7 +61,7 @@ class PositionEncoding(nn.Module):
         self.fuse = Mlp(2 * embed_dim, embed_dim, embed_dim)
 
     def forward(self, box: Tensor, modality: Tensor) -> Tensor:
-        """Box [T, 8], modality int64 [T] -> [T, D]."""
+        """Maps bounding box corners [T, 8] and modality ids, int64 [T], to encodings [T, D]."""
         place = self.box(rectangle_features(box) if self.rectangle else corner_features(box))
         one_hot = torch.eye(self.num_modalities, device=box.device, dtype=box.dtype)
         kind = self.modality(one_hot)[modality]

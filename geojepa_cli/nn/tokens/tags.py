@@ -1,4 +1,4 @@
-"""Content of entities: the mean of their tag embeddings."""
+"""Content of entity tokens: the mean of the entity's tag embeddings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor:
-    """Returns the mean of each entity's tag embeddings, zeros for an entity without tags.
+    """Returns the mean of each entity's tag embeddings. An entity without tags gets zeros.
 
     Args:
         tag_table: embedding of every tag. [V, E]
-        tag_ids: rows of the table, entity by entity. int64 [K]
-        tag_offsets: starts of the entities' tags. int64 [T+1]
+        tag_ids: row indices of `tag_table`, entity by entity. int64 [K]
+        tag_offsets: start of each entity's tags in `tag_ids`, then their total count. int64 [T+1]
     Returns:
-        [T, E]
+        Mean embeddings. [T, E]
     """
     return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="mean")

@@ -1,4 +1,4 @@
-"""Tokenizer: one token per entity and one per image patch (thesis 7.6.2)."""
+"""Tokenizer: one token per entity and one per image patch (GeoJEPA thesis, section 7.6.2)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, Tokens, join_pa
 
 
 class TokenNumbers(NamedTuple):
-    """Numbers of the modalities.
+    """Modality ids that are assigned to tokens.
 
     Attributes:
-        entity: of entities.
-        image: of image patches.
+        entity: modality id of entity tokens.
+        image: modality id of image patch tokens.
     """
 
     entity: int
@@ -27,15 +27,15 @@ class TokenNumbers(NamedTuple):
 
 
 class Tokenizer(nn.Module):
-    """Tag means and image patches, each projected to D and layer-normalised.
+    """Computes tokens from mean tag embeddings and image patches, each projected to width D and layer-normalised.
 
-    A further modality is one more projection, and one more `TokenPart` in `forward`.
+    To add a modality, add a projection and one more `TokenPart` in `forward`.
 
     Args:
-        tag_dim: width of the tag table.
+        tag_dim: width of the tag embeddings.
         embed_dim: width D.
-        numbers: of the modalities.
-        patch_px: side of an image patch; 0 for a model without images.
+        numbers: modality ids of entities and image patches.
+        patch_px: side length of an image patch in pixels, 0 for a model without images.
     """
 
     def __init__(self, tag_dim: int, embed_dim: int, numbers: TokenNumbers, patch_px: int = 0) -> None:
@@ -47,11 +47,11 @@ class Tokenizer(nn.Module):
         self.image_norm = nn.LayerNorm(embed_dim) if patch_px else None
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> Tokens:
-        """Tokens of a batch.
+        """Returns the tokens of a batch.
 
         Args:
-            batch: tiles; their images may be missing.
-            tag_table: frozen text embedding of every tag. [V, tag_dim]
+            batch: tiles, with or without images.
+            tag_table: precomputed text embedding of every tag. [V, tag_dim]
         """
         parts = (self._entities(batch, tag_table), self._patches(batch))
         return join_parts([part for part in parts if part is not None])
@@ -71,7 +71,7 @@ class Tokenizer(nn.Module):
 
 
 class TileTokenizer(nn.Module):
-    """Tokenizer and positional encoding: tokens as the encoder reads them."""
+    """Tokenizer and positional encoding. Their sum is the input of the encoder."""
 
     def __init__(self, tokenizer: Tokenizer, position: PositionEncoding) -> None:
         super().__init__()
@@ -79,6 +79,6 @@ class TileTokenizer(nn.Module):
         self.position = position
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> tuple[Tensor, Tokens]:
-        """Returns content plus position [T, D], and the tokens they come from."""
+        """Returns the sum of content and positional encoding [T, D], and the tokens without positional encoding."""
         tokens = self.tokenizer(batch, tag_table)
         return tokens.content + self.position(tokens.box, tokens.modality), tokens

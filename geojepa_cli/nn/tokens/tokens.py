@@ -1,4 +1,4 @@
-"""Tokens of a batch: packed, of one or several modalities."""
+"""Packed tokens of a batch, with one or several modalities."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from geojepa_cli.nn.packing import interleave
 
 
 class TileTensors(Protocol):
-    """Tensors that tokenizers read of a batch of tiles; `store.TileBatch` has them.
+    """Tensors that a tokenizer reads from a batch of tiles. `store.TileBatch` implements this protocol.
 
     Attributes:
-        cu_seqlens: starts of the tiles' entities. [B+1]
-        box: corners of each entity's box. float [T, 8]
-        tag_ids: rows of the tag table, entity by entity. int64 [K]
-        tag_offsets: starts of the entities' tags. int64 [T+1]
-        images: uint8 [N, 3, 224, 224], or None.
-        image_tiles: the tile of each image, ascending, int64 [N], or None.
+        cu_seqlens: cumulative entity counts of the tiles. [B+1]
+        box: bounding box corners of each entity, in tile units. float [T, 8]
+        tag_ids: row indices of the tag table, entity by entity. int64 [K]
+        tag_offsets: start of each entity's tags in `tag_ids`, then their total count. int64 [T+1]
+        images: images of the tiles that have one, or None. uint8 [N, 3, 224, 224]
+        image_tiles: tile index of each image, ascending, or None. int64 [N]
     """
 
     cu_seqlens: Tensor
@@ -37,10 +37,10 @@ class TokenPart:
     """Packed tokens of one modality.
 
     Attributes:
-        content: of each token, without position. [N, D]
-        box: corners of each token's box. [N, 8]
-        cu_seqlens: starts of the tiles. int64 [B+1]
-        modality: number of the modality.
+        content: vector of each token, without positional encoding. [N, D]
+        box: bounding box corners of each token, in tile units. [N, 8]
+        cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
+        modality: modality id.
     """
 
     content: Tensor
@@ -54,11 +54,11 @@ class Tokens:
     """Packed tokens of a batch.
 
     Attributes:
-        content: of each token, without position. [T, D]
-        box: corners of each token's box. [T, 8]
-        modality: number of each token's modality. int64 [T]
-        cu_seqlens: starts of the tiles. int64 [B+1]
-        entity_index: the entities among the tokens, in the batch's order. int64 [entities]
+        content: vector of each token, without positional encoding. [T, D]
+        box: bounding box corners of each token, in tile units. [T, 8]
+        modality: modality id of each token. int64 [T]
+        cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
+        entity_index: indices of the entity tokens, in the batch's order. int64 [entities]
     """
 
     content: Tensor
@@ -69,10 +69,10 @@ class Tokens:
 
 
 def join_parts(parts: Sequence[TokenPart]) -> Tokens:
-    """Joins modalities tile by tile: the tokens of part 0, then those of part 1, and so on.
+    """Joins the tokens of several modalities, so that all tokens of a tile are adjacent.
 
     Args:
-        parts: of the same tiles; the entities first.
+        parts: tokens of each modality for the same tiles. The first part has the entities.
     """
     entities = parts[0]
     sizes = [len(part.content) for part in parts]

@@ -1,1 +1,1 @@
-"""The page of similar places."""
+"""HTML page with the map tiles or entities that are most similar to a query."""

@@ -1,6 +1,6 @@
-"""A tile's map as SVG, drawn from its objects: areas, water, cased roads by class, buildings, points, names.
+"""Map of a tile as SVG, drawn from its OSM objects: areas, water, roads by class, buildings, points and names.
 
-The drawing is in metres, north up, and ends at the tile's edge. Text from OSM is escaped.
+Coordinates are in metres, with north up. The map ends at the tile's edge. Text from OSM is escaped.
 """
 
 from __future__ import annotations
@@ -30,13 +30,20 @@ Points = NDArray[np.float64]
 HIGHLIGHT = "#d5006d"
 LABEL_SIZE_M = 11.0
 MAX_LABELS = 7
-# widths are those of zoom 16; larger tiles scale them, or roads would be invisible
+# widths are chosen for tiles of zoom 16; on larger tiles they are scaled, because roads would be invisible otherwise
 _REFERENCE_TILE_M = 480.0
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """One object's areas, lines or points, ready to paint."""
+    """The areas, lines or points of one object in SVG coordinates.
+
+    Attributes:
+        style: style of the object.
+        path: SVG path data; empty for points.
+        size: area in m² or length in m; larger shapes are painted first.
+        points: positions of points in metres.
+    """
 
     style: Style
     path: str
@@ -48,10 +55,10 @@ def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid:
     """Returns the map of a tile as an `<svg>` element that scales with its container.
 
     Args:
-        tile: what to draw.
-        highlight: reference of the object (`way/123`) to highlight.
-        label: text alternative.
-        uid: part of the ids in the drawing; must differ for the drawings of one page.
+        tile: objects of the tile.
+        highlight: reference of the object to highlight, such as `way/123`; None for no highlight.
+        label: text alternative for screen readers.
+        uid: text that makes the ids in the SVG unique; it must differ between the maps of one HTML page.
     """
     scale = max(1.0, tile.east_m / _REFERENCE_TILE_M)
     shapes = sorted(_shapes(tile), key=lambda shape: (shape.style.layer, shape.style.rank, -shape.size))
@@ -69,13 +76,13 @@ def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid:
 def _shapes(tile: TileMap) -> Iterator[_Shape]:
     for item in tile.objects:
         if not item.is_token and not item.covers_tile:
-            continue  # boundaries and restrictions are not drawn
+            continue  # boundaries and turn restrictions are not drawn
         rings = [part for part in item.parts if part[0] in (OUTER, INNER)]
         lines = [xy for role, xy in item.parts if role == LINE]
         points = [xy for role, xy in item.parts if role == POINT]
         if item.covers_tile:
             style = area_style(item.tags)
-            if style.opacity == 1.0:  # unknown areas are translucent, and many may cover one tile
+            if style.opacity == 1.0:  # areas without a known style are translucent, and many may cover one tile
                 whole = f"M0 0H{_n(tile.east_m)}V{_n(tile.north_m)}H0Z"
                 yield _Shape(_without_outline(style), whole, tile.east_m * tile.north_m)
         if rings:
@@ -89,7 +96,7 @@ def _shapes(tile: TileMap) -> Iterator[_Shape]:
 
 
 def _paint(shapes: list[_Shape], layer: int, scale: float) -> Iterator[str]:
-    if layer in (BRIDGE, TUNNEL):  # bridges may cross: each covers the casing of the one below
+    if layer in (BRIDGE, TUNNEL):  # bridges may cross: an upper bridge must cover the casing of the lower one
         for shape in shapes:
             yield from _casings([shape], scale)
             yield _fill(shape, scale)
@@ -171,7 +178,7 @@ def _labels(tile: TileMap, scale: float, uid: str) -> Iterator[str]:
     chosen = sorted(best.items(), key=lambda entry: (-entry[1][0], -entry[1][1], entry[0]))[:MAX_LABELS]
     for number, (name, (_, _, line)) in enumerate(chosen):
         if line[-1, 0] < line[0, 0]:
-            line = line[::-1]  # or the name would be upside down
+            line = line[::-1]  # otherwise the name would be upside down
         name_id = f"n{escape(uid)}-{number}"
         yield (
             f'<path id="{name_id}" d="{_path(line)}" fill="none"/>'
@@ -214,7 +221,7 @@ def _to_svg(xy: Points, tile: TileMap) -> Points:
 
 
 def _path(points: Points) -> str:
-    """Returns a polyline in relative steps of 0.1 m between rounded points, so that errors do not add up."""
+    """Returns SVG path data of a polyline: points are rounded to 0.1 m before taking steps, so errors do not add up."""
     tenths = np.rint(points * 10).astype(np.int64)
     steps = np.diff(tenths, axis=0)
     first = f"M{_n(tenths[0, 0] / 10)} {_n(tenths[0, 1] / 10)}"

@@ -12,16 +12,16 @@ from geojepa_cli.search.results import SearchResult
 
 SIZE = 420.0
 _MARGIN = 16.0
-# tiles further apart than this are drawn in separate panels: on one map, two distant cities would both be specks
+# tiles further apart than this are drawn on separate maps: on one map, two distant cities would be too small to see
 _GAP_DEG = 0.2
 MAX_PANELS = 4
 
 
 def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
-    """Draws one SVG for each cluster of tiles that holds a result, the query's first.
+    """Draws an SVG map for each cluster of tiles that contains a result. The map with the query comes first.
 
     Args:
-        results: the query (rank 0) and its neighbours.
+        results: query (rank 0) and its neighbours.
         bounds: (west, south, east, north) of every searched tile in degrees, float64 [n, 4].
     """
     panels = _clusters(np.asarray(bounds, np.float64))

@@ -1,4 +1,4 @@
-"""The page of a search: one self-contained HTML file with a map of every neighbour; no script, no request."""
+"""HTML page of a search: one self-contained file with a map of each neighbour, without scripts or network requests."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from geojepa_cli.search.results import SearchResult
 from geojepa_cli.store.tile_map import TileMap
 
 ODBL = "https://www.openstreetmap.org/copyright"
-MAX_SHOWN_PX = 512  # of an image
+MAX_SHOWN_PX = 512  # maximum width and height of an image
 MAX_SHOWN_TAGS = 9
 
 
 @dataclass(frozen=True)
 class Card:
-    """A search result with its pictures.
+    """A search result with its map and aerial image.
 
     Attributes:
-        result: the query or a neighbour.
-        map: objects of its tile.
-        image: of its tile, uint8 [3 or 4, side, side], of which red, green and blue are shown; or None.
+        result: query or neighbour.
+        map: map objects of the result's tile.
+        image: aerial image of the tile, uint8 [3 or 4 bands, side, side], or None. Only the first three bands (red,
+            green, blue) are displayed.
     """
 
     result: SearchResult
@@ -48,17 +49,17 @@ def render_page(
     tiles: Any = None,
     credits: Sequence[str] = (),
 ) -> str:
-    """Returns the page as HTML.
+    """Returns the HTML page of a search.
 
-    All text from OSM is escaped: by the template, in drawings by `draw_tile`.
+    Text from OSM is escaped by the template, and in maps by `draw_tile`.
 
     Args:
-        cards: the query, then its neighbours in order.
+        cards: query, followed by its neighbours in order.
         model: `name@id` of the model whose vectors were searched.
         regions: names of the searched regions.
-        searched: number of vectors searched.
-        tiles: float64 [n, 4] bounds of all searched tiles, for the overview, or None.
-        credits: attribution of maps and images.
+        searched: number of searched vectors.
+        tiles: bounds of all searched tiles for the overview map, float64 [n, 4]; None for no overview map.
+        credits: attributions of maps and images.
     """
     query, *neighbours = cards
     environment = jinja2.Environment(
@@ -82,7 +83,7 @@ def render_page(
         locator=Markup(draw_locator(results, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
         copyright_url=ODBL,
     )
-    return printable(html)  # anyone can write names and tags into OSM
+    return printable(html)  # names and tags in OSM are untrusted text
 
 
 def _view(card: Card, number: int) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _where(lon: float, lat: float) -> str:
 
 
 def _scale_bar(east_m: float) -> dict[str, Any]:
-    """Returns a round length, at most a quarter of the map's width."""
+    """Returns text and width of the scale bar: a round length, at most a quarter of the map's width."""
     length = 10.0 ** np.floor(np.log10(east_m / 4))
     length *= next(step for step in (5, 2, 1) if length * step <= east_m / 4)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
@@ -126,7 +127,8 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
 def _data_uri(image: NDArray[np.uint8]) -> str:
     """Returns an image, uint8 [3 or more, side, side], as a data URI.
 
-    It is no larger than it is shown, and WebP, since lossless images would make the page several times larger.
+    The image is scaled down to its size on the HTML page. It is a lossy WebP, because lossless images would make the
+    file several times larger.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Styles of map objects by their tags: paint order, colours, widths in metres on the ground."""
+"""Styles of map objects by their tags: paint order, colours, and widths in metres on the ground."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 LAND = "#f5f2ec"
 
-# paint order: larger numbers cover smaller ones
+# paint order: layers with larger numbers cover layers with smaller numbers
 AREA, GREEN, WATER, WATERWAY, PAVED, TUNNEL, BUILDING, BARRIER, PATH, ROAD, RAIL, BRIDGE, WIRE, POINT = range(14)
 
 
@@ -17,15 +17,15 @@ class Style:
 
     Attributes:
         layer: one of the paint-order constants.
-        rank: order within the layer, small first.
+        rank: paint order within the layer; objects with a smaller rank are painted first.
         fill: colour of areas and symbols, or None.
         stroke: colour of lines and outlines, or None.
-        width_m: of the line on the ground.
+        width_m: width of the line on the ground.
         casing: colour of a wider line under the line, or None.
-        dash: lengths in metres, or None.
-        radius_m: of a point's symbol.
-        symbol: a point's symbol.
-        opacity: of the whole object.
+        dash: lengths of dashes and gaps in metres, or None for a solid line.
+        radius_m: radius of a point's symbol on the ground.
+        symbol: symbol of a point: `dot`, `square` or `signal`.
+        opacity: opacity of the whole object, 0 to 1.
     """
 
     layer: int

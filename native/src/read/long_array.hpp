@@ -32,8 +32,8 @@ private:
     std::uint64_t left_;
 };
 
-/// Bytes that grow at their end, in memory first and in a mapped file later. The file has no name, so it disappears with
-/// the process. Its blocks are reserved before they are used, so a full disk is an OutputError and not a signal.
+/// Bytes that grow at their end, in memory first and in a mapped file later. The file has no name, so it disappears
+/// with the process. Its blocks are reserved before they are used, so a full disk is an OutputError and not a signal.
 class LongBytes {
 public:
     explicit LongBytes(ArrayMemory& memory) : memory_(&memory) {}

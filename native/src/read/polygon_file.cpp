@@ -10,9 +10,9 @@
 #include <sstream>
 #include <utility>
 
-#include "errors.hpp"
 #include "clip/repair.hpp"
 #include "clip/split.hpp"
+#include "errors.hpp"
 #include "read/geojson.hpp"
 
 namespace geojepa {
