@@ -261,7 +261,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     run("process", cwd=folder)
     done = geojepa("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "models read images of 224 × 224 px" in done.stderr.replace("\n", " ")
+    assert "models read RGB images of 224 × 224 px" in done.stderr.replace("\n", " ")
     hint = " ".join(done.stderr.partition("hint:")[2].split())
     run(*shlex.split(hint)[1:], cwd=folder)
     run("tile", *form, cwd=folder)  # up to date
@@ -294,7 +294,7 @@ def test_image_tiles_of_a_folder_keep_their_form_and_may_be_packed(folder: Path)
     Image.fromarray(pixels).save(folder / f"images/{first.name}.png")
     fetch(folder)
     done = geojepa("tile", "--image-size", "256", cwd=folder)
-    assert done.returncode == 2 and "apply to scenes" in done.stderr.replace("\n", " ")
+    assert done.returncode == 2 and "apply only to scenes" in done.stderr.replace("\n", " ")
     printed = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
     store = ImageStore(folder / "workspace/images" / printed["result"]["images"] / "images.h5")
     assert np.array_equal(store.image[0], pixels.transpose(2, 0, 1))
