@@ -90,7 +90,7 @@ def tile(
         UsageError: an argument is out of range, or arguments cannot be combined.
         DataError: the extract or the imagery cannot be read.
     """
-    from geojepa_cli.stages.images import make_images  # registers its kind, which comes after `tiles`
+    from geojepa_cli.stages.images import make_images
     from geojepa_cli.store.image_form import ImageForm, check_form
 
     native.check_threads(threads)
