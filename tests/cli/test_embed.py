@@ -282,7 +282,11 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
         done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
         assert done.returncode == 0, done.stderr
-        assert "no model" in done.stderr and "using the baseline tagpool" in done.stderr and "geojepa pretrain" in done.stderr
+        assert (
+            "no model" in done.stderr
+            and "using the baseline tagpool" in done.stderr
+            and "geojepa pretrain" in done.stderr
+        )
         named = geojepa(
             "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
         )
