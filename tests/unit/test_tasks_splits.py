@@ -150,7 +150,11 @@ def test_a_rule_splits_by_group_and_gives_folds_only_where_asked() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"by": "tile"}, "`tile`"), ({"folds": 1}, "2..255"), ({"by": "random", "buffer": True}, "cannot be combined with a random split")],
+    [
+        ({"by": "tile"}, "`tile`"),
+        ({"folds": 1}, "2..255"),
+        ({"by": "random", "buffer": True}, "cannot be combined with a random split"),
+    ],
 )
 def test_rules_that_make_no_sense_are_refused(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
