@@ -1,4 +1,4 @@
-"""Minimum and maximum number of entities in a tile."""
+"""Minimum and maximum number of entities that a tile must have to be used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class EntityLimits(NamedTuple):
-    """Minimum and maximum number of entities in a tile (GeoJEPA thesis: 5 and 1250).
+    """Minimum and maximum number of entities that a tile must have to be used (GeoJEPA thesis: 5 and 1250).
 
     Attributes:
-        low: minimum number of entities; tiles with fewer are left out.
-        high: maximum number of entities; tiles with more are left out.
+        low: minimum number of entities. Tiles with fewer entities are left out.
+        high: maximum number of entities. Tiles with more entities are left out.
     """
 
     low: int = 5
