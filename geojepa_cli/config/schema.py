@@ -107,7 +107,7 @@ class ModelConfig(Section):
 
 
 class MaskingConfig(Section):
-    """Settings of the random masks that select the hidden tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
+    """Settings of the random masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
 
     random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide random tokens")
     area: Weight = Field(default=0.6, description="relative frequency of area masks, which hide rectangles of the tile")
