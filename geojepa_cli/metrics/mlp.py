@@ -99,7 +99,7 @@ def fit_mlp(
 
 
 def _mean_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the mean and the standard deviation of each feature. [n, d] -> [d], [d]. Constant features get scale 1."""
+    """Returns mean and standard deviation of each feature. [n, d] -> [d], [d]. A constant feature gets deviation 1."""
     mean, scale = x.mean(0), x.std(0, correction=0)
     return mean, torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
 
