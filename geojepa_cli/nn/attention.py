@@ -178,7 +178,7 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 @cache
 def _varlen_attn() -> Any:
     """Returns PyTorch's attention kernel for sequences of different lengths, or None if PyTorch is older than 2.10."""
-    try:
+    try:  # imported here, because this import takes seconds
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
