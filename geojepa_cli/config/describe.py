@@ -50,7 +50,7 @@ def section_names() -> list[str]:
 
 
 def name_type(value: Any) -> str:
-    """Describes a YAML value for a message. Lists, texts and sections are named by type, other values are quoted."""
+    """Returns words for a YAML value in a message: `a list`, `a text`, `a section`, or the value in back-ticks."""
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name
@@ -130,7 +130,11 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _nearest_elsewhere(key: str) -> str | None:
-    """Returns the valid key of any section most similar to `key`, as `section.key`. None if no key is similar."""
+    """Searches all sections for the key that is most similar to `key`.
+
+    Returns:
+        The key as `section.key`, or None if no key is similar.
+    """
     places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
     close = nearest(key, places)
     return places[close] if close else None

@@ -31,7 +31,7 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Settings of the model's architecture. Default sizes are those of GeoJEPA-T (thesis, section 7.6, table 34)."""
+    """Settings of the model's architecture. Default sizes: GeoJEPA-T in the GeoJEPA thesis (section 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(
         default=(Modality.TAGS,),
@@ -50,7 +50,7 @@ class ModelConfig(Section):
     )
     predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
     predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
-    predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of heads in predictor layers")
+    predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads per predictor layer")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle",
         description="encoding of bounding boxes: `corners` (GeoJEPA thesis); `rectangle`: centre, sides and angle",
@@ -59,7 +59,7 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="weight of the encoder input in the sum of layer outputs; null: only the last layer (thesis)",
+        description="encoder output = sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
     )
     null_weight: float = Field(
         default=0.0,
@@ -69,13 +69,13 @@ class ModelConfig(Section):
     )
     freeze_tags: bool = Field(
         default=False,
-        description="do not train the random linear projection of tag embeddings (GeoJEPA thesis: false)",
+        description="keep the random initial weights of the projection of tag embeddings (GeoJEPA thesis: false)",
     )
     predict_tile: bool = Field(
         default=False,
         description="also predict the embedding of the whole tile from its visible tokens (GeoJEPA thesis: false)",
     )
-    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: a trainable patch embedding")
+    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: trained patch embedding")
     patch_px: int = Field(
         default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
     )
@@ -118,7 +118,7 @@ class MaskingConfig(Section):
         default=0.0, description="relative frequency of kind masks, which hide entities with similar tags (thesis: 0)"
     )
     num_targets: int = Field(
-        default=4, ge=1, le=256, description="number of hidden token sets (targets) per tile; modality masks have one"
+        default=4, ge=1, le=256, description="number of targets (hidden token sets) per tile; modality masks have one"
     )
     random_ratio: float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
@@ -131,10 +131,10 @@ class MaskingConfig(Section):
     )
     aspect: float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
     kind_low: float = Field(
-        default=0.5, ge=-1, le=1, description="kind masks: lower end of the range of the random similarity threshold"
+        default=0.5, ge=-1, le=1, description="kind masks: minimum of the random cosine threshold for similar entities"
     )
     kind_high: float = Field(
-        default=0.99, ge=-1, le=1, description="kind masks: upper end of the range of the random similarity threshold"
+        default=0.99, ge=-1, le=1, description="kind masks: maximum of the random cosine threshold for similar entities"
     )
     random_context: float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
@@ -186,14 +186,14 @@ class LossConfig(Section):
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
     tile_weight: Weight = Field(
-        default=1.0, description="weight of VICReg on tile vectors; its weight on tokens is 1 (GeoJEPA thesis: 0)"
+        default=1.0, description="weight of VICReg for tile vectors, relative to VICReg for tokens (GeoJEPA thesis: 0)"
     )
 
 
 class TrainConfig(Section):
     """Settings of the optimiser, the schedules and the limits of a training run.
 
-    Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`. One must be set.
+    Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`. Set at least one limit.
     """
 
     max_steps: int | None = Field(
@@ -212,7 +212,7 @@ class TrainConfig(Section):
         description="maximum training time in minutes; with this limit, results depend on the speed of the hardware",
     )
     batch_tokens: int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
-    accumulation: int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser step")
+    accumulation: int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser update")
     lr: float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     lr_end: float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(
@@ -229,15 +229,15 @@ class TrainConfig(Section):
         default=None,
         ge=0,
         le=100,
-        description="final weight decay; it changes along a cosine (GeoJEPA thesis). null: weight decay is constant",
+        description="final weight decay, reached along a cosine (GeoJEPA thesis); null: weight decay is constant",
     )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
     beta2: float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
     ema_momentum: Share = Field(default=0.997, description="initial EMA momentum of the target encoder")
     ema_momentum_end: Share | None = Field(
-        default=None, description="final EMA momentum; it changes linearly (GeoJEPA thesis). null: constant momentum"
+        default=None, description="final EMA momentum, reached linearly (GeoJEPA thesis); null: momentum is constant"
     )
-    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="norm above which gradients are scaled down")
+    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
     log_every: int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between two lines of `metrics.jsonl`")
     checkpoint_every: int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
@@ -266,9 +266,7 @@ class DataConfig(Section):
         le=MAX_SEED,
         description="seed of the split of zoom-14 tiles into train, validation, test; must equal `build-tasks --seed`",
     )
-    exclude_test_groups: bool = Field(
-        default=True, description="do not train on tiles inside the zoom-14 tiles of the test split"
-    )
+    exclude_test_groups: bool = Field(default=True, description="do not use the tiles of the test split for training")
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:

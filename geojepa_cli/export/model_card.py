@@ -74,7 +74,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
 
 
 def _tested_tiles(config: PretrainConfig) -> str:
-    """Returns the section of the model card that states which test tiles of probes were used for training."""
+    """Returns the section of the model card that states whether tiles of the test split were used for training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
     return (
         f"It was trained {split if config.data.exclude_test_groups else 'on all groups'}, and without any label. "

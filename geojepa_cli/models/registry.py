@@ -30,7 +30,7 @@ and the line
 `embed`, `probe`, `knn` and `report` then accept it: `geojepa probe --task max_speed --model mean_box`. A program or
 notebook that uses the package can add a baseline at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
-Entries are imported on first use, so `geojepa --help` does not import torch.
+The classes and functions in this registry are imported on first use, so `geojepa --help` does not import torch.
 '''
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Sequences are divided into groups of similar length. In each group, they are padded to the same length, and scaled
 dot-product attention runs once for the group. On CUDA in half precision, PyTorch's attention kernel for sequences of
-different lengths is used instead. Both compute the same result as a loop over the sequences.
+different lengths is used instead. Both methods compute the same result as a loop over the sequences.
 """
 
 from __future__ import annotations

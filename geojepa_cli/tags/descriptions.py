@@ -26,7 +26,13 @@ _NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency"
 
 
 class Source(IntEnum):
-    """Content of the text of a tag: described by the schema, plain `key=value`, or the key without the value."""
+    """Type of the text that describes a tag.
+
+    Attributes:
+        DESCRIBED: the text contains words from the id-tagging-schema.
+        PLAIN: the text is `key=value`.
+        KEY: the text describes the key, without the value.
+    """
 
     DESCRIBED = 0
     PLAIN = 1
@@ -34,7 +40,7 @@ class Source(IntEnum):
 
 
 class TagText(NamedTuple):
-    """Text of a tag (`text`), and whether it comes from the schema, the tag or its key (`source`)."""
+    """Text that describes a tag, and the type of this text."""
 
     text: str
     source: Source

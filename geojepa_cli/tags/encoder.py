@@ -63,9 +63,10 @@ def load_text_encoder(name: str) -> TextEncoder:
 
 
 def encoder_identity(name: str) -> dict[str, Any]:
-    """Returns everything that determines the vector of a tag: name and version of the encoder, and versions of texts.
+    """Returns the name and version of a text encoder, and the versions of the texts that describe tags.
 
-    The values are parameters of a `features/` artifact, so a change of the encoder or of the texts gives a new id.
+    They determine the vector of every tag. They are parameters of a `features/` artifact, so a new version of the
+    encoder or of the texts gives a new artifact.
 
     Raises:
         NotFoundError: no text encoder has this name.

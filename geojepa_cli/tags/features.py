@@ -22,8 +22,9 @@ def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -
         encoder: name of the text encoder, one of `geojepa_cli.tags.encoder.ENCODERS`.
 
     Returns:
-        Number of distinct tags (`pairs`) and of distinct texts (`texts`). Number of tags whose text is from the schema
-        (`described`), is `key=value` (`plain`), or is the key without the value (`fell_back_to_key`).
+        Counts by name. `pairs`: distinct tags. `texts`: distinct texts. `described`: tags whose text has words from the
+        id-tagging-schema. `plain`: tags whose text is `key=value`. `fell_back_to_key`: tags whose text describes the
+        key, without the value.
 
     Raises:
         DataError: `processed` cannot be read.

@@ -73,7 +73,7 @@ class TrainingData:
             seed: random seed of the order of the tiles.
 
         Raises:
-            DataError: no tile fulfils the conditions, or the width of the tag embeddings is not `model.tag_dim`.
+            DataError: no tile is left to train on, or the width of the tag embeddings is not `model.tag_dim`.
         """
         with_images = Modality.IMAGE in config.needs
         store = TileStore.open(processed, images if with_images else None)
@@ -115,7 +115,7 @@ class TrainingData:
         """Returns the same batch of random tiles in every call, so that its metrics are comparable during training.
 
         Args:
-            tiles: number of tiles in the batch. If the dataset has fewer, all are used.
+            tiles: number of tiles in the batch. If there are fewer tiles to train on, all are used.
             seed: random seed of the selection.
         """
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
@@ -161,7 +161,7 @@ def _describe_drops(view: View) -> str:
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns a hint for the error that no tile is left to train on: a command with weaker conditions for tiles."""
+    """Returns a hint for the error that no tile is left to train on: a command that keeps at least one tile."""
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

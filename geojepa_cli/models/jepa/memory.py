@@ -36,7 +36,7 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
     """Estimates the number of tokens that the context encoder and the predictor process, per token of the batch.
 
-    The predictor processes one sequence for each target. It has the context tokens and the tokens of the target.
+    The predictor processes one sequence for each target. A sequence has the context tokens and the target's tokens.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)

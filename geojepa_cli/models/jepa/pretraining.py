@@ -39,7 +39,7 @@ class JepaPretraining:
         return StepLosses(losses["loss"], parts, output.tokens)
 
     def finish_step(self, progress: float) -> None:
-        """Updates the target encoder, the exponential moving average of the context encoder."""
+        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""
         self.module.update_target(ema_momentum(self._config.train, progress))
 
     def embed(self, batch: TileBatch) -> Embeddings:

@@ -8,15 +8,15 @@ from torch import Tensor
 
 
 def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
-    """Averages the loss values of tokens within each modality, then averages the results over the modalities.
+    """Averages the loss values of tokens within each modality, then computes the weighted mean over the modalities.
 
-    So each modality has the same influence for equal weights, even if a tile has 196 image patches but five entities.
-    A modality without tokens is ignored.
+    With equal weights, each modality has the same influence, even if a tile has 196 image patches and only five
+    entities. A modality without tokens is ignored.
 
     Args:
         values: loss value of each token. [M]
         modality: modality id of each token. int64 [M]
-        weights: weight of each modality in the second average. [modalities]
+        weights: weight of each modality. [modalities]
     Returns:
         Scalar tensor.
     """

@@ -18,11 +18,11 @@ class VicRegTerms:
 
 
 def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """Computes a loss that is positive if any dimension has a standard deviation below `gamma` (equation 1).
+    """Computes the variance term of VICReg, which penalises standard deviations below `gamma` (equation 1).
 
     Args:
         x: vectors. [N, D]
-        gamma: minimum standard deviation without loss.
+        gamma: standard deviation of a dimension from which its loss is 0.
         eps: constant added to each variance, so that the square root has a finite gradient.
     Returns:
         Scalar tensor.
@@ -33,7 +33,9 @@ def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
 
 
 def covariance_loss(x: Tensor) -> Tensor:
-    """Sums the squared covariances between different dimensions and divides by D (equations 3 and 4).
+    """Computes the covariance term of VICReg (equations 3 and 4).
+
+    The term is the sum of squared covariances between different dimensions, divided by D.
 
     Args:
         x: vectors. [N, D]
