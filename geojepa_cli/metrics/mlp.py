@@ -54,16 +54,13 @@ def fit_mlp(
     training rows if there are no validation rows. PyTorch's global random state is not changed.
 
     Args:
-        x, y: training features [n, d] and labels [n].
-        x_val, y_val: validation features [m, d] and labels [m].
+        x, y, x_val, y_val: features and labels of training rows [n, d], [n] and of validation rows [m, d], [m].
         hidden: width of the hidden layer.
         max_epochs: maximum number of epochs.
         patience: number of epochs without a lower validation MAE after which training stops.
         batch_size: rows per step. None means a sixteenth of the rows, but at least 64 and at most 1024.
-        learning_rate: initial learning rate. It is halved after more than `patience` / 3 epochs without a lower
-            validation MAE.
-        weight_decay: weight decay of AdamW.
-        dropout: dropout probability of the hidden layer.
+        learning_rate: initial learning rate. It is halved after more than `patience` / 3 epochs without a lower MAE.
+        weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
         seed: random seed of initial weights, row order and dropout.
         clamp: minimum and maximum to which validation predictions are clipped. None does not clip them.
     """
