@@ -10,7 +10,7 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class TagPool:
-    """Baseline without training.
+    """Baseline that averages the text embeddings of tags, without training.
 
     The vector of an entity is the mean of its tags' text embeddings. The vector of a tile concatenates the maximum and
     the mean of its entities' vectors.
@@ -23,6 +23,6 @@ class TagPool:
         self._tag_table = inputs.tag_table
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns entity vectors [T, E] and tile vectors [B, 2·E]."""
+        """Computes the vectors of the batch's entities [T, E] and tiles [B, 2·E]."""
         entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
         return Embeddings(entities, max_mean(entities, batch.cu_seqlens))

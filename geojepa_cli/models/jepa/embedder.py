@@ -1,4 +1,4 @@
-"""Embedding of tiles and entities with a published GeoJEPA model."""
+"""Computes embeddings of tiles and entities with a trained GeoJEPA model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML page of a search, with maps of the query and its neighbours. It has no scripts and no network requests."""
+"""HTML page of a similarity search, with maps of the query and its neighbours, without scripts or network requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def render_page(
     tiles: Any = None,
     credits: Sequence[str] = (),
 ) -> str:
-    """Returns the HTML page of a search as text. All text from OSM is escaped.
+    """Returns the HTML page of a similarity search as text. All text from OSM is escaped.
 
     Args:
         cards: the query, then its neighbours, most similar first.
