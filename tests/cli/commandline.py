@@ -1,4 +1,4 @@
-"""Runs `geojepa` as a user does: in a new process, in a given folder."""
+"""Runs `geojepa` as a user does in a new process, or faster in this one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from typer.testing import CliRunner, Result
+
+from geojepa_cli.app import app
+from geojepa_cli.workspace.workspace import Workspace
+
+Run = Callable[..., str]
 COMMAND = [sys.executable, "-P", "-m", "geojepa_cli"]
 
 
@@ -31,6 +38,11 @@ def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str)
     done = geojepa(*arguments, cwd=cwd, timeout=timeout, **environment)
     assert done.returncode == 0, f"geojepa {' '.join(map(str, arguments))}\n{done.stderr}"
     return done.stdout
+
+
+def invoke(workspace: Workspace, *arguments: object) -> Result:
+    """Runs a command in this process, with any outcome."""
+    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
 
 
 def heed_ctrl_c() -> None:

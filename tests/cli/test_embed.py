@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from commandline import geojepa
+from commandline import Run, geojepa, invoke
 from synthetic_workspace import add_region
-from typer.testing import CliRunner, Result
 
 from geojepa_cli import console
-from geojepa_cli.app import app
 from geojepa_cli.config.load import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
@@ -34,8 +31,6 @@ from geojepa_cli.store.view import View
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.workspace import Workspace
 
-Run = Callable[..., str]
-
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
@@ -47,20 +42,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-@pytest.fixture(scope="module")
-def run(workspace: Workspace) -> Run:
-    """Runs a command to its end and returns stdout; an error is raised as it is."""
-
-    def invoke(*arguments: object) -> str:
-        done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.stdout
-
-    return invoke
-
-
 def _json(text: str) -> dict[str, Any]:
     answer = json.loads(text)
     assert set(answer) == {"schema", "command", "artifact", "result"}
@@ -68,8 +49,8 @@ def _json(text: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def vectors(workspace: Workspace, run: Run) -> Embeddings:
-    ref = _json(run("embed", "--region", "alpha", "--model", "tagpool", "--json"))["artifact"]
+def vectors(workspace: Workspace, run_here: Run) -> Embeddings:
+    ref = _json(run_here("embed", "--region", "alpha", "--model", "tagpool", "--json"))["artifact"]
     return Embeddings(workspace.find("embeddings", ref).file("embeddings.h5"))
 
 
@@ -93,18 +74,18 @@ def test_tagpool_entities_are_the_mean_of_their_tags_and_tiles_max_and_mean(
         np.testing.assert_allclose(vectors["entity/vector"][first:last], entities, atol=1e-3)
 
 
-def test_embedding_again_finds_the_same_artifact(workspace: Workspace, run: Run, vectors: Embeddings) -> None:
+def test_embedding_again_finds_the_same_artifact(workspace: Workspace, run_here: Run, vectors: Embeddings) -> None:
     before = vectors.path.stat().st_mtime_ns
-    again = _json(run("embed", "--region", "alpha", "--model", "tagpool", "--json"))
+    again = _json(run_here("embed", "--region", "alpha", "--model", "tagpool", "--json"))
     assert workspace.find("embeddings", again["artifact"]).file("embeddings.h5") == vectors.path
     assert vectors.path.stat().st_mtime_ns == before
 
 
 def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for(
-    workspace: Workspace, run: Run
+    workspace: Workspace, run_here: Run
 ) -> None:
     command = ("embed", "--region", "alpha", "--model", "tagpool", "--task", "building_count", "--json")
-    refs = [_json(run(*command, *flag))["artifact"] for flag in ((), ("--masked",))]
+    refs = [_json(run_here(*command, *flag))["artifact"] for flag in ((), ("--masked",))]
     assert refs[0] != refs[1]
     plain, masked = (Embeddings(workspace.find("embeddings", ref).file("embeddings.h5")) for ref in refs)
     np.testing.assert_array_equal(plain["tile/row"], masked["tile/row"])
@@ -130,28 +111,16 @@ def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for
         (("embed", "--region", "alpha", "--model", "tagpool", "--device", "tpu"), "unknown device"),
     ],
 )
-def test_the_error_of_a_wrong_name_has_the_nearest(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_the_error_of_a_wrong_name_has_the_nearest(run_here: Run, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run(*arguments)
+        run_here(*arguments)
     assert message in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_embeddings_of_several_regions_are_one_document(run: Run) -> None:
-    answer = _json(run("embed", "--region", "alpha", "--region", "beta", "--model", "tagpool", "--json"))
+def test_embeddings_of_several_regions_are_one_document(run_here: Run) -> None:
+    answer = _json(run_here("embed", "--region", "alpha", "--region", "beta", "--model", "tagpool", "--json"))
     assert [ref.partition("@")[0] for ref in answer["artifact"]] == ["tagpool.alpha", "tagpool.beta"]
     assert [result["region"].partition("@")[0] for result in answer["result"]] == ["alpha", "beta"]
-
-
-@pytest.fixture
-def crowded(tmp_path: Path) -> Workspace:
-    """A region `town`, whose tiles hold more entities than `--max-entities 20` keeps."""
-    made = Workspace(tmp_path / "workspace")
-    add_region(made, "town", 5, 40, mean_entities=60.0)
-    return made
-
-
-def _invoke(workspace: Workspace, *arguments: object) -> Result:
-    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
 
 
 def _token_counts(workspace: Workspace, name: str) -> dict[str, int]:
@@ -174,7 +143,7 @@ def test_limits_of_entities_choose_the_tiles_and_are_part_of_the_id(crowded: Wor
     refs = []
     for low, high in ((5, 1250), (1, 40), (30, 2000)):
         limits = () if low == 5 else ("--min-entities", low, "--max-entities", high)
-        done = _invoke(crowded, "embed", "--region", "town", *limits, "--json")
+        done = invoke(crowded, "embed", "--region", "town", *limits, "--json")
         refs.append(json.loads(done.stdout)["artifact"])
         vectors = Embeddings(crowded.find("embeddings", refs[-1]).file("embeddings.h5"))
         found = {vectors.tile_name(row) for row in range(vectors.n_tiles)}
@@ -188,16 +157,16 @@ def test_the_hint_of_limits_that_leave_no_tile_keeps_one(crowded: Workspace, com
     query = max(counts, key=lambda name: counts[name])
     arguments = [query if word == "QUERY" else word for word in command]
     free = next(count for count in range(2, counts[query]) if count not in counts.values())
-    done = _invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
+    done = invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
     assert isinstance(done.exception, DataError | NotFoundError)
     assert f"--max-entities {counts[query]}" in str(done.exception.hint)
-    assert _invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
+    assert invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
     assert not list(crowded.root.glob("*/*.partial"))
 
 
-def test_limits_exclude_a_task_which_has_its_limits(run: Run) -> None:
+def test_limits_exclude_a_task_which_has_its_limits(run_here: Run) -> None:
     with pytest.raises(UsageError, match="`--task` cannot be combined with"):
-        run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
+        run_here("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
 @pytest.fixture
