@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from commandline import Run, geojepa, invoke
+from commandline import Run, invoke
 from synthetic_workspace import add_region
 
 from geojepa_cli import console
@@ -169,10 +170,10 @@ def test_limits_exclude_a_task_which_has_its_limits(run_here: Run) -> None:
         run_here("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
-@pytest.fixture
-def modelled(tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A region with a task and two versions of an untrained model."""
-    made = Workspace(tmp_path / "workspace")
+    made = Workspace(tmp_path_factory.mktemp("untrained") / "workspace")
     region = add_region(made, "town", 0, 60)
     build_region(made, region, find_specs(["max_speed"]))
     for steps in (0, 1):
@@ -181,13 +182,15 @@ def modelled(tmp_path: Path) -> Workspace:
     return made
 
 
+@pytest.fixture
+def modelled(untrained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `untrained`, which a test may change."""
+    shutil.copytree(untrained.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
 @pytest.mark.parametrize("damage", ["truncate", "schema"])
-@pytest.mark.parametrize(
-    "command", [("embed",), ("knn", "--tile", "TILE"), ("probe", "--task", "max_speed", "--masked")]
-)
-def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
-    modelled: Workspace, damage: str, command: tuple[str, ...]
-) -> None:
+def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(modelled: Workspace, damage: str) -> None:
     model = modelled.artifacts("models")[-1]
     if damage == "truncate":
         weights = model.file("weights.safetensors")
@@ -196,16 +199,18 @@ def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
         (model.path / MANIFEST).write_text(json.dumps({**model.manifest, "schema": 99}))
     region = RegionStore(modelled.find("processed", "town").file("processed.h5"), "town")
     tile = TileId(*(int(region[f"tile/{axis}"][0]) for axis in "zxy")).name
-    words = [tile if word == "TILE" else word for word in command]
-    done = geojepa("--workspace", modelled.root, *words, cwd=modelled.root.parent)
-    assert done.returncode == 1 and done.stdout == ""
-    assert ("has 1,000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
-    assert not (modelled.root / "embeddings").exists()
-    rebuild = shlex.split(done.stderr.partition("hint: ")[2])
-    assert rebuild[0] == "geojepa" and "pretrain" in rebuild
+    rebuilds = set()
+    for command in (("embed",), ("knn", "--tile", tile), ("probe", "--task", "max_speed", "--masked")):
+        done = invoke(modelled, *command)
+        assert isinstance(done.exception, DataError) and done.stdout == ""
+        assert ("has 1,000 bytes" if damage == "truncate" else "has schema 99") in done.exception.message
+        assert not (modelled.root / "embeddings").exists()
+        rebuilds.add(str(done.exception.hint))
+    (rebuild,) = rebuilds
+    words = shlex.split(rebuild)
+    assert words[:4] == ["geojepa", "--workspace", str(modelled.root), "pretrain"]
     if damage == "truncate":  # a manifest of another schema is not trusted with the configuration's checksum
-        again = geojepa(*rebuild[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
-        assert again.returncode == 0, again.stderr
+        assert invoke(modelled, *words[3:]).exit_code == 0
         assert modelled.find("models", model.ref).verify() == []  # the same model, from its configuration and seed
 
 
@@ -222,12 +227,11 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     tmp_path: Path, modelled: Workspace, model: str
 ) -> None:
     (tmp_path / "all.yaml").write_text(EVERYTHING.replace("MASKED", "*"))
-    ws = ["--workspace", modelled.root]
-    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", cwd=tmp_path)
-    assert built.returncode == 0, built.stderr
-    done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
-    assert done.returncode == 1 and "the mask of `all` hides all entities in all" in done.stderr
-    assert "Traceback" not in done.stderr and not list(modelled.root.glob("embeddings/*@*"))
+    assert invoke(modelled, "build-tasks", "--task", tmp_path / "all.yaml").exit_code == 0
+    done = invoke(modelled, "embed", "--task", "all", "--masked", "--model", model)
+    assert isinstance(done.exception, DataError)
+    assert "the mask of `all` hides all entities in all" in done.exception.message
+    assert not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])
     view, pieces = View.default(store), store.regions[0]["tile/pieces"]
@@ -249,17 +253,15 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
 def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> None:
     tile = Embeddings(_of_tagpool(workspace)).tile_name(0)
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
-        done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
-        assert done.returncode == 0, done.stderr
+        done = invoke(workspace, *command, "--region", "alpha")
+        assert done.exit_code == 0, done.output
         assert (
             "no model" in done.stderr
             and "using the baseline tagpool" in done.stderr
             and "geojepa pretrain" in done.stderr
         )
-        named = geojepa(
-            "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
-        )
-        assert named.returncode == 0 and "no model" not in named.stderr
+        named = invoke(workspace, *command, "--region", "alpha", "--model", "tagpool")
+        assert named.exit_code == 0 and "no model" not in named.stderr
 
 
 def _of_tagpool(workspace: Workspace) -> Path:
