@@ -155,13 +155,6 @@ class EnuFrame:
         return self.lon_deg + np.degrees(np.arctan2(east, outward)), np.degrees(lat)
 
 
-def to_tile_local(tile: TileId, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Floats:
-    """Converts degrees to tile-local coordinates: float64 [..., 2], (east, north) divided by the south edge."""
-    west, south, _, _ = tile_bounds(*tile)
-    east_m, north_m = EnuFrame(west, south).to_enu(lon, lat)
-    return np.stack([east_m, north_m], axis=-1) / ground_size(*tile)[0]
-
-
 def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
     """Converts tile-local coordinates [..., 2] to degrees: float64 [..., 2], (lon, lat)."""
     west, south, _, _ = tile_bounds(*tile)

@@ -1,37 +1,11 @@
-'''Registry of all models that compute embeddings: baselines, and architectures that can be trained.
+"""Registry of all models that compute embeddings: baselines, and architectures that can be trained.
 
-**To add a baseline**, write one file in `baselines/` and add one line to `BASELINES`:
-
-    """MeanBox: bounding boxes as embeddings, without any tag."""
-
-    from geojepa_cli.config.modality import TAGS_ONLY
-    from geojepa_cli.models.base import Embeddings, FrozenInputs
-    from geojepa_cli.nn.pooling import max_mean
-    from geojepa_cli.store.batch import TileBatch
-
-
-    class MeanBox:
-        """An entity's vector is its bounding box. A tile's vector is the max ‖ mean over its entities."""
-
-        name = "mean_box"
-        needs = TAGS_ONLY
-
-        def __init__(self, inputs: FrozenInputs) -> None:
-            pass
-
-        def encode(self, batch: TileBatch) -> Embeddings:
-            """Returns entity vectors [T, 8] and tile vectors [B, 16]."""
-            return Embeddings(entities=batch.box, tiles=max_mean(batch.box, batch.cu_seqlens))
-
-and the line
-
-    "mean_box": "geojepa_cli.baselines.mean_box:MeanBox",
-
-`embed`, `probe`, `knn` and `report` then accept it: `geojepa probe --task max_speed --model mean_box`. A program or
-notebook that uses the package can add a baseline at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
+To add a baseline, write one file in `baselines/` and add one line to `BASELINES`, as in the example of
+`CONTRIBUTING.md`. `embed`, `probe`, `knn` and `report` then accept its name. A program or notebook can add a baseline
+at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
 The classes and functions in this registry are imported on first use, so `geojepa --help` does not import torch.
-'''
+"""
 
 from __future__ import annotations
 

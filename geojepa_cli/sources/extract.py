@@ -208,7 +208,8 @@ def _check_xml(path: Path, suffix: str) -> None:
     if header.root is None:
         raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
     if header.root == "osmChange":
-        hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
+        apply = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
+        hint = hints.again(pbf="changed.osm.pbf").after(apply)
         raise DataError(f"`{path}` is an osmChange file, not an extract", hint=hint)
     if header.root != "osm":
         message = f"`{path}` is XML with the root element `<{header.root}>`, expected `<osm>`"

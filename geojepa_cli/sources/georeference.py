@@ -32,8 +32,8 @@ def check_georeference(source: Any, path: Path) -> None:
     if source.crs is None:
         raise DataError(f"`{path}` has no CRS", _set_crs(path))
     if not has_transform or source.transform.is_degenerate or not np.isfinite(source.transform).all():
-        hint = hints.shell("gdal_edit.py", "-a_ullr", "WEST", "NORTH", "EAST", "SOUTH", str(path))
-        raise DataError(f"`{path}` has no georeference", hint)
+        edit = hints.shell("gdal_edit.py", "-a_ullr", "WEST", "NORTH", "EAST", "SOUTH", str(path))
+        raise DataError(f"`{path}` has no georeference", hints.again().after(edit))
 
 
 def scene_bounds(source: Any, path: Path) -> Bounds:
@@ -85,14 +85,15 @@ def meets(a: Bounds, b: Bounds) -> bool:
 
 
 def convert_hint(path: Path, *command: str) -> Hint:
-    """Returns the shell commands that convert a scene and rename the original to `*.bak`, so that it is ignored.
+    """Returns the commands that convert a scene, rename the original to `*.bak`, which is ignored, and run again.
 
     Args:
         path: path of the scene.
         command: conversion program and its options, without file names.
     """
     made = str(path.with_name(f"{path.stem}-converted.tif"))
-    return hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
+    converted = hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
+    return hints.again().after(converted)
 
 
 def _other_georeference(source: Any) -> tuple[str, tuple[str, ...]] | None:
@@ -125,4 +126,4 @@ def _warp_hint(source: Any, path: Path, options: tuple[str, ...]) -> Hint:
 
 
 def _set_crs(path: Path) -> Hint:
-    return hints.shell("gdal_edit.py", "-a_srs", "EPSG:CODE", str(path))
+    return hints.again().after(hints.shell("gdal_edit.py", "-a_srs", "EPSG:CODE", str(path)))

@@ -61,7 +61,7 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
-        raise DataError(f"{what}, expected only one kind", move.after(hints.shell("mkdir", apart)))
+        raise DataError(f"{what}, expected only one kind", hints.again().after(move.after(hints.shell("mkdir", apart))))
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
         raise DataError(message, _WITHOUT_IMAGERY)
@@ -136,8 +136,10 @@ def read_attribution(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
         old, new = hints.paste(str(path)), hints.paste(f"{path}.fixed")
-        hint = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
-        raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint) from error
+        convert = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
+        raise DataError(
+            f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hints.again().after(convert)
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 

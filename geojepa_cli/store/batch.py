@@ -1,4 +1,4 @@
-"""`TileBatch`: the tokens of several tiles as packed tensors, with the names of their tiles and OSM elements."""
+"""`TileBatch`: the tokens of several tiles as packed tensors, with their tiles and OSM elements."""
 
 from __future__ import annotations
 
@@ -57,22 +57,6 @@ class TileBatch:
     def lengths(self) -> Tensor:
         """Number of tokens of every tile: int64 [B]."""
         return self.cu_seqlens.diff().long()
-
-    @property
-    def token_tiles(self) -> Tensor:
-        """Tile of every token, as an index into the batch: int64 [T]."""
-        return torch.repeat_interleave(
-            torch.arange(self.n_tiles, device=self.cu_seqlens.device), self.lengths, output_size=self.n_tokens
-        )
-
-    def tile_names(self) -> list[str]:
-        """Returns the names of the tiles, such as `16_18052_25957`."""
-        return ["_".join(map(str, zxy)) for zxy in self.tile_zxy.tolist()]
-
-    def entity_refs(self) -> list[str]:
-        """Returns the OSM element of each token, such as `way/123`."""
-        pairs = zip(self.osm_type.tolist(), self.osm_id.tolist(), strict=True)
-        return [f"{OSM_TYPES[osm_type]}/{osm_id}" for osm_type, osm_id in pairs]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TileBatch:
         """Moves the batch to a device."""

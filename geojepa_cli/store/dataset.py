@@ -17,7 +17,6 @@ import numpy.typing as npt
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile, tiles_bounds
-from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
@@ -30,7 +29,7 @@ class Dataset:
     Attributes:
         regions: opened regions, in the order of the dataset.
         images: image store of each region; None for a region without images.
-        tile_offsets, object_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region.
+        tile_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region.
         tile_zxy: int64 [tiles, 3], zoom, column, row of every tile.
     """
 
@@ -45,9 +44,9 @@ class Dataset:
             if region.kind != "processed":
                 hint = hints.run("process", region=region.name)
                 raise DataError(f"`{region.path}` is of kind `{region.kind}`, expected `processed`", hint)
-        sizes = [(r.n_tiles, r.n_objects, r.n_pieces, r.n_vocab) for r in self.regions]
-        offsets = np.concatenate([np.zeros((1, 4), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
-        self.tile_offsets, self.object_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
+        sizes = [(r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions]
+        offsets = np.concatenate([np.zeros((1, 3), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
+        self.tile_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
         columns = [np.stack([r["tile/z"], r["tile/x"], r["tile/y"]], 1).astype(np.int64) for r in self.regions]
         self.tile_zxy = np.concatenate(columns)
 
@@ -191,34 +190,6 @@ class Dataset:
             versions[chosen] = region["object/version"][objects]
         return versions
 
-    def entity_pieces(self, ref: str) -> Rows:
-        """Returns the rows of all pieces of an OSM element such as `way/123`, in all regions: int64.
-
-        Raises:
-            UsageError: `ref` is not node/ID, way/ID or relation/ID.
-            NotFoundError: the dataset does not have the element.
-        """
-        osm_type, _, number = ref.partition("/")
-        if osm_type not in OSM_TYPES or not number.isdecimal():
-            raise UsageError(f"`{ref}` is not an entity, expected node/ID, way/ID or relation/ID")
-        found = []
-        for region, first in zip(self.regions, self.piece_offsets, strict=False):
-            row = _object_row(region, OSM_TYPES.index(osm_type), int(number))
-            if row is not None:
-                found.append(np.flatnonzero(region["piece/object"] == row) + first)
-        if not found:
-            names = ", ".join(f"`{region.name}`" for region in self.regions)
-            raise NotFoundError(f"no entity `{ref}` in {names} (elements without tags are not entities)")
-        return np.concatenate(found)
-
-    def piece_tags(self, piece: int) -> dict[str, str]:
-        """Returns all stored tags of the object of a piece. No view or task mask is applied."""
-        index = int(np.searchsorted(self.piece_offsets, piece, side="right")) - 1
-        region = self.regions[index]
-        row = int(region["piece/object"][piece - int(self.piece_offsets[index])])
-        first, last = region["object/tags"][row : row + 2].tolist()
-        return {region.keys[v]: region.values[v] for v in region["tag/vocab"][first:last].tolist()}
-
     def tag(self, vocab_id: int) -> tuple[str, str]:
         """Returns the key and value of a vocabulary row of the dataset."""
         index = int(np.searchsorted(self.vocab_offsets, vocab_id, side="right")) - 1
@@ -244,13 +215,3 @@ class Dataset:
         away = np.abs(self.tile_zxy[same, 1:] - np.array(tile[1:])).max(1)
         close = self.tile_names(same[[int(away.argmin())]])[0]
         return NotFoundError(f"unknown tile `{tile.name}`; the nearest with data is `{close}`")
-
-
-def _object_row(region: RegionStore, osm_type: int, osm_id: int) -> int | None:
-    """Returns the object row of an OSM element; None if the region does not have it.
-
-    Objects are sorted by type, then id.
-    """
-    first, last = np.searchsorted(region["object/osm_type"], [osm_type, osm_type + 1]).tolist()
-    row = first + int(np.searchsorted(region["object/osm_id"][first:last], osm_id))
-    return row if row < last and int(region["object/osm_id"][row]) == osm_id else None

@@ -107,8 +107,8 @@ def _describe_error(error: Exception) -> str:
 
 
 def _set_aside(path: Path) -> Hint:
-    """Returns the command that renames a file so that it no longer counts as an image tile."""
-    return hints.shell("mv", str(path), f"{path}.bak")
+    """Returns the commands that rename a file, so that it no longer counts as an image tile, and run again."""
+    return hints.again().after(hints.shell("mv", str(path), f"{path}.bak"))
 
 
 def _order(tile: TileId) -> tuple[int, int, int, int, int]:

@@ -21,10 +21,9 @@ import numpy.typing as npt
 
 from geojepa_cli.grid import TileId
 from geojepa_cli.store import schema
-from geojepa_cli.store.image_form import SIZE_PX, ImageForm
+from geojepa_cli.store.image_form import ImageForm
 from geojepa_cli.store.images import put_images
 
-IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX  # bytes of an image of the default size and bands
 PIXELS_FILE, LINES_FILE = "images.pixels", "images.jsonl"
 
 

@@ -60,8 +60,8 @@ class RegionStore:
         name: name of the region.
         kind: `tiles` or `processed`.
         zoom: zoom of every tile.
-        n_tiles, n_objects, n_pieces, n_tags, n_vocab: number of tiles, OSM objects, pieces (the parts of objects inside
-            single tiles), tags of all objects, and distinct tags.
+        n_tiles, n_objects, n_pieces, n_vocab: number of tiles, OSM objects, pieces (the parts of objects inside single
+            tiles), and distinct tags.
     """
 
     def __init__(self, path: Path | str, name: str | None = None) -> None:
@@ -84,8 +84,8 @@ class RegionStore:
         self._columns = {name: columns[name] for name in columns if self.kind in schema.COLUMNS[name].files}
         self._geometry_checked = False
         self._check()
-        self.n_tiles, self.n_objects, self.n_pieces, self.n_tags, self.n_vocab = (
-            len(self[column]) for column in ("tile/z", "object/osm_id", "piece/object", "tag/vocab", "vocab/count")
+        self.n_tiles, self.n_objects, self.n_pieces, self.n_vocab = (
+            len(self[column]) for column in ("tile/z", "object/osm_id", "piece/object", "vocab/count")
         )
 
     def __getitem__(self, column: str) -> Array:

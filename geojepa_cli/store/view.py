@@ -126,23 +126,6 @@ class View:
         tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
         return tiles, pieces, vocab
 
-    def __and__(self, other: View) -> View:
-        """Returns the view of the tiles, tags and pieces that both views keep.
-
-        If both views have a count for the same reason, the larger count is used, not their sum: the views were derived
-        from the same view, whose drops both contain.
-        """
-        if self.shape != other.shape:
-            raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
-        counts = {reason: max(n, self.counts.get(reason, 0)) for reason, n in other.counts.items()}
-        return View(
-            self.shape,
-            np.intersect1d(self.tiles, other.tiles, assume_unique=True),
-            np.union1d(self.dropped_tags, other.dropped_tags),
-            np.union1d(self.dropped_pieces, other.dropped_pieces),
-            {**self.counts, **counts},
-        )
-
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
         """Returns the view with only those tiles that are in `tiles`. Counts the dropped tiles under `reason`."""
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))

@@ -11,6 +11,7 @@ import osmium
 import pytest
 
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.hints import Invocation, invocation
 from geojepa_cli.sources.extract import (
     Extract,
     check_box,
@@ -262,9 +263,12 @@ def test_a_form_of_overpass_without_positions_is_named_by_the_statement_that_has
 
 
 def test_a_file_of_changes_is_named_with_the_command_that_applies_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="osmChange file") as caught:
-        inspect_extract(written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>"))
-    command = str(caught.value.hint)
-    assert command.startswith("osmium apply-changes EXTRACT.osm.pbf '") and command.endswith(
-        "b.osc' -o changed.osm.pbf"
-    )
+    path = written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>")
+    with (
+        invocation(Invocation.parse(["fetch", "--pbf", str(path), "--name", "x"])),
+        pytest.raises(DataError, match="osmChange file") as caught,
+    ):
+        inspect_extract(path)
+    apply, again = str(caught.value.hint).split(" && ")
+    assert apply == f"osmium apply-changes EXTRACT.osm.pbf '{path}' -o changed.osm.pbf"
+    assert again == "geojepa fetch --name x --pbf changed.osm.pbf"

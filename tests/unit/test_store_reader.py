@@ -1,4 +1,4 @@
-"""Opening files: errors of damaged, foreign and older ones; names, groups and entities of a dataset."""
+"""Opening files: errors of damaged, foreign and older ones; names and groups of a dataset."""
 
 from __future__ import annotations
 
@@ -149,24 +149,6 @@ def test_groups_are_the_zoom_14_parents_and_equal_across_regions(path: Path) -> 
     assert store.group_names() == expected
     assert np.array_equal(store.groups[:20], store.groups[20:])
     assert len(set(store.groups.tolist())) == len(set(expected)) > 1
-
-
-def test_an_entity_is_found_with_all_its_pieces_and_tags(path: Path) -> None:
-    store = TileStore.open([path])
-    objects = store.regions[0]["piece/object"]
-    row = int(np.bincount(objects).argmax())
-    region = store.regions[0]
-    ref = f"{['node', 'way', 'relation'][region['object/osm_type'][row]]}/{region['object/osm_id'][row]}"
-    pieces = store.entity_pieces(ref)
-    assert pieces.tolist() == np.flatnonzero(objects == row).tolist() and len(pieces) > 1
-    first, last = region["object/tags"][row : row + 2].tolist()
-    rows = region["tag/vocab"][first:last].tolist()
-    assert store.piece_tags(int(pieces[0])) == dict(store.tag(v) for v in rows)
-    assert len(set(store.piece_tiles(pieces).tolist())) == len(pieces)
-    with pytest.raises(NotFoundError):
-        store.entity_pieces("way/1")
-    with pytest.raises(UsageError):
-        store.entity_pieces("street/1")
 
 
 def test_another_process_opens_the_same_files_again(path: Path) -> None:
