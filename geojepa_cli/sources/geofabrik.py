@@ -29,7 +29,7 @@ class Region(NamedTuple):
         id: Geofabrik's id of the region, such as `us/california`.
         name: full name, such as `California`.
         url: URL of the region's `.osm.pbf`.
-        parent: id of the region that contains it; "" for continents.
+        parent: id of the region that contains this region; "" for a continent.
         path: ids from the continent down to the region, such as `north-america/us/california/norcal`.
         bounds: (west, south, east, north) in degrees; None if the index has no geometry.
     """
@@ -80,7 +80,8 @@ def find_region(regions: list[Region], wanted: str) -> Region:
         wanted: such as `california`, `us/california`, `California`, `california/norcal` or `califor`.
 
     Raises:
-        NotFoundError: no region matches, or several do. The message names the most similar or the matching regions.
+        NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the
+            regions that match.
     """
     plain = _normalise(wanted)
     for attribute in ("id", "short", "name"):
@@ -105,7 +106,7 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
 
 def dated(region: Region, date: str) -> Region:
-    """Returns the region with the URL of its extract of a given day.
+    """Returns a copy of a region with the URL of the region's extract of a given day.
 
     Args:
         region: region of the index.
@@ -155,7 +156,7 @@ def _begins(region: Region, plain: str) -> bool:
 
 
 def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
-    """Returns the bounds of a GeoJSON polygon or multipolygon; None without a geometry."""
+    """Returns the bounds of a GeoJSON polygon or multipolygon; None if the geometry is missing."""
     points: list[list[float]] = []
 
     def collect(part: Any) -> None:
@@ -173,7 +174,10 @@ def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
 
 
 def _path(id_: str, found: dict[str, dict[str, str]]) -> str:
-    """Joins the ids of a region and its parents to a path. Some ids already contain a parent, as `us/california`."""
+    """Returns the path of a region: the ids of its parents and its id, separated by `/`.
+
+    Some ids already start with the id of a parent, such as `us/california`. Then the parent is not repeated.
+    """
     path, seen, parent = id_, {id_}, found[id_].get("parent", "")
     while parent in found and parent not in seen:
         path = path if path.startswith(f"{parent}/") else f"{parent}/{path}"
@@ -191,7 +195,9 @@ def _index_url(url: str) -> str:
 
 
 def _extract_url(url: str, index_url: str) -> str:
-    """Returns the URL of an extract. Replaces Geofabrik's server by the server of the index, which may be a mirror.
+    """Returns the download URL of an extract, from the URL in an index.
+
+    If the index was read from a mirror, the extract is downloaded from the same mirror instead of Geofabrik's server.
 
     Raises:
         ValueError: an index on a server refers to a local file, or to a URL without a server.
