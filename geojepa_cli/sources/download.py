@@ -260,7 +260,7 @@ def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
             return resumed
         except _OtherVersionError:
             transfer.restart()
-    raise DataError(f"`{transfer.url}`: the length or version of the file changes between responses", _CHANGING)
+    raise DataError(f"`{transfer.url}` changes while it is downloaded: its length or version differs", _CHANGING)
 
 
 def _gave_up(transfer: _Transfer, error: TransientError) -> OfflineError:

@@ -121,7 +121,8 @@ def dated(region: Region, date: str) -> Region:
     except ValueError:
         raise UsageError(f"`{date}` is not a date", hints.again(date=EXAMPLE_DATE)) from None
     if not region.url.endswith(_LATEST):
-        raise UsageError(f"`{region.url}` has no dated versions", hints.run("fetch", region=region.id))
+        message = f"`{region.url}` is not available for other days than the latest"
+        raise UsageError(message, hints.run("fetch", region=region.id))
     return region._replace(url=f"{region.url.removesuffix(_LATEST)}-{day:%y%m%d}.osm.pbf")
 
 
@@ -222,7 +223,7 @@ def _read_file(url: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(f"`{path}`: {why}", hints.again(geofabrik_url=GEOFABRIK_INDEX)) from error
+        raise DataError(f"`{path}` cannot be read: {why}", hints.again(geofabrik_url=GEOFABRIK_INDEX)) from error
 
 
 def _normalise(name: str) -> str:

@@ -57,7 +57,7 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
         lon = lat = np.array([np.inf])
     if not (np.isfinite(lon).all() and np.isfinite(lat).all() and np.abs(lat).max() <= _MAX_LAT):
         corner, crs = f"{xs[0]:.6g}, {ys[0]:.6g}", source.crs.to_string()[:80]
-        raise DataError(f"the corner of `{path}`, {corner}, is outside the area of its CRS, {crs}", _set_crs(path))
+        raise DataError(f"`{path}` has a corner at {corner}, outside the area of its CRS ({crs})", _set_crs(path))
     margin_lon, margin_lat = 0.1 * np.ptp(lon), 0.1 * np.ptp(lat)
     south, north = float(lat.min() - margin_lat), float(lat.max() + margin_lat)
     if np.ptp(lon) > 180 or np.abs(lon).max() > 180:  # longitudes may exceed 180, or range from 0 to 360

@@ -62,7 +62,7 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
-        raise DataError(f"{what}, expected only one kind", move.after(hints.shell("mkdir", apart)))
+        raise DataError(f"{what}; expected only one of them", move.after(hints.shell("mkdir", apart)))
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
         raise DataError(message, _WITHOUT_IMAGERY)
@@ -103,7 +103,7 @@ def inspect_imagery(
             meter(number, len(files))
     if transparent:
         what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
-        console.warn(f"`{folder}`: {what}; the colour stored under the transparency is used, which is often black")
+        console.warn(f"`{folder}`: {what}; transparency is ignored, so these pixels are often black")
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 

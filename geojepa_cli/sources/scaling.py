@@ -16,9 +16,10 @@ LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 
 
 class Scaling(NamedTuple):
-    """Linear scaling of values from [low, high] to [0, 255].
+    """Linear scaling of pixel values from [low, high] to [0, 255].
 
-    All scenes and bands share one range, so that colours, and the brightness of neighbouring scenes, stay consistent.
+    All scenes and bands are scaled from the same range. So colours do not change, and neighbouring scenes have the same
+    brightness.
     """
 
     low: float
@@ -26,9 +27,9 @@ class Scaling(NamedTuple):
 
 
 def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
-    """Returns the 2nd and 98th percentile of the valid pixels of all scenes with more than 8 bits.
+    """Returns the scaling to 8 bits for scenes with more than 8 bits per band; None if there are no such scenes.
 
-    Returns None if all scenes have 8 bits.
+    The range of values that is scaled extends from the 2nd to the 98th percentile of the valid pixels of these scenes.
 
     Raises:
         DataError: the two percentiles are equal, or no pixel is valid.
@@ -48,5 +49,6 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
     if not low < high:
         names = ", ".join(f"`{scene.path}`" for scene in scenes if scene.dtype != "uint8")
         hint = hints.shell("gdalinfo", "-stats", str(scenes[0].path))
-        raise DataError(f"{names}: valid pixels do not have different values, so they cannot be scaled to 8 bits", hint)
+        why = "no pixel is valid, or almost all valid pixels have the same value"
+        raise DataError(f"{names} cannot be scaled to 8 bits: {why}", hint)
     return Scaling(float(low), float(high))

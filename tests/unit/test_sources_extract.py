@@ -225,7 +225,7 @@ OPEN = b'<osm version="0.6"><node id="1" lat="1" lon="1" x="'
         (XML[:-7] + b'<node id="2" x="' + b"a" * (3 << 20) + b'"/></osm>', "more than 1 MiB"),
         (gzip.compress(OPEN + b"a" * (3 << 20) + b'"/></osm>', mtime=0), "more than 1 MiB"),
         (b'<osm version="0.6">' + b"<a>" * 100, "more than 16 deep"),
-        (b'<osm version="0.6">' + b"<bounds/>" * (1 << 19), "no object in its first 4 MiB"),
+        (b'<osm version="0.6">' + b"<bounds/>" * (1 << 19), "no node, way or relation in its first 4 MiB"),
         (b'<!DOCTYPE osm [<!ENTITY a "b">]>' + XML[39:], "declares XML entities"),
         (b'<!DOCTYPE osm SYSTEM "http://x/osm.dtd">' + XML[39:], "declares XML entities"),
         (b'<osm version="0.5"><node id="1" lat="1" lon="1"/></osm>', "version 0.5"),

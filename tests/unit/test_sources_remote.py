@@ -251,7 +251,7 @@ def test_an_unreachable_scene_does_not_keep_others_from_being_read(
     assert [isinstance(outcome, Failed) for _, outcome in done] == [True] * 20 + [False] * 3
     assert all(isinstance(outcome, Picture) and outcome.valid.all() for _, outcome in done[20:])
     assert server.requests.count(f"/naip/{lost.name}") == 8 * QUICK.attempts
-    assert "not tried" in done[19][1].error.message  # type: ignore[union-attr]
+    assert "not read" in done[19][1].error.message  # type: ignore[union-attr]
 
 
 def test_the_two_dates_of_a_footprint_give_the_newer_one(
