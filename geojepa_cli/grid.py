@@ -52,7 +52,8 @@ def parse_tile(name: str) -> TileId:
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
-        raise UsageError(f"`{name}` is not the name of a tile: expected `zoom_x_y`", EXAMPLE)
+        message = f"`{name}` is not the name of a tile: expected `zoom_x_y`, such as `16_18052_25957`"
+        raise UsageError(message, EXAMPLE)
     tile = TileId(*(int(part) for part in match.groups()))
     if tile.z > MAX_ZOOM or tile.x >= 1 << tile.z or tile.y >= 1 << tile.z:
         message = f"tile `{name}` is outside the grid: expected x and y from 0 to 2^zoom - 1, zoom up to {MAX_ZOOM}"

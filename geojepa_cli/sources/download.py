@@ -77,7 +77,7 @@ def downloaded(
     Args:
         url: URL of the file.
         target: path of the complete file.
-        meter: called with (bytes received, size of the file).
+        meter: function that is called with (bytes received, size of the file).
         policy: retries and timeouts.
 
     Raises:
@@ -218,7 +218,7 @@ class _Transfer:
     def _can_resume(self) -> bool:
         """Returns True if the partial file may be of the same version as the file on the server.
 
-        If the server publishes an MD5, the complete file is compared with it later.
+        If the server publishes an MD5, it is compared with the MD5 of the complete file later.
         """
         if self._state.get("url") not in (None, self.url):
             return False
@@ -260,7 +260,8 @@ def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
             return resumed
         except _OtherVersionError:
             transfer.restart()
-    raise DataError(f"`{transfer.url}` changes while it is downloaded: its length or version differs", _CHANGING)
+    message = f"`{transfer.url}` changes while it is downloaded: its responses differ in length or version"
+    raise DataError(message, _CHANGING)
 
 
 def _gave_up(transfer: _Transfer, error: TransientError) -> OfflineError:

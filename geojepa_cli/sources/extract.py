@@ -1,4 +1,4 @@
-"""Inspects OSM extracts: detects the format from the content, checks that the file is complete, finds its bounds."""
+"""Checks OSM extracts: detects the format of a file, checks that the file is complete, and finds its bounds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
 
     Args:
         path: path of an OSM PBF or OSM XML file. XML may be compressed with gzip or bzip2. The file name is ignored.
-        meter: called with (bytes read, size of the file).
+        meter: function that is called with (bytes read, size of the file).
 
     Raises:
         UsageError: the file does not exist.
@@ -199,7 +199,7 @@ def _check_begins_xml(path: Path, head: bytes) -> None:
     lower = text[:1024].lower()
     if b"<!doctype html" in lower or b"<html" in lower:
         what = "the server sent an HTML page instead of the file; check the URL and download the file again"
-        raise DataError(f"`{path}` is an HTML page", hint=hints.advice(what))
+        raise DataError(f"`{path}` is an HTML page, not an OSM extract", hint=hints.advice(what))
     for magic, what in _STRANGERS:
         if text.startswith(magic):
             raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
@@ -213,7 +213,7 @@ def _check_begins_xml(path: Path, head: bytes) -> None:
 def _check_xml(path: Path, suffix: str) -> None:
     header = read_header(path, suffix)
     if header.root is None:
-        raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
+        raise DataError(f"`{path}` is truncated: it ends before its first XML element", hint=DOWNLOAD_AGAIN)
     if header.root == "osmChange":
         hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
         raise DataError(f"`{path}` is an osmChange file, not an extract", hint=hint)

@@ -43,7 +43,7 @@ class Region(NamedTuple):
 
     @property
     def short(self) -> str:
-        """Last part of the id, which becomes the name of the artifact."""
+        """Last part of the region's id, such as `california`. It becomes the name of the artifact."""
         return self.id.rpartition("/")[2]
 
 
@@ -54,8 +54,8 @@ def read_index(
 
     Args:
         url: URL (`http(s)://…` or `file://…`) or path of the index, or of the folder that holds `index-v1.json`.
-        cache: folder for a copy of the index. The copy is used if the index on the server has not changed. It is also
-            used, with a note, if the server cannot be reached.
+        cache: folder for a copy of the index. The copy is used if the index on the server has not changed, or if the
+            server cannot be reached.
         policy: retries and timeouts.
 
     Raises:
@@ -77,7 +77,8 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
     Args:
         regions: regions of the index.
-        wanted: such as `california`, `us/california`, `California`, `california/norcal` or `califor`.
+        wanted: id, path or name of the region, or the beginning of one of these, such as `california`, `us/california`,
+            `California`, `california/norcal` or `califor`.
 
     Raises:
         NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the
@@ -119,7 +120,8 @@ def dated(region: Region, date: str) -> Region:
     try:
         day = datetime.datetime.strptime(text, "%Y%m%d" if len(text) == 8 else "%y%m%d")
     except ValueError:
-        raise UsageError(f"`{date}` is not a date", hints.again(date=EXAMPLE_DATE)) from None
+        message = f"`{date}` is not a date; expected a date such as `{EXAMPLE_DATE}`"
+        raise UsageError(message, hints.again(date=EXAMPLE_DATE)) from None
     if not region.url.endswith(_LATEST):
         message = f"`{region.url}` is not available for other days than the latest"
         raise UsageError(message, hints.run("fetch", region=region.id))

@@ -1,4 +1,4 @@
-"""Georeference of a scene (a georeferenced image): CRS, transform, ground control points, and bounds in degrees."""
+"""Checks that a scene (image) has a CRS and an affine transform, and computes the bounds of the scene in degrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def check_georeference(source: Any, path: Path) -> None:
     """Checks that a rasterio dataset has a CRS and an affine transform.
 
     A scene with ground control points, rational polynomial coefficients or a geolocation array instead of a transform
-    is rejected, because the user must choose how to warp it (polynomial order, elevation model). The hint is a command
+    is rejected, because the user must choose how to warp the scene (polynomial order, elevation model). The hint is a
+    command
     that warps the scene.
 
     Raises:

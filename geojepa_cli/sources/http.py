@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """A `Content-Range` header: first byte, end (excluded) and size of the file. Values that it omits are None."""
+    """A `Content-Range` header: first byte, end (excluded) and size of the file. A missing value is None."""
 
     start: int | None
     end: int | None

@@ -79,7 +79,7 @@ def inspect_imagery(
 
     Args:
         folder: folder of the imagery.
-        meter: called with (number of images checked, number of all images).
+        meter: function that is called with (number of images checked, number of all images).
         bbox: bounding box (west, south, east, north) in degrees. Images that do not intersect it are ignored.
 
     Raises:

@@ -40,7 +40,7 @@ class OpenScene(Protocol):
         """Returns a context manager that converts errors of rasterio and GDAL to errors of this package."""
 
     def close(self) -> None:
-        """Closes the dataset."""
+        """Closes the scene's dataset."""
 
 
 class LocalScene:
@@ -64,7 +64,7 @@ class Picture(NamedTuple):
     Attributes:
         pixels: uint8 [bands, side, side]; pixels that no scene covers are 0.
         valid: bool [side, side], True for pixels that a scene covers.
-        scene: index of the newest scene that contributes to the image.
+        scene: index of the newest scene from which the image has pixels.
     """
 
     pixels: npt.NDArray[np.uint8]

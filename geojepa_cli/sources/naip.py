@@ -98,7 +98,7 @@ def read_items(path: Path) -> list[Item]:
     try:
         return [trim_item(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"`{path}` is not a list of images: {error}", FETCH_NAIP) from error
+        raise DataError(f"`{path}` is not a valid file of STAC items: {error}", FETCH_NAIP) from error
 
 
 def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
@@ -141,7 +141,7 @@ class RemoteScene:
     """
 
     def __init__(self, scene: Scene, href: str, reader: RangeReader) -> None:
-        """Opens the image.
+        """Opens the image of a scene on a server.
 
         Raises:
             OfflineError: the server cannot be reached, or refuses access.
@@ -168,7 +168,7 @@ class RemoteScene:
             raise self._raster.failure
 
     def close(self) -> None:
-        """Closes the dataset."""
+        """Closes the image's dataset."""
         self.source.close()
 
 

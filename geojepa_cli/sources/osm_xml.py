@@ -98,7 +98,7 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint=DOWNLOAD_AGAIN)
     if not found:
         hint = OVERPASS_STATEMENT if header.generator.startswith("Overpass") else ANOTHER_EXTRACT
-        raise DataError(f"`{path}` has no positions: expected nodes, or ways with coordinates", hint=hint)
+        raise DataError(f"`{path}` has no data: expected nodes, or other elements with coordinates", hint=hint)
 
 
 def box_of_positions(path: Path, suffix: str) -> Bounds | None:
@@ -176,7 +176,7 @@ class _BoundedParser:
     def _on_start(self, name: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
         if self.depth > _DEPTH:
-            raise DataError(f"`{self.path}` nests XML elements more than {_DEPTH} deep", ANOTHER_EXTRACT)
+            raise DataError(f"`{self.path}` nests XML elements more than {_DEPTH} levels deep", ANOTHER_EXTRACT)
         self._start(name, attributes)
 
     def _on_end(self, name: str) -> None:

@@ -81,12 +81,12 @@ class RangeReader:
         self._requests = self._bytes = self._header_bytes = 0
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the HTTP connections."""
         self._http.close()
 
     @property
     def traffic(self) -> Traffic:
-        """Network traffic so far."""
+        """Network traffic of this reader so far."""
         with self._lock:
             return Traffic(self._requests, self._bytes, self._header_bytes, sum(self._sizes.values()))
 
@@ -181,7 +181,8 @@ class RangeReader:
                     raise DataError(f"`{href}` answered {status} {response.reason_phrase}", FETCH_NAIP)
                 stated = parse_content_range(response)
                 if status != httpx.codes.PARTIAL_CONTENT or stated is None or stated.start != start or not stated.total:
-                    raise DataError(f"`{href}`: the server does not support ranges", _FETCH_FOLDER)
+                    message = f"`{href}` cannot be read: the server does not support HTTP range requests"
+                    raise DataError(message, _FETCH_FOLDER)
                 self._check_version(href, f"{stated.total} {response.headers.get('etag', '')}", stated.total)
                 data = read_body(response, min(end, stated.total) - start)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:

@@ -128,7 +128,7 @@ def _smooth(values: Floats, a: float) -> Floats:
 
 
 def _fit_parabola(grid: PixelGrid) -> Doubles | None:
-    """Fits a quadratic polynomial to the columns and rows of a grid.
+    """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene.
 
     Returns:
         Coefficients [6, 2] of 1, u, v, u², uv, v² for column and row, where u and v range from -1 to 1 over the tile.

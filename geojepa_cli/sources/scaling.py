@@ -18,8 +18,7 @@ LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 class Scaling(NamedTuple):
     """Linear scaling of pixel values from [low, high] to [0, 255].
 
-    All scenes and bands are scaled from the same range. So colours do not change, and neighbouring scenes have the same
-    brightness.
+    All scenes and bands use the same range. So the scaling neither shifts colours nor makes seams between scenes.
     """
 
     low: float
@@ -29,7 +28,7 @@ class Scaling(NamedTuple):
 def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
     """Returns the scaling to 8 bits for scenes with more than 8 bits per band; None if there are no such scenes.
 
-    The range of values that is scaled extends from the 2nd to the 98th percentile of the valid pixels of these scenes.
+    The scaling maps the 2nd percentile of the valid pixels of these scenes to 0, and the 98th percentile to 255.
 
     Raises:
         DataError: the two percentiles are equal, or no pixel is valid.

@@ -45,7 +45,7 @@ class MaskRule(NamedTuple):
 def choose_bands(source: Any) -> tuple[int, int, int]:
     """Returns the 1-based indices of the red, green and blue bands of a dataset.
 
-    The bands are found by their colour interpretation. If red, green or blue is missing there, the first three bands
+    The bands are found by their colour interpretation. If it does not name red, green and blue, the first three bands
     except alpha are used. If there are fewer than three bands, the first band is used three times, as grey.
     """
     from rasterio.enums import ColorInterp

@@ -55,11 +55,11 @@ def find_scenes(folder: Path) -> list[Path]:
 
 
 def inspect_scene(path: Path, infrared: bool = False) -> Scene:
-    """Opens a scene and checks that it can be used.
+    """Checks that a scene (georeferenced image) can be used, and returns its description.
 
     Args:
         path: path of the file.
-        infrared: also select the near-infrared band.
+        infrared: True to select the near-infrared band too.
 
     Raises:
         DataError: the file is not a raster, has no georeference, complex values or a palette, or has no near-infrared
@@ -165,7 +165,7 @@ def _check_values(source: Any, path: Path) -> None:
     if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
         types = ", ".join(dict.fromkeys(source.dtypes))
         hint = convert_hint(path, "gdal_translate", "-ot", "Float32")
-        raise DataError(f"`{path}` has bands of type {types}, expected one integer or float type", hint)
+        raise DataError(f"`{path}` has bands of type {types}, expected integers or floats of one type", hint)
 
 
 def _capture_date(source: Any, path: Path) -> str:

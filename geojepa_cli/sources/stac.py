@@ -61,7 +61,7 @@ def scene_of(item: Item, infrared: bool) -> Scene:
 
     Args:
         item: STAC item as returned by `trim_item`.
-        infrared: also select the near-infrared band.
+        infrared: True to select the near-infrared band too.
     """
     west, south, east, north = (float(value) for value in item["bbox"])
     gsd = float(item["properties"].get("gsd") or 0.0)
@@ -80,7 +80,7 @@ def scene_of(item: Item, infrared: bool) -> Scene:
 
 
 def band_order(asset: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Returns the 1-based indices of the red, green, blue and near-infrared bands.
+    """Returns the 1-based indices of the red, green, blue and near-infrared bands of a STAC asset.
 
     The bands are found by their names in the field `bands` (STAC 1.1) or `eo:bands` (STAC 1.0). If neither field names
     red, green and blue, the order of NAIP is assumed: red, green, blue, near infrared.

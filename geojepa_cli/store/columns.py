@@ -133,7 +133,7 @@ def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dic
 
 
 def write_packed(file: h5py.File, name: str, values: Array) -> None:
-    """Writes a column to an HDF5 file as one compressed chunk. `read_columns` can read it."""
+    """Writes a column to an HDF5 file as one compressed chunk, which `read_columns` can read."""
     options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": values.shape}
     file.create_dataset(name, data=values, **({**options, "shuffle": values.itemsize > 1} if values.size else {}))
 
@@ -168,7 +168,7 @@ def _check_type(column: Any, path: Path, name: str, spec: ColumnSpec, hint: Hint
 
 
 def _describe_type(stored: Any) -> str:
-    """Returns a readable name of an HDF5 data type, also of types that NumPy does not have."""
+    """Returns the name of an HDF5 data type for messages. Works for types that NumPy does not have, too."""
     kinds = {
         h5py.h5t.INTEGER: "integer",
         h5py.h5t.FLOAT: "float",
@@ -215,7 +215,7 @@ def _check_storage(column: Any, path: Path, name: str, shape: tuple[int, ...], h
     large = layout == h5py.h5d.CHUNKED and math.prod(created.get_chunk()) > max(math.prod(shape), 1)
     if outside or not filters <= _FILTERS or large:
         how = "in another file" if outside else "in too large chunks" if large else "with a filter other than gzip"
-        raise DataError(f"column `{name}` of `{path}` is stored {how}", hint)
+        raise DataError(f"column `{name}` of `{path}` cannot be read safely: it is stored {how}", hint)
 
 
 def _read_attributes(file: h5py.File, path: Path, expected: Expected, hint: Hint | None) -> Attributes:

@@ -31,7 +31,7 @@ class CompiledView:
     """A `View` (selection of tiles, tags and pieces) converted to lists of rows, so that tiles can be read fast.
 
     Attributes:
-        regions: pieces and tags of each region that the view keeps.
+        regions: for each region, the pieces (parts of OSM elements inside single tiles) and tags that the view keeps.
         lengths: int32 [tiles], number of tokens (entities) of every tile of the dataset; 0 for tiles that the view
             drops.
         kept: bool [tiles], True for tiles that the view keeps.
@@ -46,9 +46,9 @@ class CompiledView:
 
 
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
-    """Returns the pieces and tags of a region that a view keeps.
+    """Returns the pieces (parts of OSM elements inside single tiles) and the tags of a region that a view keeps.
 
-    Drops the tags and pieces that the view hides, and the pieces of OSM elements whose tags are all hidden.
+    The pieces of an OSM element are dropped too if the view hides all tags of the element.
     """
     tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
     if len(view.dropped_tags):

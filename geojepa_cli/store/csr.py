@@ -17,7 +17,7 @@ Rows = npt.NDArray[np.int64]
 
 
 def offsets(counts: Array) -> Rows:
-    """Returns the CSR offsets of n parent rows from the number of children of each row: int64 [n + 1]."""
+    """Returns the CSR offsets of n rows: the cumulative sum of their child counts, with a leading 0: int64 [n + 1]."""
     ends = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=ends[1:])
     return ends
@@ -34,22 +34,22 @@ def ranges(first: Rows, last: Rows) -> Rows:
 
 
 def spans(ends: Array, rows: Rows) -> tuple[Rows, Rows]:
-    """Returns the first child of each given parent row, and the end of its children (excluded): int64 [rows] each."""
+    """Returns the index of the first child of each given row, and the end of its children (excluded): int64 [rows]."""
     return take_offsets(ends, rows), take_offsets(ends, rows + 1)
 
 
 def children(ends: Array, rows: Rows) -> Rows:
-    """Returns the child rows of the given parent rows, one parent row after the other: int64."""
+    """Returns the indices of the children of the given rows, from CSR offsets `ends`: int64."""
     return ranges(*spans(ends, rows))
 
 
 def parents(ends: Array) -> Rows:
-    """Returns the parent row of each child row, for an offsets column `ends`: int64."""
+    """Returns the parent row of every child, from CSR offsets `ends`: int64."""
     signed = ends.astype(np.int64)
     return np.repeat(np.arange(len(ends) - 1), signed[1:] - signed[:-1])
 
 
 def take_offsets(ends: Array, rows: Rows) -> Rows:
-    """Returns the given values of an offsets column, converted to int64."""
+    """Returns the given rows of a column of offsets, converted to int64."""
     # Offsets are stored as unsigned integers. Below 2^63, signed and unsigned integers have the same bits.
     return (ends.view(np.int64) if ends.dtype == np.uint64 else ends).take(rows).astype(np.int64, copy=False)

@@ -38,7 +38,7 @@ class Dataset:
 
     def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
         if not regions:
-            raise UsageError("no region to read", hints.run("artifacts"))
+            raise UsageError("no regions to read: a dataset needs at least one region", hints.run("artifacts"))
         self.regions = tuple(regions)
         self.images = tuple(images) if images is not None else (None,) * len(self.regions)
         if len(self.images) != len(self.regions):
@@ -46,7 +46,7 @@ class Dataset:
         for region in self.regions:
             if region.kind != "processed":
                 hint = hints.run("process", region=region.name)
-                raise DataError(f"`{region.path}` is of kind `{region.kind}`, expected `processed`", hint)
+                raise DataError(f"`{region.path}` is a `{region.kind}` file, expected a `processed` file", hint)
         sizes = [(r.n_tiles, r.n_objects, r.n_pieces, r.n_vocab) for r in self.regions]
         offsets = np.concatenate([np.zeros((1, 4), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
         self.tile_offsets, self.object_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
@@ -65,7 +65,7 @@ class Dataset:
         Args:
             paths: path of the `processed.h5` of each region.
             images: path of the `images.h5` of each region, None for a region without images. Default: no images.
-            names: names of the regions. Default: the names of the folders that contain the files.
+            names: names of the regions. Default: for each file, the name of its folder up to `@`.
 
         Raises:
             DataError: a file is unreadable or has another schema.
@@ -135,7 +135,7 @@ class Dataset:
 
     @functools.cached_property
     def groups(self) -> Rows:
-        """Group of every tile, which is the zoom-14 tile that contains the tile, as one integer: int64 [tiles]."""
+        """For every tile, the zoom-14 tile that contains the tile (its group), as one integer: int64 [tiles]."""
         shift = self.tile_zxy[:, 0] - GROUP_ZOOM
         if bool((shift < 0).any()):
             message = f"the dataset has tiles of zoom {self.tile_zxy[:, 0].min()}, expected zoom {GROUP_ZOOM} or above"
@@ -161,7 +161,7 @@ class Dataset:
         return np.concatenate(rows)
 
     def image_rows_required(self) -> Rows:
-        """Returns `image_rows` if the dataset has images.
+        """Returns the row of every tile's image, like `image_rows`. Checks first that the dataset has images.
 
         Raises:
             UsageError: no region was opened with images.
@@ -250,7 +250,7 @@ class Dataset:
             return NotFoundError(f"unknown tile `{tile.name}`; tiles of the dataset have zoom {zooms}")
         away = np.abs(self.tile_zxy[same, 1:] - np.array(tile[1:])).max(1)
         close = self.tile_names(same[[int(away.argmin())]])[0]
-        return NotFoundError(f"unknown tile `{tile.name}`; the nearest with data is `{close}`")
+        return NotFoundError(f"unknown tile `{tile.name}`; the nearest tile of the dataset is `{close}`")
 
 
 def _object_row(region: RegionStore, osm_type: int, osm_id: int) -> int | None:

@@ -91,7 +91,8 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
         first = (encoders[0], tables[0].shape[1])
         if (encoders[-1], table.shape[1]) != first:
             got = f"`{encoders[-1]}` ({table.shape[1]} values)"
-            raise DataError(f"`{path}` was made by {got}, the other regions by `{first[0]}` ({first[1]})", hint)
+            wanted = f"`{first[0]}` ({first[1]} values) as for the other regions"
+            raise DataError(f"`{path}` was made by the text encoder {got}, expected {wanted}", hint)
     return TagEmbeddings(
         torch.from_numpy(np.concatenate(tables)), torch.from_numpy(np.concatenate(sources)), encoders[0]
     )

@@ -70,7 +70,7 @@ class _Share(NamedTuple):
 
 
 def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -> list[_Share]:
-    """Returns the tokens (entities) of a batch, divided by region."""
+    """Returns the tokens (entities) of a batch, grouped by region."""
     home = store.tile_regions(tiles)
     together = bool((home[1:] >= home[:-1]).all())
     shares = []
@@ -128,7 +128,7 @@ class _Columns:
         self.arrays |= {"tag_ids": ids, "tag_offsets": ends}
 
     def take_geometry(self, shares: list[_Share]) -> None:
-        """Reads the parts, vertices and visibility edges of every token into the geometry columns."""
+        """Reads the geometry of every token: its parts (lines and rings), vertices, and visibility edges."""
         for share in shares:
             share.region.check_geometry()
         part_spans = [csr.spans(s.region["piece/parts"], s.pieces) for s in shares]

@@ -22,7 +22,7 @@ _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struc
 
 
 def find_images(folder: Path) -> list[tuple[TileId, Path]]:
-    """Returns the image files of a folder that are named like a tile, in the order in which `tiles.h5` has the tiles.
+    """Returns the image files of a folder that are named like a tile, sorted like the tiles in `tiles.h5`.
 
     Raises:
         DataError: two files are images of the same tile, or a file is named like a tile outside the grid.
@@ -75,7 +75,7 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
     except _DECODER_ERRORS as error:
         raise DataError(f"`{path}` cannot be decoded: {_describe_error(error)}", hint) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"`{path}` is refused: {error}", hint) from error
+        raise DataError(f"`{path}` is too large to be decoded: {error}", hint) from error
     if pixels.size != (SIZE_PX, SIZE_PX):
         pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
     return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))

@@ -50,7 +50,7 @@ class ImageForm(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        """Attributes that differ from their defaults, by the names that they have in the parameters of an artifact."""
+        """Parameters of an artifact with images of this form: the attributes that differ from their defaults."""
         names = {"size_px": "image_size", "bands": "bands", "codec": "image_codec"}
         default = ImageForm()
         return {names[key]: value for key, value in self._asdict().items() if value != getattr(default, key)}
@@ -101,7 +101,7 @@ class PackedImages:
     """
 
     def __init__(self, data: Pixels, offsets: npt.NDArray[np.uint64], shape: tuple[int, int, int], name: str) -> None:
-        """Wraps WebP images.
+        """Makes an array of WebP images.
 
         Args:
             data: bytes of all WebP images, one after the other.

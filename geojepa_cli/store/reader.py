@@ -80,7 +80,8 @@ class RegionStore:
         columns, attributes = map_columns(self.path, EXPECTED, self._hint)
         self.kind, self.zoom = str(attributes.get("kind")), int(str(attributes.get("zoom", 0)))
         if self.kind not in KINDS:
-            raise DataError(f"`{self.path}` is of kind `{self.kind}`, expected `tiles` or `processed`", self._hint)
+            message = f"`{self.path}` is a `{self.kind}` file, expected a `tiles` or `processed` file"
+            raise DataError(message, self._hint)
         self._columns = {name: columns[name] for name in columns if self.kind in schema.COLUMNS[name].files}
         self._geometry_checked = False
         self._check()

@@ -78,7 +78,7 @@ def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, V
     # Checked before the columns: if the file was made for other data, their lengths differ too.
     _, attributes = read_columns(path, Expected(schema.VERSION, {}, _ATTRIBUTES), hint)
     if attributes.get("kind") != "views":
-        raise DataError(f"`{path}` is of kind `{attributes.get('kind')}`, expected `views`", hint)
+        raise DataError(f"`{path}` is a `{attributes.get('kind')}` file, expected a `views` file", hint)
     if attributes.get("shape") != shape:
         made_for = f"made for a region with {attributes.get('shape')} tiles, pieces and tags"
         raise DataError(f"`{path}` was {made_for}, but `{region}` has {shape}", hint)

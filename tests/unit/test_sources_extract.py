@@ -231,7 +231,7 @@ OPEN = b'<osm version="0.6"><node id="1" lat="1" lon="1" x="'
         (b'<osm version="0.5"><node id="1" lat="1" lon="1"/></osm>', "version 0.5"),
         (b"<osm version='0.6'><node", "truncated"),
         (b"<!-- ", "truncated"),
-        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "any other position"),
+        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "other elements with coordinates"),
         (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "compressed PBF"),
         (b"<osm version='0.6'>&a;</osm>", "not well-formed"),
     ],

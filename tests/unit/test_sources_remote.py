@@ -144,7 +144,7 @@ def change(server: stac_server.Planetary, path: str) -> None:
         (refuse, "refuses access"),
         (lose, "answered 404"),
         (break_down, "the server answered 503"),
-        (forget_ranges, "does not support ranges"),
+        (forget_ranges, "does not support HTTP range requests"),
         (change, "changed while"),
     ],
 )
