@@ -176,7 +176,7 @@ class _BoundedParser:
     def _on_start(self, name: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
         if self.depth > _DEPTH:
-            raise DataError(f"`{self.path}` nests XML elements more than {_DEPTH} levels deep", ANOTHER_EXTRACT)
+            raise DataError(f"`{self.path}` nests XML elements more than {_DEPTH} deep", ANOTHER_EXTRACT)
         self._start(name, attributes)
 
     def _on_end(self, name: str) -> None:

@@ -125,7 +125,7 @@ def test_a_row_number_that_is_too_large_is_refused_before_it_is_used(path: Path,
 
 def test_a_tiles_file_is_no_dataset_for_models(tmp_path: Path) -> None:
     path = write_synthetic_processed(tmp_path / "oak@1" / "tiles.h5", kind="tiles")
-    with pytest.raises(DataError, match="expected `processed`"):
+    with pytest.raises(DataError, match="expected a `processed` file"):
         TileStore.open([path])
 
 
