@@ -69,7 +69,7 @@ class Plan:
     def random(self, *purpose: object) -> random.Random:
         """Returns a random number generator whose numbers depend only on the seed and on `purpose`.
 
-        Every feature of the city has another purpose, so a change to one feature does not change the others.
+        Every feature of the city uses a different purpose, so a change to one feature does not change the others.
         """
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 

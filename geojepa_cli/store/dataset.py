@@ -168,7 +168,7 @@ class Dataset:
         """
         if all(store is None for store in self.images):
             names = ", ".join(f"`{region.name}`" for region in self.regions)
-            message = f"images are required, but there are none of {names}"
+            message = f"images are required, but {names} has no images"
             raise UsageError(message, hints.run("fetch", pbf="FILE", name="NAME", imagery="DIR"))
         return self.image_rows
 
@@ -188,7 +188,7 @@ class Dataset:
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 
     def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-        """Returns the OSM version of the element of each given piece: uint32. 0 if the OSM file has no versions."""
+        """Returns the version of the OSM element to which each piece belongs: uint32. 0 if there are no versions."""
         rows = np.asarray(pieces, np.int64)
         home = np.searchsorted(self.piece_offsets, rows, side="right") - 1
         versions = np.empty(len(rows), np.uint32)
@@ -219,7 +219,7 @@ class Dataset:
         return np.concatenate(found)
 
     def piece_tags(self, piece: int) -> dict[str, str]:
-        """Returns all stored tags of the OSM element of a piece, including tags that a view or a task hides."""
+        """Returns all stored tags of the OSM element to which a piece belongs, also tags that a view hides."""
         index = int(np.searchsorted(self.piece_offsets, piece, side="right")) - 1
         region = self.regions[index]
         row = int(region["piece/object"][piece - int(self.piece_offsets[index])])

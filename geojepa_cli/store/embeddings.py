@@ -111,7 +111,8 @@ class Embeddings:
     def check_source(self, region: RegionStore) -> None:
         """Checks that the vectors were made from the given `processed.h5`.
 
-        Every row of this file states a tile or an OSM element, and a row number of `processed.h5`. They must match.
+        Every row of this file names a tile or an OSM element, and a row number in `processed.h5`. The row with this
+        number must belong to the same tile or OSM element.
 
         Args:
             region: processed file from which the vectors were made.

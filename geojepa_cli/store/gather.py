@@ -34,7 +34,7 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
         needs: modalities to read.
 
     Raises:
-        ValueError: a tile does not exist, or the view does not select it.
+        ValueError: one of the tiles does not exist, or is not selected by the view.
     """
     if len(tiles) and (tiles.min() < 0 or tiles.max() >= store.n_tiles or not view.kept[tiles].all()):
         raise ValueError("a tile is not in the view")

@@ -161,7 +161,7 @@ class RegionStore:
         self._geometry_checked = True
 
     def _check_rows(self, *names: str) -> None:
-        """Checks the values of columns whose values are used as indices.
+        """Checks columns whose values are used as indices or as row numbers of other tables.
 
         Raises:
             DataError: offsets do not start at 0 or decrease, a row number does not exist, or an enumeration value is
@@ -184,10 +184,11 @@ class RegionStore:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
     def _check_lengths(self) -> None:
-        """Checks that all columns of a table have the same length, and that offsets end at the last row of their table.
+        """Checks that all columns of a table have the same length, and that offsets match the lengths of the tables.
 
         Raises:
-            DataError: two columns of a table differ in length, or the last offset is not the number of rows.
+            DataError: two columns of a table differ in length, or the last offset of a column is not the number of rows
+                of the table to which the offsets refer.
         """
         rows: dict[str, tuple[int, str]] = {}
         present = {name: column for name, column in schema.COLUMNS.items() if name in self._columns}
@@ -211,7 +212,10 @@ class RegionStore:
 
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
-    """Converts stored vertices (fixed-point uint16, or float32) to tile units: float32 [n, 2]."""
+    """Converts stored vertices to tile units, in which 1 is the length of the tile's south edge: float32 [n, 2].
+
+    Vertices are stored as fixed-point numbers (uint16) or as float32.
+    """
     if stored.dtype != np.uint16:
         return np.asarray(stored, np.float32)
     # Integers up to 65,535 are exact in float32. Only the division rounds, so the result is the nearest float32.

@@ -1,4 +1,4 @@
-"""`ResidentTiles`: keeps all selected tiles in the memory of a device such as a GPU. Batches need no file access then.
+"""`ResidentTiles`: keeps all tiles in the memory of a device such as a GPU, to make batches without reading files.
 
 The tokens of a tile are stored together, and so are their tags, vertices, parts and edges. Each tile is therefore one
 run of consecutive rows in every column. The CPU knows the first row of every run, so it never waits for the device to
@@ -73,7 +73,7 @@ class ResidentTiles:
             tiles: rows of the tiles in the dataset. The batch has the tiles in this order.
 
         Raises:
-            ValueError: the view does not select a tile.
+            ValueError: one of the tiles is not selected by the view.
         """
         rows = np.asarray(tiles, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self._place) or (self._place[rows] < 0).any()):

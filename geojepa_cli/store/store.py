@@ -35,7 +35,7 @@ class TileStore(Dataset):
             needs: modalities to read. Tags and bounding rectangles are always read.
 
         Raises:
-            ValueError: the view does not select a tile, or belongs to another dataset.
+            ValueError: one of the tiles is not selected by the view, or the view belongs to another dataset.
             DataError: geometry is requested, but the geometry in the file is damaged.
         """
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)

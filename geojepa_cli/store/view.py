@@ -57,7 +57,7 @@ class View:
 
     @classmethod
     def full(cls, store: Dataset) -> View:
-        """Returns a view that keeps everything, including pieces that models do not see by default (boundaries)."""
+        """Returns a view that keeps all tiles, tags and pieces, also those that `default` hides, such as boundaries."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
@@ -130,8 +130,8 @@ class View:
     def __and__(self, other: View) -> View:
         """Returns the intersection of two views: the tiles, tags and pieces that are kept by this view and by `other`.
 
-        Each count is the larger of the two views' counts for the same reason, not their sum. The reason is that the two
-        views are usually derived from one view, so they have dropped the same tiles and pieces.
+        Each count is the larger of the two views' counts for the same reason. The counts are not added, because the two
+        views are usually derived from one view and have dropped the same tiles and pieces.
         """
         if self.shape != other.shape:
             raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
@@ -145,12 +145,12 @@ class View:
         )
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Returns a copy of this view that keeps only the given tiles. Counts the dropped tiles under `reason`."""
+        """Returns a copy of this view that keeps only the given tiles. Adds the dropped tiles to `counts[reason]`."""
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """Returns a copy of this view that hides more tags and pieces. Counts the additional pieces under `reason`."""
+        """Returns a copy of this view that hides more tags and pieces. Adds the hidden pieces to `counts[reason]`."""
         dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
         return replace(
             self,
