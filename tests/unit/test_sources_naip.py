@@ -93,7 +93,7 @@ def test_stored_items_are_read_as_the_same_items(tmp_path: Path, items: list[nai
     assert naip.to_json(again) == naip.to_json(naip.newest(again))
     assert naip.scenes_of(again) == naip.scenes_of(newest)
     path.write_text('{"features": [{"id": 1}]}')
-    with pytest.raises(DataError, match="not a list of images"):
+    with pytest.raises(DataError, match="not a valid file of STAC items"):
         naip.read_items(path)
 
 

@@ -135,7 +135,7 @@ def change(planetary: stac_server.Planetary, path: str) -> None:
         (refuse, "refuses access"),
         (lose, "answered 404"),
         (break_down, "the server answered 503"),
-        (forget_ranges, "does not support ranges"),
+        (forget_ranges, "does not support HTTP range requests"),
         (change, "changed while"),
     ],
 )
@@ -242,7 +242,7 @@ def test_an_unreachable_scene_does_not_keep_others_from_being_read(
     assert [isinstance(outcome, Failed) for _, outcome in done] == [True] * 20 + [False] * 3
     assert all(isinstance(outcome, Picture) and outcome.valid.all() for _, outcome in done[20:])
     assert planetary.requests.count(f"/naip/{lost.name}") == 8 * QUICK.attempts
-    assert "not tried" in done[19][1].error.message  # type: ignore[union-attr]
+    assert "not read" in done[19][1].error.message  # type: ignore[union-attr]
 
 
 def test_the_two_dates_of_a_footprint_give_the_newer_one(

@@ -125,7 +125,7 @@ def test_a_row_number_that_is_too_large_is_refused_before_it_is_used(path: Path,
 
 def test_a_tiles_file_is_no_dataset_for_models(tmp_path: Path) -> None:
     path = write_synthetic_processed(tmp_path / "oak@1" / "tiles.h5", kind="tiles")
-    with pytest.raises(DataError, match="expected `processed`"):
+    with pytest.raises(DataError, match="expected a `processed` file"):
         TileStore.open([path])
 
 
@@ -135,7 +135,7 @@ def test_tiles_are_found_by_name_and_the_error_of_a_wrong_name_has_the_nearest_o
     name = store.tile_names([row])[0]
     assert store.tile_row(name) == row and store.tile_rows(name).tolist() == [row, 20 + row]
     x, y = store.tile_zxy[:, 1].max(), store.tile_zxy[store.tile_zxy[:, 1].argmax(), 2]
-    with pytest.raises(NotFoundError, match=f"the nearest with data is `16_{x}_{y}`"):
+    with pytest.raises(NotFoundError, match=f"the nearest tile of the dataset is `16_{x}_{y}`"):
         store.tile_row(f"16_{x + 9}_{y}")
     with pytest.raises(NotFoundError, match="zoom 16"):
         store.tile_row("15_1_1")
