@@ -21,8 +21,7 @@ def check_georeference(source: Any, path: Path) -> None:
 
     A scene with ground control points, rational polynomial coefficients or a geolocation array instead of a transform
     is rejected, because the user must choose how to warp the scene (polynomial order, elevation model). The hint is a
-    command
-    that warps the scene.
+    command that warps the scene.
 
     Raises:
         DataError: the CRS or the transform is missing.
@@ -86,8 +85,9 @@ def meets(a: Bounds, b: Bounds) -> bool:
 
 
 def convert_hint(path: Path, *command: str) -> Hint:
-    """Returns shell commands that convert a scene, rename the original to `*.bak` so that it is no longer read, and run
-    the failed command again.
+    """Returns commands that convert a scene, rename the original to `*.bak`, and run the failed command again.
+
+    A file `*.bak` is no longer read.
 
     Args:
         path: path of the scene.

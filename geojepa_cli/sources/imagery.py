@@ -62,7 +62,9 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
-        raise DataError(f"{what}; expected only one of them", hints.again().after(move.after(hints.shell("mkdir", apart))))
+        raise DataError(
+            f"{what}; expected only one of them", hints.again().after(move.after(hints.shell("mkdir", apart)))
+        )
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
         raise DataError(message, _WITHOUT_IMAGERY)
