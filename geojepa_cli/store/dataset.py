@@ -221,4 +221,4 @@ class Dataset:
             return NotFoundError(f"unknown tile `{tile.name}`; tiles of the dataset have zoom {zooms}")
         away = np.abs(self.tile_zxy[same, 1:] - np.array(tile[1:])).max(1)
         close = self.tile_names(same[[int(away.argmin())]])[0]
-        return NotFoundError(f"unknown tile `{tile.name}`; the nearest with data is `{close}`")
+        return NotFoundError(f"unknown tile `{tile.name}`; the nearest tile of the dataset is `{close}`")
