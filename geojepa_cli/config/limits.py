@@ -1,4 +1,4 @@
-"""Minimum and maximum number of entities in a tile."""
+"""Limits: number of entities in a tile, and number of folds."""
 
 from __future__ import annotations
 
@@ -21,3 +21,4 @@ class EntityLimits(NamedTuple):
 
 
 DEFAULT_LIMITS = EntityLimits()
+MAX_FOLDS = 20  # more folds cost time in every probe, and their results hardly differ

@@ -9,10 +9,11 @@ from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import DataError
+from geojepa_cli.stages.built_tasks import processed_of
 from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
@@ -61,11 +62,6 @@ def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], process
     store = TileStore.open([region.file(PROCESSED_FILE) for region in regions])
     view = TaskData.open(store, tasks).view_without_shared(store, masked)
     return view.region([region.ref for region in regions].index(processed.ref))
-
-
-def processed_of(workspace: Workspace, task: Artifact) -> Artifact:
-    """Returns the `processed/` artifact from which a `tasks/` artifact was made."""
-    return workspace.at(inputs_of_kind(task, "processed")[0])
 
 
 def check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from geojepa_cli import console
+from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
@@ -29,7 +30,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
         console.print_line(
-            f"`{model}` may have seen tiles of {groups} of the tested zoom-14 groups in pretraining (without labels)"
+            f"`{model}` may have seen tiles of {console.counted(groups, 'tested zoom-14 group')} in pretraining, without labels"
         )
     if shared := report.get("shared_entities"):
         console.print_line(
@@ -41,7 +42,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
             first = strongest["tags"][0]
             tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
             console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
-    console.print_line(f"{made.full_ref}: {made.path}")
+    print_path(made)
 
 
 def _row(score: dict[str, Any]) -> list[str]:
