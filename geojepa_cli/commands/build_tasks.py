@@ -58,28 +58,18 @@ def build_tasks(
     Example: geojepa build-tasks --region state-college --task max_speed
     """
     workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
-    settings = {
-        "region": region,
-        "seed": seed,
-        "min_entities": min_entities,
-        "max_entities": max_entities,
-        "bbox": box,
-        "with_imagery": with_imagery,
-        "split": split,
-        "folds": folds,
-        "buffer": buffer,
-    }
+    shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:
         if task:
             hint = hints.run("build-tasks", analyze=analyze)
             raise UsageError("`--analyze` cannot be combined with `--task`", hint)
-        analysis = stages.analyze_task(workspace, analyze, **settings)
+        analysis = stages.analyze_task(workspace, analyze, region, *shared)
         if json:
             console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))
         else:
             print_analysis(analysis)
         return
-    made = stages.build_tasks(workspace, task=task or None, **settings)
+    made = stages.build_tasks(workspace, region, task, *shared)
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
         console.emit_json_each("build-tasks", [(artifact.ref, report) for artifact, report in reports])

@@ -142,7 +142,7 @@ def check_integer(name: str, value: Any, within: Range) -> int:
     Raises:
         UsageError: the argument is not an integer, or is out of range.
     """
-    limits = f"{within.low:,} to {within.high:,}"
+    limits = f"{within.low} to {within.high if within.high < 10_000 else f'{within.high:,}'}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise wrong_type(name, value, f"an integer, {limits}", str(within.example))
     if not within.low <= int(value) <= within.high:
@@ -180,11 +180,11 @@ def check_texts(name: str, value: Any) -> list[str]:
         UsageError: the argument is neither text nor a list of texts.
     """
     if isinstance(value, str):
-        return [value]
+        return [_without_null(name, value)]
     given: list[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping) else [None]
     if not all(isinstance(one, str) for one in given):
         raise wrong_type(name, value, "text or a list of texts", '["…"]')
-    return given
+    return [_without_null(name, one) for one in given]
 
 
 def _check_workspace(value: Any) -> Workspace:
@@ -204,6 +204,13 @@ def _check_tolerance(name: str, value: Any) -> float:
 def _check_type(name: str, value: Any, types: Any, expected: str, example: str) -> Any:
     if not isinstance(value, types):
         raise wrong_type(name, value, expected, example)
+    return _without_null(name, value)
+
+
+def _without_null(name: str, value: Any) -> Any:
+    """Checks that a text or path contains no null character, which neither paths nor programs can contain."""
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise UsageError(f"`{option(name)}` contains a null character", hints.advice(f"remove `\\0` from {name}"))
     return value
 
 

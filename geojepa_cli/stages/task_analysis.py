@@ -87,7 +87,7 @@ def make_analysis(
         analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")
         title = f"{spec.title}: {names}"
-        plot_cooccurrence(analysis, f"which tags go together with {title}", build.partial / COOCCURRENCE_FILE)
+        plot_cooccurrence(analysis, f"co-occurrence of tags: {title}", build.partial / COOCCURRENCE_FILE)
         plot_statistics(analysis.reports, title, build.partial / STATISTICS_FILE)
         return build.publish(counts={key: analysis.sizes[key] for key in ("tiles", "entities", "entities_that_count")})
 

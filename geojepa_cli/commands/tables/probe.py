@@ -29,9 +29,8 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if report.get("random"):
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
-        console.print_line(
-            f"`{model}` may have seen tiles of {console.counted(groups, 'tested zoom-14 group')} in pretraining, without labels"
-        )
+        tested = console.counted(groups, "tested zoom-14 group")
+        console.print_line(f"`{model}` may have seen tiles of {tested} in pretraining, without labels")
     if shared := report.get("shared_entities"):
         console.print_line(
             f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities are hidden because their "
