@@ -31,8 +31,8 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs. Keeps "
-            "checkpoints from which a run can be resumed.",
+            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs. "
+            "Keeps checkpoints from which a run can be resumed.",
         ),
     ] = False,
     unfinished: Annotated[

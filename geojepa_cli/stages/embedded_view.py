@@ -80,7 +80,7 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     if store.lengths(view).any() or Modality.IMAGE in needs:
         return
     region = store.regions[0].name
-    where = f"all {len(view.tiles):,} tiles of `{region}`"
+    where = f"all tiles of `{region}` ({len(view.tiles):,})" if len(view.tiles) != 1 else f"the only tile of `{region}`"
     if masked:
         raise DataError(f"the mask of `{task}` hides all entities in {where}", hints.run("embed", task=task))
     raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))

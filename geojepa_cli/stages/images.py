@@ -76,7 +76,11 @@ def make_images(
     zooms = collections.Counter(tile.z for tile in found if tile is not None)
     others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
     if others:
-        what = f"{zooms[zoom]:,} image tiles are used" if zooms[zoom] else "none is left, so no images are published"
+        what = (
+            f"{console.counted(zooms[zoom], 'image tile is', 'image tiles are')} used"
+            if zooms[zoom]
+            else "none is left, so no images are published"
+        )
         hint = None if zooms[zoom] else hints.again(zoom=max(zooms))
         console.warn(
             f"{source.full_ref}: image tiles left out because `--zoom` is {zoom}: {', '.join(others)}; {what}", hint
@@ -150,7 +154,8 @@ def _resample(
                 raise resampling.failure(failed, len(wanted), listed, source, skip_failed)
             if all(row.position < 0 for row in log.rows.values()):
                 log.remove()
-                raise _NoImageryError(f"none of {len(wanted):,} tiles intersects any of {len(scenes.scenes):,} scenes")
+                have = f"{console.counted(len(wanted), 'tile')}, {console.counted(len(scenes.scenes), 'scene')}"
+                raise _NoImageryError(f"no tile intersects a scene ({have})")
             return _publish_log(build, log, scenes, wanted)
 
     try:

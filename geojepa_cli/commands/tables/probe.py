@@ -32,9 +32,9 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         tested = console.counted(groups, "tested zoom-14 group")
         console.print_line(f"`{model}` may have seen tiles of {tested} in pretraining, without labels")
     if shared := report.get("shared_entities"):
+        of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities are hidden because their "
-            "OSM element is in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {of} hidden, because their OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
