@@ -241,9 +241,9 @@ def make_embeddings(
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
-    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
-    other_tasks = [one for one in without_shared if one != task]
-    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
+    others = [one for one in without_shared if one != task]
+    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item), *others]
+    inputs += [processed_of(workspace, one) for one in others]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -255,8 +255,8 @@ def make_embeddings(
 
         torch.set_num_threads(threads)
         chosen = pick_device(device)
-        paths = [images.file(IMAGES_FILE)] if images else None
-        store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
+        image_files = [images.file(IMAGES_FILE)] if images else None
+        store = TileStore.open([processed.file(PROCESSED_FILE)], image_files, [processed.name])
         if without_shared:
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
@@ -22,6 +21,8 @@ from geojepa_cli.workspace.kinds import Remains, name_of
 from geojepa_cli.workspace.workspace import Workspace, input_names
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
@@ -131,16 +132,8 @@ def make_probe(
     """
     warn_of_other_splits(models, regions, tasks)
 
-    @cache
-    def opened() -> tuple[TileStore, TaskData]:
-        from geojepa_cli.store.store import TileStore
-        from geojepa_cli.tasks.dataset import TaskData
-
-        with rebuilding(*regions):
-            store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
-        return store, TaskData.open(store, tasks)
-
-    check_folds(workspace, opened()[1], regions, tasks, seed)
+    store, data = _open(regions, tasks)
+    check_folds(workspace, data, regions, tasks, seed)
     for model in models:
         for region, task in zip(regions, tasks, strict=True):
             check_region(workspace, model, region, task if masked else None, masked, _task_limits(task))
@@ -159,7 +152,6 @@ def make_probe(
         from geojepa_cli.evaluate.probe import run_probe
 
         torch.set_num_threads(1)  # heads are small, and with one thread results do not depend on the number of cores
-        store, data = opened()
         rows, probed = probe_data(data)
         vectors = {label: tile_vectors(store, rows, by_region) for label, by_region in embedded.items()}
         with console.progress(f"probe {name}") as meter:
@@ -167,9 +159,7 @@ def make_probe(
         content = report_content(data, result, params, regions, tasks)
         if without_shared:
             content["shared_entities"] = count_shared(store, data, masked)
-        tested = data.groups[rows[result.fold >= 0]]
-        seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
-        content["seen_in_pretraining"] = {ref: groups for ref, groups in seen.items() if groups}
+        content["seen_in_pretraining"] = _seen(workspace, models, regions, data.groups[rows[result.fold >= 0]])
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
@@ -179,6 +169,23 @@ def make_probe(
         return build.publish(counts=counts, extra={"seed": seed})
 
     return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
+
+
+def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileStore, TaskData]:
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.dataset import TaskData
+
+    with rebuilding(*regions):
+        store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
+    return store, TaskData.open(store, tasks)
+
+
+def _seen(
+    workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
+) -> dict[str, int]:
+    """Returns the number of tested groups that each model may have seen in pretraining, for models with any."""
+    seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
+    return {ref: groups for ref, groups in seen.items() if groups}
 
 
 def _embed(

@@ -34,7 +34,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if shared := report.get("shared_entities"):
         of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {of} hidden, because their OSM element is in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {of} hidden, as their OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
