@@ -61,8 +61,7 @@ def build_tasks(
     shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:
         if task:
-            hint = hints.run("build-tasks", analyze=analyze)
-            raise UsageError("`--analyze` cannot be combined with `--task`", hint)
+            raise UsageError("`--analyze` cannot be combined with `--task`", hints.run("build-tasks", analyze=analyze))
         analysis = stages.analyze_task(workspace, analyze, region, *shared)
         if json:
             console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))

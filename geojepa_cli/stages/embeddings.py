@@ -254,7 +254,6 @@ def make_embeddings(
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        chosen = pick_device(device)
         image_files = [images.file(IMAGES_FILE)] if images else None
         store = TileStore.open([processed.file(PROCESSED_FILE)], image_files, [processed.name])
         if without_shared:
@@ -262,12 +261,12 @@ def make_embeddings(
         else:
             view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        embedder = model.open(FrozenInputs(tags.table.to(chosen)))
+        embedder = model.open(FrozenInputs(tags.table.to(pick_device(device))))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
         with console.progress(title, len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, attributes, meter, chosen)
+            counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)

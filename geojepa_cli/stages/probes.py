@@ -23,6 +23,7 @@ from geojepa_cli.workspace.workspace import Workspace, input_names
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geojepa_cli.evaluate.probe import ProbeResult
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
@@ -134,9 +135,7 @@ def make_probe(
 
     store, data = _open(regions, tasks)
     check_folds(workspace, data, regions, tasks, seed)
-    for model in models:
-        for region, task in zip(regions, tasks, strict=True):
-            check_region(workspace, model, region, task if masked else None, masked, _task_limits(task))
+    _check_regions(workspace, regions, tasks, models, masked)
     embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
     name = tasks[0].params["task"]["name"]
     params = {"task": name, "masked": masked, "heads": list(heads), "seed": seed, "models": [m.ref for m in models]}
@@ -165,10 +164,18 @@ def make_probe(
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
         title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE)
-        counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
-        return build.publish(counts=counts, extra={"seed": seed})
+        return build.publish(counts=_counts(result), extra={"seed": seed})
 
     return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
+
+
+def _check_regions(
+    workspace: Workspace, regions: Sequence[Artifact], tasks: Sequence[Artifact], models: Sequence[Model], masked: bool
+) -> None:
+    """Checks that every model can embed every region."""
+    for model in models:
+        for region, task in zip(regions, tasks, strict=True):
+            check_region(workspace, model, region, task if masked else None, masked, _task_limits(task))
 
 
 def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileStore, TaskData]:
@@ -178,6 +185,10 @@ def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileS
     with rebuilding(*regions):
         store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
     return store, TaskData.open(store, tasks)
+
+
+def _counts(result: ProbeResult) -> dict[str, int]:
+    return {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
 
 
 def _seen(
