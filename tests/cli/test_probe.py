@@ -198,7 +198,7 @@ def test_a_task_with_too_few_tiles_is_refused_before_anything_is_embedded(tmp_pa
     made = Workspace(tmp_path / "workspace")
     small = add_region(made, "small", 1, 16, corner=(18050, 25958))
     stages.build_tasks(made, small, "building_count", folds=folds)
-    with pytest.raises(DataError, match="too few tiles to probe: .* expected at least 20 tiles in 3 groups") as caught:
+    with pytest.raises(DataError, match=r"too few tiles to probe: .* expected at least 20 tiles in 3 groups") as caught:
         stages.probe(made, "building_count", TAGPOOL, "small")
     assert not made.artifacts("embeddings") and not (made.root / "embeddings").exists()
     assert str(caught.value.hint).startswith(f"geojepa --workspace {made.root} fetch ")
