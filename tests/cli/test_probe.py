@@ -103,7 +103,7 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     assert scores["tagpool without shared"]["mae"] != scores["tagpool"]["mae"]
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
-    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities are hidden" in run(*command, "--without-shared")
+    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities hidden" in run(*command, "--without-shared")
     embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
     assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
     counts = sum(made.counts["entities"] for made in embedded)
