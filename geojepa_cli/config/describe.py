@@ -1,4 +1,4 @@
-"""Error messages for configurations: the wrong key or value, the most similar valid key, and a valid value."""
+"""Error messages for invalid configurations. They name the wrong key or value and suggest a valid one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ MAX_SHOWN = 80  # maximum number of characters of a wrong value in a message
 
 
 def describe_error(error: ValidationError, source: str, given: Mapping[str, str]) -> UsageError:
-    """Converts the first error that pydantic found to a one-line `UsageError`.
+    """Converts a pydantic error about a configuration to a one-line `UsageError`.
+
+    Only one problem is reported: the first unknown key, or the first problem if no key is unknown.
 
     Args:
-        error: error from pydantic.
+        error: error raised by pydantic.
         source: path or name of the configuration.
-        given: keys and values from `--set`.
+        given: keys and values that were set with the option `--set`.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = [shorten(str(part)) for part in first["loc"] if part != "[key]"]
@@ -31,24 +33,24 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     if first["type"] == "extra_forbidden":
         return _unknown_key(path, source, given)
     if first["type"] == "missing":
-        return UsageError(f"`{source}` has no `{dotted}`", _default_options(path, ""))
+        return UsageError(f"required key `{dotted}` is missing in `{source}`", _default_options(path, ""))
     reason = first["msg"].removeprefix("Value error, ")
     got = first.get("input")
     shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{shorten(str(got))}`"
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
     hint = _default_options(path, reason)
-    if dotted in section_names() and dotted in given:  # a section has no value
+    if dotted in section_names() and dotted in given:  # `--set` can set a key, but not a whole section
         hint = hints.run("pretrain", config=source, set={key: given[key] for key in given if key != dotted})
     return UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}{shown}", hint)
 
 
 def section_names() -> list[str]:
-    """Returns the names of the sections of a configuration."""
+    """Returns the names of all sections of a training configuration, such as `model`."""
     return _keys_at([])
 
 
 def name_type(value: Any) -> str:
-    """Describes the type of a YAML value in words, or quotes the value."""
+    """Returns words for a YAML value in a message: `a list`, `a text`, `a section`, or the value in back-ticks."""
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name
@@ -56,7 +58,7 @@ def name_type(value: Any) -> str:
 
 
 def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> UsageError:
-    """Returns the error for an unknown key, with the most similar valid key."""
+    """Returns the error for an unknown key of a configuration. The message suggests the most similar valid key."""
     dotted = ".".join(path)
     known = _keys_at(path[:-1])
     close = nearest(path[-1], known)
@@ -65,23 +67,24 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> 
     if better is not None:
         message += f"; did you mean `{better}`?"
     else:
-        where = f"`{'.'.join(path[:-1])}` has" if path[:-1] else "there are"
+        where = f"the keys of `{'.'.join(path[:-1])}` are" if path[:-1] else "the sections are"
         message += f"; {where} {', '.join(f'`{key}`' for key in known)}"
     wrong = next((key for key in given if f"{key}.".startswith(f"{dotted}.")), None)
     if wrong is None:
         return UsageError(message, hints.again().noting(f"after `{source}` is corrected"))
     rest = {key: value for key, value in given.items() if key != wrong}
-    if better is not None and (better not in section_names() or wrong != dotted):  # a section has no value
+    if better is not None and (better not in section_names() or wrong != dotted):  # a whole section cannot be set
         rest[better + wrong.removeprefix(dotted)] = given[wrong]
     return UsageError(message, hints.run("pretrain", config=source, set=rest))
 
 
 def _default_options(path: Sequence[str], reason: str) -> Hint:
-    """Returns a hint: the failed command with keys set to their defaults.
+    """Returns a hint with a corrected command: the failed command with invalid keys set to their default values.
 
     Args:
-        path: path of the key. If it is the path of a section, the keys of the section that `reason` mentions are set.
-        reason: message from pydantic.
+        path: section and key of the invalid value. If it has only a section, the command sets all keys of this section
+            that `reason` mentions.
+        reason: error message of pydantic.
     """
     options: dict[str, object] = {}
     named = set(re.findall(r"\w+", reason))
@@ -111,7 +114,11 @@ def _section(name: str) -> type[BaseModel]:
 
 
 def _keys_at(path: Sequence[str]) -> list[str]:
-    """Returns the keys of the section at `path`."""
+    """Returns the valid keys of a section of the configuration.
+
+    Args:
+        path: path of the section, such as `["model"]`. An empty path means the whole configuration.
+    """
     section: type[BaseModel] = PretrainConfig
     for part in path:
         field = section.model_fields.get(part)
@@ -123,12 +130,16 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _nearest_elsewhere(key: str) -> str | None:
-    """Returns the most similar key of all sections as `section.key`, or None if no key is similar."""
+    """Searches all sections for the key that is most similar to `key`.
+
+    Returns:
+        The key as `section.key`, or None if no key is similar.
+    """
     places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
     close = nearest(key, places)
     return places[close] if close else None
 
 
 def shorten(text: str) -> str:
-    """Shortens text for a message to at most `MAX_SHOWN` characters."""
+    """Cuts a text after `MAX_SHOWN` characters for a message. An ellipsis marks the cut."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
