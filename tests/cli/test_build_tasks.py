@@ -139,37 +139,6 @@ def test_the_tasks_of_a_small_town_are_built_although_a_split_is_empty(shared: P
     assert "is in `val`" in geojepa("build-tasks", cwd=tmp_path).stderr  # found, and warned of again
 
 
-def test_an_empty_fold_is_a_warning_too_and_probe_skips_it(folder: Path) -> None:
-    command = ["--region", "north", "--task", "building_count"]
-    done = geojepa("build-tasks", *command, "--folds", "16", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert "`fold " in done.stderr and "too few groups for this value of `--folds`" in done.stderr
-    report = json.loads(run("probe", *command, "--head", "linear", "--model", "tagpool", "--json", cwd=folder))[
-        "result"
-    ]
-    assert report["protocol"] == "task folds" and report["tiles"] > 20
-    run("build-tasks", *command, cwd=folder)  # the newest again
-
-
-def test_more_folds_than_groups_are_refused_and_all_folds_fit_into_one_table(folder: Path) -> None:
-    before = artifact_names(folder / "workspace")
-    command = ["build-tasks", "--region", "north", "--task", "building_count", "--task", "max_speed"]
-    for folds, says in ((17, "but the tiles are in 16 zoom-14 groups"), (21, "`--folds 21`: expected 2 to 20")):
-        done = geojepa(*command, "--folds", folds, cwd=folder)
-        assert done.returncode == 2 and says in " ".join(done.stderr.split())
-    assert artifact_names(folder / "workspace") == before
-    output = run(*command, "--folds", "12", cwd=folder)
-    assert max(len(line) for line in output.splitlines() if line.startswith("│")) <= 140
-    table = output.partition("\nfolds\n")[2].splitlines()
-    rows = [re.findall(r"\d+", line) for line in table if re.match(r"│ +\d+ │ +\d+ / \d+ │ +\d+ / \d+ │", line)]
-    assert [int(row[0]) for row in rows] == list(range(12))
-    reports = json.loads(run(*command, "--folds", "12", "--json", cwd=folder))["result"]
-    for column, report in enumerate(reports):
-        got = [(int(row[1 + 2 * column]), int(row[2 + 2 * column])) for row in rows]
-        assert got == [(fold["tiles"], fold["groups"]) for fold in report["folds"]]
-    run("build-tasks", "--region", "north", "--task", "building_count", "--task", "max_speed", cwd=folder)
-
-
 def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(folder: Path) -> None:
     (folder / "all.yaml").write_text(PARK.replace("entities: [landuse=grass]", 'tags: ["*"]').replace("park_", "all_"))
     command = ["build-tasks", "--region", "north", "--task"]
