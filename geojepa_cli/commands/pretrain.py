@@ -8,11 +8,11 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import models
-from geojepa_cli.stages.device import check_device
 
 Threads = Annotated[
-    int, typer.Option("--threads", min=1, help="Number of threads. Affects rounding, so results differ slightly.")
+    int, typer.Option("--threads", help="Number of threads. Affects rounding, so results differ slightly.")
 ]
 
 
@@ -39,7 +39,6 @@ def pretrain(
 
     Example: geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5
     """
-    check_device(device)
     workspace = options.workspace(ctx)
     model = models.pretrain(
         workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads
@@ -47,8 +46,4 @@ def pretrain(
     if json:
         console.emit_json("pretrain", model.ref, {"counts": model.counts})
         return
-    rows = [
-        (key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
-        for key, value in model.counts.items()
-    ]
-    console.table(model.full_ref, ["", ""], rows, caption=str(model.path))
+    print_counts(model)

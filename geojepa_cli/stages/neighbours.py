@@ -79,8 +79,9 @@ def knn(
     _check_form(tile, entity)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
-    regions = find_regions(workspace, "processed", region or searchable_regions(workspace))
-    chosen = find_model(workspace, model.ref if isinstance(model, Artifact) else model)
+    wanted = searchable_regions(workspace) if region is None else region
+    regions = find_regions(workspace, "processed", wanted)
+    chosen = find_model(workspace, model)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
     )
