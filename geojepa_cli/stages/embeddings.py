@@ -39,8 +39,8 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-# schema 2 added `entity/osm_version`
-EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
+# schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
+EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 
 
 class Model(NamedTuple):

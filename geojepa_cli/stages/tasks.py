@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=3, rebuild=rebuild_task)
+TASKS = Stage("tasks", version=4, rebuild=rebuild_task)
 
 
 @dataclass(frozen=True)

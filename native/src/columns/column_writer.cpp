@@ -85,12 +85,11 @@ void ColumnWriter::set_attribute(const char* name, std::uint32_t value) {
 
 void ColumnWriter::set_attribute(const char* name, const std::string& value) {
     const std::lock_guard lock{hdf5::library_lock()};
-    const Handle type = hdf5::utf8_string_type();
+    const Handle type = hdf5::utf8_string_type(value.size());
     const Handle space{H5Screate(H5S_SCALAR), H5Sclose};
     const Handle attribute{H5Acreate2(state_->file.get(), name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
                            H5Aclose};
-    const char* text = value.c_str();
-    if (!attribute.valid() || H5Awrite(attribute.get(), type.get(), static_cast<const void*>(&text)) < 0) {
+    if (!attribute.valid() || H5Awrite(attribute.get(), type.get(), value.c_str()) < 0) {
         state_->fail(std::string{"attribute `"} + name + "`");
     }
 }

@@ -1,6 +1,7 @@
 // The lock, error messages and types of the HDF5 library.
 #include "columns/hdf5.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -75,9 +76,10 @@ Handle select_rows(hid_t space, std::size_t first, std::size_t rows) {
     return {H5Screate_simple(rank, count.data(), nullptr), H5Sclose};
 }
 
-Handle utf8_string_type() {
+Handle utf8_string_type(std::size_t size) {
     Handle type{H5Tcopy(H5T_C_S1), H5Tclose};
-    (void)H5Tset_size(type.get(), H5T_VARIABLE);
+    (void)H5Tset_size(type.get(), std::max<std::size_t>(size, 1));
+    (void)H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
     (void)H5Tset_cset(type.get(), H5T_CSET_UTF8);
     return type;
 }

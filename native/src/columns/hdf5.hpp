@@ -51,6 +51,7 @@ hid_t file_type(ElementType type);
 /// Selects `rows` rows of `space`, starting at row `first`. Returns the shape of these rows in memory.
 Handle select_rows(hid_t space, std::size_t first, std::size_t rows);
 
-Handle utf8_string_type();
+/// Returns the type of UTF-8 strings of `size` bytes.
+Handle utf8_string_type(std::size_t size);
 
 }  // namespace geojepa::hdf5
