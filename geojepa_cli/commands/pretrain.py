@@ -8,6 +8,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.stages import models
 from geojepa_cli.stages.device import check_device
 
@@ -16,6 +17,7 @@ Threads = Annotated[
 ]
 
 
+@example(config="tiny.yaml", region="state-college", set={"train.max_minutes": 5})
 def pretrain(
     ctx: typer.Context,
     config: Annotated[
@@ -35,10 +37,7 @@ def pretrain(
     threads: Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Train a model by masked latent prediction on one or several regions.
-
-    Example: geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5
-    """
+    """Train a model by masked latent prediction on one or several regions."""
     check_device(device)
     workspace = options.workspace(ctx)
     model = models.pretrain(

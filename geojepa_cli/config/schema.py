@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.numbers import Integer, Number
 
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
@@ -20,8 +21,20 @@ MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
 
-Weight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[Number, Field(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class ConflictError(ValueError):
+    """Values of several keys that cannot be combined.
+
+    Attributes:
+        keys: keys of the section whose default values can be combined.
+    """
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys
 
 
 class Section(BaseModel):
@@ -38,30 +51,30 @@ class ModelConfig(Section):
         max_length=len(TOKEN_MODALITIES),
         description="modalities that the model reads: tags, image",
     )
-    tag_dim: int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
-    embed_dim: int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
-    depth: int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
-    num_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads of each encoder")
-    mlp_ratio: float = Field(
+    tag_dim: Integer = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
+    embed_dim: Integer = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
+    depth: Integer = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
+    num_heads: Integer = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads of each encoder")
+    mlp_ratio: Number = Field(
         default=4.0, ge=0.125, le=64, description="ratio of the hidden dimension to the embedding dimension in the MLPs"
     )
-    num_register_tokens: int = Field(
+    num_register_tokens: Integer = Field(
         default=0, ge=0, le=4096, description="number of register tokens, which are left out of embeddings"
     )
-    predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
-    predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
-    predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of the predictor")
+    predictor_dim: Integer = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
+    predictor_depth: Integer = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
+    predictor_heads: Integer = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of the predictor")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle",
         description="position encoding: corners of the box (GeoJEPA thesis), or its centre, sides and angle",
     )
-    input_weight: float | None = Field(
+    input_weight: Number | None = Field(
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
         description="weight of the input when layer outputs are summed; null: use the last layer (GeoJEPA thesis)",
     )
-    null_weight: float = Field(
+    null_weight: Number = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
@@ -76,33 +89,34 @@ class ModelConfig(Section):
         description="also predict the vector of the whole tile from that of its context tokens (GeoJEPA thesis: false)",
     )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: a trainable patch embedding")
-    patch_px: int = Field(
+    patch_px: Integer = Field(
         default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
     )
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         if self.embed_dim % self.num_heads:
-            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
+            raise ConflictError(message, "embed_dim", "num_heads")
         if self.predictor_dim % self.predictor_heads:
-            raise ValueError(
-                f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
-            )
+            message = f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
+            raise ConflictError(message, "predictor_dim", "predictor_heads")
         parameters = self.depth * self.embed_dim**2 * (4 + 2 * self.mlp_ratio)  # of the layers' matrices
         if parameters > MAX_PARAMETERS:
-            raise ValueError(
+            raise ConflictError(
                 f"an encoder of depth {self.depth} and embed_dim {self.embed_dim} has {parameters / 1e9:,.1f} billion "
-                f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion"
+                f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion",
+                *("depth", "embed_dim", "num_heads", "mlp_ratio"),
             )
         if 224 % self.patch_px:
-            raise ValueError(f"patch_px {self.patch_px} does not divide 224")
+            raise ConflictError(f"patch_px {self.patch_px} does not divide 224", "patch_px")
         if Modality.TAGS not in self.modalities:
-            raise ValueError("modalities must include `tags`")
+            raise ConflictError("modalities must include `tags`", "modalities")
         if len(set(self.modalities)) < len(self.modalities):
-            raise ValueError("modalities has a duplicate entry")
+            raise ConflictError("modalities has a duplicate entry", "modalities")
         for modality in self.modalities:
             if modality not in TOKEN_MODALITIES:
-                raise ValueError(f"modalities has `{modality}`, which no model supports")
+                raise ConflictError(f"modalities has `{modality}`, which no model supports", "modalities")
         return self
 
 
@@ -117,46 +131,51 @@ class MaskingConfig(Section):
     kind: Weight = Field(
         default=0.0, description="relative weight of kind masks, which hide similar entities (GeoJEPA thesis: 0)"
     )
-    num_targets: int = Field(
+    num_targets: Integer = Field(
         default=4, ge=1, le=256, description="number of targets in a random, area or kind mask; modality masks have one"
     )
-    random_ratio: float = Field(
+    random_ratio: Number = Field(
         default=0.45, gt=0, lt=1, description="fraction of the tile's tokens in each target of a random mask"
     )
-    area_low: float = Field(
+    area_low: Number = Field(
         default=0.35, gt=0, le=1, description="minimum fraction of the tile's area in each target of an area mask"
     )
-    area_high: float = Field(
+    area_high: Number = Field(
         default=0.40, gt=0, le=1, description="maximum fraction of the tile's area in each target of an area mask"
     )
-    aspect: float = Field(default=2.0, ge=1, le=1000, description="maximum aspect ratio of the targets of an area mask")
-    kind_low: float = Field(
+    aspect: Number = Field(
+        default=2.0, ge=1, le=1000, description="maximum aspect ratio of the targets of an area mask"
+    )
+    kind_low: Number = Field(
         default=0.5, ge=-1, le=1, description="minimum value of the randomly drawn similarity threshold of kind masks"
     )
-    kind_high: float = Field(
+    kind_high: Number = Field(
         default=0.99, ge=-1, le=1, description="maximum value of the randomly drawn similarity threshold of kind masks"
     )
-    random_context: float = Field(
+    random_context: Number = Field(
         default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with random masks"
     )
-    area_context: float = Field(
+    area_context: Number = Field(
         default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with area masks"
     )
-    modality_context: float = Field(
+    modality_context: Number = Field(
         default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with modality masks"
     )
-    kind_context: float = Field(
+    kind_context: Number = Field(
         default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with kind masks"
     )
 
     @model_validator(mode="after")
     def _check(self) -> MaskingConfig:
         if self.random + self.area + self.kind <= 0:
-            raise ValueError("random, area and kind are all 0: tiles with one modality would have no mask")
+            message = "random, area and kind are all 0: tiles with one modality would have no mask"
+            raise ConflictError(message, "random", "area", "kind")
         if self.kind_low > self.kind_high:
-            raise ValueError(f"kind_low {self.kind_low} is above kind_high {self.kind_high}")
+            message = f"kind_low {self.kind_low} is above kind_high {self.kind_high}"
+            raise ConflictError(message, "kind_low", "kind_high")
         if self.area_low > self.area_high:
-            raise ValueError(f"area_low {self.area_low} is above area_high {self.area_high}")
+            message = f"area_low {self.area_low} is above area_high {self.area_high}"
+            raise ConflictError(message, "area_low", "area_high")
         return self
 
 
@@ -167,7 +186,7 @@ def _equal_weights() -> dict[Modality, float]:
 class LossConfig(Section):
     """Training loss: latent prediction and a regulariser."""
 
-    smooth_l1_beta: float = Field(
+    smooth_l1_beta: Number = Field(
         default=2.0,
         ge=1e-6,
         le=MAX_WEIGHT,
@@ -193,25 +212,27 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """Optimiser, schedules and limits. Training stops as soon as one of the limits that are set is reached."""
 
-    max_steps: int | None = Field(
+    max_steps: Integer | None = Field(
         default=None,
         ge=0,
         le=MAX_COUNT,
+        examples=[1000],
         description="maximum number of optimiser steps; 0 publishes the untrained model",
     )
-    epochs: float | None = Field(
+    epochs: Number | None = Field(
         default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="maximum number of passes over the tiles"
     )
-    max_minutes: float | None = Field(
+    max_minutes: Number | None = Field(
         default=None,
         gt=0,
         le=MAX_WEIGHT,
+        examples=[60],
         description="maximum training time in minutes; results then depend on the hardware",
     )
-    batch_tokens: int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
-    accumulation: int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser step")
-    lr: float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
-    lr_end: float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
+    batch_tokens: Integer = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+    accumulation: Integer = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser step")
+    lr: Number = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
+    lr_end: Number = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(
         default="wsd",
         description="learning-rate schedule after the linear warm-up: `wsd` stays constant, then decays linearly "
@@ -221,43 +242,48 @@ class TrainConfig(Section):
     cooldown: Share = Field(
         default=0.2, description="fraction of training in which the learning rate falls linearly; `wsd` only"
     )
-    weight_decay: float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
-    weight_decay_end: float | None = Field(
+    weight_decay: Number = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
+    weight_decay_end: Number | None = Field(
         default=None,
         ge=0,
         le=100,
         description="final weight decay of a cosine schedule (GeoJEPA thesis); null: constant weight decay",
     )
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
-    beta2: float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
+    beta1: Number = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
+    beta2: Number = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
     ema_momentum: Share = Field(default=0.997, description="initial EMA momentum of the target encoder")
     ema_momentum_end: Share | None = Field(
         default=None, description="final EMA momentum of a linear schedule (GeoJEPA thesis); null: constant momentum"
     )
-    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm")
+    grad_clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
-    log_every: int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps between lines of metrics.jsonl")
-    checkpoint_every: int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
+    log_every: Integer = Field(
+        default=20, ge=1, le=MAX_COUNT, description="number of steps between lines of metrics.jsonl"
+    )
+    checkpoint_every: Integer = Field(
+        default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
         if self.max_steps is None and self.epochs is None and self.max_minutes is None:
-            raise ValueError("set max_steps, epochs or max_minutes")
+            raise ConflictError("set max_steps, epochs or max_minutes", "epochs")
         if self.warmup + self.cooldown > 1:
-            raise ValueError(f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1")
+            message = f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1"
+            raise ConflictError(message, "warmup", "cooldown")
         return self
 
 
 class DataConfig(Section):
     """Tiles to train on."""
 
-    min_entities: int = Field(
+    min_entities: Integer = Field(
         default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="minimum number of entities in a training tile"
     )
-    max_entities: int = Field(
+    max_entities: Integer = Field(
         default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="maximum number of entities in a training tile"
     )
-    split_seed: int = Field(
+    split_seed: Integer = Field(
         default=0,
         ge=0,
         le=MAX_SEED,
@@ -270,7 +296,8 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
         if self.min_entities > self.max_entities:
-            raise ValueError(f"min_entities {self.min_entities} is above max_entities {self.max_entities}")
+            message = f"min_entities {self.min_entities} is above max_entities {self.max_entities}"
+            raise ConflictError(message, "min_entities", "max_entities")
         return self
 
 

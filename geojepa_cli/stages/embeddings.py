@@ -157,7 +157,7 @@ def find_model(workspace: Workspace, ref: str | None) -> Model:
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
         hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
-        raise unknown("model", ref, [*names, *BASELINES], hint)
+        raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 
@@ -175,7 +175,7 @@ def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> 
 
         if task not in packed_tasks():
             hint = hints.run("build-tasks", region=processed.name, task="max_speed")
-            raise unknown("task", task, [*packed_tasks(), *built], hint)
+            raise unknown("task", task, [*packed_tasks(), *built], hint, "--task")
     return workspace.derived("tasks", f"{processed.name}.{task}", processed)
 
 

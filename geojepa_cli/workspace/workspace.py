@@ -78,12 +78,16 @@ class Workspace:
             UsageError: there is no id after the `@`, or several ids begin with it.
             DataError: the artifact is incomplete or has another schema version.
         """
+        return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
+
+    def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
+        """Returns an artifact. Option and form are those that an error proposes for a similar name; see `unknown`."""
         name, at, wanted = ref.partition("@")
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; `{name}` selects the newest", self._listing())
         paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
         if not paths:
-            raise self._missing(kind, ref)
+            raise self._missing(kind, ref, option, form)
         if wanted and len(paths) > 1:
             raise UsageError(f"`{ref}` is ambiguous: {len(paths)} ids of {kind} begin with it", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
@@ -92,10 +96,10 @@ class Workspace:
         """Returns an artifact by its full reference, `kind/name@id` or `kind/name`. Raises the errors of `find`."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
-            raise unknown("kind of artifact", kind, KINDS, self._listing())
+            raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
         if not ref:
             raise UsageError(f"`{full_ref}` is not a reference to an artifact: expected `kind/name`", self._listing())
-        return self.find(kind, ref)
+        return self._find(kind, ref, "--lineage", f"{kind}/{{}}")
 
     def only(self, kind: str) -> str:
         """Returns the only name of a kind, for commands that are called without `--region`.
@@ -243,19 +247,20 @@ class Workspace:
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
 
-    def _missing(self, kind: str, ref: str) -> GeojepaError:
+    def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
         name = ref.partition("@")[0]
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing())
+            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
         candidates = names or (self.names(earlier) if earlier else [])
-        return unknown(what, ref, candidates, hint)
+        named = option if names or option == "--region" else None  # a name of an earlier stage is no reference
+        return unknown(what, ref, candidates, hint, named, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
         return rebuild_hint(kind, Remains(name)).within(self.root)
