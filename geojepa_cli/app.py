@@ -113,7 +113,7 @@ def main() -> NoReturn:
         try:
             code = group.main(standalone_mode=False)
         except Exception as error:
-            _end(*_describe(error), debug)
+            _end(*_describe(error, group), debug)
         except KeyboardInterrupt:
             _end(INTERRUPTED, *_interrupted(), debug)
         if code == INTERRUPTED:  # typer returns this code after Ctrl-C
@@ -129,7 +129,7 @@ def _end(code: int, message: str, hint: Hint | None, debug: bool) -> NoReturn:
     sys.exit(code)
 
 
-def _describe(error: Exception) -> tuple[int, str, Hint | None]:
+def _describe(error: Exception, group: Any) -> tuple[int, str, Hint | None]:
     """Returns the exit code, message and hint for an exception."""
     if isinstance(error, GeojepaError):
         return error.exit_code, error.message, error.hint
@@ -137,7 +137,7 @@ def _describe(error: Exception) -> tuple[int, str, Hint | None]:
         if type(error).__name__ == "NoArgsIsHelpError":
             console.note(error.ctx.get_help())  # type: ignore[attr-defined]
             return 2, "", None
-        return 2, *describe_parse_error(error, hints.running() or Invocation())
+        return 2, *describe_parse_error(error, hints.running() or Invocation(), group)
     if isinstance(error, typer.Abort):
         return 1, "aborted", None
     if _is_out_of_memory(error):

@@ -117,11 +117,13 @@ class Invocation:
         command: name of the command, such as `knn`; None if it is missing.
         options: options of the command, in order.
         workspace: value of `--workspace`, or None.
+        rest: arguments after the command that belong to no option.
     """
 
     command: str | None = None
     options: tuple[Option, ...] = ()
     workspace: str | None = None
+    rest: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, words: Sequence[str], flags: Collection[str] = ("--debug",)) -> Invocation:
@@ -145,9 +147,8 @@ class Invocation:
             else:
                 free.append(word)
         values = {option: value for option, value in options if option in GLOBAL}
-        return cls(
-            free[0] if free else None, tuple(o for o in options if o[0] not in GLOBAL), values.get("--workspace")
-        )
+        own = tuple(option for option in options if option[0] not in GLOBAL)
+        return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line that are not overridden by `options`."""

@@ -34,57 +34,67 @@ def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> Usa
     return UsageError(f"no such command `{name}`; did you mean `{close}`?", hint)
 
 
-def describe_parse_error(error: Any, line: Invocation) -> tuple[str, Hint]:
+def describe_parse_error(error: Any, line: Invocation, group: Any) -> tuple[str, Hint]:
     """Returns the message and hint for an error of click.
 
     Args:
         error: `UsageError` of click, or a subclass.
         line: the command line.
+        group: click's group of all commands.
     """
     # depending on its version, typer uses its own copy of click or the installed click
     kind = type(error).__name__
-    context = error.ctx
-    command = context.info_name if context is not None and context.parent is not None else None
-    params = context.command.params if context is not None else []
+    command = line.command if line.command in group.commands else None
     if kind == "NoSuchOption":
-        return _describe_unknown_option(error.option_name, command, params, line)
-    param = getattr(error, "param", None) or _find(params, getattr(error, "option_name", ""))
+        before = error.ctx is not None and error.ctx.parent is None
+        return _describe_unknown_option(error.option_name, None if before else command, line, group)
+    param = getattr(error, "param", None) or _find(_params(group, command), getattr(error, "option_name", ""))
     if param is None:
-        message = str(error.message).rstrip(".")
-        return message[:1].lower() + message[1:], hints.again() if command else hints.shell(hints.PROGRAM, "--help")
+        hint = hints.again() if command else hints.shell(hints.PROGRAM, "--help")
+        if kind == "UsageError" and line.rest:
+            return f"unexpected argument `{line.rest[0]}`", hint
+        return _decapitalised(str(error.message)), hint
     name = param.opts[0]
     given = next((option for option in reversed(line.options) if option[0] in param.opts), (name, None))
     if kind == "MissingParameter":
         shown = EXAMPLES[command][0].options if command in EXAMPLES else ()
         return f"missing option `{name}`", Hint(options=shown or (HELP,))
+    if kind == "BadOptionUsage" and param.is_flag:
+        return f"option `{name}` takes no value", hints.instead(given, (name, None))
     if kind == "BadOptionUsage":
-        if param.is_flag:
-            return f"option `{name}` takes no value", hints.instead(given, (name, None))
         return f"option `{name}` requires a value", _valid_value(param, command, given)
-    shown_value = "" if given[1] is None else f", got `{given[1]}`"
-    return f"invalid value of `{name}`: {_expected(param, error.message)}{shown_value}", _valid_value(
-        param, command, given
-    )
+    got = "" if given[1] is None else f", got `{given[1]}`"
+    return f"invalid value of `{name}`: {_expected(param, error.message)}{got}", _valid_value(param, command, given)
 
 
-def _describe_unknown_option(
-    wrong: str, command: str | None, params: Sequence[Any], line: Invocation
-) -> tuple[str, Hint]:
-    given = next((option for option in line.options if option[0] == wrong), None)
-    known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
+def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, group: Any) -> tuple[str, Hint]:
+    """Returns the message and hint for an unknown option.
+
+    Args:
+        wrong: name of the option.
+        command: command that the option follows; None for an option before the command.
+        line: the command line.
+        group: click's group of all commands.
+    """
     message = f"no such option `{wrong}`"
-    if given is None:  # a global option after the command, which a hint moves, or a short option
-        return message, hints.again() if wrong in hints.GLOBAL else Hint(command, (HELP,))
-    close = nearest(wrong, known)
-    if command is None and close is None:  # an option of the command in front of it
+    if command is not None and _find(group.params, wrong):
+        return f"{message} after the command", hints.again()  # which prints it before the command
+    if command is None and line.command in group.commands and _find(_params(group, line.command), wrong):
         return f"{message} before the command", hints.again()
-    if close is None:
+    params = _params(group, command)
+    given = next((option for option in line.options if option[0] == wrong), None)
+    close = nearest(wrong, [name for param in params for name in (*param.opts, *param.secondary_opts)])
+    if given is None or close is None:
         return message, Hint(command, (HELP,))
     message += f"; did you mean `{close}`?"
-    if close == "--workspace" and command is None:
+    if command is None and close == "--workspace":
         return message, Hint(wrong=given, workspace=given[1])
-    flag = any(param.is_flag for param in params if close in param.opts)
-    return message, hints.instead(given, (close, None if flag else given[1]))
+    return message, hints.instead(given, (close, None if _find(params, close).is_flag else given[1]))
+
+
+def _params(group: Any, command: str | None) -> Sequence[Any]:
+    """Returns the options of a command, or those before the command."""
+    return list(group.params if command is None else group.commands[command].params)
 
 
 def _find(params: Sequence[Any], option: str) -> Any:
@@ -93,13 +103,20 @@ def _find(params: Sequence[Any], option: str) -> Any:
 
 def _expected(param: Any, message: str) -> str:
     """Describes the values that an option accepts; `message` if only click knows them."""
-    words = NUMBERS.get(param.type.name)
+    # typer has the type and range of an option in its own attributes, or in the `type` of click
+    kind = getattr(param, "type", None)
+    annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+    words = {int: "a whole number", float: "a number"}.get(annotation) or NUMBERS.get(getattr(kind, "name", ""))
     if words is None:
-        return message[:1].lower() + message[1:].rstrip(".")
-    low, high = getattr(param.type, "min", None), getattr(param.type, "max", None)
+        return _decapitalised(message)
+    low, high = (getattr(kind if hasattr(kind, "min") else param, name, None) for name in ("min", "max"))
     if low is None or high is None:
         return f"expected {words}" + ("" if low is None else f" of at least {low}")
     return f"expected {words} from {low} to {high}"
+
+
+def _decapitalised(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".")
 
 
 def _valid_value(param: Any, command: str | None, given: Option) -> Hint:

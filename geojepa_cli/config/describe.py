@@ -56,11 +56,18 @@ def valid_values(path: Sequence[str]) -> dict[str, object]:
     return {f"{path[0]}.{path[1]}": _as_yaml(value)}
 
 
-def valid_override(override: str) -> list[hints.Option]:
-    """Returns a valid `--set` in place of one that cannot be parsed: of the same key, a similar one, or `train.lr`."""
+def valid_override(override: str, example: bool) -> list[hints.Option]:
+    """Returns a valid `--set` in place of one that cannot be parsed: with the same key or the most similar one.
+
+    Args:
+        override: argument of `--set`.
+        example: return an example if no key is similar.
+    """
     path = override.partition("=")[0].strip().split(".")
     close = _nearest_elsewhere(path[-1])
-    values = valid_values(path) or valid_values(close.split(".") if close else []) or {"train.lr": "1e-3"}
+    values = valid_values(path) or valid_values(close.split(".") if close else [])
+    if not values and example:
+        values = {"train.lr": "1e-3"}
     return [("--set", f"{key}={value}") for key, value in values.items()]
 
 

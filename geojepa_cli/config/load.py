@@ -61,7 +61,10 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     elif name in packed_configs():
         raw, source = parse_yaml((resources.files(PRESETS) / name).read_text(encoding="utf-8")), name
     else:
-        raise unknown("config", path_or_name, packed_configs(), hints.again(config="tiny.yaml"), "--config")
+        candidates = (
+            packed_configs() if path_or_name == name else [stem.removesuffix(".yaml") for stem in packed_configs()]
+        )
+        raise unknown("config", path_or_name, candidates, hints.again(config="tiny.yaml"), "--config")
     if raw is None:
         return {}, source
     if not isinstance(raw, dict):
@@ -84,7 +87,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
-    corrected = hints.instead(("--set", override), *valid_override(override))
+    corrected = hints.instead(("--set", override), *valid_override(override, not earlier))
     if not equals or not all(keys) or len(keys) > MAX_KEYS:
         raise UsageError(f"`{shorten(override)}` is not `section.key=value`", corrected)
     inner = raw

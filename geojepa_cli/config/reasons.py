@@ -50,7 +50,7 @@ def describe_reason(error: ErrorDetails, reasons: Mapping[str, str] = _REASONS) 
     if kind == "value_error":
         return str(context["error"])
     reason = reasons.get(kind) or _REASONS.get(kind)
-    text = reason.format(**context) if reason else error["msg"][:1].lower() + error["msg"][1:]
+    text = reason.format(**context).replace("'", "`") if reason else error["msg"][:1].lower() + error["msg"][1:]
     got = error["input"]
     return f"{text}, got {_quote(got)}" if got is None or isinstance(got, str | int | float) else text
 

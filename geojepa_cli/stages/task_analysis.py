@@ -53,7 +53,7 @@ def analyze_task(
         DataError: there are too few tiles, or all labels are equal.
     """
     settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
-    (spec,) = find_specs([analyze])
+    (spec,) = find_specs([analyze], "--analyze")
     return make_analysis(workspace, find_regions(workspace, "processed", region), spec, settings)
 
 

@@ -123,11 +123,12 @@ def task_settings(
     return TaskSettings(SplitRule(seed, split, folds, buffer), filters)
 
 
-def find_specs(tasks: Sequence[str] | None) -> list[TaskSpec]:
+def find_specs(tasks: Sequence[str] | None, option: str = "--task") -> list[TaskSpec]:
     """Reads and checks the definitions of tasks.
 
     Args:
         tasks: names of packaged tasks, or paths of YAML files. None for all packaged tasks.
+        option: option of the command line that has them.
 
     Raises:
         UsageError: a definition is not valid, or two tasks have the same name.
@@ -136,7 +137,7 @@ def find_specs(tasks: Sequence[str] | None) -> list[TaskSpec]:
 
     packed = packed_tasks()
     wanted = list(dict.fromkeys(tasks or packed))
-    specs = [find_task(name) for name in wanted]
+    specs = [find_task(name, option) for name in wanted]
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

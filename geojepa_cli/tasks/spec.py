@@ -181,11 +181,12 @@ def packed_tasks() -> dict[str, Path]:
     )
 
 
-def find_task(name_or_file: str) -> TaskSpec:
+def find_task(name_or_file: str, option: str = "--task") -> TaskSpec:
     """Returns a task of the package by its name, or reads a task from a YAML file.
 
     Args:
         name_or_file: name of a task, or path of a YAML file.
+        option: option of the command line that has the name.
 
     Raises:
         NotFoundError: no such task or file; the message has the nearest name.
@@ -194,12 +195,14 @@ def find_task(name_or_file: str) -> TaskSpec:
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"task file `{name_or_file}` not found", hints.again(task="max_speed"))
+            raise NotFoundError(
+                f"task file `{name_or_file}` not found", hints.instead((option, name_or_file), (option, "max_speed"))
+            )
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
-        example = hints.again(task="max_speed").noting("or a YAML file")
-        raise unknown("task", name_or_file, tasks, example, "--task")
+        example = hints.instead((option, name_or_file), (option, "max_speed"))
+        raise unknown("task", name_or_file, tasks, example.noting("or a YAML file"), option)
     return load_task(tasks[name_or_file])
 
 

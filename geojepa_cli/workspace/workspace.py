@@ -260,6 +260,8 @@ class Workspace:
             return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
         candidates = names or (self.names(earlier) if earlier else [])
         named = option if names or option == "--region" else None  # a name of an earlier stage is no reference
+        if what == "region":
+            hint = self._rebuild_hint("source", region)
         return unknown(what, ref, candidates, hint, named, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:

@@ -93,7 +93,12 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 )
 @pytest.mark.parametrize(("code", "kind"), [(1, DataError), (2, UsageError)])
 def test_errors_of_the_binary_become_errors_with_its_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[GeojepaError], hint: dict[str, Any], shown: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[GeojepaError],
+    hint: dict[str, Any],
+    shown: str,
 ) -> None:
     event = json.dumps({"event": "error", "message": "cut short", **hint})
     script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit({code})")

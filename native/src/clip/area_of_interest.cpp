@@ -35,7 +35,7 @@ TileSet tiles_of_polygon(const Grid& grid, const std::string& path) {
     TileSet tiles{grid, read_polygons(path)};
     if (tiles.empty()) {
         throw InputError("the polygons of `" + path + "` meet no tile; longitude comes before latitude",
-                         {.options = {{"polygon", "area.geojson"}}});
+                         {.options = {{"polygon", "FILE"}}});
     }
     return tiles;
 }

@@ -19,7 +19,7 @@ namespace geojepa {
 namespace {
 
 const Hint& other_polygon() {
-    static const Hint hint{.options = {{"polygon", "area.geojson"}}};
+    static const Hint hint{.options = {{"polygon", "FILE"}}};
     return hint;
 }
 
