@@ -11,11 +11,10 @@ from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint, Invocation, Option
 
 HELP: Option = ("--help", None)
+# by the name of a Python type, or of a type of click
 NUMBERS = {
-    "integer": "a whole number",
-    "integer range": "a whole number",
-    "float": "a number",
-    "float range": "a number",
+    **dict.fromkeys(("int", "integer", "integer range"), "a whole number"),
+    **dict.fromkeys(("float", "float range"), "a number"),
 }
 
 
@@ -62,9 +61,9 @@ def describe_parse_error(error: Any, line: Invocation, group: Any) -> tuple[str,
     if kind == "BadOptionUsage" and param.is_flag:
         return f"option `{name}` takes no value", hints.instead(given, (name, None))
     if kind == "BadOptionUsage":
-        return f"option `{name}` requires a value", _valid_value(param, command, given)
+        return f"option `{name}` requires a value", _valid_value(param, given)
     got = "" if given[1] is None else f", got `{given[1]}`"
-    return f"invalid value of `{name}`: {_expected(param, error.message)}{got}", _valid_value(param, command, given)
+    return f"invalid value of `{name}`: {_expected(param, error.message)}{got}", _valid_value(param, given)
 
 
 def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, group: Any) -> tuple[str, Hint]:
@@ -85,10 +84,11 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
     given = next((option for option in line.options if option[0] == wrong), None)
     close = nearest(wrong, [name for param in params for name in (*param.opts, *param.secondary_opts)])
     if given is None or close is None:
-        return message, Hint(command, (HELP,))
+        return message, hints.shell(hints.PROGRAM, *([command] if command else []), "--help")
     message += f"; did you mean `{close}`?"
-    if command is None and close == "--workspace":
-        return message, Hint(wrong=given, workspace=given[1])
+    if command is None:
+        help_ = hints.shell(hints.PROGRAM, "--help")
+        return message, Hint(wrong=given, workspace=given[1]) if close == "--workspace" else help_
     return message, hints.instead(given, (close, None if _find(params, close).is_flag else given[1]))
 
 
@@ -106,7 +106,7 @@ def _expected(param: Any, message: str) -> str:
     # typer has the type and range of an option in its own attributes, or in the `type` of click
     kind = getattr(param, "type", None)
     annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
-    words = {int: "a whole number", float: "a number"}.get(annotation) or NUMBERS.get(getattr(kind, "name", ""))
+    words = NUMBERS.get(getattr(annotation, "__name__", "") or getattr(kind, "name", ""))
     if words is None:
         return _decapitalised(message)
     low, high = (getattr(kind if hasattr(kind, "min") else param, name, None) for name in ("min", "max"))
@@ -119,10 +119,9 @@ def _decapitalised(message: str) -> str:
     return message[:1].lower() + message[1:].rstrip(".")
 
 
-def _valid_value(param: Any, command: str | None, given: Option) -> Hint:
-    """Returns the failed command with a valid value: the default or that of the example. Otherwise leaves it out."""
+def _valid_value(param: Any, given: Option) -> Hint:
+    """Returns the failed command with the default value of an option, or without the option if it has no default."""
     default = param.default
     if isinstance(default, int | float | str) and not isinstance(default, bool):
         return hints.instead(given, (param.opts[0], str(default)))
-    shown = [option for example in EXAMPLES.get(command or "", ()) for option in example.options]
-    return hints.instead(given, *[option for option in shown if option[0] in param.opts][:1])
+    return hints.instead(given)
