@@ -60,6 +60,8 @@ def describe_parse_error(error: Any, line: Invocation, group: Any) -> tuple[str,
         return f"missing option `{name}`", Hint(options=shown or (HELP,))
     if kind == "BadOptionUsage" and param.is_flag:
         return f"option `{name}` takes no value", hints.instead(given, (name, None))
+    if command is None:
+        return f"option `{name}` requires a value", hints.shell(hints.PROGRAM, "--help")
     if kind == "BadOptionUsage":
         return f"option `{name}` requires a value", _valid_value(param, given)
     got = "" if given[1] is None else f", got `{given[1]}`"

@@ -81,12 +81,11 @@ class Workspace:
         return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
 
     def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
-        """Returns an artifact. Option and form are those that an error proposes for a similar name; see `unknown`."""
+        """Finds an artifact, as `find` does. Option and form are those of `unknown`."""
         name, at, wanted = ref.partition("@")
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; `{name}` selects the newest", self._listing())
-        paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
-        if not paths:
+        if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
             raise self._missing(kind, ref, option, form)
         if wanted and len(paths) > 1:
             raise UsageError(f"`{ref}` is ambiguous: {len(paths)} ids of {kind} begin with it", self._listing())
@@ -113,8 +112,7 @@ class Workspace:
             return names[0]
         if not names:
             raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
-        listed = ", ".join(f"`{name}`" for name in names)
-        hint = hints.again(region=names[0]).within(self.root)
+        listed, hint = ", ".join(f"`{name}`" for name in names), hints.again(region=names[0]).within(self.root)
         raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
@@ -252,17 +250,20 @@ class Workspace:
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
-            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
+            return unknown(
+                f"version of {kind}",
+                ref,
+                [artifact.ref for artifact in self.artifacts(kind, name)],
+                self._listing(),
+                option,
+                form,
+            )
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
-        candidates = names or (self.names(earlier) if earlier else [])
-        named = option if names or option == "--region" else None  # a name of an earlier stage is no reference
-        if what == "region":
-            hint = self._rebuild_hint("source", region)
-        return unknown(what, ref, candidates, hint, named, form)
+        hint = self._rebuild_hint("source", region) if (what, option) == ("region", "--region") else hint
+        return unknown(what, ref, names or (self.names(earlier) if earlier else []), hint, option, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
         return rebuild_hint(kind, Remains(name)).within(self.root)

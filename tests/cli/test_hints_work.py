@@ -56,7 +56,6 @@ knn --tile TILE --threads 1000
 knn --taile TILE
 knn --tile TILE --neighbours 3
 embed --model demoo
-embed --model tinyy
 embed --region demoo
 embed --region nowhere
 embed --task max_sped
@@ -72,7 +71,6 @@ process --simplify-m -1
 process --simplify-m nan
 process --simplify-m x
 process --visibility-k -1
-process --visibility-k 1000000
 process --threads 0
 tile --region demoo
 tile --region demo --region nowhere
