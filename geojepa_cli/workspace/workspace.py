@@ -68,13 +68,10 @@ class Workspace:
     def find(self, kind: str, ref: str) -> Artifact:
         """Returns an artifact by reference.
 
-        Args:
-            kind: kind of the artifact.
-            ref: `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
+        `ref` is `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
 
         Raises:
-            NotFoundError: there is no such artifact. The message suggests the most similar name; the hint is the
-                command that makes the artifact.
+            NotFoundError: there is no such artifact. The message and hint have the most similar name, if any.
             UsageError: there is no id after the `@`, or several ids begin with it.
             DataError: the artifact is incomplete or has another schema version.
         """
@@ -250,14 +247,8 @@ class Workspace:
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
-            return unknown(
-                f"version of {kind}",
-                ref,
-                [artifact.ref for artifact in self.artifacts(kind, name)],
-                self._listing(),
-                option,
-                form,
-            )
+            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
+            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):

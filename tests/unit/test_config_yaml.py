@@ -70,7 +70,7 @@ def test_a_bomb_is_refused_with_its_reason(bomb: str, tmp_path: Path) -> None:
     file = tmp_path / "bomb.yaml"
     file.write_text(text)
     for load in (load_config, lambda path: load_task(Path(path))):
-        with pytest.raises(UsageError, match="bomb.yaml") as refused:
+        with pytest.raises(UsageError, match=r"bomb\.yaml") as refused:
             load(str(file))
         assert ("is not YAML" in refused.value.message) == (bomb in MALFORMED)
     with pytest.raises(UsageError):
