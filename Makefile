@@ -1,5 +1,5 @@
 # `make demo` runs the whole pipeline on a small city, `make test` the gate; both install all they need first.
-.PHONY: demo test test-all lint lint-python lint-native tidy unit native-test wheel test-wheel fuzz setup schema format clean
+.PHONY: demo test test-all lint lint-python lint-native analyze unit native-test wheel test-wheel fuzz setup schema format clean
 
 VENV := .venv/bin
 GENERATED := -e columns/schema.hpp -e area_table.hpp -e tag_filter_default.hpp
@@ -15,13 +15,13 @@ demo:
 test: setup
 	tools/timed.sh lint-python lint-native unit native-test
 
-# The slow tests and clang-tidy too.
+# The slow tests and the static analyzer too.
 test-all: setup
-	tools/timed.sh lint-python lint-native tidy native-test
+	tools/timed.sh lint-python lint-native analyze native-test
 	$(PYTEST)
 
 lint: setup
-	tools/timed.sh lint-python lint-native tidy
+	tools/timed.sh lint-python lint-native analyze
 
 lint-python:
 	$(VENV)/ruff format --check --quiet .
@@ -32,10 +32,11 @@ lint-python:
 
 lint-native:
 	clang-format --dry-run -Werror $(NATIVE)
+	$(VENV)/python tools/tidy.py
 
-# About ten minutes of one core: libosmium's headers are parsed for each file.
-tidy:
-	git ls-files 'native/src/*.cpp' | xargs -P 2 -n 4 clang-tidy --quiet -p build/native
+# clang-tidy with the static analyzer.
+analyze:
+	$(VENV)/python tools/tidy.py --analyze
 
 unit:
 	$(PYTEST) -m "not slow"

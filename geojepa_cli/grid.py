@@ -1,8 +1,11 @@
-"""The tile grid: names, bounds, groups, ground size, and conversion between longitude/latitude and tile units.
+"""The Web Mercator tile grid: tile names, bounds and sizes, and conversion between degrees and tile-local coordinates.
 
-Tiles are Web Mercator tiles `zoom_x_y`: x counts eastwards from the antimeridian, y counts southwards from the north.
-Tile-local coordinates (east, north) lie in the plane that is tangent to WGS84 at the south-west corner of the tile, at
-height 0. Both are divided by the length of the tile's south edge. native/src/clip/enu.cpp has the same formulas.
+A tile is named `zoom_x_y`. x counts eastwards from the antimeridian, y counts southwards from the north edge of the
+grid.
+
+Tile-local coordinates (east, north) are distances from the tile's south-west corner, divided by the length of the
+tile's south edge. They are measured in the plane that is tangent to the WGS84 ellipsoid at this corner.
+native/src/clip/enu.cpp has the same formulas.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ _NAME = re.compile(r"(\d{1,2})_(\d{1,8})_(\d{1,8})")
 
 
 class TileId(NamedTuple):
-    """A tile of the Web Mercator grid."""
+    """A tile of the Web Mercator grid: zoom, column (x) and row (y)."""
 
     z: int
     x: int
@@ -41,10 +44,10 @@ class TileId(NamedTuple):
 
 
 def parse_tile(name: str) -> TileId:
-    """Parses the name of a tile, such as `16_18052_25957`.
+    """Returns the tile with a given name, such as `16_18052_25957`.
 
     Raises:
-        UsageError: the text is not `zoom_x_y`, or the tile lies outside the grid.
+        UsageError: `name` is not of the form `zoom_x_y`, or the tile lies outside the grid.
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
@@ -72,9 +75,10 @@ def tiles_bounds(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> Floats
 
 
 def tile_of(lon: float, lat: float, z: int) -> TileId:
-    """Returns the tile that contains a point. A tile includes its west and north edges, but not its east and south.
+    """Returns the tile of zoom z that contains a point.
 
-    Points beyond the latitudes of the grid (±85.0511°) are in the nearest tile.
+    A tile includes its west and north edges, but not its east and south edges. For a point north or south of the grid
+    (beyond ±85.0511° latitude), the nearest tile is returned.
     """
     size = 1 << z
     x = int(np.clip(np.floor((lon + 180.0) / 360.0 * size), 0, size - 1))
@@ -88,28 +92,32 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
 
 
 def group_of(x: int, y: int, z: int) -> str:
-    """Returns the zoom-14 group that contains a tile, such as `14_4513_6489`. Splits assign whole groups.
+    """Returns the name of the zoom-14 tile that contains a tile, such as `14_4513_6489`.
+
+    This zoom-14 tile is called the group of the tile. All tiles of a group are assigned to the same dataset split.
 
     Raises:
         UsageError: the zoom of the tile is below 14.
     """
     shift = z - GROUP_ZOOM
     if shift < 0:
-        raise UsageError(f"tiles of zoom {z} have no zoom-{GROUP_ZOOM} group", hints.run("tile", zoom=GROUP_ZOOM))
+        message = f"tiles of zoom {z} are larger than tiles of zoom {GROUP_ZOOM}; expected zoom {GROUP_ZOOM} or above"
+        raise UsageError(message, hints.run("tile", zoom=GROUP_ZOOM))
     return TileId(GROUP_ZOOM, x >> shift, y >> shift).name
 
 
 def ground_size(z: int, x: int, y: int) -> tuple[float, float]:
-    """Returns the lengths of a tile's south and west edges in metres: (east_m, north_m)."""
+    """Returns the length of a tile's south edge and of its west edge, in metres: (east_m, north_m)."""
     west, south, east, north = tile_bounds(z, x, y)
     frame = EnuFrame(west, south)
     return float(frame.to_enu(east, south)[0]), float(frame.to_enu(west, north)[1])
 
 
 class EnuFrame:
-    """Local east-north coordinates in the plane that is tangent to WGS84 at an origin of height 0.
+    """Converts between degrees and local coordinates (east, north) in metres.
 
-    The origin can be an array that broadcasts against the points, to convert points of many tiles at once.
+    The local coordinates lie in the plane that is tangent to the WGS84 ellipsoid at the origin. To convert points of
+    many tiles at once, pass an array of origins that broadcasts against the points.
 
     Args:
         lon_deg: longitude of the origin in degrees.
@@ -125,7 +133,7 @@ class EnuFrame:
         self._equator_height_m = radius * (1.0 - ECCENTRICITY_SQUARED) * self._sin_lat
 
     def to_enu(self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Converts degrees to metres (east, north)."""
+        """Converts longitudes and latitudes in degrees to local coordinates (east, north) in metres."""
         lat = np.radians(np.asarray(lat_deg, np.float64))
         turn = np.radians(np.asarray(lon_deg, np.float64) - self.lon_deg)
         radius = _normal_radius_m(np.sin(lat))
@@ -135,9 +143,9 @@ class EnuFrame:
         return axis_distance * np.sin(turn), self._cos_lat * upward - self._sin_lat * outward
 
     def to_lonlat(self, east_m: npt.ArrayLike, north_m: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Converts metres in the plane to degrees (lon, lat).
+        """Converts local coordinates (east, north) in metres to longitudes and latitudes in degrees.
 
-        Each point is projected onto the ellipsoid, perpendicular to the plane.
+        Each point of the plane is projected onto the ellipsoid along a line perpendicular to the plane.
         """
         east, north = np.asarray(east_m, np.float64), np.asarray(north_m, np.float64)
         # The geocentric position is origin + east·E + north·N + up·U. It lies on the ellipsoid if `up` is the root near
@@ -154,22 +162,15 @@ class EnuFrame:
         return self.lon_deg + np.degrees(np.arctan2(east, outward)), np.degrees(lat)
 
 
-def to_tile_local(tile: TileId, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Floats:
-    """Converts degrees to tile-local coordinates: float64 [..., 2], (east, north) divided by the south edge."""
-    west, south, _, _ = tile_bounds(*tile)
-    east_m, north_m = EnuFrame(west, south).to_enu(lon, lat)
-    return np.stack([east_m, north_m], axis=-1) / ground_size(*tile)[0]
-
-
 def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
-    """Converts tile-local coordinates [..., 2] to degrees: float64 [..., 2], (lon, lat)."""
+    """Converts tile-local coordinates (east, north) [..., 2] to (lon, lat) in degrees: float64 [..., 2]."""
     west, south, _, _ = tile_bounds(*tile)
     metres = np.asarray(xy, np.float64) * ground_size(*tile)[0]
     return np.stack(EnuFrame(west, south).to_lonlat(metres[..., 0], metres[..., 1]), axis=-1)
 
 
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Returns longitude and latitude in degrees of the north-west corners of tiles."""
+    """Returns the longitude and the latitude of the north-west corner of each tile, in degrees."""
     size = np.exp2(np.asarray(z, np.float64))
     lon = np.asarray(x, np.float64) / size * 360.0 - 180.0
     lat = np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * np.asarray(y, np.float64) / size))))
@@ -177,6 +178,6 @@ def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float
 
 
 def _normal_radius_m(sin_lat: Floats) -> Floats:
-    """Returns the radius of curvature in the prime vertical, in metres."""
+    """Returns the radius of curvature of the WGS84 ellipsoid in the prime vertical, in metres."""
     radius: Floats = SEMI_MAJOR_AXIS_M / np.sqrt(1.0 - ECCENTRICITY_SQUARED * sin_lat * sin_lat)
     return radius

@@ -104,7 +104,7 @@ class Hint:
 
     def __str__(self) -> str:
         text = self.shell if self.shell is not None else paste(*self.words())
-        text = f"{self.first} && {text}" if self.first is not None else text
+        text = " && ".join(part for part in (str(self.first or ""), text) if part)
         text = f"{text}, or {self.otherwise}" if self.otherwise is not None else text
         return f"{text} ({self.note})" if self.note else text
 

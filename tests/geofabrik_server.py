@@ -10,14 +10,15 @@ import hashlib
 import json
 import re
 import socket
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_server import listen
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,8 @@ def region(
 def serve() -> Iterator[Geofabrik]:
     """Runs a server on a free local port."""
     state = Geofabrik()
-    handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        state.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
+    with listen(_Handler, state) as state.url:
+        yield state
 
 
 class _Handler(BaseHTTPRequestHandler):

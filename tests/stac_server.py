@@ -8,18 +8,18 @@ from __future__ import annotations
 import copy
 import json
 import re
-import threading
 import urllib.parse
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import rasterio
 import yaml
+from local_server import listen
 from rasterio.warp import transform_bounds, transform_geom
 
 API = "/api/stac/v1"
@@ -104,17 +104,9 @@ def recorded(shared: Path, name: str) -> list[Item]:
 def serve() -> Iterator[Planetary]:
     """Runs a server on a free local port."""
     state = Planetary()
-    handler = type("Handler", (_Handler,), {"state": state})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        state.root = f"http://127.0.0.1:{server.server_address[1]}"
+    with listen(_Handler, state) as state.root:
         state.url = state.root + API
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
+        yield state
 
 
 class _Handler(BaseHTTPRequestHandler):

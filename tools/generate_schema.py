@@ -215,17 +215,16 @@ def cpp_tag_filter(table: dict[str, Any]) -> str:
         "// Generated from native/tag_filter.yaml by tools/generate_schema.py. Do not edit.",
         "#pragma once",
         "",
-        "#include <string>",
-        "#include <vector>",
+        "#include <array>",
+        "#include <string_view>",
         "",
         "namespace geojepa {",
         "",
         "/// Keys that are dropped by default; a trailing `*` matches any rest.",
-        "inline const std::vector<std::string>& default_dropped_keys() {",
-        "    static const std::vector<std::string> keys = {",
+        f"constexpr std::array<std::string_view, {len(table['drop'])}> default_dropped_keys{{",
     ]
-    lines += [f"        {cpp_string(key)}," for key in table["drop"]]
-    lines += ["    };", "    return keys;", "}", "", "}  // namespace geojepa", ""]
+    lines += [f"    {cpp_string(key)}," for key in table["drop"]]
+    lines += ["};", "", "}  // namespace geojepa", ""]
     return "\n".join(lines)
 
 

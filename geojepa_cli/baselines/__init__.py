@@ -1,1 +1,1 @@
-"""Baselines: simple models to compare trained models with, one per file."""
+"""Baselines: simple models that trained models are compared with. Each file has one baseline."""

@@ -1,4 +1,4 @@
-"""TagPool: mean of tag embeddings, without any training (GeoJEPA thesis, section 7.3)."""
+"""TagPool: a baseline that averages the text embeddings of tags, without training (GeoJEPA thesis, section 7.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class TagPool:
-    """Baseline without training: mean of tag embeddings per entity, max ‖ mean over the entities of a tile."""
+    """Baseline that averages the text embeddings of tags, without training.
+
+    The vector of an entity is the mean of its tags' text embeddings. The vector of a tile concatenates the maximum and
+    the mean of its entities' vectors.
+    """
 
     name = "tagpool"
     needs = TAGS_ONLY
@@ -19,6 +23,6 @@ class TagPool:
         self._tag_table = inputs.tag_table
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns entity vectors [T, E] and tile vectors [B, 2·E]."""
+        """Computes the vectors of the batch's entities [T, E] and tiles [B, 2·E]."""
         entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
         return Embeddings(entities, max_mean(entities, batch.cu_seqlens))

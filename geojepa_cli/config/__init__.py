@@ -1,1 +1,1 @@
-"""Configuration: schema, loading and packaged presets."""
+"""Training configurations: their schema, loading from files, and the configurations that come with the package."""

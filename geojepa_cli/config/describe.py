@@ -1,4 +1,4 @@
-"""Error messages for configurations: the wrong key or value, the most similar valid key, and a valid value."""
+"""Error messages for invalid configurations. They name the wrong key or value and suggest a valid one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from geojepa_cli import hints
 from geojepa_cli.config.reasons import describe_reason, shorten
-from geojepa_cli.config.schema import TOKEN_MODALITIES, ConflictError, PretrainConfig
+from geojepa_cli.config.schema import TOKEN_MODALITIES, PretrainConfig
+from geojepa_cli.config.section import ConflictError
 from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint
 
@@ -18,10 +19,12 @@ KEY_CUTOFF = 0.75  # minimum similarity of a key in another section
 
 
 def describe_error(error: ValidationError, source: str, given: Mapping[str, str]) -> UsageError:
-    """Converts the first error that pydantic found to a one-line `UsageError`.
+    """Converts a pydantic error about a configuration to a one-line `UsageError`.
+
+    Only one problem is reported: the first unknown key, or the first problem if no key is unknown.
 
     Args:
-        error: error from pydantic.
+        error: error raised by pydantic.
         source: path or name of the configuration.
         given: arguments of `--set`, such as `train.lr=1`, by their keys.
     """
@@ -31,7 +34,10 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     if first["type"] == "extra_forbidden":
         return _unknown_key(path, source, given)
     if first["type"] == "missing":
-        return UsageError(f"`{source}` has no `{dotted}`", hints.again(set=valid_values(path) or {"train.epochs": 10}))
+        return UsageError(
+            f"required key `{dotted}` is missing in `{source}`",
+            hints.again(set=valid_values(path) or {"train.epochs": 10}),
+        )
     conflict = first.get("ctx", {}).get("error")
     paths = [[*path, key] for key in conflict.keys] if isinstance(conflict, ConflictError) else [path]
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
@@ -39,7 +45,7 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
 
 
 def section_names() -> list[str]:
-    """Returns the names of the sections of a configuration."""
+    """Returns the names of all sections of a training configuration, such as `model`."""
     return _keys_at([])
 
 
@@ -83,7 +89,7 @@ def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str]) -> Hin
 
 
 def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> UsageError:
-    """Returns the error for an unknown key, with the most similar valid key."""
+    """Returns the error for an unknown key of a configuration. The message suggests the most similar valid key."""
     dotted = ".".join(path)
     known = _keys_at(path[:-1])
     close = nearest(path[-1], known)
@@ -92,7 +98,7 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> 
     if better is not None:
         message += f"; did you mean `{better}`?"
     else:
-        where = f"`{'.'.join(path[:-1])}` has" if path[:-1] else "there are"
+        where = f"the keys of `{'.'.join(path[:-1])}` are" if path[:-1] else "the sections are"
         message += f"; {where} {', '.join(f'`{key}`' for key in known)}"
     whole = next((key for key in given if key != dotted and _is_within(dotted, key.split("."))), None)
     if whole is not None:  # the key is in the value of `--set section={...}`
@@ -125,7 +131,11 @@ def _section(name: str) -> type[BaseModel]:
 
 
 def _keys_at(path: Sequence[str]) -> list[str]:
-    """Returns the keys of the section at `path`."""
+    """Returns the valid keys of a section of the configuration.
+
+    Args:
+        path: path of the section, such as `["model"]`. An empty path means the whole configuration.
+    """
     section: type[BaseModel] = PretrainConfig
     for part in path:
         field = section.model_fields.get(part)
@@ -137,7 +147,11 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 
 def _nearest_elsewhere(key: str) -> str | None:
-    """Returns the most similar key of all sections as `section.key`, or None if no key is similar."""
+    """Searches all sections for the key that is most similar to `key`.
+
+    Returns:
+        The key as `section.key`, or None if no key is similar.
+    """
     places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
     close = nearest(key, places, KEY_CUTOFF)
     return places[close] if close else None

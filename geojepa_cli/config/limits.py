@@ -1,4 +1,4 @@
-"""Minimum and maximum number of entities in a tile."""
+"""Limits for the number of entities in a tile. Tiles outside the limits are not used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class EntityLimits(NamedTuple):
-    """Minimum and maximum number of entities in a tile (GeoJEPA thesis: 5 and 1250).
+    """Limits for the number of entities in a tile (GeoJEPA thesis: 5 and 1250). Tiles outside them are not used.
 
     Attributes:
-        low: minimum number of entities; tiles with fewer are left out.
-        high: maximum number of entities; tiles with more are left out.
+        low: minimum number of entities.
+        high: maximum number of entities.
     """
 
     low: int = 5

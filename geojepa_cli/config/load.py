@@ -1,4 +1,4 @@
-"""Loads training configurations from files or packaged presets, and applies `--set`."""
+"""Loads training configurations from files, or by name from the package, and applies `--set` options."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from geojepa_cli.config.yaml import describe_yaml_error, is_malformed, parse_yam
 from geojepa_cli.errors import UsageError, unknown
 
 PRESETS = "geojepa_cli.config.presets"
-MAX_KEYS = 8  # parts of a dotted key; valid keys have at most three
+MAX_KEYS = 8  # maximum number of parts of a dotted key in `--set`; valid keys have at most three
 
 
 def packed_configs() -> list[str]:
-    """Returns the names of the configurations that the package contains."""
+    """Returns the file names of the training configurations that come with the package, such as `tiny.yaml`."""
     return sorted(entry.name for entry in resources.files(PRESETS).iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """Reads a configuration from a file, or from the package by name (`t.yaml` or `t`).
+    """Reads a training configuration from a file, or by name from the package (`t.yaml` or `t`).
 
     Args:
-        path_or_name: path of a file. If there is no such file, it is the name of a packaged configuration.
-        overrides: changes as `section.key=value`, with the value in YAML. They are applied in order.
+        path_or_name: path of a file. If no such file exists, the name of a configuration that comes with the package.
+        overrides: settings that replace those of the file, as `section.key=value` with the value in YAML. They are
+            applied in order.
 
     Raises:
-        UsageError: there is no such configuration, the file is not YAML, a key is unknown, a value is wrong, or an
-            override is malformed.
+        UsageError: there is no such configuration, the file is not YAML, a key is unknown, a value is invalid, or an
+            override is not `section.key=value`.
     """
     raw, source = _read(path_or_name)
     given: dict[str, str] = {}
@@ -48,12 +49,16 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
 
 
 def dump_config(config: PretrainConfig) -> str:
-    """Returns the configuration as YAML, including all default values. `load_config` can read it."""
+    """Returns a configuration as YAML text that `load_config` can read. The text includes all default values."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
-    """Returns the sections of a configuration, and its path or name for messages."""
+    """Reads a configuration without checking its keys and values.
+
+    Returns:
+        Dict of the sections of the configuration; path or name of the configuration, for error messages.
+    """
     path = Path(path_or_name)
     name = path_or_name if path_or_name.endswith(".yaml") else path_or_name + ".yaml"
     if path.is_file():
@@ -89,12 +94,12 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     keys = dotted.strip().split(".")
     corrected = hints.instead(("--set", override), *valid_override(override, not earlier))
     if not equals or not all(keys) or len(keys) > MAX_KEYS:
-        raise UsageError(f"`{shorten(override)}` is not `section.key=value`", corrected)
+        raise UsageError(f"`--set` expects `section.key=value`, got `{shorten(override)}`", corrected)
     inner = raw
     for depth, section in enumerate(keys[:-1], 1):
         found = inner.setdefault(section, {})
         if not isinstance(found, dict):
-            message = f"`{shorten(section)}` in `{shorten(dotted)}` is {name_type(found)}, not a section"
+            message = f"cannot set `{shorten(dotted)}`: `{shorten(section)}` is {name_type(found)}, not a section"
             if depth == 1:  # the file or an earlier `--set` gives a section a value
                 wrong = earlier.get(section)
                 corrected = hints.instead(("--set", wrong)) if wrong else hints.again(config="tiny.yaml")
@@ -104,13 +109,16 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
         inner[keys[-1]] = _read_number(parse_yaml(text))
     except yaml.YAMLError as error:
         problem = " is not YAML" if is_malformed(error) else ""
-        message = f"value of `{shorten(dotted)}`{problem}: `{shorten(text)}`: {describe_yaml_error(error)}"
+        message = f"`--set`: value `{shorten(text)}` of `{shorten(dotted)}`{problem}: {describe_yaml_error(error)}"
         raise UsageError(message, corrected) from None
     return ".".join(keys)
 
 
 def _read_number(value: Any) -> Any:
-    """Converts text such as `1e-3` to a number, because YAML 1.1 reads it as text."""
+    """Converts a text such as `1e-3` to a float, because YAML 1.1 does not recognise it as a number.
+
+    Returns any other value unchanged.
+    """
     if isinstance(value, str):
         try:
             return float(value)

@@ -1,4 +1,4 @@
-"""Modalities: the kinds of data that batches can contain and models can read."""
+"""Modalities: the kinds of input data of a model, such as tags and images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import StrEnum
 
 
 class Modality(StrEnum):
-    """A kind of data in a tile.
+    """Kind of input data that a tile can have and a model can read.
 
-    The position of a member is its id in models (see `number`). Trained weights depend on these ids, so new members
-    must be added at the end.
+    Models identify a modality by its position in this enum (property `number`). Trained weights depend on these
+    positions, so new modalities must be added at the end.
     """
 
     TAGS = "tags"
@@ -19,7 +19,7 @@ class Modality(StrEnum):
 
     @property
     def number(self) -> int:
-        """Integer id of the modality, which models store with each token."""
+        """Integer id of the modality. Models store the id with each token."""
         return list(Modality).index(self)
 
 
@@ -31,7 +31,10 @@ TAGS_ONLY: Needs = frozenset({Modality.TAGS})
 def count_numbers(modalities: Iterable[Modality]) -> int:
     """Returns the number of modality ids for which a model has weights.
 
-    Tags and images always have one. So a model that reads only tags has weights of the same shapes as a model that
-    also reads images.
+    Tags and images are always counted. So a model that reads only tags has weights of the same shapes as a model that
+    reads tags and images.
+
+    Args:
+        modalities: modalities that the model reads.
     """
     return 1 + max(modality.number for modality in (Modality.IMAGE, *modalities))

@@ -19,5 +19,5 @@ def refuse_boolean(value: Any) -> Any:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(refuse_boolean)]
-Number = Annotated[float, BeforeValidator(refuse_boolean)]
+Int = Annotated[int, BeforeValidator(refuse_boolean)]
+Float = Annotated[float, BeforeValidator(refuse_boolean)]

@@ -1,14 +1,15 @@
-"""Schema of training configurations. Every number has a minimum and a maximum."""
+"""Schema of training configurations. Every numeric setting has a minimum and a maximum."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.numbers import Integer, Number
+from geojepa_cli.config.numbers import Float, Int
+from geojepa_cli.config.section import ConflictError, Section
 
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
@@ -21,75 +22,57 @@ MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
 
-Weight = Annotated[Number, Field(ge=0, le=MAX_WEIGHT)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-
-
-class ConflictError(ValueError):
-    """Values of several keys that cannot be combined.
-
-    Attributes:
-        keys: keys of the section whose default values can be combined.
-    """
-
-    def __init__(self, message: str, *keys: str) -> None:
-        super().__init__(message)
-        self.keys = keys
-
-
-class Section(BaseModel):
-    """A section of a configuration. Unknown keys are errors, and the values are read-only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[Float, Field(ge=0, le=1)]
 
 
 class ModelConfig(Section):
-    """Architecture of the model. The defaults are those of GeoJEPA-T (thesis 7.6, table 34)."""
+    """Settings of the model's architecture. Default sizes: GeoJEPA-T in the GeoJEPA thesis (section 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(
         default=(Modality.TAGS,),
         max_length=len(TOKEN_MODALITIES),
         description="modalities that the model reads: tags, image",
     )
-    tag_dim: Integer = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
-    embed_dim: Integer = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
-    depth: Integer = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
-    num_heads: Integer = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads of each encoder")
-    mlp_ratio: Number = Field(
-        default=4.0, ge=0.125, le=64, description="ratio of the hidden dimension to the embedding dimension in the MLPs"
+    tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
+    embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
+    depth: Int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
+    num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads in encoder layers")
+    mlp_ratio: Float = Field(
+        default=4.0, ge=0.125, le=64, description="hidden dimension of each MLP, divided by the embedding dimension"
     )
-    num_register_tokens: Integer = Field(
-        default=0, ge=0, le=4096, description="number of register tokens, which are left out of embeddings"
+    num_register_tokens: Int = Field(
+        default=0, ge=0, le=4096, description="number of trained register tokens that an encoder adds to each tile"
     )
-    predictor_dim: Integer = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
-    predictor_depth: Integer = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
-    predictor_heads: Integer = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads of the predictor")
+    predictor_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
+    predictor_depth: Int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
+    predictor_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads per predictor layer")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle",
-        description="position encoding: corners of the box (GeoJEPA thesis), or its centre, sides and angle",
+        description="encoding of bounding boxes: `corners` (GeoJEPA thesis); `rectangle`: centre, sides and angle",
     )
-    input_weight: Number | None = Field(
+    input_weight: Float | None = Field(
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="weight of the input when layer outputs are summed; null: use the last layer (GeoJEPA thesis)",
+        description="encoder output = sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
     )
-    null_weight: Number = Field(
+    null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="number of zero tokens added to each attention layer; 0: standard softmax (GeoJEPA thesis)",
+        description="number of virtual zero tokens that every token attends to; 0: standard softmax (GeoJEPA thesis)",
     )
     freeze_tags: bool = Field(
         default=False,
-        description="keep the randomly initialised projection of tag embeddings fixed (GeoJEPA thesis: false)",
+        description="keep the random initial weights of the projection of tag embeddings (GeoJEPA thesis: false)",
     )
     predict_tile: bool = Field(
         default=False,
-        description="also predict the vector of the whole tile from that of its context tokens (GeoJEPA thesis: false)",
+        description="also predict the embedding of the whole tile from its visible tokens (GeoJEPA thesis: false)",
     )
-    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: a trainable patch embedding")
-    patch_px: Integer = Field(
+    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: trained patch embedding")
+    patch_px: Int = Field(
         default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
     )
 
@@ -121,48 +104,46 @@ class ModelConfig(Section):
 
 
 class MaskingConfig(Section):
-    """Masking: how context and target tokens are drawn. The defaults are those of thesis 7.6.8, table 14."""
+    """Settings of the random masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
 
-    random: Weight = Field(default=0.2, description="relative weight of random masks")
-    area: Weight = Field(default=0.6, description="relative weight of area masks")
+    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide random tokens")
+    area: Weight = Field(default=0.6, description="relative frequency of area masks, which hide rectangles of the tile")
     modality: Weight = Field(
-        default=0.2, description="relative weight of modality masks; only for tiles with several modalities"
+        default=0.2, description="relative frequency of modality masks, which leave one modality visible"
     )
     kind: Weight = Field(
-        default=0.0, description="relative weight of kind masks, which hide similar entities (GeoJEPA thesis: 0)"
+        default=0.0, description="relative frequency of kind masks, which hide entities with similar tags (thesis: 0)"
     )
-    num_targets: Integer = Field(
-        default=4, ge=1, le=256, description="number of targets in a random, area or kind mask; modality masks have one"
+    num_targets: Int = Field(
+        default=4, ge=1, le=256, description="number of targets (hidden token sets) per tile; modality masks have one"
     )
-    random_ratio: Number = Field(
-        default=0.45, gt=0, lt=1, description="fraction of the tile's tokens in each target of a random mask"
+    random_ratio: Float = Field(
+        default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
     )
-    area_low: Number = Field(
-        default=0.35, gt=0, le=1, description="minimum fraction of the tile's area in each target of an area mask"
+    area_low: Float = Field(
+        default=0.35, gt=0, le=1, description="area masks: minimum area of a target, as a fraction of the tile's area"
     )
-    area_high: Number = Field(
-        default=0.40, gt=0, le=1, description="maximum fraction of the tile's area in each target of an area mask"
+    area_high: Float = Field(
+        default=0.40, gt=0, le=1, description="area masks: maximum area of a target, as a fraction of the tile's area"
     )
-    aspect: Number = Field(
-        default=2.0, ge=1, le=1000, description="maximum aspect ratio of the targets of an area mask"
+    aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
+    kind_low: Float = Field(
+        default=0.5, ge=-1, le=1, description="kind masks: minimum of the random cosine threshold for similar entities"
     )
-    kind_low: Number = Field(
-        default=0.5, ge=-1, le=1, description="minimum value of the randomly drawn similarity threshold of kind masks"
+    kind_high: Float = Field(
+        default=0.99, ge=-1, le=1, description="kind masks: maximum of the random cosine threshold for similar entities"
     )
-    kind_high: Number = Field(
-        default=0.99, ge=-1, le=1, description="maximum value of the randomly drawn similarity threshold of kind masks"
+    random_context: Float = Field(
+        default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
     )
-    random_context: Number = Field(
-        default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with random masks"
+    area_context: Float = Field(
+        default=0.15, ge=0, lt=1, description="area masks: minimum fraction of a tile's tokens that stay visible"
     )
-    area_context: Number = Field(
-        default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with area masks"
+    modality_context: Float = Field(
+        default=0.15, ge=0, lt=1, description="modality masks: minimum fraction of a tile's tokens that stay visible"
     )
-    modality_context: Number = Field(
-        default=0.15, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with modality masks"
-    )
-    kind_context: Number = Field(
-        default=0.10, ge=0, lt=1, description="minimum fraction of a tile's tokens in the context with kind masks"
+    kind_context: Float = Field(
+        default=0.10, ge=0, lt=1, description="kind masks: minimum fraction of a tile's tokens that stay visible"
     )
 
     @model_validator(mode="after")
@@ -184,19 +165,19 @@ def _equal_weights() -> dict[Modality, float]:
 
 
 class LossConfig(Section):
-    """Training loss: latent prediction and a regulariser."""
+    """Settings of the training loss: the prediction loss of hidden tokens plus a regulariser."""
 
-    smooth_l1_beta: Number = Field(
+    smooth_l1_beta: Float = Field(
         default=2.0,
         ge=1e-6,
         le=MAX_WEIGHT,
         description="difference at which the smooth L1 loss turns from quadratic to linear",
     )
     modality_weights: dict[Modality, Weight] = Field(
-        default_factory=_equal_weights, description="weight of each modality's mean prediction loss"
+        default_factory=_equal_weights, description="weight of each modality in the prediction loss"
     )
     tile_prediction_weight: Weight = Field(
-        default=1.0, description="weight of the loss of predicted tile vectors; used with `model.predict_tile`"
+        default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
     )
     regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="regulariser that prevents collapse")
     vicreg_beta: Weight = Field(
@@ -205,64 +186,63 @@ class LossConfig(Section):
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
     tile_weight: Weight = Field(
-        default=1.0, description="weight of VICReg on tile vectors relative to token vectors (GeoJEPA thesis: 0)"
+        default=1.0, description="weight of VICReg for tile vectors, relative to VICReg for tokens (GeoJEPA thesis: 0)"
     )
 
 
 class TrainConfig(Section):
-    """Optimiser, schedules and limits. Training stops as soon as one of the limits that are set is reached."""
+    """Settings of the optimiser, the schedules and the limits of a training run.
 
-    max_steps: Integer | None = Field(
+    Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`. Set at least one limit.
+    """
+
+    max_steps: Int | None = Field(
         default=None,
         ge=0,
         le=MAX_COUNT,
         examples=[1000],
         description="maximum number of optimiser steps; 0 publishes the untrained model",
     )
-    epochs: Number | None = Field(
+    epochs: Float | None = Field(
         default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="maximum number of passes over the tiles"
     )
-    max_minutes: Number | None = Field(
+    max_minutes: Float | None = Field(
         default=None,
         gt=0,
         le=MAX_WEIGHT,
         examples=[60],
-        description="maximum training time in minutes; results then depend on the hardware",
+        description="maximum training time in minutes; with this limit, results depend on the speed of the hardware",
     )
-    batch_tokens: Integer = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
-    accumulation: Integer = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser step")
-    lr: Number = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
-    lr_end: Number = Field(default=1e-6, ge=0, le=100, description="final learning rate")
+    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+    accumulation: Int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser update")
+    lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
+    lr_end: Float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(
         default="wsd",
-        description="learning-rate schedule after the linear warm-up: `wsd` stays constant, then decays linearly "
-        "(warmup-stable-decay); `cosine` decays along a cosine (GeoJEPA thesis)",
+        description="learning-rate schedule after the linear warm-up: `wsd` (warmup-stable-decay) keeps the rate "
+        "constant, then lowers it linearly; `cosine` lowers it along a cosine (GeoJEPA thesis)",
     )
-    warmup: Share = Field(default=0.1, description="fraction of training in which the learning rate rises linearly")
+    warmup: Share = Field(default=0.1, description="fraction of the run in which the learning rate rises linearly")
     cooldown: Share = Field(
-        default=0.2, description="fraction of training in which the learning rate falls linearly; `wsd` only"
+        default=0.2, description="schedule `wsd`: fraction of the run in which the learning rate falls linearly"
     )
-    weight_decay: Number = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
-    weight_decay_end: Number | None = Field(
+    weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
+    weight_decay_end: Float | None = Field(
         default=None,
         ge=0,
         le=100,
-        description="final weight decay of a cosine schedule (GeoJEPA thesis); null: constant weight decay",
+        description="final weight decay, reached along a cosine (GeoJEPA thesis); null: weight decay is constant",
     )
-    beta1: Number = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
-    beta2: Number = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
+    beta1: Float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
+    beta2: Float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
     ema_momentum: Share = Field(default=0.997, description="initial EMA momentum of the target encoder")
     ema_momentum_end: Share | None = Field(
-        default=None, description="final EMA momentum of a linear schedule (GeoJEPA thesis); null: constant momentum"
+        default=None, description="final EMA momentum, reached linearly (GeoJEPA thesis); null: momentum is constant"
     )
-    grad_clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm")
+    grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
-    log_every: Integer = Field(
-        default=20, ge=1, le=MAX_COUNT, description="number of steps between lines of metrics.jsonl"
-    )
-    checkpoint_every: Integer = Field(
-        default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints"
-    )
+    log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between two lines of `metrics.jsonl`")
+    checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
@@ -275,23 +255,21 @@ class TrainConfig(Section):
 
 
 class DataConfig(Section):
-    """Tiles to train on."""
+    """Settings that select the tiles to train on."""
 
-    min_entities: Integer = Field(
+    min_entities: Int = Field(
         default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="minimum number of entities in a training tile"
     )
-    max_entities: Integer = Field(
+    max_entities: Int = Field(
         default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="maximum number of entities in a training tile"
     )
-    split_seed: Integer = Field(
+    split_seed: Int = Field(
         default=0,
         ge=0,
         le=MAX_SEED,
-        description="seed of the split into train, validation and test groups; must equal `build-tasks --seed`",
+        description="seed of the split of zoom-14 tiles into train, validation, test; must equal `build-tasks --seed`",
     )
-    exclude_test_groups: bool = Field(
-        default=True, description="do not train on tiles of the zoom-14 groups in the test split of tasks"
-    )
+    exclude_test_groups: bool = Field(default=True, description="do not use the tiles of the test split for training")
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -302,10 +280,10 @@ class DataConfig(Section):
 
 
 class PretrainConfig(Section):
-    """Configuration of a pretraining run. Regions and seed are not part of it.
+    """Complete configuration of a pretraining run, except the regions and the seed.
 
     Attributes:
-        family: family of the model, a key of `models.registry.FAMILIES`.
+        family: name of the model's architecture, a key of `models.registry.FAMILIES`.
     """
 
     family: ClassVar[str] = "jepa"
@@ -318,5 +296,5 @@ class PretrainConfig(Section):
 
     @property
     def needs(self) -> Needs:
-        """Modalities that the model reads from a batch."""
+        """Modalities that the model reads. Batches must contain them."""
         return frozenset(self.model.modalities)

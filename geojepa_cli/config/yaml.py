@@ -1,4 +1,4 @@
-"""YAML with size limits: rejects configurations and tasks that would take too much time or memory to read."""
+"""YAML reader with size limits, so that a malicious or broken file cannot use up time or memory."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _INT, _FLOAT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """A `SafeLoader` that limits nesting depth, number of nodes and length of numbers.
+    """YAML loader that limits the nesting depth, the number of nodes and the length of numbers.
 
-    Duplicate keys in a mapping are errors (PyYAML silently keeps the last one). Merge keys (`<<`) are errors. An alias
-    counts each time it is used.
+    Each use of an alias counts as all nodes that it stands for. A duplicate key in a mapping is an error, while PyYAML
+    silently keeps its last value. A merge key (`<<`) is an error too.
     """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._depth = self._composed = 0
-        self._sizes: dict[int, int] = {}  # nodes below each composed node (by `id`), with aliases expanded
+        self._sizes: dict[int, int] = {}  # `id` of a composed node -> number of nodes in it, with aliases expanded
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Composes a YAML node and its descendants. Raises a YAML error if a limit is exceeded."""
+        """Composes a YAML node and all nodes inside it. Raises a YAML error if a limit is exceeded."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._composed += 1
         if self._composed > MAX_NODES:
@@ -62,7 +62,7 @@ class BoundedLoader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Constructs a mapping. Raises a YAML error if a key is a duplicate or not text."""
+        """Constructs a dict from a mapping node. Raises a YAML error if a key is a duplicate or is not a scalar."""
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -73,7 +73,7 @@ class BoundedLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Constructs a scalar. Raises a YAML error if it is a number with too many characters."""
+        """Constructs the value of a scalar node. Raises a YAML error if it is a number of too many characters."""
         if node.tag in (_INT, _FLOAT) and len(node.value) > MAX_NUMBER:
             raise _error(f"a number of {len(node.value):,} characters", node.start_mark)
         return super().construct_scalar(node)  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def read_yaml(path: Path, loader: type[BoundedLoader] = BoundedLoader) -> Any:
 
     Args:
         path: path of the file.
-        loader: `BoundedLoader` or a subclass.
+        loader: loader class with the size limits.
 
     Raises:
         UsageError: the file is not UTF-8, is not YAML, exceeds a limit, or has a duplicate key.
@@ -109,7 +109,7 @@ def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
 
     Args:
         text: content of the document.
-        loader: `BoundedLoader` or a subclass.
+        loader: loader class with the size limits.
 
     Raises:
         yaml.YAMLError: the text is not YAML, exceeds a limit, or has a duplicate key.

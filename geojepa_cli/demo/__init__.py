@@ -1,1 +1,1 @@
-"""The generated demo city: OSM map, aerial images and known labels of the tasks."""
+"""Generator of the demo city: an invented OSM map, aerial images, and the correct task labels of all tiles."""

@@ -1,4 +1,4 @@
-"""Known labels of the demo city's tiles, counted while its OSM elements are placed."""
+"""Correct task labels of the demo city's tiles, counted while the city's OSM elements are created."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ KnownAnswers = dict[str, dict[str, float | None]]
 
 
 class Ledger:
-    """Counts the buildings, traffic signals, bridges, highways and speed limits in each tile.
+    """Counts the buildings, traffic signals, bridges, highways and speed limits in each tile of the demo city.
 
-    The code that places an element reports its kind to the ledger. The ledger never reads tags. So its labels are an
-    independent check of the code that computes labels from tags. An element counts once in each tile that it overlaps.
+    The code that creates an OSM element also counts the element here. The counts never come from tags, so they are an
+    independent check of the code that computes labels from tags. An element that overlaps several tiles counts once in
+    each.
     """
 
     def __init__(self) -> None:
@@ -52,10 +53,10 @@ class Ledger:
                 self.car_bridges[cell] += 1
 
     def answers(self, plan: Plan) -> KnownAnswers:
-        """Returns {tile name: {task: label}} for every tile of the plan.
+        """Returns the correct labels of every tile of the plan, as {tile name: {task: label}}.
 
-        `max_speed` is in km/h. It is −100 if the tile has no highway, and None if it has highways but no speed limit;
-        a tile with None is not part of the task.
+        The label of the task `max_speed` is in km/h. It is −100 for a tile without highways, and None for a tile that
+        has highways but no speed limit. The task leaves out tiles with the label None.
         """
         cells = ((column, row) for row in range(plan.rows) for column in range(plan.columns))
         return {plan.tile_name(*cell): self._answer(cell) for cell in cells}
@@ -75,10 +76,10 @@ class Ledger:
 
 
 def cell_of(point: Point) -> Cell:
-    """Returns the tile of a point.
+    """Returns the tile, (column, row), that contains a point of the plan.
 
     Raises:
-        ValueError: the point is too close to a border of a tile.
+        ValueError: the point is too close to a tile border.
     """
     for value in point:
         if abs(value - round(value)) < CLEARANCE:
@@ -87,7 +88,9 @@ def cell_of(point: Point) -> Cell:
 
 
 def cells_of_line(points: Sequence[Point]) -> set[Cell]:
-    """Returns the tiles of a line. The line is cut at tile borders; each part is in the tile of its midpoint.
+    """Returns the tiles, (column, row), that a line of the plan passes through.
+
+    The line is cut at tile borders. The midpoint of each part decides in which tile the part lies.
 
     Raises:
         ValueError: the line is too close to a tile corner, or one of its points is too close to a tile border.
@@ -104,6 +107,6 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Returns the relative positions (0 at a, 1 at b) of the integers between a and b."""
+    """Returns the positions of the integers between a and b, as fractions of the distance from a (0) to b (1)."""
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

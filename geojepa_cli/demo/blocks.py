@@ -1,4 +1,4 @@
-"""Contents of the blocks between the demo city's streets, by district: buildings, land use and points."""
+"""Fills the blocks between the demo city's streets with buildings, land use and points, depending on the district."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Fill = Callable[["Site", random.Random, Rect], None]
 
 
 class Site:
-    """A tile of the city that is being filled with buildings, areas and points.
+    """A tile of the demo city, with methods that add buildings, areas and points to the tile.
 
-    Elements are only added where they do not overlap the river, the motorway, the railway or a stream.
+    An element is added only if it does not overlap the river, the motorway, the railway or a stream.
     """
 
     def __init__(self, plan: Plan, sheet: Sheet, network: Network, cell: Cell) -> None:
@@ -28,7 +28,7 @@ class Site:
         self._down, self._across = network.in_tile(cell)
 
     def blocks(self) -> Iterator[Rect]:
-        """Yields the rectangles between the tile's streets and its border."""
+        """Yields the blocks of the tile: rectangles (x0, y0, x1, y1) between the tile's streets and its border."""
         xs = _gaps(self.cell[0], [street.at for street in self._down])
         ys = _gaps(self.cell[1], [street.at for street in self._across])
         for y0, y1 in ys:
@@ -37,7 +37,7 @@ class Site:
                     yield x0, y0, x1, y1
 
     def is_free(self, rect: Rect) -> bool:
-        """Returns True if a rectangle is clear of the river, the motorway, the railway and the stream of the tile."""
+        """Returns True if a rectangle does not overlap the river, the motorway, the railway or the tile's stream."""
         x0, y0, x1, y1 = rect
         plan = self.plan
         if self._stream is not None and y0 < self._stream + 0.035 and y1 > self._stream - 0.035:
@@ -53,7 +53,7 @@ class Site:
         return True
 
     def area(self, rect: Rect, tags: Tags) -> bool:
-        """Adds a rectangular area if the ground is free. Returns True if it was added."""
+        """Adds a rectangular area if nothing is in its way (see `is_free`). Returns True if the area was added."""
         if rect[2] - rect[0] < 0.01 or rect[3] - rect[1] < 0.01 or not self.is_free(rect):
             return False
         self.sheet.rect(rect, tags)
@@ -74,7 +74,7 @@ class Site:
 
 
 def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network) -> None:
-    """Fills every block of every tile."""
+    """Adds buildings, land use and points to every block (the ground between streets) of every tile."""
     for cell, district in districts.items():
         fill = FILLS.get(district)
         if fill is None:
@@ -86,7 +86,7 @@ def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], netwo
 
 
 def _residential(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds rows of houses along the streets north and south of the block; the density varies between quarters."""
+    """Adds rows of houses to a residential block. The density of houses is the same within 2 × 2 tiles."""
     x0, y0, x1, y1 = block
     quarter = site.plan.random("quarter", site.cell[0] // 2, site.cell[1] // 2)
     density, kind = 0.25 + 0.7 * quarter.random(), quarter.choice(["house", "house", "detached", "apartments", "yes"])
@@ -120,7 +120,7 @@ def _house(site: Site, lot: random.Random, rect: Rect, kind: str) -> None:
 
 
 def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds large buildings wall to wall with shops and cafés, and some squares."""
+    """Adds large buildings with shops and cafés to a downtown block. Some blocks become a square instead."""
     x0, y0, x1, y1 = block
     if (
         lot.random() < 0.12
@@ -148,7 +148,7 @@ def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _commercial(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds large stores with car parks in front."""
+    """Adds large stores with a car park in front to a commercial block."""
     x0, y0, x1, y1 = block
     if lot.random() < 0.6:
         site.area(_inset(block, 0.02), {"landuse": lot.choice(["retail", "commercial"])})
@@ -168,7 +168,7 @@ def _commercial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds warehouses, factories, storage tanks and yards."""
+    """Adds warehouses, factories, storage tanks, car parks and fences to an industrial block."""
     x0, y0, x1, y1 = block
     if lot.random() < 0.7:
         site.area(_inset(block, 0.02), {"landuse": "industrial"})
@@ -190,7 +190,7 @@ def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _farm(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds fields, rows of trees, some farms, and in some blocks a track without a speed limit."""
+    """Adds fields, rows of trees and farm buildings to a block of farmland, and to some blocks a track."""
     x0, y0, x1, y1 = block
     for rect in _split(block, max(1, round((x1 - x0) / 0.3)), max(1, round((y1 - y0) / 0.4))):
         crop = lot.choice(["corn", "soy", "wheat", "hay"])
@@ -210,7 +210,7 @@ def _farm(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _wood(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds woods, scrub, ponds and, in some blocks, a power line or a path. Blocks without a path have no highway."""
+    """Adds woods, scrub and ponds to a block of woodland, and to some blocks a power line or a path."""
     x0, y0, x1, y1 = block
     leaves = lot.choice(["broadleaved", "needleleaved", "mixed"])
     for rect in _split(block, max(1, round((x1 - x0) / 0.45)), max(1, round((y1 - y0) / 0.45))):
@@ -255,7 +255,7 @@ def _gaps(start: int, streets: list[float]) -> list[tuple[float, float]]:
 
 
 def _inset(rect: Rect, share: float) -> Rect:
-    """Returns a rectangle moved inwards on each side by a share of its width or height."""
+    """Returns a smaller rectangle. Each side is moved inwards by the fraction `share` of the width or height."""
     x0, y0, x1, y1 = rect
     dx, dy = share * (x1 - x0), share * (y1 - y0)
     return x0 + dx, y0 + dy, x1 - dx, y1 - dy

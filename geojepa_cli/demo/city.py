@@ -1,4 +1,4 @@
-"""Generates the demo city: its OSM elements and the known labels of its tiles."""
+"""Generates the demo city: its OSM elements and the correct task labels of its tiles."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ QUERY_TILE = "16_18052_25957"  # in the middle of downtown, in both sizes of the
 
 @dataclass(frozen=True)
 class City:
-    """A generated city.
+    """A generated demo city.
 
     Attributes:
-        plan: positions of its large features.
-        sheet: nodes, ways and relations, with positions in tiles.
-        answers: {tile name: {task: label}} for each of its tiles; see `Ledger.answers`.
+        plan: positions of the city's large features, such as the river.
+        sheet: OSM nodes, ways and relations of the city.
+        answers: correct labels of every tile, as {tile name: {task: label}}; see `Ledger.answers`.
     """
 
     plan: Plan
@@ -31,11 +31,11 @@ class City:
 
 
 def make_city(size: str = "full", seed: int = 0) -> City:
-    """Generates the city. The same size and seed always produce the same city.
+    """Generates the demo city. The same size and seed always produce the same city.
 
     Args:
-        size: `full` (480 tiles in 30 zoom-14 groups) or `small` (64 tiles in 4 groups).
-        seed: seed of all random choices; it does not move the river, the motorway, the park or the airfield.
+        size: `full` (480 tiles of zoom 16, which fill 30 tiles of zoom 14) or `small` (64 tiles, which fill 4).
+        seed: seed of all random choices. The river, the motorway, the park and the airfield do not depend on the seed.
     """
     plan = make_plan(size, seed)
     sheet = Sheet()
@@ -56,7 +56,7 @@ def make_city(size: str = "full", seed: int = 0) -> City:
 
 
 def _draw_what_is_no_token(plan: Plan, sheet: Sheet) -> None:
-    """Adds elements that are not visible to models: a boundary, a turn restriction, and a node with only a `source`."""
+    """Adds elements that models do not see: a boundary, a turn restriction, and a node whose only tag is `source`."""
     edge = (0.01, 0.01, plan.columns - 0.01, plan.rows - 0.01)
     x0, y0, x1, y1 = edge
     outline = sheet.ring([(x0, y1), (x1, y1), (x1, y0), (x0, y0)], {})

@@ -1,4 +1,4 @@
-"""Colours and paint order of OSM elements in the demo city's aerial images, by tag."""
+"""Colours of OSM elements in the demo city's aerial images, and the order in which elements are painted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Paint:
-    """Appearance of an element in an aerial image.
+    """Appearance of an OSM element in an aerial image.
 
     Attributes:
-        layer: paint order; elements with a smaller number are painted first.
+        layer: position in the paint order. Elements with a larger number are painted over those with a smaller one.
         colour: RGB colour.
-        roughness: strength of the brightness noise on the element, in grey levels.
-        width_m: width of a line or diameter of a point.
-        height_m: height of the element, which is also the length of its shadow; 0 for no shadow.
+        roughness: strength of the random brightness variation on the element, in grey levels (of 256).
+        width_m: width of a line, or diameter of a point, in metres.
+        height_m: height of the element in metres. The shadow is shifted by this distance to the north and to the west.
+            0 for no shadow.
     """
 
     layer: int
@@ -104,7 +105,10 @@ POINTS: dict[tuple[str, str], Paint] = {
 
 
 def paint_of(tags: Tags, element_id: int) -> Paint | None:
-    """Returns the paint of an element, or None if it is invisible. The colours of roofs and fields vary with the id."""
+    """Returns the appearance of an OSM element, or None if images do not show the element.
+
+    The colour of roofs and fields depends on the element's id.
+    """
     if "building" in tags:
         return _roof(tags, element_id)
     if "highway" in tags and "place" not in tags:

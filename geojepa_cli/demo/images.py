@@ -1,4 +1,4 @@
-"""Aerial images of the demo city, drawn from its OSM elements: one image of 224 × 224 px for each tile."""
+"""Draws the aerial images of the demo city from its OSM elements: one image of 224 × 224 px for each tile."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ REACH = 0.04  # maximum distance between a line and the edge of its road or shad
 
 @dataclass(frozen=True)
 class Shape:
-    """A polygon, a line or a point, with its paint.
+    """Geometry and appearance of an OSM element in an image.
 
     Attributes:
-        paint: paint of the element.
-        rings: rings of the polygon, the outer one first; a line or point is a single list of positions in tiles.
-        closed: True for a polygon.
+        paint: appearance of the element.
+        rings: for a polygon, its rings, with the outer ring first; for a line or point, one list of positions. All
+            positions are in tiles.
+        closed: True for a polygon, False for a line or a point.
     """
 
     paint: Paint
@@ -41,12 +42,12 @@ class Shape:
 
 
 def write_images(city: City, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Writes a lossless image `16_X_Y.webp` for every tile of the city. Returns the number of images.
+    """Writes the image of every tile of the city as a lossless `16_X_Y.webp`. Returns the number of images.
 
     Args:
         city: city to draw.
-        folder: folder for the images; it is created if it does not exist.
-        progress: function called with the number of written images and the total number after each image.
+        folder: folder for the images. The folder is created if it does not exist.
+        progress: function that is called after each image with (number of images written, number of all images).
     """
     folder.mkdir(parents=True, exist_ok=True)
     total = city.plan.columns * city.plan.rows
@@ -58,7 +59,7 @@ def write_images(city: City, folder: Path, progress: Callable[[int, int], None] 
 
 
 def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
-    """Yields the name and RGB image of every tile, row by row from the north-west corner."""
+    """Yields the name and the RGB image of every tile, row by row from north to south."""
     land = districts(city.plan)
     shapes = _by_tile(_shapes(city.sheet))
     noise = _coarse_noise(city.plan)
@@ -69,7 +70,7 @@ def draw_tiles(city: City) -> Iterator[tuple[str, Image.Image]]:
 
 
 def _shapes(sheet: Sheet) -> list[Shape]:
-    """Returns the shapes of all visible elements in paint order."""
+    """Returns the shapes of all OSM elements that images show, in paint order."""
     shapes = []
     for relation in sheet.relations:
         if relation.tags["type"] != "multipolygon":
@@ -139,7 +140,7 @@ def _stroke(
 def _weather(
     colour: Image.Image, rough: Image.Image, cell: Cell, noise: npt.NDArray[np.float32], plan: Plan
 ) -> Image.Image:
-    """Scales an image to its final size and adds brightness noise: coarse noise of the city, fine noise of the tile."""
+    """Reduces the image of a tile to its final size, and adds coarse and fine brightness noise."""
     size = (SIZE_PX, SIZE_PX)
     base = np.asarray(colour.resize(size, Image.Resampling.BOX), dtype=np.float32)
     strength = np.asarray(rough.resize(size, Image.Resampling.BOX), dtype=np.float32)
@@ -153,6 +154,6 @@ def _weather(
 
 
 def _coarse_noise(plan: Plan) -> npt.NDArray[np.float32]:
-    """Returns noise in −1..1 for the whole city at once, so that it is continuous across tile borders."""
+    """Returns noise from −1 to 1 for the whole city, so that the noise has no seams at tile borders."""
     shape = (plan.rows * GRAIN + 1, plan.columns * GRAIN + 1)
     return np.random.default_rng([plan.seed, 224]).uniform(-1, 1, shape).astype(np.float32)

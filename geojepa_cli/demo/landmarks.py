@@ -1,4 +1,4 @@
-"""The demo city's large features: river, motorway, railway, streams, park and airfield."""
+"""Adds the demo city's large features: river, motorway, railway, streams, park and airfield."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STREAM_Y = 0.5  # position of a stream in its tile, from the north border
 
 
 def draw_river(plan: Plan, sheet: Sheet) -> None:
-    """Adds the river: a chain of water areas, each four rows of tiles long, and lines along the centre."""
+    """Adds the river: water areas that each extend over four rows of tiles, and lines along the river's centre."""
     ys = [0.04, *(row + 0.25 * k + 0.02 for row in range(plan.rows) for k in range(4) if row + k > 0), plan.rows - 0.04]
     left, right, middle = ([sheet.node(plan.river(y) + side, y) for y in ys] for side in (-RIVER_HALF, RIVER_HALF, 0.0))
     for start in range(0, len(ys) - 1, 16):
@@ -28,7 +28,7 @@ def draw_river(plan: Plan, sheet: Sheet) -> None:
 
 
 def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network) -> None:
-    """Adds cycle paths along the river in urban districts, and some foot bridges in rows without a street bridge."""
+    """Adds cycle paths along the river in urban districts, and foot bridges in some rows that have no street bridge."""
     for row in range(plan.rows):
         column = int(plan.river(row + 0.5))
         lot = plan.random("river path", row)
@@ -42,14 +42,14 @@ def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], 
 
 
 def draw_foot_bridge(sheet: Sheet, y: float, middle: Callable[[float], float], reach: float, cycling: bool) -> None:
-    """Adds a foot bridge in east-west direction with a path at both ends.
+    """Adds a foot bridge over the river, from west to east, with a path at both ends.
 
     Args:
-        sheet: elements of the city.
-        y: position of the bridge.
-        middle: function that returns x of the river's centreline at y.
+        sheet: OSM elements of the city, to which the bridge and the paths are added.
+        y: y position of the bridge on the plan.
+        middle: function that returns the x position of the river's centreline at a given y.
         reach: half length of the bridge, in tiles.
-        cycling: True for a path that is also for bicycles.
+        cycling: True if the bridge and the paths are also for bicycles.
     """
     x = middle(y)
     xs = [clear(x + step * reach) for step in (-2.0, -1.0, 1.0, 2.0)]
@@ -61,7 +61,7 @@ def draw_foot_bridge(sheet: Sheet, y: float, middle: Callable[[float], float], r
 
 
 def draw_motorway(plan: Plan, sheet: Sheet) -> None:
-    """Adds the motorway: two carriageways with a bridge over the river. The speed limit is lower near the centre."""
+    """Adds the motorway: two carriageways with a bridge over the river, and lower speed limits near the city centre."""
     xs = [0.05, *(column + 0.25 * k + 0.13 for column in range(plan.columns) for k in range(4)), plan.columns - 0.05]
     west_of_river = [x < plan.river(plan.motorway(x)) for x in xs]
     last_west = max(i for i, west in enumerate(west_of_river) if west)
@@ -80,7 +80,7 @@ def draw_motorway(plan: Plan, sheet: Sheet) -> None:
 
 
 def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, int]]) -> None:
-    """Adds the railway: a single track through the city with a bridge over the motorway and a station downtown."""
+    """Adds the railway: a single track through the city, with a bridge over the motorway and a station downtown."""
     x = plan.rail_column + RAIL_OFFSET
     over = clear(plan.motorway(x))
     edges = (clear(over - BRIDGE_REACH), clear(over + BRIDGE_REACH))
@@ -104,9 +104,10 @@ def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, in
 
 
 def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, float]:
-    """Chooses the tiles that have a stream, and returns the stream's y by tile.
+    """Chooses the tiles that have a stream. Returns the y position of the stream by tile (column, row).
 
-    A stream crosses its tile from west to east. It is never close to the river, the motorway or the railway.
+    A stream crosses only one tile, from west to east. Tiles in which the stream would come close to the river, the
+    motorway or the railway have no stream.
     """
     streams = {}
     for (column, row), district in districts.items():
@@ -123,7 +124,7 @@ def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, floa
 
 
 def draw_streams(plan: Plan, sheet: Sheet, network: Network) -> None:
-    """Adds all streams. Some tiles without a street over the stream get a foot bridge, some other tiles a culvert."""
+    """Adds all streams. Some streams that no street crosses get a foot bridge, and some other streams get a culvert."""
     for (column, row), y in network.streams.items():
         lot = plan.random("stream course", column, row)
         bends = [(column + x, y + 0.012 * (2 * lot.random() - 1)) for x in (0.04, 0.2, 0.38, 0.5, 0.63, 0.8, 0.96)]
@@ -144,7 +145,7 @@ def _foot_bridge_south(sheet: Sheet, x: float, y: float) -> None:
 
 
 def draw_park(plan: Plan, sheet: Sheet) -> None:
-    """Adds the park, which covers several tiles: a multipolygon with a pond and a yard as holes, paths and trees."""
+    """Adds the park, which covers several tiles: a multipolygon with two holes (pond and yard), and paths and trees."""
     x0, y0, x1, y1 = plan.park
     outline = [
         (x0 + 0.06, y1 - 0.05), (x1 - 0.4, y1 - 0.06), (x1 - 0.05, y1 - 0.3), (x1 - 0.06, y0 + 0.05),
@@ -209,7 +210,7 @@ def draw_airfield(plan: Plan, sheet: Sheet) -> None:
 
 
 def _round(middle: Point, rx: float, ry: float) -> list[Point]:
-    """Returns an ellipse as a polygon with twelve corners, counter-clockwise on the map."""
+    """Returns an ellipse, approximated by a polygon of twelve points that is counter-clockwise on the map."""
     unit = ((1, 0), (0.866, 0.5), (0.5, 0.866), (0, 1), (-0.5, 0.866), (-0.866, 0.5))
     half = [(middle[0] + rx * u, middle[1] - ry * v) for u, v in unit]
     return half + [(2 * middle[0] - x, 2 * middle[1] - y) for x, y in half]

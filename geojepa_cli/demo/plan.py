@@ -1,7 +1,7 @@
 """Plan of the demo city: positions of its districts, river, motorway, railway, park and airfield.
 
-Positions are measured in tiles of zoom 16 from the city's north-west corner: `x` to the east, `y` to the south. Tile
-(column, row) is the square [column, column + 1) × [row, row + 1), so tile borders are at integers.
+The unit of all positions is one tile of zoom 16. `x` counts eastwards and `y` southwards from the city's north-west
+corner. The tile (column, row) is the square [column, column + 1) × [row, row + 1), so tile borders are at integers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rect = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 class District(Enum):
-    """Main use of a tile."""
+    """Main use of the land in a tile."""
 
     DOWNTOWN = "downtown"
     RESIDENTIAL = "residential"
@@ -36,16 +36,17 @@ URBAN = frozenset({District.DOWNTOWN, District.RESIDENTIAL, District.COMMERCIAL,
 
 @dataclass(frozen=True)
 class Plan:
-    """Size of the city and positions of its large features.
+    """Size of the demo city and positions of its large features.
 
     Attributes:
-        west_tile, north_tile: column and row of the north-west tile in zoom 16, at a corner of a zoom-14 group.
-        columns, rows: size of the city in tiles, multiples of four.
+        west_tile, north_tile: x and y, in the Web Mercator grid of zoom 16, of the city's north-west tile. Both are
+            multiples of four, so the city consists of whole tiles of zoom 14.
+        columns, rows: size of the city in tiles of zoom 16. Both are multiples of four.
         centre: position (x, y) of the middle of downtown.
-        river_x, river_shift_y: the river flows south near x = `river_x`, and near y = `river_shift_y` it shifts one
+        river_x, river_shift_y: the river flows south along x = `river_x`. At y = `river_shift_y`, its course shifts one
             column to the east.
-        motorway_y, motorway_shift_x: the motorway runs east near y = `motorway_y`, and near x = `motorway_shift_x` it
-            shifts one row to the south.
+        motorway_y, motorway_shift_x: the motorway runs east along y = `motorway_y`. At x = `motorway_shift_x`, its
+            course shifts one row to the south.
         rail_column: column of tiles with the railway.
         park, airfield: rectangles of tiles (x0, y0, x1, y1).
         seed: seed of all random choices.
@@ -66,7 +67,10 @@ class Plan:
     seed: int
 
     def random(self, *purpose: object) -> random.Random:
-        """Returns a random generator for one purpose, so that a change to one feature does not change the others."""
+        """Returns a random number generator whose numbers depend only on the seed and on `purpose`.
+
+        Every feature of the city uses a different purpose, so a change to one feature does not change the others.
+        """
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 
     def river(self, y: float) -> float:
@@ -81,24 +85,24 @@ class Plan:
         return f"{ZOOM}_{self.west_tile + column}_{self.north_tile + row}"
 
     def groups(self) -> int:
-        """Number of zoom-14 groups."""
+        """Number of tiles of zoom 14 that the city fills."""
         return self.columns * self.rows // GROUP**2
 
 
 def _step(t: float) -> float:
-    """Returns a smooth step from 0 to 1 around t = 0, about three tiles wide."""
+    """Returns the value at t of a function that rises smoothly from 0 to 1 around t = 0, within about three tiles."""
     return 1.0 / (1.0 + math.exp(-3.0 * t))
 
 
 def make_plan(size: str = "full", seed: int = 0) -> Plan:
-    """Returns the plan of a city around tile 16_18052_25957, south of Charlotte.
+    """Returns the plan of a demo city, which lies around tile 16_18052_25957, south of Charlotte.
 
     Args:
-        size: `full` (24 × 20 tiles, 30 zoom-14 groups) or `small` (8 × 8 tiles, 4 groups).
+        size: `full` (24 × 20 tiles of zoom 16) or `small` (8 × 8 tiles).
         seed: seed of all random choices.
 
     Raises:
-        ValueError: unknown size.
+        ValueError: `size` is neither `full` nor `small`.
     """
     if size == "full":
         return Plan(
@@ -110,7 +114,7 @@ def make_plan(size: str = "full", seed: int = 0) -> Plan:
 
 
 def districts(plan: Plan) -> dict[tuple[int, int], District]:
-    """Returns the district of every tile by (column, row): irregular rings around the city centre."""
+    """Returns the district of every tile by (column, row). Districts form irregular rings around the city centre."""
     patch = _patches(plan)
     reach_x, reach_y = plan.columns / 2, plan.rows / 2
     result = {}
@@ -142,7 +146,10 @@ def _district(plan: Plan, column: int, row: int, far: float) -> District:
 
 
 def _patches(plan: Plan) -> Callable[[int, int], float]:
-    """Returns a function of (column, row) with smooth noise in −1..1, interpolated between points three tiles apart."""
+    """Returns a function of (column, row) whose values are smooth random noise from −1 to 1.
+
+    Random values at points three tiles apart are interpolated.
+    """
 
     def corner(i: int, j: int) -> float:
         return 2.0 * plan.random("patch", i, j).random() - 1.0

@@ -1,4 +1,4 @@
-"""OSM nodes, ways and relations of the demo city, with positions in tiles, and the ledger of known labels."""
+"""OSM nodes, ways and relations of the demo city, and the counts from which the correct labels are computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tags = dict[str, str]
 
 @dataclass
 class Node:
-    """An OSM node; its tags are empty if it is only a vertex of ways."""
+    """An OSM node at (x, y) on the plan. A node that is only a vertex of ways has no tags."""
 
     id: int
     x: float
@@ -23,7 +23,7 @@ class Node:
 
 @dataclass
 class Way:
-    """An OSM way with its node ids in order; a closed way repeats the first node id at the end."""
+    """An OSM way. `nodes` are node ids in order; a closed way repeats the first node id at the end."""
 
     id: int
     nodes: list[int]
@@ -32,7 +32,7 @@ class Way:
 
 @dataclass
 class Relation:
-    """An OSM relation with its members as (`n` or `w`, id, role)."""
+    """An OSM relation. Each member is (type, id, role); the type is `n` for a node and `w` for a way."""
 
     id: int
     members: list[tuple[str, int, str]]
@@ -41,9 +41,9 @@ class Relation:
 
 @dataclass
 class Sheet:
-    """All elements of the city. The ids of each type start at 1, so a node, a way and a relation can have the same id.
+    """All OSM elements of the demo city, with methods that add elements.
 
-    The methods add elements and return their ids.
+    The ids of nodes, of ways and of relations each start at 1.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -81,13 +81,13 @@ class Sheet:
     def points(self, nodes: Iterable[int]) -> list[Point]:
         return [(self.nodes[node - 1].x, self.nodes[node - 1].y) for node in nodes]
 
-    # the following methods add elements that count for the five tasks, and report them to the ledger
+    # The following methods also count the elements in `ledger`, because the labels of the five tasks depend on them.
 
     def building(self, outline: Sequence[Point], tags: Tags, courtyard: Sequence[Point] = ()) -> None:
-        """Adds a building, which must lie inside one tile. A building with a courtyard is a multipolygon.
+        """Adds a building, which must lie inside one tile. A building with a courtyard becomes a multipolygon.
 
         Raises:
-            ValueError: the building is in several tiles.
+            ValueError: the building lies in several tiles or too close to a tile border.
         """
         cells = {cell_of(point) for point in outline}
         if len(cells) != 1:
@@ -127,7 +127,7 @@ class Sheet:
         self.ledger.signal([cell_of(self.points([node])[0])])
 
     def crossing(self, node: int, tags: Tags) -> None:
-        """Adds tags of a crossing, or other tags that are not a traffic signal, to a node of a road."""
+        """Adds tags to a node of a road, such as those of a crossing. For traffic signals, use `signal` instead."""
         self._on_road(node, tags)
 
     def _on_road(self, node: int, tags: Tags) -> None:
@@ -143,6 +143,6 @@ def corners(rect: Rect) -> list[Point]:
 
 
 def clear(value: float) -> float:
-    """Returns a coordinate in tiles; if it is too close to a tile border, it is moved away from the border."""
+    """Moves a coordinate (in tiles) away from the nearest tile border, if the coordinate is too close to the border."""
     off = value - round(value)
     return value if abs(off) > 3 * CLEARANCE else round(value) + (4 if off >= 0 else -4) * CLEARANCE

@@ -36,17 +36,17 @@ THROUGH = ("primary", "secondary", "tertiary")  # classes that cross the river a
 
 @dataclass
 class Street:
-    """A straight street along a column or a row of tiles.
+    """A straight street of the demo city.
 
     Attributes:
-        vertical: True for a street along a column, False for a street along a row.
-        band: index of the column or row.
-        at: x of a vertical street, y of a horizontal one.
-        grade: class of the street, such as `primary`.
+        vertical: True for a street along a column of tiles (north to south), False for one along a row (west to east).
+        band: index of this column or row.
+        at: x position of a vertical street, or y position of a horizontal one.
+        grade: OSM class of the street, such as `primary`.
         name: name of the street.
         tiles: rows of a vertical street, or columns of a horizontal one, in which the street exists.
-        crossings: position along the street and half length of each of its bridges.
-        stations: ids of the nodes of the street by position along the street.
+        crossings: bridges of the street, as (position of the bridge along the street, half length of the bridge).
+        stations: node ids of the street, by position along the street.
     """
 
     vertical: bool
@@ -65,7 +65,7 @@ class Street:
         return (self.at, along) if self.vertical else (along, self.at)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Yields the first and last tile of every section without gaps."""
+        """Yields the first and the last tile of every continuous section of the street."""
         for _, stretch in groupby(enumerate(sorted(self.tiles)), key=lambda item: item[1] - item[0]):
             tiles = [tile for _, tile in stretch]
             yield tiles[0], tiles[-1]
@@ -73,11 +73,11 @@ class Street:
 
 @dataclass
 class Network:
-    """All streets of the city.
+    """All streets of the demo city.
 
     Attributes:
-        vertical, horizontal: streets along columns and along rows.
-        streams: y of the stream by tile, for the bridges over streams.
+        vertical, horizontal: streets along columns of tiles, and streets along rows of tiles.
+        streams: y position of the stream by tile (column, row). Streets cross streams on bridges.
     """
 
     vertical: list[Street]
@@ -93,7 +93,7 @@ class Network:
 
 
 def plan_network(plan: Plan, districts: dict[Cell, District], streams: dict[Cell, float]) -> Network:
-    """Returns all streets with the tiles in which they exist and their bridges."""
+    """Returns all streets, with the bridges of each street and the tiles in which the street exists."""
     vertical = list(_streets(plan, True, plan.columns))
     horizontal = list(_streets(plan, False, plan.rows))
     for street in vertical:
@@ -131,15 +131,16 @@ def _settle(
     along: Callable[[float], float],
     across: Callable[[float], float],
 ) -> None:
-    """Finds the tiles in which a street exists, and its bridge over the river or motorway that it crosses.
+    """Sets the tiles in which a street exists, and its bridge over the river or the motorway.
 
     Args:
         street: street to change.
         length: number of tiles along the street.
         districts: district of every tile.
-        along: centreline of the river or motorway that is parallel to the street; the street ends near it.
-        across: centreline of the river or motorway that crosses the street. Through streets get a bridge there; others
-            are interrupted.
+        along: centreline of the river or motorway that is parallel to the street. The street has a gap where it is too
+            close to this line.
+        across: centreline of the river or motorway that crosses the street. Main streets (`THROUGH`) get a bridge
+            there; other streets get a gap.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
@@ -165,10 +166,10 @@ def _admitted(grade: str, district: District) -> bool:
 def draw_network(
     plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network
 ) -> list[tuple[float, int]]:
-    """Adds all streets, with their intersections, traffic signals and crossings.
+    """Adds all streets, with their intersections, traffic signals and pedestrian crossings.
 
     Returns:
-        The level crossings as (y, node id), for the railway.
+        Level crossings, where streets cross the railway, as (y position, node id), from north to south.
     """
     _intersections(plan, sheet, districts, network)
     level_crossings = []
@@ -201,7 +202,7 @@ def _intersections(plan: Plan, sheet: Sheet, districts: dict[Cell, District], ne
 
 
 def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool, lot: float) -> None:
-    """Adds traffic signals to an intersection, and pedestrian crossings next to it."""
+    """Adds traffic signals to an intersection of two streets, and pedestrian crossings next to the intersection."""
     sheet.signal(node, {"highway": "traffic_signals"} | ({"traffic_signals": "signal"} if lot < 0.3 else {}))
     for street, other in ((first, second), (second, first)):
         if street.grade == "residential" and not busy:
@@ -218,7 +219,7 @@ def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool,
 
 
 def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -> None:
-    """Adds a footway across a street, tagged as a crossing with signals; it counts as one more signal of its tile."""
+    """Adds a footway across a street, tagged as a crossing with signals. It counts as a traffic signal of its tile."""
     ends = [Street(street.vertical, street.band, street.at + side, "", "").point(along) for side in (-0.014, 0.014)]
     way = [sheet.node(*ends[0]), crossing, sheet.node(*ends[1])]
     tags = {"highway": "footway", "footway": "crossing", "crossing:signals": "yes", "crossing:markings": "zebra"}
@@ -227,9 +228,9 @@ def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -
 
 
 def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street: Street, first: int, last: int) -> None:
-    """Adds the ways of a street section without gaps.
+    """Adds the OSM ways of one continuous section of a street.
 
-    A new way starts if the speed limit changes, at both ends of a bridge, and every four tiles.
+    A new way starts where the speed limit changes, at both ends of a bridge, and every four tiles.
     """
     start, end = first + 0.07, last + 0.93
     bridges = [(clear(at - reach), clear(at + reach)) for at, reach in street.crossings if start < at < end]
@@ -250,9 +251,10 @@ def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street:
 
 
 def _limit(plan: Plan, districts: dict[Cell, District], street: Street, tile: int) -> int | None:
-    """Returns the speed limit for the `maxspeed` tag in miles per hour, or None for a street without this tag.
+    """Returns the speed limit of a street in one tile, in miles per hour.
 
-    Four consecutive tiles either all have the tag or all lack it.
+    Returns None if the street has no `maxspeed` tag in this tile. Four consecutive tiles either all have the tag or all
+    lack it.
     """
     axis = "column" if street.vertical else "row"
     lot = plan.random("sign", axis, street.at, tile // 4)

@@ -18,11 +18,11 @@ GENERATOR = "geojepa demo"
 
 
 def write_pbf(city: City, path: Path) -> None:
-    """Writes all elements of the city to a file, sorted by type and id.
+    """Writes all OSM elements of a city to a file, sorted by type and id.
 
     Args:
         city: city to write.
-        path: file to write; it must not exist yet, and its name must end in `.osm.pbf`.
+        path: file to write. The file must not exist yet, and its name must end in `.osm.pbf`.
     """
     plan, sheet = city.plan, city.sheet
     header = osmium.io.Header()
@@ -45,9 +45,9 @@ def write_pbf(city: City, path: Path) -> None:
 
 
 def lonlat(plan: Plan, x: float, y: float) -> tuple[float, float]:
-    """Returns longitude and latitude (WGS84) of a position on the plan, in degrees rounded to 1e-7.
+    """Returns the WGS84 longitude and latitude of a position on the plan, in degrees rounded to 1e-7.
 
-    This is the inverse of the Web Mercator tile formula.
+    Uses the inverse of the formula from degrees to Web Mercator tiles.
     """
     tiles = 2**ZOOM
     lon = (plan.west_tile + x) / tiles * 360.0 - 180.0

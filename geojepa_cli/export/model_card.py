@@ -1,4 +1,4 @@
-"""Model card in Markdown: model, training data, label-free metrics, attribution and configuration."""
+"""Model card: Markdown text about a trained model, its training data, metrics, attribution and configuration."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def model_card(
     last_line: Mapping[str, Any],
     attribution: Sequence[str],
 ) -> str:
-    """Returns the model card. The same arguments always give the same text; it has no timestamp.
+    """Returns the model card of a trained model in Markdown. The same arguments always give the same text.
 
     Args:
         name: name of the model.
         config: configuration of the training run.
         seed: random seed of initial weights, tile order and masks.
         inputs: artifacts that the model was trained on, as `kind/name@id`.
-        counts: counts of tiles, tokens, steps and parameters, and the limit that stopped the run.
-        last_line: last line of `metrics.jsonl`.
+        counts: table of counts by name: tiles, tokens, steps, parameters, and the limit that stopped the run.
+        last_line: metrics in the last line of `metrics.jsonl`, by name.
         attribution: attribution lines of the training data.
     """
     rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
@@ -74,7 +74,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
 
 
 def _tested_tiles(config: PretrainConfig) -> str:
-    """Returns a statement about the test tiles of probes that were used in training."""
+    """Returns the section of the model card that states whether tiles of the test split were used for training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
     return (
         f"It was trained {split if config.data.exclude_test_groups else 'on all groups'}, and without any label. "

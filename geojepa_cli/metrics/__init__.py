@@ -1,1 +1,1 @@
-"""Metrics and simple fitted models, as pure functions of tensors and arrays."""
+"""Metrics, nearest neighbours and simple regression models, as functions of tensors and arrays."""

@@ -1,4 +1,7 @@
-"""Percentile bootstrap over groups. Tiles of one zoom-14 block are similar, so the bootstrap draws whole blocks."""
+"""Confidence intervals by percentile bootstrap over groups of tiles.
+
+A group is all tiles inside one zoom-14 tile. Such tiles are similar, so the bootstrap draws whole groups, not tiles.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval.
+    """A value with its bootstrap confidence interval.
 
     Attributes:
-        value: value on all groups.
+        value: value computed from all data.
         low, high: lower and upper end of the interval.
-        groups: number of groups from which value and interval are computed.
-        level: confidence level of the interval.
+        groups: number of groups in the data.
+        level: confidence level of the interval, such as 0.95.
     """
 
     value: float
@@ -36,19 +39,19 @@ def bootstrap_mean(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean of values with its bootstrap interval. Groups are drawn with replacement.
+    """Returns the mean of `values` and its confidence interval. Bootstrap samples draw groups with replacement.
 
-    All rows of a sample have the same weight, so large groups have more influence, as in the mean itself.
+    Each value in a sample has the same weight, so large groups have more influence than small groups.
 
     Args:
-        values: values [n].
-        groups: block of every value [n].
+        values: values to average [n].
+        groups: group that each value belongs to [n].
         level: confidence level of the interval.
         draws: number of bootstrap samples.
-        seed: seed of the samples.
+        seed: random seed of the samples.
 
     Raises:
-        ValueError: there are no values, or the shapes differ.
+        ValueError: `values` is empty, or the shapes of `values` and `groups` differ.
     """
     sums, counts = _sums_by_group(values, groups)
     weights = _draw(len(counts), draws, seed)
@@ -66,21 +69,23 @@ def bootstrap_relative_difference(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean over tasks of (MAE of a − MAE of b) / MAE of Dummy, with its interval; below 0 if a is better.
+    """Returns the relative difference between models a and b with its confidence interval. Negative if a is better.
 
-    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks, so the difficulty of a
-    place cancels out. If Dummy makes no error on a task in a sample, the task is left out of that sample.
+    For each task, the difference of the two models' mean absolute errors is divided by the mean absolute error of
+    Dummy, which always predicts the median of the training labels. The result is the mean of these ratios over tasks.
+    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks. So it does not matter
+    that some places are harder to predict. A task is left out of a sample in which Dummy makes no error on it.
 
     Args:
-        errors_a, errors_b, errors_dummy: for each task, the absolute error of every row [n_task]; the mean over seeds
-            if there are several.
-        groups: for each task, the block of every row [n_task]; the same name means the same block in all tasks.
+        errors_a, errors_b, errors_dummy: for each task, the absolute error on each tile [n_task]. If a model has
+            several seeds, the mean of their errors.
+        groups: for each task, the group of each tile [n_task]. The same name means the same group in all tasks.
         level: confidence level of the interval.
         draws: number of bootstrap samples.
-        seed: seed of the samples.
+        seed: random seed of the samples.
 
     Raises:
-        ValueError: there are no tasks or no rows, or Dummy makes no error in any task.
+        ValueError: there are no tasks or no tiles, or Dummy makes no error in any task.
     """
     names = np.unique(np.concatenate([np.asarray(g) for g in groups]))
     sums = np.zeros((len(groups), 3, len(names)))
@@ -97,13 +102,14 @@ def bootstrap_relative_difference(
 
 
 def _relative_difference(sums: Floats, weights: Floats) -> Floats:
-    """Returns the mean relative difference of each sample, [draws]; NaN if Dummy makes no error in any task.
+    """Returns the relative difference between models a and b in each bootstrap sample, [draws].
 
-    Numbers of rows cancel out: a ratio of means over the same rows is a ratio of sums.
+    It is computed from sums of errors instead of means, because the number of tiles cancels out. The result is NaN for
+    a sample in which Dummy makes no error in any task.
 
     Args:
         sums: sums of absolute errors, [task, (a, b, dummy), group].
-        weights: how often each group is in each sample, [draws, group].
+        weights: number of times that each group was drawn for each sample, [draws, group].
     """
     a, b, dummy = np.einsum("twg,dg->wdt", sums, weights).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -125,7 +131,7 @@ def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) ->
 
 
 def _draw(n_groups: int, draws: int, seed: int) -> Floats:
-    """Draws groups with replacement. Returns how often each group is in each sample, [draws, n_groups]."""
+    """Draws bootstrap samples of groups. Returns how often each sample contains each group, [draws, n_groups]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=draws).astype(np.float64)
 

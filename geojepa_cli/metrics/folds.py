@@ -1,4 +1,4 @@
-"""Folds over groups: all rows of a group (a zoom-14 block) are in the same fold."""
+"""Cross-validation folds that keep groups together: all tiles inside one zoom-14 tile are in the same fold."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from numpy.typing import NDArray
 
 
 def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[np.int64]:
-    """Returns the fold of every row, int64 [n] in 0..k-1.
+    """Assigns rows to cross-validation folds. All rows of a group are in the same fold.
 
-    Groups are shuffled and then assigned, largest first, to the fold with the fewest rows, so that folds have similar
-    sizes. If there are fewer groups than `k`, the number of folds is the number of groups.
+    Folds have similar sizes: groups are assigned one by one, largest first, to the fold with the fewest rows. Groups of
+    equal size are in random order. If there are fewer than `k` groups, each group is one fold.
 
     Args:
-        groups: group of every row, [n].
+        groups: group of each row, [n].
         k: number of folds.
-        seed: seed of the shuffling.
+        seed: random seed of the order of groups.
+
+    Returns:
+        Fold number of each row, from 0. int64 [n]
 
     Raises:
-        ValueError: there are fewer than two groups or folds.
+        ValueError: there are fewer than two groups, or `k` is less than two.
     """
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     k = min(k, len(names))

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: vectors are searched in chunks with one matrix product each; ties are ordered by row."""
+"""Exact nearest-neighbour search. Vectors are compared in chunks, with one matrix product per chunk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 Metric = Literal["cosine", "dot", "l2"]
 
-# maximum numbers of elements of one product and of one chunk's float32 copy (32 and 64 MB)
+# maximum number of elements in the result of one matrix product (32 MB), and in the float32 copy of one chunk (64 MB)
 _SCORES_AT_ONCE = 8_000_000
 _VALUES_AT_ONCE = 16_000_000
 
@@ -21,23 +21,25 @@ def nearest(
     metric: Metric = "cosine",
     excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Returns the k nearest rows of `vectors` for every query, best first; equal scores are ordered by row.
+    """Searches the k vectors nearest to each query. The nearest comes first; equal scores are ordered by row number.
 
-    Candidates are found in float32: the k best rows and all rows within the rounding error of the k-th. They are scored
-    again in float64, row by row, so the result does not depend on the size of the chunks.
+    Candidates are searched in float32: the k best rows, and all rows whose score is within the rounding error of the
+    k-th best score. The scores of the candidates are then computed in float64, so the result does not depend on the
+    chunk size.
 
     Args:
         queries: query vectors [q, d].
-        vectors: vectors to search [n, d], any float type; converted to float32 in chunks.
-        k: number of neighbours.
-        metric: `cosine` or `dot` (a higher score is nearer), or `l2` (a distance; a lower score is nearer).
-        excluded: rows that are never returned, bool [n]; None for no such rows.
+        vectors: vectors to search [n, d], of any float type.
+        k: number of neighbours per query.
+        metric: `cosine` similarity or `dot` product (a higher score is nearer), or `l2` distance (lower is nearer).
+        excluded: True for rows of `vectors` that are never returned. None if all rows may be returned. bool [n]
 
     Returns:
-        Scores, float64 [q, k'], and rows, int64 [q, k'], with k' = min(k, number of rows that are not excluded).
+        Scores, float64 [q, k'], and row numbers in `vectors`, int64 [q, k']. k' is less than k if fewer rows may be
+        returned.
 
     Raises:
-        ValueError: wrong shapes, k < 1, or vectors that are not finite.
+        ValueError: the shapes do not match, k is less than 1, or `vectors` has values that are not finite.
     """
     _check(queries, vectors, k, excluded)
     allowed = len(vectors) - (int(excluded.sum()) if excluded is not None else 0)
@@ -56,7 +58,7 @@ def nearest(
 
 
 def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, excluded: Tensor | None) -> list[Tensor]:
-    """Returns for each query the rows that may be among its k nearest, ascending."""
+    """Returns, for each query, the numbers of all rows that may be among its k nearest. Row numbers are ascending."""
     query = _prepared(queries, metric)
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(query))]
     floor = torch.full((len(query),), -torch.inf)
@@ -83,7 +85,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
 
 
 def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Returns scores, computed in float64, and rows of the k nearest among `rows` (ascending)."""
+    """Returns the float64 scores and the row numbers of the k candidates in `rows` that are nearest to the query."""
     wide, block = query.double(), vectors[rows].double()
     if metric == "l2":
         score = -(block - wide).square().sum(1).sqrt()
@@ -106,7 +108,7 @@ def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
-    """Returns an upper bound [q] for twice the rounding error of a float32 product with any row of `block`."""
+    """Returns twice the maximum rounding error of float32 dot products of each query with the rows of `block`. [q]"""
     own: Tensor = torch.linalg.vector_norm(query, dim=1)
     largest: Tensor = torch.linalg.vector_norm(block, dim=1).max()
     return 4e-6 * own * largest

@@ -1,4 +1,4 @@
-"""Metrics of predictions, and scores of a model over several tasks."""
+"""Metrics of predictions on one task, and scores that combine a model's errors on several tasks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ Floats = NDArray[np.float64]
 
 
 def mae(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
-    """Returns the mean absolute error of predictions [n] and true values [n].
+    """Returns the mean absolute error between predicted values [n] and true values [n].
 
     Raises:
-        ValueError: the shapes differ, or n is 0.
+        ValueError: the arrays differ in shape or are empty.
     """
     _same_shape(predicted, true)
     return float(np.abs(np.asarray(predicted, np.float64) - np.asarray(true, np.float64)).mean())
 
 
 def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Returns the area under the ROC curve of scores [n] for positive and negative rows [n].
+    """Returns the area under the ROC curve (AUROC).
 
-    It is the probability that a random positive has a higher score than a random negative; ties count half
-    (Mann–Whitney).
+    AUROC is the probability that a random positive has a higher score than a random negative. Ties count half
+    (Mann–Whitney U statistic).
+
+    Args:
+        score: score of each row [n].
+        positive: True for rows of the positive class [n].
 
     Raises:
-        ValueError: the shapes differ, or one of the classes is empty.
+        ValueError: the shapes differ, or there is no positive or no negative row.
     """
     _same_shape(score, positive)
     positive = np.asarray(positive, bool)
@@ -43,10 +47,15 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
 
 
 def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[str, float]) -> float:
-    """Returns the mean over tasks of MAE / MAE of Dummy: 0 is perfect, 1 is no better than the training median.
+    """Returns a model's score over several tasks, relative to Dummy: 0 is perfect, 1 is as good as Dummy.
 
-    Unlike the harmonic mean of the GeoJEPA thesis, this score does not depend on the other models. A task in which
-    Dummy makes no error (all labels are equal) is left out.
+    Dummy always predicts the median of the training labels. For each task, the model's mean absolute error (MAE) is
+    divided by Dummy's MAE. The score is the mean of these ratios. Unlike `harmonic_score`, it does not depend on the
+    other models in a comparison. Tasks in which Dummy makes no error are left out.
+
+    Args:
+        mae_of_task: MAE of the model by task.
+        dummy_of_task: MAE of Dummy by task.
 
     Raises:
         ValueError: Dummy makes no error in any task.
@@ -58,10 +67,15 @@ def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[s
 
 
 def harmonic_score(mae_of_task: Mapping[str, float], best_of_task: Mapping[str, float]) -> float:
-    """Returns the harmonic mean over tasks of best MAE / MAE of the model; 1 means best on every task.
+    """Returns a model's score over several tasks, relative to the best model of each task. 1 means best on every task.
 
-    Source: GeoJEPA thesis, section 6. The score depends on the models in the table, so it is only printed together with
-    `relative_to_dummy`. A model without error on a task has the ratio 1 there.
+    For each task, the lowest mean absolute error (MAE) of all compared models is divided by this model's MAE. The score
+    is the harmonic mean of these ratios (GeoJEPA thesis, section 6). A model that is best on a task has the ratio 1.
+    Adding a model to the comparison can change the score, so reports print it together with `relative_to_dummy`.
+
+    Args:
+        mae_of_task: MAE of the model by task.
+        best_of_task: lowest MAE of all compared models by task.
 
     Raises:
         ValueError: there are no tasks.

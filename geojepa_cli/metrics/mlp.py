@@ -1,4 +1,4 @@
-"""A two-layer regression head (MLP) on frozen vectors. Training is deterministic for a given seed."""
+"""Regression with a two-layer MLP, which predicts labels from frozen embedding vectors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class MlpHead:
-    """A fitted MLP head.
+    """Trained MLP that predicts labels from features.
 
     Attributes:
-        net: network Linear–GELU–Linear from standardised features to standardised labels.
+        net: network (Linear, GELU, Dropout, Linear) that maps standardised features to standardised labels.
         mean, scale: mean and standard deviation of the training features, [d].
         y_mean, y_scale: mean and standard deviation of the training labels.
-        epochs: epoch with the lowest validation error, whose weights `net` has.
+        epochs: number of epochs after which the validation error was lowest. `net` has the weights of that epoch.
     """
 
     net: nn.Module
@@ -48,21 +48,21 @@ def fit_mlp(
     seed: int = 0,
     clamp: tuple[float, float] | None = None,
 ) -> MlpHead:
-    """Trains an MLP head with MSE loss and AdamW (GeoJEPA thesis, section 6); keeps the epoch with the lowest val MAE.
+    """Trains an MLP with MSE loss and AdamW (GeoJEPA thesis, section 6).
 
-    The global random state is not changed. If there are no validation rows, the training MAE is used.
+    Returns the weights of the epoch with the lowest mean absolute error (MAE) on the validation rows, or on the
+    training rows if there are no validation rows. PyTorch's global random state is not changed.
 
     Args:
-        x, y: training features [n, d] and labels [n].
-        x_val, y_val: validation features [m, d] and labels [m].
+        x, y, x_val, y_val: features and labels of training rows [n, d], [n] and of validation rows [m, d], [m].
         hidden: width of the hidden layer.
         max_epochs: maximum number of epochs.
         patience: number of epochs without a lower validation MAE after which training stops.
-        batch_size: rows per step; None for a sixteenth of the rows, at least 64 and at most 1024.
-        learning_rate: initial learning rate; halved after more than `patience` / 3 epochs without a lower val MAE.
+        batch_size: rows per step. None means a sixteenth of the rows, but at least 64 and at most 1024.
+        learning_rate: initial learning rate. It is halved after more than `patience` / 3 epochs without a lower MAE.
         weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
-        seed: seed of initial weights, row order and dropout.
-        clamp: minimum and maximum of validation predictions; None for no limits.
+        seed: random seed of initial weights, row order and dropout.
+        clamp: minimum and maximum to which validation predictions are clipped. None does not clip them.
     """
     x, y = x.float(), y.float()
     batch_size = batch_size or min(1024, max(64, len(x) // 16))
@@ -96,7 +96,7 @@ def fit_mlp(
 
 
 def _mean_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns mean and standard deviation of features [n, d]; constant features get the standard deviation 1."""
+    """Returns mean and standard deviation of each feature. [n, d] -> [d], [d]. A constant feature gets deviation 1."""
     mean, scale = x.mean(0), x.std(0, correction=0)
     return mean, torch.where(scale > 1e-6 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
 

@@ -1,4 +1,4 @@
-"""RankMe: the effective rank of a set of vectors."""
+"""RankMe: effective rank of a set of vectors, a metric without labels that detects collapsed embeddings."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def rankme(vectors: Tensor, eps: float = 1e-7) -> float:
-    """Returns the effective rank: exp of the entropy of the normalised singular values.
+    """Returns the effective rank of vectors: the exponential of the entropy of their normalised singular values.
 
-    It is 1 for parallel vectors and at most min(n, d). Source: Garrido et al. 2023, "RankMe: Assessing the Downstream
-    Performance of Pretrained Self-Supervised Representations by Their Rank", equation 1. As in the paper, vectors are
-    not centred.
+    The effective rank is 1 for parallel vectors and at most min(n, d). Source: Garrido et al. 2023, "RankMe: Assessing
+    the Downstream Performance of Pretrained Self-Supervised Representations by Their Rank", equation 1. As in the
+    paper, the mean of the vectors is not subtracted.
 
     Args:
         vectors: vectors [n, d], any float type.
         eps: constant added to each normalised singular value, as in the paper.
 
     Raises:
-        ValueError: `vectors` is not a matrix, is empty, or is all zero.
+        ValueError: `vectors` is not a matrix, is empty, or has only zeros.
     """
     if vectors.ndim != 2 or not vectors.numel():
         raise ValueError(f"expected vectors [n, d], got shape {tuple(vectors.shape)}")

@@ -1,4 +1,4 @@
-"""Ridge regression in closed form, with its penalty chosen by cross-validation over groups."""
+"""Ridge regression in closed form. Cross-validation over groups chooses the penalty."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ALPHAS: tuple[float, ...] = tuple(float(10.0**e) for e in range(-1, 7))
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted linear head on standardised features.
+    """Fitted ridge regression: a linear model of standardised features.
 
     Attributes:
-        mean, scale: mean and standard deviation of the training features, [d]; a constant feature has scale 1.
-        weight: weights of the standardised features, [d].
+        mean, scale: mean and standard deviation of the training features, [d]. A constant feature has the scale 1.
+        weight: weight of each standardised feature, [d].
         bias: mean of the training labels.
-        alpha: penalty; see `fit_ridge`.
+        alpha: weight of the penalty, see `fit_ridge`.
     """
 
     mean: Floats
@@ -46,19 +46,20 @@ def fit_ridge(
     seed: int = 0,
     clamp: tuple[float, float] | None = None,
 ) -> Ridge:
-    """Fits least squares on standardised features with penalty `alpha * |weight|²`, in float64.
+    """Fits a ridge regression to standardised features. Minimises squared error + `alpha * |weight|²`, in float64.
 
-    `alpha` is chosen from `alphas` by the lowest MAE (the metric of probes) in an inner cross-validation over groups;
-    among equal ones the largest. If there is only one group, the middle value of `alphas` is used.
+    The value of `alpha` with the lowest mean absolute error in a cross-validation on the given rows is used. If several
+    values have the same error, the largest is used. With a single group, cross-validation is impossible, and the middle
+    value of `alphas` is used.
 
     Args:
         x: features [n, d].
         y: labels [n].
-        groups: block of every row [n].
-        alphas: penalties to try.
-        folds: number of folds of the inner cross-validation.
-        seed: seed of the inner folds.
-        clamp: minimum and maximum of predictions in the inner cross-validation; None for no limits.
+        groups: group of each row [n]. Rows of one group are always in the same fold of the cross-validation.
+        alphas: values of `alpha` to try.
+        folds: number of folds of the cross-validation.
+        seed: random seed of the folds.
+        clamp: minimum and maximum to which predictions in the cross-validation are clipped. None does not clip them.
     """
     wide, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
@@ -84,17 +85,17 @@ def _choose_alpha(
 
 
 def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
-    """Fits one model for each alpha, with a single eigendecomposition of the smaller Gram matrix."""
+    """Fits one ridge regression for each value in `alphas`. A single eigendecomposition is used for all of them."""
     mean = x.mean(axis=0)
     scale = x.std(axis=0)
-    # a column that is constant up to rounding: dividing by its rounding error would inflate it
+    # the computed deviation of a constant column is only rounding error: dividing by it would inflate the column
     scale = np.where(scale > 1e-9 * (1.0 + np.abs(mean)), scale, 1.0)
     standard = (x - mean) / scale
     bias = float(y.mean())
     centred = y - bias
     n, d = standard.shape
     wide = d > n
-    # torch instead of numpy, because the caller sets its number of threads: the last bits depend on this number
+    # torch instead of numpy: the last bits depend on the number of threads, which the caller sets for torch
     matrix, labels = torch.from_numpy(standard), torch.from_numpy(centred)
     values, vectors = torch.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
     values = values.clamp(min=0.0)

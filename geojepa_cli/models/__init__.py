@@ -1,1 +1,1 @@
-"""Model families, the two protocols that models implement, and the registry that finds models by name."""
+"""Models: their common protocols, a registry that finds models by name, and the GeoJEPA architecture."""

@@ -1,4 +1,4 @@
-"""Protocols of models: a `Pretrainable` can be trained, an `Embedder` turns batches of tiles into vectors."""
+"""Protocols that models implement: `Pretrainable` for training, `Embedder` for computing embeddings of tiles."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from geojepa_cli.store.batch import TileBatch
 
 @dataclass(frozen=True)
 class FrozenInputs:
-    """Precomputed features that a model reads in addition to batches, on the model's device. They are not trained.
+    """Text embeddings of tags, computed before training. A model reads them in addition to batches of tiles.
 
     Attributes:
-        tag_table: text embedding of every tag in the dataset. `TileBatch.tag_ids` are row indices of it. float32 [V, E]
+        tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
+            tag ids in `TileBatch.tag_ids`. float32 [V, E]
     """
 
     tag_table: Tensor
 
     @property
     def device(self) -> torch.device:
-        """Device of the model."""
+        """Device that the tag embeddings and the model are on."""
         return self.tag_table.device
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embedding vectors of one batch.
+    """Embedding vectors of the entities and tiles of one batch.
 
     Attributes:
-        entities: one vector per entity (the part of an OSM object inside one tile), in the batch's order.
-            float [T, D]
+        entities: one vector per entity, in the order of the batch. An entity is the part of a tagged OSM element that
+            lies inside one tile. float [T, D]
         tiles: one vector per tile. float [B, W]
     """
 
@@ -44,23 +45,26 @@ class Embeddings:
 
 
 class Embedder(Protocol):
-    """Model that is ready to compute embeddings.
+    """Interface of a model that computes embeddings.
 
-    A baseline is a class with these three members. Its constructor takes `FrozenInputs`. See `models.registry`.
+    A baseline is a class with the members `name`, `needs` and `encode`, and a constructor that takes `FrozenInputs`.
+    `models.registry` explains how to add a baseline.
 
     Attributes:
         name: name of the model for the option `--model`.
-        needs: modalities that its batches must contain.
+        needs: modalities that the model reads. Batches must contain them.
     """
 
     name: str
     needs: Needs
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors of a batch that is on the model's device. The caller disables gradients.
+        """Returns the embeddings of the entities and tiles of a batch. The caller disables gradients.
 
-        A batch has at least one entity, or one image if the model needs images. Single tiles of the batch may be
-        empty. The vector of an empty tile must not depend on the other tiles.
+        Args:
+            batch: tiles to embed, on the model's device. The batch has at least one entity, or at least one image if
+                the model reads images. A tile may have no entity. The vector of such a tile must not depend on the
+                other tiles in the batch.
         """
 
 
@@ -69,8 +73,8 @@ class StepLosses:
     """Losses of a training step on one batch.
 
     Attributes:
-        loss: scalar to minimise, with gradient.
-        parts: detached scalars for the log, by name. `loss` is one of them.
+        loss: total loss to minimise, a scalar with gradient.
+        parts: values for the training log by name: the total as `loss`, and its terms. Scalars without gradient.
         tokens: number of tokens in the batch.
     """
 
@@ -83,34 +87,37 @@ class Pretrainable(Protocol):
     """Interface of a model that `train.loop` can train.
 
     Attributes:
-        needs: modalities that its batches must contain.
-        module: module that holds all weights. The optimiser updates its parameters that require a gradient. Its state
-            is saved in checkpoints and in the published model.
+        needs: modalities that the model reads. Batches must contain them.
+        module: PyTorch module with all weights. The optimiser updates those parameters that require a gradient.
+            Checkpoints and the published model contain the module's complete state.
     """
 
     needs: Needs
     module: nn.Module
 
     def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        """Computes the losses of a batch. Runs under autocast if training uses bfloat16.
+        """Computes the losses of a batch. The caller enables autocast if training uses bfloat16.
 
         Args:
             batch: tiles to train on, on the model's device.
-            rng: random generator on the CPU. Use no other source of randomness, so that a resumed run is repeatable.
+            rng: random generator on the CPU. The model must use no other source of random numbers, so that a resumed
+                run gives the same result as an uninterrupted one.
         """
 
     def finish_step(self, progress: float) -> None:
-        """Updates the model after an optimiser step, for instance its target encoder.
+        """Updates parts of the model that the optimiser does not update, such as an EMA target encoder.
+
+        Called after each optimiser step.
 
         Args:
             progress: fraction of the training that is complete, 0 to 1.
         """
 
     def embed(self, batch: TileBatch) -> Embeddings:
-        """Returns the embeddings of a batch with the current weights. The caller disables gradients."""
+        """Computes the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the memory of one step's activations, in bytes, for a batch of `tokens` tokens."""
+        """Estimates the bytes of memory that activations need in one training step on a batch of `tokens` tokens."""
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns parameter counts by name, for the manifest and the model card."""
+        """Returns the numbers of parameters of the model's parts, by name. They are shown on the model card."""

@@ -1,4 +1,4 @@
-"""Files of a published model: weights and configuration. Training writes them, embedding reads them."""
+"""Reads and writes the files of a published model: weights and configuration."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.yaml"
-FORMAT = {"format": "geojepa-model-1"}  # a single entry, because safetensors writes several entries in arbitrary order
+FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
 
 
 def save_model(folder: Path, module: nn.Module, config: PretrainConfig) -> None:
-    """Writes `weights.safetensors` (the complete state of `module`) and `config.yaml` to `folder`."""
+    """Writes a model to a folder: all weights to `weights.safetensors`, and the configuration to `config.yaml`."""
     save_tensors(folder / WEIGHTS, module.state_dict(), FORMAT)
     (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
 
 
 def read_model(folder: Path) -> tuple[dict[str, Tensor], PretrainConfig]:
-    """Returns the weights by name, and the configuration.
+    """Reads the weights (tensors by name) and the configuration of a published model from its folder.
 
     Raises:
-        DataError: the weights are missing, unreadable or in another format.
+        DataError: the weights are missing or unreadable, or have another format.
         UsageError: the configuration cannot be read.
     """
     config = load_config(str(folder / CONFIG))
     tensors, metadata = read_tensors(folder / WEIGHTS)
     if metadata != FORMAT:
-        raise DataError(f"format of `{folder / WEIGHTS}` is {metadata or 'unknown'}, expected {FORMAT}")
+        raise DataError(f"`{folder / WEIGHTS}` has metadata {metadata or 'without a format'}, expected {FORMAT}")
     return tensors, config

@@ -1,37 +1,11 @@
-'''Registry of all embedders: baselines by name, and families of trained models.
+"""Registry of all models that compute embeddings: baselines, and architectures that can be trained.
 
-**To add a baseline**, write one file in `baselines/` and add one line to `BASELINES`:
+To add a baseline, write one file in `baselines/` and add one line to `BASELINES`, as in the example of
+`CONTRIBUTING.md`. `embed`, `probe`, `knn` and `report` then accept its name. A program or notebook can add a baseline
+at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
-    """MeanBox: bounding boxes as embeddings, without any tag."""
-
-    from geojepa_cli.config.modality import TAGS_ONLY
-    from geojepa_cli.models.base import Embeddings, FrozenInputs
-    from geojepa_cli.nn.pooling import max_mean
-    from geojepa_cli.store.batch import TileBatch
-
-
-    class MeanBox:
-        """An entity's vector is its bounding box. A tile's vector is the max ‖ mean over its entities."""
-
-        name = "mean_box"
-        needs = TAGS_ONLY
-
-        def __init__(self, inputs: FrozenInputs) -> None:
-            pass
-
-        def encode(self, batch: TileBatch) -> Embeddings:
-            """Returns entity vectors [T, 8] and tile vectors [B, 16]."""
-            return Embeddings(entities=batch.box, tiles=max_mean(batch.box, batch.cu_seqlens))
-
-and the line
-
-    "mean_box": "geojepa_cli.baselines.mean_box:MeanBox",
-
-`embed`, `probe`, `knn` and `report` then accept it: `geojepa probe --task max_speed --model mean_box`. A program or
-notebook that uses the package can add a baseline at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
-
-Entries are imported on first use, so `geojepa --help` does not import torch.
-'''
+The classes and functions in this registry are imported on first use, so `geojepa --help` does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -47,61 +21,67 @@ if TYPE_CHECKING:
 
 DEFAULT_BASELINE = "tagpool"
 
-# name for the option `--model` -> "module:Class". The attribute `name` of the class is the same.
+# name for the option `--model` -> "module:Class". The class attribute `name` must be the same.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
 }
 
 
 class Family(NamedTuple):
-    """Kind of model that `geojepa pretrain` trains and publishes in `models/`.
+    """Code of a model architecture that `geojepa pretrain` can train. Its functions are imported on first use.
 
     Attributes:
-        build: import path "module:function" of `(config, inputs, seed) -> Pretrainable`.
-        load: import path "module:function" of `(folder, inputs) -> Embedder`.
+        build: "module:function" that builds an untrained model: `(config, inputs, seed) -> Pretrainable`.
+        load: "module:function" that loads a trained model: `(folder, inputs) -> Embedder`.
     """
 
     build: str
     load: str
 
 
-# key `family` of the configuration -> code of that family
+# name of the architecture (`PretrainConfig.family`) -> its code
 FAMILIES: dict[str, Family] = {
     "jepa": Family("geojepa_cli.models.jepa.pretraining:build", "geojepa_cli.models.jepa.embedder:load"),
 }
 
 
 def baseline_needs(name: str) -> Needs:
-    """Returns the modalities that a baseline needs."""
+    """Returns the modalities that a baseline reads. `name` is a key of `BASELINES`."""
     return cast("Needs", _resolve(BASELINES[name]).needs)
 
 
 def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
-    """Returns a baseline that is ready to embed.
+    """Returns a baseline that can compute embeddings.
 
     Args:
-        name: key of `BASELINES`.
-        inputs: precomputed features, on the device to embed on.
+        name: name of the baseline, a key of `BASELINES`.
+        inputs: text embeddings of tags, on the device to compute on.
     """
     return cast("Embedder", _resolve(BASELINES[name])(inputs))
 
 
 def open_published(folder: Path, family: str, inputs: FrozenInputs) -> Embedder:
-    """Returns a published model that is ready to embed.
+    """Loads a trained model that can compute embeddings.
 
     Args:
-        folder: folder of the `models/` artifact.
-        family: key `family` of the model's configuration.
-        inputs: precomputed features, on the device to embed on.
+        folder: folder of the model in `models/`.
+        family: name of the model's architecture, a key of `FAMILIES`.
+        inputs: text embeddings of tags, on the device to compute on.
 
     Raises:
-        DataError: the weights are missing or unreadable, or do not match the configuration.
+        DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
     return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs))
 
 
 def build_pretrainable(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:
-    """Returns an untrained model on the device of `inputs`. Its weights depend only on configuration and seed."""
+    """Returns an untrained model on the device of `inputs`.
+
+    Args:
+        config: configuration of the training run.
+        inputs: text embeddings of tags.
+        seed: random seed of the initial weights.
+    """
     return cast("Pretrainable", _resolve(FAMILIES[config.family].build)(config, inputs, seed))
 
 

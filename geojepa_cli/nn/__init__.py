@@ -1,1 +1,1 @@
-"""Network layers, tokens, masks and losses. All code here takes tensors, never files or configurations."""
+"""Network layers, tokens, masks and losses. Code in this package works on tensors, not on files or configurations."""

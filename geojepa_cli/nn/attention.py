@@ -1,8 +1,8 @@
-"""Self-attention on packed sequences, with little padding.
+"""Self-attention on packed sequences of different lengths, with little padding.
 
-By default, sequences are sorted by length and padded in groups of similar length. Scaled dot-product attention then
-runs once per group. On CUDA in half precision, the variable-length kernel of PyTorch is used instead. Both compute the
-same result as a loop over the sequences.
+Sequences are divided into groups of similar length. In each group, they are padded to the same length, and scaled
+dot-product attention runs once for the group. On CUDA in half precision, PyTorch's attention kernel for sequences of
+different lengths is used instead. Both methods compute the same result as a loop over the sequences.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths, lengths_of, segment_ids
 
-# Minimum length of the shortest sequence in a group, as a fraction of the longest one's length.
+# Minimum length of the shortest sequence in a group, divided by the length of the longest sequence in the group.
 GROUP_RATIO = 0.75
 
 
 @dataclass(frozen=True)
 class Group:
-    """Group of sequences that are padded to the same length.
+    """Group of sequences that are padded to the same length in the padded buffer (see `PackedLayout`).
 
     Attributes:
         start: first row of the group in the padded buffer.
-        count: number of sequences.
-        length: number of rows per sequence, including padding.
-        mask: additive attention mask, -inf for padding. None if no sequence is padded. float [count, 1, 1, length]
+        count: number of sequences in the group.
+        length: number of rows of each sequence, including padding.
+        mask: value to add to attention scores: -inf for padding, otherwise 0. None if the group has no padding.
+            float [count, 1, 1, length]
     """
 
     start: int
@@ -41,14 +42,16 @@ class Group:
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """Grouping of a batch's tokens for attention, computed once and used by every layer.
+    """Positions of a batch's tokens in the padded buffer that attention is computed on. All layers use the same layout.
+
+    The padded buffer has one row for each token, and additional rows for padding.
 
     Attributes:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
-        groups: groups of sequences that are padded to the same length, longest first.
-        padded_from: token index of every row of the padded buffer (any token for padding rows). int64 [P]
-        token_at: row of every token in the padded buffer. int64 [T]
-        padding: True for rows that are padding. bool [P]
+        groups: groups of sequences that are padded to the same length. The longest sequences are in the first group.
+        padded_from: for each row of the padded buffer, the index of its token. Padding rows have index 0. int64 [P]
+        token_at: for each token, its row in the padded buffer. int64 [T]
+        padding: for each row of the padded buffer, True if the row is padding. bool [P]
         max_length: length of the longest sequence.
     """
 
@@ -61,7 +64,11 @@ class PackedLayout:
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
-        """Returns the layout for cumulative sequence lengths `cu_seqlens` [B+1]. Empty sequences are allowed."""
+        """Computes the layout of a batch. A sequence may be empty.
+
+        Args:
+            cu_seqlens: cumulative sequence lengths. [B+1]
+        """
         cu = cu_seqlens.long()
         device = cu.device
         lengths = lengths_of(cu)
@@ -91,7 +98,13 @@ class PackedLayout:
 
 
 def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
-    """Splits descending lengths into ranges (first, last) of similar length, as GROUP_RATIO requires."""
+    """Divides sequences into groups of similar length. `GROUP_RATIO` defines which lengths are similar.
+
+    Args:
+        sizes: lengths of the sequences, in descending order.
+    Returns:
+        Index range of each group in `sizes`: first index, last index + 1. Empty sequences are in no group.
+    """
     spans: list[tuple[int, int]] = []
     first = 0
     for i, size in enumerate(sizes):
@@ -99,7 +112,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
             if i > first:
                 spans.append((first, i))
             return spans
-        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: a separate group does not pay off for very short sequences
+        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: very short sequences share a group, because padding is cheap
             spans.append((first, i))
             first = i
     if len(sizes) > first:
@@ -108,7 +121,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 class _Pad(torch.autograd.Function):
-    """Copies tokens to padded rows. Both directions are a gather, because masked padding rows get no gradient."""
+    """Copies tokens to the padded buffer. Padding rows are masked in attention, so they get no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -121,7 +134,7 @@ class _Pad(torch.autograd.Function):
 
 
 class _Unpad(torch.autograd.Function):
-    """Copies padded rows back to tokens."""
+    """Copies the rows of tokens out of the padded buffer."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -135,17 +148,17 @@ class _Unpad(torch.autograd.Function):
 
 
 def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
-    """Computes the attention of every token to the tokens of its sequence.
+    """Computes multi-head attention. Each token attends to all tokens of its sequence.
 
-    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0, this is the softmax.
-    For n tokens of score 0, the weights sum to n / (null_weight + n). So a head can distinguish many tokens from few.
-    With a softmax it cannot, because the weights always sum to 1.
+    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0, this is the softmax,
+    whose weights always sum to 1. Otherwise, the sum of the weights depends on the number of tokens: for n tokens of
+    score 0, it is n / (null_weight + n). So an attention head can distinguish many tokens from few.
 
     Args:
         qkv: queries, keys and values, concatenated. [T, 3·D]
-        num_heads: number of heads that D is split into.
-        layout: layout of the T tokens.
-        null_weight: number of virtual tokens of score 0 and value 0 that are added to every sequence.
+        num_heads: number of attention heads. D must be a multiple of it.
+        layout: layout of the T tokens in the padded buffer.
+        null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     Returns:
         Weighted sums of the values. [T, D]
     """
@@ -164,8 +177,8 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 
 @cache
 def _varlen_attn() -> Any:
-    """Returns the variable-length kernel, or None before torch 2.10. Imported here, because that takes seconds."""
-    try:
+    """Returns PyTorch's attention kernel for sequences of different lengths, or None if PyTorch is older than 2.10."""
+    try:  # imported here, because this import takes seconds
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
@@ -192,7 +205,7 @@ class SelfAttention(nn.Module):
     Args:
         embed_dim: width D, a multiple of `num_heads`.
         num_heads: number of attention heads.
-        null_weight: number of virtual tokens of value 0; see `packed_attention`.
+        null_weight: number of virtual zero tokens added to every sequence, see `packed_attention`.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, null_weight: float = 0.0) -> None:
@@ -205,7 +218,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """Maps tokens [T, D] to tokens [T, D]."""
+        """Returns the attention output of each token. [T, D] -> [T, D]."""
         qkv = self.qkv(x)
         if qkv.is_cuda or qkv.dtype == torch.float32:
             return self.proj(packed_attention(qkv, self.num_heads, layout, self.null_weight))

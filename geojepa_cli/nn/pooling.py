@@ -9,7 +9,7 @@ from geojepa_cli.nn.packing import lengths_of, segment_ids
 
 
 def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Concatenates the maximum and the mean of each dimension over each sequence.
+    """Pools the token vectors of each sequence: concatenates the maximum and the mean of each dimension.
 
     Source: GeoJEPA thesis, section 7.6.1.
 
@@ -17,7 +17,7 @@ def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
         x: packed token vectors. [T, D]
         cu_seqlens: cumulative sequence lengths. [B+1]
     Returns:
-        max ‖ mean of each sequence, zeros for an empty sequence. [B, 2·D]
+        Maximum and mean of each sequence, concatenated. Zeros for an empty sequence. [B, 2·D]
     """
     lengths = lengths_of(cu_seqlens)
     index = segment_ids(cu_seqlens)[:, None].expand_as(x)

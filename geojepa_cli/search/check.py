@@ -1,4 +1,4 @@
-"""Checks that the tile or entity of a query exists in the processed files, before anything is embedded."""
+"""Checks before a search that the query tile or query entity exists in the processed files of the regions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Tiles(NamedTuple):
         name: name of the region.
         z, x, y: zoom, column and row of each tile, int64 [n].
         tokens: number of entities in each tile, int64 [n].
-        kept: True for tiles with a number of entities within the limits, bool [n].
+        kept: True for tiles that are embedded, because their number of entities is within the limits, bool [n].
     """
 
     name: str
@@ -43,17 +43,17 @@ class _Tiles(NamedTuple):
 
 
 def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -> None:
-    """Checks that a tile exists and is embedded.
+    """Checks that a tile exists and has a number of entities within the limits, so that it is embedded.
 
     Args:
-        stores: regions to search.
+        stores: processed files of the regions to search.
         name: name of the tile, such as `16_18052_25957`.
-        limits: minimum and maximum number of entities of embedded tiles.
+        limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
     Raises:
         UsageError: `name` is not a tile name.
-        NotFoundError: the tile does not exist or is not embedded. The message has the nearest tile, or tiles of another
-            zoom at the same place, or the number of entities of the tile.
+        NotFoundError: the tile does not exist, or is not embedded. The message states the tile's number of entities, or
+            names the nearest tile, or tiles of another zoom at the same place.
     """
     tile = parse_tile(name)
     regions = [_tiles(store, limits) for store in stores]
@@ -79,14 +79,14 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
     """Checks that an OSM element exists and is embedded in at least one tile.
 
     Args:
-        stores: regions to search.
-        ref: reference of the element, such as `way/123`.
-        limits: minimum and maximum number of entities of embedded tiles.
+        stores: processed files of the regions to search.
+        ref: type and id of the element, such as `way/123`.
+        limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
     Raises:
         UsageError: `ref` is not node/ID, way/ID or relation/ID.
-        NotFoundError: the element does not exist or is not embedded. The message has the element with the nearest id,
-            or the reason.
+        NotFoundError: the element does not exist, or is not embedded. The message names the element with the nearest
+            id, or states why the element is not embedded.
     """
     osm_type, osm_id = parse_entity(ref)
     reasons = []
@@ -134,10 +134,10 @@ def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: 
 
 
 def parse_entity(ref: str) -> tuple[int, int]:
-    """Parses the reference of an OSM element, such as `way/123`.
+    """Parses the type and id of an OSM element from a text such as `way/123`.
 
     Returns:
-        Type (0 node, 1 way, 2 relation) and id.
+        Element type (0 node, 1 way, 2 relation) and OSM id.
 
     Raises:
         UsageError: `ref` is not node/ID, way/ID or relation/ID.
@@ -152,7 +152,7 @@ def parse_entity(ref: str) -> tuple[int, int]:
 def _left_out(
     regions: Sequence[_Tiles], region: _Tiles, tile: TileId, count: int, limits: EntityLimits
 ) -> NotFoundError:
-    """Builds the error for a tile with too few or too many entities."""
+    """Returns the error for a tile that is not embedded because it has too few or too many entities."""
     near, wider = _nearest_tile(regions, tile), _wider(count, limits)
     message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, but only tiles with {limits} are embedded"
     if near is None:
@@ -164,7 +164,10 @@ def _left_out(
 def _entity_left_out(
     tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: EntityLimits
 ) -> NotFoundError:
-    """Builds the error for an element that is not visible to models, or whose tiles are not embedded."""
+    """Returns the error for an OSM element that has no vector.
+
+    Either models do not see the element, or none of the tiles that contain it is embedded.
+    """
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
         message = f"`{ref}` of `{tiles.name}` has no vector: it is a boundary, or covers the whole tile `{name}`"
@@ -177,10 +180,10 @@ def _entity_left_out(
 
 
 def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
-    """Checks that a region has tiles of the query's zoom.
+    """Checks that at least one region has tiles of the same zoom as the query tile.
 
     Raises:
-        NotFoundError: no region has. The message has the tiles of another zoom at the same place.
+        NotFoundError: no region has tiles of this zoom. The message names the tiles of another zoom at the same place.
     """
     zooms = sorted({int(z) for region in regions for z in np.unique(region.z)})
     if not zooms or tile.z in zooms:
@@ -213,7 +216,10 @@ def _tiles(store: RegionStore, limits: EntityLimits) -> _Tiles:
 
 
 def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | None:
-    """Returns the nearest embedded tile, and its distance in tiles of the query's zoom; None if there is no tile."""
+    """Returns the embedded tile nearest to the query tile, and the distance between them in tiles of the query's zoom.
+
+    Returns None if no tile is embedded.
+    """
     best: tuple[int, str] | None = None
     for region in regions:
         rows = np.flatnonzero(region.kept)
@@ -228,7 +234,10 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
 
 
 def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
-    """Returns the embedded element with the nearest id; an element of another type with the same id comes first."""
+    """Returns the embedded OSM element with the nearest id; None if no element is embedded.
+
+    An element of another type with exactly the given id is preferred.
+    """
     best: tuple[bool, int, str] | None = None
     for store in stores:
         rows = csr.parents(store["tile/pieces"])
@@ -239,14 +248,17 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
             if len(found):
                 row = int(found[np.argmin(np.abs(ids[found] - osm_id))])
                 ref = f"{OSM_TYPES[int(types[row])]}/{int(ids[row])}"
-                # the same id with another type is preferred, because a wrong type is the most likely mistake
+                # An element with the same id and another type is preferred: a wrong type is the most likely mistake.
                 candidate = (same_type, abs(int(ids[row]) - osm_id), ref)
                 best = min(best, candidate) if best else candidate
     return best[2] if best else None
 
 
 def _wider(count: int, limits: EntityLimits) -> Hint | None:
-    """Returns the failed command with limits that include a tile of `count` entities; None if no limit can."""
+    """Returns the failed command with wider limits, so that a tile with `count` entities is embedded.
+
+    Returns None if wider limits do not help.
+    """
     if count > limits.high:
         return hints.again(max_entities=count)
     return hints.again(min_entities=count) if 0 < count < limits.low else None

@@ -1,4 +1,4 @@
-"""Search results as GeoJSON (RFC 7946): tiles as squares, entities with their geometry."""
+"""Converts search results to GeoJSON (RFC 7946). A tile becomes a square; an entity keeps its geometry."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Geometry = dict[str, Any]
 
 
 def to_geojson(results: Sequence[SearchResult], stores: Sequence[RegionStore]) -> dict[str, Any]:
-    """Returns the query and its neighbours as a feature collection.
+    """Returns the query and its neighbours as a GeoJSON feature collection.
 
     Args:
-        results: query, followed by its neighbours.
-        stores: processed file of each result's region.
+        results: the query, followed by its neighbours.
+        stores: for each result, the processed file of its region.
     """
     features = []
     for result, store in zip(results, stores, strict=True):
@@ -35,14 +35,14 @@ def to_geojson(results: Sequence[SearchResult], stores: Sequence[RegionStore]) -
 
 
 def entity_geometry(item: MapObject, tile: TileId) -> Geometry:
-    """Returns the GeoJSON geometry of an element's part in one tile, in degrees with 7 decimals.
+    """Returns the GeoJSON geometry of the part of an OSM element inside one tile, in degrees with 7 decimals.
 
-    Outer rings are counter-clockwise, inner rings clockwise; all are closed. An element without stored geometry covers
-    its whole tile, so its geometry is the square of the tile.
+    Outer rings are counter-clockwise, inner rings clockwise. Every ring repeats its first position at the end. If no
+    geometry is stored, the element covers the whole tile, and the square of the tile is returned.
 
     Args:
-        item: part of the element in the tile.
-        tile: tile of the part.
+        item: part of the OSM element inside the tile.
+        tile: tile that contains this part.
     """
     points, lines, polygons = [], [], []
     for role, xy in item.parts:

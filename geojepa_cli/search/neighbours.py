@@ -1,4 +1,4 @@
-"""Exact nearest neighbours of a tile or an entity, over the vectors of one or several regions."""
+"""Exact search for the tiles or entities that are most similar to a query, in one or several regions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class SearchRegion:
 
     Attributes:
         name: name of the region.
-        vectors: embeddings of the region by one model.
+        vectors: embeddings of the region's tiles and entities by one model.
         store: processed file from which the embeddings were made.
-        images: image tiles of the region, or None.
-        limits: minimum and maximum number of entities of embedded tiles.
+        images: images of the region's tiles; None if the region has no images.
+        limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
     """
 
     name: str
@@ -45,12 +45,12 @@ class SearchRegion:
 
 @dataclass(frozen=True)
 class Hit:
-    """A row of a region's vectors.
+    """The vector of a tile or an entity that a search has found.
 
     Attributes:
-        region: index of the region.
-        row: row of the tile's or entity's vector.
-        score: cosine similarity to the query; 1 for the query itself.
+        region: index of the region, in the list of regions to search.
+        row: row of the vector in the region's embeddings.
+        score: cosine similarity of the vector to the query's vector; 1 for the query itself.
     """
 
     region: int
@@ -59,11 +59,12 @@ class Hit:
 
 
 def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
-    """Returns the row of a tile, in the first region that has it.
+    """Finds the vector of a tile, in the first region that contains the tile.
 
     Raises:
         UsageError: `name` is not a tile name.
-        NotFoundError: the tile does not exist or was not embedded; the message has the nearest tile or the reason.
+        NotFoundError: the tile does not exist, or was not embedded. The message names the nearest tile, or states why
+            the tile was not embedded.
         DataError: the tile should have been embedded, but has no vector.
     """
     tile = parse_tile(name)
@@ -76,14 +77,15 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
 
 
 def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
-    """Returns the row of an element's largest piece (the part in one tile), in the first region that has the element.
+    """Finds the vector of an OSM element, in the first region that contains the element.
 
-    Pieces are compared by area, or by length if they have no area.
+    An element that lies in several tiles has a vector for its part in each tile. The vector of the largest part is
+    returned. The size of a part is its area, or its length if it has no area.
 
     Raises:
         UsageError: `ref` is not node/ID, way/ID or relation/ID.
-        NotFoundError: the element does not exist or was not embedded. The message has the element with the nearest id,
-            or the reason.
+        NotFoundError: the element does not exist, or was not embedded. The message names the element with the nearest
+            id, or states why the element was not embedded.
         DataError: the element should have been embedded, but has no vector.
     """
     osm_type, osm_id = parse_entity(ref)
@@ -96,14 +98,14 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
 
 
 def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """Returns the k tiles that are most similar to a tile. A tile that is in two regions is returned once.
+    """Returns the k tiles that are most similar to the query tile. A tile that lies in two regions is returned once.
 
     Args:
         regions: regions to search.
-        query: row of the query tile; this tile is never returned.
+        query: query tile, as returned by `find_tile`. The query tile is not among the results.
         k: maximum number of results.
-        exclude_group: if True, tiles of the query's zoom-14 block are not returned. They are similar because they are
-            close.
+        exclude_group: True to leave out all tiles inside the zoom-14 tile that contains the query tile. Such tiles are
+            often similar only because they are close.
     """
     home = regions[query.region].vectors
     own = _tile(home, query.row)
@@ -119,16 +121,16 @@ def nearest_tiles(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_g
 
 
 def nearest_entities(regions: Sequence[SearchRegion], query: Hit, k: int, exclude_group: bool = False) -> list[Hit]:
-    """Returns the k elements that are most similar to an entity.
+    """Returns the k OSM elements that are most similar to the query entity.
 
-    A piece is the part of an element in one tile. An element with several pieces is ranked by its most similar piece.
-    If several pieces are equally similar, the largest is returned.
+    An element that lies in several tiles has a vector for its part in each tile. The most similar part decides the rank
+    of the element. If several parts are equally similar, the largest of them is returned.
 
     Args:
         regions: regions to search.
-        query: row of the query entity; its element is never returned.
+        query: query entity, as returned by `find_entity`. The OSM element of the query is not among the results.
         k: maximum number of results.
-        exclude_group: if True, entities in the query's zoom-14 block are not returned.
+        exclude_group: True to leave out all entities inside the zoom-14 tile that contains the query entity.
     """
     home = regions[query.region].vectors
     own = _element(home, query.row)
@@ -156,15 +158,18 @@ def _search(
     excluded: Callable[[SearchRegion], Mask],
     identity: Callable[[Embeddings, int], object],
 ) -> list[Hit]:
-    """Searches each region with a growing number of rows until it has k distinct results; returns the best k of all.
+    """Returns the k most similar results of all regions, without duplicates.
+
+    Several vectors can belong to the same tile or element. So in each region, the number of vectors to search for is
+    increased until they belong to k distinct tiles or elements.
 
     Args:
         regions: regions to search.
-        query: row of the query.
-        column: column of vectors, `tile/vector` or `entity/vector`.
+        query: vector of the query.
+        column: name of the column of vectors: `tile/vector` or `entity/vector`.
         k: maximum number of results.
-        excluded: function that returns the rows of a region that must not be returned.
-        identity: function that returns the tile or element of a row, to find rows of the same one.
+        excluded: function that returns a mask of the vectors of a region that must not be among the results.
+        identity: function that returns the tile or the OSM element to which a vector belongs.
     """
     vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
     found: list[Hit] = []
@@ -185,7 +190,10 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the largest of an element's equally similar pieces, because its map shows the largest part of it."""
+    """Returns the largest of those parts of an OSM element that are equally similar to the query.
+
+    The largest part is the one that is easiest to see on a map.
+    """
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))
     rows = rows[~excluded[rows]]

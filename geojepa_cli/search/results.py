@@ -1,4 +1,4 @@
-"""Search results: position of a tile or entity, its main tags, and a link to openstreetmap.org."""
+"""Describes search results: position of a tile or entity, its main tags, and a link to openstreetmap.org."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _ORDER_OF_KEYS = {key: number for number, key in enumerate(MAIN_KEYS)}
 
 @dataclass(frozen=True)
 class EntityRef:
-    """An element of OpenStreetMap.
+    """An OSM element that is a search result.
 
     Attributes:
-        name: reference of the element, such as `way/123`.
-        version: version of the element; None if the input has no versions.
+        name: type and id of the element, such as `way/123`.
+        version: OSM version of the element; None if the OSM file has no versions.
         record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None if `version` is None.
-        piece: row of its piece (the part in one tile) in the processed file.
+        piece: part of the element inside the result's tile, as a row of `piece/` in the processed file.
     """
 
     name: str
@@ -47,19 +47,19 @@ class EntityRef:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The query or one of its neighbours.
+    """The query of a search, or one of its neighbours.
 
     Attributes:
-        rank: 0 for the query, 1 for the nearest neighbour.
+        rank: 0 for the query, 1 for its nearest neighbour, and so on.
         cosine: cosine similarity to the query.
-        region, tile, group: names of the region, the tile and the tile's zoom-14 block.
-        entity: OSM element; None in a search for tiles.
-        lon, lat: centre in degrees.
+        region, tile, group: names of the region, of the tile, and of the zoom-14 tile that contains the tile.
+        entity: OSM element of the result; None in a search for tiles.
+        lon, lat: centre of the tile or entity in degrees.
         bounds: bounds of the tile, (west, south, east, north) in degrees.
         ground_m: size of the tile on the ground from west to east and from south to north, in metres.
         entities: number of entities in the tile.
-        tags: pairs of `key=value` and number of entities. For a tile, its most distinctive tags; for an entity, all its
-            tags, each with the number 1.
+        tags: tags as pairs (`key=value`, count). For a tile: its most distinctive tags, each with the number of the
+            tile's entities that have the tag. For an entity: all its tags, each with the count 1.
         url: link to openstreetmap.org.
         tile_row: row of the tile in the processed file.
     """
@@ -85,7 +85,7 @@ class SearchResult:
         return self.entity.name if self.entity else self.tile
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the result as JSON values, without row numbers of files in the workspace."""
+        """Returns the result as a JSON object. Row numbers of workspace files are left out."""
         entity = self.entity
         record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}
         return {
@@ -106,12 +106,12 @@ class SearchResult:
 
 
 def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
-    """Returns the search result for a tile.
+    """Returns the description of a tile that a search has found.
 
     Args:
         region: region of the tile.
-        hit: row of the tile's vector, and its score.
-        rank: 0 for the query, 1 for the nearest neighbour.
+        hit: vector of the tile, and its similarity to the query.
+        rank: 0 for the query, 1 for its nearest neighbour, and so on.
     """
     row = int(region.vectors["tile/row"][hit.row])
     first, last = (int(end) for end in region.vectors["entity/cu_seqlens"][hit.row : hit.row + 2])
@@ -124,12 +124,12 @@ def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
 
 
 def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
-    """Returns the search result for an entity.
+    """Returns the description of an entity that a search has found.
 
     Args:
         region: region of the entity.
-        hit: row of the entity's vector, and its score.
-        rank: 0 for the query, 1 for the nearest neighbour.
+        hit: vector of the entity, and its similarity to the query.
+        rank: 0 for the query, 1 for its nearest neighbour, and so on.
     """
     vectors = region.vectors
     tile = int(vectors["entity/tile"][hit.row])
@@ -181,7 +181,10 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
 
 
 def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
-    """Returns the centre of an element's bounding box in the tile, or of the tile if the element covers all of it."""
+    """Returns the centre (lon, lat) of the bounding box of an OSM element inside a tile, in degrees.
+
+    Returns the centre of the tile if the element covers the whole tile.
+    """
     if not item.parts:
         west, south, east, north = tile_bounds(*tile)
         return (west + east) / 2, (south + north) / 2
@@ -191,7 +194,10 @@ def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
 
 
 def _distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
-    """Returns the tags that are frequent among these entities and rare in the region (tf-idf), with counts."""
+    """Returns the tags that are frequent among the given entities and rare in the region (by tf-idf).
+
+    Each tag is a pair (`key=value`, number of the given entities that have the tag).
+    """
     offsets, vocab = store["object/tags"], store["tag/vocab"]
     counted: Counter[int] = Counter()
     for row in store["piece/object"][pieces].tolist():

@@ -1,1 +1,1 @@
-"""Sources of maps and images: Geofabrik, NAIP, and local files."""
+"""Sources of OSM maps and aerial images: Geofabrik, online image collections such as NAIP, and local files."""

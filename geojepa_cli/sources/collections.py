@@ -11,14 +11,15 @@ class Collection(NamedTuple):
     """A STAC collection of 8-bit GeoTIFF files with red, green and blue bands. Files are read with HTTP range requests.
 
     Attributes:
-        name: name for `--imagery`, and for the file of STAC items in a source.
-        title: name in messages.
-        area: covered area, for messages.
+        name: value of `fetch --imagery` that selects the collection.
+        title: name of the collection in messages.
+        area: name of the area that the collection covers, for messages.
         collection: id of the collection in the STAC API.
-        attribution: attribution line for manifests.
+        attribution: attribution text of the images, which is written to manifests.
         stac_api: URL of the STAC API.
-        footprint: regular expression for the ids of items. Items whose groups match the same text have the same
-            footprint, and only the newest of them is used. None if every item has another footprint.
+        footprint: regular expression that finds the footprint (the area an image shows) in the id of a STAC item. Its
+            groups capture the same text for items with the same footprint, and only the newest of these items is used.
+            None if no two items have the same footprint.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Collection(NamedTuple):
 
     @property
     def items_file(self) -> str:
-        """Name of the file of STAC items in a source."""
+        """Name of the file in which a fetched source stores the collection's STAC items."""
         return f"{self.name}.json"
 
 

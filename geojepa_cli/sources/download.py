@@ -42,7 +42,7 @@ Report = Callable[[int, int | None], None]
 
 
 class RemoteFile(NamedTuple):
-    """Size in bytes and modification date of a file on a server; None if the server does not state it."""
+    """Size in bytes and modification date of a file on a server. A value is None if the server does not state it."""
 
     bytes: int | None
     modified: str | None
@@ -77,12 +77,13 @@ def downloaded(
     Args:
         url: URL of the file.
         target: path of the complete file.
-        meter: called with (bytes received, size of the file).
+        meter: function that is called with (bytes received, size of the file).
         policy: retries and timeouts.
 
     Raises:
         OfflineError: the server cannot be reached, or the connection failed too often. The partial file is kept.
-        DataError: the download does not match the published MD5 or length, and is removed; or the disk is too small.
+        DataError: the disk has too little space; or the download does not match the published MD5 or length, and was
+            removed.
         BusyError: another process downloads or uses the same file.
     """
     with locked_file(partial_of(target), "ab") as file:
@@ -122,10 +123,10 @@ def _download(
 
 
 class _Transfer:
-    """State of a download: the bytes received so far, and the version of the file.
+    """State of a download: the bytes received so far, and the version of the file on the server.
 
     Attributes:
-        done: number of bytes in the partial file.
+        done: number of bytes received so far, which is the size of the partial file.
         total: size of the file in bytes; None while it is unknown.
         expected: published MD5; None if the server publishes none.
     """
@@ -154,7 +155,7 @@ class _Transfer:
         Raises:
             TransientError: the connection failed, or the server is busy.
             _OtherVersionError: the file on the server has changed.
-            httpx.HTTPStatusError: the server answers with an error status that a repetition does not change.
+            httpx.HTTPStatusError: the server answers with an error status that is not temporary.
         """
         headers = {"Range": f"bytes={self.done}-"} if self.done else {}
         if self.done and (validator := self._state.get("validator")):
@@ -174,7 +175,7 @@ class _Transfer:
             raise TransientError(f"the server sent {self.done:,} of {self.total:,} bytes")
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Checks the status and headers of a response. Returns True if its body must be appended to the file."""
+        """Checks the status and headers of a response. Returns True if the response contains missing bytes."""
         status, stated = response.status_code, parse_content_range(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             if stated is None or stated.total != self.done:
@@ -215,7 +216,10 @@ class _Transfer:
             raise DataError(message, hints.run("artifacts", prune=True).or_else(hints.Hint(workspace="DIR")))
 
     def _can_resume(self) -> bool:
-        """Returns True if the partial file may be of the same version. A published MD5 is compared at the end."""
+        """Returns True if the partial file may be of the same version as the file on the server.
+
+        If the server publishes an MD5, it is compared with the MD5 of the complete file later.
+        """
         if self._state.get("url") not in (None, self.url):
             return False
         if self.expected is not None:
@@ -238,7 +242,7 @@ class _Transfer:
 
 
 def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
-    """Receives bytes until the file is complete. Returns True if it consists of more than one response."""
+    """Receives bytes until the file is complete. Returns True if the bytes come from more than one response."""
     resumed = transfer.done > 0
 
     def report(error: TransientError) -> None:
@@ -256,7 +260,8 @@ def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
             return resumed
         except _OtherVersionError:
             transfer.restart()
-    raise DataError(f"`{transfer.url}`: the length or version of the file changes between responses", _CHANGING)
+    message = f"`{transfer.url}` changes while it is downloaded: its responses differ in length or version"
+    raise DataError(message, _CHANGING)
 
 
 def _gave_up(transfer: _Transfer, error: TransientError) -> OfflineError:
@@ -275,11 +280,12 @@ def _published_md5(http: httpx.Client, url: str, policy: RetryPolicy) -> str | N
 
 
 def _validator(response: httpx.Response, like: str | None = None) -> str | None:
-    """Returns the validator, which identifies a version of a file: the strong ETag, else the modification date.
+    """Returns the header value that identifies a file's version: the strong ETag, or else the modification date.
 
     Args:
         response: response of the server.
-        like: validator of an earlier response. The validator of the same kind (ETag or date) is returned.
+        like: value that was returned for an earlier response. If given, the same header is used, so that the two values
+            can be compared.
     """
     etag: str | None = response.headers.get("etag")
     modified: str | None = response.headers.get("last-modified")

@@ -1,4 +1,4 @@
-"""Inspects OSM extracts: detects the format from the content, checks that the file is complete, finds its bounds."""
+"""Checks OSM extracts: detects the format of a file, checks that the file is complete, and finds its bounds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
 
     Args:
         path: path of an OSM PBF or OSM XML file. XML may be compressed with gzip or bzip2. The file name is ignored.
-        meter: called with (bytes done, size of the file).
+        meter: function that is called with (bytes read, size of the file).
 
     Raises:
         UsageError: the file does not exist.
@@ -86,14 +86,14 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
 
 
 def find_suffix(path: Path, head: bytes) -> str:
-    """Returns the suffix (format) of an extract from its first bytes.
+    """Detects the format of an extract from its first bytes. Returns the file suffix of the format, such as `.osm.pbf`.
 
     Args:
         path: path of the file.
         head: first bytes of the file.
 
     Raises:
-        DataError: the file is not an OSM extract. If its format is a well-known one, the message names it.
+        DataError: the file is not an OSM extract. The message names the file's format if it is a well-known one.
     """
     if not head:
         raise DataError(f"`{path}` is empty", hint=DOWNLOAD_AGAIN)
@@ -108,10 +108,12 @@ def find_suffix(path: Path, head: bytes) -> str:
 
 
 def check_box(extract: Extract, bbox: Bounds | None) -> None:
-    """Checks that a bounding box intersects an extract. Does nothing if the extract's header has no bounding box.
+    """Checks that a bounding box intersects the area of an extract, which is stated in the extract's header.
+
+    Does nothing if the header states no area.
 
     Raises:
-        DataError: the bounding box intersects none of those in the header. The hint has the extract's bounds.
+        DataError: the bounding box does not intersect the area of the extract. The hint contains the extract's bounds.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
@@ -124,7 +126,8 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
 def header_boxes(extract: Extract) -> list[Bounds]:
     """Returns the bounding boxes in the header of an extract: (west, south, east, north) in degrees, west <= east.
 
-    JOSM writes one bounding box for each download. A bounding box that crosses the antimeridian is split into two.
+    A file from JOSM has one bounding box for each downloaded area. A bounding box that crosses the antimeridian is
+    split into two.
     """
     if extract.suffix != ".osm.pbf":
         return list(read_header(extract.path, extract.suffix).boxes)
@@ -136,7 +139,7 @@ def header_boxes(extract: Extract) -> list[Bounds]:
 
 
 def header_bounds(extract: Extract) -> Bounds | None:
-    """Returns the bounds of all bounding boxes in the header of an extract; None if there are none."""
+    """Returns the bounds around all bounding boxes in the header of an extract; None if the header has none."""
     boxes = header_boxes(extract)
     return _around(boxes) if boxes else None
 
@@ -144,10 +147,11 @@ def header_bounds(extract: Extract) -> Bounds | None:
 def extract_bounds(extract: Extract) -> Bounds:
     """Returns the bounds of an extract: (west, south, east, north) in degrees.
 
-    They come from the header. If the header has none, they are computed from all positions in the file.
+    The bounds are read from the header. If the header has no bounding box, the bounds are computed from all positions
+    in the file.
 
     Raises:
-        DataError: the extract has neither a bounding box nor a position.
+        DataError: the header has no bounding box, and the file has no position.
     """
     box = header_bounds(extract)
     if box is None and extract.suffix != ".osm.pbf":
@@ -161,7 +165,10 @@ def extract_bounds(extract: Extract) -> Bounds:
 
 
 def format_box(box: Bounds) -> str:
-    """Formats a bounding box as a value of `--bbox`, with 7 decimals as in OSM. An empty one is slightly enlarged."""
+    """Formats a bounding box as a value of `--bbox`, with 7 decimals as in OSM.
+
+    A bounding box without width or height is enlarged slightly.
+    """
     west, south, east, north = box
     if west >= east:
         west, east = max(west - _LEAST_SIDE_DEG, -180.0), min(east + _LEAST_SIDE_DEG, 180.0)
@@ -171,7 +178,7 @@ def format_box(box: Bounds) -> str:
 
 
 def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> str:
-    """Returns the SHA-256 of a file in hex. Calls `meter` with (bytes done, size of the file)."""
+    """Returns the SHA-256 of a file in hex. Calls `meter` with (bytes read, size of the file)."""
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -183,16 +190,16 @@ def sha256_of(path: Path, meter: Callable[[int, int], None] | None = None) -> st
 
 
 def _check_begins_xml(path: Path, head: bytes) -> None:
-    """Checks that the first bytes of a file begin an XML document.
+    """Checks that the first bytes of a file are the beginning of an XML document.
 
     Raises:
-        DataError: they do not. If the format is a well-known one, the message names it.
+        DataError: the file is not XML. The message names the file's format if it is a well-known one.
     """
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = text[:1024].lower()
     if b"<!doctype html" in lower or b"<html" in lower:
         what = "the server sent an HTML page instead of the file; check the URL and download the file again"
-        raise DataError(f"`{path}` is an HTML page", hint=hints.advice(what))
+        raise DataError(f"`{path}` is an HTML page, not an OSM extract", hint=hints.advice(what))
     for magic, what in _STRANGERS:
         if text.startswith(magic):
             raise DataError(f"`{path}` is {what}, not an OSM extract", hint=_convert(path, what))
@@ -206,9 +213,10 @@ def _check_begins_xml(path: Path, head: bytes) -> None:
 def _check_xml(path: Path, suffix: str) -> None:
     header = read_header(path, suffix)
     if header.root is None:
-        raise DataError(f"`{path}` is truncated: it ends before its first element", hint=DOWNLOAD_AGAIN)
+        raise DataError(f"`{path}` is truncated: it ends before its first XML element", hint=DOWNLOAD_AGAIN)
     if header.root == "osmChange":
-        hint = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
+        apply = hints.shell("osmium", "apply-changes", "EXTRACT.osm.pbf", str(path), "-o", "changed.osm.pbf")
+        hint = hints.again(pbf="changed.osm.pbf").after(apply)
         raise DataError(f"`{path}` is an osmChange file, not an extract", hint=hint)
     if header.root != "osm":
         message = f"`{path}` is XML with the root element `<{header.root}>`, expected `<osm>`"
@@ -219,9 +227,9 @@ def _check_xml(path: Path, suffix: str) -> None:
 
 
 def _box_of_pbf(extract: Extract) -> Bounds | None:
-    """Returns the bounds of the nodes of a PBF file; None if it has no position.
+    """Returns the bounds of all node positions in a PBF file; None if the file has no position.
 
-    If no node has a position, the positions stored in ways are used.
+    If no node has a position, the node positions that are stored in ways are used.
     """
     import osmium
 
@@ -268,9 +276,9 @@ def _begins_pbf(head: bytes) -> bool:
 
 
 def _convert(path: Path, what: str) -> Hint:
-    """Returns the commands that convert a file to an extract with osmium, if osmium can read it.
+    """Returns a hint for a file in another format: the commands that convert the file to an OSM extract with osmium.
 
-    Otherwise, returns the command that reads another file.
+    If osmium cannot read the format, the hint is the command that fetches another file.
     """
     if what not in _OSMIUM_READS:
         return ANOTHER_EXTRACT

@@ -30,7 +30,7 @@ class Region(NamedTuple):
         id: Geofabrik's id of the region, such as `us/california`.
         name: full name, such as `California`.
         url: URL of the region's `.osm.pbf`.
-        parent: id of the region that contains it; "" for continents.
+        parent: id of the region that contains this region; "" for a continent.
         path: ids from the continent down to the region, such as `north-america/us/california/norcal`.
         bounds: (west, south, east, north) in degrees; None if the index has no geometry.
     """
@@ -44,7 +44,7 @@ class Region(NamedTuple):
 
     @property
     def short(self) -> str:
-        """Last part of the id, which becomes the name of the artifact."""
+        """Last part of the region's id, such as `california`. It becomes the name of the artifact."""
         return self.id.rpartition("/")[2]
 
 
@@ -55,8 +55,8 @@ def read_index(
 
     Args:
         url: URL (`http(s)://…` or `file://…`) or path of the index, or of the folder that holds `index-v1.json`.
-        cache: folder for a copy of the index. The copy is used if the index on the server has not changed. It is also
-            used, with a note, if the server cannot be reached.
+        cache: folder for a copy of the index. The copy is used if the index on the server has not changed, or if the
+            server cannot be reached.
         policy: retries and timeouts.
 
     Raises:
@@ -78,10 +78,12 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
     Args:
         regions: regions of the index.
-        wanted: such as `california`, `us/california`, `California`, `california/norcal` or `califor`.
+        wanted: id, path or name of the region, or the beginning of one of these, such as `california`, `us/california`,
+            `California`, `california/norcal` or `califor`.
 
     Raises:
-        NotFoundError: no region matches, or several do. The message names the most similar or the matching regions.
+        NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the
+            regions that match.
     """
     plain = _normalise(wanted)
     for attribute in ("id", "short", "name"):
@@ -111,7 +113,7 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
 
 def dated(region: Region, date: str) -> Region:
-    """Returns the region with the URL of its extract of a given day.
+    """Returns a copy of a region with the URL of the region's extract of a given day.
 
     Args:
         region: region of the index.
@@ -124,9 +126,11 @@ def dated(region: Region, date: str) -> Region:
     try:
         day = datetime.datetime.strptime(text, "%Y%m%d" if len(text) == 8 else "%y%m%d")
     except ValueError:
-        raise UsageError(f"`{date}` is not a date", hints.again(date=EXAMPLE_DATE)) from None
+        message = f"`{date}` is not a date; expected a date such as `{EXAMPLE_DATE}`"
+        raise UsageError(message, hints.again(date=EXAMPLE_DATE)) from None
     if not region.url.endswith(_LATEST):
-        raise UsageError(f"`{region.url}` has no dated versions", hints.run("fetch", region=region.id))
+        message = f"`{region.url}` is not available for other days than the latest"
+        raise UsageError(message, hints.run("fetch", region=region.id))
     return region._replace(url=f"{region.url.removesuffix(_LATEST)}-{day:%y%m%d}.osm.pbf")
 
 
@@ -161,7 +165,7 @@ def _begins(region: Region, plain: str) -> bool:
 
 
 def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
-    """Returns the bounds of a GeoJSON polygon or multipolygon; None without a geometry."""
+    """Returns the bounds of a GeoJSON polygon or multipolygon; None if the geometry is missing."""
     points: list[list[float]] = []
 
     def collect(part: Any) -> None:
@@ -179,7 +183,10 @@ def _bounds(geometry: dict[str, Any] | None) -> Bounds | None:
 
 
 def _path(id_: str, found: dict[str, dict[str, str]]) -> str:
-    """Joins the ids of a region and its parents to a path. Some ids already contain a parent, as `us/california`."""
+    """Returns the path of a region: the ids of its parents and its id, separated by `/`.
+
+    Some ids already start with the id of a parent, such as `us/california`. Then the parent is not repeated.
+    """
     path, seen, parent = id_, {id_}, found[id_].get("parent", "")
     while parent in found and parent not in seen:
         path = path if path.startswith(f"{parent}/") else f"{parent}/{path}"
@@ -197,7 +204,9 @@ def _index_url(url: str) -> str:
 
 
 def _extract_url(url: str, index_url: str) -> str:
-    """Returns the URL of an extract. Replaces Geofabrik's server by the server of the index, which may be a mirror.
+    """Returns the download URL of an extract, from the URL in an index.
+
+    If the index was read from a mirror, the extract is downloaded from the same mirror instead of Geofabrik's server.
 
     Raises:
         ValueError: an index on a server refers to a local file, or to a URL without a server.
@@ -222,7 +231,7 @@ def _read_file(url: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(f"`{path}`: {why}", hints.again(geofabrik_url=GEOFABRIK_INDEX)) from error
+        raise DataError(f"`{path}` cannot be read: {why}", hints.again(geofabrik_url=GEOFABRIK_INDEX)) from error
 
 
 def _normalise(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Georeference of a scene (a georeferenced image): CRS, transform, ground control points, and bounds in degrees."""
+"""Checks that a scene (image) has a CRS and an affine transform, and computes the bounds of the scene in degrees."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WARPED_CRS = "EPSG:3857"
 def check_georeference(source: Any, path: Path) -> None:
     """Checks that a rasterio dataset has a CRS and an affine transform.
 
-    A scene with ground control points, rational polynomial coefficients or a geolocation array instead is an error,
-    because the user must choose the method of warping (polynomial order, elevation model). The hint is a command that
-    warps the scene.
+    A scene with ground control points, rational polynomial coefficients or a geolocation array instead of a transform
+    is rejected, because the user must choose how to warp the scene (polynomial order, elevation model). The hint is a
+    command that warps the scene.
 
     Raises:
         DataError: the CRS or the transform is missing.
@@ -32,18 +32,18 @@ def check_georeference(source: Any, path: Path) -> None:
     if source.crs is None:
         raise DataError(f"`{path}` has no CRS", _set_crs(path))
     if not has_transform or source.transform.is_degenerate or not np.isfinite(source.transform).all():
-        hint = hints.shell("gdal_edit.py", "-a_ullr", "WEST", "NORTH", "EAST", "SOUTH", str(path))
-        raise DataError(f"`{path}` has no georeference", hint)
+        edit = hints.shell("gdal_edit.py", "-a_ullr", "WEST", "NORTH", "EAST", "SOUTH", str(path))
+        raise DataError(f"`{path}` has no georeference", hints.again().after(edit))
 
 
 def scene_bounds(source: Any, path: Path) -> Bounds:
-    """Returns the bounds of a rasterio dataset: (west, south, east, north) in degrees, with a margin of 10 % per side.
+    """Returns the bounds of a scene: (west, south, east, north) in degrees, with a margin of 10 % on each side.
 
-    The scene may be rotated, so 9 × 9 points are projected. The bounds of a scene that may cross the antimeridian
-    contain all longitudes.
+    The scene may be rotated, so 9 × 9 points of the scene are projected. If the scene may cross the antimeridian, the
+    bounds contain all longitudes.
 
     Raises:
-        DataError: the coordinates are not valid in the CRS of the dataset.
+        DataError: the coordinates of the scene are outside the area in which the CRS is valid.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -57,7 +57,7 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
         lon = lat = np.array([np.inf])
     if not (np.isfinite(lon).all() and np.isfinite(lat).all() and np.abs(lat).max() <= _MAX_LAT):
         corner, crs = f"{xs[0]:.6g}, {ys[0]:.6g}", source.crs.to_string()[:80]
-        raise DataError(f"the corner of `{path}`, {corner}, is outside the area of its CRS, {crs}", _set_crs(path))
+        raise DataError(f"`{path}` has a corner at {corner}, outside the area of its CRS ({crs})", _set_crs(path))
     margin_lon, margin_lat = 0.1 * np.ptp(lon), 0.1 * np.ptp(lat)
     south, north = float(lat.min() - margin_lat), float(lat.max() + margin_lat)
     if np.ptp(lon) > 180 or np.abs(lon).max() > 180:  # longitudes may exceed 180, or range from 0 to 360
@@ -66,9 +66,9 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
 
 
 def transform_near(source: Any, tile: TileId) -> Any:
-    """Returns the transform of a rasterio dataset. If it is in degrees, adds the multiple of 360° nearest to the tile.
+    """Returns the affine transform of a scene. A transform in degrees is shifted by a multiple of 360° towards a tile.
 
-    The longitudes of a scene may exceed 180, or range from 0 to 360.
+    The shift is needed for scenes whose longitudes exceed 180° or range from 0° to 360°.
     """
     from rasterio.transform import Affine
 
@@ -85,20 +85,23 @@ def meets(a: Bounds, b: Bounds) -> bool:
 
 
 def convert_hint(path: Path, *command: str) -> Hint:
-    """Returns the shell commands that convert a scene and rename the original to `*.bak`, so that it is ignored.
+    """Returns commands that convert a scene, rename the original to `*.bak`, and run the failed command again.
+
+    A file `*.bak` is no longer read.
 
     Args:
         path: path of the scene.
         command: conversion program and its options, without file names.
     """
     made = str(path.with_name(f"{path.stem}-converted.tif"))
-    return hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
+    converted = hints.shell("mv", str(path), f"{path}.bak").after(hints.shell(*command, str(path), made))
+    return hints.again().after(converted)
 
 
 def _other_georeference(source: Any) -> tuple[str, tuple[str, ...]] | None:
-    """Returns the kind of georeference of a dataset without a transform, and the gdalwarp options for it.
+    """Returns the georeference that a dataset has instead of a transform, and the gdalwarp options that apply it.
 
-    Returns None if the dataset has no georeference.
+    Returns None if the dataset has no such georeference.
     """
     points, crs = source.gcps
     if points:
@@ -125,4 +128,4 @@ def _warp_hint(source: Any, path: Path, options: tuple[str, ...]) -> Hint:
 
 
 def _set_crs(path: Path) -> Hint:
-    return hints.shell("gdal_edit.py", "-a_srs", "EPSG:CODE", str(path))
+    return hints.again().after(hints.shell("gdal_edit.py", "-a_srs", "EPSG:CODE", str(path)))

@@ -25,10 +25,10 @@ class RetryPolicy(NamedTuple):
     """Retry and timeout policy.
 
     Attributes:
-        attempts: maximum number of failed attempts in a row. An attempt that receives bytes restarts the count.
-        pause_s: pause before the second attempt, in seconds. It doubles with each further attempt.
-        max_pause_s: maximum pause in seconds. A longer pause in a `Retry-After` header is shortened to it.
-        timeout_s: maximum time in seconds without a byte received on an open connection.
+        attempts: maximum number of failed attempts in a row. The count restarts after an attempt that received bytes.
+        pause_s: pause after the first failed attempt, in seconds. Each further pause is twice as long.
+        max_pause_s: maximum pause in seconds, also if the server requests a longer one with `Retry-After`.
+        timeout_s: maximum time to wait for the next bytes of a response, in seconds.
     """
 
     attempts: int = 6
@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """A `Content-Range` header: first byte, end (excluded) and size of the file. A value is None if it is unknown."""
+    """A `Content-Range` header: first byte, end (excluded) and size of the file. A missing value is None."""
 
     start: int | None
     end: int | None
@@ -60,11 +60,11 @@ class ContentRange(NamedTuple):
 
 
 class OfflineError(GeojepaError):
-    """The server cannot be reached, or its answer cannot be used."""
+    """The server cannot be reached, or its response cannot be used."""
 
 
 class TransientError(Exception):
-    """A failure that a repetition may solve.
+    """A failed request that may succeed if it is repeated.
 
     Attributes:
         wait_s: pause in seconds that the server requests; None if it requests none.
@@ -78,7 +78,7 @@ class TransientError(Exception):
 def make_client(policy: RetryPolicy) -> httpx.Client:
     """Returns an HTTP client that follows redirects.
 
-    It requests uncompressed bodies, because byte ranges refer to the uncompressed file.
+    The client requests uncompressed bodies, because byte ranges refer to the uncompressed file.
     """
     timeout = httpx.Timeout(policy.timeout_s, connect=min(10.0, policy.timeout_s))
     return httpx.Client(follow_redirects=True, timeout=timeout, headers={"Accept-Encoding": "identity"})
@@ -90,14 +90,14 @@ def retry(
     bytes_received: Callable[[], int] = lambda: 0,
     on_failure: Callable[[TransientError], None] = lambda error: None,
 ) -> T:
-    """Repeats an attempt, with growing pauses, until it succeeds.
+    """Calls a function until it succeeds, with growing pauses between the attempts. Returns the function's result.
 
     Args:
-        attempt: function to call. It raises `TransientError` if a repetition may help. Other errors are not caught.
-        policy: maximum number of attempts, and pauses.
-        bytes_received: returns the number of bytes received so far. If a failed attempt received any, the count of
-            failures restarts at one.
-        on_failure: called with the error before each pause.
+        attempt: function to call. If it raises `TransientError`, it is called again. Other errors are not caught.
+        policy: maximum number of attempts, and length of the pauses.
+        bytes_received: function that returns the number of bytes received so far. After a failed attempt that received
+            bytes, the count of failures restarts at one.
+        on_failure: function that is called with the error before each pause.
 
     Raises:
         TransientError: `policy.attempts` attempts in a row failed.
@@ -118,7 +118,7 @@ def retry(
 
 @contextmanager
 def offline_errors(url: str, hint: Hint = LOCAL_FILE) -> Iterator[None]:
-    """Converts errors of the network and of the server to `OfflineError`."""
+    """Converts network errors and HTTP error statuses that are raised in a `with` block to `OfflineError`."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -128,15 +128,15 @@ def offline_errors(url: str, hint: Hint = LOCAL_FILE) -> Iterator[None]:
 
 
 def refused(url: str, status: int, hint: Hint = LOCAL_FILE) -> OfflineError:
-    """Returns the error for a response with an error status."""
+    """Returns the error for an HTTP response with an error status."""
     return OfflineError(f"`{url}` answered {status} {httpx.codes.get_reason_phrase(status)}", hint)
 
 
 def check_busy(response: httpx.Response) -> None:
-    """Checks the status of a response for a temporary failure.
+    """Checks that the status of a response is not a temporary failure.
 
     Raises:
-        TransientError: the status says that the server is busy or temporarily unavailable.
+        TransientError: according to the status, the server is busy or temporarily unavailable.
     """
     if response.status_code in TRANSIENT_STATUS:
         message = f"the server answered {response.status_code} {response.reason_phrase}"
@@ -152,7 +152,8 @@ def fetch_page(
 ) -> Page:
     """Fetches a small file.
 
-    Repeats the request if the server is busy or the connection fails later, but not if it cannot be connected at all.
+    The request is repeated if the server is busy or if an open connection fails. It is not repeated if no connection
+    can be opened.
 
     Raises:
         OfflineError: the server cannot be reached, or sends more than `max_bytes`.
@@ -189,7 +190,7 @@ def parse_content_range(response: httpx.Response) -> ContentRange | None:
 
 
 def read_body(response: httpx.Response, expected: int) -> bytes:
-    """Reads a response body of known length. Stops at the first excess byte, because a server may send without end.
+    """Reads a response body of known length. Stops after the expected length, because a server may never stop sending.
 
     Raises:
         TransientError: the body is longer or shorter than expected.

@@ -1,4 +1,4 @@
-"""Finds, checks and copies the imagery in a local folder: image tiles or scenes (georeferenced images)."""
+"""Finds, checks and copies the imagery in a local folder: image tiles (one per map tile) or georeferenced images."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _WITHOUT_IMAGERY = hints.again(imagery="none")
 
 
 class Imagery(NamedTuple):
-    """Image tiles or scenes (georeferenced images) of a source.
+    """Imagery of a source: either image tiles (one per map tile) or scenes (georeferenced images).
 
     Attributes:
-        files: path of each file to copy, by its name in the artifact, such as `imagery/16_X_Y.webp`.
+        files: path of each file to copy, by the name of the copy in the artifact, such as `imagery/16_X_Y.webp`.
         sha256: SHA-256 of the names and contents of all files.
         attribution: lines of the folder's `ATTRIBUTION.txt`.
-        scenes: scenes, newest first. Empty for image tiles.
-        texts: content of each text file that `fetch` writes itself, by its name in the artifact.
+        scenes: scenes, newest first. Empty if the imagery consists of image tiles.
+        texts: content of each text file that `fetch` creates, by the name of the file in the artifact.
     """
 
     files: dict[str, Path]
@@ -47,11 +47,12 @@ class Imagery(NamedTuple):
 
 
 def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
-    """Lists the image tiles and the GeoTIFF and VRT files of a folder. One of the two lists is empty.
+    """Returns the image tiles of a folder, and its GeoTIFF and VRT files. One of the two lists is empty.
 
     Raises:
         UsageError: the folder does not exist.
-        DataError: the folder holds neither kind, both kinds, two images of one tile, or a tile outside the grid.
+        DataError: the folder holds no imagery, both image tiles and GeoTIFF or VRT files, two images of the same tile,
+            or an image of a tile outside the grid.
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hints.again(imagery="DIR"))
@@ -61,7 +62,9 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
-        raise DataError(f"{what}, expected only one kind", move.after(hints.shell("mkdir", apart)))
+        raise DataError(
+            f"{what}; expected only one of them", hints.again().after(move.after(hints.shell("mkdir", apart)))
+        )
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"
         raise DataError(message, _WITHOUT_IMAGERY)
@@ -71,13 +74,14 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
 def inspect_imagery(
     folder: Path, meter: Callable[[int, int], None] | None = None, bbox: Bounds | None = None
 ) -> Imagery:
-    """Finds and checks the image tiles (`16_X_Y.webp`, `.png` or `.jpg`), or the GeoTIFF and VRT files, of a folder.
+    """Finds and checks the imagery of a folder: image tiles, such as `16_X_Y.webp`, or GeoTIFF and VRT files.
 
-    Image tiles are decoded, so that errors are found before `tile` needs them. Other files are ignored.
+    Image tiles are decoded, so that damaged images are found before the command `tile` reads them. Other files in the
+    folder are ignored.
 
     Args:
         folder: folder of the imagery.
-        meter: called with (images done, all images).
+        meter: function that is called with (number of images checked, number of all images).
         bbox: bounding box (west, south, east, north) in degrees. Images that do not intersect it are ignored.
 
     Raises:
@@ -101,21 +105,21 @@ def inspect_imagery(
             meter(number, len(files))
     if transparent:
         what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
-        console.warn(f"`{folder}`: {what}; the colour stored under the transparency is used, which is often black")
+        console.warn(f"`{folder}`: {what}; transparency is ignored, so these pixels are often black")
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 
 def lies_outside(imagery: Imagery, box: Bounds) -> bool:
-    """Returns True if no scene and no image tile intersects a bounding box."""
+    """Returns True if no scene and no image tile of the imagery intersects a bounding box."""
     names = [parse_image_name(path.name) for path in imagery.files.values()]
     boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
     return bool(boxes) and not any(meets(one, box) for one in boxes)
 
 
 def disk_bytes(imagery: Imagery) -> tuple[int, bool]:
-    """Returns the size of imagery on disk in bytes, and True if that size is only an upper limit.
+    """Returns the size in bytes of a copy of the imagery, and True if this size is only an upper limit.
 
-    A VRT is copied as one compressed GeoTIFF, whose size is not known before it is written.
+    A VRT is copied as one compressed GeoTIFF, so the size of its copy is not known in advance.
     """
     sizes = [path.stat().st_size for path in imagery.files.values() if not _is_vrt(path)]
     at_most = [uncompressed_bytes(path) for path in imagery.files.values() if _is_vrt(path)]
@@ -123,7 +127,7 @@ def disk_bytes(imagery: Imagery) -> tuple[int, bool]:
 
 
 def read_attribution(path: Path) -> list[str]:
-    """Returns the lines of an `ATTRIBUTION.txt`, without empty ones. Returns no lines if the file does not exist.
+    """Returns the non-empty lines of an `ATTRIBUTION.txt`; an empty list if the file does not exist.
 
     Raises:
         DataError: the file is not UTF-8 text.
@@ -136,18 +140,20 @@ def read_attribution(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"
         old, new = hints.paste(str(path)), hints.paste(f"{path}.fixed")
-        hint = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
-        raise DataError(f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hint) from error
+        convert = hints.Hint(None, (), f"iconv -f {encoding} -t utf-8 {old} >{new} && mv {new} {old}")
+        raise DataError(
+            f"`{path}` is not UTF-8: {error.reason} at byte {error.start}", hints.again().after(convert)
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 
 def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: bool = False) -> None:
-    """Copies an extract to `map<suffix>`, and imagery to `imagery/`.
+    """Copies an OSM extract and imagery into a folder: the extract to `map<suffix>`, the imagery to `imagery/`.
 
     Args:
         extract, imagery: files to copy, as returned by `inspect_extract` and `inspect_imagery`.
         folder: folder to copy to.
-        link: make a hard link to the extract, if the file system supports it, instead of a copy.
+        link: if the file system supports it, make a hard link to the extract instead of a copy.
 
     Raises:
         DataError: the extract changed since it was inspected.
@@ -175,9 +181,9 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
 
 
 def _inspect_scenes(folder: Path, paths: list[Path], bbox: Bounds | None) -> Imagery:
-    """Inspects scenes and lists the files to copy: GeoTIFF files with their sidecar files, and VRT files.
+    """Checks scenes and lists the files to copy: GeoTIFF files with their sidecar files, and VRT files.
 
-    Each VRT is later written as one GeoTIFF. GeoTIFF files that a VRT refers to are not copied separately.
+    Each VRT is later written as one GeoTIFF. So the GeoTIFF files to which a VRT refers are not listed.
     """
     parts = {part.absolute() for path in paths if _is_vrt(path) for part in inspect_scene(path).files[1:]}
     scenes = [inspect_scene(path) for path in paths if path.absolute() not in parts]

@@ -1,6 +1,6 @@
 """Fetches a small text file from a server and keeps a copy of it.
 
-The copy is used if the file has not changed or the server cannot be reached.
+The copy is used if the file on the server has not changed, or if the server cannot be reached.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _MAX_BYTES = 1 << 28  # far more than the size of Geofabrik's index with geometr
 
 
 def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callable[[str], None]) -> str:
-    """Returns the text at a URL. Uses the copy of an earlier call if the server has nothing newer.
+    """Returns the text at a URL. If an earlier call stored a copy and the server has no newer text, uses the copy.
 
     Args:
         url: URL of the file.
-        folder: folder of the copy; None to keep no copy. The copy gets the modification time that the server states.
+        folder: folder for the copy; None to keep no copy. The copy gets the modification time that the server states.
         policy: retries and timeouts.
-        check: raises `DataError` for invalid text, which is not stored.
+        check: function that raises `DataError` for an invalid text. An invalid text is not stored.
 
     Raises:
         OfflineError: the server cannot be reached, and there is no copy.
@@ -46,7 +46,7 @@ def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callab
     except OfflineError as error:
         if stored is None:
             raise
-        console.note(f"{error.message}; using the index of {email.utils.formatdate(modified, usegmt=True)}")
+        console.note(f"{error.message}; using the stored index of {email.utils.formatdate(modified, usegmt=True)}")
         return stored
     if page.status == httpx.codes.NOT_MODIFIED and stored is not None:
         return stored
@@ -57,7 +57,7 @@ def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callab
 
 
 def _read_copy(copy: Path, check: Callable[[str], None]) -> str | None:
-    """Returns the text of the copy; None if it does not exist or fails the check."""
+    """Returns the text of the stored copy; None if the copy does not exist or its text is invalid."""
     try:
         text = copy.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -66,7 +66,7 @@ def _read_copy(copy: Path, check: Callable[[str], None]) -> str | None:
 
 
 def _write_copy(text: str, modified: str, copy: Path) -> None:
-    """Replaces the copy atomically. Does nothing if another process is replacing it."""
+    """Replaces the stored copy atomically. Does nothing if another process is replacing the copy."""
     with contextlib.suppress(BusyError), locked_file(partial_of(copy), "ab") as file:
         file.truncate(0)
         file.write(text.encode())

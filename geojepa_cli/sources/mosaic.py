@@ -1,4 +1,4 @@
-"""Makes the images of tiles from scenes (georeferenced images). Newer scenes take precedence."""
+"""Makes the images of tiles from scenes (georeferenced images). Where scenes overlap, the newest one is used."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _MAX_OPEN = 32  # maximum number of open files per thread
 
 
 class OpenScene(Protocol):
-    """A scene whose pixels can be read.
+    """A scene (georeferenced image) that is opened for reading.
 
     Attributes:
         source: rasterio dataset of the scene.
-        mask: rule that decides which pixels are valid.
+        mask: rule that decides which pixels are valid, which means that they contain data.
     """
 
     source: Any
     mask: MaskRule
 
     def reading(self) -> AbstractContextManager[None]:
-        """Returns a context that converts rasterio's and GDAL's errors to those of this package."""
+        """Returns a context manager that converts errors of rasterio and GDAL to errors of this package."""
 
     def close(self) -> None:
-        """Closes the dataset."""
+        """Closes the scene's dataset."""
 
 
 class LocalScene:
-    """An opened scene in a local file."""
+    """A scene in a local file that is opened for reading."""
 
     def __init__(self, scene: Scene) -> None:
         self._path, self.mask = scene.path, scene.mask
@@ -62,9 +62,9 @@ class Picture(NamedTuple):
     """The image of a tile.
 
     Attributes:
-        pixels: uint8 [bands, side, side]; invalid pixels are 0.
+        pixels: uint8 [bands, side, side]; pixels that no scene covers are 0.
         valid: bool [side, side], True for pixels that a scene covers.
-        scene: index of the newest scene that contributes to the image.
+        scene: index of the newest scene from which the image has pixels.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -73,18 +73,20 @@ class Picture(NamedTuple):
 
 
 class Mosaic:
-    """A mosaic of scenes. Each pixel comes from the newest scene that has a valid pixel there.
+    """Combines overlapping scenes (georeferenced images) to images of tiles.
 
-    Files are opened when they are needed. `close` closes them.
+    Each pixel comes from the newest scene that has data at this position. Scenes are opened when they are needed, and
+    stay open until `close`.
 
     Args:
         scenes: scenes, newest first, all with the same number of bands.
-        scaling: scaling to 8 bits, for scenes with more than 8 bits.
+        scaling: scaling of pixel values to 8 bits, for scenes with more than 8 bits per band.
         open_scene: function that opens a scene.
         size_px: side length of the images in pixels.
 
     Attributes:
-        unreachable: record of scenes that cannot be read from their server. The mosaics of all threads share it.
+        unreachable: record of the scenes that cannot be read from their server. The mosaics of all threads share this
+            record.
     """
 
     def __init__(
@@ -100,16 +102,16 @@ class Mosaic:
         self.unreachable = UnreachableScenes()
 
     def close(self) -> None:
-        """Closes all open files."""
+        """Closes all open scenes."""
         while self._open:
             self._open.popitem()[1].close()
 
     def picture(self, tile: TileId) -> Picture | None:
-        """Returns the image of a tile; None if no scene has a valid pixel in the tile.
+        """Returns the image of a tile; None if no scene has data inside the tile.
 
         Raises:
-            DataError: a file cannot be read.
-            OfflineError: a server cannot be reached.
+            DataError: the file of a scene cannot be read.
+            OfflineError: the server of a scene cannot be reached.
         """
         side = self._size_px
         pixels, valid = np.zeros((0, side, side), np.uint8), np.zeros((side, side), bool)
@@ -131,7 +133,7 @@ class Mosaic:
         return Picture(pixels, valid, newest) if newest >= 0 else None
 
     def _find_scenes(self, tile: TileId) -> list[int]:
-        """Returns the indices of the scenes whose bounding boxes intersect the tile."""
+        """Returns the indices of the scenes whose bounding boxes intersect a tile, newest first."""
         west, south, east, north = tile_bounds(*tile)
         box = self._bounds
         meeting = (box[:, 0] <= east) & (box[:, 2] >= west) & (box[:, 1] <= north) & (box[:, 3] >= south)
@@ -139,9 +141,10 @@ class Mosaic:
         return found
 
     def _sample(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, Mask] | None:
-        """Returns the values of a scene [bands, side, side] and their validity [side, side] in a tile.
+        """Samples a scene at the pixels of a tile's image.
 
-        Returns None if the scene has no valid pixel in the tile.
+        Returns the values [bands, side, side] and the mask of valid values [side, side]; None if the scene has no valid
+        pixel in the tile.
         """
         self.unreachable.check(index)
         try:
@@ -165,7 +168,7 @@ class Mosaic:
         return self._open[index]
 
     def _discard(self, index: int) -> None:
-        """Closes a file after an error, because GDAL's cache may hold blocks that were not read completely."""
+        """Closes a scene after a read error, because GDAL may have cached incomplete blocks of the scene."""
         opened = self._open.pop(index, None)
         if opened is not None:
             with contextlib.suppress(Exception):

@@ -1,7 +1,7 @@
 """Searches a STAC API for aerial images of a collection such as NAIP, and opens the images on their servers.
 
-`fetch` stores the STAC item of the newest image of each footprint. `tile` reads only the parts of the images that its
-tiles need (docs/adr/0008).
+A footprint is the area that an image shows. For each footprint, `fetch` stores the STAC item of the newest image.
+`tile` reads only the parts of these images that its tiles need (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TIMEOUT_S = 60.0
 
 
 def search(bbox: Bounds, url: str | None = None, year: int | None = None, collection: Collection = NAIP) -> list[Item]:
-    """Searches for the newest image of each footprint that intersects a bounding box.
+    """Searches for images that intersect a bounding box. Of several images of the same area, the newest is returned.
 
     Args:
         bbox: bounding box (west, south, east, north) in degrees.
@@ -45,7 +45,7 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
         STAC items as returned by `trim_item`, sorted by id.
 
     Raises:
-        OfflineError: the API cannot be reached, or its answer is not the response of a STAC API.
+        OfflineError: the API cannot be reached, or its response is not that of a STAC API.
     """
     import pystac_client
     from pystac_client.exceptions import APIError
@@ -67,7 +67,7 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
 
 
 def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
-    """Returns the STAC item with the latest date of each footprint, sorted by id."""
+    """Returns the newest STAC item of each footprint (the area an image shows), sorted by id."""
     best: dict[str, Item] = {}
     for item in sorted(items, key=lambda item: (capture_date(item), item["id"])):
         match = re.search(collection.footprint, item["id"]) if collection.footprint else None
@@ -76,7 +76,7 @@ def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
 
 
 def items_as_imagery(items: Sequence[Item], collection: Collection = NAIP) -> Imagery:
-    """Returns the imagery of a source that consists of STAC items."""
+    """Returns the imagery of a source that stores STAC items (descriptions of online images) instead of images."""
     text = to_json(items)
     digest = hashlib.sha256(text.encode()).hexdigest()
     files = {f"imagery/{collection.items_file}": text}
@@ -98,21 +98,21 @@ def read_items(path: Path) -> list[Item]:
     try:
         return [trim_item(item) for item in json.loads(path.read_text(encoding="utf-8"))["features"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"`{path}` is not a list of images: {error}", FETCH_NAIP) from error
+        raise DataError(f"`{path}` is not a valid file of STAC items: {error}", FETCH_NAIP) from error
 
 
 def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
-    """Returns the scene of each STAC item. With `infrared`, scenes have a near-infrared band in addition to RGB."""
+    """Returns a scene for each STAC item. With `infrared`, scenes have a near-infrared band in addition to RGB."""
     return [scene_of(item, infrared) for item in items]
 
 
 def sign(href: str, refused: str | None = None) -> str:
-    """Returns a URL with a signature of the Planetary Computer, or the href itself for other servers.
+    """Returns the signed URL of an image on the Planetary Computer. URLs of other servers are returned unchanged.
 
     Args:
-        href: href of the image.
-        refused: signed URL that the server refused, if any. If its signature is still the current one, a new signature
-            is requested.
+        href: URL of the image, without a signature.
+        refused: signed URL that the server refused, or None. If the stored signature is the refused one, a new
+            signature is requested.
 
     Raises:
         OfflineError: the signature cannot be obtained.
@@ -126,20 +126,22 @@ def sign(href: str, refused: str | None = None) -> str:
             sas.TOKEN_CACHE.clear()
             url = sas.sign_url(href)
     except (RequestException, OSError, ValueError) as error:
-        raise OfflineError(f"`{href}` cannot be signed: {describe_error(error)}", hints.again()) from error
+        message = f"the signature needed to read `{href}` cannot be obtained: {describe_error(error)}"
+        raise OfflineError(message, hints.again()) from error
     return url
 
 
 class RemoteScene:
-    """An opened image on a server. Implements `mosaic.OpenScene`.
+    """An image on a server that is opened for reading. Implements `mosaic.OpenScene`.
 
     Attributes:
         source: rasterio dataset of the image.
-        mask: rule that decides which pixels are valid. An alpha band is ignored, because it holds infrared.
+        mask: rule that decides which pixels are valid. A band that GDAL regards as alpha is ignored, because it holds
+            infrared.
     """
 
     def __init__(self, scene: Scene, href: str, reader: RangeReader) -> None:
-        """Opens the image.
+        """Opens the image of a scene on a server.
 
         Raises:
             OfflineError: the server cannot be reached, or refuses access.
@@ -156,7 +158,7 @@ class RemoteScene:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Converts errors. Raises the server's error instead of the GDAL error that it caused."""
+        """Converts errors of GDAL that are raised in a `with` block. An error of the server takes precedence."""
         try:
             with raster_errors(self._path):
                 yield
@@ -166,21 +168,21 @@ class RemoteScene:
             raise self._raster.failure
 
     def close(self) -> None:
-        """Closes the dataset."""
+        """Closes the image's dataset."""
         self.source.close()
 
 
 def scene_opener(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
-    """Returns the function that opens the scenes of STAC items on their servers, for `Mosaic`."""
+    """Returns a function for `Mosaic` that opens the scene of a STAC item on its server."""
     hrefs = {file_name(item): str(item["assets"][IMAGE]["href"]) for item in items}
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 
 
 def _collect_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """Returns the items of all result pages of a search, without duplicates.
+    """Returns the STAC items of all result pages of a search, without duplicates.
 
     Raises:
-        ValueError: several pages in a row hold no new items.
+        ValueError: several result pages in a row contain no new item.
     """
     items: dict[str, Item] = {}
     repeated = 0

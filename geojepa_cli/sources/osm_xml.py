@@ -1,7 +1,8 @@
 """Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
-A file is read in blocks and within limits, so that a malicious file cannot exhaust memory or time. Usually only the
-part before the first object is parsed as XML. `geojepa-tiler` parses the rest, with the same limits.
+A file is read in blocks and within limits, so that a malicious file cannot exhaust memory or time. Usually, this module
+parses only the part before the first OSM object (node, way or relation) as XML. `geojepa-tiler` parses the other parts,
+with the same limits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OVERPASS_STATEMENT = hints.advice("ask Overpass with `out body; >; out skel qt;`
 OBJECTS = ("node", "way", "relation")
 
 _PIECE = 1 << 20  # bytes; block size, and maximum length of a tag, value or comment
-_HEADER = 4 << 20  # bytes; maximum size of the part before the first object
+_HEADER = 4 << 20  # bytes; maximum size of the part before the first node, way or relation
 _DEPTH = 16  # maximum depth of nested elements
 _FREE = 64 << 20  # bytes; any compressed file may decompress to this size
 _RATIO = 100  # maximum compression ratio of larger files; OSM XML reaches 10 to 30
@@ -36,15 +37,15 @@ _POSITION = re.compile(rb"<(?:node|nd|member)\b[^>]*\blat\s*=")
 
 
 class Header(NamedTuple):
-    """The part of an OSM XML file before its first object.
+    """The part of an OSM XML file before its first node, way or relation.
 
     Attributes:
         root: name of the root element; None if the file ends before it.
         version: attribute `version` of the root element, which is the version of OSM XML.
         generator: attribute `generator` of the root element.
-        boxes: bounding boxes of all `<bounds>` elements, (west, south, east, north) in degrees, west <= east. One that
-            crosses the antimeridian is split into two.
-        closed: True if the root element ends in the header, so the file has no object.
+        boxes: bounding boxes of all `<bounds>` elements, (west, south, east, north) in degrees, west <= east. A
+            bounding box that crosses the antimeridian is split into two.
+        closed: True if the root element ends without a node, way or relation.
     """
 
     root: str | None
@@ -55,7 +56,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path, suffix: str) -> Header:
-    """Parses an OSM XML file up to its first object.
+    """Parses an OSM XML file up to its first node, way or relation.
 
     Args:
         path: path of the file.
@@ -72,7 +73,7 @@ def read_header(path: Path, suffix: str) -> Header:
 
 
 def first_bytes(path: Path, suffix: str) -> bytes:
-    """Returns the first block of a file, decompressed.
+    """Returns the first block of the decompressed content of a file.
 
     Raises:
         DataError: the file cannot be decompressed.
@@ -84,7 +85,7 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
     """Reads a file to its end and checks that it is complete.
 
     Raises:
-        DataError: the file cannot be decompressed, holds no position, or does not end with `</osm>`.
+        DataError: the file cannot be decompressed, has no position, or does not end with `</osm>`.
     """
     tail, found = b"", False
     for piece in _in_utf8(_pieces(path, suffix)):
@@ -97,13 +98,13 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
         raise DataError(f"`{path}` is truncated: it does not end with `</osm>`", hint=DOWNLOAD_AGAIN)
     if not found:
         hint = OVERPASS_STATEMENT if header.generator.startswith("Overpass") else ANOTHER_EXTRACT
-        raise DataError(f"`{path}` holds no data: it has neither a node nor any other position", hint=hint)
+        raise DataError(f"`{path}` has no data: expected nodes, or other elements with coordinates", hint=hint)
 
 
 def box_of_positions(path: Path, suffix: str) -> Bounds | None:
-    """Returns the bounds of all positions in a file; None if it has none.
+    """Returns the bounds of all positions in an OSM XML file; None if the file has no position.
 
-    Positions are those of nodes, and those written on the nodes of ways and on relation members.
+    Nodes have positions. In some files, the `<nd>` elements of ways and the members of relations have positions too.
 
     Raises:
         DataError: the XML is not well-formed or exceeds a limit, or the file cannot be decompressed.
@@ -124,7 +125,7 @@ def box_of_positions(path: Path, suffix: str) -> Bounds | None:
 
 
 class Extent:
-    """Bounds of a growing set of positions, in degrees.
+    """Bounds of positions that are added one by one, in degrees.
 
     Attributes:
         bounds: (west, south, east, north); None before the first valid position.
@@ -141,11 +142,11 @@ class Extent:
 
 
 class _BoundedParser:
-    """An Expat parser that rejects XML entities, deep nesting and long tags.
+    """An XML parser (Expat) that rejects declarations of XML entities, deep nesting and very long tags.
 
     Args:
         path: path of the file, for messages.
-        start: called with the name and attributes of every element.
+        start: function that is called with the name and the attributes of every XML element.
     """
 
     def __init__(self, path: Path, start: Callable[[str, Mapping[str, str]], None]) -> None:
@@ -195,10 +196,11 @@ class _HeaderParser(_BoundedParser):
         self._object = False
 
     def feed(self, piece: bytes) -> bool:  # type: ignore[override]
-        """Parses the next block of the file. Returns True if the header ends in it."""
+        """Parses the next block of the file. Returns True if the header ends in this block."""
         super().feed(piece)
         if self._fed > _HEADER and not self._object:
-            raise DataError(f"`{self.path}` has no object in its first {_HEADER >> 20} MiB", ANOTHER_EXTRACT)
+            message = f"`{self.path}` has no node, way or relation in its first {_HEADER >> 20} MiB"
+            raise DataError(message, ANOTHER_EXTRACT)
         return self._object
 
     def header(self) -> Header:
@@ -216,7 +218,10 @@ class _HeaderParser(_BoundedParser):
 
 
 def boxes_of(attributes: Mapping[str, str]) -> list[Bounds]:
-    """Returns the bounding box of a `<bounds>` element, split at the antimeridian. Returns none if it is invalid."""
+    """Returns the bounding box of a `<bounds>` element; two boxes if it crosses the antimeridian.
+
+    Returns an empty list if the bounding box is invalid.
+    """
     try:
         west, south, east, north = (float(attributes[name]) for name in ("minlon", "minlat", "maxlon", "maxlat"))
     except (KeyError, ValueError):
@@ -225,7 +230,10 @@ def boxes_of(attributes: Mapping[str, str]) -> list[Bounds]:
 
 
 def split_box(box: Bounds) -> list[Bounds]:
-    """Splits a bounding box at the antimeridian, so that west <= east. Returns none if a coordinate is out of range."""
+    """Splits a bounding box that crosses the antimeridian into two, so that west <= east.
+
+    Returns an empty list if a coordinate is out of range.
+    """
     west, south, east, north = box
     if not (abs(west) <= 180 and abs(east) <= 180 and -90 <= south <= north <= 90):
         return []
@@ -233,7 +241,7 @@ def split_box(box: Bounds) -> list[Bounds]:
 
 
 def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
-    """Yields the decompressed file in blocks of `_PIECE` bytes; the last one may be shorter.
+    """Yields the decompressed content of a file in blocks of `_PIECE` bytes. The last block may be shorter.
 
     Raises:
         DataError: the file cannot be decompressed, or exceeds the maximum compression ratio.
@@ -259,7 +267,7 @@ def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:
 
 
 def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields blocks in a superset of ASCII, so that tags can be found in them. Converts UTF-16 to UTF-8."""
+    """Converts blocks of UTF-16 to UTF-8, so that tags can be found as ASCII text. Yields other blocks unchanged."""
     decoder = None
     for number, piece in enumerate(pieces):
         if number == 0 and piece.startswith(_UTF16):
@@ -269,7 +277,7 @@ def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _without_comments(tail: bytes) -> bytes:
-    """Returns the end of an XML document without the comments and processing instructions after the root element."""
+    """Removes comments and processing instructions at the end of an XML document."""
     while True:
         tail = tail.rstrip()
         for begin, end in ((b"<!--", b"-->"), (b"<?", b"?>")):

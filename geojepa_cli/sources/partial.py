@@ -1,4 +1,4 @@
-"""Partial downloads: names of their files, and a lock that a file keeps when it is renamed."""
+"""Partial downloads: names of their files, and a file lock that stays in force when the file is renamed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ STATE = ".partial.json"
 
 
 def partial_of(target: Path) -> Path:
-    """Returns the path of the partial file of `target`."""
+    """Returns the path of the partial download of `target`."""
     return target.with_name(target.name + PARTIAL)
 
 
 def state_of(target: Path) -> Path:
-    """Returns the path of the file that describes the partial file of `target`."""
+    """Returns the path of the JSON file that records the URL and the version of the partial download of `target`."""
     return target.with_name(target.name + STATE)
 
 
 def remove_partial(target: Path) -> None:
-    """Removes the partial file of `target` and its description."""
+    """Removes the partial download of `target` and the JSON file that describes the download."""
     for path in (partial_of(target), state_of(target)):
         path.unlink(missing_ok=True)
 
@@ -52,7 +52,7 @@ def locked_file(path: Path, mode: str) -> Iterator[IO[bytes]]:
 
 
 def is_same_file(file: IO[bytes], path: Path) -> bool:
-    """Returns True if `path` is still the path of the open file, which may have been renamed or removed."""
+    """Returns True if the open file is still at `path`. Another process may have renamed or removed the file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""Checks the blobs of an OSM PBF file. All are decompressed once, to find damage before any work starts.
+"""Checks that an OSM PBF file is complete. Every blob is decompressed once, to find damage before any work starts.
 
-An OSM PBF file is a sequence of blobs. Each has a length of the header (4 bytes, big-endian), a BlobHeader and a Blob:
-https://wiki.openstreetmap.org/wiki/PBF_Format. `geojepa-tiler` reads the content of the blobs.
+An OSM PBF file is a sequence of blobs (https://wiki.openstreetmap.org/wiki/PBF_Format). Each blob consists of the
+length of its header (4 bytes, big-endian), a `BlobHeader` message and a `Blob` message. `geojepa-tiler` reads the
+content of the blobs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ HINT = hints.advice("download it again, and compare its size or MD5 with the ser
 
 
 class Frame(NamedTuple):
-    """Position of a blob in a file: type (`OSMHeader` or `OSMData`), first byte, and size in bytes."""
+    """A blob of a PBF file: type (`OSMHeader` or `OSMData`), position of its first byte, and size in bytes."""
 
     type: str
     start: int
@@ -36,7 +37,7 @@ def count_data_blobs(path: Path) -> int:
     """Counts the data blobs of a PBF file, and checks that the file is complete.
 
     Raises:
-        DataError: the file is truncated or damaged, or holds no data. The message has the position of the damage.
+        DataError: the file is truncated or damaged, or has no data blob. The message states the position of the damage.
     """
     size = path.stat().st_size
     data = 0
@@ -57,10 +58,10 @@ def count_data_blobs(path: Path) -> int:
 
 
 def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
-    """Yields the blobs from the current position of the file up to byte `size`.
+    """Yields the blobs of a PBF file, from the current position of the file up to byte `size`.
 
     Raises:
-        FrameError: the length of a blob or header is out of range or exceeds the end of the file.
+        FrameError: the length of a blob or of a blob header is out of range, or exceeds the end of the file.
     """
     place = file.tell()
     while place < size:
@@ -79,10 +80,10 @@ def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
 
 
 def _check_blob(blob: bytes, frame: Frame) -> None:
-    """Decompresses a blob with zlib data, whose checksum reveals damage. Does not check other compressions.
+    """Checks a zlib-compressed blob by decompressing it. Does nothing for blobs with another compression.
 
     Raises:
-        FrameError: the blob cannot be decompressed, or not to the declared size.
+        FrameError: the blob cannot be decompressed, or does not have the declared size after decompression.
     """
     size, packed, place = None, None, 0
     while place < len(blob):
@@ -112,7 +113,7 @@ def _check_blob(blob: bytes, frame: Frame) -> None:
 
 
 def parse_blob_header(data: bytes) -> tuple[str, int]:
-    """Returns the type and size of the next blob: fields 1 and 3 of a `BlobHeader` message.
+    """Parses a `BlobHeader` message. Returns the type (field 1) and the size (field 3) of the blob that follows.
 
     Raises:
         FrameError: the bytes are not a `BlobHeader` message.
@@ -138,7 +139,7 @@ def parse_blob_header(data: bytes) -> tuple[str, int]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """Decodes a base-128 varint. Returns its value and the position after it."""
+    """Decodes a base-128 varint (variable-length integer). Returns the value and the position after the varint."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= len(data):

@@ -1,4 +1,4 @@
-"""Cache of byte ranges of remote files, with a maximum size."""
+"""Cache for byte ranges of remote files, with a maximum size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_BYTES = 1 << 26
 
 
 class RangeCache:
-    """Cache of byte ranges of files. Removes the least recently used ranges first. Safe to share between threads.
+    """Cache for byte ranges of remote files, which threads may share. Removes the least recently used ranges first.
 
     Args:
         max_bytes: maximum number of bytes to keep, for all files together.

@@ -1,7 +1,7 @@
 """Reads byte ranges of files on a server with HTTP range requests.
 
-Nearby ranges are merged, and received bytes are cached and counted. Failed requests are repeated, and expired
-signatures of URLs are renewed.
+Ranges that are close together are read in one request. Received bytes are cached and counted. Failed requests are
+repeated, and expired signatures of URLs are renewed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Traffic(NamedTuple):
 
 
 def unsigned(href: str, refused: str | None = None) -> str:
-    """Returns the href itself, for servers that need no signature. A `sign` function for `RangeReader`."""
+    """Returns a URL unchanged. `RangeReader` uses this function as `sign` for servers that need no signature."""
     return href
 
 
@@ -64,7 +64,8 @@ class RangeReader:
     """Reads byte ranges of files on a server. Safe to share between threads.
 
     Args:
-        sign: returns the signed URL for an href. Its second argument is a signed URL that the server refused, or None.
+        sign: function that returns the signed URL of a file. The arguments are the URL without a signature, and a
+            signed URL that the server refused (or None).
         policy: retries and timeouts.
     """
 
@@ -80,12 +81,12 @@ class RangeReader:
         self._requests = self._bytes = self._header_bytes = 0
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the HTTP connections."""
         self._http.close()
 
     @property
     def traffic(self) -> Traffic:
-        """Network traffic so far."""
+        """Network traffic of this reader so far."""
         with self._lock:
             return Traffic(self._requests, self._bytes, self._header_bytes, sum(self._sizes.values()))
 
@@ -103,13 +104,16 @@ class RangeReader:
         return self._sizes[href]
 
     def read_header(self, href: str, start: int, length: int) -> bytes:
-        """Returns a small part of a file. Fetches whole chunks of `HEADER_CHUNK` bytes for later reads near it."""
+        """Returns a small part of a file.
+
+        Requests and caches whole chunks of `HEADER_CHUNK` bytes, because later reads are usually close to this one.
+        """
         first, end = start // HEADER_CHUNK * HEADER_CHUNK, start + length
         last = -(-end // HEADER_CHUNK) * HEADER_CHUNK
         return self._read(href, first, last, header=True)[start - first : end - first]
 
     def read_ranges(self, href: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Returns the bytes of each range (start, end). Ranges with small gaps between them share a request.
+        """Returns the bytes of each range (start, end) of a file. Ranges that are close together share a request.
 
         Raises:
             OfflineError: the server cannot be reached, or refuses access.
@@ -124,7 +128,7 @@ class RangeReader:
         return [found[wanted] for wanted in ranges]
 
     def _read(self, href: str, start: int, end: int, header: bool = False) -> bytes:
-        """Returns the bytes [start, end), or fewer at the end of the file. Requests only bytes that are not cached."""
+        """Returns the bytes [start, end) of a file, or fewer if the file ends before. Requests only uncached bytes."""
         cached = self._cache.find(href, start, end)
         with self._lock:
             end = min(end, self._sizes.get(href, end))
@@ -162,7 +166,7 @@ class RangeReader:
         raise OfflineError(f"the server refuses access to `{href}`, even with a new signature", _AGAIN)
 
     def _request(self, href: str, url: str, start: int, end: int) -> bytes | None:
-        """Sends one request. Returns None if the server refuses the signature."""
+        """Sends one request for a range and returns the bytes. Returns None if the server refuses the signature."""
         with self._lock:
             self._requests += 1
         try:
@@ -177,7 +181,8 @@ class RangeReader:
                     raise DataError(f"`{href}` answered {status} {response.reason_phrase}", FETCH_NAIP)
                 stated = parse_content_range(response)
                 if status != httpx.codes.PARTIAL_CONTENT or stated is None or stated.start != start or not stated.total:
-                    raise DataError(f"`{href}`: the server does not support ranges", _FETCH_FOLDER)
+                    message = f"`{href}` cannot be read: the server does not support HTTP range requests"
+                    raise DataError(message, _FETCH_FOLDER)
                 self._check_version(href, f"{stated.total} {response.headers.get('etag', '')}", stated.total)
                 data = read_body(response, min(end, stated.total) - start)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
@@ -196,7 +201,7 @@ class RangeReader:
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sorts ranges (start, end), and merges ranges that overlap or have a gap of at most `MERGE_GAP` bytes."""
+    """Sorts ranges (start, end), and merges ranges that overlap or are at most `MERGE_GAP` bytes apart."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if merged and start - merged[-1][1] <= MERGE_GAP:

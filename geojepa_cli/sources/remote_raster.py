@@ -1,7 +1,8 @@
 """Opens a GeoTIFF on a server with rasterio.
 
-GDAL reads the file through a Python opener of rasterio. It requests all blocks of a window in one call, so bytes
-between the blocks are not read. GDAL's network layer would read larger chunks, and neither counts nor signs requests.
+GDAL reads the file by calling Python functions (an opener of rasterio). GDAL passes all blocks of a window in one call,
+so bytes between the blocks are not read. GDAL's network code is not used: it reads larger chunks, and neither counts
+nor signs requests.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class RemoteRaster:
     """A GeoTIFF on a server that rasterio can open.
 
     Attributes:
-        failure: first error, or None. Check it after every read, because GDAL may return pixels despite an error.
+        failure: first error while reading, or None. Check it after every read: GDAL may return pixels despite an error.
     """
 
     def __init__(self, reader: RangeReader, href: str) -> None:
@@ -33,8 +34,8 @@ class RemoteRaster:
         """Opens the file and returns the rasterio dataset.
 
         Raises:
-            rasterio.errors.RasterioError: the file cannot be read or is not a GeoTIFF. If the server is the reason,
-                `failure` has its error.
+            rasterio.errors.RasterioError: the file cannot be read or is not a GeoTIFF. If the server caused the error,
+                `failure` holds the server's error.
         """
         import rasterio
         from rasterio.abc import MultiByteRangeResourceContainer
@@ -47,10 +48,10 @@ class RemoteRaster:
         return rasterio.open(path, driver="GTiff", opener=container)
 
     def guard(self, call: Callable[[], Any], default: Any) -> Any:
-        """Calls a function. On an error, records it in `failure` and returns `default`.
+        """Returns the result of a function. If the function fails, stores the error in `failure` and returns `default`.
 
-        An exception cannot pass through GDAL. After the first error, the function is no longer called, because GDAL
-        repeats failed reads.
+        Exceptions are stored because they cannot pass through GDAL. After the first error, this method always returns
+        `default`, because GDAL repeats failed reads.
         """
         if self.failure is not None:
             return default
@@ -64,7 +65,7 @@ class RemoteRaster:
 
 
 class _Container:
-    """Virtual folder for GDAL that contains one file."""
+    """Virtual folder that contains one file, the GeoTIFF on the server. GDAL opens the file in this folder."""
 
     def __init__(self, raster: RemoteRaster, name: str) -> None:
         self._raster, self._name = raster, name
@@ -99,7 +100,7 @@ class _Container:
 
 
 class _File:
-    """File object that GDAL reads from. After an error it returns no data, so that GDAL fails too."""
+    """File object from which GDAL reads. After an error, reads return no data, so that GDAL fails too."""
 
     def __init__(self, raster: RemoteRaster) -> None:
         self._raster, self._reader, self._href, self._position = raster, raster.reader, raster.href, 0

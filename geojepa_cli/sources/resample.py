@@ -1,4 +1,4 @@
-"""Resamples scenes to the images of many tiles, on several threads."""
+"""Resamples scenes (georeferenced images) to the images of many tiles, on several threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from geojepa_cli.sources.mosaic import Mosaic, Picture
 
 
 class Failed(NamedTuple):
-    """Result for a tile whose imagery cannot be read: the error."""
+    """Result for a tile whose imagery cannot be read. Holds the error."""
 
     error: GeojepaError
 
@@ -27,13 +27,13 @@ Outcome = Picture | Failed | None
 
 
 def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int = 1) -> Iterator[tuple[TileId, Outcome]]:
-    """Yields each tile and its image, in order.
+    """Yields each tile and its image, in the order of `tiles`.
 
-    The image is None if no scene has a valid pixel in the tile, and `Failed` if a scene cannot be read. All tiles
-    within a zoom-14 tile (a group) are resampled on the same thread, because they share blocks of the scenes.
+    The image is None if no scene has data inside the tile, and `Failed` if a scene cannot be read. All tiles inside the
+    same zoom-14 tile (a group) are resampled on the same thread, because they need the same blocks of the scenes.
 
     Args:
-        make: returns a new mosaic; called once for each thread. The mosaics are closed at the end.
+        make: function that returns a new mosaic. It is called once for each thread. The mosaics are closed at the end.
         tiles: tiles to resample. The tiles of a group must be consecutive.
         threads: number of threads.
     """
@@ -59,7 +59,7 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
 
 
 def _set_context(context: contextvars.Context) -> None:
-    """Copies context variables of the starting thread to a new thread.
+    """Copies the context variables of the main thread to a new thread.
 
     rasterio stores its opener files in context variables. Without the copy, the process crashes if one thread opens a
     dataset and another closes it.
@@ -69,10 +69,10 @@ def _set_context(context: contextvars.Context) -> None:
 
 
 class _Work:
-    """Resamples groups of tiles for all threads, with a pool of mosaics.
+    """Resamples groups of tiles. Every thread takes a mosaic from a pool for each group.
 
     Attributes:
-        stopped: True to skip all remaining tiles, because the caller no longer reads the results.
+        stopped: True to skip all other tiles, because the caller no longer reads the results.
     """
 
     def __init__(self, mosaics: Sequence[Mosaic]) -> None:
@@ -90,7 +90,7 @@ class _Work:
 
     def _picture(self, mosaic: Mosaic, tile: TileId) -> Outcome:
         if self.stopped:
-            return Failed(OfflineError("not tried: the run has ended", hints.again()))
+            return Failed(OfflineError("imagery of this tile not read, because the run has stopped", hints.again()))
         try:
             return mosaic.picture(tile)
         except GeojepaError as error:

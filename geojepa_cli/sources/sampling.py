@@ -1,6 +1,6 @@
 """Projects the pixels of a tile's image into a scene, and samples the scene bilinearly at these positions.
 
-Before that, finer scenes are averaged so that they have at most twice the resolution of the tile's image.
+Scenes with more than twice the resolution of the tile's image are averaged first (see `scene_window`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PixelGrid(NamedTuple):
     """Position of a tile in a scene, in scene pixels from the scene's upper left corner.
 
     Attributes:
-        columns, rows: positions of a grid of points that covers the tile and its edges, float64 [9, 9] each.
-        scale: length of a pixel of the tile's image, in scene pixels.
+        columns, rows: positions of 9 × 9 evenly spaced points of the tile, including its edges, float64 [9, 9] each.
+        scale: side length of a pixel of the tile's image, in scene pixels.
     """
 
     columns: Doubles
@@ -64,8 +64,8 @@ def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGr
 def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
     """Returns the scene column and row of the centre of each pixel of a tile's image: float64 [side, side] each.
 
-    They are computed with a quadratic fit to the points of the grid. If the fit is not accurate enough, every pixel is
-    projected exactly.
+    The positions are computed with a quadratic polynomial that is fitted to the points of the grid. If the fit is not
+    accurate enough, every pixel is projected exactly.
     """
     fitted = _fit_parabola(grid)
     if fitted is None:
@@ -83,9 +83,9 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float
     Args:
         data: raster, [bands, height, width].
         columns, rows: positions to sample, in raster pixels from the upper left corner, [side, side].
-        scale: length of a pixel of the tile's image in raster pixels, at most 2. If it is above 1, the raster is
-            smoothed with the weights (a, 1 - 2a, a), where 1/6 + 2a = scale² / 6. Then smoothing and bilinear sampling
-            together have the variance of a triangle kernel that is `scale` pixels wide.
+        scale: side length of a pixel of the tile's image in raster pixels, at most 2. If `scale` is above 1, the raster
+            is smoothed first with the weights (a, 1 - 2a, a), where 1/6 + 2a = scale² / 6. Smoothing and bilinear
+            sampling together then have the variance of a triangle kernel with a half width of `scale` pixels.
 
     Returns:
         float32 [bands, side, side].
@@ -110,7 +110,7 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float
 
 
 def _smooth(values: Floats, a: float) -> Floats:
-    """Smooths a raster with the weights (a, 1 - 2a, a) along both axes. Values at the edge are repeated outside."""
+    """Smooths a raster along both axes with the weights (a, 1 - 2a, a). Edge values are repeated beyond the edge."""
     if a < 1e-3:
         return values
     for axis in (1, 2):
@@ -128,11 +128,11 @@ def _smooth(values: Floats, a: float) -> Floats:
 
 
 def _fit_parabola(grid: PixelGrid) -> Doubles | None:
-    """Fits a quadratic polynomial to the columns and rows of a grid.
+    """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene.
 
     Returns:
         Coefficients [6, 2] of 1, u, v, u², uv, v² for column and row, where u and v range from -1 to 1 over the tile.
-        None if the error at a point is too large.
+        None if the polynomial is too inaccurate at a point of the grid.
     """
     points = np.stack([grid.columns.ravel(), grid.rows.ravel()], 1)
     fitted: Doubles = _solver() @ points
@@ -155,7 +155,10 @@ def _solver() -> Doubles:
 def _project(
     tile: TileId, size_px: int, crs: Any, transform: Any, columns: Doubles, rows: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """Converts pixel positions in a tile's image to a scene. Positions that cannot be projected are infinite."""
+    """Converts pixel positions in a tile's image to pixel positions in a scene.
+
+    Positions that cannot be projected become infinite.
+    """
     xs, ys = tile_transform(tile, size_px) * (columns, rows)
     xs, ys = _transformer(crs.to_wkt()).transform(xs, ys)
     with np.errstate(invalid="ignore"):  # infinity times zero
@@ -165,7 +168,7 @@ def _project(
 
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt: str) -> Any:
-    """Returns a transformer from Web Mercator to a CRS. It is cached, because its creation is slow. Thread-safe."""
+    """Returns a transformer from Web Mercator to a CRS. Transformers are cached, because creating one is slow."""
     from pyproj import Transformer
     from pyproj.exceptions import CRSError, ProjError
 

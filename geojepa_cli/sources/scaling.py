@@ -16,9 +16,9 @@ LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 
 
 class Scaling(NamedTuple):
-    """Linear scaling of values from [low, high] to [0, 255].
+    """Linear scaling of pixel values from [low, high] to [0, 255].
 
-    All scenes and bands share one range, so that colours, and the brightness of neighbouring scenes, stay consistent.
+    All scenes and bands use the same range. So the scaling neither shifts colours nor makes seams between scenes.
     """
 
     low: float
@@ -26,9 +26,9 @@ class Scaling(NamedTuple):
 
 
 def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
-    """Returns the 2nd and 98th percentile of the valid pixels of all scenes with more than 8 bits.
+    """Returns the scaling to 8 bits for scenes with more than 8 bits per band; None if there are no such scenes.
 
-    Returns None if all scenes have 8 bits.
+    The scaling maps the 2nd percentile of the valid pixels of these scenes to 0, and the 98th percentile to 255.
 
     Raises:
         DataError: the two percentiles are equal, or no pixel is valid.
@@ -48,5 +48,6 @@ def find_scaling(scenes: Sequence[Scene]) -> Scaling | None:
     if not low < high:
         names = ", ".join(f"`{scene.path}`" for scene in scenes if scene.dtype != "uint8")
         hint = hints.shell("gdalinfo", "-stats", str(scenes[0].path))
-        raise DataError(f"{names}: valid pixels do not have different values, so they cannot be scaled to 8 bits", hint)
+        why = "no pixel is valid, or almost all valid pixels have the same value"
+        raise DataError(f"{names} cannot be scaled to 8 bits: {why}", hint)
     return Scaling(float(low), float(high))

@@ -18,15 +18,17 @@ _HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 
 
 class MaskRule(NamedTuple):
-    """Rule that decides which pixels of a dataset are valid. If several attributes apply, a pixel must satisfy all.
+    """Rule that decides which pixels of a scene are valid, which means that they contain data.
+
+    If several attributes are set, a pixel is valid if it is valid according to all of them.
 
     Attributes:
         mask_band: True if the dataset has an internal mask or a `.msk` file.
         nodata: 1-based indices of the bands whose no-data values are used. A pixel is invalid if all of these bands
             have their no-data value.
         alpha: 1-based index of the alpha band; None if there is none.
-        ignored_alpha: True if a band that GDAL regards as alpha holds data, such as NAIP's infrared. GDAL must not use
-            it as weight for averages either.
+        ignored_alpha: True if GDAL regards a band as alpha although the band holds data, such as NAIP's infrared. GDAL
+            must then not use this band as a weight for averages.
     """
 
     mask_band: bool = False
@@ -36,15 +38,15 @@ class MaskRule(NamedTuple):
 
     @property
     def applies(self) -> bool:
-        """True if the dataset has a mask, no-data values or an alpha band. Otherwise only NaN pixels are invalid."""
+        """True if the scene has a mask band, no-data values or an alpha band. If False, only NaN pixels are invalid."""
         return self.mask_band or bool(self.nodata) or self.alpha is not None
 
 
 def choose_bands(source: Any) -> tuple[int, int, int]:
-    """Returns the 1-based indices of the red, green and blue bands.
+    """Returns the 1-based indices of the red, green and blue bands of a dataset.
 
-    They come from the colour interpretation. If it does not name all three, they are the first three bands except
-    alpha. If there are fewer than three, the first band is used three times, as grey.
+    The bands are found by their colour interpretation. If it does not name red, green and blue, the first three bands
+    except alpha are used. If there are fewer than three bands, the first band is used three times, as grey.
     """
     from rasterio.enums import ColorInterp
 
@@ -59,9 +61,10 @@ def choose_bands(source: Any) -> tuple[int, int, int]:
 
 
 def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
-    """Returns the 1-based index of the near-infrared band.
+    """Returns the 1-based index of the near-infrared band of a dataset.
 
-    It comes from the colour interpretation. Otherwise it is the first band that is neither a colour nor alpha.
+    The band is found by its colour interpretation. If no band is marked as near infrared, the first band that is
+    neither red, green, blue nor alpha is used.
 
     Raises:
         DataError: the dataset has no such band.
@@ -74,15 +77,15 @@ def infrared_band(source: Any, colours: Sequence[int], path: Path) -> int:
     alpha = alpha_band(source)
     rest = [index for index in source.indexes if index not in colours and index != alpha]
     if not rest or source.count < 4:
-        raise DataError(f"`{path}` has no infrared band", hints.again(bands="rgb"))
+        raise DataError(f"`{path}` has no near-infrared band", hints.again(bands="rgb"))
     return int(rest[0])
 
 
 def alpha_band(source: Any) -> int | None:
-    """Returns the 1-based index of the alpha band; None if there is none.
+    """Returns the 1-based index of the alpha band of a dataset; None if there is none.
 
-    By default, GDAL regards the last of four bands as alpha, but in aerial images this band is often infrared. So the
-    values are checked: a band is alpha only if at least half of its non-zero values are opaque.
+    GDAL regards the last of four bands as alpha by default, but in aerial images this band is often infrared. So the
+    values are checked: the band is alpha only if at least half of its non-zero values are the maximum (opaque).
     """
     from rasterio.enums import ColorInterp
 
@@ -98,13 +101,14 @@ def alpha_band(source: Any) -> int | None:
 def find_mask_rule(source: Any, colours: Sequence[int], trust_alpha: bool = True) -> MaskRule:
     """Returns the rule that decides which pixels of a dataset are valid.
 
-    As in GDAL, a mask band takes precedence over no-data values and alpha. No-data values and alpha are combined.
+    As in GDAL, if there is a mask band, no-data values and alpha are ignored. Otherwise, no-data values and alpha are
+    both used.
 
     Args:
         source: rasterio dataset.
-        colours: 1-based indices of the red, green and blue bands. No-data values are used only if all of these bands
-            have one.
-        trust_alpha: False if a band that GDAL regards as alpha is known to hold data.
+        colours: 1-based indices of the red, green and blue bands. No-data values are used only if all three bands have
+            one.
+        trust_alpha: False to ignore a band that GDAL regards as alpha, because the band is known to hold data.
     """
     from rasterio.enums import MaskFlags
 
@@ -125,7 +129,7 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
         source: rasterio dataset.
         rule: mask rule of the dataset.
         data: pixels that were read from the dataset, [bands, rows, columns].
-        how: arguments `window`, `out_shape` and `resampling` with which `data` was read.
+        how: keyword arguments with which `data` was read: `window`, `out_shape` and `resampling`.
     """
     valid: npt.NDArray[np.bool_] = np.isfinite(data).all(axis=0)
     if rule.mask_band:
@@ -139,15 +143,15 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
 
 
 def decimated_shape(source: Any) -> tuple[int, int]:
-    """Returns the rows and columns of a reduced image of a dataset, at most `SAMPLE_PX` each."""
+    """Returns the number of rows and columns of a reduced image of a dataset. Each is at most `SAMPLE_PX`."""
     return min(source.height, SAMPLE_PX), min(source.width, SAMPLE_PX)
 
 
 def _read_alpha(source: Any, band: int, **how: Any) -> npt.NDArray[np.float32]:
-    """Returns the alpha band scaled to 0..255.
+    """Returns the alpha band, scaled so that 0 is transparent and 255 is opaque.
 
-    In an integer band, the maximum of the type is opaque. In a float band, the opaque value is the smallest of 1, 255
-    and 65,535 that no value exceeds.
+    In an integer band, the maximum of the data type is opaque. In a float band, the opaque value is 1, 255 or 65,535:
+    the smallest of these numbers that no value of the band exceeds.
     """
     alpha: npt.NDArray[Any] = source.read(band, **how)
     if alpha.dtype.kind in "ui":

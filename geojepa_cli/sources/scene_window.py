@@ -1,6 +1,6 @@
 """Reads the part of a scene (a georeferenced image) that a tile needs.
 
-Finer scenes are averaged so that they have at most twice the resolution of the tile's image.
+A scene with more than twice the resolution of the tile's image is averaged while it is read.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ class ScenePart(NamedTuple):
     """The part of a scene that a tile needs.
 
     Attributes:
-        data: pixels of the part, averaged if the scene is finer than needed, [bands, rows, columns].
-        valid: mask of valid pixels, bool [rows, columns]; None if all are valid and the tile lies within the scene.
-        columns, rows: positions in `data` of the centres of the pixels of the tile's image, float64 [side, side] each.
-        scale: length of a pixel of the tile's image in pixels of `data`, at most 2.
+        data: pixels of the part, [bands, rows, columns]. They are averaged if the scene is finer than needed.
+        valid: mask of valid pixels, bool [rows, columns]; None if all pixels are valid and the tile lies within the
+            scene.
+        columns, rows: for each pixel of the tile's image, the position of its centre in `data`, float64 [side, side]
+            each.
+        scale: side length of a pixel of the tile's image in pixels of `data`, at most 2.
     """
 
     data: npt.NDArray[Any]
@@ -39,9 +41,9 @@ class ScenePart(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A window of a scene in scene pixels, and the integer factor by which it is averaged.
+    """A window (rectangle) of a scene in scene pixels, and the integer factor by which its pixels are averaged.
 
-    The first column and row are multiples of the factor.
+    The first column and the first row are multiples of the factor.
     """
 
     column: int
@@ -61,13 +63,13 @@ def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: 
 
     Args:
         source: rasterio dataset of the scene.
-        scene: scene, which has the bands to read.
+        scene: description of the scene, with the bands to read.
         mask: rule that decides which pixels are valid.
-        tile: tile to cover.
+        tile: tile whose image is made.
         size_px: side length of the tile's image in pixels.
 
     Returns:
-        The part, or None if the tile lies outside the scene.
+        The part of the scene, or None if the tile lies outside the scene.
     """
     transform = transform_near(source, tile)
     grid = locate_tile(tile, size_px, source.crs, transform)
@@ -94,10 +96,13 @@ def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: 
 
 
 def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
-    """Samples the pixels of a tile's image: values float32 [bands, side, side] and validity bool [side, side].
+    """Samples a part of a scene at the pixels of a tile's image.
 
-    Returns None if no pixel is valid. If only some scene pixels are valid, values and validity are both sampled, and
-    the values are divided by the validity. So invalid pixels neither darken their neighbours nor leave a seam.
+    If some scene pixels are invalid, the values and the mask of valid pixels are both sampled, and the sampled values
+    are divided by the sampled mask. So invalid pixels neither darken their neighbours nor leave a seam.
+
+    Returns:
+        Values float32 [bands, side, side] and mask of valid values bool [side, side]; None if no value is valid.
     """
     where = part.columns, part.rows, part.scale
     if part.valid is None:
@@ -114,9 +119,9 @@ def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
 
 
 def _enclose(source: Any, left: float, top: float, right: float, bottom: float, factor: int) -> _Window | None:
-    """Returns the window around a bounding box in scene pixels, with a margin; None if it is empty.
+    """Returns the window around a bounding box (in scene pixels), with a margin; None if the window is empty.
 
-    The window is aligned to multiples of the averaging factor, so that pixels of an overview need no resampling.
+    The window starts and ends at multiples of the averaging factor, so that pixels of an overview need no resampling.
     """
     margin = _MARGIN_PX * factor
     column = int(max(0, np.floor((left - margin) / factor) * factor))
@@ -132,7 +137,7 @@ def _read(
     """Reads the pixels of a window, averaged by its factor.
 
     Returns:
-        Pixels [bands, rows, columns], and the arguments `window`, `out_shape` and `resampling` for `find_valid`.
+        Pixels [bands, rows, columns], and the keyword arguments with which they were read, for `find_valid`.
     """
     from rasterio.enums import Resampling
     from rasterio.windows import Window
@@ -149,7 +154,7 @@ def _read(
 
 
 def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """Averages blocks of factor × factor pixels. Blocks at the right and lower edge may be smaller."""
+    """Averages blocks of factor × factor pixels. Blocks at the right edge and at the lower edge may be smaller."""
     if factor == 1:
         return pixels
     sums = pixels.astype(np.float32)
@@ -164,16 +169,17 @@ def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 def _averaging_factor(source: Any, scale: float) -> int:
     """Returns the integer factor by which a scene is averaged for a tile.
 
-    The factor is a multiple of that of the coarsest overview that is at least as fine as the tile's image.
+    Overviews are reduced copies of the scene in the same file. The factor is a multiple of the factor of one overview:
+    the coarsest one that is at least as fine as the tile's image.
 
     Args:
         source: rasterio dataset of the scene.
-        scale: length of a pixel of the tile's image in scene pixels.
+        scale: side length of a pixel of the tile's image in scene pixels.
     """
     overview = _coarsest_overview(source, scale)
     return overview * max(1, int(scale / overview))
 
 
 def _coarsest_overview(source: Any, scale: float) -> int:
-    """Returns the factor of the coarsest overview whose factor is at most `scale`; 1 if there is none."""
+    """Returns the largest reduction factor of the dataset's overviews that is at most `scale`; 1 if there is none."""
     return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

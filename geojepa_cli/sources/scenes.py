@@ -23,19 +23,19 @@ _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[0
 
 
 class Scene(NamedTuple):
-    """Description of one georeferenced image. Does not hold its pixels.
+    """Description of a scene (one georeferenced image), without its pixels.
 
     Attributes:
         path: path of the file.
         crs: CRS as text, such as `EPSG:26911`.
         resolution: width and height of a pixel in units of the CRS.
         dtype: data type of the bands.
-        bands: 1-based indices of the red, green and blue bands (three times the same for a grey image), and of the
-            near-infrared band if it was requested.
+        bands: 1-based indices of the red, green and blue bands, and of the near-infrared band if it was requested. For
+            a grey image, red, green and blue are the same band.
         mask: rule that decides which pixels are valid.
         date: date of capture, such as `2020-08-31`; "" if neither the TIFF tags nor the file name have a date.
         bounds: (west, south, east, north) in degrees, with a margin.
-        files: the file and the files that belong to it (`.ovr`, `.msk`, `.aux.xml`, or the parts of a VRT).
+        files: the file itself, and the files that belong to it (`.ovr`, `.msk`, `.aux.xml`, or the parts of a VRT).
     """
 
     path: Path
@@ -55,11 +55,11 @@ def find_scenes(folder: Path) -> list[Path]:
 
 
 def inspect_scene(path: Path, infrared: bool = False) -> Scene:
-    """Opens a scene and checks that it can be used.
+    """Checks that a scene (georeferenced image) can be used, and returns its description.
 
     Args:
         path: path of the file.
-        infrared: also select the near-infrared band.
+        infrared: True to select the near-infrared band too.
 
     Raises:
         DataError: the file is not a raster, has no georeference, complex values or a palette, or has no near-infrared
@@ -96,14 +96,14 @@ def write_as_geotiff(vrt: Path, target: Path) -> None:
 
 
 def uncompressed_bytes(path: Path) -> int:
-    """Returns the uncompressed size of a scene's pixels in bytes."""
+    """Returns the size in bytes of a scene's pixels without compression."""
     with opened(path) as source:
         size: int = source.width * source.height * sum(np.dtype(name).itemsize for name in source.dtypes)
         return size
 
 
 def ground_resolution(path: Path) -> tuple[float, float]:
-    """Returns the width and height on the ground of the pixel in the middle of a scene, in metres."""
+    """Returns the width and height of a pixel on the ground in metres, measured in the middle of the scene."""
     from pyproj import Geod
     from rasterio.warp import transform
 
@@ -116,13 +116,13 @@ def ground_resolution(path: Path) -> tuple[float, float]:
 
 
 def newest_first(scenes: Sequence[Scene]) -> list[Scene]:
-    """Sorts scenes by date of capture, newest first and undated last. Scenes of the same date are sorted by name."""
+    """Sorts scenes by date of capture, newest first, then by name. Scenes without a date come last."""
     by_name = sorted(scenes, key=lambda scene: scene.path.name)
     return sorted(by_name, key=lambda scene: scene.date, reverse=True)
 
 
 def open_raster(path: Path) -> Any:
-    """Opens a file with rasterio. Call it within `raster_errors`, which converts errors."""
+    """Opens a raster file with rasterio. Call this function within `raster_errors`, which converts errors of GDAL."""
     import rasterio
 
     with warnings.catch_warnings():
@@ -133,14 +133,14 @@ def open_raster(path: Path) -> Any:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Opens a raster file. Converts errors of GDAL to `DataError`."""
+    """Opens a raster file for a `with` block. Converts errors of GDAL to `DataError`."""
     with raster_errors(path), open_raster(path) as source:
         yield source
 
 
 @contextmanager
 def raster_errors(path: Path) -> Iterator[None]:
-    """Converts errors of GDAL about a file to `DataError`."""
+    """Converts errors of GDAL that are raised in a `with` block to a `DataError` that names the file."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
@@ -152,23 +152,24 @@ def raster_errors(path: Path) -> Iterator[None]:
 
 
 def _check_values(source: Any, path: Path) -> None:
-    """Checks that the pixel values are plain numbers.
+    """Checks that the pixel values of a dataset are integers or floats, of one type in all bands.
 
     Raises:
-        DataError: the values are palette indices or complex numbers, or the bands have different types.
+        DataError: the values are indices into a colour palette or complex numbers, or the bands have different types.
     """
     from rasterio.enums import ColorInterp
 
     if ColorInterp.palette in source.colorinterp:
-        raise DataError(f"`{path}` has a palette", convert_hint(path, "gdal_translate", "-expand", "rgba"))
+        message = f"`{path}` has a colour palette; expected red, green and blue bands"
+        raise DataError(message, convert_hint(path, "gdal_translate", "-expand", "rgba"))
     if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
         types = ", ".join(dict.fromkeys(source.dtypes))
         hint = convert_hint(path, "gdal_translate", "-ot", "Float32")
-        raise DataError(f"`{path}` has bands of type {types}, expected one integer or float type", hint)
+        raise DataError(f"`{path}` has bands of type {types}, expected integers or floats of one type", hint)
 
 
 def _capture_date(source: Any, path: Path) -> str:
-    """Returns the date in the TIFF tag `DateTime`, else the last date in the file name, else ""."""
+    """Returns the date of capture from the TIFF tag `DateTime` or from the file name; "" if neither has a date."""
     tag = str(source.tags().get("TIFFTAG_DATETIME", ""))[:10].replace(":", "-")
     for text in (tag, path.stem):
         for year, month, day in reversed(_DATE.findall(text)):

@@ -27,7 +27,7 @@ _NOT_DATA = {"thumbnail", "overview", "metadata"}
 
 
 def trim_item(item: Mapping[str, Any]) -> Item:
-    """Returns a STAC item with only those fields that are stored.
+    """Returns a copy of a STAC item with only those fields that `fetch` stores.
 
     Raises:
         KeyError, TypeError, ValueError: the item lacks a required field, or is not a valid STAC item.
@@ -56,12 +56,12 @@ def trim_item(item: Mapping[str, Any]) -> Item:
 def scene_of(item: Item, infrared: bool) -> Scene:
     """Returns the scene of a stored STAC item.
 
-    The data type is assumed to be `uint8`, which is checked when the image is opened. The mask rule is empty, because
-    it is not known before.
+    The data type is assumed to be `uint8`; it is checked when the image is opened. The rule for valid pixels is empty,
+    because it is unknown until then.
 
     Args:
         item: STAC item as returned by `trim_item`.
-        infrared: also select the near-infrared band.
+        infrared: True to select the near-infrared band too.
     """
     west, south, east, north = (float(value) for value in item["bbox"])
     gsd = float(item["properties"].get("gsd") or 0.0)
@@ -80,10 +80,10 @@ def scene_of(item: Item, infrared: bool) -> Scene:
 
 
 def band_order(asset: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Returns the 1-based indices of the red, green, blue and near-infrared bands.
+    """Returns the 1-based indices of the red, green, blue and near-infrared bands of a STAC asset.
 
-    They come from the field `bands` (STAC 1.1) or `eo:bands` (STAC 1.0). If neither field names red, green and blue,
-    the order of NAIP is assumed: red, green, blue, near infrared.
+    The bands are found by their names in the field `bands` (STAC 1.1) or `eo:bands` (STAC 1.0). If neither field names
+    red, green and blue, the order of NAIP is assumed: red, green, blue, near infrared.
     """
     names: list[str] = []
     for key in _BANDS:
@@ -109,10 +109,12 @@ def file_name(item: Item) -> Path:
 
 
 def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the asset `image` of an item. If there is none, returns the only GeoTIFF asset that holds data.
+    """Returns the asset `image` of a STAC item. If there is no such asset, returns the only GeoTIFF asset of the item.
+
+    GeoTIFF assets that are thumbnails, overviews or metadata are ignored.
 
     Raises:
-        ValueError: the item has no asset `image`, and not exactly one such GeoTIFF.
+        ValueError: the item has no asset `image`, and has no GeoTIFF asset or several.
     """
     assets: Mapping[str, Mapping[str, Any]] = item["assets"]
     if IMAGE in assets:
@@ -128,7 +130,7 @@ def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields that state the CRS: codes if there are any, else definitions (WKT2, PROJJSON)."""
+    """Returns the fields of a STAC item that state the CRS: its codes, or else its definitions (WKT2, PROJJSON)."""
     codes = {name: fields[name] for name in _CODES if fields.get(name) is not None}
     if "proj:epsg" in codes:
         codes["proj:epsg"] = int(codes["proj:epsg"])
@@ -137,7 +139,7 @@ def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_crs(properties: Mapping[str, Any]) -> str:
-    """Returns the CRS as text, such as `EPSG:26918`; "" if the item does not state it.
+    """Returns the CRS of a STAC item as text, such as `EPSG:26918`; "" if the item does not state a CRS.
 
     Raises:
         ValueError: the fields do not define a valid CRS.
@@ -170,21 +172,21 @@ def _checked_bands(bands: Any) -> list[Any]:
 
 
 def _band_name(band: Mapping[str, Any]) -> str:
-    """Returns the colour of a band (`red`, `green`, `blue` or `nir`) from its common name or name, else ""."""
+    """Returns the colour of a band (`red`, `green`, `blue` or `nir`) from the band's names; "" for other bands."""
     known = (*_COLOURS, _INFRARED)
     names = [str(band[key]).lower() for key in _BAND_NAMES if band.get(key) is not None]
     return next((name for name in names if name in known), "")
 
 
 def _capture_time(properties: Mapping[str, Any]) -> str:
-    """Returns the time of capture. STAC allows a null `datetime` if start and end are given; then it is the start."""
+    """Returns the time of capture of a STAC item. If `datetime` is null, returns the start of the capture instead."""
     text = str(properties.get("datetime") or properties["start_datetime"])
     datetime.date.fromisoformat(text[:10])
     return text
 
 
 def _parse_box(values: Sequence[Any]) -> list[float]:
-    """Returns (west, south, east, north) of a bounding box that may also have heights.
+    """Returns (west, south, east, north) of a STAC bounding box. Heights in the bounding box are dropped.
 
     Raises:
         ValueError: the values are not a bounding box.

@@ -1,4 +1,4 @@
-"""Record of the scenes (images) that cannot be read from their server. All threads of a run share it."""
+"""Record of the scenes (georeferenced images) that cannot be read from their server, shared by all threads of a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _MAX_SCENES = 8  # after this many unreachable scenes in a row, no scene is trie
 
 
 class UnreachableScenes:
-    """Counts failed reads, so that a run does not wait for every tile of a scene whose server cannot be reached.
+    """Counts failed reads of scenes. After several failures, a run no longer tries to read the scene.
 
-    Damaged files on a reachable server fail without a wait, so they are not counted.
+    Without this limit, a run would wait for a timeout at every tile of a scene whose server cannot be reached. Errors
+    of damaged files are not counted, because they cause no wait.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class UnreachableScenes:
         self._in_a_row = 0
 
     def check(self, scene: int) -> None:
-        """Checks that a scene may be tried.
+        """Checks that a run should still try to read a scene.
 
         Raises:
             OfflineError: too many reads of this scene failed in a row, or too many scenes in a row were unreachable.
@@ -37,7 +38,7 @@ class UnreachableScenes:
                 why = f"{_MAX_SCENES} other scenes in a row could not be reached"
             else:
                 return
-        raise OfflineError(f"not tried: {why}", hints.again())
+        raise OfflineError(f"scene not read, because {why}", hints.again())
 
     def add_failure(self, scene: int) -> None:
         """Counts a failed read of a scene."""

@@ -1,1 +1,1 @@
-"""Reading and writing the data of regions: memory-mapped files, views, and batches of tiles as tensors."""
+"""Reading and writing the data of regions: HDF5 files, selections of tiles and tags, and batches as tensors."""

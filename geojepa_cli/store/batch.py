@@ -1,4 +1,4 @@
-"""`TileBatch`: the tokens of several tiles as packed tensors, with the names of their tiles and OSM elements."""
+"""`TileBatch`: the entities of several tiles as tensors, with the names of the tiles and of the OSM elements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ OSM_TYPES = ("node", "way", "relation")
 
 @dataclass
 class TileBatch:
-    """The tokens of several tiles, packed without padding: T tokens (entities) of B tiles.
+    """A batch of B tiles with T entities in total. Every entity is one token of the model.
 
-    Tiles are in the requested order. The tokens of tile i are the rows `cu_seqlens[i] .. cu_seqlens[i + 1]`. The
-    `*_offsets` fields work the same way. Geometry and image fields are None unless the batch was read with that
-    modality.
+    Tiles are in the requested order. The tokens of all tiles are packed without padding: the tokens of tile i are the
+    rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields `*_offsets` work the same way. Fields of
+    geometry and images are None if the batch was read without them.
     """
 
     tile_rows: Tensor  # int64 [B], row in the dataset
@@ -28,7 +28,7 @@ class TileBatch:
     kind: Tensor  # uint8 [T], 0 point, 1 line, 2 area, 3 relation
     area_m2: Tensor  # float32 [T]
     length_m: Tensor  # float32 [T]
-    tag_ids: Tensor  # int64 [K], dataset-wide vocabulary rows
+    tag_ids: Tensor  # int64 [K], rows of the dataset's vocabulary (the list of its distinct tags)
     tag_offsets: Tensor  # int64 [T + 1]
     piece_rows: Tensor  # int64 [T], row in the dataset
     osm_type: Tensor  # uint8 [T], 0 node, 1 way, 2 relation
@@ -45,41 +45,25 @@ class TileBatch:
 
     @property
     def n_tiles(self) -> int:
-        """Number of tiles B."""
+        """Number of tiles in the batch."""
         return len(self.tile_rows)
 
     @property
     def n_tokens(self) -> int:
-        """Number of tokens T."""
+        """Number of tokens (entities) in the batch."""
         return len(self.kind)
 
     @property
     def lengths(self) -> Tensor:
-        """Number of tokens of every tile: int64 [B]."""
+        """Number of tokens (entities) of each tile: int64 [B]."""
         return self.cu_seqlens.diff().long()
 
-    @property
-    def token_tiles(self) -> Tensor:
-        """Tile of every token, as an index into the batch: int64 [T]."""
-        return torch.repeat_interleave(
-            torch.arange(self.n_tiles, device=self.cu_seqlens.device), self.lengths, output_size=self.n_tokens
-        )
-
-    def tile_names(self) -> list[str]:
-        """Returns the names of the tiles, such as `16_18052_25957`."""
-        return ["_".join(map(str, zxy)) for zxy in self.tile_zxy.tolist()]
-
-    def entity_refs(self) -> list[str]:
-        """Returns the OSM element of each token, such as `way/123`."""
-        pairs = zip(self.osm_type.tolist(), self.osm_id.tolist(), strict=True)
-        return [f"{OSM_TYPES[osm_type]}/{osm_id}" for osm_type, osm_id in pairs]
-
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TileBatch:
-        """Moves the batch to a device."""
+        """Returns a copy of the batch on a device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self, device: torch.device | str | None = None) -> TileBatch:
-        """Copies the batch to page-locked memory, so that a later copy to a GPU can run in the background."""
+        """Returns a copy of the batch in page-locked memory. A later copy to a GPU can then run in the background."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TileBatch:

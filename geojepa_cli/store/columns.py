@@ -1,10 +1,10 @@
 """Safe reading of columns (datasets) from untrusted HDF5 files.
 
-`map_columns` maps contiguous columns into memory. `read_columns` reads small compressed ones. Both look up a column by
-name and follow hard links only. Before they read a value, they compare the column's element type, rank and lengths with
-the caller's `ColumnSpec` and with the size of the file. They ignore everything else in the file. So a file cannot refer
-to other files (external links, external storage, virtual datasets), hold pointers (variable-length strings,
-references), load filter plugins, or declare more data than it has.
+`map_columns` maps uncompressed columns into memory. `read_columns` reads small compressed columns. These functions look
+up a column by name and follow hard links only. Before they read a value, they compare the column's data type, number of
+axes and lengths with the caller's `ColumnSpec` and with the size of the file. They ignore everything else in the file.
+So a malicious file cannot make them read other files (external links, external storage, virtual datasets), follow
+pointers (variable-length strings, references), load filter plugins, or read past the end of the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from geojepa_cli.hints import Hint
 Array = npt.NDArray[Any]
 Attributes = dict[str, int | str | tuple[int, ...]]
 VERIFY = hints.run("artifacts", verify=True)
-"""Command that compares checksums. It finds damaged files and prints the commands that make them again."""
+"""Command that compares checksums, finds damaged files, and prints the commands that make these files again."""
 
 LONGEST_AXIS = 1 << 40  # rows; keeps the size of an empty column within NumPy's limits
 LONGEST_TEXT = 1 << 24  # maximum bytes of a text attribute
@@ -36,11 +36,11 @@ _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowE
 
 
 class ColumnSpec(NamedTuple):
-    """Required type and shape of a column.
+    """Required type and shape of a column in an HDF5 file.
 
     Attributes:
         dtypes: accepted NumPy types of fixed size, such as `<f4`.
-        shape: required length of each axis; None accepts any length.
+        shape: required length of each axis. None stands for any length.
         optional: True if the column may be missing.
     """
 
@@ -50,12 +50,12 @@ class ColumnSpec(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """Required schema, columns and attributes of a file.
+    """Required schema, columns and attributes of an HDF5 file.
 
     Attributes:
         schema: required value of the attribute `schema_version`.
-        columns: required type and shape of each column, by its name `table/name`.
-        attributes: type of each attribute to read: int, str or tuple (of ints). An attribute may be missing.
+        columns: required type and shape of each column, by the column's name `table/name`.
+        attributes: type of each attribute to read: int, str, or tuple for several ints. An attribute may be missing.
     """
 
     schema: int
@@ -68,11 +68,11 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
 
     Args:
         path: path of the file.
-        expected: expected columns, attributes and schema. Other columns are ignored.
+        expected: columns, attributes and schema that the file must have. Other columns are ignored.
         hint: command that makes the file again, for error messages.
 
     Returns:
-        The columns by name, as read-only arrays over the mapped file, and the expected attributes.
+        The expected columns by name, as read-only arrays over the mapped file, and the expected attributes by name.
 
     Raises:
         DataError: the file is missing, truncated, not HDF5 or has another schema; or a column is missing, has another
@@ -107,8 +107,8 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
 def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict[str, Array], Attributes]:
     """Reads the expected columns of a small HDF5 file into memory. The columns may be compressed.
 
-    Each `ColumnSpec` must give the length of every axis, so that a file cannot make this function allocate more memory.
-    Arguments, return value and errors are those of `map_columns`, except that the arrays are copies.
+    Each `ColumnSpec` must give the length of every axis, so that a malicious file cannot make this function allocate
+    more memory. Arguments, return value and errors are those of `map_columns`, except that the arrays are copies.
     """
     columns: dict[str, Array] = {}
     try:
@@ -133,7 +133,7 @@ def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dic
 
 
 def write_packed(file: h5py.File, name: str, values: Array) -> None:
-    """Writes a column as one compressed chunk, for `read_columns`."""
+    """Writes a column to an HDF5 file as one compressed chunk, which `read_columns` can read."""
     options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": values.shape}
     file.create_dataset(name, data=values, **({**options, "shuffle": values.itemsize > 1} if values.size else {}))
 
@@ -143,7 +143,7 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
 
 
 def _find(file: h5py.File, path: Path, name: str, spec: ColumnSpec, hint: Hint | None) -> Any:
-    """Returns the low-level HDF5 dataset of a column; None if the column is optional and missing."""
+    """Returns the HDF5 dataset (h5py's low-level object) of a column; None if an optional column is missing."""
     place = file.id
     for part in name.encode().split(b"/"):
         if not isinstance(place, h5py.h5g.GroupID) or part not in place:
@@ -154,7 +154,7 @@ def _find(file: h5py.File, path: Path, name: str, spec: ColumnSpec, hint: Hint |
             raise DataError(f"column `{name}` of `{path}` is a link, expected data in the file", hint)
         place = h5py.h5o.open(place, part)
     if not isinstance(place, h5py.h5d.DatasetID):
-        raise DataError(f"`{name}` of `{path}` is a group, expected a column", hint)
+        raise DataError(f"`{name}` of `{path}` is an HDF5 group, expected a column", hint)
     return place
 
 
@@ -168,7 +168,7 @@ def _check_type(column: Any, path: Path, name: str, spec: ColumnSpec, hint: Hint
 
 
 def _describe_type(stored: Any) -> str:
-    """Returns a readable name of an HDF5 type. Not every HDF5 type has a NumPy equivalent."""
+    """Returns the name of an HDF5 data type for messages. Works for types that NumPy does not have, too."""
     kinds = {
         h5py.h5t.INTEGER: "integer",
         h5py.h5t.FLOAT: "float",
@@ -202,11 +202,11 @@ def _lengths(shape: Sequence[int | None]) -> str:
 
 
 def _check_storage(column: Any, path: Path, name: str, shape: tuple[int, ...], hint: Hint | None) -> None:
-    """Checks the storage of a compressed column.
+    """Checks that a compressed column can be read safely.
 
     Raises:
-        DataError: the data is in another file, has a filter other than gzip and shuffle, or has chunks larger than the
-            column.
+        DataError: the data is stored in another file, uses a filter other than gzip and shuffle, or has chunks that are
+            larger than the column.
     """
     created = column.get_create_plist()
     layout = created.get_layout()
@@ -215,7 +215,7 @@ def _check_storage(column: Any, path: Path, name: str, shape: tuple[int, ...], h
     large = layout == h5py.h5d.CHUNKED and math.prod(created.get_chunk()) > max(math.prod(shape), 1)
     if outside or not filters <= _FILTERS or large:
         how = "in another file" if outside else "in too large chunks" if large else "with a filter other than gzip"
-        raise DataError(f"column `{name}` of `{path}` is stored {how}", hint)
+        raise DataError(f"column `{name}` of `{path}` cannot be read safely: it is stored {how}", hint)
 
 
 def _read_attributes(file: h5py.File, path: Path, expected: Expected, hint: Hint | None) -> Attributes:

@@ -1,6 +1,6 @@
-"""A view in a form that is fast to read: the kept pieces of every tile and the kept tags of every object.
+"""`CompiledView`: a `View` converted to lists of rows, so that tiles can be read fast.
 
-A piece is the part of an OSM object inside one tile.
+A `View` selects tiles, tags and pieces of a dataset. A piece is the part of an OSM element inside one tile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from geojepa_cli.store.view import View
 
 
 class CompiledRegion(NamedTuple):
-    """The pieces and tags of one region that a view keeps. All row numbers are rows of that region."""
+    """The pieces (parts of OSM elements inside single tiles) and tags of one region that a view keeps.
+
+    All row numbers are those of the region's file.
+    """
 
     pieces: Array  # int32 [kept pieces], piece rows, tile by tile
     tile_ends: Rows  # int64 [tiles + 1], CSR offsets into `pieces`
@@ -25,11 +28,12 @@ class CompiledRegion(NamedTuple):
 
 
 class CompiledView:
-    """A view in a form that is fast to read.
+    """A `View` (selection of tiles, tags and pieces) converted to lists of rows, so that tiles can be read fast.
 
     Attributes:
-        regions: kept pieces and tags of every region.
-        lengths: int32 [tiles], number of tokens of every tile of the dataset; 0 for tiles that the view drops.
+        regions: for each region, the pieces (parts of OSM elements inside single tiles) and tags that the view keeps.
+        lengths: int32 [tiles], number of tokens (entities) of every tile of the dataset; 0 for tiles that the view
+            drops.
         kept: bool [tiles], True for tiles that the view keeps.
     """
 
@@ -42,7 +46,10 @@ class CompiledView:
 
 
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
-    """Applies a view of one region: drops its hidden tags, its hidden pieces, and pieces of objects without a tag."""
+    """Returns the pieces (parts of OSM elements inside single tiles) and the tags of a region that a view keeps.
+
+    The pieces of an OSM element are dropped too if the view hides all tags of the element.
+    """
     tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
     if len(view.dropped_tags):
         shown = np.ones(region.n_vocab, bool)

@@ -1,7 +1,8 @@
-"""`Dataset`: presents the processed files of several regions as one dataset, without a copy.
+"""`Dataset`: reads the processed files of several regions as one dataset, without copying them.
 
-The rows of a region's tables follow those of the previous regions: dataset row = region row + offset of the region.
-A piece is the part of an OSM object inside one tile.
+The rows of a table are numbered through all regions: dataset row = row in the region + offset of the region. An object
+is an OSM element (node, way or relation). A piece is the part of an OSM element inside one tile. The vocabulary is the
+list of distinct tags.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy.typing as npt
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile, tiles_bounds
-from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
@@ -25,18 +25,19 @@ Rows = npt.NDArray[np.int64]
 
 
 class Dataset:
-    """Tiles, objects, pieces and vocabularies of one or several regions as one dataset.
+    """Tiles, OSM elements and tags of one or several regions, with common row numbers.
 
     Attributes:
-        regions: opened regions, in the order of the dataset.
-        images: image store of each region; None for a region without images.
-        tile_offsets, object_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region.
-        tile_zxy: int64 [tiles, 3], zoom, column, row of every tile.
+        regions: opened processed files of the regions, in the order of the dataset.
+        images: opened image files of the regions; None for a region without images.
+        tile_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region in the
+            tables of tiles, pieces (parts of OSM elements inside single tiles) and distinct tags.
+        tile_zxy: int64 [tiles, 3], zoom, column (x) and row (y) of every tile.
     """
 
     def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
         if not regions:
-            raise UsageError("no region to read", hints.run("artifacts"))
+            raise UsageError("no regions to read: a dataset needs at least one region", hints.run("artifacts"))
         self.regions = tuple(regions)
         self.images = tuple(images) if images is not None else (None,) * len(self.regions)
         if len(self.images) != len(self.regions):
@@ -44,10 +45,10 @@ class Dataset:
         for region in self.regions:
             if region.kind != "processed":
                 hint = hints.run("process", region=region.name)
-                raise DataError(f"`{region.path}` is of kind `{region.kind}`, expected `processed`", hint)
-        sizes = [(r.n_tiles, r.n_objects, r.n_pieces, r.n_vocab) for r in self.regions]
-        offsets = np.concatenate([np.zeros((1, 4), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
-        self.tile_offsets, self.object_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
+                raise DataError(f"`{region.path}` is a `{region.kind}` file, expected a `processed` file", hint)
+        sizes = [(r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions]
+        offsets = np.concatenate([np.zeros((1, 3), np.int64), np.cumsum(np.array(sizes, np.int64), axis=0)])
+        self.tile_offsets, self.piece_offsets, self.vocab_offsets = offsets.T.copy()
         columns = [np.stack([r["tile/z"], r["tile/x"], r["tile/y"]], 1).astype(np.int64) for r in self.regions]
         self.tile_zxy = np.concatenate(columns)
 
@@ -63,7 +64,7 @@ class Dataset:
         Args:
             paths: path of the `processed.h5` of each region.
             images: path of the `images.h5` of each region, None for a region without images. Default: no images.
-            names: names of the regions. Default: the names of the files' folders.
+            names: names of the regions. Default: for each file, the name of its folder up to `@`.
 
         Raises:
             DataError: a file is unreadable or has another schema.
@@ -78,32 +79,32 @@ class Dataset:
 
     @property
     def n_tiles(self) -> int:
-        """Number of tiles of all regions."""
+        """Number of tiles of all regions together."""
         return int(self.tile_offsets[-1])
 
     @property
     def n_pieces(self) -> int:
-        """Number of pieces of all regions."""
+        """Number of pieces (parts of OSM elements inside single tiles) of all regions together."""
         return int(self.piece_offsets[-1])
 
     @property
     def n_vocab(self) -> int:
-        """Number of vocabulary rows of all regions. A tag that occurs in two regions has one row for each."""
+        """Number of distinct tags of all regions together. A tag that occurs in two regions is counted twice."""
         return int(self.vocab_offsets[-1])
 
     @functools.cached_property
     def shape(self) -> tuple[tuple[int, int, int], ...]:
-        """Counts (tiles, pieces, vocabulary rows) of every region, as stored in a `View`."""
+        """For every region, the number of tiles, of pieces and of distinct tags. A `View` stores these numbers."""
         return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
 
     # tiles
 
     def tile_row(self, name: str) -> int:
-        """Returns the row of the tile with this name, in the first region that has it.
+        """Returns the row of the tile with the given name, in the first region that contains the tile.
 
         Raises:
             UsageError: `name` is not a tile name.
-            NotFoundError: no region has the tile. The message names the nearest tile.
+            NotFoundError: no region contains the tile. The message names the nearest tile.
         """
         rows = self.tile_rows(name)
         if len(rows) == 0:
@@ -111,16 +112,16 @@ class Dataset:
         return int(rows[0])
 
     def tile_rows(self, name: str) -> Rows:
-        """Returns all rows of the tile with this name, sorted: int64. Regions that overlap may each have one."""
+        """Returns the rows of the tile with the given name, one for each region that contains the tile: int64."""
         return np.flatnonzero((self.tile_zxy == np.array(parse_tile(name))).all(1))
 
     def tile_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
-        """Returns the names of the given tile rows. Default: all tiles."""
+        """Returns the names of the tiles in the given rows. Default: all tiles."""
         zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
         return ["_".join(map(str, tile)) for tile in zxy.tolist()]
 
     def tile_bounds(self, rows: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
-        """Returns the bounds of the given tile rows in degrees: float64 [n, 4] (west, south, east, north).
+        """Returns the bounds of the tiles in the given rows: float64 [n, 4], (west, south, east, north) in degrees.
 
         Default: all tiles.
         """
@@ -128,19 +129,20 @@ class Dataset:
         return tiles_bounds(zxy[:, 0], zxy[:, 1], zxy[:, 2])
 
     def tile_regions(self, rows: npt.ArrayLike) -> Rows:
-        """Returns the index of the region of each tile row: int64."""
+        """Returns, for each of the given tile rows, the index of the region that contains the tile: int64."""
         return np.searchsorted(self.tile_offsets, np.asarray(rows, np.int64), side="right") - 1
 
     @functools.cached_property
     def groups(self) -> Rows:
-        """Zoom-14 tile around every tile (its group), encoded as one integer: int64 [tiles]."""
+        """For every tile, the zoom-14 tile that contains the tile (its group), as one integer: int64 [tiles]."""
         shift = self.tile_zxy[:, 0] - GROUP_ZOOM
         if bool((shift < 0).any()):
-            raise DataError(f"tiles of a zoom below {GROUP_ZOOM} have no group", hints.run("tile", zoom=GROUP_ZOOM))
+            message = f"the dataset has tiles of zoom {self.tile_zxy[:, 0].min()}, expected zoom {GROUP_ZOOM} or above"
+            raise DataError(message, hints.run("tile", zoom=GROUP_ZOOM))
         return (self.tile_zxy[:, 1] >> shift) << 32 | self.tile_zxy[:, 2] >> shift
 
     def group_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
-        """Returns the names of the groups of the given tile rows, such as `14_4513_6489`. Default: all tiles."""
+        """Returns the name of the zoom-14 tile that contains each tile, such as `14_4513_6489`. Default: all tiles."""
         groups = self.groups if rows is None else self.groups[np.asarray(rows, np.int64)]
         return [TileId(GROUP_ZOOM, group >> 32, group & 0xFFFFFFFF).name for group in groups.tolist()]
 
@@ -148,7 +150,7 @@ class Dataset:
 
     @functools.cached_property
     def image_rows(self) -> Rows:
-        """Row of every tile's image in the image store of its region: int64 [tiles]. -1 for a tile without an image."""
+        """Row of every tile's image in the image file of the region: int64 [tiles]. -1 for a tile without an image."""
         rows = [
             np.full(region.n_tiles, -1, np.int64)
             if store is None
@@ -158,30 +160,34 @@ class Dataset:
         return np.concatenate(rows)
 
     def image_rows_required(self) -> Rows:
-        """Returns `image_rows` of a dataset with images.
+        """Returns the row of every tile's image, like `image_rows`. Checks first that the dataset has images.
 
         Raises:
             UsageError: no region was opened with images.
         """
         if all(store is None for store in self.images):
             names = ", ".join(f"`{region.name}`" for region in self.regions)
-            raise UsageError(f"no images in {names}", hints.run("fetch", pbf="FILE", name="NAME", imagery="DIR"))
+            message = f"images are required, but {names} has no images"
+            raise UsageError(message, hints.run("fetch", pbf="FILE", name="NAME", imagery="DIR"))
         return self.image_rows
 
     # pieces, objects, tags
 
     def tile_piece_counts(self) -> Rows:
-        """Returns the number of pieces of every tile: int64 [tiles]. Pieces that are not tokens are included."""
+        """Returns the number of pieces (parts of OSM elements) in every tile: int64 [tiles].
+
+        Pieces that models do not see, such as boundaries, are counted too.
+        """
         counts = [np.diff(region["tile/pieces"]).astype(np.int64) for region in self.regions]
         return np.concatenate(counts)
 
     def piece_tiles(self, pieces: npt.ArrayLike) -> Rows:
-        """Returns the tile row of each piece row: int64."""
+        """Returns the row of the tile that contains each of the given pieces: int64."""
         ends = np.cumsum(self.tile_piece_counts())
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 
     def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-        """Returns the OSM version of the object of each piece row: uint32. 0 if the OSM file has no versions."""
+        """Returns the version of the OSM element to which each piece belongs: uint32. 0 if there are no versions."""
         rows = np.asarray(pieces, np.int64)
         home = np.searchsorted(self.piece_offsets, rows, side="right") - 1
         versions = np.empty(len(rows), np.uint32)
@@ -191,66 +197,28 @@ class Dataset:
             versions[chosen] = region["object/version"][objects]
         return versions
 
-    def entity_pieces(self, ref: str) -> Rows:
-        """Returns the rows of all pieces of an OSM element such as `way/123`, in all regions: int64.
-
-        Raises:
-            UsageError: `ref` is not node/ID, way/ID or relation/ID.
-            NotFoundError: the dataset does not have the element.
-        """
-        osm_type, _, number = ref.partition("/")
-        if osm_type not in OSM_TYPES or not number.isdecimal():
-            raise UsageError(f"`{ref}` is not an entity, expected node/ID, way/ID or relation/ID")
-        found = []
-        for region, first in zip(self.regions, self.piece_offsets, strict=False):
-            row = _object_row(region, OSM_TYPES.index(osm_type), int(number))
-            if row is not None:
-                found.append(np.flatnonzero(region["piece/object"] == row) + first)
-        if not found:
-            names = ", ".join(f"`{region.name}`" for region in self.regions)
-            raise NotFoundError(f"no entity `{ref}` in {names} (elements without tags are not entities)")
-        return np.concatenate(found)
-
-    def piece_tags(self, piece: int) -> dict[str, str]:
-        """Returns all stored tags of the object of a piece. No view or task mask is applied."""
-        index = int(np.searchsorted(self.piece_offsets, piece, side="right")) - 1
-        region = self.regions[index]
-        row = int(region["piece/object"][piece - int(self.piece_offsets[index])])
-        first, last = region["object/tags"][row : row + 2].tolist()
-        return {region.keys[v]: region.values[v] for v in region["tag/vocab"][first:last].tolist()}
-
     def tag(self, vocab_id: int) -> tuple[str, str]:
-        """Returns the key and value of a vocabulary row of the dataset."""
+        """Returns the key and the value of a tag, from its row in the vocabulary (the list of distinct tags)."""
         index = int(np.searchsorted(self.vocab_offsets, vocab_id, side="right")) - 1
         row = vocab_id - int(self.vocab_offsets[index])
         return self.regions[index].keys[row], self.regions[index].values[row]
 
     @functools.cached_property
     def keys(self) -> list[str]:
-        """Key of every vocabulary row of the dataset."""
+        """Key of every tag in the vocabulary (the list of distinct tags)."""
         return [key for region in self.regions for key in region.keys]
 
     @functools.cached_property
     def values(self) -> list[str]:
-        """Value of every vocabulary row of the dataset."""
+        """Value of every tag in the vocabulary (the list of distinct tags)."""
         return [value for region in self.regions for value in region.values]
 
     def _unknown_tile(self, tile: TileId) -> NotFoundError:
-        """Returns the error for an unknown tile. It names the tile that is nearest on the ground."""
+        """Returns the error for a tile that the dataset does not contain. The message names the nearest tile."""
         same = np.flatnonzero(self.tile_zxy[:, 0] == tile.z)
         if len(same) == 0:
             zooms = ", ".join(str(zoom) for zoom in sorted(set(self.tile_zxy[:, 0].tolist())))
             return NotFoundError(f"unknown tile `{tile.name}`; tiles of the dataset have zoom {zooms}")
         away = np.abs(self.tile_zxy[same, 1:] - np.array(tile[1:])).max(1)
         close = self.tile_names(same[[int(away.argmin())]])[0]
-        return NotFoundError(f"unknown tile `{tile.name}`; the nearest with data is `{close}`")
-
-
-def _object_row(region: RegionStore, osm_type: int, osm_id: int) -> int | None:
-    """Returns the object row of an OSM element; None if the region does not have it.
-
-    Objects are sorted by type, then id.
-    """
-    first, last = np.searchsorted(region["object/osm_type"], [osm_type, osm_type + 1]).tolist()
-    row = first + int(np.searchsorted(region["object/osm_id"][first:last], osm_id))
-    return row if row < last and int(region["object/osm_id"][row]) == osm_id else None
+        return NotFoundError(f"unknown tile `{tile.name}`; the nearest tile of the dataset is `{close}`")

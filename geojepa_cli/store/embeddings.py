@@ -1,4 +1,4 @@
-"""`embeddings.h5`: writes and memory-maps the vectors of a region's tiles and entities."""
+"""`embeddings.h5`: writes and memory-maps the embedding vectors of a region's tiles and entities."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ _CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
 
 
 class Embeddings:
-    """A memory-mapped `embeddings.h5`. `embeddings["tile/vector"]` is a read-only array over the file.
+    """A memory-mapped `embeddings.h5`. Its columns are read-only arrays, such as `embeddings["tile/vector"]`.
 
     Attributes:
         path: path of the file.
-        model, region: model and region of the vectors, as `name@id`.
-        n_tiles, n_entities: number of tile rows and of entity rows.
+        model, region: model that made the vectors, and region of the tiles, as `name@id` of the artifacts.
+        n_tiles, n_entities: number of tile vectors and of entity vectors.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Opens a file and checks that its tile and entity rows are consistent. `check_vectors` checks the vectors.
+        """Opens a file and checks that its columns are consistent. The vectors are not checked (see `check_vectors`).
 
         Raises:
             DataError: the file is unreadable or has another schema, a column is missing or has another type, or row
@@ -72,7 +72,7 @@ class Embeddings:
 
     @functools.cached_property
     def tile_index(self) -> dict[tuple[int, int, int], int]:
-        """Row number of each tile, by (zoom, x, y)."""
+        """Row of each tile in this file, by (zoom, x, y)."""
         keys = zip(self["tile/z"].tolist(), self["tile/x"].tolist(), self["tile/y"].tolist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
@@ -81,11 +81,11 @@ class Embeddings:
         return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
 
     def entity_ref(self, row: int) -> str:
-        """Returns the OSM element in an entity row, such as `way/123`."""
+        """Returns the type and id of the OSM element in an entity row, such as `way/123`."""
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
     def record_id(self, row: int) -> str | None:
-        """Returns the OSM element and version of an entity row in Overture's notation, such as `w123@7`.
+        """Returns type, id and version of the OSM element in an entity row, as in Overture Maps, such as `w123@7`.
 
         Returns None if the OSM file has no versions.
         """
@@ -93,7 +93,7 @@ class Embeddings:
         return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
 
     def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
-        """Returns the entity rows of an OSM element (one row per tile), in ascending order: int64."""
+        """Returns the entity rows of an OSM element, one for each tile that contains a part of the element: int64."""
         return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
 
     def check_vectors(self, column: str) -> None:
@@ -109,19 +109,22 @@ class Embeddings:
                 raise self._damaged(column, "values that are not finite")
 
     def check_source(self, region: RegionStore) -> None:
-        """Checks that the tiles and OSM elements of all rows match the `processed.h5` rows that they refer to.
+        """Checks that the vectors were made from the given `processed.h5`.
+
+        Every row of this file names a tile or an OSM element, and a row number in `processed.h5`. The row with this
+        number must belong to the same tile or OSM element.
 
         Args:
             region: processed file from which the vectors were made.
 
         Raises:
-            DataError: a row refers to another tile or OSM element, or to a row that does not exist.
+            DataError: a row number of `processed.h5` does not exist, or belongs to another tile or OSM element.
         """
         tiles, pieces = self["tile/row"], self["entity/piece"]
         if len(tiles) and int(tiles.max()) >= region.n_tiles:
-            raise self._damaged("tile/row", "rows that do not exist")
+            raise self._damaged("tile/row", "numbers of rows that do not exist")
         if len(pieces) and int(pieces.max()) >= region.n_pieces:
-            raise self._damaged("entity/piece", "rows that do not exist")
+            raise self._damaged("entity/piece", "numbers of rows that do not exist")
         objects = region["piece/object"][pieces]
         for table, rows, names in (
             ("tile", tiles, {"z": "z", "x": "x", "y": "y"}),
@@ -144,10 +147,10 @@ class Embeddings:
         if not rises or not np.array_equal(tiles, csr.parents(ends)):
             raise self._damaged("entity/cu_seqlens", "offsets that do not match `entity/tile`")
         if self.n_entities and int(self["entity/osm_type"].max()) >= len(OSM_TYPES):
-            raise self._damaged("entity/osm_type", "values that do not exist")
+            raise self._damaged("entity/osm_type", "unknown values")
         size = self["entity/size"]
         if not (np.isfinite(size).all() and (size >= 0).all()):
-            raise self._damaged("entity/size", "values that are not finite or negative")
+            raise self._damaged("entity/size", "values that are negative or not finite")
 
     def _damaged(self, column: str, holds: str) -> DataError:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
@@ -160,8 +163,9 @@ def write_embeddings(
 
     Args:
         path: file to write.
-        chunks: the columns of `COLUMNS` for consecutive runs of tiles, in order. `entity/tile` and
-            `entity/cu_seqlens` are relative to the chunk's first tile and entity.
+        chunks: columns of all tiles, divided into chunks of consecutive tiles. Each chunk has the columns of `COLUMNS`.
+            Values of `entity/tile` and `entity/cu_seqlens` are relative to the first tile and the first entity of the
+            chunk.
         attributes: text attributes to write, such as `model` and `region`.
         tile_width, entity_width: length of a tile vector and of an entity vector.
     """

@@ -1,4 +1,4 @@
-"""Selection of the tiles of a `tiles.h5` that hold at least one entity."""
+"""Selects the tiles of a `tiles.h5` that contain at least one entity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from geojepa_cli.store.reader import RegionStore
 
 
 def tiles_with_entities(path: Path, region: str) -> list[TileId]:
-    """Returns the tiles that hold at least one entity, in the order of the file.
+    """Returns the tiles of a `tiles.h5` that contain at least one entity, in the order of the file.
 
     Boundaries, restrictions and areas that cover the whole tile do not count as entities.
 

@@ -1,4 +1,4 @@
-"""`tags.h5`: one text embedding for each distinct tag of a region (each row of its vocabulary)."""
+"""`tags.h5`: writes and reads the text embeddings of tags, one for each distinct tag of a region."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ EXPECTED = Expected(
 
 
 class TagEmbeddings(NamedTuple):
-    """One vector for each vocabulary row of a dataset. `TileBatch.tag_ids` are row numbers of `table`.
+    """Text embeddings of the V distinct tags of a dataset. `TileBatch.tag_ids` are row numbers of `table`.
 
-    `torch.nn.functional.embedding_bag(tag_ids, table, tag_offsets[:-1], mode="mean")` returns the mean tag embedding
-    of each entity.
+    `torch.nn.functional.embedding_bag(tag_ids, table, tag_offsets[:-1], mode="mean")` returns the mean tag embedding of
+    each entity.
     """
 
     table: torch.Tensor  # float32 [V, width]
-    source: torch.Tensor  # uint8 [V], 0 described, 1 plain key=value, 2 text of the key alone
+    source: torch.Tensor  # uint8 [V], text that was embedded: 0 a description, 1 `key=value`, 2 a text of the key alone
     encoder: str
 
 
 def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.NDArray[np.uint8], encoder: str) -> None:
-    """Writes `tags.h5`.
+    """Writes the text embeddings of a region's tags to `tags.h5`.
 
     Columns are contiguous and aligned, so that they can be memory-mapped. They have no timestamps, so that the same
     input always gives the same bytes.
 
     Args:
         path: file to write.
-        embedding: vectors in the order of the region's vocabulary, float32 [V, width].
-        source: origin of each vector's text, uint8 [V]; see `TagEmbeddings`.
+        embedding: one vector for each distinct tag, in the order of the region's vocabulary, float32 [V, width].
+        source: kind of text that was embedded for each tag, uint8 [V]; see `TagEmbeddings`.
         encoder: name of the text encoder.
     """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
@@ -57,15 +57,15 @@ def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.N
 
 
 def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
-    """Reads the `tags.h5` of every region of a dataset as one matrix, in the order of the dataset's vocabulary.
+    """Reads the `tags.h5` of every region of a dataset as one matrix, in the order of the dataset's distinct tags.
 
     Args:
-        paths: path of the `tags.h5` of each region, in the dataset's order.
-        store: dataset whose vocabulary the files describe.
+        paths: path of the `tags.h5` of each region, in the order of the dataset's regions.
+        store: dataset to which the tags belong.
 
     Raises:
-        DataError: a file is unreadable, damaged, or has another schema; or it was made for another vocabulary or by
-            another encoder than the other files.
+        DataError: a file is unreadable, damaged, has another schema, does not match the region's tags, or was made by
+            another text encoder than the other files.
     """
     if len(paths) != len(store.regions):
         raise ValueError(f"{len(paths)} feature files for {len(store.regions)} regions")
@@ -77,20 +77,22 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
         columns, attributes = map_columns(path, EXPECTED, hint)
         table = columns["embedding"]
         if len(columns["source"]) != len(table):
-            raise DataError(f"`{path}` has {len(columns['source'])} sources for {len(table)} tags", hint)
+            n_sources = len(columns["source"])
+            raise DataError(f"column `source` of `{path}` has {n_sources} rows, expected {len(table)}", hint)
         if len(table) != region.n_vocab:
-            raise DataError(f"`{path}` has {len(table)} tags, `{region.path}` has {region.n_vocab}", hint)
+            raise DataError(f"`{path}` has {len(table)} tags, but `{region.path}` has {region.n_vocab}", hint)
         if not np.isfinite(table).all():
             raise DataError(f"`{path}` is damaged: `embedding` holds values that are not finite", VERIFY)
         if len(table) and int(columns["source"].max()) >= SOURCES:
-            raise DataError(f"`{path}` is damaged: `source` holds values that do not exist", VERIFY)
+            raise DataError(f"`{path}` is damaged: `source` holds unknown values", VERIFY)
         tables.append(table)
         sources.append(columns["source"])
         encoders.append(str(attributes.get("encoder")))
         first = (encoders[0], tables[0].shape[1])
         if (encoders[-1], table.shape[1]) != first:
             got = f"`{encoders[-1]}` ({table.shape[1]} values)"
-            raise DataError(f"`{path}` was made by {got}, the other regions by `{first[0]}` ({first[1]})", hint)
+            wanted = f"`{first[0]}` ({first[1]} values) as for the other regions"
+            raise DataError(f"`{path}` was made by the text encoder {got}, expected {wanted}", hint)
     return TagEmbeddings(
         torch.from_numpy(np.concatenate(tables)), torch.from_numpy(np.concatenate(sources)), encoders[0]
     )

@@ -1,8 +1,8 @@
-"""Gathers the tokens of tiles from memory-mapped columns into the packed tensors of a batch.
+"""Reads tiles from memory-mapped columns into the tensors of a batch.
 
-A batch takes a fixed number of array operations per region. No Python loop runs over tiles or entities. The tiles of
-each region are read together and written to their rows of the batch. If the tiles of a region are consecutive in the
-batch, as the sampler orders them, these rows are a slice.
+Reading a batch takes a fixed number of array operations per region. No Python loop runs over tiles or entities. All
+tiles of a region are read together and written to their rows of the batch. If the tiles of a region are consecutive in
+the batch, which is how the sampler orders them, these rows are a slice.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
 
     Args:
         store: dataset to read from.
-        view: view of this dataset; hidden tags and pieces are left out of the batch.
-        tiles: tile rows of the dataset. The batch has the tiles in this order.
+        view: selection of tiles, tags and pieces of the dataset. Tags and pieces that the view hides are left out.
+        tiles: rows of the tiles to read. The batch has the tiles in this order.
         needs: modalities to read.
 
     Raises:
-        ValueError: a tile does not exist or is not in the view.
+        ValueError: one of the tiles does not exist, or is not selected by the view.
     """
     if len(tiles) and (tiles.min() < 0 or tiles.max() >= store.n_tiles or not view.kept[tiles].all()):
         raise ValueError("a tile is not in the view")
@@ -58,7 +58,7 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
 
 
 class _Share(NamedTuple):
-    """The tokens of a batch that come from one region."""
+    """The tokens (entities) of a batch that come from one region."""
 
     region: RegionStore
     view: CompiledRegion
@@ -70,7 +70,7 @@ class _Share(NamedTuple):
 
 
 def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -> list[_Share]:
-    """Returns the tokens of a batch, split by region."""
+    """Returns the tokens (entities) of a batch, grouped by region."""
     home = store.tile_regions(tiles)
     together = bool((home[1:] >= home[:-1]).all())
     shares = []
@@ -92,7 +92,7 @@ def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -
 
 
 class _Columns:
-    """Token columns of a batch. They are filled region by region."""
+    """Columns of a batch. Every method reads the values of all tokens for some of the columns."""
 
     def __init__(self, n_tiles: int, cu_seqlens: Rows) -> None:
         n = int(cu_seqlens[-1])
@@ -108,7 +108,7 @@ class _Columns:
         }
 
     def take_tokens(self, share: _Share) -> None:
-        """Reads the columns that have one value per token, for one region."""
+        """Reads the columns that have one value per token, for the tokens of one region."""
         self.arrays["box"][share.place] = _take_boxes(share.region, share.pieces)
         for name in ("area_m2", "length_m"):
             _take(share.region[f"piece/{name}"], share.pieces, self.arrays[name], share.place)
@@ -128,7 +128,7 @@ class _Columns:
         self.arrays |= {"tag_ids": ids, "tag_offsets": ends}
 
     def take_geometry(self, shares: list[_Share]) -> None:
-        """Reads the parts, vertices and visibility edges of every token into the geometry columns."""
+        """Reads the geometry of every token: its parts (lines and rings), vertices, and visibility edges."""
         for share in shares:
             share.region.check_geometry()
         part_spans = [csr.spans(s.region["piece/parts"], s.pieces) for s in shares]
@@ -155,7 +155,15 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Returns the CSR offsets of a child column (such as tags) of all tokens, and the child rows of each region."""
+        """Returns where the children (such as tags) of the tokens are stored in the batch.
+
+        Args:
+            shares: tokens of the batch, divided by region.
+            spans: for each region, the first child of each token and the end of its children, in the region's file.
+
+        Returns:
+            CSR offsets of the children of all tokens, and for each region the rows of its children in the batch.
+        """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):
             counts[share.place] = last - first
@@ -178,19 +186,19 @@ def _take(column: Array, rows: Rows, out: Array, place: Slots) -> None:
 
 
 def _take_pairs(column: Array, rows: Rows) -> Array:
-    """Returns rows of an [n, 2] column of four-byte values. Each row is copied as one eight-byte value, for speed."""
+    """Returns rows of a column [n, 2] of four-byte values. For speed, each row is copied as one eight-byte value."""
     if len(column) == 0:
         return np.empty((0, 2), column.dtype)
     return column.view(np.uint64)[:, 0].take(rows).view(column.dtype).reshape(-1, 2)
 
 
 def _take_boxes(region: RegionStore, rows: Rows) -> Array:
-    """Returns the corners of the bounding rectangles of pieces: float32 [n, 8]."""
+    """Returns the corners of the bounding rectangles of pieces (parts of OSM elements in a tile): float32 [n, 8]."""
     return box_corners(_take_xy(region["piece/box_centre"], rows), region["piece/box_side"].take(rows, axis=0))
 
 
 def _take_xy(column: Array, rows: Rows) -> Array:
-    """Returns vertices in tile units: float32 [n, 2]. Both coordinates are copied as one value, for speed."""
+    """Returns vertices in tile units: float32 [n, 2]. For speed, x and y are copied together as one value."""
     if len(column) == 0:
         return np.empty((0, 2), np.float32)
     whole = column.view(np.uint32 if column.dtype == np.uint16 else np.uint64)[:, 0]
@@ -198,7 +206,7 @@ def _take_xy(column: Array, rows: Rows) -> Array:
 
 
 def _take_images(store: Dataset, tiles: Rows) -> dict[str, torch.Tensor]:
-    """Reads the images of those tiles that have one, in the order of the tiles."""
+    """Reads the images of the given tiles, in the order of the tiles. Tiles without an image are skipped."""
     rows = store.image_rows[tiles]
     shown = np.flatnonzero(rows >= 0)
     images = np.empty((len(shown), 3, SIZE_PX, SIZE_PX), np.uint8)

@@ -1,4 +1,4 @@
-"""Finds and decodes image tiles in a folder: files named `zoom_x_y.webp`, `.png` or `.jpg`."""
+"""Finds and decodes image tiles (one image per map tile) in a folder: `zoom_x_y.webp`, `.png` or `.jpg`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struc
 
 
 def find_images(folder: Path) -> list[tuple[TileId, Path]]:
-    """Returns the image tiles of a folder, in the order of the tiles of `tiles.h5`.
+    """Returns the image files of a folder that are named like a tile, sorted like the tiles in `tiles.h5`.
 
     Raises:
-        DataError: two files are images of the same tile, or a file name is a tile outside the grid of its zoom.
+        DataError: two files are images of the same tile, or a file is named like a tile outside the grid.
     """
     found: dict[TileId, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -43,10 +43,10 @@ def find_images(folder: Path) -> list[tuple[TileId, Path]]:
 
 
 def parse_image_name(name: str) -> TileId | None:
-    """Returns the tile of a file name such as `16_18052_25957.webp`; None for other file names.
+    """Returns the tile of an image file with a name such as `16_18052_25957.webp`; None for other file names.
 
     Raises:
-        UsageError: the tile is outside the grid of its zoom.
+        UsageError: the file is named like a tile outside the grid.
     """
     match = _FILE_NAME.fullmatch(name)
     return parse_tile(match[1]) if match else None
@@ -57,11 +57,11 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
 
     Args:
         path: path of the image file.
-        resize: resize square images of other sizes to 224 px (Lanczos). By default, another size is an error.
+        resize: True to resize a square image of another size to 224 px (Lanczos). If False, another size is an error.
 
     Raises:
-        DataError: the file cannot be decoded, has another size or more than 8 bits per channel, or is a decompression
-            bomb.
+        DataError: the file cannot be decoded, has another size or more than 8 bits per channel, or is so large that
+            decoding it would exhaust memory (decompression bomb).
     """
     from PIL import Image
 
@@ -75,7 +75,7 @@ def read_image(path: Path, resize: bool = False) -> npt.NDArray[np.uint8]:
     except _DECODER_ERRORS as error:
         raise DataError(f"`{path}` cannot be decoded: {_describe_error(error)}", hint) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"`{path}` is refused: {error}", hint) from error
+        raise DataError(f"`{path}` is too large to be decoded: {error}", hint) from error
     if pixels.size != (SIZE_PX, SIZE_PX):
         pixels = pixels.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
     return np.ascontiguousarray(np.asarray(pixels, np.uint8).transpose(2, 0, 1))
@@ -98,7 +98,7 @@ def _check_header(size: tuple[int, int], mode: str, path: Path, resize: bool, hi
     if size != (SIZE_PX, SIZE_PX) and not (resize and width == height):
         raise DataError(f"`{path}` is {width} × {height} px, expected {SIZE_PX} × {SIZE_PX}", hint)
     if mode.startswith(("I", "F")):
-        raise DataError(f"`{path}` has more than 8 bits in a channel", hint)
+        raise DataError(f"`{path}` has more than 8 bits in a channel, expected 8", hint)
 
 
 def _describe_error(error: Exception) -> str:
@@ -107,8 +107,8 @@ def _describe_error(error: Exception) -> str:
 
 
 def _set_aside(path: Path) -> Hint:
-    """Returns the command that renames a file so that it no longer counts as an image tile."""
-    return hints.shell("mv", str(path), f"{path}.bak")
+    """Returns the commands that rename an image file, so that it is no longer read as an image tile, and run again."""
+    return hints.again().after(hints.shell("mv", str(path), f"{path}.bak"))
 
 
 def _order(tile: TileId) -> tuple[int, int, int, int, int]:

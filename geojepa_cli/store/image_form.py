@@ -1,4 +1,4 @@
-"""Size, bands and codec of image tiles (docs/adr/0009)."""
+"""`ImageForm`: size, bands and codec of image tiles, and the WebP codec (docs/adr/0009)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class ImageForm(NamedTuple):
-    """Size, bands and codec of image tiles.
+    """Size, bands and codec of image tiles (one image per map tile).
 
     Attributes:
         size_px: side length of an image in pixels.
-        bands: `rgb`, or `rgbn` to add near infrared.
-        codec: storage of the pixels: `raw`, `webp-lossless` or `webp`.
+        bands: `rgb`, or `rgbn` for RGB and near infrared.
+        codec: encoding of the pixels in the file: `raw` (uncompressed), `webp-lossless` or `webp`.
     """
 
     size_px: int = SIZE_PX
@@ -50,14 +50,14 @@ class ImageForm(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        """Attributes that differ from their defaults, as parameters of an artifact."""
+        """Parameters of an artifact with images of this form: the attributes that differ from their defaults."""
         names = {"size_px": "image_size", "bands": "bands", "codec": "image_codec"}
         default = ImageForm()
         return {names[key]: value for key, value in self._asdict().items() if value != getattr(default, key)}
 
 
 def check_form(form: ImageForm) -> None:
-    """Checks the size, bands and codec.
+    """Checks the size, the bands and the codec of image tiles.
 
     Raises:
         UsageError: the size is out of range, or the bands or codec are unknown.
@@ -74,7 +74,7 @@ def check_form(form: ImageForm) -> None:
 def pack(image: Pixels, codec: str) -> bytes:
     """Encodes an image, uint8 [3 or 4, rows, columns], as WebP.
 
-    Near infrared is stored in the alpha channel, which WebP compresses without loss.
+    The fourth band (near infrared) is stored as alpha channel, which WebP compresses without loss.
     """
     from PIL import Image
 
@@ -85,7 +85,7 @@ def pack(image: Pixels, codec: str) -> bytes:
 
 
 def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[bytes]:
-    """Encodes images as WebP on several threads, and yields them in order."""
+    """Encodes images as WebP on several threads, and yields the encoded images in the order of `images`."""
     rest = iter(images)
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(rest, _BATCH)):
@@ -93,19 +93,19 @@ def pack_all(images: Iterable[Pixels], codec: str, threads: int) -> Iterator[byt
 
 
 class PackedImages:
-    """WebP images that behave like an array, uint8 [n, bands, rows, columns]. An image is decoded when it is read.
+    """WebP images that behave like an array uint8 [n, bands, rows, columns]. An image is decoded when it is read.
 
     Attributes:
-        shape: shape of the array.
-        dtype: uint8.
+        shape: shape of the array, (n, bands, rows, columns).
+        dtype: data type of the array, uint8.
     """
 
     def __init__(self, data: Pixels, offsets: npt.NDArray[np.uint64], shape: tuple[int, int, int], name: str) -> None:
-        """Wraps WebP images.
+        """Makes an array of WebP images.
 
         Args:
             data: bytes of all WebP images, one after the other.
-            offsets: first byte of each image in `data`, and the end of the last: uint64 [n + 1].
+            offsets: position in `data` of the first byte of each image, and the end of the last image: uint64 [n + 1].
             shape: shape of an image: (bands, rows, columns).
             name: name of the file, for messages.
         """
@@ -116,7 +116,7 @@ class PackedImages:
         return self.shape[0]
 
     def __getitem__(self, row: int) -> Pixels:
-        """Decodes the image in a row.
+        """Returns the image with the number `row`, decoded: uint8 [bands, rows, columns].
 
         Raises:
             DataError: the image cannot be decoded or has another size.
@@ -140,7 +140,7 @@ class PackedImages:
     def take(
         self, rows: npt.NDArray[np.int64], axis: int = 0, out: Pixels | None = None, mode: str = "raise"
     ) -> Pixels:
-        """Decodes several images, like `numpy.take` along the first axis: uint8 [n, bands, rows, columns]."""
+        """Returns the images with the numbers `rows`, decoded: uint8 [n, bands, rows, columns]. Like `numpy.take`."""
         taken = np.empty((len(rows), *self.shape[1:]), np.uint8) if out is None else out
         for position, row in enumerate(rows):
             taken[position] = self[int(row)]

@@ -1,8 +1,8 @@
-"""Log of finished tile images, so that a stopped `tile` run can resume.
+"""`ImageLog`: stores the tile images that a run of the command `tile` has finished, so that a stopped run can resume.
 
-`images.pixels` holds the pixels of all finished images, in the order in which they were made. `images.jsonl` has a
-header line, then one line for each finished tile. The line of a tile is written after its pixels and holds the CRC-32
-of its values and pixels.
+The file `images.pixels` holds the pixels of all finished images, in the order in which the images were made.
+`images.jsonl` has a header line, then one line for each finished tile. The line of a tile is written after the tile's
+pixels. It holds the fields of `Row`, and a CRC-32 checksum of these fields and the pixels.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ import numpy.typing as npt
 
 from geojepa_cli.grid import TileId
 from geojepa_cli.store import schema
-from geojepa_cli.store.image_form import SIZE_PX, ImageForm
+from geojepa_cli.store.image_form import ImageForm
 from geojepa_cli.store.images import put_images
 
-IMAGE_BYTES = 3 * SIZE_PX * SIZE_PX  # bytes of an image of the default size and bands
 PIXELS_FILE, LINES_FILE = "images.pixels", "images.jsonl"
 
 
 class Row(NamedTuple):
-    """A finished tile in the log.
+    """Log entry of a finished tile image. Scenes are the georeferenced images from which tile images are made.
 
     Attributes:
         position: index of the tile's image in `images.pixels`; -1 if no scene covers the tile.
         valid: fraction of the image's pixels that a scene covers, above 0 and up to 1.
-        scene: index of the newest scene that contributes to the image.
+        scene: index of the newest scene from which the image has pixels.
     """
 
     position: int
@@ -43,19 +42,21 @@ class Row(NamedTuple):
 
 
 class ImageLog:
-    """Log of the tile images that a run has finished.
+    """Log on disk of the tile images that a run has finished.
 
     Attributes:
-        rows: log entry of each finished tile.
+        rows: log entry of each finished tile, by tile.
     """
 
     def __init__(self, folder: Path, form: ImageForm = ImageForm(), key: str = "") -> None:
-        """Opens the log in a folder, or creates it. Discards unfinished tiles, and any log with another header.
+        """Opens the log in a folder, or creates one. Discards unfinished tiles.
+
+        A log of an earlier run with another `form` or `key` is discarded too.
 
         Args:
             folder: folder of the log.
             form: size, bands and codec of the images.
-            key: identifies the scenes and options from which the images are made.
+            key: text that identifies the scenes and options from which the images are made.
         """
         self._form, self._image_bytes = form, int(np.prod(form.shape))
         self._pixels_path, self._lines_path = folder / PIXELS_FILE, folder / LINES_FILE
@@ -84,7 +85,7 @@ class ImageLog:
             tile: tile of the image.
             pixels: uint8 [bands, side, side].
             valid: fraction of the pixels that a scene covers.
-            scene: index of the newest scene that contributes to the image.
+            scene: index of the newest scene from which the image has pixels.
         """
         data = np.ascontiguousarray(pixels).tobytes()
         self._pixels.write(data)
@@ -93,14 +94,14 @@ class ImageLog:
         self._images += 1
 
     def add_empty(self, tile: TileId) -> None:
-        """Adds a tile that no scene covers to the log."""
+        """Adds a tile without an image to the log, because no scene covers the tile."""
         self._write(tile, Row(-1), b"")
 
     def write(self, tiles: Sequence[TileId], path: Path, scenes: list[dict[str, str]], threads: int = 1) -> int:
-        """Writes the images of tiles to an `images.h5`, and returns the number of images.
+        """Writes images of the log to an `images.h5`. Returns the number of images.
 
         Args:
-            tiles: tiles to write, in this order. Tiles without an image are skipped.
+            tiles: tiles whose images are written, in this order. Tiles without an image are skipped.
             path: path of the `images.h5`.
             scenes: name, date and CRS of each scene. `Row.scene` is an index into this list.
             threads: number of threads that encode images.
@@ -132,10 +133,11 @@ class ImageLog:
         self.rows[tile] = row
 
     def _read(self) -> tuple[int, int]:
-        """Reads the finished tiles into `rows`, up to the first damaged one.
+        """Reads the log entries of finished tiles into `rows`, up to the first damaged entry.
 
         Returns:
-            The number of images read, and the number of bytes of valid lines.
+            The number of undamaged images in `images.pixels`, and the number of bytes of undamaged lines in
+            `images.jsonl`.
         """
         if not self._lines_path.is_file() or not self._pixels_path.is_file():
             return 0, 0
@@ -158,7 +160,7 @@ class ImageLog:
 
 
 def _parse(line: bytes) -> tuple[TileId, Row, int] | None:
-    """Returns tile, row and checksum of a line; None if the line is damaged."""
+    """Parses a line of `images.jsonl`. Returns the tile, its log entry and the checksum; None for a damaged line."""
     try:
         z, x, y, position, valid, scene, checksum = json.loads(line)
         tile, row = TileId(int(z), int(x), int(y)), Row(int(position), float(valid), int(scene))
@@ -172,7 +174,7 @@ def _checksum(tile: TileId, row: Row, data: bytes) -> int:
 
 
 def _remove_other_kind(path: Path) -> None:
-    """Removes a directory or symbolic link at the path of a log file."""
+    """Removes a directory or a symbolic link that is in the place of a log file."""
     if path.is_symlink():
         path.unlink()
     elif path.is_dir():

@@ -1,6 +1,6 @@
-"""`images.h5`: reads and writes image tiles, as one uncompressed array or as WebP.
+"""`images.h5`: reads and writes the images of a region's tiles, as one uncompressed array or as WebP.
 
-Readers match images and map tiles by zoom, x and y.
+Every image is stored with the zoom, x and y of its tile. Readers find the image of a tile by these numbers.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _MODEL_FORM = hints.run("tile", image_size=SIZE_PX, bands="rgb")
 
 
 class ImageStore:
-    """Images of one region, memory-mapped. WebP images are decoded when they are read.
+    """The images of one region's tiles, from a memory-mapped `images.h5`. WebP images are decoded when they are read.
 
     Attributes:
-        image: uint8 [n, 3, 224, 224], RGB; with `any_form` also other bands and sizes.
+        image: uint8 [n, 3, 224, 224], RGB. With `any_form`, images may have other bands and sizes.
         zxy: int64 [n, 3], zoom, x and y of each image's tile.
     """
 
@@ -48,7 +48,7 @@ class ImageStore:
 
         Args:
             path: path of the `images.h5`.
-            any_form: accept images of any size and bands. Models read 224 × 224 px RGB only.
+            any_form: True to accept images of other sizes and bands than models can read (224 × 224 px, RGB).
 
         Raises:
             DataError: the file is unreadable or damaged, has another schema, lacks a column, or has images of another
@@ -61,7 +61,7 @@ class ImageStore:
             if name not in columns:
                 raise DataError(f"`{self.path}` has no column `{name}`", _REBUILD)
         if len({len(columns[axis]) for axis in "zxy"}) > 1:
-            raise DataError(f"`z`, `x` and `y` of `{self.path}` differ in length", _REBUILD)
+            raise DataError(f"columns `z`, `x` and `y` of `{self.path}` differ in length", _REBUILD)
         self.zxy = np.stack([columns[axis] for axis in "zxy"], 1).astype(np.int64)
         if packed:
             side = int(str(attributes.get("size_px", 0)))
@@ -99,7 +99,7 @@ class ImageStore:
         return (ImageStore, (self.path, self._any_form))
 
     def rows_of(self, z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Returns the row of each tile's image: int64 [tiles]. -1 for a tile without an image."""
+        """Returns the row of each given tile's image: int64 [tiles]. -1 for a tile without an image."""
         wanted = _keys(np.stack([np.asarray(axis, np.int64) for axis in (z, x, y)], -1))
         have = _keys(self.zxy)
         if len(have) == 0:
@@ -119,15 +119,15 @@ def write_images(
     codec: str = RAW,
     threads: int = 1,
 ) -> int:
-    """Writes the image tiles of a folder to an `images.h5`, and returns the number of images.
+    """Writes the image tiles of a folder to an `images.h5`. Returns the number of images.
 
     Args:
-        folder: folder of image tiles `zoom_x_y.(webp|png|jpg)` of 224 × 224 px. Other files are ignored.
+        folder: folder with image tiles `zoom_x_y.webp`, `.png` or `.jpg` of 224 × 224 px. Other files are ignored.
         path: path of the `images.h5` to write.
         zoom: zoom of the tiles to write. Default: tiles of every zoom.
-        resize: resize square images of other sizes to 224 px (Lanczos). By default, another size is an error.
-        progress: called with (images done, all images) after each image.
-        codec: storage of the pixels, see `ImageForm`.
+        resize: True to resize square images of other sizes to 224 px (Lanczos). If False, another size is an error.
+        progress: function that is called after each image with (number of images done, number of all images).
+        codec: encoding of the pixels, see `ImageForm`.
         threads: number of threads that encode images.
 
     Raises:
@@ -180,5 +180,5 @@ def put_images(
 
 
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Returns one integer for each tile, with zoom, x and y in separate bits: int64."""
+    """Combines zoom, x and y of each tile to one integer, so that tiles can be sorted and compared: int64."""
     return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]

@@ -1,4 +1,4 @@
-"""`labels.h5`: reads and writes the label, flags and split of every tile of a region, for one task."""
+"""`labels.h5`: reads and writes the label and the split of every tile of a region, for one task."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _COLUMNS = {
 
 
 def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str, Array]) -> None:
-    """Writes `labels.h5`.
+    """Writes the labels and splits of a region's tiles for one task to `labels.h5`.
 
     Args:
         path: file to write.
-        attributes: attributes `task`, `seed`, `split` and `buffer`; see docs/formats.md.
-        columns: columns with one row per tile of `processed.h5`: `label` float32, `eligible` and `kept` bool, `split`
-            uint8 and, if the task has folds, `fold` uint8.
+        attributes: attributes `task`, `seed`, `split` and `buffer` of the file; see docs/formats.md.
+        columns: columns with one row per tile of `processed.h5`: `label` (float32), `eligible` and `kept` (bool),
+            `split` (uint8) and, if the task has folds, `fold` (uint8); see docs/formats.md.
     """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
@@ -43,12 +43,12 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
 
 def read_labels(path: Path, n_tiles: int, folds: int, hint: Hint | None) -> dict[str, Array]:
-    """Reads the columns of a `labels.h5`, each [n_tiles].
+    """Reads the columns of a `labels.h5` by name. Each column is an array [n_tiles].
 
     Args:
         path: path of the `labels.h5`.
         n_tiles: number of tiles of the region.
-        folds: number of folds; 0 for a task without folds.
+        folds: number of cross-validation folds of the task; 0 for a task without folds.
         hint: command that makes the file again, for error messages.
 
     Raises:
@@ -59,7 +59,7 @@ def read_labels(path: Path, n_tiles: int, folds: int, hint: Hint | None) -> dict
     for name, values in columns.items():
         limit = folds if name == "fold" else _COLUMNS[name][1]
         if limit is not None and len(values) and int(values.max()) >= limit:
-            raise DataError(f"`{path}` is damaged: `{name}` holds values that do not exist", VERIFY)
+            raise DataError(f"`{path}` is damaged: `{name}` holds values above {limit - 1}", VERIFY)
     if np.isinf(columns["label"]).any():
-        raise DataError(f"`{path}` is damaged: `label` holds values that are not finite", VERIFY)
+        raise DataError(f"`{path}` is damaged: `label` holds infinite values", VERIFY)
     return columns

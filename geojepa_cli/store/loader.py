@@ -1,7 +1,7 @@
-"""Prefetches batches in background threads, in the sampler's order.
+"""`TileLoader`: reads batches ahead in background threads, in the order of a sampler.
 
-Reading a batch consists of array operations that release Python's global interpreter lock, so threads are enough. They
-share the memory-mapped files and the compiled view, and no data is copied between processes.
+Reading a batch consists of array operations that release Python's global interpreter lock, so threads are as fast as
+processes. All threads share the memory-mapped files, and no data is copied between processes.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from geojepa_cli.store.view import View
 
 @dataclass(frozen=True)
 class TileLoader:
-    """Reads the batches of a sampler.
+    """Reads the batches into which a sampler divides the tiles of a dataset.
 
     Attributes:
         store: dataset to read from.
-        view: tiles, tags and pieces that the batches contain.
-        sampler: order of the tiles, and their division into batches.
-        needs: modalities of the batches, see `TileStore.read`.
-        rank, ranks: this process reads every `ranks`-th batch of an epoch, starting with batch `rank`.
-        prefetch: number of batches to read ahead; 0 reads each batch on demand. Does not change the batches.
-        threads: number of reading threads.
-        pin_memory: copy batches to page-locked memory, for `batch.to(device, non_blocking=True)`.
-        device: device to which the reading thread moves batches; None leaves them on the CPU.
+        view: selection of the tiles, tags and entities that batches contain.
+        sampler: sampler that divides the tiles into batches.
+        needs: modalities to read, see `TileStore.read`.
+        rank, ranks: index of this process, and number of processes. A process reads every `ranks`-th batch of an epoch,
+            starting with batch `rank`.
+        prefetch: number of batches to read ahead; 0 to read each batch when it is needed. The batches are the same.
+        threads: number of threads that read batches.
+        pin_memory: True to copy batches to page-locked memory, for `batch.to(device, non_blocking=True)`.
+        device: device to which a reading thread moves each batch; None to keep batches on the CPU.
     """
 
     store: TileStore
@@ -51,7 +52,7 @@ class TileLoader:
     device: torch.device | str | None = None
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[TileBatch]:
-        """Yields the batches of this rank in an epoch, without the first `position` batches (to resume a run)."""
+        """Yields the batches of this process in an epoch. To resume a run, skips the first `position` batches."""
         self.store.compiled(self.view)  # compiled here, so that the threads do not each do it
         plan = self.sampler.batches(epoch, position, self.rank, self.ranks)
         if self.prefetch == 0:
@@ -69,7 +70,7 @@ class TileLoader:
                     future.cancel()
 
     def __len__(self) -> int:
-        """Number of batches of this rank in the first epoch. Other epochs may have a few more or fewer."""
+        """Number of batches of this process in the first epoch. Other epochs may have a few more or fewer batches."""
         return self.sampler.n_batches(0, self.ranks)
 
     def _read(self, tiles: npt.NDArray[np.int64]) -> TileBatch:

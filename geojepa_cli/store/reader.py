@@ -1,7 +1,7 @@
-"""Memory-mapped columns of one `tiles.h5` or `processed.h5`.
+"""`RegionStore`: memory-mapped columns of one `tiles.h5` or `processed.h5`.
 
 The HDF5 library is used only to find the position of each column in the file. Each column is then a NumPy array over
-the memory-mapped file. The operating system loads values when they are used, and processes share them.
+the memory-mapped file. The operating system loads values when they are used. Processes share the loaded values.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ XY_SHIFT, XY_SCALE = 8192, 49152  # of uint16 vertices: tile units = (value - 81
 
 
 class RegionStore:
-    """The `tiles.h5` or `processed.h5` of a region. Columns are read-only arrays: `region["piece/area_m2"]`.
+    """The `tiles.h5` or `processed.h5` of a region. Its columns are read-only arrays, such as `region["tile/z"]`.
 
     Attributes:
         path: path of the file.
         name: name of the region.
         kind: `tiles` or `processed`.
         zoom: zoom of every tile.
-        n_tiles, n_objects, n_pieces, n_tags, n_vocab: number of tiles, OSM objects, pieces (the parts of objects inside
-            single tiles), tags of all objects, and distinct tags.
+        n_tiles, n_objects, n_pieces, n_vocab: number of tiles, of OSM elements, of pieces (parts of OSM elements inside
+            single tiles), and of distinct tags.
     """
 
     def __init__(self, path: Path | str, name: str | None = None) -> None:
@@ -69,7 +69,7 @@ class RegionStore:
 
         Args:
             path: path of the file.
-            name: name of the region. Default: the name of the file's folder, up to `@`.
+            name: name of the region. Default: the name of the folder that contains the file, up to `@`.
 
         Raises:
             DataError: the file is unreadable or has another schema, a column is missing or has another type, or offsets
@@ -80,12 +80,13 @@ class RegionStore:
         columns, attributes = map_columns(self.path, EXPECTED, self._hint)
         self.kind, self.zoom = str(attributes.get("kind")), int(str(attributes.get("zoom", 0)))
         if self.kind not in KINDS:
-            raise DataError(f"`{self.path}` is of kind `{self.kind}`, expected `tiles` or `processed`", self._hint)
+            message = f"`{self.path}` is a `{self.kind}` file, expected a `tiles` or `processed` file"
+            raise DataError(message, self._hint)
         self._columns = {name: columns[name] for name in columns if self.kind in schema.COLUMNS[name].files}
         self._geometry_checked = False
         self._check()
-        self.n_tiles, self.n_objects, self.n_pieces, self.n_tags, self.n_vocab = (
-            len(self[column]) for column in ("tile/z", "object/osm_id", "piece/object", "tag/vocab", "vocab/count")
+        self.n_tiles, self.n_objects, self.n_pieces, self.n_vocab = (
+            len(self[column]) for column in ("tile/z", "object/osm_id", "piece/object", "vocab/count")
         )
 
     def __getitem__(self, column: str) -> Array:
@@ -101,31 +102,34 @@ class RegionStore:
 
     @functools.cached_property
     def keys(self) -> list[str]:
-        """Key of every vocabulary row."""
+        """Key of every tag in the vocabulary (the list of distinct tags of the region)."""
         return self.strings("vocab/key")
 
     @functools.cached_property
     def values(self) -> list[str]:
-        """Value of every vocabulary row."""
+        """Value of every tag in the vocabulary (the list of distinct tags of the region)."""
         return self.strings("vocab/value")
 
     @functools.cached_property
     def roles(self) -> list[str]:
-        """Text of every role of relation members, in rows of `role/`."""
+        """Distinct roles of relation members, such as `outer`, in the order of the table `role/`."""
         return self.strings("role/text")
 
     def strings(self, column: str) -> list[str]:
-        """Returns all strings of a string column."""
+        """Returns all strings of a column of strings, such as `vocab/key`."""
         return [str(text) for text in self.string_rows(column, slice(None))]
 
     def string_rows(self, column: str, rows: slice | list[int] | Array) -> list[str]:
-        """Returns the strings in the given rows of a string column."""
+        """Returns the strings in the given rows of a column of strings, such as `vocab/key`."""
         offsets, text = self[column], self[column + "_utf8"].tobytes()
         starts, ends = offsets[:-1][rows].tolist(), offsets[1:][rows].tolist()
         return [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends, strict=True)]
 
     def vertices(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Returns vertices `first`..`last` (excluded) of a `processed.h5`: float32 [n, 2] in tile units."""
+        """Returns the vertices from row `first` to row `last` (excluded) of a `processed.h5`: float32 [n, 2].
+
+        The coordinates (x, y) are in tile units.
+        """
         return decode_xy(self["node/xy"][first:last])
 
     @property
@@ -140,10 +144,11 @@ class RegionStore:
         self._check_rows(*(name for name in _ALWAYS_READ if name in self))
 
     def check_geometry(self) -> None:
-        """Checks the parts, vertices and edges on the first call. Later calls do nothing.
+        """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets decrease, a role does not exist, or an edge ends at a vertex outside its piece.
+            DataError: offsets decrease, the role of a geometry part is unknown, or an edge ends at a vertex of another
+                OSM element.
         """
         if self._geometry_checked:
             return
@@ -152,14 +157,15 @@ class RegionStore:
             part_nodes = self["part/nodes"].astype(np.int64)[self["piece/parts"]]
             nodes = part_nodes[1:] - part_nodes[:-1]
             if bool((self["edge/ends"] >= nodes[csr.parents(self["piece/edges"])][:, None]).any()):
-                raise self._damaged("edge/ends", "vertices that do not exist")
+                raise self._damaged("edge/ends", "numbers of vertices that do not exist")
         self._geometry_checked = True
 
     def _check_rows(self, *names: str) -> None:
-        """Checks columns before their values are used as indices.
+        """Checks columns whose values are used as indices or as row numbers of other tables.
 
         Raises:
-            DataError: offsets do not start at 0 or decrease, a row does not exist, or an enumeration value is unknown.
+            DataError: offsets do not start at 0 or decrease, a row number does not exist, or an enumeration value is
+                unknown.
         """
         for name in names:
             values = self[name]
@@ -167,10 +173,10 @@ class RegionStore:
                 continue
             if name in _ENUMERATED:
                 if int(values.max()) >= _ENUMERATED[name]:
-                    raise self._damaged(name, "values that do not exist")
+                    raise self._damaged(name, "unknown values")
             elif name in _POINTED:
                 if int(values.max()) >= len(self[_POINTED[name]]):
-                    raise self._damaged(name, "rows that do not exist")
+                    raise self._damaged(name, "numbers of rows that do not exist")
             elif int(values[0]) != 0 or not bool((values[1:] >= values[:-1]).all()):
                 raise self._damaged(name, "offsets that do not start at 0 or that decrease")
 
@@ -178,10 +184,11 @@ class RegionStore:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
 
     def _check_lengths(self) -> None:
-        """Checks that the columns of a table have the same length, and that offsets match the size of the child table.
+        """Checks that all columns of a table have the same length, and that offsets match the lengths of the tables.
 
         Raises:
-            DataError: they do not.
+            DataError: two columns of a table differ in length, or the last offset of a column is not the number of rows
+                of the table to which the offsets refer.
         """
         rows: dict[str, tuple[int, str]] = {}
         present = {name: column for name, column in schema.COLUMNS.items() if name in self._columns}
@@ -192,7 +199,8 @@ class RegionStore:
             table = name.partition("/")[0]
             if rows.setdefault(table, (n, name))[0] != n:
                 known, other = rows[table]
-                raise DataError(f"`{self.path}`: `{name}` has {n} rows, `{other}` has {known}", self._hint)
+                message = f"`{self.path}` is damaged: `{name}` has {n} rows, `{other}` has {known}"
+                raise DataError(message, self._hint)
         for name, column in present.items():
             if not column.csr or len(self[name]) == 0:
                 continue
@@ -204,7 +212,10 @@ class RegionStore:
 
 
 def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
-    """Converts stored vertices (fixed-point uint16, or float32) to tile units: float32 [n, 2]."""
+    """Converts stored vertices to tile units, in which 1 is the length of the tile's south edge: float32 [n, 2].
+
+    Vertices are stored as fixed-point numbers (uint16) or as float32.
+    """
     if stored.dtype != np.uint16:
         return np.asarray(stored, np.float32)
     # Integers up to 65,535 are exact in float32. Only the division rounds, so the result is the nearest float32.
@@ -215,14 +226,15 @@ def decode_xy(stored: Array) -> npt.NDArray[np.float32]:
 
 
 def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
-    """Computes the corners of rotated rectangles in tile units, counter-clockwise from the lowest (then leftmost).
+    """Returns the four corners of rotated bounding rectangles in tile units.
 
     Args:
         centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
         side: rows of `piece/box_side`, float32 [n, 3].
 
     Returns:
-        Four corners (x, y) of each rectangle, float32 [n, 8].
+        Corners (x, y) of each rectangle, counter-clockwise, float32 [n, 8]. The first corner is the lowest one; of two
+        equally low corners, it is the left one.
     """
     # Computed column by column: NumPy is slow if the inner loop has only two elements.
     (x, y), (along_x, along_y, ratio) = centre.T, side.T

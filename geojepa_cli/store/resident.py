@@ -1,8 +1,8 @@
-"""Keeps all tiles of a view on a device, if they fit in its memory. Batches are then made there, without reading files.
+"""`ResidentTiles`: keeps all tiles in the memory of a device such as a GPU, to make batches without reading files.
 
-The tokens of a tile are stored together, and so are their tags, vertices, parts and edges. Each tile of a batch is
-therefore one run of consecutive rows in every column. The CPU holds the first rows of these runs, so it never waits for
-a size that the device computes.
+The tokens of a tile are stored together, and so are their tags, vertices, parts and edges. Each tile is therefore one
+run of consecutive rows in every column. The CPU knows the first row of every run, so it never waits for the device to
+compute the size of a tensor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_i
 
 
 class ResidentTiles:
-    """All tiles of a view, held on a device.
+    """All tiles that a view selects, in the memory of a device such as a GPU.
 
     Attributes:
         device: device that holds the tiles.
@@ -34,12 +34,12 @@ class ResidentTiles:
     """
 
     def __init__(self, store: TileStore, view: View, device: torch.device | str, needs: Needs = TAGS_ONLY) -> None:
-        """Reads all tiles of a view and moves them to a device.
+        """Reads all tiles that a view selects, and moves them to a device.
 
         Args:
             store: dataset to read from.
-            view: view of the dataset.
-            device: device that holds the tiles.
+            view: selection of tiles, tags and entities of the dataset.
+            device: device that will hold the tiles.
             needs: modalities to read.
         """
         whole = store.read(view, view.tiles, needs)
@@ -59,7 +59,7 @@ class ResidentTiles:
 
     @staticmethod
     def estimate_bytes(store: TileStore, view: View, needs: Needs = TAGS_ONLY) -> int:
-        """Estimates the memory in bytes that all tiles of a view take, from an evenly spaced sample of tiles."""
+        """Estimates the size in bytes of all tiles that a view selects, by reading an evenly spaced sample of tiles."""
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
@@ -67,13 +67,13 @@ class ResidentTiles:
         return int(_nbytes(store.read(view, some, needs - {Modality.IMAGE})) / share) + shown * 3 * SIZE_PX**2
 
     def read(self, tiles: npt.ArrayLike) -> TileBatch:
-        """Returns tiles as one batch on the device. Its values equal those of `TileStore.read`.
+        """Returns tiles as one batch on the device. The batch has the same values as one from `TileStore.read`.
 
         Args:
-            tiles: tile rows of the dataset. The batch has the tiles in this order.
+            tiles: rows of the tiles in the dataset. The batch has the tiles in this order.
 
         Raises:
-            ValueError: a tile is not in the view.
+            ValueError: one of the tiles is not selected by the view.
         """
         rows = np.asarray(tiles, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self._place) or (self._place[rows] < 0).any()):
@@ -123,7 +123,10 @@ class ResidentTiles:
         return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
-        """Returns the row numbers ends[i] .. ends[i + 1] (excluded) for every i in `at`: int64 on the device."""
+        """Concatenates the integer ranges from ends[i] to ends[i + 1] (excluded) for every i in `at`.
+
+        Returns an int64 tensor on the device.
+        """
         counts = np.diff(ends)[at]
         total = int(counts.sum())
         shift = torch.from_numpy(ends[at] - np.cumsum(counts) + counts).to(self.device)
@@ -132,7 +135,7 @@ class ResidentTiles:
 
 
 def _ends(counts: Tensor) -> Tensor:
-    """Returns the CSR offsets of n rows from their child counts: int64 [n + 1]."""
+    """Returns the cumulative sum of n counts, with a leading 0: int64 [n + 1]."""
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
 
 

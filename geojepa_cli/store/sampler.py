@@ -1,8 +1,10 @@
-"""Batches with a token budget. An epoch has every tile once, in a seeded order, and can be resumed at any batch.
+"""Divides tiles into batches with a maximum number of tokens. An epoch contains every tile once.
 
-The batches of an epoch depend only on (seed, epoch). All ranks and workers compute the same list of batches, and each
-takes every n-th batch. Tiles are shuffled, sorted by length within blocks, cut into batches, and the batches are
-shuffled. So the tiles of a batch have similar lengths (attention needs little padding), and the batch order is random.
+The batches of an epoch depend only on the seed and the epoch, so an epoch can be resumed at any batch. All ranks
+(processes) and workers compute the same list of batches, and each takes every n-th batch. First, the tiles are
+shuffled. Then, tiles are sorted by number of tokens within blocks of a few thousand tiles, and cut into batches.
+Finally, the batches are shuffled. So the tiles of a batch have similar numbers of tokens (attention needs little
+padding), but the order of the batches is random.
 """
 
 from __future__ import annotations
@@ -18,16 +20,17 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TokenBudgetSampler:
-    """Cuts tiles into batches of at most `budget` tokens.
+    """Divides tiles into batches of at most `budget` tokens.
 
     Attributes:
-        tiles: tile rows to read, int64 [n].
+        tiles: rows of the tiles in the dataset, int64 [n].
         lengths: number of tokens of each tile, int64 [n].
-        budget: maximum number of tokens in a batch. A tile with more tokens is a batch of one tile.
-        seed: random seed. The order depends on the seed and the epoch.
-        shuffle: False keeps the order of `tiles` in every epoch.
-        block: number of consecutive shuffled tiles that are sorted by length; 1 for no sorting.
-        tile_cost: additional tokens of every tile, such as registers or image patches.
+        budget: maximum number of tokens in a batch. A tile with more tokens becomes a batch of one tile.
+        seed: random seed. The order of tiles and batches depends on the seed and the epoch.
+        shuffle: True to shuffle tiles and batches in every epoch; False to keep the order of `tiles`.
+        block: after shuffling, tiles are sorted by number of tokens within blocks of this many tiles; 1 to skip
+            sorting.
+        tile_cost: number of tokens to add for every tile, for example for registers or image patches.
         max_tiles: maximum number of tiles in a batch; None for no maximum.
     """
 
@@ -47,11 +50,12 @@ class TokenBudgetSampler:
             raise ValueError(f"budget {self.budget} and block {self.block} must be positive")
 
     def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
-        """Returns all batches of an epoch as tile rows. The number of batches is a multiple of `ranks`.
+        """Returns all batches of an epoch. Each batch is an array of tile rows.
 
-        To reach a multiple, the batches with the most tiles are halved. So all ranks take the same number of steps, and
-        every tile occurs once. If there are too few tiles, some batches are empty. With `shuffle`, the rows of a batch
-        are in ascending order, so that the tiles of a region are consecutive and files are read forwards.
+        The number of batches is a multiple of `ranks`, so that all processes take the same number of steps. To reach a
+        multiple, the batches with the most tiles are halved. If there are too few tiles, some batches are empty. With
+        `shuffle`, the rows of a batch are in ascending order, so that the tiles of a region are consecutive and files
+        are read forwards.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = rng.permutation(len(self.tiles)) if self.shuffle else np.arange(len(self.tiles))
@@ -68,12 +72,12 @@ class TokenBudgetSampler:
     def batches(
         self, epoch: int, position: int = 0, rank: int = 0, ranks: int = 1, worker: int = 0, workers: int = 1
     ) -> Iterator[Rows]:
-        """Yields the batches of one worker of one rank, in order.
+        """Yields the batches of one worker of one process, in order. Each batch is an array of tile rows.
 
         Args:
             epoch: index of the epoch.
-            position: number of batches of this rank to skip, to resume a stopped epoch. The workers divide the
-                remaining batches, so the number of workers may change on resuming.
+            position: number of batches of this process to skip, to resume a stopped epoch. The workers share the other
+                batches, so a resumed run may have another number of workers.
             rank, ranks: index of this process and number of processes.
             worker, workers: index of this worker in its process and number of workers.
         """
@@ -81,12 +85,16 @@ class TokenBudgetSampler:
         yield from mine[position + worker :: workers]
 
     def n_batches(self, epoch: int, ranks: int = 1) -> int:
-        """Returns the number of batches of each rank in an epoch."""
+        """Returns the number of batches that each of `ranks` processes has in an epoch."""
         return len(self.plan(epoch, ranks)) // ranks
 
 
 def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]]:
-    """Cuts tiles into consecutive batches (first, last excluded), each within the budget or of a single tile."""
+    """Cuts a sequence of tiles into batches. Each batch is within the budget, or has a single tile.
+
+    Returns:
+        Start and end (excluded) of each batch, as indices into the sequence.
+    """
     total = np.concatenate([[0], np.cumsum(cost)])
     cuts = []
     first = 0

@@ -1,4 +1,4 @@
-"""`TileStore`: reads tiles of a dataset through a view, as tensors."""
+"""`TileStore`: reads the tiles, tags and entities that a view selects, as tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from geojepa_cli.store.view import View
 
 
 class TileStore(Dataset):
-    """A dataset whose tiles can be read as tensors. All data that models see is read with `read`."""
+    """A dataset whose tiles can be read as tensors. Models read all their data with the method `read`."""
 
     def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
         super().__init__(regions, images)
@@ -29,18 +29,19 @@ class TileStore(Dataset):
         """Reads tiles as tensors.
 
         Args:
-            view: view of this dataset. Tags and pieces that it hides are left out.
-            tiles: tile rows of the dataset. The batch has the tiles in this order.
+            view: selection of tiles, tags and entities of this dataset. Tags and entities that the view hides are left
+                out.
+            tiles: rows of the tiles to read. The batch has the tiles in this order.
             needs: modalities to read. Tags and bounding rectangles are always read.
 
         Raises:
-            ValueError: a tile is not in the view, or the view belongs to another dataset.
-            DataError: geometry is requested, and the geometry in the file is damaged.
+            ValueError: one of the tiles is not selected by the view, or the view belongs to another dataset.
+            DataError: geometry is requested, but the geometry in the file is damaged.
         """
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Returns the compiled form of a view. It is cached as long as the view exists."""
+        """Returns the lists of rows to which a view is converted. The result is cached as long as the view exists."""
         if view.shape != self.shape:
             raise ValueError(f"the view belongs to another dataset: {view.shape}, expected {self.shape}")
         found = self._compiled.get(view)
@@ -49,5 +50,5 @@ class TileStore(Dataset):
         return found
 
     def lengths(self, view: View) -> Rows:
-        """Returns the number of tokens of every tile of a view, in the order of `view.tiles`: int64."""
+        """Returns the number of tokens (entities) of every tile in `view.tiles`: int64."""
         return self.compiled(view).lengths[view.tiles].astype(np.int64)

@@ -13,7 +13,7 @@ from geojepa_cli.workspace.durable import fsync
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file next to `path`, flushes it to the disk, and renames it to `path`."""
+    """Writes tensors to a temporary safetensors file, flushes the file to the disk, and renames it to `path`."""
     partial = path.with_name(path.name + ".writing")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, partial, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Reads the objects of a tile with their tags and geometry, to draw a map of the tile."""
+"""Reads the OSM elements of a tile with their tags and geometry, to draw a map of the tile."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ POINT, LINE, OUTER, INNER = range(4)
 
 @dataclass(frozen=True)
 class MapObject:
-    """A piece: the part of an OSM object inside one tile.
+    """The part of an OSM element inside one tile.
 
     Attributes:
-        ref: OSM element, such as `way/123`.
-        tags: all stored tags of the object (the tag filter may have removed others).
-        parts: (role, vertices) of each part; an outer ring is followed by its inner rings. Vertices are float64 [n, 2],
-            distances east and north of the tile's south-west corner, both divided by the tile's width on the ground.
-        area_m2, length_m: area and length of the piece.
-        covers_tile: True for an area that covers the whole tile. It has no parts.
-        is_token: False for boundaries and restrictions, which are not tokens of the model.
+        ref: type and id of the OSM element, such as `way/123`.
+        tags: all stored tags of the element. The tag filter may have removed other tags.
+        parts: points, lines and rings as (role, vertices). An outer ring is followed by its inner rings. Vertices are
+            float64 [n, 2]: distances east and north of the tile's south-west corner, divided by the tile's width on the
+            ground.
+        area_m2, length_m: area and length of the geometry inside the tile.
+        covers_tile: True for an area that covers the whole tile. Such an area has no `parts`.
+        is_token: False for boundaries and restrictions, which models do not see.
     """
 
     ref: str
@@ -41,13 +42,13 @@ class MapObject:
 
 @dataclass(frozen=True)
 class TileMap:
-    """A tile and its objects.
+    """A tile and the OSM elements in the tile.
 
     Attributes:
         name: name of the tile, such as `16_18052_25957`.
         bounds: (west, south, east, north) in degrees.
         east_m, north_m: width and height of the tile on the ground, in metres.
-        objects: pieces in the tile, in the order of the file.
+        objects: parts of OSM elements inside the tile, in the order of the file.
     """
 
     name: str
@@ -58,7 +59,7 @@ class TileMap:
 
 
 def read_map(region: RegionStore, row: int) -> TileMap:
-    """Reads all objects of a tile, including areas that cover it and objects that are not tokens.
+    """Reads all OSM elements of a tile, also those that models do not see.
 
     Args:
         region: opened `processed.h5` of the region.
@@ -72,7 +73,7 @@ def read_map(region: RegionStore, row: int) -> TileMap:
 
 
 def read_piece(region: RegionStore, piece: int) -> MapObject:
-    """Reads a piece, by its row of `piece/`, with the tags of its object."""
+    """Reads the part of an OSM element inside a tile, from a row of the table `piece/`, with the element's tags."""
     row = int(region["piece/object"][piece])
     parts = []
     for part in range(*_span(region["piece/parts"], piece)):
@@ -90,7 +91,7 @@ def read_piece(region: RegionStore, piece: int) -> MapObject:
 
 
 def read_tags(region: RegionStore, row: int) -> dict[str, str]:
-    """Reads the tags of an object, by its row of `object/`."""
+    """Reads the tags of an OSM element, from a row of the table `object/`."""
     vocab = region["tag/vocab"][slice(*_span(region["object/tags"], row))].tolist()
     return {region.keys[entry]: region.values[entry] for entry in vocab}
 

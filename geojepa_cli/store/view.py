@@ -1,8 +1,8 @@
-"""`View`: selects tiles, tags and pieces of a dataset. Filters, splits and task masks all produce views.
+"""`View`: a selection of tiles, tags and pieces of a dataset. Filters, dataset splits and tasks all produce views.
 
-A piece is the part of an OSM object inside one tile. A view consists of three sorted lists of rows (kept tiles, dropped
-tags, dropped pieces) and counts of dropped tiles and pieces by reason. It holds no data of the dataset. It is applied
-when tiles are read. An entity that loses its last tag is dropped too.
+A piece is the part of an OSM element inside one tile. A view consists of three sorted lists of rows: tiles to keep,
+tags to hide, and pieces to hide. It also counts the dropped tiles and pieces by reason. A view holds no data of the
+dataset; it is applied when tiles are read. An entity whose tags are all hidden is dropped too.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def _no_rows() -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A selection of tiles, tags and pieces of a dataset. Row numbers are those of the whole dataset.
+    """A selection of tiles, tags and pieces of a dataset. A piece is the part of an OSM element inside one tile.
 
     Attributes:
-        shape: counts (tiles, pieces, vocabulary rows) of every region. They must match the dataset.
-        tiles: rows of the tiles to keep, sorted, int64.
-        dropped_tags: vocabulary rows of the tags to hide, sorted, int64.
-        dropped_pieces: rows of the pieces to hide, sorted, int64.
-        counts: number of dropped tiles or pieces by reason.
+        shape: for every region of the dataset, the number of tiles, of pieces and of distinct tags.
+        tiles: rows of the tiles to keep, in the whole dataset, sorted, int64.
+        dropped_tags: rows of the tags to hide, in the dataset's list of distinct tags, sorted, int64.
+        dropped_pieces: rows of the pieces to hide, in the whole dataset, sorted, int64.
+        counts: number of dropped tiles or pieces, by the reason for dropping them.
     """
 
     shape: Shape
@@ -57,7 +57,7 @@ class View:
 
     @classmethod
     def full(cls, store: Dataset) -> View:
-        """Returns a view that keeps every tile, tag and piece, including pieces that are not tokens by default."""
+        """Returns a view that keeps all tiles, tags and pieces, also those that `default` hides, such as boundaries."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
@@ -69,14 +69,15 @@ class View:
         imagery_only: bool = False,
         bbox: Bounds | None = None,
     ) -> View:
-        """Returns the default view for training. It hides all pieces that are not tokens.
+        """Returns the default view for training, which hides all pieces that are not entities, such as boundaries.
 
         Args:
-            store: dataset of the view.
+            store: dataset from which the view selects.
             min_entities, max_entities: minimum and maximum number of entities of a tile; None for no maximum. Tiles
                 with fewer or more entities are dropped.
-            imagery_only: keep only tiles with an image.
-            bbox: bounding box (west, south, east, north) in degrees; keep only tiles that overlap it.
+            imagery_only: True to keep only tiles with an image.
+            bbox: bounding box (west, south, east, north) in degrees. Tiles that do not overlap the bounding box are
+                dropped. Default: no bounding box.
 
         Raises:
             UsageError: `imagery_only` is set and the dataset has no images, or the bounding box is empty.
@@ -106,7 +107,7 @@ class View:
 
     @classmethod
     def concat(cls, views: Sequence[View]) -> View:
-        """Joins one view per region, in the order of the dataset's regions, to a view of the whole dataset."""
+        """Joins views of single regions to a view of a dataset that consists of these regions, in the same order."""
         base = np.zeros(3, np.int64)
         tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
         counts: dict[str, int] = {}
@@ -122,34 +123,17 @@ class View:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """Counts (tiles, pieces, vocabulary rows) of the whole dataset."""
+        """Number of tiles, of pieces and of distinct tags of the whole dataset."""
         tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
         return tiles, pieces, vocab
 
-    def __and__(self, other: View) -> View:
-        """Returns the view of the tiles, tags and pieces that both views keep.
-
-        If both views have a count for the same reason, the larger count is used, not their sum: the views were derived
-        from the same view, whose drops both contain.
-        """
-        if self.shape != other.shape:
-            raise ValueError(f"views of different datasets: {self.shape} and {other.shape}")
-        counts = {reason: max(n, self.counts.get(reason, 0)) for reason, n in other.counts.items()}
-        return View(
-            self.shape,
-            np.intersect1d(self.tiles, other.tiles, assume_unique=True),
-            np.union1d(self.dropped_tags, other.dropped_tags),
-            np.union1d(self.dropped_pieces, other.dropped_pieces),
-            {**self.counts, **counts},
-        )
-
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Returns the view with only those tiles that are in `tiles`. Counts the dropped tiles under `reason`."""
+        """Returns a copy of this view that keeps only the given tiles. Adds the dropped tiles to `counts[reason]`."""
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """Returns the view with more tags and pieces hidden. Counts the newly hidden pieces under `reason`."""
+        """Returns a copy of this view that hides more tags and pieces. Adds the hidden pieces to `counts[reason]`."""
         dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
         return replace(
             self,
@@ -159,13 +143,16 @@ class View:
         )
 
     def trimmed(self, store: Dataset) -> View:
-        """Returns an equivalent, smaller view: pieces of dropped tiles are not listed as hidden."""
+        """Returns an equivalent view with shorter lists: pieces of dropped tiles are removed from `dropped_pieces`."""
         kept = np.zeros(store.n_tiles, bool)
         kept[self.tiles] = True
         return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
 
     def region(self, index: int) -> View:
-        """Returns the view of one region, with row numbers of that region and without counts."""
+        """Returns the part of this view that belongs to one region. Its row numbers are those of the region's file.
+
+        The returned view has no counts.
+        """
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
         tiles, pieces, tags = (
@@ -187,9 +174,9 @@ PIECE_REASONS = {
 
 
 def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
-    """Returns the reason why each piece is not a token by default: uint8 [pieces].
+    """Returns, for each piece of a region, the reason why the piece is not an entity by default: uint8 [pieces].
 
-    Values are keys of `PIECE_REASONS`, or 0 for pieces that are tokens.
+    The values are keys of `PIECE_REASONS`. Pieces that are entities have the value 0.
     """
     tokens = region["object/token"]
     by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)

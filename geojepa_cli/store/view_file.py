@@ -1,7 +1,9 @@
-"""`views.h5`: reads and writes the plain and the masked view of a region, as one compressed bit per row.
+"""`views.h5`: reads and writes the two views (selections of tiles, tags and pieces) of a region for one task.
 
-The masked view keeps the tiles of the plain view, and hides additional tags and pieces. The file stores only these
-additional rows for it. Counts of drops by reason are not stored in this file but in the task's report.
+The plain view hides no tags. The masked view hides the tags that reveal a label, and it keeps the same tiles. For every
+tile, piece and tag, the file stores one compressed bit: is it kept or hidden? For the masked view, only the additional
+hidden rows are stored. The number of tiles and pieces dropped for each reason is not in this file but in the task's
+report.
 """
 
 from __future__ import annotations
@@ -26,15 +28,16 @@ _ATTRIBUTES = {"kind": str, "shape": tuple}
 
 
 def save_views(path: Path, plain: View, masked: View) -> None:
-    """Writes both views of one region.
+    """Writes the plain view and the masked view of one region.
 
     Args:
         path: file to write.
-        plain: plain view. It must hide no tags.
-        masked: masked view. It must keep the same tiles and hide every piece that `plain` hides.
+        plain: view that hides no tags.
+        masked: view that hides the tags that reveal a label. It must keep the tiles of `plain`, and hide every piece
+            that `plain` hides.
 
     Raises:
-        ValueError: the views have several regions, or do not meet these conditions.
+        ValueError: the views belong to several regions, `plain` hides tags, or `masked` does not match `plain`.
     """
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
@@ -57,7 +60,9 @@ def save_views(path: Path, plain: View, masked: View) -> None:
 
 
 def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
-    """Reads the plain and the masked view of a dataset, from the `views.h5` of each region.
+    """Reads the plain view (with all tags) and the masked view of a dataset, from the `views.h5` of each region.
+
+    The masked view hides the tags that reveal a label of the task.
 
     Raises:
         DataError: a file is unreadable, has another schema, or was made for other data.
@@ -73,9 +78,9 @@ def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, V
     # Checked before the columns: if the file was made for other data, their lengths differ too.
     _, attributes = read_columns(path, Expected(schema.VERSION, {}, _ATTRIBUTES), hint)
     if attributes.get("kind") != "views":
-        raise DataError(f"`{path}` is of kind `{attributes.get('kind')}`, expected `views`", hint)
+        raise DataError(f"`{path}` is a `{attributes.get('kind')}` file, expected a `views` file", hint)
     if attributes.get("shape") != shape:
-        made_for = f"made for {attributes.get('shape')} tiles, pieces and tags"
+        made_for = f"made for a region with {attributes.get('shape')} tiles, pieces and tags"
         raise DataError(f"`{path}` was {made_for}, but `{region}` has {shape}", hint)
     packed, _ = read_columns(path, Expected(schema.VERSION, columns, _ATTRIBUTES), hint)
     rows = {name: np.flatnonzero(np.unpackbits(packed[name], count=shape[table])) for name, table in _BITS.items()}

@@ -1,1 +1,1 @@
-"""Texts of OSM tags, and their text embeddings."""
+"""Text embeddings of OSM tags: descriptions of tags as text, and a text encoder."""

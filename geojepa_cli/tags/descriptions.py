@@ -1,4 +1,4 @@
-"""Texts of OSM tags for a text encoder. They use the descriptions of the id-tagging-schema, if it has the tag."""
+"""Describes OSM tags as text, as input for a text encoder. Descriptions come from the id-tagging-schema."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib import resources
 from typing import NamedTuple
 
 DATA = "descriptions.json"
-RARE = 2  # a tag on fewer objects gets the text of its key, unless the schema describes the tag
-LONGEST_VALUE = 60
+RARE = 2  # the value of a tag on fewer OSM elements is left out of the text, unless the schema describes the tag
+LONGEST_VALUE = 60  # maximum number of characters of a value that is part of the text
 
-# Keys whose values are names, identifiers, dates or free text: thousands of values, each on a few objects.
-# The schema lists some of these keys (`free` in the data file). This expression matches similar keys.
+# Keys whose values are names, identifiers, dates or free text: thousands of values, each on a few OSM elements.
+# The data file lists such keys of the schema (`free`). This expression matches keys that the schema does not list.
 _FREE_KEY = re.compile(
     r"(addr|contact|post|name|alt_name|old_name|official_name|short_name|ref|destination|opening_hours|description"
     r"|wikipedia|wikidata|note|source|seamark|tiger|gnis|is_in|url|image|operator|brand|network|species|taxon|genus)"
@@ -22,11 +22,17 @@ _FREE_KEY = re.compile(
     r"|(int|loc|nat|reg|sorting)_name|start_date|end_date|ele|phone|fax|email|website|inscription|artist_name"
 )
 _NUMBER = re.compile(r"[-+]?(\d+)([.,]\d+)?\s*[a-zA-Z'\"°%/²³]*")
-_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # few distinct values
+_NUMBERS_WITH_MEANING = ("maxspeed", "minspeed", "voltage", "gauge", "frequency")  # numbers with few distinct values
 
 
 class Source(IntEnum):
-    """Origin of the text of a tag: described by the schema, plain `key=value`, or the text of the key alone."""
+    """Type of the text that describes a tag.
+
+    Attributes:
+        DESCRIBED: the text contains words from the id-tagging-schema.
+        PLAIN: the text is `key=value`.
+        KEY: the text describes the key, without the value.
+    """
 
     DESCRIBED = 0
     PLAIN = 1
@@ -34,20 +40,20 @@ class Source(IntEnum):
 
 
 class TagText(NamedTuple):
-    """Text of a tag and its origin."""
+    """Text that describes a tag, and the type of this text."""
 
     text: str
     source: Source
 
 
 class Descriptions(NamedTuple):
-    """Excerpt of the id-tagging-schema.
+    """Names and descriptions of tags from the id-tagging-schema, the tag presets of the OSM editor iD.
 
     Attributes:
         version: name and version of the schema.
         free: keys whose values are names, identifiers, addresses, dates or free text.
-        keys: label of each key.
-        tags: description of each `key=value`: name, search terms and option titles.
+        keys: key -> name of the key in words.
+        tags: `key=value` -> description: name of the tag in words, search terms and option titles.
     """
 
     version: str
@@ -58,22 +64,24 @@ class Descriptions(NamedTuple):
 
 @lru_cache(maxsize=1)
 def load_descriptions() -> Descriptions:
-    """Reads the excerpt of the schema. tools/update_tag_descriptions.py writes its file."""
+    """Reads the descriptions from the package. `tools/update_tag_descriptions.py` writes this data file."""
     data = json.loads(resources.files("geojepa_cli.tags").joinpath(DATA).read_text(encoding="utf-8"))
     return Descriptions(data["schema"], frozenset(data["free"]), data["keys"], data["tags"])
 
 
 def describe(key: str, value: str, count: int = RARE) -> TagText:
-    """Returns the text of a tag for the text encoder.
+    """Describes a tag as text. The first rule that applies is used.
 
-    A tag that the schema describes gets `key=value: description`. A tag that occurs only once, or whose value is a
-    name, an address, an identifier, a measure or a long text, gets the text of its key. Any other tag gets
-    `key=value: label: value` if the schema has the key, otherwise `key=value`.
+    1. If the schema describes the tag, the text is `key=value: description`.
+    2. If the tag occurs only once, or its value is a name, an address, an identifier, a measure or a long text, the
+       value is left out. The text is that of `describe_key`.
+    3. If the schema has a name for the key, the text is `key=value: name of the key: value`.
+    4. Otherwise, the text is `key=value`.
 
     Args:
         key: key of the tag.
         value: value of the tag.
-        count: number of objects with this tag.
+        count: number of OSM elements with this tag.
     """
     known = load_descriptions()
     tag = f"{key}={value}"
@@ -89,15 +97,15 @@ def describe(key: str, value: str, count: int = RARE) -> TagText:
 
 
 def describe_key(key: str) -> TagText:
-    """Returns the text of a key, for tags that have no text of their value."""
+    """Describes the key of a tag as text: `key: name of the key`, or `key` if the schema has no name for the key."""
     label = load_descriptions().keys.get(key)
     return TagText(f"{key}: {label}" if label else key, Source.KEY)
 
 
 def is_free(key: str, value: str) -> bool:
-    """Returns True if the value is a name, an identifier, an address, a date, a measure or a long text.
+    """Returns True if the value of a tag is a name, an identifier, an address, a date, a measure or a long text.
 
-    Other values, such as `residential`, are classes.
+    Returns False if the value is a class, such as `residential` in `highway=residential`.
     """
     if key in load_descriptions().free or _FREE_KEY.fullmatch(key) or len(value) > LONGEST_VALUE:
         return True
@@ -108,18 +116,22 @@ def is_free(key: str, value: str) -> bool:
 
 
 def _worded(label: str, value: str) -> str:
-    """Returns the text of a value that has no description, of a key that has a label.
+    """Combines the name of a key with a value that the schema does not describe: `name of the key: value`.
 
-    `yes` and `no` are spelled out, because a text encoder hardly separates the bare words.
+    The values `yes` and `no` become `present` and `absent`, because text embeddings of `yes` and `no` are too similar.
+
+    Args:
+        label: name of the key in words.
+        value: value of the tag.
     """
     wording = {"yes": f"present: {label}", "no": f"absent: {label}"}
     return wording.get(value, f"{label}: {value.replace('_', ' ')}")
 
 
 def _meaning(key: str, value: str) -> str | None:
-    """Returns the schema's description of a tag; None if there is none.
+    """Returns the description of a tag in the schema, or None if the schema does not describe the tag.
 
-    A list value `a;b` gets the joined descriptions of its parts, if the schema describes all of them.
+    A value can be a list of values, such as `a;b`. Then the descriptions of all values are joined by `and`.
     """
     tags = load_descriptions().tags
     found = tags.get(f"{key}={value}")

@@ -1,4 +1,4 @@
-"""Text encoders for the texts of tags. They work offline, because their weights are installed as a Python package."""
+"""Text encoders, which turn the text of a tag into a vector. They work offline: a Python package has the weights."""
 
 from __future__ import annotations
 
@@ -29,46 +29,48 @@ BATCH = 64
 
 
 class TextEncoder(Protocol):
-    """Turns texts into vectors.
+    """Interface of a text encoder, which turns texts into vectors.
 
     Attributes:
-        name: name of the model, as written to `tags.h5`.
-        width: number of values of a vector.
+        name: name of the encoder, as written to `tags.h5`.
+        width: number of dimensions of a vector.
     """
 
     name: str
     width: int
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """Returns one unit vector per text: float32 [len(texts), width].
-
-        The vector of a text does not depend on the other texts.
+        """Computes one vector of length 1 for each text. The vector of a text does not depend on the other texts.
 
         Args:
             texts: texts to encode.
-            meter: progress display.
+            meter: progress display to update, or None.
+
+        Returns:
+            Vectors in the order of the texts. float32 [len(texts), width]
         """
 
 
 def load_text_encoder(name: str) -> TextEncoder:
-    """Loads the text encoder with this name.
+    """Loads a text encoder by name, one of `ENCODERS`.
 
     Raises:
-        NotFoundError: no encoder has this name.
-        MissingExtraError: the package of the encoder is not installed.
+        NotFoundError: no text encoder has this name.
+        MissingExtraError: the Python package with the weights of the encoder is not installed.
     """
     _check(name)
     return MiniLM()
 
 
 def encoder_identity(name: str) -> dict[str, Any]:
-    """Returns the versions of the encoder and of the texts, which become part of the id of a `features/` artifact.
+    """Returns the name and version of a text encoder, and the versions of the texts that describe tags.
 
-    Together with the vocabulary, they determine all vectors.
+    They determine the vector of every tag. They are parameters of a `features/` artifact, so a new version of the
+    encoder or of the texts gives a new artifact.
 
     Raises:
-        NotFoundError: no encoder has this name.
-        MissingExtraError: the package of the encoder is not installed.
+        NotFoundError: no text encoder has this name.
+        MissingExtraError: the Python package with the weights of the encoder is not installed.
     """
     _check(name)
     package, version = _minilm_package()
@@ -81,10 +83,11 @@ def encoder_identity(name: str) -> dict[str, Any]:
 
 
 class MiniLM:
-    """The encoder all-MiniLM-L6-v2: mean of the last layer's tokens, scaled to unit length.
+    """Text encoder all-MiniLM-L6-v2 (Reimers and Gurevych 2019).
 
-    From Reimers and Gurevych, 2019. Batches hold texts with the same number of tokens. Without padding, a vector
-    depends only on its text. Every batch runs on one thread, so vectors are bitwise equal for any number of threads.
+    A vector is the mean of the last layer's tokens, scaled to length 1. All texts of a batch have the same number of
+    tokens, so no padding is needed and a vector depends only on its text. Each batch is computed by one thread, so the
+    number of threads does not change any bit of the vectors.
     """
 
     name = "all-MiniLM-L6-v2"
@@ -94,7 +97,7 @@ class MiniLM:
         self._tokenizer, self._model = _load_minilm(_minilm_path())
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """See `TextEncoder.encode`."""
+        """Computes one vector of length 1 for each text, as described in `TextEncoder.encode`."""
         vectors = np.empty((len(texts), self.width), dtype=np.float32)
         batches = list(_equal_lengths([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]))
         done = 0
@@ -117,7 +120,14 @@ class MiniLM:
 
 
 def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list[list[int]]]]:
-    """Yields batches (rows, token ids) of texts with the same number of tokens, longest texts first."""
+    """Divides texts into batches in which all texts have the same number of tokens. The longest texts come first.
+
+    Args:
+        token_ids: token ids of each text.
+
+    Yields:
+        Row numbers of the texts in `token_ids`; token ids of the same texts.
+    """
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, ids in enumerate(token_ids):
         by_length[len(ids)].append(row)
@@ -130,9 +140,9 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """Limits PyTorch to one thread per operation. Yields the previous number of threads, as the size of a thread pool.
+    """Limits PyTorch to one thread per operation inside the `with` block.
 
-    Restores the previous number at the end.
+    Yields the number of threads before the block, which is the size of the thread pool to use.
     """
     import torch
 
@@ -145,7 +155,7 @@ def _one_thread_each() -> Iterator[int]:
 
 
 def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
-    """Loads the tokenizer and model from the package's folder, without network access and without printing."""
+    """Loads tokenizer and model of all-MiniLM-L6-v2 from a folder, without network access and without printing."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -177,10 +187,10 @@ def _minilm_path() -> Path:
 
 
 def _minilm_package() -> tuple[str, str]:
-    """Returns the name and version of the package with the weights.
+    """Returns the name and version of the Python package that contains the weights of all-MiniLM-L6-v2.
 
     Raises:
-        MissingExtraError: a package of the `text` extra is not installed.
+        MissingExtraError: this package or another package of the `text` extra is not installed.
     """
     from importlib import metadata, util
 

@@ -1,4 +1,4 @@
-"""Encodes the tags of a region: one text embedding for each distinct tag (each row of its vocabulary)."""
+"""Computes the text embeddings of all distinct tags of a region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geojepa_cli.tags.encoder import load_text_encoder
 
 
 def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -> dict[str, int]:
-    """Encodes all distinct tags of a region and writes `tags.h5`. Each distinct text is encoded once.
+    """Computes the text embeddings of all distinct tags of a region and writes them to `tags.h5`.
 
     Args:
         processed: path of the region's `processed.h5`.
@@ -22,11 +22,13 @@ def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -
         encoder: name of the text encoder, one of `geojepa_cli.tags.encoder.ENCODERS`.
 
     Returns:
-        Counts of distinct tags (`pairs`), of tags by the origin of their text, and of distinct texts.
+        Counts by name. `pairs`: distinct tags. `texts`: distinct texts. `described`: tags whose text has words from the
+        id-tagging-schema. `plain`: tags whose text is `key=value`. `fell_back_to_key`: tags whose text describes the
+        key, without the value.
 
     Raises:
         DataError: `processed` cannot be read.
-        MissingExtraError: the package of the encoder is not installed.
+        MissingExtraError: the Python package with the weights of the encoder is not installed.
     """
     texts = tag_texts(processed)
     model = load_text_encoder(encoder)
@@ -48,10 +50,10 @@ def write_tag_features(processed: Path, target: Path, encoder: str = "minilm") -
 
 
 def tag_texts(processed: Path) -> list[TagText]:
-    """Returns the text of every distinct tag of a region, in the order of its vocabulary.
+    """Returns the text of each distinct tag of a region, in the order of the table `vocab` in `processed.h5`.
 
     Raises:
-        DataError: the file is not a `processed.h5`.
+        DataError: `processed` is not the path of a `processed.h5` file.
     """
     region = RegionStore(processed)
     rows = zip(region.keys, region.values, region["vocab/count"].tolist(), strict=True)

@@ -1,4 +1,7 @@
-"""Makes `import torchvision` work if its compiled operators cannot be loaded. `import transformers` depends on it."""
+"""Makes `import torchvision` work if torchvision's compiled operators cannot be loaded.
+
+Without this, `import transformers` fails too, because transformers imports torchvision.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ _registered: list[object] = []  # keeps the libraries alive: a garbage-collected
 
 
 def register_torchvision_ops() -> bool:
-    """Registers missing operator schemas of torchvision. Call it before torchvision or transformers is imported.
+    """Registers the operators of torchvision that could not be loaded, so that torchvision can be imported.
 
-    The torchvision wheel on PyPI is built for CUDA. With a CPU-only torch its extension does not load, and its import
-    fails with "operator torchvision::nms does not exist". A schema without an implementation is enough for the import.
-    Calling such an operator still raises an error.
+    Must be called before torchvision or transformers is imported. The torchvision wheel on PyPI is built for CUDA. With
+    a CPU-only torch, its compiled operators cannot be loaded, and `import torchvision` fails with "operator
+    torchvision::nms does not exist". The registered operators have a signature but no implementation. Calling one
+    raises an error.
 
     Returns:
-        True if this call or an earlier one registered schemas. False if torchvision is not installed, or is complete.
+        True if this call or an earlier call registered operators. False if torchvision is not installed, or if its
+        compiled operators can be loaded.
     """
     if _registered:
         return True
@@ -44,7 +49,7 @@ def register_torchvision_ops() -> bool:
 
 
 def _extension_loads(folder: Path) -> bool:
-    """Loads the compiled operators of torchvision. Returns True if they are available."""
+    """Tries to load torchvision's compiled operators from its folder. Returns True if they are available."""
     import torch
 
     for path in sorted(folder.glob("_C*.so")) + sorted(folder.glob("_C*.pyd")):

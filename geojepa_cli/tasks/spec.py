@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geojepa_cli import hints
-from geojepa_cli.config.numbers import Number
+from geojepa_cli.config.numbers import Float
 from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.yaml import BoundedLoader, read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
@@ -31,7 +31,7 @@ _REASONS = {
     "invalid_key": "a key must be text",
 }
 MAX_LABEL = 1e30  # labels are float32
-Label = Annotated[Number, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
+Label = Annotated[Float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
@@ -149,7 +149,7 @@ class TaskSpec(_Strict):
     title: Text
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
-    keep_zero: Number = Field(default=1.0, gt=0.0, le=1.0)
+    keep_zero: Float = Field(default=1.0, gt=0.0, le=1.0)
 
     @property
     def binary(self) -> bool:

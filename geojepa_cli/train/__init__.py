@@ -1,1 +1,1 @@
-"""Training: data, training loop, schedules, checkpoints, memory check and metrics log."""
+"""Training of models: data, training loop, schedules, checkpoints, memory check and training log."""

@@ -1,7 +1,8 @@
 """Checkpoints of a training run, in the safetensors format.
 
-A checkpoint is one file, which is replaced atomically. It has weights and optimiser state as tensors, and the progress
-as JSON in its metadata. Random numbers of a step depend only on (seed, step), so no random generator state is saved.
+A checkpoint is one file, which is replaced atomically. Weights and optimiser state are tensors in the file. The
+progress of the run is JSON in the file's metadata. The random numbers of a step depend only on the seed and the step
+number, so a checkpoint does not contain the state of a random generator.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Progress:
 
     Attributes:
         step: number of completed optimiser steps.
-        epoch: epoch of the next batch.
-        batch: index of the next batch in its epoch.
-        tokens: number of tokens trained on so far. Repeated tokens count again.
-        tiles: number of tiles trained on so far. Repeated tiles count again.
-        elapsed_s: training time in seconds, including the time before the run was resumed. Only the time limit uses it.
+        epoch: number of the epoch that contains the next batch, from 0.
+        batch: index of the next batch in this epoch.
+        tokens: number of tokens trained on so far. A token counts each time that it is used.
+        tiles: number of tiles trained on so far. A tile counts each time that it is used.
+        elapsed_s: training time in seconds, including the time before an interruption. Used for the time limit only.
         metrics_bytes: length of `metrics.jsonl` in bytes.
-        totals: sum of each loss part since the last line of `metrics.jsonl`.
-        total_count: number of steps in these sums.
+        totals: sum of each loss term over the steps since the last line of `metrics.jsonl`.
+        total_count: number of steps in `totals`.
     """
 
     step: int = 0
@@ -50,7 +51,7 @@ class Progress:
 
 
 def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Writes a checkpoint to a temporary file, syncs it to disk, and renames it to `path`."""
+    """Writes a checkpoint of a training run. Replaces an existing file at `path` atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
     for name, state in _named_state(module, optimizer).items():
         for key, value in state.items():
@@ -59,7 +60,10 @@ def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Loads weights and optimiser state into `module` and `optimizer`, and returns the progress.
+    """Reads a checkpoint. Loads its weights into `module` and its optimiser state into `optimizer`.
+
+    Returns:
+        Progress of the training run.
 
     Raises:
         DataError: the checkpoint is unreadable or belongs to another model.
@@ -87,7 +91,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
 
 
 def checkpoint_step(path: Path) -> int | None:
-    """Returns the step of a checkpoint without reading its tensors. None if there is no readable checkpoint."""
+    """Returns the number of completed steps in a checkpoint file, or None if there is no readable checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             return int(json.loads(file.metadata()[_PROGRESS])["step"])

@@ -1,4 +1,4 @@
-"""Training data: tiles, their order, and batches of them."""
+"""Training data: selects the tiles to train on, shuffles them and reads them in batches."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
 
-RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory for tiles. The model needs the rest
+RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory that is used for tiles; the model needs the rest
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Tiles to train on, and precomputed features.
+    """Tiles to train on, and text embeddings of their tags.
 
     Attributes:
         store: dataset of one or several regions.
-        view: selection of the tiles and entities to train on.
-        inputs: precomputed features, on the training device.
-        sampler: sampler that shuffles tiles and groups them into batches.
+        view: tiles of the dataset to train on, and entities of these tiles that are tokens.
+        inputs: text embeddings of tags, on the training device.
+        sampler: sampler that shuffles tiles and divides them into batches.
         needs: modalities that batches contain.
-        resident: all tiles, stored in device memory. If None, batches are prefetched from the files.
+        resident: copy of all tiles in GPU memory. If None, batches are read from the files.
     """
 
     store: TileStore
@@ -51,7 +51,7 @@ class TrainingData:
 
     @property
     def device(self) -> torch.device:
-        """Device of the batches and of the precomputed features."""
+        """Device that batches and tag embeddings are on."""
         return self.inputs.device
 
     @classmethod
@@ -66,7 +66,7 @@ class TrainingData:
         """Opens the training data of one or several regions.
 
         Args:
-            config: configuration of the run: minimum and maximum entities per tile, and the token budget.
+            config: configuration of the training run. It limits the entities of a tile and the tokens of a batch.
             processed: path of `processed.h5` of each region.
             features: path of `tags.h5` of each region.
             images: path of `images.h5` of each region, or None for a region without images.
@@ -89,14 +89,19 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         patches = (IMAGE_PX // config.model.patch_px) ** 2 if with_images else 0
-        # block=1: tiles of all lengths share a batch, as the losses need; attention groups tiles by length anyway
+        # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
         sampler = TokenBudgetSampler(
             view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
         )
         return cls(store, view, FrozenInputs(table), sampler, config.needs)
 
     def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
-        """Yields the batches of an epoch on the device, starting at batch `position`."""
+        """Yields the batches of an epoch, on the training device.
+
+        Args:
+            epoch: number of the epoch. Each epoch has another order of the tiles.
+            position: index of the first batch to yield.
+        """
         if self.resident is not None:
             yield from map(self.resident.read, self.sampler.batches(epoch, position))
             return
@@ -107,26 +112,35 @@ class TrainingData:
         yield from loader.epoch(epoch, position)
 
     def fixed_batch(self, tiles: int, seed: int) -> TileBatch:
-        """Returns a batch of random tiles that is the same for every call. Metrics of it are comparable over a run."""
+        """Returns the same batch of random tiles in every call, so that its metrics are comparable during training.
+
+        Args:
+            tiles: number of tiles in the batch. If there are fewer tiles to train on, all are used.
+            seed: random seed of the selection.
+        """
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
         return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
     def batch_tokens(self, budget: int) -> int:
-        """Returns the maximum number of tokens in a batch of these tiles with token budget `budget`."""
+        """Returns the number of tokens in the largest possible batch, to estimate the memory of training.
+
+        Args:
+            budget: maximum number of tokens in a batch. A single tile may have more.
+        """
         costs = self.sampler.lengths + self.sampler.tile_cost
         return int(max(costs.max(initial=0), min(budget, costs.sum())))
 
     def to(self, device: torch.device, free_bytes: int | None = None) -> TrainingData:
-        """Returns the same data for a device.
+        """Returns a copy of the training data for a device.
 
-        The precomputed features move to the device. All tiles move too if they need at most RESIDENT_SHARE of its free
-        memory.
+        The tag embeddings are copied to the device. All tiles are copied too if they need at most the fraction
+        `RESIDENT_SHARE` of the device's free memory.
 
         Args:
-            device: device of the model.
-            free_bytes: free memory of the device, in bytes. If None, it is queried from CUDA. On a CPU, None keeps the
-                tiles in the memory-mapped files.
+            device: device to train on.
+            free_bytes: free memory of the device, in bytes. None: the free memory of a GPU is queried from CUDA, and
+                tiles are not copied if the device is a CPU.
         """
         if free_bytes is None:
             free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -137,7 +151,7 @@ class TrainingData:
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
-    """Returns the tiles of the view that are not in a test group of the split."""
+    """Returns the tiles of a view that are not in the test split. `seed` is the seed of the split."""
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
@@ -147,7 +161,7 @@ def _describe_drops(view: View) -> str:
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns a hint for the error that no tile is left: a command that keeps at least one tile."""
+    """Returns a hint for the error that no tile is left to train on: a command that keeps at least one tile."""
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

@@ -1,4 +1,4 @@
-"""Training log `metrics.jsonl`."""
+"""Training log: the file `metrics.jsonl` with losses and other metrics of a run, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ METRICS = "metrics.jsonl"
 
 
 class Means:
-    """Mean of each loss part over the steps since the last line of the log.
+    """Averages each loss term over the steps between two lines of the training log.
 
     Attributes:
-        totals: sum of each loss part. Saved in checkpoints.
-        count: number of steps in these sums. Saved in checkpoints.
+        totals: sum of each loss term since the last line. Checkpoints contain it.
+        count: number of steps in `totals`. Checkpoints contain it.
     """
 
     def __init__(self, totals: dict[str, float] | None = None, count: int = 0) -> None:
@@ -27,44 +27,45 @@ class Means:
         self.count = count
 
     def add(self, parts: dict[str, float]) -> None:
-        """Adds the loss parts of one step."""
+        """Adds the loss terms of one step."""
         for name, value in parts.items():
             self.totals[name] = self.totals.get(name, 0.0) + value
         self.count += 1
 
     def take(self) -> dict[str, float]:
-        """Returns the means and resets the sums."""
+        """Returns the mean of each loss term, and resets all sums to zero."""
         means = {name: total / max(self.count, 1) for name, total in self.totals.items()}
         self.totals, self.count = {}, 0
         return means
 
 
 class MetricsLog:
-    """Writer of the training log in JSON lines. It has no timestamps, so the same run writes the same bytes.
+    """Writes the training log. Lines have no timestamps, so a repeated run writes the same bytes.
 
     Args:
-        path: path of the log file.
-        keep: number of bytes to keep. A run that was killed wrote more after its last checkpoint; this is removed.
+        path: path of the log file. An existing file is continued.
+        keep: number of bytes of an existing file to keep. The bytes after them are deleted: an interrupted run wrote
+            them after its last checkpoint, and the resumed run writes these lines again.
 
     Raises:
-        DataError: the file has fewer than `keep` bytes.
+        DataError: the existing file has fewer than `keep` bytes.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         path.touch()
         if path.stat().st_size < keep:
-            message = f"`{path}` has {path.stat().st_size:,} bytes, its checkpoint expects {keep:,}"
+            message = f"`{path}` has {path.stat().st_size:,} bytes, its checkpoint expects at least {keep:,}"
             raise DataError(message, hints.again(no_resume=True))
         os.truncate(path, keep)
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, line: dict[str, Any]) -> None:
-        """Appends a line. Numbers are rounded to six significant digits."""
+        """Appends a line to the log. Numbers are rounded to six significant digits."""
         rounded = {name: _round(value) for name, value in line.items()}
         self._file.write(json.dumps(rounded, allow_nan=False) + "\n")
 
     def flush(self) -> int:
-        """Syncs all lines to disk and returns the file size in bytes."""
+        """Writes all pending lines to disk. Returns the size of the log file in bytes."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
@@ -75,12 +76,12 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns all lines of a `metrics.jsonl` file."""
+    """Reads a `metrics.jsonl` file. Returns one dict per line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def _round(value: Any) -> Any:
-    """Rounds a float to six significant digits. Returns None if it is not finite."""
+    """Rounds a float to six significant digits. Returns None for infinity and NaN, which JSON does not allow."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

@@ -1,4 +1,4 @@
-"""Training loop for every `Pretrainable` model."""
+"""Training loop for any model that implements the protocol `Pretrainable`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from geojepa_cli.train.monitor import collapse_metrics
 from geojepa_cli.train.schedule import learning_rate, weight_decay
 
 MONITOR_TILES = 128
-MONITOR_LINES = 5  # every fifth line of the log has collapse metrics, and so have the first and the last line
+MONITOR_LINES = 5  # collapse metrics are written in every fifth line of the log, and in the first and last line
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Result:
     """Result of a training run.
 
     Attributes:
-        progress: progress at the end of the run.
+        progress: numbers of steps, epochs, tokens and tiles at the end of the run.
         stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`.
-        tokens_per_s: throughput in tokens per second since the run started or resumed.
-        resumed_from: step of the checkpoint that the run resumed from. None if it did not resume.
+        tokens_per_s: throughput in tokens per second, without the time before the run was resumed.
+        resumed_from: step of the checkpoint from which the run was resumed. None if it started from the beginning.
     """
 
     progress: Progress
@@ -48,18 +48,18 @@ class Result:
 def train(
     model: Pretrainable, data: TrainingData, config: TrainConfig, folder: Path, seed: int, meter: Meter | None = None
 ) -> Result:
-    """Trains `model` in place until the first limit of `config` is reached.
+    """Trains a model until the first limit in the configuration is reached. The model's weights are changed in place.
 
-    Resumes from `folder/checkpoint.safetensors` if it exists. On a CPU, the weights are then bit-identical to those of
-    an uninterrupted run with the same number of threads, unless a time limit is set. Writes `folder/metrics.jsonl`.
+    If the folder has a checkpoint, training resumes from it. On a CPU, a resumed run gives exactly the same weights as
+    an uninterrupted run with the same number of threads, unless a time limit is set.
 
     Args:
         model: untrained model.
         data: training data, on the model's device.
-        config: optimiser, schedules and limits.
-        folder: folder of the log and the checkpoints.
-        seed: random seed of all steps.
-        meter: progress display, or None.
+        config: settings of the optimiser, the schedules and the limits.
+        folder: folder for the training log `metrics.jsonl` and the checkpoint `checkpoint.safetensors`.
+        seed: random seed of the training steps, such as the masks.
+        meter: progress display to update, or None.
 
     Raises:
         GeojepaError: the loss or its gradient is not finite.
@@ -73,7 +73,10 @@ def train(
 
 
 def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Returns AdamW for all trainable parameters. Biases, norms, mask tokens and registers have no weight decay."""
+    """Returns an AdamW optimiser for all trainable parameters of a module.
+
+    Weight decay applies to weight matrices only, not to biases, normalisation layers, mask tokens and register tokens.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
@@ -85,7 +88,12 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW
 
 
 def generator(seed: int, *place: int) -> torch.Generator:
-    """Returns the random generator of one batch of a run. Its seed depends only on `seed` and `place` (step, batch)."""
+    """Returns a new random generator for one batch of a training run.
+
+    Args:
+        seed: random seed of the run.
+        place: step number, and number of the batch within the step. Each combination gives another generator seed.
+    """
     mixed = seed & 0xFFFFFFFF
     for number in place:
         mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
@@ -133,7 +141,7 @@ class _Run:
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
     def _batches(self) -> Iterator[TileBatch]:
-        """Yields an endless sequence of batches, starting at the current progress. Updates the progress."""
+        """Yields batches endlessly, epoch after epoch, starting at the run's progress. Updates the run's progress."""
         progress = self.progress
         while True:
             for batch in self.data.batches(progress.epoch, progress.batch):
@@ -163,7 +171,7 @@ class _Run:
         if not math.isfinite(sums["loss"]) or not math.isfinite(sums["grad_norm"]):
             lower = hints.again(set={"train.lr": f"{config.lr / 3:.1g}"}, no_resume=True)
             raise GeojepaError(
-                f"loss {sums['loss']} or gradient norm {sums['grad_norm']} is not finite at step {progress.step}", lower
+                f"loss {sums['loss']} or gradient norm {sums['grad_norm']} is not finite in step {progress.step}", lower
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -181,7 +189,7 @@ class _Run:
         return {name: float(value) for name, value in losses.parts.items()}
 
     def _share_done(self) -> float:
-        """Returns the completed fraction of the run, 0 to 1: the maximum over steps, epochs and minutes."""
+        """Returns the completed fraction of the run, 0 to 1, for the limit that is closest to being reached."""
         config, progress = self.config, self.progress
         shares = [0.0]
         if config.max_steps:

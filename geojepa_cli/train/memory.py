@@ -1,4 +1,4 @@
-"""Memory check before training: compares an estimate with the available memory."""
+"""Memory check before training: compares the estimated memory of a run with the available memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MemoryEstimate:
 
     Attributes:
         weights: bytes of all parameters, including copies such as an EMA target encoder.
-        optimizer: bytes of the gradients and of both moments of AdamW.
-        activations: bytes of the activations of one batch.
+        optimizer: bytes of the gradients and of AdamW's two moments.
+        activations: bytes of the activations in one training step on the largest batch.
     """
 
     weights: int
@@ -39,20 +39,20 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Sum of weights, optimiser state and activations, in bytes."""
+        """Estimated memory of the whole run: sum of weights, optimiser and activations, in bytes."""
         return self.weights + self.optimizer + self.activations
 
 
 def check_memory(config: PretrainConfig, data: TrainingData, available: int | None = None) -> None:
-    """Raises an error if a run needs more memory than is available.
+    """Raises an error if a training run needs more memory than is available.
 
     Args:
-        config: configuration of the run.
-        data: training data. The size of the largest batch depends on it.
-        available: available memory in bytes. If None, it is queried from the operating system or CUDA.
+        config: configuration of the training run.
+        data: training data, which determines the size of the largest batch.
+        available: available memory in bytes. None: it is queried from the operating system or from CUDA.
 
     Raises:
-        UsageError: the estimate exceeds the available memory. The hint has a configuration that fits.
+        UsageError: the estimated memory exceeds the available memory. The hint is a command that needs less memory.
     """
     available = available_bytes(data.device) if available is None else available
     estimate = estimate_memory(config, data)
@@ -65,7 +65,7 @@ def check_memory(config: PretrainConfig, data: TrainingData, available: int | No
 
 
 def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimate:
-    """Estimates the memory of a training run without allocating it."""
+    """Estimates the memory of a training run. The model is built without allocating memory for its weights."""
     table = data.inputs.tag_table
     with torch.device("meta"):
         model = build_pretrainable(config, FrozenInputs(torch.empty_like(table, device="meta")), seed=0)
@@ -76,12 +76,13 @@ def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimat
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Returns the memory that the process can still allocate on a device.
+    """Returns the number of bytes that the process can still allocate on a device.
 
-    On a CPU, this is the minimum of the system's available memory and the rest of the cgroup's limit.
+    On a CPU, this is the smaller of two values: the available memory of the system, and the memory limit of the
+    process's cgroup (for example of a container) minus the memory in use.
 
     Returns:
-        Bytes. None if the operating system does not report it.
+        Bytes, or None if the operating system reports neither value.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -99,7 +100,15 @@ def _system_bytes() -> int | None:
 
 
 def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
-    """Returns the cgroup's limit minus its usage, in bytes. Inactive cached files do not count as used."""
+    """Returns the memory limit of the process's cgroup minus the memory in use, in bytes. None without a limit.
+
+    Cached files that are inactive do not count as used.
+
+    Args:
+        limit: path of the file with the limit, relative to `CGROUP`.
+        usage: path of the file with the memory in use.
+        stat: path of the file with the size of cached files.
+    """
     try:
         allowed = int((CGROUP / limit).read_text(encoding="ascii"))  # ValueError for `max` (no limit)
         used = int((CGROUP / usage).read_text(encoding="ascii"))
@@ -111,7 +120,10 @@ def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
 
 
 def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint:
-    """Returns the failed command with smaller settings. They are halved until the estimate fits."""
+    """Returns a hint: the failed command with settings that need no more memory than is available.
+
+    Settings are halved one after the other until the estimate is small enough.
+    """
     changed: dict[str, Any] = {}
     for _ in range(MAX_TRIES):
         estimate = estimate_memory(config, data)
@@ -127,7 +139,13 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
 
 
 def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
-    """Halves one setting: the batch size if activations need most of the memory, otherwise the larger network."""
+    """Halves one setting: the batch size if activations need most of the memory, otherwise the size of a network.
+
+    Of encoder and predictor, the larger network is made smaller.
+
+    Returns:
+        Key of the setting and the changed configuration. None if no setting can be halved.
+    """
     keys = ["model.embed_dim", "model.depth", "model.predictor_dim", "model.predictor_depth"]
     model = config.model
     if model.predictor_depth * model.predictor_dim**2 > model.depth * model.embed_dim**2:

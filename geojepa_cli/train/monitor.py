@@ -1,4 +1,4 @@
-"""Metrics without labels that detect collapsed embeddings."""
+"""Metrics that detect collapsed embeddings during training. They need no labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ MAX_RANK_ROWS = 4096
 
 
 def collapse_metrics(embeddings: Embeddings) -> dict[str, float]:
-    """Computes effective rank, spread and similarity of embedding vectors.
+    """Computes effective rank, standard deviation and similarity of embedding vectors.
 
     Returns:
-        `rankme_tiles`, `rankme_tokens`: effective rank of tile and entity vectors. The mean is subtracted first,
-        because it would add one to the rank. `std_tiles`, `std_tokens`: standard deviation, averaged over dimensions.
-        `similarity_tokens`: mean cosine similarity between entity vectors and their mean, 1 if all vectors are equal.
+        Metrics by name. `rankme_tiles`, `rankme_tokens`: effective rank of tile vectors and of entity vectors. The mean
+        vector is subtracted first, because it would add 1 to the rank. `std_tiles`, `std_tokens`: standard deviation of
+        tile vectors and of entity vectors, averaged over the dimensions. `similarity_tokens`: mean cosine similarity
+        between each entity vector and the mean entity vector; 1 if all entity vectors are equal.
     """
     tiles, tokens = embeddings.tiles.float(), embeddings.entities.float()[:MAX_RANK_ROWS]
     towards_mean = F.cosine_similarity(tokens, tokens.mean(0, keepdim=True))

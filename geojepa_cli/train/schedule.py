@@ -1,4 +1,4 @@
-"""Schedules of learning rate and weight decay, as functions of the training progress."""
+"""Learning rate and weight decay as functions of the completed fraction of training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from geojepa_cli.config.schema import TrainConfig
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Returns the learning rate at a given progress.
+    """Returns the learning rate after a fraction of the training.
 
-    The rate rises linearly during warm-up. Then it follows a cosine (schedule `cosine`; GeoJEPA thesis, table 34), or
-    it stays constant and falls linearly at the end (schedule `wsd`).
+    The learning rate first rises linearly (warm-up). With the schedule `cosine` (GeoJEPA thesis, table 34), it then
+    falls along a cosine. With the schedule `wsd`, it stays constant and falls linearly at the end (cool-down).
 
     Args:
         config: peak and final learning rate, and fractions of the training for warm-up and cool-down.
@@ -28,7 +28,15 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 def weight_decay(config: TrainConfig, progress: float) -> float:
-    """Returns the weight decay: constant, or a cosine from start to end value (GeoJEPA thesis)."""
+    """Returns the weight decay after a fraction of the training.
+
+    The weight decay is `weight_decay`. If `weight_decay_end` is set, it changes along a cosine from `weight_decay` to
+    `weight_decay_end` (GeoJEPA thesis).
+
+    Args:
+        config: configuration with both values.
+        progress: completed fraction of the training, 0 to 1.
+    """
     if config.weight_decay_end is None:
         return config.weight_decay
     share = 0.5 * (1.0 - math.cos(math.pi * min(max(progress, 0.0), 1.0)))

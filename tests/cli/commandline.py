@@ -1,13 +1,22 @@
-"""Runs `geojepa` as a user does: in a new process, in a given folder."""
+"""Runs `geojepa` as a user does in a new process, or faster in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from typer.testing import CliRunner, Result
+
+from geojepa_cli.app import app, main
+from geojepa_cli.workspace.workspace import Workspace
+
+Run = Callable[..., str]
 COMMAND = [sys.executable, "-P", "-m", "geojepa_cli"]
 
 
@@ -30,6 +39,34 @@ def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str)
     """Runs to the end, which must be a success; returns stdout."""
     done = geojepa(*arguments, cwd=cwd, timeout=timeout, **environment)
     assert done.returncode == 0, f"geojepa {' '.join(map(str, arguments))}\n{done.stderr}"
+    return done.stdout
+
+
+def invoke(workspace: Workspace, *arguments: object) -> Result:
+    """Runs a command in this process, with any outcome."""
+    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
+
+
+def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `main` in this process to the end, with any exit code: the same output, without the start of Python."""
+    words, out, err = [*map(str, arguments)], io.StringIO(), io.StringIO()
+    code: object = None
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        argv, sys.argv = sys.argv, ["geojepa", *words]
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = argv
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def run_main(*arguments: object, cwd: Path) -> str:
+    """Runs `main` in this process to the end, which must be a success; returns stdout."""
+    done = call(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""A small demo city that many tests use, made once in a run of all tests."""
+"""The small demo city, made once in a run of all tests, and commands on a workspace of random regions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from commandline import run
+from commandline import Run, invoke, run
+from synthetic_workspace import add_region
+
+from geojepa_cli.workspace.workspace import Workspace
 
 NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nothing listens there
 SMALL = ("demo", "--size", "small", "--steps", "2")
@@ -47,3 +50,25 @@ def demo_city(made_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo
     folder = tmp_path_factory.mktemp("city")
     shutil.copytree(made_demo / "workspace", folder / "workspace")
     return DemoCity(folder, json.loads((made_demo / "answer.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def run_here(workspace: Workspace) -> Run:
+    """Runs a command in this process on the module's `workspace` and returns stdout; an error is raised as it is."""
+
+    def command(*arguments: object) -> str:
+        done = invoke(workspace, *arguments)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return command
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Workspace:
+    """A region `town`, whose tiles have more entities than `--max-entities 20` keeps."""
+    made = Workspace(tmp_path / "workspace")
+    add_region(made, "town", 5, 40, mean_entities=60.0)
+    return made

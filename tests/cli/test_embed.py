@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from commandline import geojepa
+from commandline import Run, invoke
 from synthetic_workspace import add_region
-from typer.testing import CliRunner, Result
 
 from geojepa_cli import console
-from geojepa_cli.app import app
 from geojepa_cli.config.load import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
@@ -34,8 +32,6 @@ from geojepa_cli.store.view import View
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.workspace import Workspace
 
-Run = Callable[..., str]
-
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
@@ -47,20 +43,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-@pytest.fixture(scope="module")
-def run(workspace: Workspace) -> Run:
-    """Runs a command to its end and returns stdout; an error is raised as it is."""
-
-    def invoke(*arguments: object) -> str:
-        done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.stdout
-
-    return invoke
-
-
 def _json(text: str) -> dict[str, Any]:
     answer = json.loads(text)
     assert set(answer) == {"schema", "command", "artifact", "result"}
@@ -68,8 +50,8 @@ def _json(text: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def vectors(workspace: Workspace, run: Run) -> Embeddings:
-    ref = _json(run("embed", "--region", "alpha", "--model", "tagpool", "--json"))["artifact"]
+def vectors(workspace: Workspace, run_here: Run) -> Embeddings:
+    ref = _json(run_here("embed", "--region", "alpha", "--model", "tagpool", "--json"))["artifact"]
     return Embeddings(workspace.find("embeddings", ref).file("embeddings.h5"))
 
 
@@ -93,18 +75,18 @@ def test_tagpool_entities_are_the_mean_of_their_tags_and_tiles_max_and_mean(
         np.testing.assert_allclose(vectors["entity/vector"][first:last], entities, atol=1e-3)
 
 
-def test_embedding_again_finds_the_same_artifact(workspace: Workspace, run: Run, vectors: Embeddings) -> None:
+def test_embedding_again_finds_the_same_artifact(workspace: Workspace, run_here: Run, vectors: Embeddings) -> None:
     before = vectors.path.stat().st_mtime_ns
-    again = _json(run("embed", "--region", "alpha", "--model", "tagpool", "--json"))
+    again = _json(run_here("embed", "--region", "alpha", "--model", "tagpool", "--json"))
     assert workspace.find("embeddings", again["artifact"]).file("embeddings.h5") == vectors.path
     assert vectors.path.stat().st_mtime_ns == before
 
 
 def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for(
-    workspace: Workspace, run: Run
+    workspace: Workspace, run_here: Run
 ) -> None:
     command = ("embed", "--region", "alpha", "--model", "tagpool", "--task", "building_count", "--json")
-    refs = [_json(run(*command, *flag))["artifact"] for flag in ((), ("--masked",))]
+    refs = [_json(run_here(*command, *flag))["artifact"] for flag in ((), ("--masked",))]
     assert refs[0] != refs[1]
     plain, masked = (Embeddings(workspace.find("embeddings", ref).file("embeddings.h5")) for ref in refs)
     np.testing.assert_array_equal(plain["tile/row"], masked["tile/row"])
@@ -130,28 +112,16 @@ def test_a_masked_embedding_is_another_artifact_and_hides_what_the_task_asks_for
         (("embed", "--region", "alpha", "--model", "tagpool", "--device", "tpu"), "unknown device"),
     ],
 )
-def test_the_error_of_a_wrong_name_has_the_nearest(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_the_error_of_a_wrong_name_has_the_nearest(run_here: Run, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run(*arguments)
+        run_here(*arguments)
     assert message in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_embeddings_of_several_regions_are_one_document(run: Run) -> None:
-    answer = _json(run("embed", "--region", "alpha", "--region", "beta", "--model", "tagpool", "--json"))
+def test_embeddings_of_several_regions_are_one_document(run_here: Run) -> None:
+    answer = _json(run_here("embed", "--region", "alpha", "--region", "beta", "--model", "tagpool", "--json"))
     assert [ref.partition("@")[0] for ref in answer["artifact"]] == ["tagpool.alpha", "tagpool.beta"]
     assert [result["region"].partition("@")[0] for result in answer["result"]] == ["alpha", "beta"]
-
-
-@pytest.fixture
-def crowded(tmp_path: Path) -> Workspace:
-    """A region `town`, whose tiles hold more entities than `--max-entities 20` keeps."""
-    made = Workspace(tmp_path / "workspace")
-    add_region(made, "town", 5, 40, mean_entities=60.0)
-    return made
-
-
-def _invoke(workspace: Workspace, *arguments: object) -> Result:
-    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
 
 
 def _token_counts(workspace: Workspace, name: str) -> dict[str, int]:
@@ -174,7 +144,7 @@ def test_limits_of_entities_choose_the_tiles_and_are_part_of_the_id(crowded: Wor
     refs = []
     for low, high in ((5, 1250), (1, 40), (30, 2000)):
         limits = () if low == 5 else ("--min-entities", low, "--max-entities", high)
-        done = _invoke(crowded, "embed", "--region", "town", *limits, "--json")
+        done = invoke(crowded, "embed", "--region", "town", *limits, "--json")
         refs.append(json.loads(done.stdout)["artifact"])
         vectors = Embeddings(crowded.find("embeddings", refs[-1]).file("embeddings.h5"))
         found = {vectors.tile_name(row) for row in range(vectors.n_tiles)}
@@ -188,22 +158,22 @@ def test_the_hint_of_limits_that_leave_no_tile_keeps_one(crowded: Workspace, com
     query = max(counts, key=lambda name: counts[name])
     arguments = [query if word == "QUERY" else word for word in command]
     free = next(count for count in range(2, counts[query]) if count not in counts.values())
-    done = _invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
+    done = invoke(crowded, *arguments, "--region", "town", "--min-entities", free, "--max-entities", free)
     assert isinstance(done.exception, DataError | NotFoundError)
     assert f"--max-entities {counts[query]}" in str(done.exception.hint)
-    assert _invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
+    assert invoke(crowded, *arguments, "--region", "town", "--max-entities", counts[query]).exit_code == 0
     assert not list(crowded.root.glob("*/*.partial"))
 
 
-def test_limits_exclude_a_task_which_has_its_limits(run: Run) -> None:
+def test_limits_exclude_a_task_which_has_its_limits(run_here: Run) -> None:
     with pytest.raises(UsageError, match="`--task` cannot be combined with"):
-        run("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
+        run_here("embed", "--region", "alpha", "--task", "max_speed", "--max-entities", "9")
 
 
-@pytest.fixture
-def modelled(tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A region with a task and two versions of an untrained model."""
-    made = Workspace(tmp_path / "workspace")
+    made = Workspace(tmp_path_factory.mktemp("untrained") / "workspace")
     region = add_region(made, "town", 0, 60)
     build_region(made, region, find_specs(["max_speed"]))
     for steps in (0, 1):
@@ -212,13 +182,15 @@ def modelled(tmp_path: Path) -> Workspace:
     return made
 
 
+@pytest.fixture
+def modelled(untrained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `untrained`, which a test may change."""
+    shutil.copytree(untrained.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
 @pytest.mark.parametrize("damage", ["truncate", "schema"])
-@pytest.mark.parametrize(
-    "command", [("embed",), ("knn", "--tile", "TILE"), ("probe", "--task", "max_speed", "--masked")]
-)
-def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
-    modelled: Workspace, damage: str, command: tuple[str, ...]
-) -> None:
+def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(modelled: Workspace, damage: str) -> None:
     model = modelled.artifacts("models")[-1]
     if damage == "truncate":
         weights = model.file("weights.safetensors")
@@ -227,16 +199,18 @@ def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(
         (model.path / MANIFEST).write_text(json.dumps({**model.manifest, "schema": 99}))
     region = RegionStore(modelled.find("processed", "town").file("processed.h5"), "town")
     tile = TileId(*(int(region[f"tile/{axis}"][0]) for axis in "zxy")).name
-    words = [tile if word == "TILE" else word for word in command]
-    done = geojepa("--workspace", modelled.root, *words, cwd=modelled.root.parent)
-    assert done.returncode == 1 and done.stdout == ""
-    assert ("has 1,000 bytes" if damage == "truncate" else "has schema 99") in done.stderr
-    assert not (modelled.root / "embeddings").exists()
-    rebuild = shlex.split(done.stderr.partition("hint: ")[2])
-    assert rebuild[0] == "geojepa" and "pretrain" in rebuild
+    rebuilds = set()
+    for command in (("embed",), ("knn", "--tile", tile), ("probe", "--task", "max_speed", "--masked")):
+        done = invoke(modelled, *command)
+        assert isinstance(done.exception, DataError) and done.stdout == ""
+        assert ("has 1,000 bytes" if damage == "truncate" else "has schema 99") in done.exception.message
+        assert not (modelled.root / "embeddings").exists()
+        rebuilds.add(str(done.exception.hint))
+    (rebuild,) = rebuilds
+    words = shlex.split(rebuild)
+    assert words[:4] == ["geojepa", "--workspace", str(modelled.root), "pretrain"]
     if damage == "truncate":  # a manifest of another schema is not trusted with the configuration's checksum
-        again = geojepa(*rebuild[1:], cwd=modelled.root.parent, GEOJEPA_WORKSPACE=str(modelled.root))
-        assert again.returncode == 0, again.stderr
+        assert invoke(modelled, *words[3:]).exit_code == 0
         assert modelled.find("models", model.ref).verify() == []  # the same model, from its configuration and seed
 
 
@@ -253,12 +227,11 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     tmp_path: Path, modelled: Workspace, model: str
 ) -> None:
     (tmp_path / "all.yaml").write_text(EVERYTHING.replace("MASKED", "*"))
-    ws = ["--workspace", modelled.root]
-    built = geojepa(*ws, "build-tasks", "--task", tmp_path / "all.yaml", cwd=tmp_path)
-    assert built.returncode == 0, built.stderr
-    done = geojepa(*ws, "embed", "--task", "all", "--masked", "--model", model, cwd=tmp_path)
-    assert done.returncode == 1 and "the mask of `all` hides all entities in all" in done.stderr
-    assert "Traceback" not in done.stderr and not list(modelled.root.glob("embeddings/*@*"))
+    assert invoke(modelled, "build-tasks", "--task", tmp_path / "all.yaml").exit_code == 0
+    done = invoke(modelled, "embed", "--task", "all", "--masked", "--model", model)
+    assert isinstance(done.exception, DataError)
+    assert "the mask of `all` hides all entities in all" in done.exception.message
+    assert not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])
     view, pieces = View.default(store), store.regions[0]["tile/pieces"]
@@ -280,17 +253,15 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
 def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> None:
     tile = Embeddings(_of_tagpool(workspace)).tile_name(0)
     for command in (["embed"], ["probe", "--task", "building_count"], ["knn", "--tile", tile]):
-        done = geojepa("--workspace", workspace.root, *command, "--region", "alpha", cwd=workspace.root)
-        assert done.returncode == 0, done.stderr
+        done = invoke(workspace, *command, "--region", "alpha")
+        assert done.exit_code == 0, done.output
         assert (
             "no model" in done.stderr
             and "using the baseline tagpool" in done.stderr
             and "geojepa pretrain" in done.stderr
         )
-        named = geojepa(
-            "--workspace", workspace.root, *command, "--region", "alpha", "--model", "tagpool", cwd=workspace.root
-        )
-        assert named.returncode == 0 and "no model" not in named.stderr
+        named = invoke(workspace, *command, "--region", "alpha", "--model", "tagpool")
+        assert named.exit_code == 0 and "no model" not in named.stderr
 
 
 def _of_tagpool(workspace: Workspace) -> Path:

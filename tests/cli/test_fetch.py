@@ -199,7 +199,7 @@ def test_the_box_of_a_fetch_limits_its_tiles_and_image_tiles(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('<osm version="0.6"><way id="1"><nd ref="1"/><tag k="a" v="b"/></way></osm>', "nor any other position"),
+        ('<osm version="0.6"><way id="1"><nd ref="1"/><tag k="a" v="b"/></way></osm>', "elements with coordinates"),
         ('<!DOCTYPE osm [<!ENTITY a "b">]><osm version="0.6"><node id="1" lat="1" lon="1"/></osm>', "declares XML"),
     ],
 )

@@ -199,7 +199,7 @@ def test_a_damaged_scene_costs_only_its_own_tiles(folder: Path) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "geojepa tile --threads 1 --zoom 16 --skip-failed" in done.stderr
     (listed,) = folder.glob("workspace/images/*.partial/failed.txt")
-    assert len(listed.read_text().splitlines()) == 24 and "not tried" not in listed.read_text()
+    assert len(listed.read_text().splitlines()) == 24 and "scene not read" not in listed.read_text()
     run("tile", "--threads", "1", "--zoom", "16", "--skip-failed", cwd=folder)
     (store,) = [ImageStore(path) for path in folder.glob("workspace/images/*[0-9a-f]/images.h5")]
     south = tile_of(LON, LAT - 0.06, 16)
@@ -274,7 +274,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
-        (("--bands", "rgbn"), 1, "no infrared band"),
+        (("--bands", "rgbn"), 1, "no near-infrared band"),
         (("--bands", "nir"), 2, "--bands `nir` is unknown, expected one of rgb, rgbn"),
         (("--image-codec", "png"), 2, "expected one of raw, webp-lossless, webp"),
         (("--image-size", "3"), 2, "--image-size 3 is not from"),

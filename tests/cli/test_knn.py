@@ -58,14 +58,6 @@ def vectors(workspace: Workspace) -> Embeddings:
     return Embeddings(made.file("embeddings.h5"))
 
 
-@pytest.fixture
-def crowded(tmp_path: Path) -> Workspace:
-    """A region `town`, whose tiles have more entities than `--max-entities 20` keeps."""
-    made = Workspace(tmp_path / "workspace")
-    add_region(made, "town", 5, 40, mean_entities=60.0)
-    return made
-
-
 def tiles_of(region: RegionStore) -> list[TileId]:
     return [TileId(*zxy) for zxy in np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1).tolist()]
 

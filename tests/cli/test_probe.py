@@ -6,13 +6,12 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commandline import artifact_names
+from commandline import Run, artifact_names
 from synthetic_workspace import add_region
 from typer.testing import CliRunner
 
@@ -30,7 +29,6 @@ from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import split_groups
 
-Run = Callable[..., str]
 LINEAR = ("--head", "linear")
 
 
@@ -44,23 +42,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-@pytest.fixture(scope="module")
-def run(workspace: Workspace) -> Run:
-    """Runs a command to its end and returns stdout; an error is raised as it is."""
-
-    def invoke(*arguments: object) -> str:
-        done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == 0, done.output
-        return done.stdout
-
-    return invoke
-
-
-def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(workspace: Workspace, run: Run) -> None:
+def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(workspace: Workspace, run_here: Run) -> None:
     command = ("probe", "--task", "max_speed", "--region", "alpha", "--masked", *LINEAR)
-    answer = json.loads(run(*command, "--json"))
+    answer = json.loads(run_here(*command, "--json"))
     assert set(answer) == {"schema", "command", "artifact", "result"}
     report = answer["result"]
     assert [(f["model"], f["head"]) for f in report["figures"]] == [("dummy", "median"), ("tagpool", "linear")]
@@ -73,13 +57,13 @@ def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(works
     assert np.mean(errors) == pytest.approx(report["figures"][1]["mae"]["value"], rel=1e-4)
     assert len(kept) == report["tiles"]
     assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
-    text = run(*command)
+    text = run_here(*command)
     for word in ("tagpool", "dummy", "most informative single tag", "MAE / Dummy"):
         assert word in text
 
 
-def test_the_python_function_makes_the_same_artifact_from_artifacts(workspace: Workspace, run: Run) -> None:
-    answer = json.loads(run("probe", "--task", "max_speed", "--region", "alpha", *LINEAR, "--json"))
+def test_the_python_function_makes_the_same_artifact_from_artifacts(workspace: Workspace, run_here: Run) -> None:
+    answer = json.loads(run_here("probe", "--task", "max_speed", "--region", "alpha", *LINEAR, "--json"))
     task = workspace.find("tasks", "alpha.max_speed")
     assert stages.probe(workspace, task, TAGPOOL, head="linear").ref == answer["artifact"]
     assert stages.probe(workspace, "max_speed", region="alpha", head="linear").ref == answer["artifact"]
@@ -89,11 +73,11 @@ def test_the_python_function_makes_the_same_artifact_from_artifacts(workspace: W
 
 
 def test_without_shared_adds_scores_of_vectors_without_entities_in_several_groups(
-    workspace: Workspace, run: Run
+    workspace: Workspace, run_here: Run
 ) -> None:
     command = ["probe", "--task", "building_count", "--region", "alpha", "--region", "beta", "--masked", *LINEAR]
-    plain = json.loads(run(*command, "--json"))
-    answer = json.loads(run(*command, "--without-shared", "--json"))
+    plain = json.loads(run_here(*command, "--json"))
+    answer = json.loads(run_here(*command, "--without-shared", "--json"))
     assert plain["artifact"] != answer["artifact"]
     assert "shared_entities" not in plain["result"] and "without_shared" not in plain["result"]
     scores = {score["model"]: score for score in answer["result"]["figures"]}
@@ -102,16 +86,17 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     assert scores["tagpool without shared"]["mae"] != scores["tagpool"]["mae"]
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
-    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities are hidden" in run(*command, "--without-shared")
+    printed = run_here(*command, "--without-shared")
+    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities are hidden" in printed
     embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
     assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
     counts = sum(made.counts["entities"] for made in embedded)
     assert counts == hidden["entities"] - hidden["hidden"]
 
 
-def test_a_task_that_was_not_built_names_the_command_that_builds_it(run: Run) -> None:
+def test_a_task_that_was_not_built_names_the_command_that_builds_it(run_here: Run) -> None:
     with pytest.raises(NotFoundError) as caught:
-        run("probe", "--task", "bridge", "--region", "alpha")
+        run_here("probe", "--task", "bridge", "--region", "alpha")
     assert "build-tasks --region alpha --task bridge" in str(caught.value.hint)
 
 
@@ -169,7 +154,7 @@ def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: 
 @pytest.mark.parametrize("name", ["labels.h5", "views.h5", "task.yaml"])
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
 def test_a_task_with_a_flipped_bit_is_refused_and_nothing_is_published(
-    tmp_path: Path, workspace: Workspace, run: Run, name: str, place: float
+    tmp_path: Path, workspace: Workspace, run_here: Run, name: str, place: float
 ) -> None:
     path = workspace.find("tasks", "beta.max_speed").file(name)
     whole, before = path.read_bytes(), artifact_names(workspace.root)
@@ -178,7 +163,7 @@ def test_a_task_with_a_flipped_bit_is_refused_and_nothing_is_published(
     path.write_bytes(damaged)
     try:
         with pytest.raises(DataError, match="is damaged") as caught:
-            run("probe", "--task", "max_speed", "--region", "beta", "--model", "tagpool", *LINEAR)
+            run_here("probe", "--task", "max_speed", "--region", "beta", "--model", "tagpool", *LINEAR)
         assert "build-tasks --region beta --task max_speed" in str(caught.value.hint)
         assert [ref for ref in artifact_names(workspace.root) if ref.startswith("probes/")] == [
             ref for ref in before if ref.startswith("probes/")

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from commandline import invoke
 from synthetic_workspace import add_region
-from typer.testing import CliRunner, Result
 
-from geojepa_cli.app import app
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.workspace.workspace import Workspace
-
-
-def _invoke(workspace: Workspace, *arguments: object) -> Result:
-    return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
 
 
 def test_prune_keeps_the_newest_of_every_variant(tmp_path: Path) -> None:
@@ -23,11 +18,11 @@ def test_prune_keeps_the_newest_of_every_variant(tmp_path: Path) -> None:
     build_region(workspace, region, find_specs(["building_count"]))
     probe = ("probe", "--task", "building_count", "--head", "linear")
     for arguments in ((*probe, "--masked"), probe, (*probe, "--seed", "1")):
-        assert _invoke(workspace, *arguments).exception is None
+        assert invoke(workspace, *arguments).exception is None
     masked, _, newer = workspace.artifacts("probes")
-    unanswered = _invoke(workspace, "artifacts", "--prune")
+    unanswered = invoke(workspace, "artifacts", "--prune")
     assert isinstance(unanswered.exception, UsageError) and "--yes" in str(unanswered.exception.hint)
     assert len(workspace.artifacts("probes")) == 3
-    assert _invoke(workspace, "artifacts", "--prune", "--yes").exception is None
+    assert invoke(workspace, "artifacts", "--prune", "--yes").exception is None
     assert [artifact.ref for artifact in workspace.artifacts("probes")] == [masked.ref, newer.ref]
     assert len(workspace.artifacts("embeddings")) == 2  # the masked and the plain vectors

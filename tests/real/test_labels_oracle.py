@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batch_contents import entity_refs, tile_names
 from osm_entities import Ref, Tags, tokens_by_tile
 from raw_tokens import TASKS, slow_label
 
@@ -62,9 +63,9 @@ def test_tokens_and_their_tags_are_those_of_the_extract(store: TileStore, expect
 
     view = View.default(store, min_entities=0, max_entities=None)
     batch = store.read(view, view.tiles)
-    refs, ends = batch.entity_refs(), batch.tag_offsets.tolist()
+    refs, ends = entity_refs(batch), batch.tag_offsets.tolist()
     tags = [store.tag(row) for row in batch.tag_ids.tolist()]
-    names, bounds = batch.tile_names(), batch.cu_seqlens.tolist()
+    names, bounds = tile_names(batch), batch.cu_seqlens.tolist()
     found: Tokens = {}
     for name, first, last in zip(names, bounds, bounds[1:], strict=False):
         for token in range(first, last):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batch_contents import entity_refs, piece_tags
 from osm_entities import Extract, Ref, is_kept
 from raw_tokens import TASKS, Tags, goes_whole, leaks
 
@@ -55,7 +56,7 @@ def test_no_batch_shows_a_counted_tag_or_an_entity_that_is_masked_whole(
     seen: Counter[str] = Counter()
     for batch in batches(store, data, masked=True):
         for piece, tags in zip(batch.piece_rows.tolist(), shown_tags(store, batch), strict=True):
-            raw = store.piece_tags(piece)
+            raw = piece_tags(store, piece)
             assert tags, "an entity without a tag reached the batch"
             assert tags.items() <= raw.items()
             assert not [f"{k}={v}" for k, v in tags.items() if leaks(task, k, v)]
@@ -90,11 +91,11 @@ def test_signals_alone_at_a_point_are_gone(task_workspace: Workspace, store: Til
     before = Counter(
         ref
         for batch in batches(store, data, False)
-        for ref, tags in zip(batch.entity_refs(), shown_tags(store, batch), strict=True)
+        for ref, tags in zip(entity_refs(batch), shown_tags(store, batch), strict=True)
         if ref.startswith("node/") and tags.get("highway") == "traffic_signals" and len(tags) == 1
     )
     assert len(before) > 50
-    after = {ref for batch in batches(store, data, True) for ref in batch.entity_refs()}
+    after = {ref for batch in batches(store, data, True) for ref in entity_refs(batch)}
     assert not after & set(before)
 
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from batch_contents import entity_refs, tile_names
 from safetensors import safe_open
 from safetensors.torch import save_file
 from synthetic_store import write_synthetic_processed
@@ -89,12 +90,12 @@ def test_vectors_are_in_the_order_of_the_view_for_any_chunk(
         np.testing.assert_array_equal(made["entity/vector"][first:last], entities.half().numpy())
         np.testing.assert_array_equal(made["entity/piece"][first:last], batch.piece_rows.numpy())
         np.testing.assert_array_equal(made["entity/osm_id"][first:last], batch.osm_id.numpy())
-        for entity, ref in zip(range(first, last), batch.entity_refs(), strict=True):
+        for entity, ref in zip(range(first, last), entity_refs(batch), strict=True):
             kind, number = ref.split("/")
             version = int(number) % 9  # as the synthetic file has it; 0 is unknown
             assert made.record_id(entity) == (f"{kind[0]}{number}@{version}" if version else None)
         assert (made["entity/tile"][first:last] == row).all()
-        assert made.tile_name(row) == batch.tile_names()[0]
+        assert made.tile_name(row) == tile_names(batch)[0]
         assert made["tile/row"][row] == tile
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_embeddings import write_synthetic_embeddings
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.search.neighbours import SearchRegion, find_entity, find_tile, nearest_entities, nearest_tiles
-from geojepa_cli.store.embeddings import Embeddings, write_embeddings
+from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
@@ -22,25 +23,11 @@ def _region(
     """A random region with random vectors of few distinct values, so that there are ties."""
     store = TileStore.open([write_synthetic_processed(folder / f"{name}.h5", seed, 60, corner=corner)], names=[name])
     view = View.default(store)
-    batch = store.read(view, view.tiles)
     rng = np.random.default_rng(seed)
-    chunk = {
-        "tile/z": batch.tile_zxy[:, 0].numpy(),
-        "tile/x": batch.tile_zxy[:, 1].numpy(),
-        "tile/y": batch.tile_zxy[:, 2].numpy(),
-        "tile/row": view.tiles,
-        "tile/vector": rng.integers(-2, 3, (batch.n_tiles, 2 * width)) + 0.5,
-        "entity/vector": rng.integers(-2, 3, (batch.n_tokens, width)) + 0.5,
-        "entity/tile": batch.token_tiles.numpy().astype(np.uint32),
-        "entity/osm_type": batch.osm_type.numpy(),
-        "entity/osm_id": batch.osm_id.numpy(),
-        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
-        "entity/piece": batch.piece_rows.numpy(),
-        "entity/size": rng.uniform(0, 9, batch.n_tokens),
-        "entity/cu_seqlens": batch.cu_seqlens.numpy().astype(np.uint64),
-    }
-    path = folder / f"{name}-embeddings.h5"
-    write_embeddings(path, [chunk], {"model": "m", "region": name}, 2 * width, width)
+    tiles, entities = (
+        rng.integers(-2, 3, shape) + 0.5 for shape in ((len(view.tiles), 2 * width), (store.lengths(view).sum(), width))
+    )
+    path = write_synthetic_embeddings(folder / f"{name}-embeddings.h5", store, view, tiles, entities, seed)
     return SearchRegion(name, Embeddings(path), store.regions[0])
 
 

@@ -11,6 +11,7 @@ import osmium
 import pytest
 
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.hints import Invocation, invocation
 from geojepa_cli.sources.extract import (
     Extract,
     check_box,
@@ -225,13 +226,13 @@ OPEN = b'<osm version="0.6"><node id="1" lat="1" lon="1" x="'
         (XML[:-7] + b'<node id="2" x="' + b"a" * (3 << 20) + b'"/></osm>', "more than 1 MiB"),
         (gzip.compress(OPEN + b"a" * (3 << 20) + b'"/></osm>', mtime=0), "more than 1 MiB"),
         (b'<osm version="0.6">' + b"<a>" * 100, "more than 16 deep"),
-        (b'<osm version="0.6">' + b"<bounds/>" * (1 << 19), "no object in its first 4 MiB"),
+        (b'<osm version="0.6">' + b"<bounds/>" * (1 << 19), "no node, way or relation in its first 4 MiB"),
         (b'<!DOCTYPE osm [<!ENTITY a "b">]>' + XML[39:], "declares XML entities"),
         (b'<!DOCTYPE osm SYSTEM "http://x/osm.dtd">' + XML[39:], "declares XML entities"),
         (b'<osm version="0.5"><node id="1" lat="1" lon="1"/></osm>', "version 0.5"),
         (b"<osm version='0.6'><node", "truncated"),
         (b"<!-- ", "truncated"),
-        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "any other position"),
+        (b'<osm version="0.6"><way id="1"><nd ref="2"/></way></osm>', "other elements with coordinates"),
         (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c", mtime=0), "compressed PBF"),
         (b"<osm version='0.6'>&a;</osm>", "not well-formed"),
     ],
@@ -262,9 +263,12 @@ def test_a_form_of_overpass_without_positions_is_named_by_the_statement_that_has
 
 
 def test_a_file_of_changes_is_named_with_the_command_that_applies_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="osmChange file") as caught:
-        inspect_extract(written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>"))
-    command = str(caught.value.hint)
-    assert command.startswith("osmium apply-changes EXTRACT.osm.pbf '") and command.endswith(
-        "b.osc' -o changed.osm.pbf"
-    )
+    path = written(tmp_path / "a b.osc", b"<osmChange version='0.6'><create/></osmChange>")
+    with (
+        invocation(Invocation.parse(["fetch", "--pbf", str(path), "--name", "x"])),
+        pytest.raises(DataError, match="osmChange file") as caught,
+    ):
+        inspect_extract(path)
+    apply, again = str(caught.value.hint).split(" && ")
+    assert apply == f"osmium apply-changes EXTRACT.osm.pbf '{path}' -o changed.osm.pbf"
+    assert again == "geojepa fetch --name x --pbf changed.osm.pbf"

@@ -5,40 +5,24 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import stac_server
+from remote_scenes import VERMONT
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.sources import naip
 from geojepa_cli.sources.collections import NAIP
-from geojepa_cli.sources.http import OfflineError, RetryPolicy
-
-VERMONT = (-73.21, 43.99, -73.12, 44.05)  # of the recorded search
-QUICK = RetryPolicy(attempts=4, pause_s=0.01, max_pause_s=0.05, timeout_s=5.0)
-UTM = "EPSG:26914"
-WEST, NORTH = 500_000.0, 5_200_000.0
-
-
-@pytest.fixture
-def server() -> Iterator[stac_server.Planetary]:
-    with stac_server.serve() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def items(shared: Path) -> list[naip.Item]:
-    return stac_server.recorded(shared, "naip-search-intersects")
+from geojepa_cli.sources.http import OfflineError
 
 
 def test_the_newest_image_of_each_footprint_is_found_through_all_pages(
-    server: stac_server.Planetary, items: list[naip.Item], monkeypatch: pytest.MonkeyPatch
+    planetary: stac_server.Planetary, items: list[naip.Item], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(naip, "_PAGE", 10)
-    server.items = items
-    found = naip.search(VERMONT, server.url)
+    planetary.items = items
+    found = naip.search(VERMONT, planetary.url)
     assert [item["id"] for item in found] == [
         "vt_m_4307307_ne_18_030_20230622_20231113",
         "vt_m_4307307_nw_18_030_20230622_20231113",
@@ -47,27 +31,27 @@ def test_the_newest_image_of_each_footprint_is_found_through_all_pages(
         "vt_m_4407363_sw_18_030_20230620_20231113",
         "vt_m_4407364_sw_18_030_20230621_20231113",
     ]
-    assert len(server.searches) == 5  # 42 items
+    assert len(planetary.searches) == 5  # 42 items
     assert naip.scenes_of(found)[0].bands == (1, 2, 3) and naip.scenes_of(found)[0].crs == "EPSG:26918"
 
 
-def test_a_year_limits_the_images(server: stac_server.Planetary, items: list[naip.Item]) -> None:
-    server.items = items
-    found = naip.search(VERMONT, server.url, 2018)
+def test_a_year_limits_the_images(planetary: stac_server.Planetary, items: list[naip.Item]) -> None:
+    planetary.items = items
+    found = naip.search(VERMONT, planetary.url, 2018)
     assert len(found) == 6 and {item["properties"]["datetime"][:4] for item in found} == {"2018"}
-    assert naip.search(VERMONT, server.url, 2017) == []
-    assert naip.search((9.4, 47.0, 9.6, 47.2), server.url) == []
+    assert naip.search(VERMONT, planetary.url, 2017) == []
+    assert naip.search((9.4, 47.0, 9.6, 47.2), planetary.url) == []
 
 
 def test_boxes_with_heights_and_intervals_of_time_are_read(
-    server: stac_server.Planetary, items: list[naip.Item]
+    planetary: stac_server.Planetary, items: list[naip.Item]
 ) -> None:
-    server.items = copy.deepcopy(items[:1])
-    west, south, east, north = server.items[0]["bbox"]
-    server.items[0]["bbox"] = [west, south, 0, east, north, 900]
-    day = server.items[0]["properties"]["datetime"]
-    server.items[0]["properties"] |= {"datetime": None, "start_datetime": day, "end_datetime": day}
-    (found,) = naip.search(VERMONT, server.url)
+    planetary.items = copy.deepcopy(items[:1])
+    west, south, east, north = planetary.items[0]["bbox"]
+    planetary.items[0]["bbox"] = [west, south, 0, east, north, 900]
+    day = planetary.items[0]["properties"]["datetime"]
+    planetary.items[0]["properties"] |= {"datetime": None, "start_datetime": day, "end_datetime": day}
+    (found,) = naip.search(VERMONT, planetary.url)
     assert found["bbox"] == [west, south, east, north]
     assert naip.scenes_of([found])[0].date == day[:10]
 
@@ -86,19 +70,19 @@ def broken(item: naip.Item, what: str) -> None:
 
 @pytest.mark.parametrize("what", ["gsd", "date", "image", "file", "relative", "null"])
 def test_items_that_cannot_be_read_are_refused_by_fetch(
-    server: stac_server.Planetary, items: list[naip.Item], what: str
+    planetary: stac_server.Planetary, items: list[naip.Item], what: str
 ) -> None:
-    server.items = copy.deepcopy(items[:3])
-    broken(server.items[1], what)
+    planetary.items = copy.deepcopy(items[:3])
+    broken(planetary.items[1], what)
     with pytest.raises(OfflineError, match="not the response of a STAC API"):
-        naip.search(VERMONT, server.url)
+        naip.search(VERMONT, planetary.url)
 
 
-def test_a_search_whose_pages_repeat_is_an_error(server: stac_server.Planetary, items: list[naip.Item]) -> None:
-    server.items, server.circles = items[:3], True
+def test_a_search_whose_pages_repeat_is_an_error(planetary: stac_server.Planetary, items: list[naip.Item]) -> None:
+    planetary.items, planetary.circles = items[:3], True
     with pytest.raises(OfflineError, match="no new items"):
-        naip.search(VERMONT, server.url)
-    assert len(server.searches) < 10
+        naip.search(VERMONT, planetary.url)
+    assert len(planetary.searches) < 10
 
 
 def test_stored_items_are_read_as_the_same_items(tmp_path: Path, items: list[naip.Item]) -> None:
@@ -109,13 +93,13 @@ def test_stored_items_are_read_as_the_same_items(tmp_path: Path, items: list[nai
     assert naip.to_json(again) == naip.to_json(naip.newest(again))
     assert naip.scenes_of(again) == naip.scenes_of(newest)
     path.write_text('{"features": [{"id": 1}]}')
-    with pytest.raises(DataError, match="not a list of images"):
+    with pytest.raises(DataError, match="not a valid file of STAC items"):
         naip.read_items(path)
 
 
-def test_an_api_that_fails_is_an_error_with_a_hint(server: stac_server.Planetary) -> None:
-    server.statuses["/search"].extend([500] * 9)
-    for url in (server.url, server.root + "/elsewhere", "http://127.0.0.1:9"):
+def test_an_api_that_fails_is_an_error_with_a_hint(planetary: stac_server.Planetary) -> None:
+    planetary.statuses["/search"].extend([500] * 9)
+    for url in (planetary.url, planetary.root + "/elsewhere", "http://127.0.0.1:9"):
         with pytest.raises(OfflineError, match="cannot be searched") as caught:
             naip.search(VERMONT, url)
         assert "--imagery none" in str(caught.value.hint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +23,9 @@ from geojepa_cli.sources.ranges import RangeReader
 from geojepa_cli.sources.resample import resample
 
 
-@pytest.fixture
-def server() -> Iterator[stac_server.Planetary]:
-    with stac_server.serve() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def items(shared: Path) -> list[naip.Item]:
-    return stac_server.recorded(shared, "naip-search-intersects")
-
-
 @pytest.mark.slow
 def test_sixteen_scattered_tiles_read_little_more_than_their_blocks(
-    server: stac_server.Planetary, items: list[naip.Item], tmp_path: Path
+    planetary: stac_server.Planetary, items: list[naip.Item], tmp_path: Path
 ) -> None:
     """10,000 × 12,000 px; the blocks that a tile meets are found by pyproj and shapely, at the overview that is the
     coarsest one still as fine as the tile's pixels."""
@@ -52,19 +40,19 @@ def test_sixteen_scattered_tiles_read_little_more_than_their_blocks(
             out.write(rng.integers(0, 256, (4, rows, width), np.uint8), window=((row, row + rows), (0, width)))
     with rasterio.open(path, "r+") as out:
         out.build_overviews([2, 4, 8], rasterio.enums.Resampling.nearest)
-    server.add(path, items[0])
+    planetary.add(path, items[0])
     places = [(1000 + 2500 * i + 130 * j, 1000 + 3000 * j + 170 * i) for i in range(4) for j in range(4)]
     tiles = sorted({tile_at(*place) for place in places})
     assert len(tiles) == 16
     reader = RangeReader(policy=QUICK)
-    done = dict(resample(lambda: mosaic(server.items, reader), tiles, threads=4))
+    done = dict(resample(lambda: mosaic(planetary.items, reader), tiles, threads=4))
     assert all(isinstance(outcome, Picture) and outcome.valid.all() for outcome in done.values())
     allowed = 1.2 * block_bytes(path, tiles)
     pixels = reader.traffic.bytes - reader.traffic.header_bytes
     print(f"{pixels:,} bytes of blocks, {allowed / 1.2:,.0f} met, {reader.traffic}")
     assert 0 < pixels <= allowed
     assert reader.traffic.header_bytes < 1 << 20
-    assert reader.traffic.bytes == sum(one.sent for one in server.ranges)
+    assert reader.traffic.bytes == sum(one.sent for one in planetary.ranges)
 
 
 def block_bytes(path: Path, tiles: list[TileId]) -> int:

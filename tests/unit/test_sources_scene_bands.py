@@ -44,7 +44,7 @@ def test_a_scene_without_infrared_is_refused_where_it_is_requested(tmp_path: Pat
     with rasterio.open(transparent, "r+") as out:
         out.colorinterp = [*out.colorinterp[:3], ColorInterp.alpha]
     for path in (three, transparent):
-        with pytest.raises(DataError, match="no infrared band"):
+        with pytest.raises(DataError, match="no near-infrared band"):
             inspect_scene(path, infrared=True)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from synthetic_embeddings import write_synthetic_embeddings
 from synthetic_store import write_synthetic_features, write_synthetic_images, write_synthetic_processed
 
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError
-from geojepa_cli.store.embeddings import COLUMNS, Embeddings, write_embeddings
+from geojepa_cli.store.embeddings import COLUMNS, Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.label_file import read_labels, write_labels
@@ -29,27 +30,6 @@ pytestmark = pytest.mark.filterwarnings(
 )  # of damaged boxes
 
 
-def write_synthetic_embeddings(path: Path, store: TileStore, width: int = 3) -> Path:
-    """Writes random vectors of all tiles of a region."""
-    view = View.full(store)
-    batch, rng = store.read(view, view.tiles), np.random.default_rng(0)
-    chunk = {
-        "tile/row": view.tiles,
-        **{f"tile/{axis}": batch.tile_zxy[:, i].numpy() for i, axis in enumerate("zxy")},
-        "tile/vector": rng.standard_normal((batch.n_tiles, 2 * width)),
-        "entity/vector": rng.standard_normal((batch.n_tokens, width)),
-        "entity/tile": batch.token_tiles.numpy().astype(np.uint32),
-        "entity/osm_type": batch.osm_type.numpy(),
-        "entity/osm_id": batch.osm_id.numpy(),
-        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
-        "entity/piece": batch.piece_rows.numpy(),
-        "entity/size": rng.uniform(0, 9, batch.n_tokens),
-        "entity/cu_seqlens": batch.cu_seqlens.numpy().astype(np.uint64),
-    }
-    write_embeddings(path, [chunk], {"model": "m@1", "region": "r@1"}, 2 * width, width)
-    return path
-
-
 class Files:
     """A file of each kind, and a function for each that reads all of it."""
 
@@ -59,7 +39,12 @@ class Files:
         self.store = TileStore.open([self.processed])
         self.n_vocab = self.store.n_vocab
         self.tags = write_synthetic_features(folder / "tags.h5", self.n_vocab, width=4)
-        self.embeddings = write_synthetic_embeddings(folder / "embeddings.h5", self.store)
+        vectors = np.random.default_rng(0).standard_normal((2000, 6))
+        view = View.full(self.store)
+        n_tokens = int(self.store.lengths(view).sum())
+        self.embeddings = write_synthetic_embeddings(
+            folder / "embeddings.h5", self.store, view, vectors[:N_TILES], vectors[:n_tokens, :3]
+        )
         names = [tuple(map(int, zxy)) for zxy in self.store.tile_zxy[:2]]
         self.images = write_synthetic_images(folder / "images.h5", names)
         self.labels, self.views = folder / "labels.h5", folder / "views.h5"
@@ -99,7 +84,7 @@ def read_processed(path: Path) -> None:
     store = TileStore.open([path])
     view = View.full(store)
     batch = store.read(view, view.tiles, frozenset(Modality) - {Modality.IMAGE})
-    assert len(batch.entity_refs()) == batch.n_tokens
+    assert batch.n_tokens == batch.cu_seqlens[-1] and bool((batch.osm_type < 3).all())
     for row in range(store.n_tiles):
         read_map(store.regions[0], row)
     View.default(store, 0, None)

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from batch_contents import piece_tags, tile_names, token_tiles
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_images, write_synthetic_processed
@@ -99,7 +100,7 @@ def tokens_of(batch: TileBatch) -> list[dict[str, Any]]:
     assert batch.node_xy is not None and batch.edges is not None and batch.part_role is not None
     assert batch.node_offsets is not None and batch.part_offsets is not None
     assert batch.part_node_offsets is not None and batch.edge_offsets is not None
-    for t, tile in enumerate(batch.token_tiles.tolist()):
+    for t, tile in enumerate(token_tiles(batch).tolist()):
         first_node = int(batch.node_offsets[t])
         parts = []
         for p in range(int(batch.part_offsets[t]), int(batch.part_offsets[t + 1])):
@@ -152,7 +153,7 @@ def test_a_batch_equals_a_slow_loop_for_any_view_and_order_of_tiles(
     batch = store.read(view, tiles, frozenset({Modality.GEOMETRY}))
     assert_same(tokens_of(batch), slow_read(files, view, tiles))
     assert batch.tile_rows.tolist() == tiles
-    assert batch.tile_names() == store.tile_names(tiles)
+    assert tile_names(batch) == store.tile_names(tiles)
 
 
 def test_the_synthetic_regions_hold_the_hard_cases(store: TileStore) -> None:
@@ -188,13 +189,12 @@ def test_an_entity_without_a_visible_tag_is_left_out(store: TileStore) -> None:
     batch = store.read(full, full.tiles)
     building = [i for i, key in enumerate(store.keys) if key == "building"]
     masked = store.read(full.drop(tags=building), full.tiles)
-    only = {
-        ref
-        for ref, a, b in zip(batch.entity_refs(), batch.tag_offsets[:-1], batch.tag_offsets[1:], strict=True)
-        if all(int(tag) in building for tag in batch.tag_ids[a:b])
+    other = {
+        piece
+        for piece, a, b in zip(batch.piece_rows.tolist(), batch.tag_offsets[:-1], batch.tag_offsets[1:], strict=True)
+        if not set(batch.tag_ids[a:b].tolist()) <= set(building)
     }
-    assert only
-    assert not only & set(masked.piece_rows.tolist())
+    assert set(masked.piece_rows.tolist()) == other < set(batch.piece_rows.tolist())
     assert not set(masked.tag_ids.tolist()) & set(building)
     assert (masked.tag_offsets.diff() > 0).all()
 
@@ -243,8 +243,8 @@ def test_mean_tag_embeddings_equal_a_loop_over_keys_and_values(
     mean = torch.nn.functional.embedding_bag(batch.tag_ids, features.table, batch.tag_offsets[:-1], mode="mean")
     tables = [h5py.File(file)["embedding"][...] for file in files]
     for token in range(0, batch.n_tokens, 7):
-        region = int(store.tile_regions([int(batch.tile_rows[batch.token_tiles[token]])])[0])
-        tags = store.piece_tags(int(batch.piece_rows[token]))
+        region = int(store.tile_regions([int(batch.tile_rows[token_tiles(batch)[token]])])[0])
+        tags = piece_tags(store, int(batch.piece_rows[token]))
         pairs = list(zip(store.regions[region].keys, store.regions[region].values, strict=True))
         expected = np.mean([tables[region][pairs.index(pair)] for pair in tags.items()], axis=0)
         assert np.allclose(mean[token], expected, atol=1e-6)

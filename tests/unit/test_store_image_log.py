@@ -12,9 +12,10 @@ import pytest
 
 from geojepa_cli.grid import TileId
 from geojepa_cli.store.image_form import ImageForm
-from geojepa_cli.store.image_log import IMAGE_BYTES, LINES_FILE, PIXELS_FILE, ImageLog
+from geojepa_cli.store.image_log import LINES_FILE, PIXELS_FILE, ImageLog
 from geojepa_cli.store.images import ImageStore
 
+IMAGE_BYTES = 3 * 224 * 224
 TILES = [TileId(16, 1, 1), TileId(16, 2, 1), TileId(16, 9, 9), TileId(16, 3, 70)]
 
 

@@ -1,4 +1,4 @@
-"""Opening files: errors of damaged, foreign and older ones; names, groups and entities of a dataset."""
+"""Opening files: errors of damaged, foreign and older ones; names and groups of a dataset."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_row_number_that_is_too_large_is_refused_before_it_is_used(path: Path,
 
 def test_a_tiles_file_is_no_dataset_for_models(tmp_path: Path) -> None:
     path = write_synthetic_processed(tmp_path / "oak@1" / "tiles.h5", kind="tiles")
-    with pytest.raises(DataError, match="expected `processed`"):
+    with pytest.raises(DataError, match="expected a `processed` file"):
         TileStore.open([path])
 
 
@@ -135,7 +135,7 @@ def test_tiles_are_found_by_name_and_the_error_of_a_wrong_name_has_the_nearest_o
     name = store.tile_names([row])[0]
     assert store.tile_row(name) == row and store.tile_rows(name).tolist() == [row, 20 + row]
     x, y = store.tile_zxy[:, 1].max(), store.tile_zxy[store.tile_zxy[:, 1].argmax(), 2]
-    with pytest.raises(NotFoundError, match=f"the nearest with data is `16_{x}_{y}`"):
+    with pytest.raises(NotFoundError, match=f"the nearest tile of the dataset is `16_{x}_{y}`"):
         store.tile_row(f"16_{x + 9}_{y}")
     with pytest.raises(NotFoundError, match="zoom 16"):
         store.tile_row("15_1_1")
@@ -149,24 +149,6 @@ def test_groups_are_the_zoom_14_parents_and_equal_across_regions(path: Path) -> 
     assert store.group_names() == expected
     assert np.array_equal(store.groups[:20], store.groups[20:])
     assert len(set(store.groups.tolist())) == len(set(expected)) > 1
-
-
-def test_an_entity_is_found_with_all_its_pieces_and_tags(path: Path) -> None:
-    store = TileStore.open([path])
-    objects = store.regions[0]["piece/object"]
-    row = int(np.bincount(objects).argmax())
-    region = store.regions[0]
-    ref = f"{['node', 'way', 'relation'][region['object/osm_type'][row]]}/{region['object/osm_id'][row]}"
-    pieces = store.entity_pieces(ref)
-    assert pieces.tolist() == np.flatnonzero(objects == row).tolist() and len(pieces) > 1
-    first, last = region["object/tags"][row : row + 2].tolist()
-    rows = region["tag/vocab"][first:last].tolist()
-    assert store.piece_tags(int(pieces[0])) == dict(store.tag(v) for v in rows)
-    assert len(set(store.piece_tiles(pieces).tolist())) == len(pieces)
-    with pytest.raises(NotFoundError):
-        store.entity_pieces("way/1")
-    with pytest.raises(UsageError):
-        store.entity_pieces("street/1")
 
 
 def test_another_process_opens_the_same_files_again(path: Path) -> None:

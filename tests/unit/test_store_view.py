@@ -1,4 +1,4 @@
-"""Views: the default filter and its counts, composition, saving, several regions."""
+"""Views: the default filter and its counts, saving, several regions."""
 
 from __future__ import annotations
 
@@ -96,27 +96,6 @@ def test_imagery_only_without_any_images_is_an_error_with_a_hint(store: TileStor
 
 
 @SETTINGS
-@given(a=st.integers(0, 10**6), b=st.integers(0, 10**6))
-def test_a_composed_view_shows_what_both_show(store: TileStore, a: int, b: int) -> None:
-    first, second = random_view(store.shape, a), random_view(store.shape, b)
-    both = first & second
-    assert set(both.tiles) == set(first.tiles) & set(second.tiles)
-    assert set(both.dropped_tags) == set(first.dropped_tags) | set(second.dropped_tags)
-    assert set(both.dropped_pieces) == set(first.dropped_pieces) | set(second.dropped_pieces)
-    assert same(both, second & first)
-    assert same(first & View.full(store), first)
-
-
-def test_a_reason_that_both_views_count_is_taken_once(store: TileStore) -> None:
-    base = View.full(store).restrict(np.arange(20), "shared")
-    first, second = base.restrict(np.arange(10), "first"), base.restrict(np.arange(5, 20), "second")
-    both = {"shared": store.n_tiles - 20, "first": 10, "second": 5}
-    assert (first & second).counts == (second & first).counts == both
-    grown = base.restrict(np.arange(15), "shared")
-    assert (grown & base).counts == (base & grown).counts == {"shared": store.n_tiles - 15}
-
-
-@SETTINGS
 @given(seed=st.integers(0, 10**6))
 def test_a_view_is_the_same_after_taking_its_regions_apart(store: TileStore, seed: int) -> None:
     view = random_view(store.shape, seed)
@@ -178,8 +157,6 @@ def test_views_of_other_data_are_refused(store: TileStore, paths: list[Path], tm
     assert str(error.value.hint) == "geojepa build-tasks --region r0"
     with pytest.raises(ValueError, match="another dataset"):
         other.read(View.full(store), [0])
-    with pytest.raises(ValueError, match="different datasets"):
-        View.full(store) & View.full(other)
 
 
 def test_a_file_that_holds_no_views_is_refused(paths: list[Path], tmp_path: Path) -> None:

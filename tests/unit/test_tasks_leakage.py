@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batch_contents import entity_refs
 from raw_tokens import Token, raw_tiles
 from synthetic_store import write_synthetic_processed
 
@@ -103,7 +104,7 @@ def test_a_view_without_shared_entities_has_none_in_two_blocks_and_keeps_all_oth
         batch = store.read(view, view.tiles)
         counts = np.diff(batch.cu_seqlens.numpy())
         tiles = np.repeat(view.tiles, counts).tolist()
-        return list(zip(batch.piece_rows.tolist(), batch.entity_refs(), blocks[tiles].tolist(), strict=True))
+        return list(zip(batch.piece_rows.tolist(), entity_refs(batch), blocks[tiles].tolist(), strict=True))
 
     before, blocks_of = shown(view), defaultdict(set)
     for _, ref, block in before:

@@ -1,1 +1,1 @@
-"""Packed training configurations."""
+"""Training configurations that come with the package."""

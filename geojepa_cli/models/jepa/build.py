@@ -1,4 +1,4 @@
-"""Construction of the modules of a GeoJEPA model from a configuration."""
+"""Builds the modules of a GeoJEPA model from a configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
 
 def build_jepa(config: ModelConfig, seed: int) -> Jepa:
-    """Returns the complete untrained model. Its weights depend only on configuration and seed."""
+    """Returns an untrained GeoJEPA model: both encoders and the predictors.
+
+    Args:
+        config: architecture of the model.
+        seed: random seed of the initial weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, predictor = build_encoder(config), build_predictor(config)
@@ -34,7 +39,7 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
 
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
-    """Returns an untrained encoder: tokenizer, positional encoding and transformer."""
+    """Returns an untrained tile encoder: tokenizer, positional encoding and transformer."""
     patch_px = config.patch_px if Modality.IMAGE in config.modalities else 0
     tokenizer = Tokenizer(config.tag_dim, config.embed_dim, NUMBERS, patch_px)
     position = _position(config, config.embed_dim)
@@ -47,7 +52,7 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
 
 
 def build_predictor(config: ModelConfig) -> Predictor:
-    """Returns the untrained predictor of target tokens."""
+    """Returns an untrained predictor, which predicts the vectors of hidden tokens."""
     width = config.predictor_dim
     transformer = Transformer(
         width, config.predictor_depth, config.predictor_heads, config.mlp_ratio, null_weight=config.null_weight
@@ -56,12 +61,16 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Converts the masking configuration to the parameters of `draw_masks`."""
+    """Converts the section `masking` of a configuration to the parameters of `draw_masks`."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 
 def modality_weights(config: PretrainConfig, device: torch.device) -> Tensor:
-    """Returns the loss weight of each modality, 1 for modalities that the configuration does not list. [modalities]"""
+    """Returns the weight of each modality in the prediction loss. Modalities without a configured weight get 1.
+
+    Returns:
+        Weights, indexed by modality id. [modalities]
+    """
     weights = config.loss.modality_weights
     numbered = list(Modality)[: count_numbers(config.model.modalities)]
     return torch.tensor([weights.get(modality, 1.0) for modality in numbered], device=device)

@@ -1,4 +1,4 @@
-"""Embedding of tiles and entities with a published GeoJEPA model."""
+"""Computes embeddings of tiles and entities with a trained GeoJEPA model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class JepaEmbedder:
-    """Computes embeddings with the target encoder of a trained model.
+    """Computes embeddings with the target encoder of a trained GeoJEPA model.
 
     Args:
         encoder: target encoder, on the device of `inputs`.
         needs: modalities that the encoder reads.
-        inputs: precomputed features.
+        inputs: text embeddings of tags.
     """
 
     name = "jepa"
@@ -30,19 +30,19 @@ class JepaEmbedder:
         self._inputs = inputs
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns entity vectors [T, D] and tile vectors [B, 2·D]."""
+        """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
         return self.encoder(batch, self._inputs.tag_table)
 
 
 def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
-    """Returns the embedder of a published model.
+    """Loads a trained GeoJEPA model that computes embeddings.
 
     Args:
-        folder: folder of a `models/` artifact.
-        inputs: precomputed features, on the device to embed on.
+        folder: folder of the model in `models/`.
+        inputs: text embeddings of tags, on the device to compute on.
 
     Raises:
-        DataError: the weights are missing or unreadable, or do not match the configuration.
+        DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
     tensors, config = read_model(folder)
     encoder = build_encoder(config.model)

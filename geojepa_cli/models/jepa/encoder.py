@@ -1,4 +1,4 @@
-"""Tile encoder: tokenizer and transformer. Embeddings come from the target encoder."""
+"""Tile encoder of GeoJEPA: tokenizer, positional encoding and transformer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
 class Encoder(nn.Module):
-    """Transformer on packed tokens, with optional register tokens (Darcet et al. 2024).
+    """Transformer for packed tokens, with optional register tokens (Darcet et al. 2024).
 
     Args:
         transformer: transformer of width D.
         embed_dim: width D.
-        num_register_tokens: number of trained tokens added to every non-empty sequence and removed from the output.
+        num_register_tokens: number of register tokens. These trained tokens are added to every non-empty sequence
+            before the transformer, and removed from its output.
     """
 
     def __init__(self, transformer: Transformer, embed_dim: int, num_register_tokens: int = 0) -> None:
@@ -33,7 +34,7 @@ class Encoder(nn.Module):
         """Encodes packed tokens.
 
         Args:
-            x: tokens: content plus positional encoding. [T, D]
+            x: sum of content and positional encoding of each token. [T, D]
             cu_seqlens: cumulative sequence lengths. [B+1]
         Returns:
             Encoded tokens. [T, D]
@@ -51,7 +52,10 @@ class Encoder(nn.Module):
 
 
 class TileEncoder(nn.Module):
-    """Tokenizer, positional encoding and transformer. The model has two: context encoder and target encoder."""
+    """Encoder of whole tiles: tokenizer, positional encoding and transformer.
+
+    A GeoJEPA model has two of them: the context encoder and the target encoder.
+    """
 
     def __init__(self, tokens: TileTokenizer, encoder: Encoder) -> None:
         super().__init__()
@@ -59,7 +63,11 @@ class TileEncoder(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> Embeddings:
-        """Encodes a batch without masks. Returns entity vectors [T, D] and tile vectors (max ‖ mean) [B, 2·D]."""
+        """Encodes all tokens of a batch, without masks.
+
+        Returns:
+            Entity vectors [T, D]. Tile vectors [B, 2·D]: maximum and mean over the tile's encoded tokens, concatenated.
+        """
         x, tokens = self.tokens(batch, tag_table)
         encoded = self.encoder(x, tokens.cu_seqlens)
         return Embeddings(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))

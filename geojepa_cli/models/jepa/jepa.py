@@ -1,4 +1,4 @@
-"""Joint-embedding predictive architecture on tiles: context encoder, EMA target encoder, predictor.
+"""Joint-embedding predictive architecture (JEPA) for tiles: context encoder, EMA target encoder and predictors.
 
 Source: GeoJEPA thesis, section 7.6.
 """
@@ -24,18 +24,18 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 @dataclass(frozen=True)
 class JepaOutput:
-    """Output of the model for one batch. The losses are computed from it.
+    """Output of a GeoJEPA model for one batch, from which the losses are computed. The sign ‖ means concatenation.
 
     Attributes:
-        predicted: predicted vectors of the target tokens. [M, D]
-        target: layer-normalised vectors of the target encoder for the same tokens, without gradient. [M, D]
-        target_modality: modality id of each target token. int64 [M]
-        context: context tokens, encoded by the context encoder. [C, D]
-        context_modality: modality id of each context token. int64 [C]
-        context_tiles: max ‖ mean over each tile's encoded context tokens. [B, 2·D]
-        target_tiles: tile embedding: max ‖ mean over all tokens of the target encoder, without gradient. [B, 2·D]
-        predicted_tiles: max ‖ mean ‖ mean · log n of a tile of n tokens, predicted from `context_tiles`. None for a
-            model that does not predict tile vectors. [B, 3·D]
+        predicted: predicted vectors of the hidden (target) tokens. [M, D]
+        target: vectors that the target encoder computes for the hidden tokens, layer-normalised. No gradient. [M, D]
+        target_modality: modality id of each hidden token. int64 [M]
+        context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
+        context_modality: modality id of each visible token. int64 [C]
+        context_tiles: maximum ‖ mean over the vectors of each tile's visible tokens. [B, 2·D]
+        target_tiles: maximum ‖ mean over the target encoder's vectors of all tokens of a tile. No gradient. [B, 2·D]
+        predicted_tiles: tile vector that is predicted from `context_tiles`: maximum ‖ mean ‖ mean · log n, for n tokens
+            in the tile. None if the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 
@@ -56,15 +56,17 @@ class JepaOutput:
 
 
 class Jepa(nn.Module):
-    """Predicts the vectors that the EMA target encoder computes for hidden tokens.
+    """GeoJEPA model in training: predicts the target encoder's vectors of hidden tokens from the visible tokens.
 
-    The target encoder reads the whole tile. The predictor reads the encoded context and the positions of the hidden
-    tokens. The target encoder has a separate tokenizer, also a moving average, as in I-JEPA (Assran et al. 2023).
+    The context encoder reads the visible tokens of a tile. The target encoder reads all tokens of the tile. The
+    predictor reads the context encoder's output and the positions of the hidden tokens. All weights of the target
+    encoder, including its tokenizer, are an exponential moving average (EMA) of the context encoder's weights, as in
+    I-JEPA (Assran et al. 2023).
 
     Args:
-        context_encoder: encoder of the visible tokens. It is trained; the target encoder follows it.
-        predictor: predictor of the hidden tokens.
-        tile_predictor: predictor of the tile vector. None disables this prediction.
+        context_encoder: untrained encoder. The target encoder starts as a copy of it.
+        predictor: predictor of the hidden tokens' vectors.
+        tile_predictor: predictor of the tile vector. None: the model does not predict tile vectors.
     """
 
     def __init__(
@@ -77,12 +79,12 @@ class Jepa(nn.Module):
         self.tile_predictor = tile_predictor
 
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
-        """Draws masks and runs both encoders and the predictor on one batch.
+        """Draws random masks for a batch of tiles, and runs both encoders and the predictors.
 
         Args:
             batch: tiles to train on.
-            tag_table: precomputed text embedding of every tag. [V, E]
-            rates: parameters of mask drawing.
+            tag_table: text embedding of every distinct tag of the dataset. [V, E]
+            rates: parameters of the random masks.
             rng: random generator on the CPU.
         """
         x, tokens = self.context_encoder.tokens(batch, tag_table)
@@ -109,5 +111,9 @@ class Jepa(nn.Module):
         )
 
     def update_target(self, momentum: float) -> None:
-        """Updates the target encoder as the exponential moving average of the context encoder."""
+        """Moves the target encoder's weights towards those of the context encoder.
+
+        Args:
+            momentum: weight of the old value in the exponential moving average, 0 to 1.
+        """
         update_ema(self.target_encoder, self.context_encoder, momentum)

@@ -1,4 +1,4 @@
-"""Loss of a GeoJEPA training step, and its parts for the log."""
+"""Training loss of GeoJEPA: prediction loss plus regulariser."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from geojepa_cli.nn.losses.vicreg import VicRegTerms, vicreg
 
 
 def jepa_losses(output: JepaOutput, config: LossConfig, weights: Tensor) -> dict[str, Tensor]:
-    """Computes the prediction loss plus the VICReg regulariser.
+    """Computes the training loss: the prediction loss plus the VICReg regulariser.
 
-    The prediction loss is the smooth L1 of predicted tokens and, if predicted, of tile vectors. VICReg applies to
-    predicted tokens, context tokens and tile vectors. Losses are averaged within each modality first, then over
-    modalities. The GeoJEPA thesis pools all modalities and does not regularise tile vectors.
+    The prediction loss is the smooth L1 loss of the predicted token vectors. If the model predicts tile vectors, their
+    smooth L1 loss is added. VICReg is computed for predicted tokens, context tokens and tile vectors. Token losses are
+    first averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the
+    tokens of all modalities together and does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
         config: weights of the loss terms.
-        weights: weight of each modality. [modalities]
+        weights: weight of each modality in the prediction loss. [modalities]
     Returns:
-        `loss`, the scalar to minimise. The other entries are its parts, detached and unweighted.
+        Scalars by name: `loss` is the total to minimise. The others are its terms, without weights and gradients.
     """
     predicted, context = output.predicted.float(), output.context.float()
     prediction = prediction_loss(

@@ -1,11 +1,11 @@
-"""Memory estimate for the activations of a training step."""
+"""Estimate of the memory that the activations of a GeoJEPA training step need."""
 
 from __future__ import annotations
 
 from geojepa_cli.config.schema import MaskingConfig, PretrainConfig
 
 FLOAT = 4  # bytes
-PADDING = 1.15  # rows of the padded attention buffer per token
+PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
 LAYER = 9.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
 # Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
 # freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2
@@ -15,14 +15,14 @@ PEAK = 1.5
 
 
 def activation_bytes(config: PretrainConfig, tokens: int) -> int:
-    """Estimates the memory of activations and their gradients in one step, in bytes.
+    """Estimates the bytes of memory that activations and their gradients need in one training step.
 
     The estimate covers the tensors that the context encoder and the predictor store for the backward pass, and
-    temporary buffers. The target encoder has no backward pass, so it needs only buffers.
+    temporary buffers. The target encoder has no backward pass, so it needs only temporary buffers.
 
     Args:
-        config: configuration of the run.
-        tokens: number of tokens in a batch.
+        config: configuration of the training run.
+        tokens: number of tokens in the batch.
     """
     model = config.model
     context, predicted = _token_shares(config.masking)
@@ -34,9 +34,9 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Returns the numbers of tokens in the context encoder and in the predictor, per token of a batch.
+    """Estimates the number of tokens that the context encoder and the predictor process, per token of the batch.
 
-    The predictor reads one sequence for each target: the context tokens and the target's tokens.
+    The predictor processes one sequence for each target. A sequence has the context tokens and the target's tokens.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)

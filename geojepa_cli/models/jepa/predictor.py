@@ -1,4 +1,4 @@
-"""Predictors of the latent vectors of hidden tokens and of the whole tile, from encoded context tokens."""
+"""Predictors of GeoJEPA. From encoded visible tokens, they predict the vectors of hidden tokens and of the tile."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from geojepa_cli.nn.tokens.position import PositionEncoding
 
 
 class Predictor(nn.Module):
-    """Predicts target tokens with a narrow transformer, one sequence per target.
+    """Transformer that predicts the vectors of hidden (target) tokens.
 
-    A sequence has the context tokens of a tile, then one mask token for each target token. A mask token carries the
-    bounding box and the modality of its target token, never the content.
+    It reads one sequence for each target of a tile: the tile's context tokens, then one mask token for each token of
+    the target. A mask token contains the position and the modality of its target token, but not the content.
 
     Args:
         embed_dim: width D of the encoders.
@@ -37,15 +37,15 @@ class Predictor(nn.Module):
         self.proj_out = nn.Linear(predictor_dim, embed_dim)
 
     def forward(self, context: Tensor, box: Tensor, modality: Tensor, masks: MaskIndices) -> Tensor:
-        """Returns the predicted vectors of all target tokens, one target after the other.
+        """Predicts the vectors of the tokens of all targets.
 
         Args:
             context: encoded context tokens, in the order of `masks.context_index`. [C, D]
             box: bounding box corners of all tokens of the batch. [T, 8]
             modality: modality ids of all tokens of the batch. int64 [T]
-            masks: indices of the context tokens, the target tokens and the predictor's sequences.
+            masks: indices of context tokens and target tokens, and layout of the predictor's sequences.
         Returns:
-            Vectors in the order of `masks.target_index`. [M, D]
+            Predicted vectors, in the order of `masks.target_index`. [M, D]
         """
         # computed once per token, because a token can be part of several targets
         position = self.position(box, modality)
@@ -60,10 +60,10 @@ class Predictor(nn.Module):
 
 
 class TilePredictor(nn.Module):
-    """Predicts the vector of the whole tile from the vector of its context, without any input about hidden tokens.
+    """MLP that predicts the vector of a whole tile from its visible (context) tokens alone.
 
-    `Predictor` reads the positions of all hidden tokens, so it knows their count. Here the context alone must predict
-    the count.
+    `Predictor` reads the positions of the hidden tokens, which reveal their number. This MLP does not read them, so the
+    number of entities must be predicted too.
 
     Args:
         embed_dim: width D of the encoders.
@@ -75,5 +75,11 @@ class TilePredictor(nn.Module):
         self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, 3 * embed_dim)
 
     def forward(self, context_tiles: Tensor) -> Tensor:
-        """Maps max ‖ mean over each tile's context [B, 2·D] to max ‖ mean ‖ mean · log n over the tile [B, 3·D]."""
+        """Predicts tile vectors.
+
+        Args:
+            context_tiles: maximum and mean over each tile's encoded context tokens, concatenated. [B, 2·D]
+        Returns:
+            Prediction of maximum, mean, and mean · log n over all n tokens of each tile, concatenated. [B, 3·D]
+        """
         return self.mlp(self.norm(context_tiles))

@@ -1,4 +1,4 @@
-"""Pretraining of GeoJEPA by masked latent prediction."""
+"""Pretraining of GeoJEPA: the model predicts the latent vectors of masked tokens."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class JepaPretraining:
-    """GeoJEPA model in training. Implements `Pretrainable`.
+    """GeoJEPA model with its losses and schedules, for the training loop. Implements `Pretrainable`.
 
     Args:
         module: model to train.
-        config: configuration of the run.
-        inputs: precomputed features, on the model's device.
+        config: configuration of the training run.
+        inputs: text embeddings of tags, on the model's device.
     """
 
     def __init__(self, module: Jepa, config: PretrainConfig, inputs: FrozenInputs) -> None:
@@ -31,7 +31,7 @@ class JepaPretraining:
         self._weights = modality_weights(config, inputs.device)
 
     def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        """Draws masks with `rng`, predicts the target tokens from the context, and returns the losses."""
+        """Masks random tokens of a batch, predicts their vectors, and returns the losses."""
         output = self.module(batch, self._inputs.tag_table, self._rates, rng)
         with torch.autocast(self._inputs.device.type, enabled=False):
             losses = jepa_losses(output, self._config.loss, self._weights)
@@ -39,19 +39,19 @@ class JepaPretraining:
         return StepLosses(losses["loss"], parts, output.tokens)
 
     def finish_step(self, progress: float) -> None:
-        """Updates the target encoder as the exponential moving average of the context encoder."""
+        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""
         self.module.update_target(ema_momentum(self._config.train, progress))
 
     def embed(self, batch: TileBatch) -> Embeddings:
-        """Returns the target encoder's entity vectors [T, D] and tile vectors [B, 2·D]."""
+        """Computes the vectors of a batch's entities [T, D] and tiles [B, 2·D] with the target encoder."""
         return self.module.target_encoder(batch, self._inputs.tag_table)
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the memory of one step's activations, in bytes, for a batch of `tokens` tokens."""
+        """Estimates the bytes of memory that activations need in one training step on a batch of `tokens` tokens."""
         return activation_bytes(self._config, tokens)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns the parameter counts of the context encoder and of the predictor of hidden tokens."""
+        """Returns the numbers of parameters of the context encoder and of the predictor, by name."""
         return {
             "parameters": sum(p.numel() for p in self.module.context_encoder.parameters()),
             "predictor_parameters": sum(p.numel() for p in self.module.predictor.parameters()),
@@ -59,12 +59,25 @@ class JepaPretraining:
 
 
 def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretraining:
-    """Returns an untrained model. Its weights depend only on configuration and seed."""
+    """Returns an untrained GeoJEPA model for the training loop, on the device of `inputs`.
+
+    Args:
+        config: configuration of the training run.
+        inputs: text embeddings of tags.
+        seed: random seed of the initial weights.
+    """
     return JepaPretraining(build_jepa(config.model, seed).to(inputs.device), config, inputs)
 
 
 def ema_momentum(config: TrainConfig, progress: float) -> float:
-    """Returns the momentum of the target encoder: constant, or linear from start to end value (GeoJEPA thesis)."""
+    """Returns the momentum of the exponential moving average (EMA) that updates the target encoder.
+
+    The momentum is `ema_momentum`. If `ema_momentum_end` is set, it changes linearly to that value (GeoJEPA thesis).
+
+    Args:
+        config: configuration with both values.
+        progress: fraction of the training that is complete, 0 to 1.
+    """
     if config.ema_momentum_end is None:
         return config.ema_momentum
     return config.ema_momentum + min(max(progress, 0.0), 1.0) * (config.ema_momentum_end - config.ema_momentum)

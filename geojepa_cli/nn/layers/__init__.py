@@ -1,1 +1,1 @@
-"""Network layers for packed tokens."""
+"""Network layers: MLP, transformer and initial weights."""

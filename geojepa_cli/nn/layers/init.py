@@ -1,4 +1,4 @@
-"""Weight initialisation."""
+"""Initial weights of layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialises the weights of a linear layer or LayerNorm as in ViT. Use it with `nn.Module.apply`.
+    """Initialises a layer as in ViT (Vision Transformer). Pass this function to `nn.Module.apply`.
 
-    Weights of linear layers are truncated normal with standard deviation 0.02, biases are zero. A LayerNorm has weight
-    1 and bias 0.
+    The weights of a linear layer are drawn from a truncated normal distribution with standard deviation 0.02. Its bias
+    is 0. A LayerNorm gets weight 1 and bias 0. Other layers are not changed.
     """
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

@@ -1,4 +1,4 @@
-"""Multilayer perceptron with two layers."""
+"""Multilayer perceptron (MLP) with two layers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU in between.
+    """Multilayer perceptron: linear layer, GELU, linear layer.
 
     Args:
         in_dim: input width.
-        hidden_dim: width between the layers.
+        hidden_dim: width of the hidden layer.
         out_dim: output width.
     """
 
@@ -21,5 +21,5 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [..., in_dim] to [..., out_dim]."""
+        """Applies the MLP to the last dimension of `x`. [..., in_dim] -> [..., out_dim]."""
         return self.fc2(F.gelu(self.fc1(x)))

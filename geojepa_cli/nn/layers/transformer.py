@@ -1,4 +1,4 @@
-"""Pre-norm transformer for packed tokens."""
+"""Transformer for packed tokens, with layer normalisation before attention and MLP (pre-norm)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from geojepa_cli.nn.layers.mlp import Mlp
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer: attention and MLP, each with a residual connection.
+    """Transformer layer: self-attention and MLP, each after a layer normalisation and with a residual connection.
 
     Args:
         embed_dim: width D.
         num_heads: number of attention heads.
-        mlp_ratio: hidden width of the MLP divided by D.
-        null_weight: number of virtual tokens of value 0 in attention; see `packed_attention`.
+        mlp_ratio: hidden width of the MLP, divided by D.
+        null_weight: number of virtual zero tokens added to every sequence in attention, see `packed_attention`.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, null_weight: float = 0.0) -> None:
@@ -27,23 +27,26 @@ class Block(nn.Module):
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """Maps tokens [T, D] to tokens [T, D]."""
+        """Returns the layer's output for each token. [T, D] -> [T, D]."""
         x = x + self.attn(self.norm1(x), layout)
         return x + self.mlp(self.norm2(x))
 
 
 class Transformer(nn.Module):
-    """Transformer of `depth` pre-norm layers with a final LayerNorm.
+    """Stack of transformer layers, followed by a LayerNorm.
+
+    By default, the output is computed from the last layer. If `input_weight` is set, the output is computed from a sum:
+    the outputs of all layers plus the input, which is multiplied by `input_weight`. All are layer-normalised before the
+    sum. A higher weight gives a token's content more influence, compared with the other tokens of its tile. data2vec
+    (Baevski et al. 2022) averages layers in a similar way.
 
     Args:
         embed_dim: width D.
         depth: number of layers.
         num_heads: number of attention heads of each layer.
-        mlp_ratio: hidden width of the MLPs divided by D.
-        input_weight: weight of the input in the output, which balances a token's content and its surroundings. The
-            output is then the sum of the outputs of all layers and of the weighted input, each layer-normalised
-            (data2vec, Baevski et al. 2022, averages layers in this way). With None, only the last layer is the output.
-        null_weight: number of virtual tokens of value 0 in attention; see `packed_attention`.
+        mlp_ratio: hidden width of the MLPs, divided by D.
+        input_weight: weight of the input in the sum. None uses the output of the last layer instead of the sum.
+        null_weight: number of virtual zero tokens added to every sequence in attention, see `packed_attention`.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """Maps tokens [T, D] to tokens [T, D]."""
+        """Returns the transformer's output for each token. [T, D] -> [T, D]."""
         if self.input_weight is None:
             for block in self.blocks:
                 x = block(x, layout)

@@ -1,1 +1,1 @@
-"""Loss functions. Each is a pure function of tensors."""
+"""Loss functions for training. All take and return tensors, without side effects."""

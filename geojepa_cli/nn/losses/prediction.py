@@ -1,4 +1,4 @@
-"""Losses of predicted latent vectors."""
+"""Prediction losses: differences between predicted vectors and the target encoder's vectors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from torch import Tensor
 
 
 def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
-    """Averages within each modality, then takes the weighted mean over the modalities that are present.
+    """Averages the loss values of tokens within each modality, then computes the weighted mean over the modalities.
 
-    With equal weights, 196 image patches count as much as five entities of the same tile.
+    With equal weights, each modality has the same influence, even if a tile has 196 image patches and only five
+    entities. A modality without tokens is ignored.
 
     Args:
-        values: one value per token. [M]
+        values: loss value of each token. [M]
         modality: modality id of each token. int64 [M]
         weights: weight of each modality. [modalities]
     Returns:
@@ -27,12 +28,14 @@ def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> T
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights: Tensor, beta: float) -> Tensor:
-    """Smooth L1 loss between predicted and target vectors, averaged within each modality, then over modalities.
+    """Computes the smooth L1 loss between predicted and target vectors of hidden tokens.
+
+    The loss is averaged as in `mean_over_modalities`.
 
     Args:
-        predicted: predicted vectors of the target tokens. [M, D]
-        target: vectors of the target encoder. They receive no gradient. [M, D]
-        modality: modality id of each target token. int64 [M]
+        predicted: predicted vectors of the hidden (target) tokens. [M, D]
+        target: vectors of the same tokens, computed by the target encoder. They receive no gradient. [M, D]
+        modality: modality id of each token. int64 [M]
         weights: weight of each modality. [modalities]
         beta: difference at which the loss changes from quadratic to linear.
     Returns:
@@ -43,15 +46,17 @@ def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights
 
 
 def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tensor) -> Tensor:
-    """Smooth L1 loss between predicted and target tile vectors.
+    """Computes the smooth L1 loss between predicted and target tile vectors.
 
-    The target is max ‖ mean ‖ mean · log n for a tile of n tokens, with each dimension standardised over the batch. The
-    last part distinguishes a tile of five houses from a tile of fifty.
+    A target vector concatenates three parts: the maximum over the tile's n tokens, their mean, and mean · log n. Each
+    dimension is standardised over the batch. The third part depends on the number of tokens, so it distinguishes a tile
+    with five houses from a tile with fifty.
 
     Args:
         predicted: predicted tile vectors. [B, 3·D]
-        target_tiles: tile vectors (max ‖ mean) of the target encoder. They receive no gradient. [B, 2·D]
-        lengths: token count n of each tile. int64 [B]
+        target_tiles: maximum and mean over each tile's tokens, concatenated, computed by the target encoder. They
+            receive no gradient. [B, 2·D]
+        lengths: number of tokens n of each tile. int64 [B]
     Returns:
         Scalar tensor.
     """

@@ -1,4 +1,4 @@
-"""VICReg: variance and covariance terms that prevent collapse (Bardes et al. 2022)."""
+"""VICReg: loss terms that prevent collapse to constant or redundant vectors (Bardes et al. 2022)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,37 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class VicRegTerms:
-    """Unweighted variance and covariance terms, each a scalar tensor."""
+    """The two loss terms of VICReg, as scalar tensors that are not yet multiplied by their weights."""
 
     variance: Tensor
     covariance: Tensor
 
 
 def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """Penalises dimensions whose standard deviation is below `gamma` (eq. 1). [N, D] -> scalar."""
+    """Computes the variance term of VICReg, which penalises standard deviations below `gamma` (equation 1).
+
+    Args:
+        x: vectors. [N, D]
+        gamma: standard deviation of a dimension from which its loss is 0.
+        eps: constant added to each variance, so that the square root has a finite gradient.
+    Returns:
+        Scalar tensor.
+    """
     if len(x) < 2:
         return x.sum() * 0.0
     return F.relu(gamma - (x.var(dim=0) + eps).sqrt()).mean()
 
 
 def covariance_loss(x: Tensor) -> Tensor:
-    """Sum of squared covariances between different dimensions, divided by D (eqs. 3 and 4). [N, D] -> scalar."""
+    """Computes the covariance term of VICReg (equations 3 and 4).
+
+    The term is the sum of squared covariances between different dimensions, divided by D.
+
+    Args:
+        x: vectors. [N, D]
+    Returns:
+        Scalar tensor.
+    """
     count, dim = x.shape
     if count < 2:
         return x.sum() * 0.0
@@ -35,9 +51,10 @@ def covariance_loss(x: Tensor) -> Tensor:
 
 
 def vicreg(x: Tensor, modality: Tensor, modalities: int) -> VicRegTerms:
-    """Computes variance and covariance terms for each modality and averages them over the modalities that are present.
+    """Computes the variance and covariance terms of VICReg for each modality, then averages over the modalities.
 
-    If all modalities were pooled, the distance between two modalities alone would satisfy the variance term.
+    Each modality is regularised separately. Otherwise, the variance between two modalities could be enough to satisfy
+    the variance term, even if all vectors of a modality are equal. Modalities with fewer than two tokens are ignored.
 
     Args:
         x: token vectors. [N, D]

@@ -1,1 +1,1 @@
-"""Masks of context tokens and target tokens."""
+"""Random masks that divide the tokens of a tile into visible (context) and hidden (target) tokens."""

@@ -1,4 +1,4 @@
-"""Random context and target masks for all tiles of a packed batch (GeoJEPA thesis, section 7.6.8)."""
+"""Draws random masks for all tiles of a batch (GeoJEPA thesis, section 7.6.8)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ RANDOM, AREA, MODALITY, KIND = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Masks:
-    """Context and target masks of a batch. No token is in both the context and a target.
+    """Masks of a batch: the visible tokens (the context) and the sets of hidden tokens (the targets) of each tile.
+
+    No token is both in the context and in a target.
 
     Attributes:
-        context: True for context tokens. bool [T]
-        targets: True for the tokens of each target. Targets of a tile may overlap or be empty. bool [num_targets, T]
-        strategy: mask strategy of each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
+        context: True for tokens in the context. bool [T]
+        targets: for each target, True for tokens in the target. Targets of a tile may overlap, and a target may be
+            empty. bool [num_targets, T]
+        strategy: type of the mask that was drawn for each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
     """
 
     context: Tensor
@@ -37,16 +40,16 @@ def draw_masks(
     rng: torch.Generator,
     content: Tensor | None = None,
 ) -> Masks:
-    """Draws a mask strategy for each tile, then context and target masks.
+    """Draws a random mask for each tile of a batch: first its type, then its targets and its context.
 
-    The context of a tile with one token is that token. A tile gets a random mask instead of an area mask if no area
-    target contains a token, and instead of a kind mask if the kind targets contain all tokens.
+    A random mask replaces an area mask whose targets contain no token, and a kind mask whose targets contain all
+    tokens of the tile. In a tile with a single token, that token is the context.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
         modality: modality id of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. [B+1]
-        rates: weights of the strategies and sizes of the targets.
+        rates: frequencies of the mask types, and sizes of the targets.
         rng: random generator on the CPU, so that masks are the same on any device.
         content: vector of each token, without positional encoding. Required for kind masks. [T, D]
     """
@@ -91,13 +94,14 @@ def _draw_strategies(chance: Tensor, multimodal: Tensor, rates: MaskRates) -> Te
 
 
 def _least_context(strategy: Tensor, lengths: Tensor, rates: MaskRates) -> Tensor:
-    """Returns the minimum number of context tokens of each tile. int64 [B]"""
+    """Returns the minimum number of visible (context) tokens of each tile. int64 [B]"""
     shares = [rates.random_context, rates.area_context, rates.modality_context, rates.kind_context]
     least = (torch.tensor(shares, device=lengths.device)[strategy] * lengths).ceil().long().clamp_min(1)
     return torch.minimum(least, (lengths - 1).clamp_min(1))
 
 
 def _grow(context: Tensor, least: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Adds random tokens to a tile's context until it has `least` tokens. Context tokens rank before all others."""
+    """Adds random tokens of each tile to its context until the context has at least `least` tokens. bool [T]"""
+    # tokens in the context get the smallest keys, so they rank first and random other tokens follow
     keys = torch.where(context, 0.5 * noise, 0.5 + 0.5 * noise)
     return context | (rank_in_segments(keys, segments, cu_seqlens) < least[segments])

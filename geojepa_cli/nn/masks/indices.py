@@ -1,4 +1,4 @@
-"""Token indices of context and target masks."""
+"""Converts masks to token indices for the encoder, the predictor and the loss."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from geojepa_cli.nn.packing import count_in_segments, cu_from_lengths, interleav
 
 @dataclass(frozen=True)
 class MaskIndices:
-    """Token indices for the context encoder, the predictor and the loss.
+    """Masks of a batch as token indices, for the context encoder, the predictor and the loss.
+
+    The input of the predictor has one sequence for each target of each tile: the context tokens of the tile, then one
+    mask token for each token of the target.
 
     Attributes:
-        context_index: indices of the context tokens in the batch. int64 [C]
-        context_cu: cumulative counts of context tokens per tile. int64 [B+1]
-        target_index: indices of the target tokens in the batch, ordered by target, then by tile. int64 [M]
-        predictor_index: input rows of the predictor: i for context token i, C + t for the mask token of token t.
-            int64 [P]
-        predictor_cu: cumulative sequence lengths of the predictor's input. Each target of each tile has one sequence:
-            the context tokens, then the mask tokens. int64 [N·B+1]
-        predicted_at: positions of the mask tokens in `predictor_index`, in the order of `target_index`. int64 [M]
+        context_index: batch indices of the visible (context) tokens. int64 [C]
+        context_cu: cumulative numbers of context tokens of the tiles. int64 [B+1]
+        target_index: batch indices of the hidden (target) tokens, ordered by target, then by tile. int64 [M]
+        predictor_index: token in each row of the predictor's input. A number i below C means context token i; C + t
+            means the mask token of batch token t. int64 [P]
+        predictor_cu: cumulative sequence lengths of the predictor's input. int64 [num_targets·B+1]
+        predicted_at: rows of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
     """
 
     context_index: Tensor
@@ -35,7 +37,12 @@ class MaskIndices:
 
     @classmethod
     def of(cls, masks: Masks, cu_seqlens: Tensor) -> MaskIndices:
-        """Returns the token indices of masks, for a batch with cumulative token counts `cu_seqlens` of the tiles."""
+        """Converts the masks of a batch to token indices.
+
+        Args:
+            masks: masks of the batch.
+            cu_seqlens: cumulative token counts of the tiles. [B+1]
+        """
         context_index = masks.context.nonzero().flatten()
         context_lengths = count_in_segments(masks.context, cu_seqlens)
         context_cu = cu_from_lengths(context_lengths)

@@ -1,4 +1,4 @@
-"""Parameters of mask drawing."""
+"""Parameters of the random masks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MaskRates:
-    """Parameters of mask drawing. `config.schema.MaskingConfig` has the defaults of all fields except `entity`.
+    """Parameters of the random masks that divide a tile's tokens into visible and hidden tokens.
+
+    A mask hides one or several sets of tokens, the targets. There are four types of masks. A target of a random mask
+    has random tokens. A target of an area mask has the tokens in a random rectangle. The target of a modality mask has
+    all tokens except those of one modality. A target of a kind mask has all entities that are similar to a random
+    entity, for example all roads, or only residential roads.
 
     Attributes:
-        random, area, modality, kind: relative weights of the mask strategies. For a tile with only one modality, the
-            weight of `modality` is 0. The GeoJEPA thesis has no `kind` strategy.
-        num_targets: number of targets per tile. The strategy `modality` always has one target.
-        random_ratio: fraction of the tile's tokens in a random target.
-        area_low, area_high: minimum and maximum fraction of the tile's area in an area target.
-        aspect: maximum aspect ratio of an area target. The minimum is its inverse.
-        kind_low, kind_high: range from which the similarity threshold of a kind target is drawn. The target has all
-            entities whose cosine similarity to a random entity reaches the threshold, for example all roads, or only
-            residential roads.
-        random_context, area_context, modality_context, kind_context: minimum fraction of the tile's tokens in the
-            context, by strategy.
-        entity: modality id of entity tokens. Kind masks select only entities.
+        random, area, modality, kind: relative frequencies of the mask types. Modality masks are drawn only for tiles
+            with several modalities. The GeoJEPA thesis has no kind masks.
+        num_targets: number of targets per tile. A modality mask always has one target.
+        random_ratio: random masks: fraction of the tile's tokens in each target.
+        area_low, area_high: area masks: minimum and maximum area of a target, as a fraction of the tile's area.
+        aspect: area masks: maximum ratio of width to height, and of height to width, of a target.
+        kind_low, kind_high: kind masks: range of the random threshold above which cosine similarity counts as similar.
+        random_context, area_context, modality_context, kind_context: minimum fraction of a tile's tokens that stay
+            visible, for each mask type.
+        entity: modality id of entity tokens. Kind masks hide only entities.
     """
 
     random: float

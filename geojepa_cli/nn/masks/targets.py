@@ -1,4 +1,7 @@
-"""Target masks by strategy: random, area and modality (GeoJEPA thesis, section 7.6.8), and kind."""
+"""Selects the hidden tokens (targets) of each mask type: random, area, modality and kind.
+
+The first three types are those of the GeoJEPA thesis, section 7.6.8.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,18 @@ from geojepa_cli.nn.packing import count_in_segments, lengths_of, rank_in_segmen
 
 
 def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: float) -> Tensor:
-    """Selects a random fraction of each tile's tokens: at least one, never all.
+    """Selects the N targets of random masks: a random fraction of each tile's tokens.
 
-    The tokens with the smallest noise are selected.
+    At least one token of a tile is selected, but never all. So no token of a tile with a single token is selected.
 
     Args:
-        noise: uniform random numbers in [0, 1). float64 [N, T]
+        noise: uniform random numbers in [0, 1). In each tile, the tokens with the smallest numbers are selected.
+            float64 [N, T]
         segments: tile index of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. [B+1]
-        ratio: fraction of the tokens to select.
+        ratio: fraction of a tile's tokens to select.
     Returns:
-        True for selected tokens, by target. bool [N, T]
+        For each target, True for selected tokens. bool [N, T]
     """
     lengths = lengths_of(cu_seqlens)
     count = (lengths * ratio).round().long().clamp_min(1)
@@ -30,15 +34,17 @@ def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: f
 
 
 def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates) -> Tensor:
-    """Selects the tokens whose bounding box has its centre in a random rectangle inside the tile.
+    """Selects the N targets of area masks: the tokens in a random rectangle inside each tile.
+
+    A token is in the rectangle if the centre of its bounding box is.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
         segments: tile index of each token. int64 [T]
-        chance: uniform random numbers for area, aspect ratio, x and y. [4, N, B]
+        chance: uniform random numbers in [0, 1) for area, aspect ratio, x and y of each rectangle. [4, N, B]
         rates: limits of area and aspect ratio.
     Returns:
-        True for selected tokens, by target. bool [N, T]
+        For each target, True for selected tokens. bool [N, T]
     """
     size = rates.area_low + (rates.area_high - rates.area_low) * chance[0]
     aspect = rates.aspect ** (2.0 * chance[1] - 1.0)  # wide and tall rectangles are equally likely
@@ -52,15 +58,15 @@ def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates
 
 
 def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
-    """Selects all tokens of a tile except those of one randomly drawn modality.
+    """Selects the target of modality masks: all tokens of a tile except those of one random modality.
 
     Args:
         modality: modality id of each token. int64 [T]
         segments: tile index of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. [B+1]
-        chance: uniform random numbers in [0, 1), one per tile. [B]
+        chance: a uniform random number in [0, 1) for each tile, which chooses the modality that stays visible. [B]
     Returns:
-        True for selected tokens, bool [T], and True for tiles with several modalities, bool [B].
+        True for selected tokens, bool [T]. True for tiles with several modalities, bool [B].
     """
     numbers = int(modality.max()) + 1 if len(modality) else 1
     one_hot = modality[None] == torch.arange(numbers, device=modality.device)[:, None]
@@ -74,20 +80,20 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
 def kind_targets(
     content: Tensor, is_entity: Tensor, segments: Tensor, cu_seqlens: Tensor, noise: Tensor, threshold: Tensor
 ) -> Tensor:
-    """Selects all entities that are similar to a randomly drawn one, the anchor: for example all houses of a tile.
+    """Selects the N targets of kind masks: all entities of a tile that are similar to a random entity, the anchor.
 
-    A random or area target hides only some of the houses, so the visible ones predict the hidden ones. A kind target
-    hides all houses, so only the rest of the tile can predict them.
+    If the anchor is a house, all houses of the tile are hidden. The model must then predict them from roads and other
+    entities. Random and area masks hide only some of the houses, so a model can predict them from the visible houses.
 
     Args:
         content: vector of each token, without positional encoding. [T, D]
         is_entity: True for entity tokens. Only these can be selected. bool [T]
         segments: tile index of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. [B+1]
-        noise: uniform random numbers in [0, 1). The entity with the smallest number is the anchor. [N, T]
-        threshold: minimum cosine similarity to the anchor. [N, B]
+        noise: uniform random numbers in [0, 1). In each tile, the entity with the smallest number is the anchor. [N, T]
+        threshold: minimum cosine similarity of a selected entity to the anchor. [N, B]
     Returns:
-        True for selected tokens, by target. bool [N, T]
+        For each target, True for selected tokens. bool [N, T]
     """
     entities_first = torch.where(is_entity, 0.5 * noise, 0.5 + 0.5 * noise)
     first = rank_in_segments(entities_first, segments, cu_seqlens) == 0  # [N, T]

@@ -1,1 +1,1 @@
-"""Tokens of entities and image patches, computed from a batch of tiles."""
+"""Tokenizer: computes tokens of entities and image patches from a batch of tiles."""

@@ -1,6 +1,7 @@
-"""Image tokens from a trainable patch embedding.
+"""Image tokens: a trained linear projection of image patches.
 
-A frozen pretrained encoder is not used, because each of its patch vectors contains information about the whole image.
+Tokens of a pretrained image encoder are not used: each of them contains information about the whole image, so the
+visible patches would reveal the hidden ones.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ IMAGE_PX = 224
 
 
 def patch_boxes(grid: int) -> Tensor:
-    """Returns the bounding boxes of the patches in tile units, row by row from north to south.
+    """Returns the bounding boxes of the patches of an image, row by row from north to south.
 
     Args:
         grid: number of patches along one side of the image.
     Returns:
-        Four corners (x, y) of each patch, counter-clockwise. [grid², 8]
+        Four corners (x, y) of each patch in tile units, counter-clockwise. [grid², 8]
     """
     step = 1.0 / grid
     row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
@@ -27,7 +28,7 @@ def patch_boxes(grid: int) -> Tensor:
 
 
 class PatchEmbed(nn.Module):
-    """Linear projection of the patches of 224 px images (Dosovitskiy et al. 2021).
+    """Divides images of 224 × 224 px into square patches and projects each linearly (Dosovitskiy et al. 2021).
 
     Args:
         embed_dim: width D.
@@ -49,6 +50,12 @@ class PatchEmbed(nn.Module):
         return len(self.boxes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images, uint8 [N, 3, 224, 224], to patch tokens [N·patches, D], row by row from north to south."""
+        """Computes one vector for each patch of each image. Patches are ordered row by row from north to south.
+
+        Args:
+            images: images with red, green and blue bands. uint8 [N, 3, 224, 224]
+        Returns:
+            Patch vectors, image by image. [N·patches, D]
+        """
         scaled = images.to(self.proj.weight.dtype) / 127.5 - 1.0
         return self.proj(scaled).flatten(2).transpose(1, 2).reshape(-1, self.proj.out_channels)

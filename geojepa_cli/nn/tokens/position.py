@@ -1,4 +1,4 @@
-"""Positional encoding of a token's bounding box and modality (GeoJEPA thesis, section 7.6.4)."""
+"""Positional encoding of tokens, computed from bounding box and modality (GeoJEPA thesis, section 7.6.4)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.layers.mlp import Mlp
 
-# About 1.5 m on a tile of 480 m, in tile units. Side lengths are divided by it before the logarithm.
+# Side lengths are divided by this length before the logarithm. In tile units; about 1.5 m in a tile of 480 m.
 _SMALL_SIDE = 0.003
 _CENTRE_FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 
 
 def corner_features(box: Tensor) -> Tensor:
-    """Returns the corner coordinates of a bounding box, scaled to about -1..1. [T, 8] -> [T, 8]."""
+    """Scales corner coordinates of bounding boxes from tile units (0 to 1) to the range -1 to 1. [T, 8] -> [T, 8]."""
     return 2.0 * box - 1.0
 
 
 def rectangle_features(box: Tensor) -> Tensor:
-    """Returns the centre, log side lengths and orientation of bounding boxes, and sines and cosines of the centre.
+    """Computes features of rotated bounding boxes: position, size and orientation.
 
-    The features do not depend on which corner comes first. Because of the logarithm, doubling a small side changes the
-    features about as much as doubling a large one. The angle is doubled, so that a rotation by 180° has no effect.
+    The features do not depend on which corner comes first. Side lengths are logarithms, so doubling a small side
+    changes them about as much as doubling a large side. Orientation is the sine and cosine of the doubled angle of the
+    longer side, so a rotation by 180° has no effect.
 
     Args:
         box: corners (x, y) in order around the rectangle, in tile units. [T, 8]
     Returns:
-        Features. [T, 22]
+        Centre (2 values), logarithms of both side lengths (2), orientation (2), and sines and cosines of the centre
+        coordinates at four frequencies (16). [T, 22]
     """
     corners = box.view(-1, 4, 2)
     centre = corners.mean(1) * 2.0 - 1.0
@@ -44,12 +46,15 @@ def rectangle_features(box: Tensor) -> Tensor:
 
 
 class PositionEncoding(nn.Module):
-    """Encodes bounding box and one-hot modality by one MLP each, then fuses both by a third MLP.
+    """Positional encoding of tokens.
+
+    One MLP encodes the bounding box, a second MLP encodes the modality, and a third MLP combines both.
 
     Args:
-        embed_dim: width D.
+        embed_dim: width D of the encoding.
         num_modalities: number of modalities.
-        rectangle: True encodes `rectangle_features`. False encodes the corners, as in the GeoJEPA thesis.
+        rectangle: True: the first MLP reads `rectangle_features`. False: it reads the corner coordinates, as in the
+            GeoJEPA thesis.
     """
 
     def __init__(self, embed_dim: int, num_modalities: int, rectangle: bool = True) -> None:
@@ -61,7 +66,14 @@ class PositionEncoding(nn.Module):
         self.fuse = Mlp(2 * embed_dim, embed_dim, embed_dim)
 
     def forward(self, box: Tensor, modality: Tensor) -> Tensor:
-        """Maps bounding box corners [T, 8] and modality ids, int64 [T], to encodings [T, D]."""
+        """Computes the positional encoding of each token.
+
+        Args:
+            box: bounding box corners of each token, in tile units. [T, 8]
+            modality: modality id of each token. int64 [T]
+        Returns:
+            Encodings. [T, D]
+        """
         place = self.box(rectangle_features(box) if self.rectangle else corner_features(box))
         one_hot = torch.eye(self.num_modalities, device=box.device, dtype=box.dtype)
         kind = self.modality(one_hot)[modality]

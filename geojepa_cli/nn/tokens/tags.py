@@ -1,4 +1,4 @@
-"""Content of entity tokens: the mean of the entity's tag embeddings."""
+"""Content of entity tokens: the mean of the text embeddings of the entity's tags."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor:
-    """Returns the mean of each entity's tag embeddings. An entity without tags gets zeros.
+    """Averages the tag embeddings of each entity. An entity without tags gets zeros.
 
     Args:
-        tag_table: embedding of every tag. [V, E]
-        tag_ids: row indices of `tag_table`, entity by entity. int64 [K]
-        tag_offsets: start of each entity's tags in `tag_ids`, then their total count. int64 [T+1]
+        tag_table: text embedding of every distinct tag. [V, E]
+        tag_ids: tags of all entities, entity by entity, as row indices of `tag_table`. int64 [K]
+        tag_offsets: position in `tag_ids` at which each entity's tags start; the last value is K. int64 [T+1]
     Returns:
-        Mean embeddings. [T, E]
+        Mean embedding of each entity. [T, E]
     """
     return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="mean")

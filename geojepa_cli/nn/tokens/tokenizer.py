@@ -1,4 +1,4 @@
-"""Tokenizer: one token per entity and one per image patch (GeoJEPA thesis, section 7.6.2)."""
+"""Tokenizer: computes one token for each entity and each image patch (GeoJEPA thesis, section 7.6.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, Tokens, join_pa
 
 
 class TokenNumbers(NamedTuple):
-    """Modality ids that are assigned to tokens.
+    """Modality ids that the tokenizer assigns to tokens.
 
     Attributes:
         entity: modality id of entity tokens.
@@ -27,15 +27,17 @@ class TokenNumbers(NamedTuple):
 
 
 class Tokenizer(nn.Module):
-    """Computes tokens from mean tag embeddings and image patches, each projected to width D and layer-normalised.
+    """Computes the tokens of entities and image patches.
 
-    To add a modality, add a projection and one more `TokenPart` in `forward`.
+    The input of an entity token is the mean embedding of its tags. The input of a patch token is the patch's pixels.
+    Each is projected linearly to width D and layer-normalised. To add a modality, add a projection and one more
+    `TokenPart` in `forward`.
 
     Args:
         tag_dim: width of the tag embeddings.
-        embed_dim: width D.
-        numbers: modality ids of entities and image patches.
-        patch_px: side length of an image patch in pixels, 0 for a model without images.
+        embed_dim: width D of the tokens.
+        numbers: modality ids of entity tokens and patch tokens.
+        patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
     """
 
     def __init__(self, tag_dim: int, embed_dim: int, numbers: TokenNumbers, patch_px: int = 0) -> None:
@@ -47,11 +49,11 @@ class Tokenizer(nn.Module):
         self.image_norm = nn.LayerNorm(embed_dim) if patch_px else None
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> Tokens:
-        """Returns the tokens of a batch.
+        """Computes the tokens of a batch of tiles.
 
         Args:
             batch: tiles, with or without images.
-            tag_table: precomputed text embedding of every tag. [V, tag_dim]
+            tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
         """
         parts = (self._entities(batch, tag_table), self._patches(batch))
         return join_parts([part for part in parts if part is not None])
@@ -71,7 +73,7 @@ class Tokenizer(nn.Module):
 
 
 class TileTokenizer(nn.Module):
-    """Tokenizer and positional encoding. Their sum is the input of the encoder."""
+    """Computes the input of an encoder: the sum of token content and positional encoding."""
 
     def __init__(self, tokenizer: Tokenizer, position: PositionEncoding) -> None:
         super().__init__()
@@ -79,6 +81,13 @@ class TileTokenizer(nn.Module):
         self.position = position
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> tuple[Tensor, Tokens]:
-        """Returns the sum of content and positional encoding [T, D], and the tokens without positional encoding."""
+        """Computes the encoder input of a batch of tiles.
+
+        Args:
+            batch: tiles, with or without images.
+            tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
+        Returns:
+            Content plus positional encoding of each token [T, D]. The tokens without positional encoding.
+        """
         tokens = self.tokenizer(batch, tag_table)
         return tokens.content + self.position(tokens.box, tokens.modality), tokens

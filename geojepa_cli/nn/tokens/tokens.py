@@ -1,4 +1,4 @@
-"""Packed tokens of a batch, with one or several modalities."""
+"""Data classes of the tokenizer: its input, the tokens of one modality, and the tokens of all modalities."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from geojepa_cli.nn.packing import interleave
 
 
 class TileTensors(Protocol):
-    """Tensors that a tokenizer reads from a batch of tiles. `store.TileBatch` implements this protocol.
+    """Input of the tokenizer: the tensors that it reads from a batch of tiles. `TileBatch` implements this protocol.
 
     Attributes:
         cu_seqlens: cumulative entity counts of the tiles. [B+1]
         box: bounding box corners of each entity, in tile units. float [T, 8]
-        tag_ids: row indices of the tag table, entity by entity. int64 [K]
-        tag_offsets: start of each entity's tags in `tag_ids`, then their total count. int64 [T+1]
-        images: images of the tiles that have one, or None. uint8 [N, 3, 224, 224]
-        image_tiles: tile index of each image, ascending, or None. int64 [N]
+        tag_ids: tags of all entities, entity by entity, as row indices of the table of tag embeddings. int64 [K]
+        tag_offsets: position in `tag_ids` at which each entity's tags start; the last value is K. int64 [T+1]
+        images: images of those tiles that have one. None for a batch without images. uint8 [N, 3, 224, 224]
+        image_tiles: batch index of each image's tile, ascending. None for a batch without images. int64 [N]
     """
 
     cu_seqlens: Tensor
@@ -40,7 +40,7 @@ class TokenPart:
         content: vector of each token, without positional encoding. [N, D]
         box: bounding box corners of each token, in tile units. [N, 8]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
-        modality: modality id.
+        modality: modality id of all these tokens.
     """
 
     content: Tensor
@@ -51,14 +51,14 @@ class TokenPart:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Packed tokens of a batch.
+    """Packed tokens of a batch, with all its modalities.
 
     Attributes:
         content: vector of each token, without positional encoding. [T, D]
         box: bounding box corners of each token, in tile units. [T, 8]
         modality: modality id of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
-        entity_index: indices of the entity tokens, in the batch's order. int64 [entities]
+        entity_index: indices of the tokens that are entities, in the order of the batch's entities. int64 [entities]
     """
 
     content: Tensor
@@ -69,10 +69,10 @@ class Tokens:
 
 
 def join_parts(parts: Sequence[TokenPart]) -> Tokens:
-    """Joins the tokens of several modalities, so that all tokens of a tile are adjacent.
+    """Joins the tokens of several modalities of the same tiles. In the result, all tokens of a tile are adjacent.
 
     Args:
-        parts: tokens of each modality for the same tiles. The first part has the entities.
+        parts: tokens of each modality. The first part must contain the entity tokens.
     """
     entities = parts[0]
     sizes = [len(part.content) for part in parts]

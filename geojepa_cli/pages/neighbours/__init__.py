@@ -1,1 +1,1 @@
-"""HTML page with the map tiles or entities that are most similar to a query."""
+"""HTML page that shows a query tile or entity, and its most similar tiles or entities."""

@@ -1,6 +1,6 @@
-"""Map of a tile as SVG, drawn from its OSM objects: areas, water, roads by class, buildings, points and names.
+"""Draws the map of a tile as SVG: areas, water, roads by class, buildings, points and street names.
 
-Coordinates are in metres, with north up. The map ends at the tile's edge. Text from OSM is escaped.
+Coordinates are in metres, with north up. Nothing outside the tile is drawn. Text from OSM is escaped.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Points = NDArray[np.float64]
 HIGHLIGHT = "#d5006d"
 LABEL_SIZE_M = 11.0
 MAX_LABELS = 7
-# widths are chosen for tiles of zoom 16; on larger tiles they are scaled, because roads would be invisible otherwise
+# line widths are chosen for tiles of zoom 16; on larger tiles they are scaled up, so that roads stay visible
 _REFERENCE_TILE_M = 480.0
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """The areas, lines or points of one object in SVG coordinates.
+    """The areas, lines or points of one OSM element on the map, in SVG coordinates.
 
     Attributes:
-        style: style of the object.
-        path: SVG path data; empty for points.
-        size: area in m² or length in m; larger shapes are painted first.
-        points: positions of points in metres.
+        style: colours and widths of the shape.
+        path: SVG path data of areas and lines. Empty for points.
+        size: area in m² or length in m. Larger shapes are painted first.
+        points: positions of points (x, y), in metres from the north-west corner.
     """
 
     style: Style
@@ -52,13 +52,16 @@ class _Shape:
 
 
 def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid: str = "") -> str:
-    """Returns the map of a tile as an `<svg>` element that scales with its container.
+    """Draws the map of a tile.
 
     Args:
-        tile: objects of the tile.
-        highlight: reference of the object to highlight, such as `way/123`; None for no highlight.
-        label: text alternative for screen readers.
-        uid: text that makes the ids in the SVG unique; it must differ between the maps of one HTML page.
+        tile: OSM elements of the tile.
+        highlight: OSM element to highlight, such as `way/123`, or None.
+        label: description of the map for screen readers.
+        uid: text that is part of all ids in the SVG. It must be different for each map of an HTML page.
+
+    Returns:
+        An `<svg>` element that scales with its container.
     """
     scale = max(1.0, tile.east_m / _REFERENCE_TILE_M)
     shapes = sorted(_shapes(tile), key=lambda shape: (shape.style.layer, shape.style.rank, -shape.size))
@@ -82,7 +85,7 @@ def _shapes(tile: TileMap) -> Iterator[_Shape]:
         points = [xy for role, xy in item.parts if role == POINT]
         if item.covers_tile:
             style = area_style(item.tags)
-            if style.opacity == 1.0:  # areas without a known style are translucent, and many may cover one tile
+            if style.opacity == 1.0:  # skips areas of unknown type: they are translucent, and many can cover a tile
                 whole = f"M0 0H{_n(tile.east_m)}V{_n(tile.north_m)}H0Z"
                 yield _Shape(_without_outline(style), whole, tile.east_m * tile.north_m)
         if rings:
@@ -163,7 +166,10 @@ def _traffic_signal(x: float, y: float, size: float) -> str:
 
 
 def _labels(tile: TileMap, scale: float, uid: str) -> Iterator[str]:
-    """Draws names along the longest part of each named road, important and long roads first."""
+    """Draws names of roads along the longest part of each road.
+
+    At most `MAX_LABELS` names are drawn. Roads of higher class come first, then longer roads.
+    """
     size = LABEL_SIZE_M * scale
     best: dict[str, tuple[int, float, Points]] = {}
     for item in tile.objects:
@@ -215,13 +221,17 @@ def _highlight(tile: TileMap, ref: str | None, scale: float) -> Iterator[str]:
 
 
 def _to_svg(xy: Points, tile: TileMap) -> Points:
-    """Converts tile units (north up) to metres from the north-west corner (y down)."""
+    """Converts tile units (y northwards) to metres from the north-west corner of the tile (y southwards)."""
     metres = np.asarray(xy, np.float64) * tile.east_m
     return np.stack([metres[:, 0], tile.north_m - metres[:, 1]], axis=1)
 
 
 def _path(points: Points) -> str:
-    """Returns SVG path data of a polyline: points are rounded to 0.1 m before taking steps, so errors do not add up."""
+    """Returns the SVG path data of a polyline, with coordinates rounded to 0.1 m.
+
+    After the first point, the path has steps from point to point. Points are rounded before the steps are computed, so
+    rounding errors do not add up.
+    """
     tenths = np.rint(points * 10).astype(np.int64)
     steps = np.diff(tenths, axis=0)
     first = f"M{_n(tenths[0, 0] / 10)} {_n(tenths[0, 1] / 10)}"
@@ -239,6 +249,6 @@ def _opacity(value: float) -> str:
 
 
 def _n(value: float) -> str:
-    """Returns a number with at most two decimals and no trailing zeros."""
+    """Formats a number with at most two decimals and no trailing zeros."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text

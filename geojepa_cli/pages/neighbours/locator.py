@@ -1,4 +1,4 @@
-"""Overview maps: all searched tiles, with the query and its neighbours marked."""
+"""Draws overview maps of all searched tiles, on which the query and its neighbours are marked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from geojepa_cli.search.results import SearchResult
 
 SIZE = 420.0
 _MARGIN = 16.0
-# tiles further apart than this are drawn on separate maps: on one map, two distant cities would be too small to see
+# tiles with a wider gap between them are drawn on separate maps, because distant cities would be too small on one map
 _GAP_DEG = 0.2
 MAX_PANELS = 4
 
 
 def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
-    """Draws an SVG map for each cluster of tiles that contains a result. The map with the query comes first.
+    """Draws one overview map for each cluster of searched tiles that contains the query or a neighbour.
+
+    At most `MAX_PANELS` maps are drawn. The map with the query comes first.
 
     Args:
         results: query (rank 0) and its neighbours.
-        bounds: (west, south, east, north) of every searched tile in degrees, float64 [n, 4].
+        bounds: west, south, east and north of each searched tile, in degrees. float64 [n, 4]
+
+    Returns:
+        `<svg>` elements as text.
     """
     panels = _clusters(np.asarray(bounds, np.float64))
     drawn = []
@@ -65,7 +70,7 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
 
 
 def _clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Splits tiles into clusters at wide gaps in longitude, then in latitude."""
+    """Divides tiles into clusters: at gaps in longitude wider than `_GAP_DEG`, then at such gaps in latitude."""
     clusters = [bounds] if len(bounds) else []
     for axis in (0, 1):
         split = []

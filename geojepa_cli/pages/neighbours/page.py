@@ -1,4 +1,4 @@
-"""HTML page of a search: one self-contained file with a map of each neighbour, without scripts or network requests."""
+"""HTML page of a similarity search, with maps of the query and its neighbours, without scripts or network requests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from geojepa_cli.search.results import SearchResult
 from geojepa_cli.store.tile_map import TileMap
 
 ODBL = "https://www.openstreetmap.org/copyright"
-MAX_SHOWN_PX = 512  # maximum width and height of an image
+MAX_SHOWN_PX = 512  # maximum width and height of an aerial image
 MAX_SHOWN_TAGS = 9
 
 
 @dataclass(frozen=True)
 class Card:
-    """A search result with its map and aerial image.
+    """A search result with the data of its map and its aerial image.
 
     Attributes:
         result: query or neighbour.
-        map: map objects of the result's tile.
-        image: aerial image of the tile, uint8 [3 or 4 bands, side, side], or None. Only the first three bands (red,
-            green, blue) are displayed.
+        map: OSM elements of the result's tile.
+        image: aerial image of the tile, or None. The first three bands are red, green and blue; a fourth band is not
+            displayed. uint8 [3 or 4, side, side]
     """
 
     result: SearchResult
@@ -49,17 +49,16 @@ def render_page(
     tiles: Any = None,
     credits: Sequence[str] = (),
 ) -> str:
-    """Returns the HTML page of a search.
-
-    Text from OSM is escaped by the template, and in maps by `draw_tile`.
+    """Returns the HTML page of a similarity search as text. All text from OSM is escaped.
 
     Args:
-        cards: query, followed by its neighbours in order.
+        cards: the query, then its neighbours, most similar first.
         model: `name@id` of the model whose vectors were searched.
         regions: names of the searched regions.
         searched: number of searched vectors.
-        tiles: bounds of all searched tiles for the overview map, float64 [n, 4]; None for no overview map.
-        credits: attributions of maps and images.
+        tiles: west, south, east and north of all searched tiles, in degrees. None: the page has no overview map.
+            float64 [n, 4]
+        credits: attribution lines of maps and images.
     """
     query, *neighbours = cards
     environment = jinja2.Environment(
@@ -117,7 +116,13 @@ def _where(lon: float, lat: float) -> str:
 
 
 def _scale_bar(east_m: float) -> dict[str, Any]:
-    """Returns text and width of the scale bar: a round length, at most a quarter of the map's width."""
+    """Returns the scale bar of a map: `text` is its length, `percent` its width in percent of the map's width.
+
+    The length is a round number that is at most a quarter of the map's width.
+
+    Args:
+        east_m: width of the map in metres.
+    """
     length = 10.0 ** np.floor(np.log10(east_m / 4))
     length *= next(step for step in (5, 2, 1) if length * step <= east_m / 4)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
@@ -125,10 +130,13 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
-    """Returns an image, uint8 [3 or more, side, side], as a data URI.
+    """Encodes an aerial image as a data URI, so that it can be part of the HTML file.
 
-    The image is scaled down to its size on the HTML page. It is a lossy WebP, because lossless images would make the
-    file several times larger.
+    The image is scaled down to at most `MAX_SHOWN_PX` pixels and compressed as lossy WebP. Lossless images would make
+    the HTML file several times larger.
+
+    Args:
+        image: red, green and blue bands; further bands are ignored. uint8 [3 or more, side, side]
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Styles of map objects by their tags: paint order, colours, and widths in metres on the ground."""
+"""Map style: paint order, colours and line widths of OSM elements, chosen by their tags."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ AREA, GREEN, WATER, WATERWAY, PAVED, TUNNEL, BUILDING, BARRIER, PATH, ROAD, RAIL
 
 @dataclass(frozen=True)
 class Style:
-    """Style of an object.
+    """Style of an OSM element on the map. Lengths are metres on the ground.
 
     Attributes:
-        layer: one of the paint-order constants.
-        rank: paint order within the layer; objects with a smaller rank are painted first.
-        fill: colour of areas and symbols, or None.
-        stroke: colour of lines and outlines, or None.
-        width_m: width of the line on the ground.
-        casing: colour of a wider line under the line, or None.
-        dash: lengths of dashes and gaps in metres, or None for a solid line.
-        radius_m: radius of a point's symbol on the ground.
-        symbol: symbol of a point: `dot`, `square` or `signal`.
-        opacity: opacity of the whole object, 0 to 1.
+        layer: layer that the element is painted in, such as `BUILDING`. Layers with larger numbers are painted on top.
+        rank: paint order within the layer. Elements with a smaller rank are painted first.
+        fill: colour of areas and of point symbols, or None.
+        stroke: colour of lines and of outlines of areas, or None.
+        width_m: width of lines and outlines.
+        casing: colour of the border of a road, which is a wider line under the line. None: no border.
+        dash: lengths of dashes and gaps in metres. None: a solid line.
+        radius_m: radius of the symbol of a point.
+        symbol: symbol of a point: `dot`, `square` or `signal` (a traffic light).
+        opacity: opacity of the element, 0 to 1.
     """
 
     layer: int
@@ -182,7 +182,7 @@ _POINT_COLOURS = {
 
 
 def area_style(tags: Mapping[str, str]) -> Style:
-    """Returns the style of a polygon."""
+    """Returns the style of an area (polygon) with the given OSM tags."""
     if tags.get("building", "no") != "no" or tags.get("building:part", "no") != "no":
         return Style(BUILDING, fill="#d9cbbd", stroke="#b3a08f", width_m=0.7)
     for key, colours in _AREA_COLOURS.items():
@@ -196,7 +196,7 @@ def area_style(tags: Mapping[str, str]) -> Style:
 
 
 def line_style(tags: Mapping[str, str]) -> Style:
-    """Returns the style of a line."""
+    """Returns the style of a line with the given OSM tags."""
     highway = tags.get("highway")
     if highway is not None:
         return _road_style(highway, tags)
@@ -223,7 +223,7 @@ def line_style(tags: Mapping[str, str]) -> Style:
 
 
 def point_style(tags: Mapping[str, str]) -> Style:
-    """Returns the style of a point."""
+    """Returns the style of a point with the given OSM tags."""
     if tags.get("highway") == "traffic_signals" or tags.get("crossing") == "traffic_signals":
         return Style(POINT, rank=9, symbol="signal", radius_m=4.6)
     if tags.get("natural") == "tree":

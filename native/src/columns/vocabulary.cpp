@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::size_t block_size = std::size_t{1} << 16U;
 constexpr std::size_t first_slots = std::size_t{1} << 10U;
-constexpr std::size_t min_read_bytes = std::size_t{1} << 12U;
-constexpr std::size_t max_read_bytes = std::size_t{1} << 18U;
+constexpr std::size_t min_chunk_bytes = std::size_t{1} << 12U;
+constexpr std::size_t max_chunk_bytes = std::size_t{1} << 18U;
 
 std::uint64_t hash_of(Tag tag) {
     const std::hash<std::string_view> hash;
@@ -193,7 +193,7 @@ std::vector<std::uint32_t> Vocabulary::sorted() const {
 void Vocabulary::for_each(const std::function<void(Tag, std::span<const std::uint32_t>)>& visit) {
     std::vector<std::unique_ptr<Source>> all;
     const std::size_t buffer =
-        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), min_read_bytes, max_read_bytes);
+        std::clamp(bytes_ / std::max<std::size_t>(spilled_.runs(), 1), min_chunk_bytes, max_chunk_bytes);
     for (std::size_t run = 0; run < spilled_.runs(); ++run) {
         all.push_back(std::make_unique<RunSource>(spilled_, run, buffer));
     }

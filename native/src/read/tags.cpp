@@ -33,6 +33,6 @@ bool KeySet::contains(std::string_view key) const {
 }
 
 TagFilter::TagFilter(const std::vector<std::string>& keep, const std::vector<std::string>& drop)
-    : keep_(keep), drop_(drop), default_(default_dropped_keys()) {}
+    : keep_(keep), drop_(drop), default_({default_dropped_keys.begin(), default_dropped_keys.end()}) {}
 
 }  // namespace geojepa
