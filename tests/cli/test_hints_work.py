@@ -6,12 +6,15 @@ import contextlib
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import DemoCity
 from hint_commands import check_hint, split_hint
 
 from geojepa_cli.app import main
+
+if TYPE_CHECKING:
+    from conftest import DemoCity
 
 TILE = "16_18052_25957"  # of the demo city
 PLACEHOLDER = re.compile(r"\b(FILE|NAME|DIR|REGION)\b")
