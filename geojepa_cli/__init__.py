@@ -13,6 +13,5 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Imports `Workspace` on first use, so that `geojepa --help` stays fast."""
     if name == "Workspace":
-        importlib.import_module("geojepa_cli.stages")  # registers the kinds of artifacts
         return importlib.import_module("geojepa_cli.workspace.workspace").Workspace
     raise AttributeError(f"module `{__name__}` has no attribute `{name}`")

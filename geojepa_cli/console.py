@@ -41,6 +41,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """Returns a number with its noun: `1 tile`, `2,000 tiles`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def to_json(value: Any, indent: int | None = None) -> str:
     """Returns JSON with all control characters escaped, including DEL and C1, so that a terminal executes none."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)

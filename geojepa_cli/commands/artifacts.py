@@ -14,13 +14,11 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.leftovers import PARTIAL, find_leftovers, remove_leftover
+from geojepa_cli.workspace.leftovers import PARTIAL, find_leftovers, is_resumable, remove_leftover
 from geojepa_cli.workspace.lineage import Lineage, trace
 from geojepa_cli.workspace.lock import LOCK
 from geojepa_cli.workspace.prune import describe_variant, find_prunable
 from geojepa_cli.workspace.workspace import Workspace
-
-RESUMABLE = ("models", "embeddings")  # kinds whose stages can resume a killed run
 
 
 @example(lineage="processed/state-college")
@@ -35,8 +33,12 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs.",
+            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs. "
+            "Keeps checkpoints from which a run can be resumed.",
         ),
+    ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="With --prune: also delete checkpoints of unfinished runs.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking.")] = False,
     json: options.Json = False,
@@ -48,7 +50,7 @@ def artifacts(
     elif verify:
         verify_all(workspace, json)
     elif prune:
-        prune_old(workspace, yes, json)
+        prune_old(workspace, yes, json, unfinished)
     else:
         show_all(workspace, json)
 
@@ -95,19 +97,30 @@ def verify_all(workspace: Workspace, json: bool) -> None:
         text = "; ".join(f"`{damage.ref}`: {', '.join(damage.reasons)}" for damage in damaged)
         raise DataError(f"files differ from their manifest: {text}", damaged[0].hint)
     if not json:
-        console.print_line(f"{_counted(len(found), 'artifact')} verified")
+        console.print_line(f"{console.counted(len(found), 'artifact')} verified")
 
 
-def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
+def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = False) -> None:
     """Deletes old versions of artifacts that no newest version was made from, and files of killed runs.
 
     Files that a running process uses are kept.
+
+    Args:
+        workspace: workspace to delete from.
+        yes: delete without asking.
+        json: print JSON; deletes nothing without `yes`.
+        unfinished: also delete the files from which an unfinished run can be resumed.
     """
     old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
+    kept = [] if unfinished else [path for path in left if is_resumable(path)]
+    left = [path for path in left if path not in kept]
     sizes = {path: _bytes_below(path) for path in left}
     total = sum(artifact.size for artifact in old) + sum(sizes.values())
     if not json:
         _list_prunable(old, sizes, total)
+        for path in kept:
+            size = _megabytes(_bytes_below(path))
+            console.print_line(f"kept: {_short(path)}  {size}  (unfinished; `--unfinished` deletes it too)")
     removed = bool(old or left) and (yes or (not json and _confirmed()))
     if removed:
         for artifact in old:
@@ -117,8 +130,9 @@ def prune_old(workspace: Workspace, yes: bool, json: bool) -> None:
                 console.warn(f"`{path}` was not removed: another process uses it")
     if json:
         refs = [artifact.full_ref for artifact in old]
-        names = [_short(path) for path in left]
-        console.emit_json("artifacts", None, {"prunable": refs, "leftovers": names, "bytes": total, "removed": removed})
+        names, unfinished_runs = ([_short(path) for path in paths] for paths in (left, kept))
+        found = {"prunable": refs, "leftovers": names, "kept": unfinished_runs, "bytes": total, "removed": removed}
+        console.emit_json("artifacts", None, found)
 
 
 def _list_prunable(old: list[Artifact], sizes: dict[Path, int], total: int) -> None:
@@ -131,8 +145,8 @@ def _list_prunable(old: list[Artifact], sizes: dict[Path, int], total: int) -> N
     if not old and not sizes:
         console.print_line("nothing to remove")
         return
-    leftovers = f" and {_counted(len(sizes), 'leftover')}" if sizes else ""
-    console.print_line(f"{_counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)}")
+    leftovers = f" and {console.counted(len(sizes), 'leftover')}" if sizes else ""
+    console.print_line(f"{console.counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)}")
 
 
 def _describe_leftover(path: Path) -> str:
@@ -140,9 +154,7 @@ def _describe_leftover(path: Path) -> str:
         return "lock of a killed run"
     if not path.name.endswith(PARTIAL):
         return "incomplete"
-    if path.parent.name in RESUMABLE:
-        return "left by a killed run; the same command would resume it"
-    return "left by a killed run"
+    return "unfinished; the same command would resume it" if is_resumable(path) else "left by a killed run"
 
 
 def _tree(node: Lineage) -> dict[str, Any]:
@@ -195,7 +207,3 @@ def _short(path: Path) -> str:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

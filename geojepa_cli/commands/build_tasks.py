@@ -10,6 +10,7 @@ from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.analysis import print_analysis
+from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.commands.tables.tasks import print_tasks
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
@@ -39,7 +40,8 @@ def build_tasks(
         ),
     ] = "group",
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Also assign the groups to this number of cross-validation folds.")
+        int | None,
+        typer.Option("--folds", help="Also assign the groups to this number of cross-validation folds, 2 to 20."),
     ] = None,
     buffer: Annotated[
         bool, typer.Option("--buffer", help="Remove groups next to a test group from train and validation.")
@@ -55,20 +57,21 @@ def build_tasks(
 ) -> None:
     """Make labels, splits and masked views of tasks."""
     workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
-    shared = (region, seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
+    shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:
         if task:
-            hint = hints.run("build-tasks", analyze=analyze)
-            raise UsageError("`--analyze` cannot be combined with `--task`", hint)
-        analysis = stages.analyze_task(workspace, analyze, *shared)
+            raise UsageError("`--analyze` cannot be combined with `--task`", hints.run("build-tasks", analyze=analyze))
+        analysis = stages.analyze_task(workspace, analyze, region, *shared)
         if json:
             console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))
         else:
             print_analysis(analysis)
         return
-    made = stages.build_tasks(workspace, region, task, *shared[1:])
+    made = stages.build_tasks(workspace, region, task, *shared)
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
         console.emit_json_each("build-tasks", [(artifact.ref, report) for artifact, report in reports])
     else:
         print_tasks([(artifact.name.removesuffix(f".{report['task']}"), report) for artifact, report in reports])
+        for artifact in made:
+            print_path(artifact)

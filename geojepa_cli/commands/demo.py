@@ -11,6 +11,7 @@ import typer
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import ordered_counts
 from geojepa_cli.stages.demo import STEPS
 from geojepa_cli.stages.neighbours import JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
@@ -72,7 +73,7 @@ def _scores(probes: Iterable[Artifact]) -> tuple[list[str], list[list[str]]]:
 
 
 def _main_counts(artifact: Artifact) -> str:
-    numbers = {name: value for name, value in artifact.counts.items() if isinstance(value, int)}
+    numbers = {name: value for name, value in ordered_counts(artifact) if isinstance(value, int)}
     if artifact.kind == "models":
         numbers = {name: numbers[name] for name in ("tiles", "steps", "parameters")}
     return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in list(numbers.items())[:3])

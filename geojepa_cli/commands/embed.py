@@ -9,8 +9,8 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import embeddings
-from geojepa_cli.stages.device import check_device
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import inputs_of_kind
 
@@ -31,7 +31,6 @@ def embed(
     json: options.Json = False,
 ) -> None:
     """Compute embeddings of the tiles and entities of a region."""
-    check_device(device)
     workspace = options.workspace(ctx)
     made = embeddings.embed(
         workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads
@@ -40,8 +39,7 @@ def embed(
         console.emit_json_each("embed", [(artifact.ref, _result(artifact)) for artifact in made])
         return
     for artifact in made:
-        rows = [(name, f"{value:,}") for name, value in artifact.counts.items()]
-        console.table(artifact.full_ref, ["", "count"], rows, caption=str(artifact.path))
+        print_counts(artifact)
 
 
 def _result(artifact: Artifact) -> dict[str, Any]:

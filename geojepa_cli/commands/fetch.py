@@ -10,20 +10,13 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.sources.collections import COLLECTIONS
 from geojepa_cli.sources.urls import GEOFABRIK_INDEX
 from geojepa_cli.stages import source as stage
-from geojepa_cli.stages.source_plan import (
-    NO_IMAGERY,
-    FilePlan,
-    ImageryPlan,
-    RegionPlan,
-    Request,
-    check_request,
-    plan_file,
-    plan_regions,
-)
+from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, Request, check_request
+from geojepa_cli.stages.source_plan import FilePlan, ImageryPlan, RegionPlan, plan_file, plan_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.leftovers import DOWNLOADS
 
@@ -47,9 +40,7 @@ def fetch(
             help=f"{_SERVED}, a folder of GeoTIFFs, VRTs or image tiles (16_X_Y.webp, .png, .jpg), or `none`."
         ),
     ] = NO_IMAGERY,
-    year: Annotated[
-        int | None, typer.Option(min=1900, help=f"With --imagery {_SERVED}: only images of this year.")
-    ] = None,
+    year: Annotated[int | None, typer.Option(help=f"With --imagery {_SERVED}: only images of this year.")] = None,
     attribution: Annotated[
         list[str] | None,
         typer.Option(help="Attribution line to add to that of OpenStreetMap. Repeat for several lines."),
@@ -75,13 +66,11 @@ def fetch(
     """Import an OpenStreetMap extract and, optionally, aerial imagery."""
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
+    chosen = FetchOptions(region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
     if dry_run:
-        asked = (region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
-        _print_plan(check_request(*asked), workspace.root / DOWNLOADS, json)
+        _print_plan(check_request(chosen), workspace.root / DOWNLOADS, json)
         return
-    sources = stage.fetch(
-        workspace, region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url
-    )
+    sources = stage.fetch(workspace, **vars(chosen))
     if json:
         made = [(one.ref, {"counts": one.manifest["counts"], "path": str(one.path)}) for one in sources]
         console.emit_json_each("fetch", made)
@@ -95,7 +84,8 @@ def _print_source(source: Artifact) -> None:
     rows = [("extract", f"{counts['bytes'] / 2**20:,.1f} MiB"), ("image tiles", f"{counts['images']:,}")]
     rows += [("scenes", f"{counts['scenes']:,}")] if "scenes" in counts else []
     rows += [("attribution", line) for line in source.attribution]
-    console.table(source.full_ref, ["", ""], rows, caption=str(source.path))
+    console.table(source.full_ref, ["", ""], rows)
+    print_path(source)
 
 
 def _print_plan(request: Request, cache: Path, json: bool) -> None:
@@ -174,7 +164,7 @@ def _describe_imagery(plan: ImageryPlan) -> str:
     if not plan.scenes and not plan.images:
         areas = ", ".join(f"{one.title} covers {one.area}" for one in COLLECTIONS.values())
         return f"imagery: not available for this area ({areas})"
-    what = f"{plan.scenes:,} scenes" if plan.scenes else f"{plan.images:,} image tiles"
+    what = console.counted(plan.scenes, "scene") if plan.scenes else console.counted(plan.images, "image tile")
     dates = f" of {' to '.join(dict.fromkeys(plan.dates))}" if plan.dates else ""
     most = "at most " if plan.at_most else ""
     return f"imagery: {what}{dates}, {most}{_mebibytes(plan.bytes)} MiB of disk"

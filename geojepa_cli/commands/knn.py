@@ -21,7 +21,7 @@ def knn(
     entity: Annotated[
         str | None, typer.Option("--entity", help="OSM element to compare with, such as way/123.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Number of neighbours.")] = 8,
+    k: Annotated[int, typer.Option("--k", help="Number of neighbours, 1 to 1000.")] = 8,
     model: options.Model = None,
     region: Annotated[
         list[str] | None,

@@ -11,6 +11,8 @@ import typer
 from geojepa_cli import hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.errors import GeojepaError, UsageError
+from geojepa_cli.native import MAX_THREADS
+from geojepa_cli.stages.arguments import check_bbox
 from geojepa_cli.workspace.workspace import OTHER_WORKSPACE, Workspace
 
 if TYPE_CHECKING:
@@ -26,20 +28,16 @@ Model = Annotated[
     typer.Option("--model", help="Model (`name` or `name@id`) or baseline to use. Default: the newest model."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads. Does not affect the result.")]
-Seed = Annotated[
-    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Random seed. Each seed makes a separate artifact.")
-]
+Threads = Annotated[int, typer.Option("--threads", help="Number of threads. Does not affect the result.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed, 0 or more. Each seed makes a separate artifact.")]
 Device = Annotated[str, typer.Option("--device", help="Device for the model: `cpu`, `cuda` or `auto`.")]
 MinEntities = Annotated[
     int | None,
-    typer.Option("--min-entities", min=0, help=f"Minimum number of entities in a tile. Default: {DEFAULT_LIMITS.low}."),
+    typer.Option("--min-entities", help=f"Minimum number of entities in a tile. Default: {DEFAULT_LIMITS.low}."),
 ]
 MaxEntities = Annotated[
     int | None,
-    typer.Option(
-        "--max-entities", min=1, help=f"Maximum number of entities in a tile. Default: {DEFAULT_LIMITS.high}."
-    ),
+    typer.Option("--max-entities", help=f"Maximum number of entities in a tile. Default: {DEFAULT_LIMITS.high}."),
 ]
 Bbox = Annotated[
     str | None,
@@ -50,7 +48,7 @@ WithImagery = Annotated[bool, typer.Option("--with-imagery", help="Use only tile
 
 def default_threads() -> int:
     """Returns the number of CPU cores that this process can use."""
-    return len(os.sched_getaffinity(0))
+    return min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
 
 def workspace(ctx: typer.Context) -> Workspace:
@@ -74,16 +72,9 @@ def parse_bbox(text: str | None) -> Bounds | None:
     """
     if text is None:
         return None
-    hint = hints.again(bbox="-77.91,40.77,-77.81,40.82")
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
+        hint = hints.again(bbox="-77.91,40.77,-77.81,40.82")
         raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint) from None
-    if -180 <= east < west <= 180:
-        raise UsageError(
-            f"`{text}` has west and east swapped, or crosses the antimeridian (use one bounding box for each side)",
-            hints.again(bbox=f"{west!r},{south!r},180,{north!r}"),
-        )
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise UsageError(f"`{text}` is not a bounding box: expected west < east and south < north, in degrees", hint)
-    return west, south, east, north
+    return check_bbox((west, south, east, north))

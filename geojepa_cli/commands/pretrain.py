@@ -9,11 +9,11 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import models
-from geojepa_cli.stages.device import check_device
 
 Threads = Annotated[
-    int, typer.Option("--threads", min=1, help="Number of threads. Affects rounding, so results differ slightly.")
+    int, typer.Option("--threads", help="Number of threads. Affects rounding, so results differ slightly.")
 ]
 
 
@@ -38,7 +38,6 @@ def pretrain(
     json: options.Json = False,
 ) -> None:
     """Train a model by masked latent prediction on one or several regions."""
-    check_device(device)
     workspace = options.workspace(ctx)
     model = models.pretrain(
         workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads
@@ -46,8 +45,4 @@ def pretrain(
     if json:
         console.emit_json("pretrain", model.ref, {"counts": model.counts})
         return
-    rows = [
-        (key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
-        for key, value in model.counts.items()
-    ]
-    console.table(model.full_ref, ["", ""], rows, caption=str(model.path))
+    print_counts(model)

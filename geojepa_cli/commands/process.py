@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages.features import DEFAULT_ENCODER, NO_ENCODER
-from geojepa_cli.workspace.artifact import Artifact
 
 
 @example(region="state-college")
 def process(
     ctx: typer.Context,
     region: options.Regions = None,
-    simplify_m: Annotated[float, typer.Option(min=0.0, help="Tolerance of geometry simplification in metres.")] = 0.5,
-    visibility_k: Annotated[int, typer.Option(min=0, help="Number of visibility edges per node.")] = 1,
+    simplify_m: Annotated[float, typer.Option(help="Tolerance of geometry simplification in metres.")] = 0.5,
+    visibility_k: Annotated[int, typer.Option(help="Number of visibility edges per node.")] = 1,
     text_encoder: Annotated[str, typer.Option(help="Text encoder for tags: `minilm`, or `none`.")] = DEFAULT_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -36,9 +36,3 @@ def process(
                 print_counts(artifact)
     if json:
         console.emit_json_each("process", made)
-
-
-def print_counts(artifact: Artifact) -> None:
-    """Prints the counts of an artifact as a table."""
-    counts: list[tuple[str, Any]] = [item for item in artifact.counts.items() if isinstance(item[1], int)]
-    console.table(artifact.full_ref, ["", "count"], [(name.replace("_", " "), f"{n:,}") for name, n in counts])

@@ -47,7 +47,8 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         if table["comparisons"]:
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line(
-        "score: mean of MAE relative to Dummy's MAE (0 is perfect); harmonic: depends on the models in the table"
+        "score: mean over tasks of MAE / MAE of Dummy (0 is perfect, 1 is no better than Dummy); harmonic: compared "
+        "with the best models of the table (1 is best in every task)"
     )
     if any(table["comparisons"] for table in tables):
         console.print_line(

@@ -10,10 +10,10 @@ import typer
 from geojepa_cli import console
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import tiles as stage
-from geojepa_cli.workspace.artifact import Artifact
 
-Zoom = Annotated[int, typer.Option(min=14, max=18, help="Zoom level of the tiles.")]
+Zoom = Annotated[int, typer.Option(help="Zoom level of the tiles, 14 to 18.")]
 Box = Annotated[
     str | None,
     typer.Option(
@@ -94,17 +94,6 @@ def tile(
         console.emit_json_each("tile", rows)
         return
     for tiles, images in made:
-        _print_tiles(tiles, images)
-
-
-def _print_tiles(tiles: Artifact, images: Artifact | None) -> None:
-    """Prints the counts of tiles and images, including what was dropped or repaired."""
-    counts = tiles.counts
-    dropped = counts.get("dropped", {})
-    rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
-    rows += [(f"dropped: {reason.replace('_', ' ')}", f"{value:,}") for reason, value in dropped.items() if value]
-    rows += [(f"repaired: {reason}", f"{value:,}") for reason, value in counts.get("repaired", {}).items()]
-    console.table(tiles.full_ref, ["", "count"], rows)
-    if images:
-        more = [f"{value:,} {name}" for name, value in images.counts.items() if name != "images" and value]
-        console.print_line(f"{images.full_ref}: " + ", ".join([f"{images.counts['images']:,} image tiles", *more]))
+        print_counts(tiles)
+        if images:
+            print_counts(images)

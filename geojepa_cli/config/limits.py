@@ -1,4 +1,4 @@
-"""Limits for the number of entities in a tile. Tiles outside the limits are not used."""
+"""Limits: number of entities in a tile, and number of folds."""
 
 from __future__ import annotations
 
@@ -21,3 +21,4 @@ class EntityLimits(NamedTuple):
 
 
 DEFAULT_LIMITS = EntityLimits()
+MAX_FOLDS = 20  # more folds cost time in every probe, and their results hardly differ

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli import hints
+from geojepa_cli.console import counted
 from geojepa_cli.errors import DataError
-from geojepa_cli.hints import Hint
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.tasks.dataset import TaskData
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, SPLITS, next_to
@@ -102,6 +101,7 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
         DataError: there are too few tiles or groups, or the buffer leaves no tile to train on.
     """
     if data.task_fold is not None:
+        _check_size(data)
         return _make_folds(data, data.task_fold.astype(np.int64))
     train, val = (np.flatnonzero(data.kept & (data.split == part)) for part in range(2))
     if data.test_groups >= (1 if data.random else FEW_TEST_GROUPS) and len(train) >= MIN_TILES:
@@ -120,12 +120,21 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
     Raises:
         DataError: there are fewer than 20 kept tiles or fewer than three groups.
     """
-    groups = len(np.unique(data.groups[data.kept]))
-    if int(data.kept.sum()) < MIN_TILES or groups < MIN_GROUPS:
-        message = f"{int(data.kept.sum())} labelled tiles in {groups} zoom-14 groups are too few to probe"
-        message += f"; expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
-        raise DataError(message, _another_region())
+    _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
+
+
+def _check_size(data: ProbeData) -> None:
+    """Checks that there are enough kept tiles and groups for cross-validation.
+
+    Raises:
+        DataError: there are too few.
+    """
+    tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
+    if tiles < MIN_TILES or groups < MIN_GROUPS:
+        few = f"{counted(tiles, 'labelled tile')} in {counted(groups, 'zoom-14 group')}"
+        message = f"too few tiles to probe: {few}, expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
+        raise DataError(message)
 
 
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
@@ -152,10 +161,10 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
         if not train.any():
             cause = "the buffer leaves no tile" if data.buffer else "there is no tile"
             message = f"{cause} to train on when fold {number} of {count} is tested"
-            raise DataError(message, _another_region())
+            raise DataError(message)
         made.append(Fold(np.flatnonzero(train), np.flatnonzero(val), np.flatnonzero(tested), number))
     if not any(data.kept[fold.test].any() for fold in made):
-        raise DataError("the task has no tile for testing", _another_region())
+        raise DataError("the task has no tile for testing")
     return made
 
 
@@ -169,7 +178,3 @@ def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
     for group in np.unique(data.groups[~data.kept]).tolist():
         of_group.setdefault(group, group % count)
     return np.array([of_group[group] for group in data.groups.tolist()], np.int64)
-
-
-def _another_region() -> Hint:
-    return hints.again(region=["A", "B"]).after(hints.run("build-tasks", region=["A", "B"]))

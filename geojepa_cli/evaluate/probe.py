@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.console import counted
 from geojepa_cli.evaluate.folds import Floats, ProbeData, make_folds
 from geojepa_cli.evaluate.heads import predict_dummy, predict_head
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
@@ -80,17 +81,18 @@ class ProbeResult:
         """Describes in one line the protocol, and the numbers of tiles and groups of the scores."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
-        return self._describe_protocol() + ("; groups next to tested ones left out of training" if self.buffer else "")
+        return self._describe_protocol() + (
+            "; groups next to test groups are not used for training" if self.buffer else ""
+        )
 
     def _describe_protocol(self) -> str:
-        on = f"{self.tiles:,} tiles in {self.groups} zoom-14 groups"
+        on = f"{counted(self.tiles, 'tile')} in {counted(self.groups, 'zoom-14 group')}"
         if self.protocol == "test split":
-            return f"on the test split: {on}"
+            return f"test split: {on}"
         if self.protocol == "task folds":
             of = "tiles" if self.random else "groups"
-            return f"{self.folds}-fold cross-validation over {of} (the task's folds): {on}"
-        groups = f"{self.test_groups} group{'' if self.test_groups == 1 else 's'}"
-        few = f"the test split has {groups}, fewer than {FEW_TEST_GROUPS}"
+            return f"{self.folds}-fold cross-validation over {of} (folds of the task): {on}"
+        few = f"the test split has {counted(self.test_groups, 'group')}, fewer than {FEW_TEST_GROUPS}"
         return f"{self.folds}-fold cross-validation over groups ({few}): {on}"
 
 

@@ -185,10 +185,10 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
     """
     lines = ["# Probes", ""]
     lines += [
-        "MAE with its 95 % interval over zoom-14 groups. `score` is the mean of MAE / Dummy's, 0 is perfect and 1",
-        "no better than Dummy; `harmonic` depends on the models in the table (1 is best at everything).",
-        "A paired difference is that of two scores on the same tiles and folds; with fewer than 20 groups no model is",
-        "called better.",
+        "Cells have the MAE and its 95 % confidence interval over zoom-14 groups. `score` is the mean over tasks of",
+        "MAE relative to that of Dummy, which predicts the median: 0 is perfect, 1 is no better than Dummy. `harmonic`",
+        "compares a model with the best models of the table: 1 is best in every task. Paired differences compare two",
+        "models on the same tiles and folds. With fewer than 20 groups, no model is called better.",
         "",
     ]
     for table in tables:

@@ -9,10 +9,11 @@ from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import DataError
+from geojepa_cli.stages.built_tasks import processed_of
 from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
@@ -63,11 +64,6 @@ def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], process
     return view.region([region.ref for region in regions].index(processed.ref))
 
 
-def processed_of(workspace: Workspace, task: Artifact) -> Artifact:
-    """Returns the `processed/` artifact from which a `tasks/` artifact was made."""
-    return workspace.at(inputs_of_kind(task, "processed")[0])
-
-
 def check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:
     """Checks that the view contains anything that the model can embed.
 
@@ -84,7 +80,7 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     if store.lengths(view).any() or Modality.IMAGE in needs:
         return
     region = store.regions[0].name
-    where = f"all {len(view.tiles):,} tiles of `{region}`"
+    where = f"all tiles of `{region}` ({len(view.tiles):,})" if len(view.tiles) != 1 else f"the only tile of `{region}`"
     if masked:
         raise DataError(f"the mask of `{task}` hides all entities in {where}", hints.run("embed", task=task))
     raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))

@@ -11,14 +11,16 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import GeojepaError, UsageError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
-from geojepa_cli.stages.device import pick_device
-from geojepa_cli.stages.embedded_view import check_entities, processed_of, view_to_embed, view_without_shared
+from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
+from geojepa_cli.stages.device import check_device, pick_device
+from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.models import CONFIG, IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, legal_name
@@ -85,7 +87,7 @@ def embed(
     workspace: Workspace,
     model: str | Artifact | None = None,
     region: Regions = None,
-    task: str | None = None,
+    task: Tasks | None = None,
     masked: bool = False,
     min_entities: int | None = None,
     max_entities: int | None = None,
@@ -97,8 +99,10 @@ def embed(
     Args:
         workspace: workspace to read from and publish to.
         model: name (`name` or `name@id`) of a model or baseline, or a `models/` artifact. Default: the newest model.
-        region: names of regions, or `processed/` artifacts. Default: the only region.
-        task: name of a task; only its tiles are embedded. Default: all tiles within the limits.
+        region: names of regions, or `processed/` artifacts. Default: the regions of `task` if that
+            is given as artifacts, otherwise the only region.
+        task: name of a task, or its `tasks/` artifacts; only its tiles are embedded. Default: all tiles within the
+            limits.
         masked: hide the tags and entities that reveal the label of the task.
         min_entities: minimum number of entities in a tile, without `task`. Default: 5.
         max_entities: maximum number of entities in a tile, without `task`. Default: 1250.
@@ -120,29 +124,46 @@ def embed(
         raise UsageError(
             "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task was built with limits, "
             "which also select the tiles to embed",
-            hints.run("build-tasks", task=task, **limits),
+            hints.run("build-tasks", task=task if isinstance(task, str) else None, **limits),
         )
     chosen_limits = entity_limits(min_entities, max_entities)
-    chosen = Model(model.name, model) if isinstance(model, Artifact) else find_model(workspace, model)
-    made = []
-    for processed in find_regions(workspace, "processed", region):
-        built = find_task_artifact(workspace, processed, task) if task else None
-        made.append(make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits))
-    return made
+    check_device(device)
+    chosen = find_model(workspace, model)
+    regions: list[Artifact]
+    tasks: Sequence[Artifact | None]
+    if task is None:
+        regions = find_regions(workspace, "processed", region)
+        tasks = [None] * len(regions)
+    else:
+        regions, tasks = find_tasks(workspace, task, region)
+    pairs = list(zip(regions, tasks, strict=True))
+    for processed, built in pairs if len(pairs) > 1 else ():
+        check_region(workspace, chosen, processed, built, masked, chosen_limits)
+    return [
+        make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits)
+        for processed, built in pairs
+    ]
 
 
-def find_model(workspace: Workspace, ref: str | None) -> Model:
-    """Finds a model or baseline by name.
+def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
+    """Finds a model or baseline.
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, or the name of a baseline. None for the newest model; if there is no model,
-            the default baseline is returned and a note is printed.
+        ref: `name` or `name@id` of a model, the name of a baseline, or a `models/` artifact. None for the newest model;
+            if there is no model, the default baseline is returned and a note is printed.
 
     Raises:
+        UsageError: `ref` is neither text nor a `models/` artifact.
         NotFoundError: there is no such model. The message suggests the most similar name.
         DataError: the model is incomplete or has another schema version. Older models are never used in its place.
     """
+    if isinstance(ref, Artifact) and ref.kind == "models":
+        return Model(ref.name, ref)
+    if ref is not None and not isinstance(ref, str):
+        raise wrong_type(
+            "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
+        )
     if ref in BASELINES:
         return Model(ref)
     if ref is None:
@@ -162,21 +183,31 @@ def find_model(workspace: Workspace, ref: str | None) -> Model:
     return Model(artifact.name, artifact)
 
 
-def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> Artifact:
-    """Returns the newest `tasks/<region>.<task>` artifact that was made from a `processed/` artifact.
+def check_region(
+    workspace: Workspace,
+    model: Model,
+    processed: Artifact,
+    task: Artifact | None = None,
+    masked: bool = False,
+    limits: EntityLimits = DEFAULT_LIMITS,
+) -> None:
+    """Checks that a region can be embedded. Commands that embed several regions call this before they embed any.
+
+    Args:
+        workspace: workspace of the artifacts.
+        model, processed, task, masked, limits: as for `make_embeddings`.
 
     Raises:
-        NotFoundError: the task is unknown, or was not built. The hint is the command that builds it.
+        NotFoundError: the region has no `features/` artifact.
+        DataError: there is no tile to embed, or the model is damaged.
     """
-    prefix = f"{processed.name}."
-    built = [name.removeprefix(prefix) for name in workspace.names("tasks") if name.startswith(prefix)]
-    if task not in built:
-        from geojepa_cli.tasks.spec import packed_tasks
+    from geojepa_cli.store.store import TileStore
 
-        if task not in packed_tasks():
-            hint = hints.run("build-tasks", region=processed.name, task="max_speed")
-            raise unknown("task", task, [*packed_tasks(), *built], hint, "--task")
-    return workspace.derived("tasks", f"{processed.name}.{task}", processed)
+    workspace.derived("features", processed.name, processed)
+    with rebuilding(processed):
+        store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
+        view = view_to_embed(store, task, masked, limits)
+        check_entities(store, view, model.needs(), task.params["task"]["name"] if task else None, masked)
 
 
 def make_embeddings(
@@ -210,9 +241,9 @@ def make_embeddings(
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
-    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item)]
-    other_tasks = [one for one in without_shared if one != task]
-    inputs += [*other_tasks, *(processed_of(workspace, one) for one in other_tasks)]
+    others = [one for one in without_shared if one != task]
+    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item), *others]
+    inputs += [processed_of(workspace, one) for one in others]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -223,8 +254,8 @@ def make_embeddings(
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        paths = [images.file(IMAGES_FILE)] if images else None
-        store = TileStore.open([processed.file(PROCESSED_FILE)], paths, [processed.name])
+        image_files = [images.file(IMAGES_FILE)] if images else None
+        store = TileStore.open([processed.file(PROCESSED_FILE)], image_files, [processed.name])
         if without_shared:
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
@@ -238,7 +269,7 @@ def make_embeddings(
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
-    return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write, quiet=True)
+    return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
 
 def model_config(model: Artifact) -> PretrainConfig:

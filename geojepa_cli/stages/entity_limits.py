@@ -50,9 +50,10 @@ def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
         hint = hints.run("tile", region=region, bbox="WEST,SOUTH,EAST,NORTH")
         raise DataError(f"`{region}` has no tile with an entity", hint)
     fewest, most = int(counts[counts > 0].min()), int(counts.max())
+    tiles, have = ("the only tile", "has") if len(counts) == 1 else (f"the {len(counts):,} tiles", "have")
     wider = hints.again(max_entities=most) if most > limits.high else hints.again(min_entities=fewest)
     if most > limits.high and fewest > limits.high:
-        found = f"all {len(counts):,} tiles have more ({fewest:,} to {most:,})"
+        found = f"{tiles} {have} more ({fewest:,} to {most:,})"
     else:
-        found = f"the {len(counts):,} tiles have {int(counts.min()):,} to {most:,} entities"
+        found = f"{tiles} {have} {int(counts.min()):,} to {most:,} entities"
     raise DataError(f"no tile of `{region}` has {limits} entities: {found}", wider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geojepa_cli import hints, native
+from geojepa_cli import hints
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.processed import make_processed
@@ -50,7 +50,6 @@ def process(
         NotFoundError: a region has no tiles.
         MissingExtraError: the package of the text encoder is not installed.
     """
-    native.check_threads(threads)
     tiles = find_regions(workspace, "tiles", region)
     check_encoder(text_encoder)
     made = []

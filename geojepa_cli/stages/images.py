@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,31 +64,57 @@ def make_images(
         UsageError: the source has image tiles, and `form` has another size or other bands.
         DataError: an image, or the imagery of a tile, cannot be read. Resampled images are kept for the next run.
     """
-    from geojepa_cli.sources.collections import COLLECTIONS
-    from geojepa_cli.sources.scenes import SUFFIXES
     from geojepa_cli.store.image_files import parse_image_name
     from geojepa_cli.store.image_form import ImageForm
 
     form = form or ImageForm()
-    names = [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
-    lists = {collection.items_file for collection in COLLECTIONS.values()}
-    if any(path.suffix.lower() in SUFFIXES or path.name in lists for path in names):
+    check_image_form(source, form)
+    names = _imagery(source)
+    if _has_scenes(names):
         return _resample(workspace, source, zoom, tiles, threads, skip_failed, form) if tiles else None
-    if names and form.shape != ImageForm().shape:
-        message = (
-            f"`{source.full_ref}` has image tiles (224 px, RGB): `--image-size` and `--bands` apply only to scenes"
-        )
-        raise UsageError(message, hints.run("tile", region=source.name))
     found = [parse_image_name(path.name) for path in names]
     zooms = collections.Counter(tile.z for tile in found if tile is not None)
     others = [f"{count:,} of zoom {other}" for other, count in sorted(zooms.items()) if other != zoom]
     if others:
-        what = f"{zooms[zoom]:,} image tiles are used" if zooms[zoom] else "none is left, so no images are published"
+        what = (
+            f"{console.counted(zooms[zoom], 'image tile is', 'image tiles are')} used"
+            if zooms[zoom]
+            else "none is left, so no images are published"
+        )
         hint = None if zooms[zoom] else hints.again(zoom=max(zooms))
         console.warn(
             f"{source.full_ref}: image tiles left out because `--zoom` is {zoom}: {', '.join(others)}; {what}", hint
         )
     return _decode(workspace, source, zoom, form, threads) if zooms[zoom] else None
+
+
+def check_image_form(source: Artifact, form: ImageForm) -> None:
+    """Checks that images of this size and with these bands can be made from a source.
+
+    Raises:
+        UsageError: the source has image tiles, and `form` has another size or other bands.
+    """
+    from geojepa_cli.store.image_form import ImageForm
+
+    names = _imagery(source)
+    if names and not _has_scenes(names) and form.shape != ImageForm().shape:
+        message = (
+            f"`{source.full_ref}` has image tiles (224 px, RGB): `--image-size` and `--bands` apply only to scenes"
+        )
+        raise UsageError(message, hints.run("tile", region=source.name))
+
+
+def _imagery(source: Artifact) -> list[Path]:
+    return [Path(name) for name in source.manifest["files"] if name.startswith("imagery/")]
+
+
+def _has_scenes(names: Sequence[Path]) -> bool:
+    """Returns True for scenes or a list of scenes on a server, and False for image tiles."""
+    from geojepa_cli.sources.collections import COLLECTIONS
+    from geojepa_cli.sources.scenes import SUFFIXES
+
+    lists = {collection.items_file for collection in COLLECTIONS.values()}
+    return any(path.suffix.lower() in SUFFIXES or path.name in lists for path in names)
 
 
 class _NoImageryError(Exception):
@@ -128,7 +154,8 @@ def _resample(
                 raise resampling.failure(failed, len(wanted), listed, source, skip_failed)
             if all(row.position < 0 for row in log.rows.values()):
                 log.remove()
-                raise _NoImageryError(f"none of {len(wanted):,} tiles intersects any of {len(scenes.scenes):,} scenes")
+                have = f"{console.counted(len(wanted), 'tile')}, {console.counted(len(scenes.scenes), 'scene')}"
+                raise _NoImageryError(f"no tile intersects a scene ({have})")
             return _publish_log(build, log, scenes, wanted)
 
     try:

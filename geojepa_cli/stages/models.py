@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import InterruptedRunError, NotFoundError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import BASELINES
+from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.joined_images import joined_images
@@ -52,7 +54,7 @@ def pretrain(
     workspace: Workspace,
     config: str | Path = "tiny.yaml",
     region: Regions = None,
-    set_: Mapping[str, object] | Sequence[str] = (),
+    set_: Mapping[str, object] | str | Sequence[str] = (),
     name: str | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -80,55 +82,87 @@ def pretrain(
     """
     from geojepa_cli.config.load import load_config
 
-    pairs = [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else list(set_)
+    pairs = (
+        [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
+    )
     resolved = load_config(str(config), pairs)
     name = name or Path(config).stem
     check_model_name(name)
-    return make_model(
-        workspace, find_regions(workspace, "processed", region), resolved, name, seed, resume, device, threads
-    )
+    run = TrainingRun(resolved, name, seed, resume, device, threads)
+    return make_model(workspace, find_regions(workspace, "processed", region), run)
 
 
-def make_model(
-    workspace: Workspace,
-    processed: Sequence[Artifact],
-    config: PretrainConfig,
-    name: str,
-    seed: int = 0,
-    resume: bool = True,
-    device: str = "auto",
-    threads: int = 1,
-) -> Artifact:
+@dataclass(frozen=True)
+class TrainingRun:
+    """Settings of a training run.
+
+    Attributes:
+        config: configuration.
+        name: name of the model.
+        seed: random seed of initial weights, order of tiles, and masks.
+        resume: resume an interrupted run from its last checkpoint.
+        device: `cpu`, `cuda` or `auto`.
+        threads: number of CPU threads.
+    """
+
+    config: PretrainConfig
+    name: str
+    seed: int = 0
+    resume: bool = True
+    device: str = "auto"
+    threads: int = 1
+
+
+class TrainingInputs(NamedTuple):
+    """Artifacts to train on, one of each kind for each region.
+
+    Attributes:
+        processed: `processed/` artifacts.
+        features: `features/` artifacts.
+        images: `images/` artifacts; None for regions without images, or if the model does not read images.
+    """
+
+    processed: list[Artifact]
+    features: list[Artifact]
+    images: list[Artifact | None]
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """All artifacts."""
+        return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
+
+
+def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun) -> Artifact:
     """Publishes `models/<name>` with weights, configuration, metrics, plot of the loss, and model card.
 
     Args:
         workspace: workspace to publish to.
         processed: `processed/` artifacts of the regions to train on.
-        config: configuration of the run.
-        name: name of the model.
-        seed, resume, device, threads: as for `pretrain`.
+        run: settings of the run.
 
     Raises:
         NotFoundError: a region has no `features/` artifact, or the model reads images and no region has any.
         UsageError: the device does not exist, or training needs too much memory.
     """
-    chosen = pick_device(device)
+    chosen = pick_device(run.device)
     features = [workspace.derived("features", region.name, region) for region in processed]
-    images = _images(workspace, processed) if Modality.IMAGE in config.needs else [None] * len(processed)
-    inputs = [*processed, *features, *(artifact for artifact in images if artifact)]
-    params = {"config": config.model_dump(mode="json"), "seed": seed}
+    images: list[Artifact | None] = [None] * len(processed)
+    if Modality.IMAGE in run.config.needs:
+        images = _images(workspace, processed)
+    inputs = TrainingInputs(list(processed), features, images)
+    params = {"config": run.config.model_dump(mode="json"), "seed": run.seed}
 
     def write(build: Build) -> Artifact:
-        if not resume:
+        if not run.resume:
             build.clear()
         try:
-            counts, timing = _train(build, config, seed, processed, features, images, chosen, threads)
+            counts, timing = _train(build, run, inputs, chosen)
         except KeyboardInterrupt:
             raise _interrupted(build) from None
-        _describe(build, config, name, seed, inputs, counts)
-        return build.publish(counts=counts, extra={"seed": seed}, timing=timing)
+        _describe(build, run, inputs.artifacts, counts)
+        return build.publish(counts=counts, extra={"seed": run.seed}, timing=timing)
 
-    return MODELS.make(workspace, name, params, inputs, write)
+    return MODELS.make(workspace, run.name, params, inputs.artifacts, write)
 
 
 def check_model_name(name: str) -> None:
@@ -143,14 +177,7 @@ def check_model_name(name: str) -> None:
 
 
 def _train(
-    build: Build,
-    config: PretrainConfig,
-    seed: int,
-    processed: Sequence[Artifact],
-    features: Sequence[Artifact],
-    images: Sequence[Artifact | None],
-    device: str,
-    threads: int,
+    build: Build, run: TrainingRun, inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains a model, writes it to the partial directory, and returns counts and timing."""
     import torch
@@ -161,15 +188,16 @@ def _train(
     from geojepa_cli.train.loop import train
     from geojepa_cli.train.memory import check_memory
 
-    torch.set_num_threads(threads)
+    config, seed = run.config, run.seed
+    torch.set_num_threads(run.threads)
     # otherwise threads add the gradients of repeated rows in random order
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     data = TrainingData.open(
         config,
-        [artifact.file(PROCESSED_FILE) for artifact in processed],
-        [artifact.file(FEATURES_FILE) for artifact in features],
-        [artifact.file(IMAGES_FILE) if artifact else None for artifact in images],
+        [artifact.file(PROCESSED_FILE) for artifact in inputs.processed],
+        [artifact.file(FEATURES_FILE) for artifact in inputs.features],
+        [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
         seed,
     )
     check_memory(config, data)
@@ -184,7 +212,7 @@ def _train(
     timing = {
         "tokens_per_s": round(result.tokens_per_s, 1),
         "training_s": round(result.progress.elapsed_s, 1),
-        "threads": threads,
+        "threads": run.threads,
         "device": device,
     }
     return _counts(data, result, model.parameter_counts()), timing
@@ -216,19 +244,17 @@ def _interrupted(build: Build) -> InterruptedRunError:
     return InterruptedRunError(f"interrupted; the last checkpoint is from step {step:,}", resumed)
 
 
-def _describe(
-    build: Build, config: PretrainConfig, name: str, seed: int, inputs: Sequence[Artifact], counts: Mapping[str, Any]
-) -> None:
+def _describe(build: Build, run: TrainingRun, inputs: Sequence[Artifact], counts: Mapping[str, Any]) -> None:
     """Writes the plot of the loss and the model card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card
     from geojepa_cli.train.log import read_metrics
 
     lines = read_metrics(build.partial / METRICS)
-    plot_metrics(lines, build.partial / "loss.png", name)
+    plot_metrics(lines, build.partial / "loss.png", run.name)
     attribution = [line for artifact in inputs for line in artifact.attribution]
     refs = [artifact.full_ref for artifact in inputs]
-    card = model_card(name, config, seed, refs, counts, lines[-1], attribution)
+    card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)
     (build.partial / "model_card.md").write_text(card, encoding="utf-8")
 
 

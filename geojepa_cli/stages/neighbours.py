@@ -80,9 +80,10 @@ def knn(
         raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
-    regions = find_regions(workspace, "processed", region or searchable_regions(workspace))
+    wanted = searchable_regions(workspace) if region is None else region
+    regions = find_regions(workspace, "processed", wanted)
     _check_form(regions, tile, entity, limits)
-    chosen = find_model(workspace, model.ref if isinstance(model, Artifact) else model)
+    chosen = find_model(workspace, model)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import GeojepaError, UsageError
-from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, find_task_artifact, model_config
-from geojepa_cli.stages.stage import Regions, find_regions
+from geojepa_cli.errors import DataError, GeojepaError, UsageError
+from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.built_tasks import Tasks, find_tasks
+from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, model_config
+from geojepa_cli.stages.stage import Regions, as_list
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -17,9 +19,10 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geojepa_cli.tasks.dataset import TaskData
+
 HEADS = {"linear": ("linear",), "mlp": ("mlp",), "both": ("linear", "mlp")}
 Models = str | Artifact | Sequence[str | Artifact] | None
-Tasks = str | Artifact | Sequence[Artifact]
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,42 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
     """
     if head not in HEADS:
         raise UsageError(f"unknown head `{head}`: expected `linear`, `mlp` or `both`", hints.again(head="both"))
-    if isinstance(task, str):
-        regions = find_regions(workspace, "processed", region)
-        tasks = [find_task_artifact(workspace, processed, task) for processed in regions]
-    else:
-        tasks = [task] if isinstance(task, Artifact) else list(task)
-        regions = [workspace.at(inputs_of_kind(one, "processed")[0]) for one in tasks]
-    wanted = [model] if model is None or isinstance(model, str | Artifact) else model
-    refs = [one.ref if isinstance(one, Artifact) else one for one in wanted]
-    models = list(dict.fromkeys(find_model(workspace, ref) for ref in refs))
+    regions, tasks = find_tasks(workspace, task, region)
+    wanted = as_list(model)
+    if not wanted:
+        raise wrong_type("model", model, "at least one model", '"tagpool"')
+    models = list(dict.fromkeys(find_model(workspace, one) for one in wanted))
     models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
     return ProbePlan(regions, tasks, models, HEADS[head])
+
+
+def check_folds(
+    workspace: Workspace, data: TaskData, regions: Sequence[Artifact], tasks: Sequence[Artifact], seed: int
+) -> None:
+    """Checks that a task has enough tiles and groups to fit and test heads.
+
+    Args:
+        workspace: workspace of the artifacts.
+        data: task over all regions of the probe.
+        regions, tasks: `processed/` and `tasks/` artifacts.
+        seed: seed of the cross-validation folds.
+
+    Raises:
+        DataError: there are too few tiles or groups, or the buffer leaves no tile to train on. The hint is the command
+            that builds the task with more regions of the workspace or, without any, the one that fetches a region.
+    """
+    from geojepa_cli.evaluate.folds import make_folds, probe_data
+
+    try:
+        make_folds(probe_data(data)[1], seed)
+    except DataError as error:
+        used = [region.name for region in regions]
+        others = [name for name in workspace.names("processed") if name not in used]
+        if not others:
+            more = hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
+            raise DataError(error.message, more) from None
+        again = hints.again(region=[*used, *others]).after(tasks[0].rebuild_hint().adding(region=others))
+        raise DataError(error.message, again) from None
 
 
 def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
-from geojepa_cli.stages.embeddings import Model, make_embeddings
-from geojepa_cli.stages.probe_plan import Models, Tasks, plan_probe, seen_groups, warn_of_other_splits
-from geojepa_cli.stages.stage import Regions, Stage, as_command
-from geojepa_cli.stages.tasks import REPORT_FILE as TASK_REPORT
+from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
+from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
+from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
+from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, name_of
@@ -73,7 +74,8 @@ def probe(
         workspace: workspace to read from and publish to.
         task: name of a task, or its `tasks/` artifacts.
         model: names of models or baselines, or `models/` artifacts. Default: the newest model.
-        region: names of regions, or artifacts. Ignored if `task` is given as artifacts. Default: the only region.
+        region: names of regions, or artifacts. Default: the regions of `task` if that
+            is given as artifacts, otherwise the only region.
         masked: hide the tags and entities that reveal the label.
         head: prediction head: `linear`, `mlp` or `both`.
         seed: random seed of folds, heads and confidence intervals.
@@ -125,8 +127,15 @@ def make_probe(
         models: models to test.
         masked, seed, device, threads, without_shared: as for `probe`.
         heads: prediction heads to train: `linear`, `mlp` or both.
+
+    Raises:
+        DataError: there are too few tiles or groups, or a region cannot be embedded. Raised before any embedding.
     """
     warn_of_other_splits(models, regions, tasks)
+
+    store, data = _open(regions, tasks)
+    check_folds(workspace, data, regions, tasks, seed)
+    _check_regions(workspace, regions, tasks, models, masked)
     embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
     name = tasks[0].params["task"]["name"]
     params = {"task": name, "masked": masked, "heads": list(heads), "seed": seed, "models": [m.ref for m in models]}
@@ -140,31 +149,54 @@ def make_probe(
         from geojepa_cli.evaluate.plots.probe import plot_probe
         from geojepa_cli.evaluate.predictions import write_predictions
         from geojepa_cli.evaluate.probe import run_probe
-        from geojepa_cli.store.store import TileStore
-        from geojepa_cli.tasks.dataset import TaskData
 
         torch.set_num_threads(1)  # heads are small, and with one thread results do not depend on the number of cores
-        store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
-        data = TaskData.open(store, tasks)
         rows, probed = probe_data(data)
         vectors = {label: tile_vectors(store, rows, by_region) for label, by_region in embedded.items()}
         with console.progress(f"probe {name}") as meter:
             result = run_probe(probed, vectors, heads, seed, meter.update)
-        content = _report(data, result, params, regions, tasks)
+        content = report_content(data, result, params, regions, tasks)
         if without_shared:
-            content["shared_entities"] = _count_shared(store, data, masked)
-        tested = data.groups[rows[result.fold >= 0]]
-        seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
-        content["seen_in_pretraining"] = {ref: groups for ref, groups in seen.items() if groups}
+            content["shared_entities"] = count_shared(store, data, masked)
+        content["seen_in_pretraining"] = _seen(workspace, models, regions, data.groups[rows[result.fold >= 0]])
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
         title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE)
-        counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
-        return build.publish(counts=counts, extra={"seed": seed})
+        return build.publish(counts=_counts(result), extra={"seed": seed})
 
     return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
+
+
+def _check_regions(
+    workspace: Workspace, regions: Sequence[Artifact], tasks: Sequence[Artifact], models: Sequence[Model], masked: bool
+) -> None:
+    """Checks that every model can embed every region."""
+    for model in models:
+        for region, task in zip(regions, tasks, strict=True):
+            check_region(workspace, model, region, task if masked else None, masked, _task_limits(task))
+
+
+def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileStore, TaskData]:
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.dataset import TaskData
+
+    with rebuilding(*regions):
+        store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
+    return store, TaskData.open(store, tasks)
+
+
+def _counts(result: ProbeResult) -> dict[str, int]:
+    return {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
+
+
+def _seen(
+    workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
+) -> dict[str, int]:
+    """Returns the number of tested groups that each model may have seen in pretraining, for models with any."""
+    seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
+    return {ref: groups for ref, groups in seen.items() if groups}
 
 
 def _embed(
@@ -217,67 +249,3 @@ def _task_limits(task: Artifact) -> EntityLimits:
     if not isinstance(low, int) or not isinstance(high, int):
         raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")
     return EntityLimits(low, high)
-
-
-def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
-    """Reads the embeddings of tiles: float32 [n, 2D].
-
-    Args:
-        store: store with the regions of the probe.
-        rows: rows of the tiles in the store. [n]
-        embeddings: `embeddings/` artifact of each region.
-
-    Raises:
-        DataError: a tile has no embedding.
-    """
-    import numpy as np
-
-    from geojepa_cli.store.embeddings import Embeddings
-
-    parts = []
-    for index, artifact in enumerate(embeddings):
-        vectors = Embeddings(artifact.file("embeddings.h5"))
-        vectors.check_source(store.regions[index])
-        vectors.check_vectors("tile/vector")
-        first, last = store.tile_offsets[index : index + 2]
-        wanted = rows[(rows >= first) & (rows < last)] - first
-        known = vectors["tile/row"].astype(np.int64)
-        places = np.searchsorted(known, wanted)
-        found = places < len(known)
-        found[found] = known[places[found]] == wanted[found]
-        if not found.all():
-            raise artifact.broken(f"{int((~found).sum())} tiles of the task have no vector in `{artifact.path}`")
-        parts.append(np.asarray(vectors["tile/vector"][places]))
-    return np.concatenate(parts)
-
-
-def _count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
-    from geojepa_cli.tasks.leakage import SHARED
-
-    hidden = data.view_without_shared(store, masked).counts.get(SHARED, 0)
-    return {"hidden": hidden, "entities": int(store.lengths(data.view(masked)).sum())}
-
-
-def _report(
-    data: TaskData, result: ProbeResult, params: dict[str, Any], regions: Sequence[Artifact], tasks: Sequence[Artifact]
-) -> dict[str, Any]:
-    strongest = {}
-    for processed, task in zip(regions, tasks, strict=True):
-        found = task.read_json(TASK_REPORT)["strongest"]
-        strongest[processed.name] = {"measure": found["measure"], "tags": found["tags"][:3]}
-    return {
-        **params,
-        "title": data.spec.title,
-        "unit": data.spec.label.unit,
-        "regions": [processed.ref for processed in regions],
-        "protocol": result.protocol,
-        "random": result.random,
-        "buffer": result.buffer,
-        "stands_on": result.describe(),
-        "groups": result.groups,
-        "test_groups": result.test_groups,
-        "tiles": result.tiles,
-        "tiles_unthinned": result.tiles_unthinned,
-        "figures": [score.to_json() for score in result.scores],
-        "strongest": strongest,
-    }

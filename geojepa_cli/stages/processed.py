@@ -12,6 +12,7 @@ from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 FILE = "processed.h5"
+UNNAMED = "the input is damaged"  # the binary does not name its only input
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -40,14 +41,16 @@ def make_processed(
     params = {"simplify_m": simplify_m, "visibility_k": visibility_k}
 
     def write(build: Build) -> Artifact:
-        arguments = ["process", "--input", str(tiles.file("tiles.h5")), "--output", str(build.partial / FILE)]
+        path = tiles.file("tiles.h5")
+        arguments = ["process", "--input", str(path), "--output", str(build.partial / FILE)]
         arguments += ["--simplify-m", repr(simplify_m), "--visibility-k", str(visibility_k), "--threads", str(threads)]
         try:
             summary = native.run(arguments, f"process {tiles.name}", tiles.rebuild_hint())
         except DataError as error:
+            message = error.message.replace(UNNAMED, f"`{path}` is damaged", 1)
             if tiles.verify():  # damaged files of unchanged size, which `geojepa tile` alone would not rebuild
-                raise tiles.broken(error.message) from error
-            raise
+                raise tiles.broken(message) from error
+            raise DataError(message, error.hint) from error
         extra = {"crs": "tile-local east, north", "units": {"box": "tile", "xy": "tile"}}
         return build.publish(counts=summary["counts"], extra=extra)
 

@@ -33,7 +33,7 @@ REPORTS = Stage("reports", version=1, rebuild=_rebuild)
 
 
 @as_command("report")
-def report(workspace: Workspace, out: Path | None = None) -> Artifact:
+def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
     """Compares the scores of all models that were probed, for each task.
 
     Args:
@@ -68,7 +68,7 @@ def report(workspace: Workspace, out: Path | None = None) -> Artifact:
     # a newer probe replaces an older one of the same model and task, so the order of probes affects the result
     made = REPORTS.make(workspace, NAME, {"probes": refs}, inputs, write)
     if out is not None:
-        _copy(made, out)
+        _copy(made, Path(out))
     return made
 
 

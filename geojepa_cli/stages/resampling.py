@@ -83,7 +83,7 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
 
     missing = [tile for tile in wanted if tile not in log.rows]
     if len(missing) < len(wanted):
-        console.note(f"resuming: {len(wanted) - len(missing):,} of {len(wanted):,} image tiles are done")
+        console.note(f"resuming: {len(wanted) - len(missing):,} of {console.counted(len(wanted), 'image tile')} done")
     failed: Failures = {}
     with console.progress("resample imagery", len(missing)) as meter:
         outcomes = resample(scenes.make_mosaic, missing, scenes.threads)
@@ -137,4 +137,4 @@ def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:
     names = ", ".join(f"`{tile.name}`" for tile in list(failed)[:_SHOWN])
     more = ", …" if len(failed) > _SHOWN else ""
     first = next(iter(failed.values())).message
-    return f"the imagery of {len(failed):,} tiles cannot be read ({names}{more}): {first}"
+    return f"the imagery of {console.counted(len(failed), 'tile')} cannot be read ({names}{more}): {first}"

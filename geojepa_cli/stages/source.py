@@ -11,7 +11,8 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.sources.urls import GEOFABRIK_INDEX
-from geojepa_cli.stages.source_plan import NO_IMAGERY, ImageQuery, Request, check_request, choose_regions
+from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, ImageQuery, Request, check_request
+from geojepa_cli.stages.source_plan import choose_regions
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -38,14 +39,14 @@ _COARSE_M = 5.5  # pixel size above which scenes are coarse: twice that of a zoo
 def fetch(
     workspace: Workspace,
     region: str | Sequence[str] | None = None,
-    pbf: Path | None = None,
+    pbf: str | Path | None = None,
     name: str | None = None,
     imagery: str | Path = NO_IMAGERY,
     year: int | None = None,
-    attribution: Sequence[str] = (),
+    attribution: str | Sequence[str] = (),
     bbox: Bounds | None = None,
     date: str | None = None,
-    geofabrik_url: str = GEOFABRIK_INDEX,
+    geofabrik_url: str | Path = GEOFABRIK_INDEX,
     stac_url: str | None = None,
 ) -> list[Artifact]:
     """Imports a local OpenStreetMap extract, or downloads the extracts of Geofabrik regions, optionally with imagery.
@@ -71,7 +72,8 @@ def fetch(
         DataError: a file is not an OpenStreetMap extract, or the imagery cannot be used.
         OfflineError: a server cannot be reached. The next call resumes partial downloads.
     """
-    request = check_request(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
+    options = FetchOptions(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
+    request = check_request(options)
     if request.pbf is not None and request.name is not None:
         return [_publish(workspace, request.pbf, request.name, request)]
     return _fetch_regions(workspace, request)
@@ -225,5 +227,6 @@ def _print_scenes(scenes: Sequence[Scene]) -> None:
             coarse[scene.path.name] = max(width, height)
     if coarse:
         name, size_m = max(coarse.items(), key=lambda item: item[1])
-        what = f"{len(coarse):,} scenes have pixels of more than {_COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
+        have = console.counted(len(coarse), "scene has", "scenes have")
+        what = f"{have} pixels of more than {_COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
         console.warn(f"{what}: images of zoom-16 tiles have pixels of at most 2.7 m, so they will be blurred")

@@ -1,16 +1,14 @@
-"""Plans of `fetch`: checks the arguments, and looks up sizes and dates before anything is downloaded."""
+"""Plans of `fetch`: chooses regions, and looks up sizes and dates before anything is downloaded."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import UsageError
-from geojepa_cli.sources.collections import COLLECTIONS, Collection
-from geojepa_cli.sources.urls import GEOFABRIK_INDEX
+from geojepa_cli.stages.fetch_request import ImageQuery, Request
 from geojepa_cli.workspace.kinds import check_name, legal_name
 
 if TYPE_CHECKING:
@@ -19,48 +17,8 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.extract import Extract
     from geojepa_cli.sources.geofabrik import Region
 
-NO_IMAGERY = "none"
-EXAMPLE_DATE = "2024-01-01"
 _TILE_BYTES = 3 * 224 * 224
 _MAX_LAT = 85.0  # approximate limit of Web Mercator, in degrees
-
-
-class ImageQuery(NamedTuple):
-    """A search for images on a STAC server.
-
-    Attributes:
-        collection: collection to search.
-        year: year in which images were taken; None for the newest image of each footprint.
-        url: URL of the STAC API; None for the default API of the collection.
-    """
-
-    collection: Collection
-    year: int | None = None
-    url: str | None = None
-
-
-class Request(NamedTuple):
-    """Checked arguments of `fetch`.
-
-    Attributes:
-        regions: names of Geofabrik regions; empty if `pbf` is given.
-        pbf: path of a local extract, or None.
-        name: name of the artifact; None for the default name.
-        imagery: folder of image tiles or scenes, a search for images on a server, or None.
-        attribution: attribution lines to add to those of OpenStreetMap and of the imagery.
-        bbox: bounding box (west, south, east, north) in degrees, or None.
-        date: date of the Geofabrik extract; None for the latest.
-        index_url: URL or path of the Geofabrik index.
-    """
-
-    regions: tuple[str, ...] = ()
-    pbf: Path | None = None
-    name: str | None = None
-    imagery: Path | ImageQuery | None = None
-    attribution: tuple[str, ...] = ()
-    bbox: Bounds | None = None
-    date: str | None = None
-    index_url: str = GEOFABRIK_INDEX
 
 
 class ImageryPlan(NamedTuple):
@@ -97,48 +55,6 @@ class FilePlan(NamedTuple):
     name: str
     extract: Extract
     imagery: ImageryPlan | None
-
-
-def check_request(
-    region: str | Sequence[str] | None = None,
-    pbf: Path | None = None,
-    name: str | None = None,
-    imagery: str | Path = NO_IMAGERY,
-    year: int | None = None,
-    attribution: Sequence[str] = (),
-    bbox: Bounds | None = None,
-    date: str | None = None,
-    geofabrik_url: str = GEOFABRIK_INDEX,
-    stac_url: str | None = None,
-) -> Request:
-    """Checks the arguments of `geojepa_cli.stages.fetch` and returns them as a `Request`.
-
-    Raises:
-        UsageError: an argument is missing or wrong, or arguments cannot be combined.
-    """
-    regions = (region,) if isinstance(region, str) else tuple(region or ())
-    if bool(regions) == (pbf is not None):
-        file = hints.run("fetch", pbf="FILE", name="NAME")
-        raise UsageError(
-            "exactly one of `--region` and `--pbf` is required", file.or_else(hints.run("fetch", region="REGION"))
-        )
-    if date is not None and pbf is not None:
-        hint = hints.run("fetch", region="REGION", date=EXAMPLE_DATE)
-        raise UsageError("`--date` cannot be combined with `--pbf`: it selects a Geofabrik extract", hint)
-    collection = COLLECTIONS.get(str(imagery))
-    if year is not None and collection is None:
-        raise UsageError("`--year` applies only to imagery from a server", hints.again(imagery="naip", year=year))
-    if date is not None:
-        _check_date(date)
-    if pbf is not None and name is None:
-        raise UsageError(
-            "`--pbf` requires `--name`, the name of the region",
-            hints.again(name=legal_name(pbf.name.partition(".")[0])),
-        )
-    if name is not None:
-        check_name(name)
-    found = ImageQuery(collection, year, stac_url) if collection else None if imagery == NO_IMAGERY else Path(imagery)
-    return Request(regions, pbf, name, found, tuple(attribution), bbox, date, geofabrik_url)
 
 
 def choose_regions(request: Request, cache: Path) -> list[Region]:
@@ -242,20 +158,6 @@ def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> Image
         return ImageryPlan(reason=error.message)
     size = _count_tiles(box) * _TILE_BYTES if items else 0
     return ImageryPlan(0, len(items), _range([capture_date(item) for item in items]), size, True)
-
-
-def _check_date(text: str) -> None:
-    """Checks that the text is a date such as `2024-01-01`.
-
-    Raises:
-        UsageError: the text is not a date.
-    """
-    try:
-        if datetime.date.fromisoformat(text).isoformat() == text:
-            return
-    except ValueError:
-        pass
-    raise UsageError(f"`--date {text}` is not a date such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE))
 
 
 def _file_metadata(url: str) -> RemoteFile:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
+from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.filters import Filters
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
-from geojepa_cli.stages.tasks import TASKS, TaskSettings, find_specs, task_settings
+from geojepa_cli.stages.tasks import TASKS, TaskSettings, find_specs
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
@@ -25,7 +28,7 @@ ANALYSIS = Stage("tasks", version=1, rebuild=TASKS.rebuild, registers=False)
 @as_command("build-tasks")
 def analyze_task(
     workspace: Workspace,
-    analyze: str,
+    analyze: str | Path | Artifact,
     region: Regions = None,
     seed: int = 0,
     min_entities: int | None = None,
@@ -40,7 +43,7 @@ def analyze_task(
 
     Args:
         workspace: workspace to read from and publish to.
-        analyze: name of a packaged task, or path of a YAML file. The task does not have to be built.
+        analyze: name of a packaged task, path of a YAML file, or `tasks/` artifact. The task does not have to be built.
         region: names of regions, or artifacts. Default: the only region.
         seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: as for `build_tasks`.
 
@@ -52,9 +55,14 @@ def analyze_task(
         NotFoundError: there is no such region or task.
         DataError: there are too few tiles, or all labels are equal.
     """
-    settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
+    from geojepa_cli.tasks.splits import SplitRule
+
+    filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
+    settings = TaskSettings(SplitRule(seed, split, folds, buffer), filters)
     (spec,) = find_specs([analyze], "--analyze")
-    return make_analysis(workspace, find_regions(workspace, "processed", region), spec, settings)
+    regions = find_regions(workspace, "processed", region)
+    settings.check(workspace, regions)
+    return make_analysis(workspace, regions, spec, settings)
 
 
 def make_analysis(
@@ -79,7 +87,7 @@ def make_analysis(
         analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")
         title = f"{spec.title}: {names}"
-        plot_cooccurrence(analysis, f"which tags go together with {title}", build.partial / COOCCURRENCE_FILE)
+        plot_cooccurrence(analysis, f"co-occurrence of tags: {title}", build.partial / COOCCURRENCE_FILE)
         plot_statistics(analysis.reports, title, build.partial / STATISTICS_FILE)
         return build.publish(counts={key: analysis.sizes[key] for key in ("tiles", "entities", "entities_that_count")})
 

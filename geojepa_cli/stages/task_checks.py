@@ -52,7 +52,8 @@ def warn_of_empty(reports: TaskReports) -> None:
         if tiles["eligible"] and emptied == tiles["eligible"]:
             console.warn(f"the mask of task `{task}` hides all entities of all tiles, so models get no input")
         elif emptied:
-            console.warn(f"the mask of task `{task}` hides all entities of {emptied:,} of {tiles['eligible']:,} tiles")
+            of = console.counted(tiles["eligible"], "tile")
+            console.warn(f"the mask of task `{task}` hides all entities of {emptied:,} of {of}")
 
 
 def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, Stage, as_command, as_list, find_regions
 from geojepa_cli.stages.task_checks import warn_of_empty, warn_of_small_splits
-from geojepa_cli.stages.task_rebuild import rebuild_task
+from geojepa_cli.stages.task_rebuild import DEFINITION, rebuild_task
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from geojepa_cli.tasks.splits import SplitRule
 
 REPORT_FILE = "report.json"
+TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
 TASKS = Stage("tasks", version=3, rebuild=rebuild_task)
 
 
@@ -47,12 +50,30 @@ class TaskSettings:
         seed = split.pop("seed")
         return {"task": spec.resolved(), "seed": seed, "split": split, **self.filters.params()}
 
+    def check(self, workspace: Workspace, regions: Sequence[Artifact]) -> None:
+        """Checks that the regions have the required images, and enough zoom-14 groups for the number of folds.
+
+        Raises:
+            NotFoundError: images are required, and a region has none.
+            UsageError: there are more folds than groups in all regions together.
+        """
+        for processed in regions:
+            self.filters.images(workspace, processed)
+        if self.rule.folds is None or self.rule.by == "random":
+            return
+        groups = count_groups(regions)
+        if self.rule.folds > groups:
+            have = f"the tiles are in {console.counted(groups, 'zoom-14 group')}"
+            message = f"`--folds {self.rule.folds}`: expected at most one fold per zoom-14 group, but {have}"
+            more = hints.again(region=[*(processed.name for processed in regions), "ANOTHER"])
+            raise UsageError(message, hints.again(folds=groups) if groups > 1 else more)
+
 
 @as_command("build-tasks")
 def build_tasks(
     workspace: Workspace,
     region: Regions = None,
-    task: str | Sequence[str] | None = None,
+    task: TaskNames = None,
     seed: int = 0,
     min_entities: int | None = None,
     max_entities: int | None = None,
@@ -70,14 +91,15 @@ def build_tasks(
     Args:
         workspace: workspace to read from and publish to.
         region: names of regions, or artifacts. Default: the only region.
-        task: names of packaged tasks, or paths of YAML files. Default: all packaged tasks.
+        task: names of packaged tasks, paths of YAML files, or `tasks/` artifacts, whose definitions are used. Default:
+            all packaged tasks.
         seed: random seed of the splits.
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         bbox: bounding box (west, south, east, north) in degrees that tiles must intersect.
         with_imagery: use only tiles that have an image.
         split: `group` keeps each zoom-14 group in one split; `random` assigns single tiles (see `SplitRule`).
-        folds: number of cross-validation folds to assign the groups to, or None.
+        folds: number of cross-validation folds to assign the groups to (2 to 20), or None.
         buffer: remove groups next to a test group from train and validation.
 
     Returns:
@@ -88,9 +110,13 @@ def build_tasks(
         NotFoundError: there is no such region or task, or `with_imagery` is set and a region has no images.
         DataError: no tile of a region meets the conditions.
     """
-    settings = task_settings(seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer)
-    specs = find_specs([task] if isinstance(task, str) else task)
+    from geojepa_cli.tasks.splits import SplitRule
+
+    filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
+    settings = TaskSettings(SplitRule(seed, split, folds, buffer), filters)
+    specs = find_specs(task)
     regions = find_regions(workspace, "processed", region)
+    settings.check(workspace, regions)
     made = make_tasks(workspace, regions, specs, settings)
     by_task = [[made[processed.name][place] for processed in regions] for place in range(len(specs))]
     reports = {
@@ -102,32 +128,11 @@ def build_tasks(
     return [artifact for row in by_task for artifact in row]
 
 
-def task_settings(
-    seed: int,
-    min_entities: int | None,
-    max_entities: int | None,
-    bbox: Bounds | None,
-    with_imagery: bool,
-    split: str,
-    folds: int | None,
-    buffer: bool,
-) -> TaskSettings:
-    """Checks arguments of `build_tasks` and returns them as settings.
-
-    Raises:
-        UsageError: a value is out of range, or two arguments cannot be combined.
-    """
-    from geojepa_cli.tasks.splits import SplitRule
-
-    filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
-    return TaskSettings(SplitRule(seed, split, folds, buffer), filters)
-
-
-def find_specs(tasks: Sequence[str] | None, option: str = "--task") -> list[TaskSpec]:
+def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     """Reads and checks the definitions of tasks.
 
     Args:
-        tasks: names of packaged tasks, or paths of YAML files. None for all packaged tasks.
+        tasks: names of packaged tasks, paths of YAML files, or `tasks/` artifacts. None for all packaged tasks.
         option: option of the command line that has them.
 
     Raises:
@@ -136,7 +141,9 @@ def find_specs(tasks: Sequence[str] | None, option: str = "--task") -> list[Task
     from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
     packed = packed_tasks()
-    wanted = list(dict.fromkeys(tasks or packed))
+    wanted = list(dict.fromkeys(packed if tasks is None else map(_task_name, as_list(tasks))))
+    if not wanted:
+        raise wrong_type("task", tasks, "at least one task", '"max_speed"')
     specs = [find_task(name, option) for name in wanted]
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -151,6 +158,27 @@ def find_specs(tasks: Sequence[str] | None, option: str = "--task") -> list[Task
                 f"{spec.name}` will select the one that was built last; give it another `name` to keep both"
             )
     return specs
+
+
+def _task_name(task: object) -> str:
+    """Returns the name of a packaged task, or the path of the file that defines the task."""
+    if isinstance(task, Artifact) and task.kind == TASKS.kind and DEFINITION in task.manifest["files"]:
+        return str(task.verified_file(DEFINITION))
+    if isinstance(task, Path):  # a path without a folder must not be taken for the name of a packaged task
+        return str(task if task.suffix in (".yaml", ".yml") else task.absolute())
+    if isinstance(task, str):
+        return task
+    raise wrong_type("task", task, "the name of a task, the path of a YAML file, or a `tasks` artifact", '"max_speed"')
+
+
+def count_groups(regions: Sequence[Artifact]) -> int:
+    """Returns the number of zoom-14 groups with a tile in all `processed/` artifacts together."""
+    import numpy as np
+
+    from geojepa_cli.store.store import TileStore
+
+    store = TileStore.open([region.file("processed.h5") for region in regions], names=[one.name for one in regions])
+    return len(np.unique(store.groups))
 
 
 def build_region(
@@ -194,7 +222,6 @@ def _make_region(
 ) -> list[Artifact]:
     images = settings.filters.images(workspace, processed)
     inputs = [processed, *([images] if images else [])]
-    new = 0
 
     @cache
     def opened() -> RegionData:  # opened once for all tasks, and only if a task must be made
@@ -204,16 +231,9 @@ def _make_region(
         def write(build: Build) -> Artifact:
             from geojepa_cli.tasks.build import write_task
 
-            nonlocal new
-            new += 1
             report = write_task(opened(), spec, settings.rule, build.partial)
             return build.publish(counts=report["tiles"] | {"dropped": report["views"]["masked"]})
 
-        name = f"{processed.name}.{spec.name}"
-        return TASKS.make(workspace, name, settings.params(spec), inputs, write, quiet=True)
+        return TASKS.make(workspace, f"{processed.name}.{spec.name}", settings.params(spec), inputs, write)
 
-    made = [make(spec) for spec in specs]
-    if current := len(specs) - new:
-        verb, plural = "is" if current == 1 else "are", "s" if len(specs) > 1 else ""
-        console.note(f"{current} of {len(specs)} task{plural} of `{processed.name}` {verb} up to date, skipping")
-    return made
+    return [make(spec) for spec in specs]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.stage import Stage, as_command
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -51,10 +51,10 @@ class TiledRegion(NamedTuple):
 @as_command("tile")
 def tile(
     workspace: Workspace,
-    region: str | Sequence[str] | None = None,
+    region: Regions = None,
     zoom: int = DEFAULT_ZOOM,
     bbox: Bounds | None = None,
-    polygon: Path | None = None,
+    polygon: str | Path | None = None,
     merge: str | None = None,
     keep_tags: Sequence[str] = (),
     drop_tags: Sequence[str] = (),
@@ -69,7 +69,7 @@ def tile(
 
     Args:
         workspace: workspace to read from and publish to.
-        region: names of regions. Default: the only region.
+        region: names of regions, or `source/` artifacts. Default: the only region.
         zoom: zoom level of the tiles, 14 to 18.
         bbox: bounding box (west, south, east, north) in degrees that tiles must intersect. Default: that of `fetch`.
         polygon: GeoJSON or Osmosis `.poly` file; only tiles that overlap its polygons are made.
@@ -90,18 +90,20 @@ def tile(
         UsageError: an argument is out of range, or arguments cannot be combined.
         DataError: the extract or the imagery cannot be read.
     """
-    from geojepa_cli.stages.images import make_images
+    from geojepa_cli.stages.images import check_image_form, make_images
     from geojepa_cli.store.image_form import ImageForm, check_form
 
-    native.check_threads(threads)
     native.parse_memory(memory)
     form = ImageForm(image_size, bands, image_codec)
     check_form(form)
     for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
         check_keys(option, keys)
-    area = check_area(bbox, polygon)
+    area = check_area(bbox, None if polygon is None else Path(polygon))
+    by_region = regions_to_tile(workspace, region, merge)
+    for sources in by_region if merge is None else ():
+        check_image_form(sources[0], form)
     made = []
-    for sources in regions_to_tile(workspace, [region] if isinstance(region, str) else region, merge):
+    for sources in by_region:
         tiles = make_tiles(workspace, sources, zoom, area, keep_tags, drop_tags, threads, memory, name=merge)
         images = None if merge else make_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
         made.append(TiledRegion(tiles, images))
@@ -231,13 +233,13 @@ def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | Non
     return polygon
 
 
-def regions_to_tile(workspace: Workspace, regions: Sequence[str] | None, merge: str | None) -> list[Sequence[Artifact]]:
+def regions_to_tile(workspace: Workspace, regions: Regions, merge: str | None) -> list[Sequence[Artifact]]:
     """Returns the `source/` artifacts of each region to make: one per region, or all of them for a merged region.
 
     Raises:
         UsageError: `merge` is given with fewer than two regions, or with the name of an existing region.
     """
-    sources = workspace.regions("source", regions)
+    sources = find_regions(workspace, "source", regions)
     if merge is None:
         return [[source] for source in sources]
     names = sorted({source.name for source in workspace.artifacts("source")})

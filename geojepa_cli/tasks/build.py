@@ -208,8 +208,8 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
     found = [RANDOM_SPLIT] if rule.by == "random" else []
     if rule.folds is not None:
         counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
-        return [*found, *(f"no tile falls into {name}" for name in empty_parts(counts))]
-    found += [f"no tile falls into {name}" for name in empty_parts({k: v["tiles"] for k, v in parts["splits"].items()})]
+        return [*found, *(f"no tile is in {name}" for name in empty_parts(counts))]
+    found += [f"no tile is in {name}" for name in empty_parts({k: v["tiles"] for k, v in parts["splits"].items()})]
     return found + few_groups(parts["splits"]["test"]["groups"])
 
 

@@ -19,7 +19,7 @@ from geojepa_cli.tasks.rules import Flags
 from geojepa_cli.tasks.splits import BUFFER, SPLITS, PartNumbers, next_to
 from geojepa_cli.tasks.tokens import Ints, RegionTokens
 
-SHARED = "entities that stand in several blocks"
+SHARED = "entities in several blocks"
 SHOWN_TAGS = 4
 _KINDS = {number: name for name, number in schema.KIND.items()}
 _ID_BITS = 60

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli import hints
+from geojepa_cli.config.limits import MAX_FOLDS
+from geojepa_cli.console import counted
 from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import GROUP_ZOOM
 
@@ -22,8 +24,7 @@ BUFFER = len(SPLITS)  # in the split column: next to a test group, used neither 
 PARTS = (*SPLITS, "buffer")
 SHARES = (0.8, 0.1, 0.1)
 FEW_TEST_GROUPS = 20
-MAX_FOLDS = 255  # a fold is a uint8
-RANDOM_SPLIT = "RANDOM SPLIT: neighbouring tiles stand in train and in test, so its figures flatter; quote none of them"
+RANDOM_SPLIT = "RANDOM SPLIT: train and test have neighbouring tiles, so scores are too good; do not report them"
 _SIDE = 1 << GROUP_ZOOM
 
 PartNumbers = NDArray[np.uint8]  # one per tile: index of its split in PARTS, or of its fold
@@ -172,8 +173,8 @@ def few_groups(count: int) -> list[str]:
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
-        f"only {count} test groups (zoom-14 blocks), fewer than {FEW_TEST_GROUPS}: "
-        "figures on them say little, cross-validate over groups instead"
+        f"only {counted(count, 'test group')} (of zoom 14), fewer than {FEW_TEST_GROUPS}: "
+        "scores are unreliable, cross-validate over groups instead"
     ]
 
 
@@ -196,7 +197,7 @@ def _floor(fractions: NDArray[np.float64], k: int) -> PartNumbers:
 
 def _check_folds(k: int) -> None:
     if not 2 <= k <= MAX_FOLDS:
-        raise UsageError(f"the number of folds must be in 2..{MAX_FOLDS}, got {k}", hints.again(folds=5))
+        raise UsageError(f"`--folds {k}`: expected 2 to {MAX_FOLDS}", hints.again(folds=5))
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:

@@ -70,7 +70,7 @@ class Build:
         fsync(self.partial)
         self.partial.rename(self.path)
         fsync(self.path.parent)
-        return Artifact(self._kind, self._name, self.id, self.path, manifest)
+        return Artifact(self._kind, self._name, self.id, self.path, json.loads(text))  # as it will be read again
 
     def clear(self, keep: Sequence[str] = ()) -> None:
         """Deletes the files of an earlier run from the directory, except regular files that match a `keep` pattern."""

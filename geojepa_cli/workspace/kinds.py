@@ -1,10 +1,11 @@
 """Kinds of artifacts: their names, schema versions, and the commands that rebuild them.
 
-A stage registers its kind when it is imported. `geojepa_cli.Workspace` imports all stages.
+A stage registers its kind when it is imported. Creating a `Workspace` imports all stages.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,11 +47,13 @@ class Kind:
         name: name of the kind and of its folder in the workspace.
         schema: version of the file layout. Artifacts with another version are rejected.
         rebuild: function that returns the command that rebuilds an artifact.
+        keep: patterns of the files from which a killed or failed run can be resumed.
     """
 
     name: str
     schema: int
     rebuild: Callable[[Remains], Hint]
+    keep: tuple[str, ...] = ()
 
 
 # in the order in which the stages run
@@ -60,6 +63,12 @@ KINDS: dict[str, Kind] = {}
 def register(kind: Kind) -> None:
     """Registers a kind for all workspaces."""
     KINDS[kind.name] = kind
+
+
+def register_all() -> None:
+    """Registers the kinds of all stages, if that has not been done yet."""
+    if not KINDS:
+        importlib.import_module("geojepa_cli.stages")
 
 
 def rebuild_hint(kind: str, remains: Remains) -> Hint:

@@ -28,6 +28,14 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
     return left + [path for path in downloads if not is_held(_locked_download(path))]
 
 
+def is_resumable(path: Path) -> bool:
+    """Returns True for a `.partial` directory with files from which the same command would resume."""
+    kind = KINDS.get(path.parent.name)
+    if kind is None or not path.name.endswith(PARTIAL) or not path.is_dir():
+        return False
+    return any(file.is_file() for pattern in kind.keep for file in path.glob(pattern))
+
+
 def remove_leftover(path: Path) -> bool:
     """Deletes a path that `find_leftovers` returned.
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
 
@@ -67,7 +68,8 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
         path: directory of the artifact.
 
     Raises:
-        DataError: the manifest cannot be read, or a check fails. The hint is the command that rebuilds the artifact.
+        DataError: the manifest cannot be read, a check fails, or the directory is a renamed copy. The hint is the
+            command that rebuilds the artifact, or the one that deletes the copy.
     """
     name = split_directory(path.name)[0]
     try:
@@ -77,6 +79,9 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         hint = rebuild_hint(kind, Remains(name, path=path))
         raise DataError(f"`{path / MANIFEST}` is not a manifest: {reason}", hint) from error
+    if manifest.get("name", name) != name:
+        copied = f"{kind}/{manifest['name']}@{manifest['id']}"
+        raise DataError(f"`{path}` is a copy of `{copied}` under another name", hints.shell("rm", "-r", str(path)))
     if wrong := _find_misfit(kind, path, manifest):
         raise DataError(wrong, rebuild_hint(kind, Remains(name, path=path)))
     if wrong := _find_damaged_file(path, manifest):

@@ -21,7 +21,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import holds_a_file, without_empty
-from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint
+from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
 
@@ -33,6 +33,7 @@ class Workspace:
     """A directory of artifacts."""
 
     def __init__(self, root: Path | str) -> None:
+        register_all()
         self.root = Path(root)
 
     # -- finding -----------------------------------------------------------------------------------------------

@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from commandline import COMMAND
-from conftest import DemoCity
+from demo_workspace import DemoCity
 from hint_commands import check_hint, split_hint
 
 from geojepa_cli import app
+from geojepa_cli.workspace.kinds import KINDS
 
 TILE = "16_18052_25957"
+ENTITY = "way/304"
 # a command that reads the artifacts of a kind and has not been run on the demo city
 READERS: dict[str, list[str]] = {
     "source": ["tile", "--zoom", "15"],
@@ -140,6 +142,59 @@ def assert_clear(done: Done) -> None:
     assert done.code in (1, 2), done
     assert done.error.count("error: ") == 1 and "Traceback" not in done.error, done.error
     check_hint(hint_of(done))
+
+
+def test_every_kind_of_artifact_has_a_reader() -> None:
+    assert list(READERS) == list(KINDS)
+
+
+def overwrite(first: int, last: int) -> Callable[[Path], None]:
+    """Returns a damage that inverts the bytes `first` to `last` of a file."""
+
+    def damage(path: Path) -> None:
+        data = path.read_bytes()
+        replace(path, data[:first] + bytes(byte ^ 0xFF for byte in data[first:last]) + data[last:])
+
+    return damage
+
+
+HEADERS: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: replace(path, b""),
+    "half": lambda path: replace(path, path.read_bytes()[: path.stat().st_size // 2]),
+    "one byte more": lambda path: replace(path, path.read_bytes() + b"x"),
+    "signature": overwrite(0, 8),
+    "superblock": overwrite(8, 96),
+    **{f"bytes from {first}": overwrite(first, first + 256) for first in range(96, 96 + 24 * 256, 256)},
+}
+
+
+@pytest.mark.parametrize("query", [["--tile", TILE], ["--entity", ENTITY]])
+def test_damaged_headers_of_embeddings_are_refused_or_change_no_result(workspace: Path, query: list[str]) -> None:
+    command = ["knn", *query, "--k", "4", "--threads", "1"]
+    with restored(workspace):
+        assert run_forked(workspace, command).code == 0
+        (made,) = [
+            path
+            for path in workspace.glob("neighbours/*")
+            if json.loads((path / "manifest.json").read_text())["parameters"]["k"] == 4
+        ]
+        expected, name = (made / "neighbours.json").read_bytes(), made.name
+    refused = set()
+    for what, damage in HEADERS.items():
+        with restored(workspace):
+            path = newest(workspace, "embeddings") / "embeddings.h5"
+            before = path.read_bytes()
+            damage(path)
+            done = run_forked(workspace, command)
+            if done.code:
+                assert_clear(done)
+                assert "embeddings.h5" in done.error, (what, done)
+                refused.add(what)
+                continue
+            assert (workspace / "neighbours" / name / "neighbours.json").read_bytes() == expected, what
+            rebuilt = path.read_bytes() == before
+            assert rebuilt == (what in ("empty", "half", "one byte more")), what
+    assert {"signature", "superblock"} <= refused
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -21,7 +21,7 @@ from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
-from geojepa_cli.stages.models import make_model
+from geojepa_cli.stages.models import TrainingRun, make_model
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
@@ -178,7 +178,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     build_region(made, region, find_specs(["max_speed"]))
     for steps in (0, 1):
         settings = [f"train.max_steps={steps}", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
-        make_model(made, [region], load_config("tiny.yaml", settings), "net", seed=3)
+        make_model(made, [region], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3))
     return made
 
 

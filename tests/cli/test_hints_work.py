@@ -14,7 +14,7 @@ from hint_commands import check_hint, split_hint
 from geojepa_cli.app import main
 
 if TYPE_CHECKING:
-    from conftest import DemoCity
+    from demo_workspace import DemoCity
 
 TILE = "16_18052_25957"  # of the demo city
 PLACEHOLDER = re.compile(r"\b(FILE|NAME|DIR|REGION)\b")
@@ -131,7 +131,6 @@ artifacts --lineage foo/bar
 artifacts --lineage
 artifacts --verfy
 artifacts rest
-doctor --jsn
 artifact
 knm --tile TILE
 nosuch

@@ -213,7 +213,7 @@ def test_imagery_outside_of_the_tiles_is_a_warning_and_the_map_is_published(fold
     done = geojepa("tile", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["result"]["images"] is None
-    assert "none of 5 tiles intersects any of 1 scenes" in done.stderr.replace("\n", " ")
+    assert "no tile intersects a scene (5 tiles, 1 scene)" in done.stderr.replace("\n", " ")
     assert [name.partition("/")[0] for name in artifact_names(folder / "workspace")] == ["source", "tiles"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commandline import Run, artifact_names
+from hint_commands import check_hint, split_hint
 from synthetic_workspace import add_region
 from typer.testing import CliRunner
 
@@ -21,7 +22,7 @@ from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.load import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.stages.embeddings import TAGPOOL, Model
-from geojepa_cli.stages.models import make_model
+from geojepa_cli.stages.models import TrainingRun, make_model
 from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
 from geojepa_cli.stages.tasks import build_region, find_specs
 from geojepa_cli.store.reader import RegionStore
@@ -87,7 +88,7 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
     printed = run_here(*command, "--without-shared")
-    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities are hidden" in printed
+    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities hidden" in printed
     embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
     assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
     counts = sum(made.counts["entities"] for made in embedded)
@@ -133,7 +134,7 @@ def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: 
     town, other = add_region(made, "town", 0, 60), add_region(made, "far", 7, 60, corner=(18100, 25956))
     build_region(made, town, find_specs(["max_speed"]))
     settings = ["train.max_steps=0", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
-    model = Model("net", make_model(made, [town], load_config("tiny.yaml", settings), "net", seed=3))
+    model = Model("net", make_model(made, [town], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3)))
     groups = np.arange(40, dtype=np.int64) << 32 | 5
     kept = int((split_groups(groups, 0) != 2).sum())
     assert 0 < kept < 40
@@ -175,3 +176,23 @@ def test_a_task_with_a_flipped_bit_is_refused_and_nothing_is_published(
 def _predictions(path: Path) -> list[dict[str, Any]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_a_task_with_too_few_tiles_is_refused_before_anything_is_embedded(tmp_path: Path, folds: int | None) -> None:
+    made = Workspace(tmp_path / "workspace")
+    small = add_region(made, "small", 1, 16, corner=(18050, 25958))
+    stages.build_tasks(made, small, "building_count", folds=folds)
+    with pytest.raises(DataError, match=r"too few tiles to probe: .* expected at least 20 tiles in 3 groups") as caught:
+        stages.probe(made, "building_count", TAGPOOL, "small")
+    assert not made.artifacts("embeddings") and not (made.root / "embeddings").exists()
+    assert str(caught.value.hint).startswith(f"geojepa --workspace {made.root} fetch ")
+    other = add_region(made, "other", 2, 200)
+    with pytest.raises(DataError) as caught:
+        stages.probe(made, "building_count", TAGPOOL, "small", head="linear")
+    first, second = split_hint(str(caught.value.hint))
+    check_hint(str(caught.value.hint))
+    runner = CliRunner()
+    assert runner.invoke(app, first[1:]).exception is None and runner.invoke(app, second[1:]).exception is None
+    (probe,) = made.artifacts("probes")
+    assert other.full_ref in probe.inputs and small.full_ref in probe.inputs

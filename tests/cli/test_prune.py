@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 from commandline import invoke
 from synthetic_workspace import add_region
 
@@ -26,3 +28,26 @@ def test_prune_keeps_the_newest_of_every_variant(tmp_path: Path) -> None:
     assert invoke(workspace, "artifacts", "--prune", "--yes").exception is None
     assert [artifact.ref for artifact in workspace.artifacts("probes")] == [masked.ref, newer.ref]
     assert len(workspace.artifacts("embeddings")) == 2  # the masked and the plain vectors
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [("models", "checkpoint.safetensors"), ("embeddings", "chunks/000000.safetensors"), ("images", "images.pixels")],
+)
+def test_prune_keeps_what_a_run_can_be_resumed_from_unless_it_is_asked_to_delete_it(
+    tmp_path: Path, kind: str, file: str
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    unfinished, useless = (workspace.root / kind / f"{name}@0123456789ab.partial" for name in ("run", "half"))
+    for path in (unfinished / file, useless / "weights"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"data")
+    done = invoke(workspace, "artifacts", "--prune", "--yes")
+    assert done.exception is None and f"kept: {kind}/{unfinished.name}" in done.stdout
+    assert "`--unfinished` deletes it too" in done.stdout
+    assert (unfinished / file).exists() and not useless.exists()
+    answer = json.loads(invoke(workspace, "artifacts", "--prune", "--json").stdout)["result"]
+    assert answer["kept"] == [f"{kind}/{unfinished.name}"] and answer["leftovers"] == []
+    done = invoke(workspace, "artifacts", "--prune", "--unfinished", "--yes")
+    assert done.exception is None and "kept" not in done.stdout
+    assert not unfinished.exists()

@@ -146,7 +146,7 @@ def test_the_tasks_own_folds_are_tested_one_after_the_other() -> None:
     result = run_probe(replace(data, task_fold=fold), {"m": vectors}, ("linear",))
     assert result.protocol == "task folds"
     np.testing.assert_array_equal(result.fold, fold)
-    assert result.describe().startswith("3-fold cross-validation over groups (the task's folds): 240 tiles in 30")
+    assert result.describe().startswith("3-fold cross-validation over groups (folds of the task): 240 tiles in 30")
 
 
 @pytest.mark.parametrize("with_folds", [False, True])
@@ -162,7 +162,7 @@ def test_with_a_buffer_no_fold_fits_or_chooses_on_groups_next_to_its_tested_ones
         assert used and not used & {column + step for column in tested for step in (-1, 0, 1)}
         left_out += 24 - len(tested) - len(used)
     assert left_out > 0
-    assert "next to tested ones left out" in run_probe(buffered, {"m": vectors}, ("linear",)).describe()
+    assert "next to test groups are not used" in run_probe(buffered, {"m": vectors}, ("linear",)).describe()
 
 
 def test_a_buffer_that_leaves_nothing_to_train_on_is_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,13 @@ def test_an_entry_of_another_type_is_a_clear_error_or_changes_nothing(workspace:
     (artifact.path / MANIFEST).write_text(json.dumps(entries))
     with pytest.raises(DataError, match=f"lacks '{key}'"):
         workspace.find("tiles", "r")
+
+
+def test_a_renamed_copy_is_refused_with_the_command_that_deletes_it(workspace: Workspace) -> None:
+    artifact = publish(workspace, "tiles", "town")
+    copy = artifact.path.with_name(artifact.path.name.replace("town", "other"))
+    shutil.copytree(artifact.path, copy)
+    with pytest.raises(DataError, match=f"is a copy of `{artifact.full_ref}` under another name") as caught:
+        workspace.find("tiles", "other")
+    assert hint_text(caught.value) == f"rm -r '{copy}'" or hint_text(caught.value) == f"rm -r {copy}"
+    assert workspace.artifacts("tiles") == [artifact] and list(workspace.damaged("tiles")) == [f"tiles/{copy.name}"]

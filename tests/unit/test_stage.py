@@ -40,8 +40,7 @@ def test_a_stage_makes_an_artifact_once_and_says_when_there_is_nothing_to_do(
     assert "up to date" not in capsys.readouterr().err
     assert STAGE.make(workspace, "r", {"zoom": 1}, [source], write) == made
     assert f"{made.full_ref} is up to date, skipping" in capsys.readouterr().err
-    assert STAGE.make(workspace, "r", {"zoom": 1}, [source], write, quiet=True) == made
-    assert capsys.readouterr().err == "" and len(calls) == 1
+    assert len(calls) == 1
     assert STAGE.make(workspace, "r", {"zoom": 2}, [source], write).id != made.id and len(calls) == 2
 
 
@@ -103,7 +102,7 @@ def tile(
         ({"region": ["a", "b c"]}, "--region a --region 'b c' "),
         ({"region": ("a", "b"), "zoom": 16}, "--region a --region b "),
         ({"zoom": 14, "polygon": Path("x.geojson")}, "--zoom 14 --polygon x.geojson "),
-        ({"bbox": (-77.5, 40, 1.0, 2)}, "--bbox=-77.5,40,1.0,2 "),
+        ({"bbox": (-77.5, -40, 1.0, 2)}, "--bbox=-77.5,-40.0,1.0,2.0 "),
         ({"keep_tags": ["source:*", "x"]}, "--keep-tags 'source:*' --keep-tags x "),
         ({"with_imagery": True}, "--with-imagery "),
         ({"model": "tiny", "set": {"train.lr": 0.1}}, "--model tiny --set train.lr=0.1 "),

@@ -152,7 +152,8 @@ def test_a_rule_splits_by_group_and_gives_folds_only_where_asked() -> None:
     ("arguments", "says"),
     [
         ({"by": "tile"}, "`tile`"),
-        ({"folds": 1}, "2..255"),
+        ({"folds": 1}, "2 to 20"),
+        ({"folds": 21}, "2 to 20"),
         ({"by": "random", "buffer": True}, "cannot be combined with a random split"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,20 @@ def test_a_missing_count_is_an_error_of_the_data(workspace: Workspace) -> None:
     assert artifact.counts["rows"] == 1
     with pytest.raises(DataError, match="has no count `tiles`"):
         artifact.counts["tiles"]
+
+
+def test_a_workspace_knows_all_kinds_even_if_no_stage_was_imported(workspace: Workspace) -> None:
+    publish(workspace)
+    program = (
+        "import sys; from geojepa_cli.workspace.workspace import Workspace; "
+        f"print([a.full_ref for a in Workspace({str(workspace.root)!r}).everything()])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([publish(workspace).full_ref])
+
+
+def test_a_published_artifact_equals_the_one_that_is_read_again(workspace: Workspace) -> None:
+    with workspace.build("tiles", "r", {}) as build:
+        made = build.publish(counts={"tiles": 1, "areas": 2})
+    again = workspace.find("tiles", "r")
+    assert made == again and list(made.counts) == list(again.counts)

@@ -19,13 +19,12 @@ def print_analysis(made: Artifact) -> None:
     """
     result = made.read_json(ANALYSIS_FILE)
     bits = result["entropy_bits"]
-    caption = (
-        f"{result['entities_that_count']:,} of {result['entities']:,} entities count for the label "
-        f"(entropy: {bits['within']:.3f} bits)"
-    )
+    of = console.counted(result["entities"], "entity", "entities")
+    caption = f"{result['entities_that_count']:,} of {of} counted for the label (entropy: {bits['within']:.3f} bits)"
     _print_list(f"{result['task']}: tags of entities that count for the label", result["within"], "entities", caption)
+    of = console.counted(result["tiles"], "tile")
     caption = (
-        f"{result['high_tiles']:,} of {result['tiles']:,} tiles have a label above {result['high_above']:g} "
+        f"{result['high_tiles']:,} of {of} with a label above {result['high_above']:g} "
         f"(entropy of the label classes: {bits['between']:.3f} bits)"
     )
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
@@ -45,7 +44,7 @@ def _print_list(title: str, found: list[dict[str, Any]], what: str, caption: str
             f"{entry['lift']:.2f}",
             f"{entry['bits']:.4f}",
             entry["mask"],
-            f"{entry['left']:,} of {entry['entities']:,} entities",
+            f"{entry['left']:,} of {console.counted(entry['entities'], 'entity', 'entities')}",
         ]
         for entry in found[:SHOWN]
     ]

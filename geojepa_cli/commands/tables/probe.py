@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from geojepa_cli import console
+from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
@@ -28,20 +29,19 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if report.get("random"):
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
-        console.print_line(
-            f"`{model}` may have seen tiles of {groups} of the tested zoom-14 groups in pretraining (without labels)"
-        )
+        tested = console.counted(groups, "tested zoom-14 group")
+        console.print_line(f"`{model}` may have seen tiles of {tested} in pretraining, without labels")
     if shared := report.get("shared_entities"):
+        of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {shared['entities']:,} entities are hidden because their "
-            "OSM element is in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {of} hidden, as their OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]
             tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
             console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
-    console.print_line(f"{made.full_ref}: {made.path}")
+    print_path(made)
 
 
 def _row(score: dict[str, Any]) -> list[str]:

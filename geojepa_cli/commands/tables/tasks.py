@@ -27,6 +27,7 @@ def print_tasks(made: Made) -> None:
     _print_tasks(made)
     for task, reports in by_task.items():
         _print_labels(task, reports)
+    _print_folds(by_task)
     _print_leakage(by_task)
     _print_entities(by_task)
     _print_tags(by_task)
@@ -72,16 +73,30 @@ def strongest(report: TaskReport) -> tuple[str, str]:
 
 
 def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of tiles by label and by split or fold."""
+    """Prints the number of tiles by label and by split. A task with folds has one column for all tiles."""
     from geojepa_cli.tasks.statistics import add_histograms
 
-    parts = []
-    for report in reports:
-        named = {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]
-        parts.append({**named, **({} if "folds" in report else {"test_unthinned": report["test_unthinned"]})})
-    totals = {name: add_histograms([part[name]["histogram"] for part in parts]) for name in parts[0]}
+    if "folds" in reports[0]:
+        totals = {"tiles": add_histograms([fold["histogram"] for report in reports for fold in report["folds"]])}
+    else:
+        parts = [{**report["splits"], "test_unthinned": report["test_unthinned"]} for report in reports]
+        totals = {name: add_histograms([part[name]["histogram"] for part in parts]) for name in parts[0]}
     unit = reports[0]["unit"]
     _print_histogram(f"{task}: tiles by label" + (f" ({unit})" if unit else ""), "label", totals)
+
+
+def _print_folds(by_task: dict[str, list[TaskReport]]) -> None:
+    """Prints a row for each fold, with the numbers of tiles and groups of each task."""
+    tasks = {task: reports for task, reports in by_task.items() if "folds" in reports[0]}
+    if not tasks:
+        return
+    rows = []
+    for number in range(max(len(reports[0]["folds"]) for reports in tasks.values())):
+        folds = [[report["folds"][number] for report in reports] for reports in tasks.values()]
+        rows.append(
+            [number, *(" / ".join(f"{sum(f[key] for f in fold):,}" for key in ("tiles", "groups")) for fold in folds)]
+        )
+    console.table("folds", ["fold", *tasks], rows, caption="tiles / zoom-14 groups")
 
 
 def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
@@ -98,7 +113,7 @@ def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
             entities = sum(f["shared_entities"] for f in found)
             share = f"{shared / test:.1%}" if test else NONE
             rows.append([task, kind, used, f"{test:,}", share, f"{entities:,}", most or NONE])
-    columns = ["task", "split", "", "test tokens", "seen", "shared entities", "commonest tags of shared entities"]
+    columns = ["task", "split", "", "test tokens", "seen", "shared entities", "most common tags of shared entities"]
     caption = "seen: share of tokens in test tiles whose OSM element is also in a train or validation tile"
     console.table("leakage: entities shared by train and test", columns, rows, caption=caption)
 
@@ -122,7 +137,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
             entities[entry["tag"]] += entry["entities"]
             tiles[entry["tag"]] += entry["tiles"]
     rows = [[tag, f"{count:,}", f"{tiles[tag]:,}"] for tag, count in entities.most_common(COMMONEST)]
-    console.table(f"commonest tags (tiles of {task})", ["tag", "entities", "tiles"], rows)
+    console.table(f"most common tags (tiles of {task})", ["tag", "entities", "tiles"], rows)
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
@@ -136,7 +151,7 @@ def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
     reasons = dict.fromkeys(reason for total in totals.values() for reason in total)
     tiles_first = sorted(reasons, key=lambda reason: "tiles" not in reason)
     rows = [[reason, *(f"{totals[task][reason]:,}" for task in totals)] for reason in tiles_first]
-    console.table("left out", ["reason", *totals], rows)
+    console.table("dropped", ["reason", *totals], rows)
 
 
 def _print_values(task: str, reports: Sequence[TaskReport]) -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from geojepa_cli.console import counted
 from geojepa_cli.evaluate.folds import ProbeData
 from geojepa_cli.evaluate.plots.style import COLOURS, GREY, save_png
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
@@ -100,5 +101,5 @@ def _errors_by_group(
         axes.plot(
             means[order], "o", ms=4 if len(names) < 200 else 2, color=colour, label=f"{model} ({head})", alpha=0.8
         )
-    axes.set(xlabel=f"{len(names)} zoom-14 groups, ordered by Dummy's error", title="error by group")
+    axes.set(xlabel=f"{counted(len(names), 'zoom-14 group')}, ordered by Dummy's error", title="error by group")
     axes.legend(frameon=False, fontsize=8)

@@ -19,7 +19,7 @@ from geojepa_cli.tasks.analysis import Analysis
 from geojepa_cli.tasks.statistics import add_histograms
 
 _STATES = {"hidden": "#b5482f", "partly": "#a9832a", "left": "#222222"}
-_LEGEND = {"hidden": "hidden by the mask", "partly": "hidden in part", "left": "left in"}
+_LEGEND = {"hidden": "hidden by the mask", "partly": "partly hidden", "left": "visible"}
 _LONGEST = 30
 _GREY, _NEVER = "#efece6", "#c3ccd8"
 _PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[1], "buffer": COLOURS[2]}
@@ -46,13 +46,15 @@ def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
         image = _heat(axes, _with_label(pairs, label), (first, *_names(tags)), tags, most)
         axes.set_title(what, fontsize=11)
         bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=24, pad=0.02)
-        bar.set_ticks([-most, 0, most], labels=[f"1/{2**most} or less", "as by chance", f"{2**most} times or more"])
+        bar.set_ticks(
+            [-most, 0, most], labels=[f"1/{2**most} or less", "as expected by chance", f"{2**most} times or more"]
+        )
         bar.outline.set_visible(False)  # type: ignore[operator]
         bar.ax.tick_params(labelsize=8, length=0)
     figure.suptitle(title, fontsize=13, fontweight="bold")
     handles = [matplotlib.patches.Patch(color=colour, label=_LEGEND[state]) for state, colour in _STATES.items()]
     handles.append(matplotlib.patches.Patch(color=_NEVER, label="never together"))
-    handles.append(matplotlib.patches.Patch(color=_GREY, label="too few to say"))
+    handles.append(matplotlib.patches.Patch(color=_GREY, label="too few to compare"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=10)
     save_png(figure, path, dpi=120)
 
@@ -77,7 +79,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
         for entry in report["statistics"]["tags"]:
             common[entry["tag"]] = common.get(entry["tag"], 0) + entry["entities"]
     _bars(tags, sorted(common.items(), key=lambda item: (-item[1], item[0]))[:15], COLOURS[0])
-    tags.set(title="commonest tags", xlabel="entities")
+    tags.set(title="most common tags", xlabel="entities")
     reasons: dict[str, int] = {}
     for report in reports:
         thinned = {"label-0 tiles thinned out": report["tiles"]["eligible"] - report["tiles"]["kept"]}
@@ -87,7 +89,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
         ((reason, n) for reason, n in reasons.items() if n), key=lambda item: ("tiles" not in item[0], -item[1])
     )
     _bars(dropped, shown, COLOURS[1], longest=60)
-    dropped.set(title="left out", xlabel="tiles or entities (logarithmic)", xscale="log")
+    dropped.set(title="dropped", xlabel="tiles or entities (logarithmic)", xscale="log")
     for axes in (labels, entities, tags, dropped):
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(11)

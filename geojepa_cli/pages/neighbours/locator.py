@@ -64,7 +64,7 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
             f'<text class="mark" x="{x:.1f}" y="{y + 3.6:.1f}">{text}</text>'
         )
     return (
-        f'<svg class="locator" viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="where the neighbours lie">'
+        f'<svg class="locator" viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="map of the neighbours">'
         f'<path d="{"".join(squares)}" fill="#d9d4ca"/>{"".join(marks)}</svg>'
     )
 

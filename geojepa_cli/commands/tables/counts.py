@@ -1,0 +1,43 @@
+"""Tables of counts, and paths of artifacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geojepa_cli import console
+from geojepa_cli.workspace.artifact import Artifact
+
+FIRST = ("tiles", "images", "entities", "objects", "pieces", "steps", "parameters", "pairs")
+
+
+def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
+    """Returns the counts of an artifact by name, in the order in which all commands print them.
+
+    The main counts come first, then the others in alphabetical order. Counts by reason, which are nested, are left out.
+    """
+    plain = {name: value for name, value in sorted(artifact.counts.items()) if not isinstance(value, dict)}
+    first = [name for name in FIRST if name in plain]
+    return [(name, plain[name]) for name in [*first, *(name for name in plain if name not in first)]]
+
+
+def print_counts(artifact: Artifact) -> None:
+    """Prints the counts of an artifact as a table, including what was dropped or repaired, and its path."""
+    rows = [(_words(name), _number(value)) for name, value in ordered_counts(artifact)]
+    for group in ("dropped", "repaired"):
+        found = sorted(artifact.counts.get(group, {}).items())
+        rows += [(f"{group}: {_words(reason)}", _number(value)) for reason, value in found if value]
+    console.table(artifact.full_ref, ["", "count"], rows)
+    print_path(artifact)
+
+
+def print_path(artifact: Artifact) -> None:
+    """Prints the reference of an artifact and the path of its directory."""
+    console.print_line(f"{artifact.full_ref}: {artifact.path}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

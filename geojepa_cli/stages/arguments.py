@@ -1,0 +1,219 @@
+"""Checks and converts the arguments of the stage functions, for the command line and Python callers alike.
+
+Arguments with the same name mean the same in all functions, so there is one rule for each name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from geojepa_cli import hints, native
+from geojepa_cli.config.limits import MAX_FOLDS
+from geojepa_cli.errors import UsageError
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.grid import Bounds
+
+MAX_SEED = 2**63 - 1
+MAX_NEIGHBOURS = 1000
+
+
+class Range(NamedTuple):
+    """Range of an integer argument.
+
+    Attributes:
+        low, high: smallest and largest value.
+        example: value for the hint.
+    """
+
+    low: int
+    high: int
+    example: int
+
+
+RANGES = {
+    "threads": Range(1, native.MAX_THREADS, min(os.cpu_count() or 1, native.MAX_THREADS)),
+    "seed": Range(0, MAX_SEED, 0),
+    "k": Range(1, MAX_NEIGHBOURS, 8),
+    "zoom": Range(14, 18, 16),
+    "visibility_k": Range(0, 2**31 - 1, 1),
+    "min_entities": Range(0, 2**31 - 1, 5),
+    "max_entities": Range(1, 2**31 - 1, 1250),
+    "folds": Range(2, MAX_FOLDS, 5),
+    "year": Range(1900, 9999, 2021),
+    "image_size": Range(1, 2**31 - 1, 224),
+    "steps": Range(1, 2**31 - 1, 100),
+}
+FLAGS = ("masked", "html", "exclude_same_group", "without_shared", "resume", "skip_failed", "with_imagery", "buffer")
+# examples of arguments, as Python expressions for hints
+PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
+TEXT_OR_PATH = {"imagery": '"DIR"', "config": '"tiny.yaml"', "geofabrik_url": '"URL"'}
+TEXTS = {
+    "tile": '"16_18052_25957"',
+    "entity": '"way/123"',
+    "merge": '"NAME"',
+    "name": '"NAME"',
+    "date": '"2024-01-01"',
+    "head": '"linear"',
+    "split": '"group"',
+    "size": '"small"',
+    "device": '"auto"',
+    "memory": '"512M"',
+    "bands": '"rgb"',
+    "image_codec": '"raw"',
+    "text_encoder": '"minilm"',
+    "stac_url": '"URL"',
+}
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")
+
+
+def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks the arguments of a stage function and converts them to the types in its signature.
+
+    A path may be given as text, a single text where a list is expected, and any integer or real type as a number.
+    References to artifacts are checked where the artifacts are looked up.
+
+    Args:
+        signature: signature of the function. An argument may be None if that is its default.
+        arguments: arguments by name.
+
+    Returns:
+        The converted arguments.
+
+    Raises:
+        UsageError: an argument has a wrong type or is out of range.
+    """
+    checked = {}
+    for name, value in arguments.items():
+        optional = signature.parameters[name].default is None
+        checked[name] = value if value is None and optional else _check(name, value)
+    return checked
+
+
+def _check(name: str, value: Any) -> Any:
+    if name == "workspace":
+        return _check_workspace(value)
+    if name in RANGES:
+        return check_integer(name, value, RANGES[name])
+    if name == "bbox":
+        return check_bbox(value)
+    if name == "simplify_m":
+        return _check_tolerance(name, value)
+    if name in FLAGS:
+        return _check_type(name, value, bool, "True or False", "True")
+    if name in PATHS:
+        return Path(_check_type(name, value, str | Path, "a path", PATHS[name]))
+    if name in TEXT_OR_PATH:
+        return _check_type(name, value, str | Path, "text or a path", TEXT_OR_PATH[name])
+    if name in TEXTS:
+        return _check_type(name, value, str, "text", TEXTS[name])
+    return check_texts(name, value) if name in TEXT_LISTS else value
+
+
+def option(name: str) -> str:
+    """Returns the command-line option of an argument: `--min-entities` for `min_entities`."""
+    return "--" + name.strip("_").replace("_", "-")
+
+
+def wrong_type(name: str, value: object, expected: str, example: str) -> UsageError:
+    """Returns the error for an argument of a wrong type, which only Python callers can cause.
+
+    Args:
+        name: name of the argument.
+        value: the argument.
+        expected: description of the expected values.
+        example: Python expression of a valid argument, for the hint.
+    """
+    got = f"the `{value.kind}` artifact `{value.ref}`" if isinstance(value, Artifact) else _shown(value)
+    return UsageError(f"`{name}` is {got}: expected {expected}", hints.advice(f"pass {name}={example}"))
+
+
+def check_integer(name: str, value: Any, within: Range) -> int:
+    """Converts an argument to an integer within a range.
+
+    Raises:
+        UsageError: the argument is not an integer, or is out of range.
+    """
+    limits = f"{within.low} to {within.high if within.high < 10_000 else f'{within.high:,}'}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise wrong_type(name, value, f"an integer, {limits}", str(within.example))
+    if not within.low <= int(value) <= within.high:
+        raise UsageError(f"`{option(name)} {value}`: expected {limits}", hints.again(**{name: within.example}))
+    return int(value)
+
+
+def check_bbox(value: Any) -> Bounds:
+    """Converts a bounding box to a tuple (west, south, east, north) in degrees.
+
+    Raises:
+        UsageError: these are not four numbers, a number is out of range, or the order is wrong.
+    """
+    example = "-77.91,40.77,-77.81,40.82"
+    hint = hints.again(bbox=example)
+    given = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else []
+    if len(given) != 4 or any(isinstance(side, bool) or not isinstance(side, numbers.Real) for side in given):
+        raise wrong_type("bbox", value, "four numbers (west, south, east, north) in degrees", f"({example})")
+    west, south, east, north = (float(side) for side in given)
+    text = ",".join(map(repr, (west, south, east, north)))
+    if -180 <= east < west <= 180:
+        raise UsageError(
+            f"`{text}` has west and east swapped, or crosses the antimeridian (use one bounding box for each side)",
+            hints.again(bbox=f"{west!r},{south!r},180,{north!r}"),
+        )
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise UsageError(f"`{text}` is not a bounding box: expected west < east and south < north, in degrees", hint)
+    return west, south, east, north
+
+
+def check_texts(name: str, value: Any) -> list[str]:
+    """Converts an argument to a list of texts. A single text becomes a list with one element.
+
+    Raises:
+        UsageError: the argument is neither text nor a list of texts.
+    """
+    if isinstance(value, str):
+        return [_without_null(name, value)]
+    given: list[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping) else [None]
+    if not all(isinstance(one, str) for one in given):
+        raise wrong_type(name, value, "text or a list of texts", '["…"]')
+    return [_without_null(name, one) for one in given]
+
+
+def _check_workspace(value: Any) -> Workspace:
+    if not isinstance(value, Workspace):
+        raise wrong_type("workspace", value, "a `geojepa_cli.Workspace`", 'Workspace("workspace")')
+    return value
+
+
+def _check_tolerance(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise wrong_type(name, value, "a number, 0 or more", "0.5")
+    if not math.isfinite(value) or value < 0:
+        raise UsageError(f"`{option(name)} {value}`: expected 0 or more", hints.again(**{name: 0.5}))
+    return float(value)
+
+
+def _check_type(name: str, value: Any, types: Any, expected: str, example: str) -> Any:
+    if not isinstance(value, types):
+        raise wrong_type(name, value, expected, example)
+    return _without_null(name, value)
+
+
+def _without_null(name: str, value: Any) -> Any:
+    """Checks that a text or path contains no null character, which neither paths nor programs can contain."""
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise UsageError(f"`{option(name)}` contains a null character", hints.advice(f"remove `\\0` from {name}"))
+    return value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"`{text if len(text) <= 60 else text[:59] + '…'}`"

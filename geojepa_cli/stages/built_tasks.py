@@ -1,0 +1,90 @@
+"""Finds the `tasks/` artifacts of regions, by name or given as artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geojepa_cli import hints
+from geojepa_cli.errors import NotFoundError, UsageError, unknown
+from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.stage import Regions, as_list, find_regions
+from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+
+Tasks = str | Artifact | Sequence[Artifact]
+
+
+def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list[Artifact], list[Artifact]]:
+    """Returns the `processed/` artifacts of regions, and the `tasks/` artifact of each of them.
+
+    Args:
+        workspace: workspace to search.
+        task: name of a task, or its `tasks/` artifacts.
+        region: regions, as names or artifacts. Default: the regions of `task` if that is given as artifacts, otherwise
+            the only region.
+
+    Raises:
+        NotFoundError: a region or task does not exist.
+        UsageError: `task` is neither a name nor artifacts of a task, or has no artifact for a region.
+    """
+    if isinstance(task, str):
+        regions = find_regions(workspace, "processed", region)
+        return regions, [find_task_artifact(workspace, processed, task) for processed in regions]
+    by_region: dict[str, tuple[Artifact, Artifact]] = {}
+    for one in as_list(task):
+        _check_task(one)
+        processed = processed_of(workspace, one)
+        by_region[processed.ref] = (processed, one)
+    if not by_region:
+        raise wrong_type("task", task, "at least one `tasks` artifact", '"max_speed"')
+    if region is not None:
+        wanted = find_regions(workspace, "processed", region)
+        missing = [processed for processed in wanted if processed.ref not in by_region]
+        if missing:
+            name = next(iter(by_region.values()))[1].params["task"]["name"]
+            hint = hints.run("build-tasks", region=missing[0].name, task=name)
+            raise UsageError(f"`task` has no artifact for the region `{missing[0].ref}`", hint)
+        by_region = {processed.ref: by_region[processed.ref] for processed in wanted}
+    return [processed for processed, _ in by_region.values()], [built for _, built in by_region.values()]
+
+
+def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> Artifact:
+    """Returns the `tasks/<region>.<task>` artifact that was made from a `processed/` artifact.
+
+    Args:
+        workspace: workspace to search.
+        processed: `processed/` artifact of the region.
+        task: `name` for the newest artifact, or `name@id`. The name may begin with that of the region and a dot.
+
+    Raises:
+        NotFoundError: the task is unknown, or was not built. The hint is the command that builds it.
+    """
+    prefix = f"{processed.name}."
+    name, at, id_start = task.removeprefix(prefix).partition("@")
+    built = [full.removeprefix(prefix) for full in workspace.names("tasks") if full.startswith(prefix)]
+    built = [one for one in built if not one.endswith(ANALYSIS_SUFFIX)]
+    if name not in built:
+        from geojepa_cli.tasks.spec import packed_tasks
+
+        if name not in packed_tasks():
+            hint = hints.run("build-tasks", region=processed.name, task="max_speed")
+            raise unknown("task", task, [*packed_tasks(), *built], hint, "--task")
+    if not at:
+        return workspace.derived("tasks", prefix + name, processed)
+    found = workspace.find("tasks", f"{prefix}{name}@{id_start}")
+    if processed.full_ref not in found.inputs:
+        hint = hints.run("build-tasks", region=processed.name, task=name)
+        raise NotFoundError(f"`{found.full_ref}` was not made from `{processed.full_ref}`", hint)
+    return found
+
+
+def processed_of(workspace: Workspace, task: Artifact) -> Artifact:
+    """Returns the `processed/` artifact from which a `tasks/` artifact was made."""
+    return workspace.at(inputs_of_kind(task, "processed")[0])
+
+
+def _check_task(task: object) -> None:
+    if not isinstance(task, Artifact) or task.kind != "tasks" or task.name.endswith(ANALYSIS_SUFFIX):
+        example = 'workspace.find("tasks", "REGION.max_speed")'
+        raise wrong_type("task", task, "the name of a task, or its `tasks` artifacts", example)

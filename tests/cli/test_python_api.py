@@ -1,0 +1,212 @@
+"""Python API: every function of `geojepa_cli.stages` with all forms of its arguments, valid and wrong."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from demo_workspace import DemoCity
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
+from geojepa_cli.workspace.artifact import Artifact
+
+TILE = "16_18052_25957"
+Made = dict[str, Any]
+
+
+@pytest.fixture
+def made(demo_city: DemoCity, tmp_path: Path) -> Made:
+    """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
+    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
+    workspace = Workspace(tmp_path / "workspace")
+    found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
+    found |= {"workspace": workspace, "folder": tmp_path, "tasks": workspace.find("tasks", "demo.bridge")}
+    (tmp_path / "bridge.yaml").write_bytes(found["tasks"].file("task.yaml").read_bytes())
+    (tmp_path / "area.geojson").write_text(
+        '{"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 80], [-180, 80], [-180, -80]]]}'
+    )
+    return found
+
+
+def map_of(made: Made) -> Path:
+    """The path of an OpenStreetMap extract."""
+    return Path(made["source"].file("map.osm.pbf"))
+
+
+def probed(made: Made, **changes: Any) -> Any:
+    """A quick probe."""
+    given = {"task": "bridge", "model": "tagpool", "head": "linear"} | changes
+    return stages.probe(made["workspace"], **given)
+
+
+VALID: dict[str, Callable[[Made], Any]] = {
+    "fetch, path": lambda m: stages.fetch(m["workspace"], pbf=map_of(m), name="copy"),
+    "fetch, text": lambda m: stages.fetch(
+        m["workspace"], None, str(map_of(m)), "copy", Path(m["source"].path / "imagery"), attribution="Someone"
+    ),
+    "tile, name": lambda m: stages.tile(m["workspace"], "demo", zoom=np.int64(15), keep_tags="source:*"),
+    "tile, source": lambda m: stages.tile(m["workspace"], m["source"], 15),
+    "tile, tiles": lambda m: stages.tile(m["workspace"], [m["tiles"]], 15, bbox=np.array([-180.0, -80, 180, 80])),
+    "tile, path": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=m["folder"] / "area.geojson"),
+    "tile, text": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=str(m["folder"] / "area.geojson")),
+    "process, artifact": lambda m: stages.process(m["workspace"], m["tiles"], text_encoder="none", simplify_m=1),
+    "process, ref": lambda m: stages.process(m["workspace"], [m["tiles"].ref], np.float32(1.0), text_encoder="none"),
+    "build_tasks, name": lambda m: stages.build_tasks(m["workspace"], m["processed"], "bridge"),
+    "build_tasks, path": lambda m: stages.build_tasks(m["workspace"], "demo", m["folder"] / "bridge.yaml"),
+    "build_tasks, text": lambda m: stages.build_tasks(m["workspace"], "demo", [str(m["folder"] / "bridge.yaml")]),
+    "build_tasks, artifact": lambda m: stages.build_tasks(m["workspace"], "demo", m["tasks"], folds=2),
+    "analyze_task, name": lambda m: stages.analyze_task(m["workspace"], "building_count", m["processed"]),
+    "pretrain, model exists": lambda m: stages.pretrain(
+        m["workspace"], Path("tiny.yaml"), m["processed"], "train.max_steps=1", "small", threads=np.int32(1)
+    ),
+    "embed, artifacts": lambda m: stages.embed(m["workspace"], m["models"], m["processed"], m["tasks"]),
+    "embed, list": lambda m: stages.embed(m["workspace"], "tagpool", task=[m["tasks"]], masked=True),
+    "embed, names": lambda m: stages.embed(m["workspace"], m["models"].ref, "demo", "bridge"),
+    "embed, exact task": lambda m: stages.embed(m["workspace"], "tagpool", "demo", m["tasks"].ref),
+    "embed, region and task": lambda m: stages.embed(m["workspace"], "tagpool", m["tiles"], m["tasks"]),
+    "probe, names": lambda m: probed(m, region="demo"),
+    "probe, artifacts": lambda m: probed(m, task=m["tasks"], model=[m["models"], "tagpool"]),
+    "report, text": lambda m: stages.report(m["workspace"], str(m["folder"] / "report")),
+    "report, path": lambda m: stages.report(m["workspace"], m["folder"] / "report"),
+    "knn, names": lambda m: stages.knn(m["workspace"], TILE, k=np.uint8(3), model="tagpool", region="demo"),
+    "knn, artifacts": lambda m: stages.knn(m["workspace"], TILE, model=m["models"], region=[m["processed"]]),
+}
+
+
+@pytest.mark.parametrize("call", VALID)
+def test_names_artifacts_paths_and_texts_are_accepted(made: Made, call: str) -> None:
+    answer = VALID[call](made)
+    found = [one for one in (answer if isinstance(answer, list) else [answer]) if one is not None]
+    artifacts = [part for one in found for part in (one if isinstance(one, tuple) else (one,)) if part is not None]
+    assert artifacts and all(isinstance(one, Artifact) and not one.verify() for one in artifacts)
+
+
+def test_equal_arguments_of_other_types_make_the_same_artifact(made: Made) -> None:
+    workspace = made["workspace"]
+    (built,) = stages.build_tasks(workspace, "demo", made["tasks"])
+    assert built == made["tasks"]
+    (a,), (b,) = (stages.process(workspace, "demo", x, text_encoder="none") for x in (2, 2.0))
+    assert a == b
+    box = [-180, -80, 180, 80]
+    ids = {stages.tile(workspace, "demo", 15, bbox=one)[0].tiles.id for one in (box, tuple(map(float, box)))}  # type: ignore[arg-type]
+    assert len(ids) == 1
+
+
+def test_text_where_a_list_is_expected_is_one_element(made: Made) -> None:
+    one = stages.tile(made["workspace"], "demo", 15, drop_tags="building")[0].tiles
+    assert one.params["drop_tags"] == ["building"]
+
+
+FUNCTIONS = {name: getattr(stages, name) for name in stages.__all__}
+# valid arguments that a call needs besides the wrong one
+NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
+    "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
+    "analyze_task": lambda m: {"analyze": "bridge"},
+    "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
+    "knn": lambda m: {"tile": TILE, "model": "tagpool"},
+    "embed": lambda m: {"model": "tagpool"},
+    "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
+    "demo": lambda m: {"size": "small", "steps": 1},
+}
+WRONG: dict[str, Any] = {
+    "object": object(),
+    "bytes": b"demo",
+    "fraction": 1.5,
+    "negative": -1,
+    "huge": 10**30,
+    "nan": math.nan,
+    "empty list": [],
+    "mapping": {"a": object()},
+    "list of numbers": [1, 2],
+    "unknown text": "no such thing",
+    "strange text": "\x00@/..",
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_wrong_arguments_are_clear_errors(made: Made, name: str) -> None:
+    kinds = ("source", "tiles", "processed", "tasks", "models", "embeddings", "probes")
+    wrong = WRONG | {f"{kind} artifact": made[kind] for kind in kinds} | {"folder": made["folder"]}
+    function = FUNCTIONS[name]
+    needed = NEEDED.get(name, lambda m: {})(made)
+    worked = []
+    for parameter in inspect.signature(function).parameters:
+        for what, value in wrong.items():
+            if is_valid(name, parameter, what):
+                continue
+            arguments = {"workspace": made["workspace"], **needed, parameter: value}
+            try:
+                function(**arguments)
+                worked.append((parameter, what))
+            except GeojepaError as error:
+                assert error.message and str(error.hint or ""), (parameter, what, error)
+    assert not worked
+
+
+def is_valid(function: str, parameter: str, what: str) -> bool:
+    """True for the values above that are valid for a parameter."""
+    if parameter == "region":
+        regions = ("source artifact", "tiles artifact", "processed artifact")
+        return what == "empty list" if function == "fetch" else what in regions
+    if parameter in ("task", "analyze", "model"):
+        return what == ("models artifact" if parameter == "model" else "tasks artifact")
+    if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":
+        return True
+    if parameter == "simplify_m" and what in ("fraction", "huge"):
+        return True
+    if what == "unknown text":
+        return parameter in ("keep_tags", "drop_tags", "attribution", "geofabrik_url", "stac_url", "out")
+    return what == "folder" and parameter in ("out", "geofabrik_url")
+
+
+def test_an_artifact_of_a_wrong_kind_is_named(made: Made) -> None:
+    for call in (
+        lambda: stages.embed(made["workspace"], made["processed"], "demo"),
+        lambda: stages.embed(made["workspace"], "tagpool", made["models"]),
+        lambda: probed(made, task=made["processed"]),
+        lambda: stages.knn(made["workspace"], TILE, model=made["tasks"]),
+        lambda: stages.build_tasks(made["workspace"], "demo", made["probes"]),
+    ):
+        with pytest.raises(UsageError, match=r"is the `\w+` artifact `.*`: expected "):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda w: stages.knn(w, TILE, k=0), "`--k 0`: expected 1 to 1000"),
+        (lambda w: stages.knn(w, TILE, device="tpu"), "unknown device `tpu`"),
+        (lambda w: stages.embed(w, "tagpool", device="tpu"), "unknown device `tpu`"),
+        (lambda w: stages.embed(w, "tagpool", threads=0), "`--threads 0`: expected 1 to 256"),
+        (lambda w: stages.pretrain(w, seed=-1), "`--seed -1`: expected 0 to"),
+        (lambda w: stages.pretrain(w, device="tpu"), "unknown device `tpu`"),
+        (lambda w: stages.tile(w, zoom=3), "`--zoom 3`: expected 14 to 18"),
+        (lambda w: stages.process(w, simplify_m=-0.5), "`--simplify-m -0.5`: expected 0 or more"),
+        (lambda w: stages.build_tasks(w, folds=21), "`--folds 21`: expected 2 to 20"),
+        (lambda w: stages.build_tasks(w, bbox=(1.0, 2.0, 0.0, 3.0)), "has west and east swapped"),
+        (lambda w: stages.build_tasks(w, task=[]), "expected at least one task"),
+        (lambda w: stages.embed(w, "tagpool", []), "expected at least one region"),
+        (lambda w: stages.fetch(w, pbf="a.osm.pbf", name="a", year=1), "`--year 1`: expected 1900 to 9999"),
+    ],
+)
+def test_the_library_checks_ranges_as_the_command_line_does(made: Made, call: Any, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call(made["workspace"])
+    assert says in caught.value.message and caught.value.hint is not None
+
+
+def test_a_task_of_another_region_is_refused(made: Made) -> None:
+    workspace = made["workspace"]
+    other = stages.process(workspace, "demo", 3.0, text_encoder="none")[0]
+    with pytest.raises(UsageError, match="has no artifact for the region"):
+        stages.embed(workspace, "tagpool", other, made["tasks"])
+    with pytest.raises(NotFoundError, match="was not made from"):
+        stages.embed(workspace, "tagpool", other, made["tasks"].ref)
