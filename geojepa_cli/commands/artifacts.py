@@ -10,6 +10,7 @@ import typer
 
 from geojepa_cli import console, hints
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
@@ -20,6 +21,7 @@ from geojepa_cli.workspace.prune import describe_variant, find_prunable
 from geojepa_cli.workspace.workspace import Workspace
 
 
+@example(lineage="processed/state-college")
 def artifacts(
     ctx: typer.Context,
     lineage: Annotated[
@@ -41,10 +43,7 @@ def artifacts(
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking.")] = False,
     json: options.Json = False,
 ) -> None:
-    """List, verify or delete the artifacts of the workspace, or show their inputs.
-
-    Example: geojepa artifacts --lineage processed/state-college
-    """
+    """List, verify or delete the artifacts of the workspace, or show their inputs."""
     workspace = options.workspace(ctx)
     if lineage:
         show_lineage(trace(workspace, workspace.at(lineage)), json)

@@ -8,6 +8,7 @@ import typer
 
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.analysis import print_analysis
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.commands.tables.tasks import print_tasks
@@ -16,6 +17,7 @@ from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
 from geojepa_cli.stages.tasks import REPORT_FILE
 
 
+@example(region="state-college", task="max_speed")
 def build_tasks(
     ctx: typer.Context,
     region: options.Regions = None,
@@ -53,10 +55,7 @@ def build_tasks(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make labels, splits and masked views of tasks.
-
-    Example: geojepa build-tasks --region state-college --task max_speed
-    """
+    """Make labels, splits and masked views of tasks."""
     workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
     shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:

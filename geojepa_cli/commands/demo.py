@@ -10,12 +10,14 @@ import typer
 
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import ordered_counts
 from geojepa_cli.stages.demo import STEPS
 from geojepa_cli.stages.neighbours import JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example()
 def demo(
     ctx: typer.Context,
     size: Annotated[str, typer.Option(help="Size of the city: `full` (480 tiles) or `small` (64 tiles).")] = "full",
@@ -24,10 +26,7 @@ def demo(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Generate a city and run every stage on it, offline.
-
-    Example: geojepa demo
-    """
+    """Generate a city and run every stage on it, offline."""
     started = time.monotonic()
     done = stages.demo(options.workspace(ctx), size, steps, seed, threads)
     page = str(done["neighbours"].file(PAGE_FILE))

@@ -20,6 +20,7 @@ import typer
 
 from geojepa_cli import __version__, console, hints, native
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
@@ -55,15 +56,13 @@ class Check(NamedTuple):
         return str(self.fix.completed(hints.running())) if self.fix else ""
 
 
+@example()
 def doctor(
     ctx: typer.Context,
     load: Annotated[bool, typer.Option(help="Also import all packages and encode a text (takes some seconds).")] = True,
     json: options.Json = False,
 ) -> None:
-    """Check the installation.
-
-    Example: geojepa doctor
-    """
+    """Check the installation."""
     checks = run_checks(options.workspace(ctx).root, load)
     failed = [check for check in checks if check.state == "failed"]
     if json:

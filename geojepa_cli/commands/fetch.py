@@ -9,6 +9,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.sources.collections import COLLECTIONS
@@ -22,6 +23,7 @@ from geojepa_cli.workspace.leftovers import DOWNLOADS
 _SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
 
 
+@example(pbf="state-college.osm.pbf", name="state-college")
 def fetch(
     ctx: typer.Context,
     region: Annotated[
@@ -61,10 +63,7 @@ def fetch(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Import an OpenStreetMap extract and, optionally, aerial imagery.
-
-    Example: geojepa fetch --pbf state-college.osm.pbf --name state-college
-    """
+    """Import an OpenStreetMap extract and, optionally, aerial imagery."""
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
     chosen = FetchOptions(region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)

@@ -9,10 +9,12 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.stages.neighbours import GEOJSON_FILE, JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example(tile="16_18052_25957", html=True)
 def knn(
     ctx: typer.Context,
     tile: Annotated[str | None, typer.Option("--tile", help="Tile to compare with, such as 16_18052_25957.")] = None,
@@ -38,10 +40,7 @@ def knn(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Find the tiles or entities that are most similar to a given one. Computes missing embeddings first.
-
-    Example: geojepa knn --tile 16_18052_25957 --html
-    """
+    """Find the tiles or entities that are most similar to a given one. Computes missing embeddings first."""
     made = stages.knn(
         options.workspace(ctx),
         tile,

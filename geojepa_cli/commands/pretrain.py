@@ -8,6 +8,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import models
 
@@ -16,6 +17,7 @@ Threads = Annotated[
 ]
 
 
+@example(config="tiny.yaml", region="state-college", set={"train.max_minutes": 5})
 def pretrain(
     ctx: typer.Context,
     config: Annotated[
@@ -35,10 +37,7 @@ def pretrain(
     threads: Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Train a model by masked latent prediction on one or several regions.
-
-    Example: geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5
-    """
+    """Train a model by masked latent prediction on one or several regions."""
     workspace = options.workspace(ctx)
     model = models.pretrain(
         workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads

@@ -8,10 +8,12 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.probe import print_probe
 from geojepa_cli.stages.probes import REPORT_FILE
 
 
+@example(task="max_speed", masked=True)
 def probe(
     ctx: typer.Context,
     task: Annotated[str, typer.Option("--task", help="Name of a task built by `build-tasks`.")],
@@ -33,10 +35,7 @@ def probe(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Test how well embeddings of models predict the label of a task. Computes missing embeddings first.
-
-    Example: geojepa probe --task max_speed --masked
-    """
+    """Test how well embeddings of models predict the label of a task. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
     made = stages.probe(workspace, task, model, region, masked, head, seed, without_shared, device, threads)
     report = made.read_json(REPORT_FILE)

@@ -8,10 +8,12 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages.features import DEFAULT_ENCODER, NO_ENCODER
 
 
+@example(region="state-college")
 def process(
     ctx: typer.Context,
     region: options.Regions = None,
@@ -21,10 +23,7 @@ def process(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Convert the tiles of a region to model inputs.
-
-    Example: geojepa process --region state-college
-    """
+    """Convert the tiles of a region to model inputs."""
     workspace = options.workspace(ctx)
     made = []
     for processed in stages.process(workspace, region, simplify_m, visibility_k, text_encoder, threads):

@@ -9,10 +9,12 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.stages.reports import JSON_FILE, MARKDOWN_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example(out="report")
 def report(
     ctx: typer.Context,
     out: Annotated[
@@ -20,10 +22,7 @@ def report(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare the scores of all models that were probed, for each task.
-
-    Example: geojepa report --out report
-    """
+    """Compare the scores of all models that were probed, for each task."""
     made = stages.report(options.workspace(ctx), out)
     tables = made.read_json(JSON_FILE)
     if json:

@@ -9,6 +9,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import tiles as stage
 
@@ -49,6 +50,8 @@ ImageCodec = Annotated[
 ]
 
 
+@example(region="state-college")
+@example(region=["hessen", "bayern"], merge="both", polygon="spessart.geojson")
 def tile(
     ctx: typer.Context,
     region: options.Regions = None,
@@ -66,12 +69,7 @@ def tile(
     image_codec: ImageCodec = "raw",
     json: options.Json = False,
 ) -> None:
-    """Clip the OSM objects of a region to tiles.
-
-    Example: geojepa tile --region state-college
-
-    Example: geojepa tile --region hessen --region bayern --merge both --polygon spessart.geojson
-    """
+    """Clip the OSM objects of a region to tiles."""
     made = stage.tile(
         options.workspace(ctx),
         region,

@@ -69,7 +69,7 @@ def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> 
 
         if name not in packed_tasks():
             hint = hints.run("build-tasks", region=processed.name, task="max_speed")
-            raise unknown("task", task, [*packed_tasks(), *built], hint)
+            raise unknown("task", task, [*packed_tasks(), *built], hint, "--task")
     if not at:
         return workspace.derived("tasks", prefix + name, processed)
     found = workspace.find("tasks", f"{prefix}{name}@{id_start}")

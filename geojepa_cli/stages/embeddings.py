@@ -178,7 +178,7 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
         hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
-        raise unknown("model", ref, [*names, *BASELINES], hint)
+        raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 

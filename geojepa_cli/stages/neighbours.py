@@ -76,11 +76,13 @@ def knn(
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    _check_form(tile, entity)
+    if tile is not None and entity is not None:
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
     regions = find_regions(workspace, "processed", wanted)
+    _check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
@@ -147,20 +149,27 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
     return [name for name in names if name in ready] or names or None
 
 
-def _check_form(tile: str | None, entity: str | None) -> None:
-    """Checks that either a tile or an entity is given, and that its name is well formed. Reads no files."""
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.run("knn", tile=tile))
-    if tile is not None:
-        from geojepa_cli.grid import parse_tile
+def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
+    """Checks that a tile or an entity is given, and that its name is well formed.
 
-        parse_tile(tile)
-    elif entity is not None:
-        from geojepa_cli.search.check import parse_entity
+    Raises:
+        UsageError: the hint is the command with a tile or entity of the regions.
+    """
+    from geojepa_cli.grid import parse_tile
+    from geojepa_cli.search.check import existing_query, parse_entity
+    from geojepa_cli.store.reader import RegionStore
 
-        parse_entity(entity)
-    else:
-        raise UsageError("`--tile` or `--entity` is required", hints.again(tile="16_18052_25957"))
+    try:
+        if tile is not None:
+            parse_tile(tile)
+        elif entity is not None:
+            parse_entity(entity)
+        else:
+            raise UsageError("`--tile` or `--entity` is required")
+    except UsageError as error:
+        with rebuilding(*regions):
+            stores = [RegionStore(region.file("processed.h5"), region.name) for region in regions]
+            raise UsageError(error.message, existing_query(stores, limits, entity)) from None
 
 
 def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:

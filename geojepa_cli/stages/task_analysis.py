@@ -59,7 +59,7 @@ def analyze_task(
 
     filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
     settings = TaskSettings(SplitRule(seed, split, folds, buffer), filters)
-    (spec,) = find_specs([analyze])
+    (spec,) = find_specs([analyze], "--analyze")
     regions = find_regions(workspace, "processed", region)
     settings.check(workspace, regions)
     return make_analysis(workspace, regions, spec, settings)

@@ -128,11 +128,12 @@ def build_tasks(
     return [artifact for row in by_task for artifact in row]
 
 
-def find_specs(tasks: TaskNames) -> list[TaskSpec]:
+def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     """Reads and checks the definitions of tasks.
 
     Args:
         tasks: names of packaged tasks, paths of YAML files, or `tasks/` artifacts. None for all packaged tasks.
+        option: option of the command line that has them.
 
     Raises:
         UsageError: a definition is not valid, or two tasks have the same name.
@@ -143,7 +144,7 @@ def find_specs(tasks: TaskNames) -> list[TaskSpec]:
     wanted = list(dict.fromkeys(packed if tasks is None else map(_task_name, as_list(tasks))))
     if not wanted:
         raise wrong_type("task", tasks, "at least one task", '"max_speed"')
-    specs = [find_task(name) for name in wanted]
+    specs = [find_task(name, option) for name in wanted]
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

@@ -229,7 +229,7 @@ def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | Non
     if bbox is not None:
         raise UsageError("`--bbox` cannot be combined with `--polygon`", hints.run("tile", polygon=polygon))
     if not polygon.is_file():
-        raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="area.geojson"))
+        raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="FILE"))
     return polygon
 
 

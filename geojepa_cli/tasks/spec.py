@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from geojepa_cli import hints
+from geojepa_cli.config.numbers import Float
+from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.yaml import BoundedLoader, read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.hints import Hint
@@ -30,7 +31,7 @@ _REASONS = {
     "invalid_key": "a key must be text",
 }
 MAX_LABEL = 1e30  # labels are float32
-Number = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
+Label = Annotated[Float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
@@ -58,7 +59,7 @@ class TagRule(_Strict):
             return value
         if not isinstance(value, str):
             raise ValueError(
-                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`"
+                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{shorten(str(value))}`"
             )
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
@@ -100,9 +101,9 @@ class LabelSpec(_Strict):
     read: Literal["speed_kmh", "number"] | None = None
     of: Literal["area_m2", "length_m"] | None = None
     requires: Rules = ()
-    absent: Number | None = None
+    absent: Label | None = None
     unit: Text = ""
-    clamp: tuple[Number | None, Number | None] = (None, None)
+    clamp: tuple[Label | None, Label | None] = (None, None)
 
     @model_validator(mode="after")
     def _complete(self) -> LabelSpec:
@@ -148,7 +149,7 @@ class TaskSpec(_Strict):
     title: Text
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
-    keep_zero: float = Field(default=1.0, gt=0.0, le=1.0)
+    keep_zero: Float = Field(default=1.0, gt=0.0, le=1.0)
 
     @property
     def binary(self) -> bool:
@@ -180,11 +181,12 @@ def packed_tasks() -> dict[str, Path]:
     )
 
 
-def find_task(name_or_file: str) -> TaskSpec:
+def find_task(name_or_file: str, option: str = "--task") -> TaskSpec:
     """Returns a task of the package by its name, or reads a task from a YAML file.
 
     Args:
         name_or_file: name of a task, or path of a YAML file.
+        option: option of the command line that has the name.
 
     Raises:
         NotFoundError: no such task or file; the message has the nearest name.
@@ -193,12 +195,14 @@ def find_task(name_or_file: str) -> TaskSpec:
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"task file `{name_or_file}` not found", hints.run("build-tasks", task="max_speed"))
+            raise NotFoundError(
+                f"task file `{name_or_file}` not found", hints.instead((option, name_or_file), (option, "max_speed"))
+            )
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
-        close = nearest(name_or_file, tasks) or "max_speed"
-        raise unknown("task", name_or_file, tasks, hints.run("build-tasks", task=close).noting("or a YAML file"))
+        example = hints.instead((option, name_or_file), (option, "max_speed"))
+        raise unknown("task", name_or_file, tasks, example.noting("or a YAML file"), option)
     return load_task(tasks[name_or_file])
 
 
@@ -250,25 +254,10 @@ def _invalid(path: Path, error: ValidationError) -> UsageError:
     if first["type"] == "missing":
         return UsageError(f"`{path}` lacks `{where}`", _corrected(known))
     if first["type"] != "extra_forbidden":
-        return UsageError(f"`{path}`: `{where or 'task'}`: {_reason(first)}", _corrected())
+        return UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, _REASONS)}", _corrected())
     close = nearest(str(first["loc"][-1]), known)
     guess = f"; did you mean `{close}`?" if close else ""
-    return UsageError(f"`{path}` has an unknown key `{_short(where)}`{guess}", _corrected(known))
-
-
-def _reason(found: ErrorDetails) -> str:
-    """Describes a wrong value without pydantic's type names."""
-    own = _REASONS.get(found["type"])
-    reason = found["msg"].removeprefix("Value error, ")
-    got = found["input"]
-    shown = f", got `{_short(got)}`" if isinstance(got, str | int | float) and found["type"] != "value_error" else ""
-    return (own or reason[:1].lower() + reason[1:]) + shown
-
-
-def _short(value: str | float) -> str:
-    """Returns a value from a file as text, shortened to a readable length."""
-    text = str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return UsageError(f"`{path}` has an unknown key `{shorten(where)}`{guess}", _corrected(known))
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

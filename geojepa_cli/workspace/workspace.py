@@ -69,22 +69,22 @@ class Workspace:
     def find(self, kind: str, ref: str) -> Artifact:
         """Returns an artifact by reference.
 
-        Args:
-            kind: kind of the artifact.
-            ref: `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
+        `ref` is `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
 
         Raises:
-            NotFoundError: there is no such artifact. The message suggests the most similar name; the hint is the
-                command that makes the artifact.
+            NotFoundError: there is no such artifact. The message and hint have the most similar name, if any.
             UsageError: there is no id after the `@`, or several ids begin with it.
             DataError: the artifact is incomplete or has another schema version.
         """
+        return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
+
+    def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
+        """Finds an artifact, as `find` does. Option and form are those of `unknown`."""
         name, at, wanted = ref.partition("@")
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; `{name}` selects the newest", self._listing())
-        paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
-        if not paths:
-            raise self._missing(kind, ref)
+        if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
+            raise self._missing(kind, ref, option, form)
         if wanted and len(paths) > 1:
             raise UsageError(f"`{ref}` is ambiguous: {len(paths)} ids of {kind} begin with it", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
@@ -93,10 +93,10 @@ class Workspace:
         """Returns an artifact by its full reference, `kind/name@id` or `kind/name`. Raises the errors of `find`."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
-            raise unknown("kind of artifact", kind, KINDS, self._listing())
+            raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
         if not ref:
             raise UsageError(f"`{full_ref}` is not a reference to an artifact: expected `kind/name`", self._listing())
-        return self.find(kind, ref)
+        return self._find(kind, ref, "--lineage", f"{kind}/{{}}")
 
     def only(self, kind: str) -> str:
         """Returns the only name of a kind, for commands that are called without `--region`.
@@ -110,8 +110,7 @@ class Workspace:
             return names[0]
         if not names:
             raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
-        listed = ", ".join(f"`{name}`" for name in names)
-        hint = hints.again(region=names[0]).within(self.root)
+        listed, hint = ", ".join(f"`{name}`" for name in names), hints.again(region=names[0]).within(self.root)
         raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
@@ -244,19 +243,19 @@ class Workspace:
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
 
-    def _missing(self, kind: str, ref: str) -> GeojepaError:
+    def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
         name = ref.partition("@")[0]
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing())
+            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
-        candidates = names or (self.names(earlier) if earlier else [])
-        return unknown(what, ref, candidates, hint)
+        hint = self._rebuild_hint("source", region) if (what, option) == ("region", "--region") else hint
+        return unknown(what, ref, names or (self.names(earlier) if earlier else []), hint, option, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
         return rebuild_hint(kind, Remains(name)).within(self.root)

@@ -55,7 +55,7 @@ ColumnReader::ColumnReader(const std::string& path) {
     hdf5::set_up_library();
     Handle file{H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose};
     if (!file.valid()) {
-        throw InputError("cannot open `" + path + "`: " + hdf5::failure_reason());
+        throw InputError("cannot open `" + path + "`: " + hdf5::take_failure().reason);
     }
     state_ = std::make_unique<State>(State{.path = path, .file = std::move(file)});
 }
@@ -146,7 +146,7 @@ void ColumnReader::read_rows(const char* path, std::size_t first_row, std::size_
     const Handle memory = hdf5::select_rows(space.get(), first_row, rows);
     if (H5Dread(dataset.get(), native.get(), memory.get(), space.get(), H5P_DEFAULT, values) < 0) {
         throw InputError("cannot read column `" + std::string{path} + "` of `" + state_->path +
-                         "`: " + hdf5::failure_reason());
+                         "`: " + hdf5::take_failure().reason);
     }
 }
 

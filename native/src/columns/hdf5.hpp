@@ -42,8 +42,16 @@ std::mutex& library_lock();
 /// To be called before the first use of the library, under the lock. May be called repeatedly.
 void set_up_library();
 
-/// The reason why the last call failed: the system's message where there is one, else HDF5's. Clears the error stack.
-std::string failure_reason();
+/// The reason why the last call failed.
+struct Failure {
+    /// The system's message where there is one, else HDF5's.
+    std::string reason;
+    /// Whether the disk is full.
+    bool no_space = false;
+};
+
+/// Reads and clears the error stack of the library.
+Failure take_failure();
 
 /// The type of a column in the file. All are little-endian.
 hid_t file_type(ElementType type);
