@@ -1,1 +1,1 @@
-"""Finds, verifies, locks and publishes artifacts on disk."""
+"""Finds, verifies, locks and publishes artifacts: directories of files that the stages make."""
