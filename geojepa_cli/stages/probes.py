@@ -79,7 +79,7 @@ def probe(
         masked: hide the tags and entities that reveal the label of the task from the models.
         head: prediction heads to train: `linear`, `mlp` or `both`.
         seed: random seed of the cross-validation folds, the heads and the confidence intervals.
-        without_shared: also test embeddings for which OSM elements in several zoom-14 tiles were hidden from the models.
+        without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads for computing embeddings; does not affect the result.
 

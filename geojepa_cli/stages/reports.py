@@ -128,5 +128,5 @@ def _copy(made: Artifact, folder: Path) -> None:
             shutil.copyfile(made.file(name), folder / name)
     except OSError as error:
         raise GeojepaError(
-            f"the report cannot be written to `{folder}`: {error.strerror}", hints.again(out="report")
+            f"the folder `{folder}` cannot be written: {error.strerror}", hints.again(out="report")
         ) from error
