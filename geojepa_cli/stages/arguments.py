@@ -1,6 +1,6 @@
 """Checks and converts arguments of the functions in `geojepa_cli.stages`, which commands and Python users call.
 
-An argument name means the same in all of these functions. So there is one check for each argument name.
+Arguments with the same name have the same meaning in all of these functions. So there is one check for each name.
 """
 
 from __future__ import annotations

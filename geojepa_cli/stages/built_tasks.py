@@ -26,7 +26,7 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
 
     Raises:
         NotFoundError: a region does not exist, or the task was not built for a region.
-        UsageError: `task` is neither a name nor `tasks/` artifacts, or no artifact in `task` belongs to a region.
+        UsageError: `task` is neither a name nor `tasks/` artifacts, or contains no `tasks/` artifact for a region.
     """
     if isinstance(task, str):
         regions = find_regions(workspace, "processed", region)
@@ -44,7 +44,7 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
         if missing:
             name = next(iter(by_region.values()))[1].params["task"]["name"]
             hint = hints.run("build-tasks", region=missing[0].name, task=name)
-            raise UsageError(f"the `tasks` artifacts in `task` do not include the region `{missing[0].ref}`", hint)
+            raise UsageError(f"the argument `task` has no artifact for the region `{missing[0].ref}`", hint)
         by_region = {processed.ref: by_region[processed.ref] for processed in wanted}
     return [processed for processed, _ in by_region.values()], [built for _, built in by_region.values()]
 

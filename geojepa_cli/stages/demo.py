@@ -133,7 +133,7 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 def _probe(
     workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
-    """Probes a task with its mask and the linear head. Returns None if `may_be_few` and there are too few tiles."""
+    """Probes a task (masked, linear head). Returns None if there are too few tiles and `may_be_few` is True."""
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
     except DataError as error:

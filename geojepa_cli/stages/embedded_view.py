@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits: EntityLimits) -> View:
-    """Returns a view (selection) of the tiles of a task or, without a task, of all tiles within the limits.
+    """Returns a selection of tiles (`View`): the tiles of a task or, without a task, all tiles within the limits.
 
     Args:
         store: store that contains one region.
@@ -47,10 +47,10 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
 
 
 def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
-    """Returns a view (selection) of a task's tiles without the OSM elements that lie in several zoom-14 tiles.
+    """Returns a selection (`View`) of a task's tiles, without the OSM elements that lie in several zoom-14 tiles.
 
-    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the view is in two splits. The tiles
-    of all regions count, but the view contains only one region.
+    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the view is in two splits. An
+    element may lie in tiles of several regions. So all regions are opened, but the view contains only one of them.
 
     Args:
         workspace: workspace that contains the artifacts.

@@ -101,8 +101,7 @@ def embed(
         model: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. Default: the newest model.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
-        task: name of a task, or `tasks/` artifacts. Only the tiles of the task are embedded. Default: all tiles with a
-            number of entities within the limits.
+        task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
         masked: hide the tags and entities that reveal the label of the task.
         min_entities: minimum number of entities in a tile. Cannot be combined with `task`. Default: 5.
         max_entities: maximum number of entities in a tile. Cannot be combined with `task`. Default: 1250.
@@ -118,10 +117,7 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError(
-            "`--masked` requires `--task`: the mask of a task hides the tags that reveal the task's label",
-            hints.again(task="max_speed"),
-        )
+        raise UsageError("`--masked` requires `--task`: a mask belongs to a task", hints.again(task="max_speed"))
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
@@ -194,7 +190,7 @@ def check_region(
     masked: bool = False,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Checks that a region can be embedded. Commands first check all regions, then embed the first one.
+    """Checks that a region can be embedded. Commands check all regions before they embed the first one.
 
     Args:
         workspace: workspace that contains the artifacts.
@@ -233,8 +229,7 @@ def make_embeddings(
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
         masked, device, threads: see `embed`.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
-        without_shared: `tasks/` artifacts of all regions. If given, OSM elements that lie in several zoom-14 tiles
-            are hidden from the model.
+        without_shared: `tasks/` artifacts of all regions. If given, OSM elements in several zoom-14 tiles are hidden.
 
     Raises:
         DataError: there is no tile to embed, or the model is damaged.

@@ -37,10 +37,10 @@ def process(
 
     Args:
         workspace: workspace to read from and publish to.
-        region: names of regions, or `tiles/` artifacts. Default: the only region.
+        region: names of regions, or `tiles/` artifacts. Default: the only region in the workspace.
         simplify_m: maximum distance between simplified and original geometry, in metres.
-        visibility_k: number of visibility edges per vertex. They join a vertex to the nearest vertices in its line of
-            sight that belong to other lines or rings of the same OSM element.
+        visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
+            another line or ring of the same OSM element, if no segment lies between the two vertices.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
         threads: number of threads; does not affect the result.
 

@@ -65,7 +65,7 @@ def make_images(
         The `images/` artifact, or None if the source has no imagery for the tiles.
 
     Raises:
-        UsageError: the source has image tiles, whose size and bands differ from `form`.
+        UsageError: the source has image tiles, but `form` requires another size or other bands.
         DataError: an image tile or a scene cannot be read. The next run resumes from the images that were resampled.
     """
     from geojepa_cli.store.image_files import parse_image_name
@@ -96,7 +96,7 @@ def check_image_form(source: Artifact, form: ImageForm) -> None:
     """Checks that images with the size and bands in `form` can be made from a source.
 
     Raises:
-        UsageError: the source has image tiles, whose size and bands differ from `form`.
+        UsageError: the source has image tiles, but `form` requires another size or other bands.
     """
     from geojepa_cli.store.image_form import ImageForm
 

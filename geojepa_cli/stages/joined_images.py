@@ -38,7 +38,7 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:
-    """Returns the input of an artifact that has the given kind. Returns None if this input is missing."""
+    """Returns the input of an artifact that has the given kind. Returns None if there is no such input any more."""
     for ref in inputs_of_kind(artifact, kind):
         try:
             return workspace.at(ref)

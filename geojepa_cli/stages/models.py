@@ -66,10 +66,10 @@ def pretrain(
     Args:
         workspace: workspace to read from and publish to.
         config: path of a configuration file, or name of a configuration that is part of this package.
-        region: names of regions, or `processed/` artifacts. Default: the only region.
+        region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
         set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
         name: name of the model. Default: the name of the configuration file without its extension.
-        seed: random seed of initial weights, order of tiles, and masks.
+        seed: random seed of the initial weights, the order of tiles, and the masks.
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads. Affects the rounding of sums, so results differ slightly.
@@ -100,7 +100,7 @@ class TrainingRun:
     Attributes:
         config: configuration of the model, the data and the training.
         name: name of the model.
-        seed: random seed of initial weights, order of tiles, and masks.
+        seed: random seed of the initial weights, the order of tiles, and the masks.
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.

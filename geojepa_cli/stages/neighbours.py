@@ -52,7 +52,7 @@ def knn(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Finds the tiles or entities whose embeddings are most similar to that of a query tile or entity.
+    """Finds the tiles or entities with embeddings most similar to the embedding of a query tile or entity.
 
     Embeddings that do not exist yet are computed first.
 

@@ -147,7 +147,7 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Returns the ids of the `source/` artifacts from which an artifact was made. Missing inputs count as sources."""
+    """Returns the ids of the sources from which an artifact was made, and references to inputs that were deleted."""
     found: set[str] = set()
     for ref in artifact.inputs:
         kind, _, name = ref.partition("/")

@@ -76,7 +76,7 @@ def probe(
         model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
             the only region in the workspace.
-        masked: hide the tags and entities that reveal the label of the task from the models.
+        masked: hide from the models the tags and entities that reveal the label of the task.
         head: prediction heads to train: `linear`, `mlp` or `both`.
         seed: random seed of the cross-validation folds, the heads and the confidence intervals.
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
@@ -89,7 +89,7 @@ def probe(
     Raises:
         UsageError: the head or device is unknown.
         NotFoundError: there is no such region, task or model.
-        DataError: there are too few tiles or zoom-14 tiles (groups), or an artifact is damaged.
+        DataError: there are too few tiles, the tiles are in too few zoom-14 tiles (groups), or an artifact is damaged.
     """
     check_device(device)
     plan = plan_probe(workspace, task, model, region, head)
@@ -123,15 +123,13 @@ def make_probe(
 
     Args:
         workspace: workspace to publish to.
-        regions: `processed/` artifacts of the regions.
-        tasks: `tasks/` artifacts of one task, one for each region, in the same order.
+        regions, tasks: `processed/` and `tasks/` artifacts: one of each for every region, in the same order.
         models: models to test.
         masked, seed, device, threads, without_shared: see `probe`.
         heads: names of the prediction heads to train: `linear`, `mlp` or both.
 
     Raises:
-        DataError: there are too few tiles or groups, or a region cannot be embedded. This is checked before any
-            embedding is computed.
+        DataError: there are too few tiles or groups, or a region cannot be embedded. Checked before embedding.
     """
     warn_of_other_splits(models, regions, tasks)
 
@@ -196,7 +194,7 @@ def _counts(result: ProbeResult) -> dict[str, int]:
 def _seen(
     workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
 ) -> dict[str, int]:
-    """Returns a dict from each model that may have seen test groups in pretraining to the number of these groups."""
+    """Returns the number of test groups that each model may have seen in pretraining. Leaves out models with 0."""
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
 
@@ -211,7 +209,7 @@ def _embed(
     threads: int,
     without_shared: bool,
 ) -> dict[str, list[Artifact]]:
-    """Computes the embeddings that a probe needs, unless they exist.
+    """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
     If no tags are hidden, all tiles within the entity limits of the task are embedded, not only the tiles of the task.
     So probes of other tasks with the same limits can use the same embeddings.
@@ -246,7 +244,7 @@ def _embed(
 
 
 def _task_limits(task: Artifact) -> EntityLimits:
-    """Returns the minimum and maximum number of entities in a tile with which a task was built."""
+    """Returns the limits for the number of entities in a tile with which a task was built."""
     low, high = task.params.get("min_entities"), task.params.get("max_entities")
     if not isinstance(low, int) or not isinstance(high, int):
         raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")

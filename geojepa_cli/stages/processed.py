@@ -32,8 +32,8 @@ def make_processed(
         workspace: workspace to publish to.
         tiles: `tiles/` artifact of the region.
         simplify_m: maximum distance between simplified and original geometry, in metres.
-        visibility_k: number of visibility edges per vertex. They join a vertex to the nearest vertices in its line of
-            sight that belong to other lines or rings of the same OSM element.
+        visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
+            another line or ring of the same OSM element, if no segment lies between the two vertices.
         threads: number of threads; does not affect the result.
 
     Raises:

@@ -29,7 +29,7 @@ Failures = dict["TileId", GeojepaError]
 
 
 class SourceScenes(NamedTuple):
-    """The scenes of a `source/` artifact, and the means to read them.
+    """The scenes of a `source/` artifact, with the settings and functions to read them.
 
     Attributes:
         scenes: all scenes, newest first.
@@ -136,7 +136,8 @@ def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_fail
         of: number of all tiles.
         listed: path of the text file.
         source: `source/` artifact that contains the imagery.
-        skip_failed: True if the command has the option `--skip-failed`; then no image at all could be made.
+        skip_failed: True if the command has the option `--skip-failed`. The error then means that no image
+            could be made.
     """
     listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
     # with `skip_failed`, this error means that no image is left to publish

@@ -189,7 +189,8 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
     """Finds the imagery that was requested for an extract.
 
     Returns:
-        The imagery. None if no imagery was requested, or if the server has no imagery there; a warning is then printed.
+        The imagery, or None if no imagery was requested. If the server has no imagery in the area of the extract,
+        prints a warning and also returns None.
 
     Raises:
         DataError, UsageError: the folder contains no imagery.

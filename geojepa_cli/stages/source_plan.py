@@ -140,7 +140,7 @@ def plan_file(request: Request) -> FilePlan:
 def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
     """Returns the number, dates and size of the requested images, or None if no imagery is requested.
 
-    For images from a server, the size is an upper limit: that of one image for every tile in the bounding box.
+    For images from a server, the size is an upper limit: it assumes one image for every tile in the bounding box.
 
     Raises:
         DataError, UsageError: the folder contains no imagery.

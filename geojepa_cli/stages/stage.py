@@ -1,4 +1,4 @@
-"""Parts that all stages share: making artifacts that do not exist yet, finding regions, and hints of errors."""
+"""Parts that all stages use: they make missing artifacts, find regions, and complete the hints of errors."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Stage:
     Attributes:
         kind: name of the kind of artifact, and of its folder in the workspace.
         version: version of the code that makes the artifacts. Affects their ids.
-        rebuild: function that returns the command that rebuilds an artifact with the given facts.
+        rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
         schema: version of the layout of the files. Affects the ids of the artifacts.
-        keep: glob patterns of the files that a killed or failed run leaves, so that the next run can resume.
+        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
         registers: True if this stage registers the kind; False if another stage already registers the same kind.
     """
 

@@ -81,7 +81,7 @@ def tile(
             that was given to `fetch`.
         polygon: GeoJSON or Osmosis `.poly` file; only tiles that overlap its polygons are made.
         merge: merge all given regions into one region with this name.
-        keep_tags: tag keys to keep that are dropped by default.
+        keep_tags: tag keys to keep although they are dropped by default.
         drop_tags: tag keys to drop in addition to those that are dropped by default.
         threads: number of threads; does not affect the result.
         memory: approximate limit of memory use, such as `512M`; does not affect the result.
@@ -252,9 +252,9 @@ def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | Non
 
 
 def regions_to_tile(workspace: Workspace, regions: Regions, merge: str | None) -> list[Sequence[Artifact]]:
-    """Returns a list with one entry per region to make. The entry lists the `source/` artifacts of the region.
+    """Returns a list of the regions to make. Each region is a list of its `source/` artifacts.
 
-    With `merge`, the only entry lists the artifacts of all given regions.
+    With `merge`, there is one region, made from the artifacts of all given regions.
 
     Raises:
         UsageError: `merge` is given for fewer than two regions, or is the name of an existing region.

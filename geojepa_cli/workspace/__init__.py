@@ -1,1 +1,1 @@
-"""Finds, verifies, locks and publishes artifacts: directories of files that the stages make."""
+"""Finds, verifies, locks and publishes artifacts. A stage of the pipeline makes an artifact: a directory of files."""

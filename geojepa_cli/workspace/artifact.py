@@ -1,4 +1,4 @@
-"""Published artifacts: read-only directories with the files that a stage made and a manifest."""
+"""Published artifacts: read-only directories that contain the files made by a stage, and a manifest."""
 
 from __future__ import annotations
 
@@ -110,8 +110,9 @@ class Artifact:
     def broken(self, message: str) -> DataError:
         """Returns the error for an artifact with a damaged file, with a hint that deletes and rebuilds the artifact.
 
-        The artifact must be deleted, because its command skips artifacts whose files all have the right size. If the
-        command reads a file in the artifact's directory, the hint deletes only the manifest.
+        The command that makes the artifact compares only file sizes, so it would skip the artifact unless the artifact
+        is deleted first. If the command reads a file in the artifact's directory, such as the configuration of a model,
+        the hint deletes only the manifest.
 
         Args:
             message: message of the error.

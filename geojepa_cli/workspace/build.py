@@ -1,4 +1,4 @@
-"""Builds of artifacts. A stage writes files to a temporary directory, which is renamed when it is complete."""
+"""Building of artifacts: a stage writes files to a temporary directory. Publishing renames this directory."""
 
 from __future__ import annotations
 

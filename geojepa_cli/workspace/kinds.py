@@ -47,8 +47,8 @@ class Kind:
     Attributes:
         name: name of the kind and of its folder in the workspace.
         schema: version of the file layout. Artifacts with another version cannot be opened.
-        rebuild: function that returns the command that rebuilds an artifact with the given facts.
-        keep: glob patterns of the files that a killed or failed run leaves, so that the next run can resume.
+        rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
+        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
     """
 
     name: str

@@ -25,7 +25,11 @@ class Lineage:
     inputs: tuple[Lineage, ...] = ()
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Lineage]]:
-        """Yields this node and all nodes below it, each as a pair of its depth in the tree and the node."""
+        """Yields pairs (depth, node) for this node and all nodes below it.
+
+        Args:
+            depth: depth of this node.
+        """
         yield depth, self
         for node in self.inputs:
             yield from node.walk(depth + 1)

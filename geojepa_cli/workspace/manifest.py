@@ -48,7 +48,7 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 
 def split_directory(directory: str) -> tuple[str, str]:
-    """Splits the name of an artifact's directory, `name@id`, into name and id. Returns two empty strings for others."""
+    """Splits the directory name of an artifact, `name@id`, into name and id. Returns ("", "") for any other text."""
     name, _, id_ = directory.rpartition("@")
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
@@ -160,7 +160,7 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for a number, or a dict of numbers that may be nested. With `or_text`, texts are also valid."""
+    """Returns True for a number, or a (nested) dict of numbers by name. With `or_text`, texts are allowed too."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)

@@ -53,7 +53,7 @@ class Workspace:
         return [artifact for kind in KINDS for artifact in self.artifacts(kind)]
 
     def damaged(self, kind: str) -> dict[str, DataError]:
-        """Returns a dict from each artifact of a kind that cannot be opened (as `kind/name@id`) to its error."""
+        """Finds the artifacts of a kind that cannot be opened. Returns a dict from `kind/name@id` to the error."""
         found = {}
         for path in self._directories(kind):
             try:
@@ -81,16 +81,16 @@ class Workspace:
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
-            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` alone selects the newest", self._listing())
+            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest artifact", self._listing())
         paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
         if not paths:
             raise self._missing(kind, ref)
         if wanted and len(paths) > 1:
-            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} {kind} artifacts match it", self._listing())
+            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} {kind} artifacts have such an id", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
-        """Returns the artifact with the reference `kind/name@id`, or the newest with `kind/name`. See `find`."""
+        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. See `find` for the errors."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
             raise unknown("kind of artifact", kind, KINDS, self._listing())
@@ -99,7 +99,7 @@ class Workspace:
         return self.find(kind, ref)
 
     def only(self, kind: str) -> str:
-        """Returns the name that all artifacts of a kind have: the region of commands that run without `--region`.
+        """Returns the name that all artifacts of a kind have. Commands without `--region` use this region.
 
         Raises:
             NotFoundError: there is no artifact of this kind.
@@ -119,8 +119,8 @@ class Workspace:
 
         Args:
             name: name that the artifact must have; None for any name.
-            fits: condition: function of the artifact's inputs (as `kind/name@id`) and parameters. Artifacts whose
-                manifests cannot be read are assumed to meet the condition.
+            fits: function of an artifact's inputs (as `kind/name@id`) and parameters that returns True if the condition
+                is met. An artifact whose manifest cannot be read is assumed to meet the condition.
 
         Raises:
             DataError: this artifact is incomplete or has another schema version. No older artifact is used instead.
@@ -132,7 +132,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of each wanted region. If none is given, uses the only region."""
+        """Returns the newest artifact of each region in `wanted`. If `wanted` is empty, uses the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
@@ -146,7 +146,7 @@ class Workspace:
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
         if made is None:
             hint = self._rebuild_hint(kind, name)
-            raise NotFoundError(f"no {kind} made from `{source.full_ref}` in `{self.root}`", hint)
+            raise NotFoundError(f"there is no {kind} artifact made from `{source.full_ref}` in `{self.root}`", hint)
         return made
 
     # -- building ----------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class Workspace:
         stage_version: int = 1,
         keep: Sequence[str] = (),
     ) -> Iterator[Build]:
-        """Context manager: finds the existing artifact, or locks and opens the directory `<name>@<id>.partial/`.
+        """Context manager that yields the existing artifact, or the locked directory `<name>@<id>.partial/`.
 
         Args:
             kind: kind of the artifact.
@@ -169,7 +169,7 @@ class Workspace:
             params: parameters that change the artifact's content, as JSON values (not threads, paths or verbosity).
             inputs: artifacts from which the artifact is made.
             stage_version: version of the code that makes the artifact.
-            keep: glob patterns of the files that stay if a run is killed or fails, so that the next run can resume.
+            keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
 
         Raises:
             BusyError: another process is building the same artifact. The message contains the id of that process.
@@ -203,7 +203,7 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact, and its manifest first: if interrupted, the rest does not count as an artifact."""
+        """Deletes an artifact. Deletes the manifest first, because without a manifest, the rest is no artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 
@@ -253,7 +253,7 @@ class Workspace:
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
-            return NotFoundError(f"no {kind} artifact of `{name}` in `{self.root}`", hint)
+            return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)
         candidates = names or (self.names(earlier) if earlier else [])
         return unknown(what, ref, candidates, hint)
 
@@ -273,12 +273,12 @@ class Workspace:
 
 
 def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
-    """Returns the references (`kind/name@id`) to those inputs of an artifact that are of the given kind."""
+    """Returns the inputs of an artifact that are of the given kind, as references `kind/name@id`."""
     return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
 
 
 def input_names(inputs: Sequence[str], kind: str) -> list[str]:
-    """Returns the names in those references (`kind/name@id`) that are of the given kind."""
+    """Picks the references `kind/name@id` of the given kind, and returns the names in them."""
     return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
 
 
