@@ -1,4 +1,4 @@
-"""Stage `models/`: pretraining of models."""
+"""Stage `models/`: trains models by masked latent prediction (pretraining)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again. It uses the configuration of the model, if that is undamaged."""
+    """Returns the command that trains a model again, with the model's own configuration file if it is undamaged."""
     known = remains.files.get(CONFIG)
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
@@ -65,20 +65,21 @@ def pretrain(
 
     Args:
         workspace: workspace to read from and publish to.
-        config: path of a configuration file, or name of a packaged configuration.
-        region: names of regions, or `processed/` artifacts. Default: the only region.
-        set_: configuration keys to change, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
-        name: name of the model. Default: the name of the configuration.
-        seed: random seed of initial weights, order of tiles, and masks.
+        config: path of a configuration file, or name of a configuration that is part of this package.
+        region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
+        set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
+        name: name of the model. Default: the name of the configuration file without its extension.
+        seed: random seed of the initial weights, the order of tiles, and the masks.
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
-        threads: number of CPU threads. Affects rounding, so results differ slightly.
+        threads: number of CPU threads. Affects the rounding of sums, so results differ slightly.
 
     Returns:
         The `models/` artifact.
 
     Raises:
-        UsageError: the configuration is wrong, training needs too much memory, or the device does not exist.
+        UsageError: the configuration is not valid, training needs too much memory, or the device does not exist.
+        NotFoundError: an artifact that training needs does not exist.
     """
     from geojepa_cli.config.load import load_config
 
@@ -97,9 +98,9 @@ class TrainingRun:
     """Settings of a training run.
 
     Attributes:
-        config: configuration.
+        config: configuration of the model, the data and the training.
         name: name of the model.
-        seed: random seed of initial weights, order of tiles, and masks.
+        seed: random seed of the initial weights, the order of tiles, and the masks.
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.
@@ -114,12 +115,12 @@ class TrainingRun:
 
 
 class TrainingInputs(NamedTuple):
-    """Artifacts to train on, one of each kind for each region.
+    """Artifacts to train on. Each list contains one entry per region.
 
     Attributes:
         processed: `processed/` artifacts.
         features: `features/` artifacts.
-        images: `images/` artifacts; None for regions without images, or if the model does not read images.
+        images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
     """
 
     processed: list[Artifact]
@@ -128,12 +129,14 @@ class TrainingInputs(NamedTuple):
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All artifacts."""
+        """The artifacts of all three lists, without None."""
         return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
 
 
 def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun) -> Artifact:
-    """Publishes `models/<name>` with weights, configuration, metrics, plot of the loss, and model card.
+    """Trains a model, and publishes the artifact `models/<name>`.
+
+    The artifact contains the weights, the configuration, the training metrics, a plot of the loss, and a model card.
 
     Args:
         workspace: workspace to publish to.
@@ -141,7 +144,7 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         run: settings of the run.
 
     Raises:
-        NotFoundError: a region has no `features/` artifact, or the model reads images and no region has any.
+        NotFoundError: a region has no `features/` artifact, or the model reads images but no region has images.
         UsageError: the device does not exist, or training needs too much memory.
     """
     chosen = pick_device(run.device)
@@ -166,20 +169,22 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
 
 
 def check_model_name(name: str) -> None:
-    """Checks the name of a new model.
+    """Checks that a name can be used for a new model.
 
     Raises:
-        UsageError: the name is not valid, or is that of a baseline.
+        UsageError: the name is not valid, or a baseline has this name.
     """
     check_name(name)
     if name in BASELINES:
-        raise UsageError(f"`{name}` is the name of a baseline", hints.again(name=f"my-{name}"))
+        raise UsageError(
+            f"`{name}` is the name of a baseline; choose another name for the model", hints.again(name=f"my-{name}")
+        )
 
 
 def _train(
     build: Build, run: TrainingRun, inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a model, writes it to the partial directory, and returns counts and timing."""
+    """Trains a model and writes the files of the model. Returns the counts and the timing for the manifest."""
     import torch
 
     from geojepa_cli.models.published import save_model
@@ -206,7 +211,7 @@ def _train(
     with console.progress("pretrain", 100.0) as meter:
         result = train(model, data, config.train, build.partial, seed, meter)
     if result.resumed_from is not None:
-        console.note(f"resumed from the checkpoint at step {result.resumed_from:,}")
+        console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
     save_model(build.partial, model.module, config)
     (build.partial / CHECKPOINT).unlink(missing_ok=True)
     timing = {
@@ -233,7 +238,7 @@ def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes it."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run."""
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
@@ -269,5 +274,5 @@ def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifac
         names = ", ".join(f"`{region.name}`" for region in processed)
         fetch = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
         hint = fetch.or_else(hints.again(set={"model.modalities": "[tags]"}))
-        raise NotFoundError(f"the model reads images, but there are none for the tiles of {names}", hint)
+        raise NotFoundError(f"the model reads images, but there are no images for the tiles of {names}", hint)
     return found
