@@ -44,7 +44,7 @@ def fetch(
     ] = None,
     attribution: Annotated[
         list[str] | None,
-        typer.Option(help="Attribution to add to the attribution of OpenStreetMap. Repeat for several lines."),
+        typer.Option(help="Line of attribution, in addition to the one of OpenStreetMap. Repeat for several lines."),
     ] = None,
     bbox: Annotated[
         str | None,

@@ -37,11 +37,15 @@ Device = Annotated[
 ]
 MinEntities = Annotated[
     int | None,
-    typer.Option("--min-entities", help=f"Leave out tiles with fewer entities. Default: {DEFAULT_LIMITS.low}."),
+    typer.Option(
+        "--min-entities", help=f"Leave out tiles with fewer entities than this. Default: {DEFAULT_LIMITS.low}."
+    ),
 ]
 MaxEntities = Annotated[
     int | None,
-    typer.Option("--max-entities", help=f"Leave out tiles with more entities. Default: {DEFAULT_LIMITS.high}."),
+    typer.Option(
+        "--max-entities", help=f"Leave out tiles with more entities than this. Default: {DEFAULT_LIMITS.high}."
+    ),
 ]
 Bbox = Annotated[
     str | None,

@@ -21,7 +21,7 @@ def probe(
     ] = None,
     region: options.Regions = None,
     masked: Annotated[
-        bool, typer.Option("--masked", help="Hide the tags and entities that reveal the label from the models.")
+        bool, typer.Option("--masked", help="Hide from the models the tags and entities that reveal the label.")
     ] = False,
     head: Annotated[str, typer.Option(help="Head to train on the embeddings: `linear`, `mlp` or `both`.")] = "both",
     seed: options.Seed = 0,
