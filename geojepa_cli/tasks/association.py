@@ -194,11 +194,11 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def information_bits(table: Ints, totals: Ints) -> Floats:
-    """Returns for each feature the mutual information, in bits, of having the feature and of the class, [features].
+    """Returns the mutual information of each feature with the class, in bits, float64 [features].
 
     Args:
-        table: number of things in each class that have each feature, [features, classes].
-        totals: number of things in each class, [classes].
+        table: number of entities or tiles by feature and class, [features, classes].
+        totals: number of all entities or tiles in each class, [classes].
     """
     n = totals.sum()
     bits = np.zeros(len(table))
@@ -221,9 +221,9 @@ class PairLifts:
     """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
 
     Attributes:
-        same: lift of two tags being on the same entity.
+        same: lift of both tags being on the same entity.
         same_label: lift of a tag being on an entity that counts for the label.
-        apart: lift of two tags being on different entities of the same tile.
+        apart: lift of both tags being on different entities of the same tile.
         apart_label: lift of a tag being on another entity of a tile with a high label.
     """
 

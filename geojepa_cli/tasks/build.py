@@ -73,8 +73,8 @@ class RegionData:
             path: path of the `processed.h5`.
             name: name of the region.
             min_entities, max_entities: tiles with fewer or more entities are left out.
-            bbox: bounding box (west, south, east, north) in degrees; tiles outside are left out. Default: none.
-            images: path of an `images.h5`; tiles without an image in this file are left out. Default: none.
+            bbox: bounding box (west, south, east, north) in degrees; tiles outside are left out. Default: no box.
+            images: path of an `images.h5`; tiles without an image in this file are left out. Default: no file.
         """
         store = TileStore.open([path], None if images is None else [images], names=[name])
         base = View.default(store, min_entities, max_entities, imagery_only=images is not None, bbox=bbox)

@@ -145,8 +145,9 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Returns the average rank of each entry among the n tiles; and the rank of value 0 and the number of entries, by
-    column.
+    """Returns the average rank of each entry in its column of n tiles.
+
+    Also returns for each column the average rank of the tiles with value 0, and the number of entries.
     """
     size = _per_column(features, np.ones(len(features.rows)))
     zeros = n - size

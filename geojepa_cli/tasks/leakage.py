@@ -45,7 +45,7 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
         fold: fold of every tile, uint8 [n].
         kept: True for tiles that thinning did not remove, bool [n].
         groups: zoom-14 group of every tile, int64 [n].
-        buffer: True to leave out groups next to a tested group.
+        buffer: True to leave groups next to a tested group out of the fitted tiles.
     """
     sides = []
     for number in np.unique(fold[kept]).tolist():

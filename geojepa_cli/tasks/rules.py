@@ -94,7 +94,7 @@ _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Returns True for texts that match at least one of some patterns, in which `*` stands for any text."""
+    """Callable that returns True for texts that match one of its patterns, in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}

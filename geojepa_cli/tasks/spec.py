@@ -81,7 +81,7 @@ Rules = Annotated[tuple[TagRule, ...], Field(max_length=MAX_RULES)]
 
 
 class LabelSpec(_Strict):
-    """Definition of the label: computing the label of a tile from the tags of the tile's entities.
+    """Definition of a task's label, which is computed for each tile from the tags of the tile's entities.
 
     Attributes:
         kind: kind of label. `count`: number of entities that count. `any`: 1 if an entity counts, otherwise 0. `max`:

@@ -109,7 +109,7 @@ def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) ->
 
 
 def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Assigns numbers in [0, 1) to splits: low numbers to 0 train, then 1 val, high numbers to 2 test, uint8 [n].
+    """Assigns each number in [0, 1) to a split by cumulative shares: 0 train, 1 val, 2 test, uint8 [n].
 
     Raises:
         ValueError: there are not three shares, a share is negative, or their sum is not 1.
