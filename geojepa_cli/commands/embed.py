@@ -20,9 +20,9 @@ def embed(
     ctx: typer.Context,
     model: options.Model = None,
     region: options.Regions = None,
-    task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this task.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this prediction task.")] = None,
     masked: Annotated[
-        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal the label.")
+        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal its label.")
     ] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
@@ -30,7 +30,7 @@ def embed(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Compute embeddings of the tiles and entities of a region."""
+    """Compute embeddings of the tiles and map entities of a region."""
     workspace = options.workspace(ctx)
     made = embeddings.embed(
         workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads

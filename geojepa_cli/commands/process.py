@@ -1,4 +1,4 @@
-"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of its tags."""
+"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of tags."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ def process(
     ctx: typer.Context,
     region: options.Regions = None,
     simplify_m: Annotated[float, typer.Option(help="Tolerance of geometry simplification in metres.")] = 0.5,
-    visibility_k: Annotated[int, typer.Option(help="Number of visibility edges per node.")] = 1,
-    text_encoder: Annotated[str, typer.Option(help="Text encoder for tags: `minilm`, or `none`.")] = DEFAULT_ENCODER,
+    visibility_k: Annotated[
+        int,
+        typer.Option(help="Number of edges from each vertex to visible vertices in other parts of the same entity."),
+    ] = 1,
+    text_encoder: Annotated[
+        str, typer.Option(help="Encoder for text embeddings of tags: `minilm`, or `none` for no embeddings.")
+    ] = DEFAULT_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:

@@ -74,8 +74,7 @@ class Workspace:
             ref: `name` for the newest artifact with this name, or `name@id`. The first digits of the id are enough.
 
         Raises:
-            NotFoundError: there is no such artifact. The message and the hint suggest the most similar name, if
-                any.
+            NotFoundError: there is no such artifact. Message and hint suggest the most similar name, if any.
             UsageError: there is no id after the `@`, or several ids begin with the given digits.
             DataError: the artifact is incomplete or has another schema version.
         """

@@ -110,7 +110,7 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(tmp_path: Path, tex
         ("- a list", "not a task"),
         ("a: [", "not YAML, line 1, column 5"),
         ("name: park\nlabel: {kind: count\n", "not YAML, line 3, column 1"),
-        ("name: park\n", "lacks `title`"),
+        ("name: park\n", "lacks the key `title`"),
         ("[" * 5000, "nested more than 32 levels"),
         (MINIMAL + "keep_zero: " + "9" * 60 + "\n", "keep_zero"),
         (MINIMAL + "keep_zero: " + "9" * 5000 + "\n", "a number of 5,000 characters"),
