@@ -35,7 +35,7 @@ class ProbePlan:
     Attributes:
         regions: `processed/` artifacts of the regions.
         tasks: `tasks/` artifacts of one task, one for each region, in the same order.
-        models: models and baselines to test. TagPool is always among them.
+        models: models and baselines to test, always including the baseline TagPool.
         heads: prediction heads to train: `linear`, `mlp` or both.
     """
 
@@ -119,13 +119,14 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
 def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
     """Returns the number of test groups (zoom-14 tiles) that the model may have seen in pretraining.
 
-    Pretraining uses no labels, and leaves out the groups of the test split. But cross-validation tests all groups.
+    Pretraining normally leaves out the groups of the test split. But a probe with cross-validation tests all groups,
+    including those that were used in pretraining.
 
     Args:
         workspace: workspace that contains the artifacts.
         model: model to check.
         regions: `processed/` artifacts of the probed regions.
-        tested: group of each test tile, int64.
+        tested: number of the zoom-14 tile that contains each test tile, int64.
 
     Returns:
         The number of groups: 0 for baselines, and for models that were pretrained on other `source/` artifacts.

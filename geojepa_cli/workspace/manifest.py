@@ -54,7 +54,7 @@ def split_directory(directory: str) -> tuple[str, str]:
 
 
 def published_at(path: Path) -> int:
-    """Returns the time when the artifact at `path` was published or last requested, in nanoseconds since 1970."""
+    """Returns the time when a command last made the artifact at `path`, or found it up to date, in ns since 1970."""
     return (path / MANIFEST).stat().st_mtime_ns
 
 
@@ -160,7 +160,7 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for a number, or a (nested) dict of numbers by name. With `or_text`, texts are allowed too."""
+    """Returns True for a number or a (nested) dict of numbers. `or_text` allows texts in place of numbers."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)
