@@ -105,7 +105,9 @@ def make_neighbours(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> Artifact:
-    """Publishes the artifact `neighbours/<query>.<model>`. See `knn` for the arguments.
+    """Finds the neighbours of a query tile or entity, and publishes them as `neighbours/<query>.<model>`.
+
+    The arguments are described in the function `knn`.
 
     Raises:
         NotFoundError: there is no such tile or entity. This is checked before embeddings are computed.

@@ -46,7 +46,15 @@ class ProbePlan:
 
 
 def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions, head: str) -> ProbePlan:
-    """Finds the regions, tasks and models of a probe. See `probe` for the arguments.
+    """Finds the regions, tasks and models of a probe.
+
+    Args:
+        workspace: workspace to search.
+        task: name of a task, or `tasks/` artifacts of one task.
+        model: names of models or baselines, or `models/` artifacts. None selects the newest model.
+        region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
+            none, the only region in the workspace.
+        head: prediction heads to train: `linear`, `mlp` or `both`.
 
     Raises:
         UsageError: the head is unknown, or no model is given.

@@ -86,7 +86,7 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
     regions = list(chosen.values())
     if request.name is not None and len(regions) > 1:
         raise UsageError(
-            "`--name` can be used with one `--region` only, because regions need different names",
+            "`--name` can be used with one `--region` only, because two regions cannot have the same name",
             hints.again(region=regions[0].id, name=request.name),
         )
     named: dict[str, Region] = {}

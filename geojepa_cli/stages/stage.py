@@ -53,7 +53,7 @@ class Stage:
     def build(
         self, workspace: Workspace, name: str, params: Mapping[str, Any], inputs: Sequence[Artifact] = ()
     ) -> Iterator[Build]:
-        """Context manager: finds the existing artifact, or opens a directory to build it. See `Workspace.build`."""
+        """Context manager that yields a `Build`: the existing artifact, or a locked directory to write files to."""
         with workspace.build(self.kind, name, params, inputs, self.version, self.keep) as build:
             yield build
 

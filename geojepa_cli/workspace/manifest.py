@@ -41,7 +41,7 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     The identity is hashed as JSON with sorted keys and without spaces.
 
     Args:
-        identity: manifest entries that determine the content of the artifact; see `identity_of`.
+        identity: manifest entries that determine the content of the artifact: kind, parameters, inputs and versions.
     """
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
@@ -128,7 +128,7 @@ def check_entries(manifest: Any) -> None:
 
 
 def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Returns a message if a manifest belongs to another directory, has another schema or was edited, else None."""
+    """Returns an error message if a manifest was edited, moved or has another schema version, otherwise None."""
     where = f"`{path / MANIFEST}`"
     if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
         return f"{where} belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"

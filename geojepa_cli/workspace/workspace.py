@@ -92,7 +92,7 @@ class Workspace:
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
-        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. See `find` for the errors."""
+        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. Raises the same errors as `find`."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
             raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
