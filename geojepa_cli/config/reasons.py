@@ -61,7 +61,7 @@ def shorten(text: str) -> str:
 
 
 def name_type(value: Any) -> str:
-    """Describes the type of a YAML value in words, or quotes the value."""
+    """Returns "a list", "a text" or "a section" for a value of this type, and any other value in back-ticks."""
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name

@@ -75,9 +75,8 @@ def bootstrap_relative_difference(
 
     For each task, the difference of the two models' mean absolute errors is divided by the mean absolute error of
     Dummy, which always predicts the median of the training labels. The result is the mean of these ratios over tasks.
-    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks. So places
-    that are hard to predict affect both models equally. Tasks in which Dummy makes no error in a
-    sample are left out of that sample.
+    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks. So places that are hard
+    to predict affect both models equally. If Dummy makes no error on a task in a sample, the sample ignores this task.
 
     Args:
         errors_a, errors_b, errors_dummy: for each task, the absolute error on each tile [n_task]. If a model was

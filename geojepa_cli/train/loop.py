@@ -58,7 +58,7 @@ def train(
         data: training data, on the model's device.
         config: settings of the optimiser, the schedules and the limits.
         folder: folder for the training log `metrics.jsonl` and the checkpoint `checkpoint.safetensors`.
-        seed: random seed of the training steps, such as the masks.
+        seed: random seed of the training steps, for example of the masks.
         meter: progress display to update, or None.
 
     Raises:
