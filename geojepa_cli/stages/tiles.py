@@ -138,8 +138,7 @@ def make_tiles(
             given to `fetch`, if any.
         keep_tags: tag keys to keep although they are dropped by default.
         drop_tags: tag keys to drop in addition to those that are dropped by default.
-        threads: number of threads; does not affect the result.
-        memory: approximate limit of memory use, such as `512M`.
+        threads, memory: number of threads, and approximate limit of memory use such as `512M`.
         name: name of the region. Default: the name of the first source.
 
     Raises:
