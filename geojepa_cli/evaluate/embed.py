@@ -64,7 +64,8 @@ def embed_region(
         Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
 
     Raises:
-        DataError: the view selects no tiles, its tiles have no input for the model, or a vector is not finite.
+        DataError: the view selects no tiles, the selected tiles have no input for the model, or the model returned
+            a value that is not finite.
     """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
@@ -115,13 +116,11 @@ class _Region:
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
         for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
-                raise DataError(
-                    f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
-                )
+                raise DataError(f"the model returned {name} vectors with infinite or NaN values", hints.run("pretrain"))
         return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
-        """Returns the row of the tile with the most entities or, without any entity, of a tile with an image."""
+        """Returns the tile with the most entities. If no tile has an entity, returns a tile with an image."""
         if self.lengths.any():
             return self.view.tiles[[int(self.lengths.argmax())]]
         shown = self.store.image_rows[self.view.tiles] >= 0
@@ -167,7 +166,7 @@ class _Chunks(Sequence[Columns]):
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def _read(self, number: int) -> Embeddings | None:
-        """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or of other inputs."""
+        """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or made from other inputs."""
         tiles, lengths = self._tiles(number)
         try:
             tensors, metadata = read_tensors(self._path(number))
