@@ -128,7 +128,8 @@ class ReportTable:
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
         """Returns for each row and task the ratio of two errors: MAE of the row divided by MAE of Dummy.
 
-        The keys of the result are `[row][task]`. A ratio is NaN if the row was not tested on the task or the MAE of Dummy is 0.
+        The keys of the result are `[row][task]`. A ratio is NaN if the row was not tested on the task, or if the MAE of
+        Dummy is 0.
         """
         return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
 
@@ -156,7 +157,7 @@ class ReportTable:
 
 
 def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
-    """Builds tables from probes. Of several probes of the same model and task, the newest is used.
+    """Builds tables from the reports of probes. Of several probes of the same model and task, the newest is used.
 
     Args:
         reports: content of each probe's `report.json`, oldest probe first. They must be valid (see `check_probe`).

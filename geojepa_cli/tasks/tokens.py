@@ -48,7 +48,7 @@ class RegionTokens:
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
-        """All pairs of a token and one of its tags: index of the token (ascending) and vocabulary row of the tag."""
+        """All pairs of a token and one of its tags, as two arrays: token index (ascending) and row in `vocabulary`."""
         lengths = self.tag_offsets[self.objects + 1] - self.tag_offsets[self.objects]
         return np.repeat(np.arange(len(self.objects)), lengths), self._tags_of_each(self.objects)
 
