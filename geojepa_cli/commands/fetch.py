@@ -47,7 +47,7 @@ def fetch(
     attribution: Annotated[
         list[str] | None,
         typer.Option(
-            help="Attribution of the data, in addition to that of OpenStreetMap. Repeat for several lines of text."
+            help="Attribution text to add to that of OpenStreetMap. Repeat for several lines."
         ),
     ] = None,
     bbox: Annotated[

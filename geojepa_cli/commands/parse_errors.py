@@ -1,4 +1,4 @@
-"""Messages and hints for command lines that cannot be parsed, from the data of click's exceptions."""
+"""Messages and hints for command lines that cannot be parsed, made from exceptions of click."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flags_of(group: Any) -> frozenset[str]:
 
 
 def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> UsageError:
-    """Returns the error for an unknown command. The hint repeats the line with the most similar command name."""
+    """Returns the error for an unknown command. The hint has the same options with the most similar command."""
     close = nearest(name, commands)
     if close is None:
         return UsageError(f"no such command `{name}`", hints.shell(hints.PROGRAM, "--help"))
@@ -95,7 +95,7 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
 
 
 def _params(group: Any, command: str | None) -> Sequence[Any]:
-    """Returns the options of a command or, if `command` is None, the options that precede any command."""
+    """Returns the options of a command or, if `command` is None, the options of the program."""
     return list(group.params if command is None else group.commands[command].params)
 
 

@@ -16,7 +16,7 @@ Threads = Annotated[
     int,
     typer.Option(
         "--threads",
-        help="Number of CPU threads. Models trained with different numbers differ slightly, because of rounding.",
+        help="Number of CPU threads. Affects the trained model slightly, because of rounding.",
     ),
 ]
 

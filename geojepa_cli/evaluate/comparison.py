@@ -1,6 +1,7 @@
 """Paired comparison of two models on the same tiles of the same tasks.
 
-The difference of their scores has a bootstrap interval over zoom-14 groups (tiles in the same zoom-14 tile).
+The difference of their scores has a confidence interval from a bootstrap, which resamples zoom-14 groups. A group is
+the set of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class _Region:
 
 
 class _Chunks(Sequence[Columns]):
-    """Sequence of chunks of consecutive tiles. An item is a dict with the chunk's columns of `embeddings.h5`."""
+    """Chunks of consecutive tiles. Each chunk is a dict from column names of `embeddings.h5` to arrays."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)

@@ -1,6 +1,7 @@
 """Probe: tests how well heads on tile vectors predict the labels of a task, compared with the baseline Dummy.
 
-Mean absolute errors (MAE) have bootstrap intervals over zoom-14 groups (tiles in the same zoom-14 tile).
+Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples zoom-14 groups. A group is the
+set of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations

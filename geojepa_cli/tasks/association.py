@@ -171,7 +171,9 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags of the other entities that best show the label of their tile, highest mutual information first.
+    """Returns the tags whose presence in a tile best shows the tile's label, highest mutual information first.
+
+    Only tags of entities that do not count for the label are considered.
 
     Args:
         pooled: entities of all regions.
@@ -221,13 +223,11 @@ def entropy_bits(classes: NDArray[Any]) -> float:
 class PairLifts:
     """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
 
-    A lift is the observed frequency of two events divided by the frequency expected by chance.
-
     Attributes:
         same: lift of both tags being on the same entity.
         same_label: lift of a tag being on an entity that counts for the label.
         apart: lift of both tags being on different entities of the same tile.
-        apart_label: lift of a tag being on another entity of a tile with a high label.
+        apart_label: lift of a tag being on an entity that does not count, in a tile with a high label.
     """
 
     same: Floats
@@ -271,7 +271,7 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Returns tags by mutual information, highest first. Omits rare tags, and any `key=*` with the counts of a `key=value`."""
+    """Returns tags by mutual information. Omits rare tags, and each `key=*` with the same counts as a `key=value`."""
     if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)

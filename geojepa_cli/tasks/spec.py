@@ -256,7 +256,8 @@ def _corrected(keys: list[str] | None = None) -> Hint:
 def _invalid(path: Path, error: ValidationError) -> UsageError:
     """Returns an error for the first problem of an invalid file.
 
-    If there are several problems, an unknown key is reported first. A mistyped key also makes the correct key missing.
+    If there are several problems, an unknown key is reported first. Otherwise, a mistyped key would be reported as
+    a missing key.
     """
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])

@@ -132,7 +132,7 @@ def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
     """Moves training and validation tiles to the buffer if their group touches a test group, also at a corner.
 
-    A neighbouring group that has no tiles in the data can also be a test group, because its hash decides. So adding a
+    A group is a test group because of the hash of its name, even if the data has no tile in the group. So adding a
     region never changes the buffer.
 
     Args:
