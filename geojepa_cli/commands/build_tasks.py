@@ -46,11 +46,7 @@ def build_tasks(
         typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
     ] = None,
     buffer: Annotated[
-        bool,
-        typer.Option(
-            "--buffer",
-            help="Use no tile for training or validation if its zoom-14 tile touches a zoom-14 tile of the test split.",
-        ),
+        bool, typer.Option("--buffer", help="Do not train or validate on zoom-14 tiles next to those with test tiles.")
     ] = False,
     analyze: Annotated[
         str | None,

@@ -116,7 +116,9 @@ class _Region:
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
         for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
-                raise DataError(f"the model returned {name} vectors with infinite or NaN values", hints.run("pretrain"))
+                raise DataError(
+                    f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
+                )
         return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:

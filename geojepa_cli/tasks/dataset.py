@@ -26,7 +26,7 @@ LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task that was built for a dataset with n tiles. Every array has one entry per tile, in the order of the dataset.
+    """A task that was built for a dataset of n tiles. Each array has one entry per tile, in the order of the dataset.
 
     Attributes:
         spec: definition of the task.
