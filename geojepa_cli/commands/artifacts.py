@@ -82,7 +82,7 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares every file of all artifacts with its checksum, which is in the manifest of the artifact.
+    """Compares every file of all artifacts with the checksum in the manifest of the artifact.
 
     Raises:
         DataError: a file differs from its checksum. The hint is the command that rebuilds the first damaged artifact.

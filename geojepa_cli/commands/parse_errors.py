@@ -25,7 +25,7 @@ def flags_of(group: Any) -> frozenset[str]:
 
 
 def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> UsageError:
-    """Returns the error for an unknown command. The hint has the same options with the most similar command."""
+    """Returns the error for an unknown command. The hint is the command line with the most similar command name."""
     close = nearest(name, commands)
     if close is None:
         return UsageError(f"no such command `{name}`", hints.shell(hints.PROGRAM, "--help"))
@@ -124,7 +124,7 @@ def _decapitalised(message: str) -> str:
 def _valid_value(param: Any, given: Option) -> Hint:
     """Returns a hint that corrects an invalid option.
 
-    The hint is the failed command with the default value of the option or, without a default, without the option.
+    In the hint, the option has its default value. An option that has no default value is left out.
     """
     default = param.default
     if isinstance(default, int | float | str) and not isinstance(default, bool):

@@ -1,7 +1,7 @@
 """Association of tags with a label, on the entities that count for the label and on the other entities of their tiles.
 
-The label of a tile is computed from the entities that count, such as bridges for their number. Two questions are asked
-for each tag. `within`: does an entity with this tag count for the label? `between`: does a tile have a high label if
+The label of a tile is computed from the entities that count for the label, such as bridges. Two questions are asked for
+each tag. `within`: does an entity with this tag count for the label? `between`: does a tile have a high label if
 one of its other entities has this tag? Each answer has a lift, a mutual information in bits, and the number of entities
 on which the mask leaves the tag visible. The lift is the observed frequency of two events divided by the frequency
 expected by chance: P(a, b) / (P(a) P(b)). All regions are analysed together.
