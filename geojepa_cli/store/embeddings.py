@@ -54,11 +54,11 @@ class Embeddings:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Opens a file and checks that its columns are consistent. The vectors are not checked (see `check_vectors`).
+        """Opens an `embeddings.h5` and checks its columns, except the vectors (see `check_vectors`).
 
         Raises:
-            DataError: the file is unreadable or has another schema, a column is missing or has another type, or row
-                numbers are inconsistent.
+            DataError: the file is unreadable or has another schema; or a column is missing, has another type or
+                length, or has invalid values.
         """
         self.path = Path(path)
         self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))

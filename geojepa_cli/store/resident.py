@@ -40,7 +40,7 @@ class ResidentTiles:
             store: dataset to read from.
             view: selection of tiles, tags and entities of the dataset.
             device: device that will hold the tiles.
-            needs: modalities to read.
+            needs: modalities to read. Tags and bounding rectangles are always read.
         """
         whole = store.read(view, view.tiles, needs)
         self._place = np.full(store.n_tiles, -1, np.int64)
