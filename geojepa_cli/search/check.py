@@ -1,4 +1,4 @@
-"""Checks before a search that the query tile or query entity exists in the processed files of the regions."""
+"""Checks before a search that the query tile or query entity exists in a region and is embedded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
     """Checks that a tile exists and has a number of entities within the limits, so that it is embedded.
 
     Args:
-        stores: processed files of the regions to search.
+        stores: opened `processed.h5` of each region to search.
         name: name of the tile, such as `16_18052_25957`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
@@ -79,7 +79,7 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
     """Checks that an OSM element exists and is embedded in at least one tile.
 
     Args:
-        stores: processed files of the regions to search.
+        stores: opened `processed.h5` of each region to search.
         ref: type and id of the element, such as `way/123`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
@@ -118,7 +118,7 @@ def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: 
     returns the command `geojepa artifacts` instead.
 
     Args:
-        stores: processed files of the regions to search.
+        stores: opened `processed.h5` of each region to search.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
         entity: query entity of the failed command; None if the query is not an entity.
     """

@@ -31,7 +31,7 @@ class SearchRegion:
     Attributes:
         name: name of the region.
         vectors: embeddings of the region's tiles and entities by one model.
-        store: processed file from which the embeddings were made.
+        store: opened `processed.h5` from which the embeddings were made.
         images: images of the region's tiles; None if the region has no images.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
     """

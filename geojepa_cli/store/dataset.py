@@ -1,4 +1,4 @@
-"""`Dataset`: reads the processed files of several regions as one dataset, without copying them.
+"""`Dataset`: reads the `processed.h5` files of several regions as one dataset, without copying them.
 
 The rows of a table are numbered through all regions: dataset row = row in the region + offset of the region. An object
 is an OSM element (node, way or relation). A piece is the part of an OSM element inside one tile. The vocabulary is the
@@ -28,7 +28,7 @@ class Dataset:
     """Tiles, OSM elements and tags of one or several regions, with common row numbers.
 
     Attributes:
-        regions: opened processed files of the regions, in the order of the dataset.
+        regions: opened `processed.h5` of each region, in the order of the dataset.
         images: opened image files of the regions; None for a region without images.
         tile_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region in the
             tables of tiles, pieces (parts of OSM elements inside single tiles) and distinct tags.

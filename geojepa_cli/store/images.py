@@ -181,5 +181,5 @@ def put_images(
 
 
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Combines zoom, x and y of each tile to one integer, so that tiles can be sorted and compared: int64."""
+    """Combines zoom, x and y of each tile into one integer, so that tiles can be sorted and compared: int64."""
     return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]
