@@ -169,8 +169,8 @@ def _entity_left_out(
 ) -> NotFoundError:
     """Returns the error for an OSM element that has no vector.
 
-    There are two reasons. Boundaries and areas that cover a whole tile are not entities, so they have no vector. Other
-    elements have no vector if all tiles that contain them have too few or too many entities to be embedded.
+    Elements that are not entities, such as boundaries and areas that cover a whole tile, have no vector. An entity has
+    no vector if all tiles that contain it have too few or too many entities to be embedded.
     """
     if not tokens.any():
         name = tiles.tile(int(rows[0]))

@@ -85,9 +85,9 @@ class Embeddings:
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
     def record_id(self, row: int) -> str | None:
-        """Returns type, id and version of the OSM element in a row of `entity/`, such as `w123@7` (as in Overture Maps).
+        """Returns type, id and version of the OSM element in a row of `entity/`, such as `w123@7`.
 
-        Returns None if the OSM file has no versions.
+        This is the notation of Overture Maps. Returns None if the OSM file has no versions.
         """
         osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
         return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None

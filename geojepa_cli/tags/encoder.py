@@ -1,4 +1,4 @@
-"""Text encoders, which turn the text of a tag into a vector. They work offline: a Python package has the weights."""
+"""Text encoders, which turn the text of a tag into a vector. A Python package contains the weights."""
 
 from __future__ import annotations
 
