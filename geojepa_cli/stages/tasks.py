@@ -195,7 +195,10 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes the artifacts `tasks/<region>.<task>` of one region, split by groups. Prints no warnings."""
+    """Publishes the artifacts `tasks/<region>.<task>` of one region. Its zoom-14 groups are split at random.
+
+    Prints no warnings.
+    """
     from geojepa_cli.tasks.splits import SplitRule
 
     settings = TaskSettings(SplitRule(seed), Filters(limits))
