@@ -17,7 +17,7 @@ PANELS = {
 
 
 def plot_metrics(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Plots the metrics of a training run by step. Equal metrics are saved as equal bytes.
+    """Plots the metrics of a training run by step. The same metrics always give the same bytes.
 
     Args:
         lines: entries of `metrics.jsonl`.
