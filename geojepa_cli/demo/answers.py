@@ -56,7 +56,7 @@ class Ledger:
         """Returns the correct labels of every tile of the plan, as {tile name: {task: label}}.
 
         The label of the task `max_speed` is in km/h. It is −100 for a tile without highways, and None for a tile that
-        has highways but no speed limit. The task leaves out tiles with the label None.
+        has highways but no speed limit. Tiles with the label None do not belong to the task.
         """
         cells = ((column, row) for row in range(plan.rows) for column in range(plan.columns))
         return {plan.tile_name(*cell): self._answer(cell) for cell in cells}
@@ -76,7 +76,7 @@ class Ledger:
 
 
 def cell_of(point: Point) -> Cell:
-    """Returns the tile, (column, row), that contains a point of the plan.
+    """Returns the tile (column, row) of the demo city that contains a point.
 
     Raises:
         ValueError: the point is too close to a tile border.
@@ -88,7 +88,7 @@ def cell_of(point: Point) -> Cell:
 
 
 def cells_of_line(points: Sequence[Point]) -> set[Cell]:
-    """Returns the tiles, (column, row), that a line of the plan passes through.
+    """Returns the tiles (column, row) of the demo city that a line passes through.
 
     The line is cut at tile borders. The midpoint of each part decides in which tile the part lies.
 
@@ -107,6 +107,11 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Returns the positions of the integers between a and b, as fractions of the distance from a (0) to b (1)."""
+    """Returns where a line crosses tile borders, as fractions of the line: 0 at its start and 1 at its end.
+
+    Args:
+        a: x or y position of the start of the line. Tile borders are at integers.
+        b: x or y position of the end of the line.
+    """
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

@@ -53,7 +53,10 @@ class Site:
         return True
 
     def area(self, rect: Rect, tags: Tags) -> bool:
-        """Adds a rectangular area if nothing is in its way (see `is_free`). Returns True if the area was added."""
+        """Adds a rectangular area. Returns True if the area was added.
+
+        An area is not added if it is too small, or if it overlaps the river, the motorway, the railway or a stream.
+        """
         if rect[2] - rect[0] < 0.01 or rect[3] - rect[1] < 0.01 or not self.is_free(rect):
             return False
         self.sheet.rect(rect, tags)
@@ -86,7 +89,10 @@ def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], netwo
 
 
 def _residential(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds rows of houses to a residential block. The density of houses is the same within 2 × 2 tiles."""
+    """Adds rows of houses to a residential block.
+
+    Of each square of 2 × 2 tiles, all four tiles have the same density of houses.
+    """
     x0, y0, x1, y1 = block
     quarter = site.plan.random("quarter", site.cell[0] // 2, site.cell[1] // 2)
     density, kind = 0.25 + 0.7 * quarter.random(), quarter.choice(["house", "house", "detached", "apartments", "yes"])

@@ -56,7 +56,10 @@ def make_city(size: str = "full", seed: int = 0) -> City:
 
 
 def _draw_what_is_no_token(plan: Plan, sheet: Sheet) -> None:
-    """Adds elements that models do not see: a boundary, a turn restriction, and a node whose only tag is `source`."""
+    """Adds OSM elements that are not part of any model input.
+
+    These are a boundary, a turn restriction, and a node whose only tag is `source`.
+    """
     edge = (0.01, 0.01, plan.columns - 0.01, plan.rows - 0.01)
     x0, y0, x1, y1 = edge
     outline = sheet.ring([(x0, y1), (x1, y1), (x1, y0), (x0, y0)], {})

@@ -31,8 +31,8 @@ class Shape:
 
     Attributes:
         paint: appearance of the element.
-        rings: for a polygon, its rings, with the outer ring first; for a line or point, one list of positions. All
-            positions are in tiles.
+        rings: for a polygon, its rings, with the outer ring first; for a line or point, one list of positions. The
+            unit of positions is one tile.
         closed: True for a polygon, False for a line or a point.
     """
 

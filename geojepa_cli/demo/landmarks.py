@@ -104,7 +104,7 @@ def draw_railway(plan: Plan, sheet: Sheet, level_crossings: list[tuple[float, in
 
 
 def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, float]:
-    """Chooses the tiles that have a stream. Returns the y position of the stream by tile (column, row).
+    """Chooses the tiles that have a stream. Returns a dict from tile (column, row) to the y position of the stream.
 
     A stream crosses only one tile, from west to east. Tiles in which the stream would come close to the river, the
     motorway or the railway have no stream.

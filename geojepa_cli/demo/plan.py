@@ -67,9 +67,10 @@ class Plan:
     seed: int
 
     def random(self, *purpose: object) -> random.Random:
-        """Returns a random number generator whose numbers depend only on the seed and on `purpose`.
+        """Returns a random number generator whose numbers depend only on the seed of the plan and on `purpose`.
 
-        Every feature of the city uses a different purpose, so a change to one feature does not change the others.
+        Each feature of the city passes other values as `purpose`. So a change to one feature does not change the
+        others.
         """
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 
@@ -114,7 +115,7 @@ def make_plan(size: str = "full", seed: int = 0) -> Plan:
 
 
 def districts(plan: Plan) -> dict[tuple[int, int], District]:
-    """Returns the district of every tile by (column, row). Districts form irregular rings around the city centre."""
+    """Returns a dict from tile (column, row) to district. Districts form irregular rings around the city centre."""
     patch = _patches(plan)
     reach_x, reach_y = plan.columns / 2, plan.rows / 2
     result = {}

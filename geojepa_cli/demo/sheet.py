@@ -127,7 +127,10 @@ class Sheet:
         self.ledger.signal([cell_of(self.points([node])[0])])
 
     def crossing(self, node: int, tags: Tags) -> None:
-        """Adds tags to a node of a road, such as those of a crossing. For traffic signals, use `signal` instead."""
+        """Adds tags to a node of a road, for example the tags of a pedestrian crossing.
+
+        For traffic signals, use `signal` instead.
+        """
         self._on_road(node, tags)
 
     def _on_road(self, node: int, tags: Tags) -> None:

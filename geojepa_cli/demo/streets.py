@@ -40,13 +40,14 @@ class Street:
 
     Attributes:
         vertical: True for a street along a column of tiles (north to south), False for one along a row (west to east).
-        band: index of this column or row.
+        band: index of the column of tiles (vertical street) or of the row of tiles (horizontal street).
         at: x position of a vertical street, or y position of a horizontal one.
         grade: OSM class of the street, such as `primary`.
         name: name of the street.
-        tiles: rows of a vertical street, or columns of a horizontal one, in which the street exists.
+        tiles: row indices (vertical street) or column indices (horizontal street) of the tiles in which the street
+            exists.
         crossings: bridges of the street, as (position of the bridge along the street, half length of the bridge).
-        stations: node ids of the street, by position along the street.
+        stations: dict from position along the street to the id of the node at this position.
     """
 
     vertical: bool
@@ -77,7 +78,8 @@ class Network:
 
     Attributes:
         vertical, horizontal: streets along columns of tiles, and streets along rows of tiles.
-        streams: y position of the stream by tile (column, row). Streets cross streams on bridges.
+        streams: dict from tile (column, row) to the y position of the stream in this tile. Streets cross streams on
+            bridges.
     """
 
     vertical: list[Street]
@@ -169,7 +171,8 @@ def draw_network(
     """Adds all streets, with their intersections, traffic signals and pedestrian crossings.
 
     Returns:
-        Level crossings, where streets cross the railway, as (y position, node id), from north to south.
+        List of level crossings (places where a street crosses the railway), from north to south. Each is (y position,
+        node id).
     """
     _intersections(plan, sheet, districts, network)
     level_crossings = []
@@ -219,7 +222,7 @@ def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool,
 
 
 def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -> None:
-    """Adds a footway across a street, tagged as a crossing with signals. It counts as a traffic signal of its tile."""
+    """Adds a footway across a street, tagged as a crossing with signals. The footway counts as one traffic signal."""
     ends = [Street(street.vertical, street.band, street.at + side, "", "").point(along) for side in (-0.014, 0.014)]
     way = [sheet.node(*ends[0]), crossing, sheet.node(*ends[1])]
     tags = {"highway": "footway", "footway": "crossing", "crossing:signals": "yes", "crossing:markings": "zebra"}

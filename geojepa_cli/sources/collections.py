@@ -17,9 +17,9 @@ class Collection(NamedTuple):
         collection: id of the collection in the STAC API.
         attribution: attribution text of the images, which is written to manifests.
         stac_api: URL of the STAC API.
-        footprint: regular expression that finds the footprint (the area an image shows) in the id of a STAC item. Its
-            groups capture the same text for items with the same footprint, and only the newest of these items is used.
-            None if no two items have the same footprint.
+        footprint: regular expression for ids of STAC items. Its groups capture the part of the id that names the area
+            of the image. If several items have the same area, only the newest is used. None if every item has a
+            different area.
     """
 
     name: str

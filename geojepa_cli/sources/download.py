@@ -69,7 +69,7 @@ def fetch_metadata(url: str, policy: RetryPolicy = RetryPolicy()) -> RemoteFile:
 def downloaded(
     url: str, target: Path, meter: Report | None = None, policy: RetryPolicy = RetryPolicy()
 ) -> Iterator[Path]:
-    """Downloads a file, or resumes its download. The file is locked until the context ends.
+    """Downloads a file, or resumes its download. The file is locked until the end of the `with` block.
 
     If `<url>.md5` exists, the MD5 of the download must match it. A complete file at `target` with this MD5 is not
     downloaded again.
@@ -175,7 +175,7 @@ class _Transfer:
             raise TransientError(f"the server sent {self.done:,} of {self.total:,} bytes")
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Checks the status and headers of a response. Returns True if the response contains missing bytes."""
+        """Checks a response. Returns True if its body must be read, False if the partial file is already complete."""
         status, stated = response.status_code, parse_content_range(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             if stated is None or stated.total != self.done:
@@ -216,9 +216,10 @@ class _Transfer:
             raise DataError(message, hints.run("artifacts", prune=True).or_else(hints.Hint(workspace="DIR")))
 
     def _can_resume(self) -> bool:
-        """Returns True if the partial file may be of the same version as the file on the server.
+        """Returns True if the download may continue after the bytes in the partial file.
 
-        If the server publishes an MD5, it is compared with the MD5 of the complete file later.
+        Returns False if these bytes come from another URL, or from a file with another MD5. Without a published MD5,
+        also returns False if no version was recorded for these bytes. A recorded version is compared later.
         """
         if self._state.get("url") not in (None, self.url):
             return False

@@ -276,9 +276,10 @@ def _begins_pbf(head: bytes) -> bool:
 
 
 def _convert(path: Path, what: str) -> Hint:
-    """Returns a hint for a file in another format: the commands that convert the file to an OSM extract with osmium.
+    """Returns a hint for a file that is neither OSM PBF nor OSM XML.
 
-    If osmium cannot read the format, the hint is the command that fetches another file.
+    If osmium can read the file, the hint contains the commands that convert the file to OSM PBF and fetch the result.
+    Otherwise, the hint is an example of a command that fetches an OSM extract.
     """
     if what not in _OSMIUM_READS:
         return ANOTHER_EXTRACT

@@ -113,7 +113,7 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
 
 def dated(region: Region, date: str) -> Region:
-    """Returns a copy of a region with the URL of the region's extract of a given day.
+    """Returns a copy of a region whose `url` is the download URL of the region's extract of a given day.
 
     Args:
         region: region of the index.

@@ -87,7 +87,7 @@ def meets(a: Bounds, b: Bounds) -> bool:
 def convert_hint(path: Path, *command: str) -> Hint:
     """Returns commands that convert a scene, rename the original to `*.bak`, and run the failed command again.
 
-    A file `*.bak` is no longer read.
+    Commands ignore files named `*.bak`, so they read only the converted scene.
 
     Args:
         path: path of the scene.

@@ -32,11 +32,12 @@ class Imagery(NamedTuple):
     """Imagery of a source: either image tiles (one per map tile) or scenes (georeferenced images).
 
     Attributes:
-        files: path of each file to copy, by the name of the copy in the artifact, such as `imagery/16_X_Y.webp`.
+        files: files to copy, as a dict from the name in the artifact, such as `imagery/16_X_Y.webp`, to the path of the
+            original.
         sha256: SHA-256 of the names and contents of all files.
         attribution: lines of the folder's `ATTRIBUTION.txt`.
         scenes: scenes, newest first. Empty if the imagery consists of image tiles.
-        texts: content of each text file that `fetch` creates, by the name of the file in the artifact.
+        texts: text files that `fetch` creates, as a dict from the name in the artifact to the content.
     """
 
     files: dict[str, Path]
@@ -47,7 +48,7 @@ class Imagery(NamedTuple):
 
 
 def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
-    """Returns the image tiles of a folder, and its GeoTIFF and VRT files. One of the two lists is empty.
+    """Returns two lists: the image tiles of a folder, and the GeoTIFF and VRT files. One of the lists is empty.
 
     Raises:
         UsageError: the folder does not exist.

@@ -46,7 +46,7 @@ def fetch_text(url: str, folder: Path | None, policy: RetryPolicy, check: Callab
     except OfflineError as error:
         if stored is None:
             raise
-        console.note(f"{error.message}; using the stored index of {email.utils.formatdate(modified, usegmt=True)}")
+        console.note(f"{error.message}; using the stored copy from {email.utils.formatdate(modified, usegmt=True)}")
         return stored
     if page.status == httpx.codes.NOT_MODIFIED and stored is not None:
         return stored

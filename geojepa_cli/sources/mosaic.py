@@ -64,7 +64,7 @@ class Picture(NamedTuple):
     Attributes:
         pixels: uint8 [bands, side, side]; pixels that no scene covers are 0.
         valid: bool [side, side], True for pixels that a scene covers.
-        scene: index of the newest scene from which the image has pixels.
+        scene: index, in the mosaic's list of scenes, of the newest scene that contributes pixels to the image.
     """
 
     pixels: npt.NDArray[np.uint8]

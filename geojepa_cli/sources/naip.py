@@ -76,7 +76,10 @@ def newest(items: Sequence[Item], collection: Collection = NAIP) -> list[Item]:
 
 
 def items_as_imagery(items: Sequence[Item], collection: Collection = NAIP) -> Imagery:
-    """Returns the imagery of a source that stores STAC items (descriptions of online images) instead of images."""
+    """Returns an `Imagery` that consists of STAC items (descriptions of online images).
+
+    `fetch` stores only the items. The images stay on their servers.
+    """
     text = to_json(items)
     digest = hashlib.sha256(text.encode()).hexdigest()
     files = {f"imagery/{collection.items_file}": text}
@@ -158,7 +161,10 @@ class RemoteScene:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Converts errors of GDAL that are raised in a `with` block. An error of the server takes precedence."""
+        """Converts errors of GDAL that are raised in a `with` block to errors of this package.
+
+        If the server caused the failure, raises the error of the server instead.
+        """
         try:
             with raster_errors(self._path):
                 yield
@@ -173,7 +179,7 @@ class RemoteScene:
 
 
 def scene_opener(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
-    """Returns a function for `Mosaic` that opens the scene of a STAC item on its server."""
+    """Returns a function that takes a scene and opens the image of this scene on its server. For `Mosaic`."""
     hrefs = {file_name(item): str(item["assets"][IMAGE]["href"]) for item in items}
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 

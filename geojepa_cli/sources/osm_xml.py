@@ -252,7 +252,7 @@ def _pieces(path: Path, suffix: str) -> Iterator[bytes]:
             while piece := file.read(_PIECE):
                 done += len(piece)
                 if suffix != ".osm" and done > max(_FREE, _RATIO * packed.tell()):
-                    what = f"its first {packed.tell():,} bytes give {done >> 20:,} MiB"
+                    what = f"its first {packed.tell():,} bytes contain {done >> 20:,} MiB of XML"
                     unpack = hints.shell("gunzip" if suffix == ".osm.gz" else "bunzip2", "--keep", str(path))
                     raise DataError(f"`{path}` decompresses to more than {_RATIO} times its size: {what}", hint=unpack)
                 yield piece

@@ -23,7 +23,8 @@ class RemoteRaster:
     """A GeoTIFF on a server that rasterio can open.
 
     Attributes:
-        failure: first error while reading, or None. Check it after every read: GDAL may return pixels despite an error.
+        failure: first error while reading, or None. Check this attribute after every read, because GDAL may return
+            pixels despite an error.
     """
 
     def __init__(self, reader: RangeReader, href: str) -> None:
@@ -35,7 +36,7 @@ class RemoteRaster:
 
         Raises:
             rasterio.errors.RasterioError: the file cannot be read or is not a GeoTIFF. If the server caused the error,
-                `failure` holds the server's error.
+                the attribute `failure` holds the error of the server.
         """
         import rasterio
         from rasterio.abc import MultiByteRangeResourceContainer
@@ -48,10 +49,10 @@ class RemoteRaster:
         return rasterio.open(path, driver="GTiff", opener=container)
 
     def guard(self, call: Callable[[], Any], default: Any) -> Any:
-        """Returns the result of a function. If the function fails, stores the error in `failure` and returns `default`.
+        """Calls a function and returns its result. If the function raises an error, returns `default` instead.
 
-        Exceptions are stored because they cannot pass through GDAL. After the first error, this method always returns
-        `default`, because GDAL repeats failed reads.
+        The error is stored in the attribute `failure`, because exceptions cannot pass through GDAL. After the first
+        error, this method calls no more functions, because GDAL repeats failed reads.
         """
         if self.failure is not None:
             return default

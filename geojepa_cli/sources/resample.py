@@ -61,8 +61,8 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
 def _set_context(context: contextvars.Context) -> None:
     """Copies the context variables of the main thread to a new thread.
 
-    rasterio stores its opener files in context variables. Without the copy, the process crashes if one thread opens a
-    dataset and another closes it.
+    rasterio uses context variables to store the Python objects through which GDAL reads files. Without the copy, the
+    process crashes if one thread opens a dataset and another closes it.
     """
     for variable, value in context.items():
         variable.set(value)

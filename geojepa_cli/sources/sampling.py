@@ -1,6 +1,6 @@
 """Projects the pixels of a tile's image into a scene, and samples the scene bilinearly at these positions.
 
-Scenes with more than twice the resolution of the tile's image are averaged first (see `scene_window`).
+Scenes with at least twice the resolution of the tile's image are downsampled first (see `scene_window`).
 """
 
 from __future__ import annotations

@@ -45,8 +45,9 @@ class MaskRule(NamedTuple):
 def choose_bands(source: Any) -> tuple[int, int, int]:
     """Returns the 1-based indices of the red, green and blue bands of a dataset.
 
-    The bands are found by their colour interpretation. If it does not name red, green and blue, the first three bands
-    except alpha are used. If there are fewer than three bands, the first band is used three times, as grey.
+    The bands are found by their colour interpretation. If the colour interpretation does not name red, green and blue,
+    the first three bands except alpha are used. If there are fewer than three bands, the first band is used three
+    times, as grey.
     """
     from rasterio.enums import ColorInterp
 
@@ -129,7 +130,8 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
         source: rasterio dataset.
         rule: mask rule of the dataset.
         data: pixels that were read from the dataset, [bands, rows, columns].
-        how: keyword arguments with which `data` was read: `window`, `out_shape` and `resampling`.
+        how: keyword arguments of the call `source.read` that returned `data`: `window`, `out_shape` and `resampling`.
+            The masks are read with the same arguments.
     """
     valid: npt.NDArray[np.bool_] = np.isfinite(data).all(axis=0)
     if rule.mask_band:
@@ -143,7 +145,10 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
 
 
 def decimated_shape(source: Any) -> tuple[int, int]:
-    """Returns the number of rows and columns of a reduced image of a dataset. Each is at most `SAMPLE_PX`."""
+    """Returns the shape (rows, columns) with which a dataset is read to get a sample of its pixels.
+
+    Rows and columns are each at most `SAMPLE_PX`.
+    """
     return min(source.height, SAMPLE_PX), min(source.width, SAMPLE_PX)
 
 

@@ -1,6 +1,7 @@
 """Reads the part of a scene (a georeferenced image) that a tile needs.
 
-A scene with more than twice the resolution of the tile's image is averaged while it is read.
+A scene with at least twice the resolution of the tile's image is downsampled while it is read: each pixel that is
+returned is the mean of a block of scene pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class ScenePart(NamedTuple):
     """The part of a scene that a tile needs.
 
     Attributes:
-        data: pixels of the part, [bands, rows, columns]. They are averaged if the scene is finer than needed.
+        data: pixels of the part, [bands, rows, columns]. They are downsampled if the scene has at least twice the
+            resolution of the tile's image.
         valid: mask of valid pixels, bool [rows, columns]; None if all pixels are valid and the tile lies within the
             scene.
         columns, rows: for each pixel of the tile's image, the position of its centre in `data`, float64 [side, side]
@@ -41,9 +43,10 @@ class ScenePart(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """A window (rectangle) of a scene in scene pixels, and the integer factor by which its pixels are averaged.
+    """A rectangle of a scene in scene pixels, and the integer factor by which the rectangle is downsampled.
 
-    The first column and the first row are multiples of the factor.
+    Downsampling replaces each block of factor × factor pixels by its mean. The first column and the first row are
+    multiples of the factor.
     """
 
     column: int
@@ -54,7 +57,7 @@ class _Window(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and columns after averaging."""
+        """Number of rows and columns of the window after downsampling."""
         return -(-self.height // self.factor), -(-self.width // self.factor)
 
 
@@ -119,9 +122,15 @@ def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
 
 
 def _enclose(source: Any, left: float, top: float, right: float, bottom: float, factor: int) -> _Window | None:
-    """Returns the window around a bounding box (in scene pixels), with a margin; None if the window is empty.
+    """Returns the window of a scene that contains a bounding box and a margin around it; None if the window is empty.
 
-    The window starts and ends at multiples of the averaging factor, so that pixels of an overview need no resampling.
+    The window is enlarged to multiples of the factor, so that pixels of an overview need no resampling. The window is
+    then clipped to the scene.
+
+    Args:
+        source: rasterio dataset of the scene.
+        left, top, right, bottom: bounding box in scene pixels.
+        factor: factor by which the window is downsampled.
     """
     margin = _MARGIN_PX * factor
     column = int(max(0, np.floor((left - margin) / factor) * factor))
@@ -134,10 +143,11 @@ def _enclose(source: Any, left: float, top: float, right: float, bottom: float, 
 def _read(
     source: Any, bands: tuple[int, ...], mask: MaskRule, window: _Window
 ) -> tuple[npt.NDArray[Any], dict[str, Any]]:
-    """Reads the pixels of a window, averaged by its factor.
+    """Reads the pixels of a window, downsampled by the factor of the window.
 
     Returns:
-        Pixels [bands, rows, columns], and the keyword arguments with which they were read, for `find_valid`.
+        Pixels [bands, rows, columns], and the keyword arguments for `source.read` that downsample in the same way. The
+        caller uses these arguments to read the masks of the same pixels.
     """
     from rasterio.enums import Resampling
     from rasterio.windows import Window
@@ -154,7 +164,7 @@ def _read(
 
 
 def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
-    """Averages blocks of factor × factor pixels. Blocks at the right edge and at the lower edge may be smaller."""
+    """Replaces each block of factor × factor pixels by its mean. Blocks at the right and lower edge may be smaller."""
     if factor == 1:
         return pixels
     sums = pixels.astype(np.float32)
@@ -167,10 +177,10 @@ def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 
 
 def _averaging_factor(source: Any, scale: float) -> int:
-    """Returns the integer factor by which a scene is averaged for a tile.
+    """Returns the integer factor by which a scene is downsampled for a tile.
 
-    Overviews are reduced copies of the scene in the same file. The factor is a multiple of the factor of one overview:
-    the coarsest one that is at least as fine as the tile's image.
+    The result is a multiple of the factor of an overview (a downsampled copy of the scene in the same file). Of the
+    overviews whose resolution is at least that of the tile's image, the one with the lowest resolution is used.
 
     Args:
         source: rasterio dataset of the scene.
@@ -181,5 +191,8 @@ def _averaging_factor(source: Any, scale: float) -> int:
 
 
 def _coarsest_overview(source: Any, scale: float) -> int:
-    """Returns the largest reduction factor of the dataset's overviews that is at most `scale`; 1 if there is none."""
+    """Returns the largest factor, at most `scale`, by which an overview of the dataset is downsampled.
+
+    Returns 1 if there is no such overview.
+    """
     return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

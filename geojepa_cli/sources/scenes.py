@@ -35,7 +35,7 @@ class Scene(NamedTuple):
         mask: rule that decides which pixels are valid.
         date: date of capture, such as `2020-08-31`; "" if neither the TIFF tags nor the file name have a date.
         bounds: (west, south, east, north) in degrees, with a margin.
-        files: the file itself, and the files that belong to it (`.ovr`, `.msk`, `.aux.xml`, or the parts of a VRT).
+        files: the file at `path`, its sidecar files (`.ovr`, `.msk`, `.aux.xml`), and all files to which a VRT refers.
     """
 
     path: Path
@@ -62,8 +62,8 @@ def inspect_scene(path: Path, infrared: bool = False) -> Scene:
         infrared: True to select the near-infrared band too.
 
     Raises:
-        DataError: the file is not a raster, has no georeference, complex values or a palette, or has no near-infrared
-            band although it was requested.
+        DataError: the file is not a raster, has no georeference, has complex values or a colour palette, or lacks the
+            requested near-infrared band.
     """
     with opened(path) as source:
         check_georeference(source, path)

@@ -56,8 +56,8 @@ def trim_item(item: Mapping[str, Any]) -> Item:
 def scene_of(item: Item, infrared: bool) -> Scene:
     """Returns the scene of a stored STAC item.
 
-    The data type is assumed to be `uint8`; it is checked when the image is opened. The rule for valid pixels is empty,
-    because it is unknown until then.
+    The data type is assumed to be `uint8`, and is checked when the image is opened. The rule that decides which pixels
+    are valid is left empty, because it depends on the image, which is not opened here.
 
     Args:
         item: STAC item as returned by `trim_item`.
@@ -130,7 +130,11 @@ def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a STAC item that state the CRS: its codes, or else its definitions (WKT2, PROJJSON)."""
+    """Returns the fields of a STAC item that state the CRS.
+
+    These are the fields with the code of the CRS. If there are none, these are the fields with its definition in WKT2
+    or PROJJSON.
+    """
     codes = {name: fields[name] for name in _CODES if fields.get(name) is not None}
     if "proj:epsg" in codes:
         codes["proj:epsg"] = int(codes["proj:epsg"])

@@ -184,7 +184,7 @@ def test_without_a_server_the_stored_index_is_used_and_its_date_printed(
     read_index(server.url, tmp_path)
     server.faults["/index-v1.json"].extend([Fault(status=503)] * QUICK.attempts)
     assert len(read_index(server.url, tmp_path, QUICK)) == 8
-    assert "index of Tue, 14 Nov 2023" in capsys.readouterr().err.replace("\n", " ")
+    assert "stored copy from Tue, 14 Nov 2023" in capsys.readouterr().err.replace("\n", " ")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
