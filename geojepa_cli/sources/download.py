@@ -218,8 +218,8 @@ class _Transfer:
     def _can_resume(self) -> bool:
         """Returns True if the download may continue at the end of the partial file.
 
-        URL and published MD5 must be those of the earlier download. If no MD5 is published, a version must have been
-        recorded for the partial file. `_begin` compares that version with the version in the server's response.
+        The URL and the published MD5 must not differ from those recorded for the partial file. If no MD5 is published,
+        a version must have been recorded. `_begin` later compares it with the version in the server's response.
         """
         if self._state.get("url") not in (None, self.url):
             return False

@@ -44,7 +44,7 @@ class Region(NamedTuple):
 
     @property
     def short(self) -> str:
-        """Last part of the region's id, such as `california`. This is the default of `fetch --name`."""
+        """Last part of the region's id, such as `california`. With `fetch --region`, it is the default of `--name`."""
         return self.id.rpartition("/")[2]
 
 
@@ -209,8 +209,8 @@ def _extract_url(url: str, index_url: str) -> str:
     If the index was read from a mirror, the extract is downloaded from the same mirror instead of Geofabrik's server.
 
     Raises:
-        ValueError: the URL is neither an HTTP(S) URL nor a `file://` URL, or the index was read from a server and the
-            URL is a `file://` URL.
+        ValueError: the URL starts with neither `http(s)://` nor `file://`, or it starts with `file://` although the
+            index was read from a server.
     """
     if not url.startswith(HOME_URL):
         found = urljoin(index_url, url)

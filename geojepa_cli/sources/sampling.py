@@ -132,9 +132,9 @@ def _fit_parabola(grid: PixelGrid) -> Doubles | None:
     """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene.
 
     Returns:
-        Coefficients [6, 2]. The rows belong to the terms 1, u, v, u², uv and v², where u and v are the position in the
-        tile, from -1 to 1. The columns belong to the scene's column and row. None if the polynomials are too
-        inaccurate at one of the 9 × 9 points of the `PixelGrid`.
+        Coefficients [6, 2] of the terms 1, u, v, u², uv and v², where (u, v) is the position in the tile, from -1 to 1.
+        `[:, 0]` gives the column of the scene, and `[:, 1]` gives the row. None if the polynomials are too inaccurate
+        at one of the 9 × 9 points of the `PixelGrid`.
     """
     points = np.stack([grid.columns.ravel(), grid.rows.ravel()], 1)
     fitted: Doubles = _solver() @ points

@@ -20,7 +20,7 @@ _HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 class MaskRule(NamedTuple):
     """Rule that decides which pixels of a scene are valid. A valid pixel contains data.
 
-    If `mask_band`, `nodata` and `alpha` are combined, a pixel is valid if all of them allow it.
+    If several of `mask_band`, `nodata` and `alpha` are set, a pixel is valid if each of them marks it as valid.
 
     Attributes:
         mask_band: True if the dataset has an internal mask or a `.msk` file.
