@@ -29,9 +29,12 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
     Args:
         path: file to write.
-        attributes: attributes `task`, `seed`, `split` and `buffer` of the file; see docs/formats.md.
-        columns: columns with one row per tile of `processed.h5`: `label` (float32), `eligible` and `kept` (bool),
-            `split` (uint8) and, if the task has folds, `fold` (uint8); see docs/formats.md.
+        attributes: attributes of the file: `task` (name), `seed` (random seed of the split), `split` (`group` or
+            `random`), and `buffer` (1 if groups next to a test group are used neither for training nor validation).
+        columns: columns with one row per tile of `processed.h5`. `label` (float32) is NaN if the tile has no label.
+            `eligible` (bool) is True if the tile has a label and its number of entities is within the limits. `kept`
+            (bool) is True if the tile is eligible and was not removed by thinning. `split` (uint8) is 0 train, 1 val,
+            2 test, 3 buffer. `fold` (uint8) is the cross-validation fold, if the task has folds.
     """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)

@@ -147,8 +147,8 @@ class RegionStore:
         """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets decrease, the role of a geometry part is unknown, or an edge ends at a vertex of another
-                OSM element.
+            DataError: offsets decrease, a part has an unknown role (a role is point, line, outer ring or inner ring),
+                or a visibility edge refers to a vertex that its OSM element does not have.
         """
         if self._geometry_checked:
             return
@@ -230,8 +230,8 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
 
     Args:
         centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
-        side: half of one side as a vector (x, y), and the length of the other side divided by the length of this side.
-            float32 [n, 3]
+        side: three values for each rectangle. The first two are a vector (x, y) along one side, half as long as the
+            side. The third is the length of the other side, divided by the length of this side. float32 [n, 3]
 
     Returns:
         Corners (x, y) of each rectangle, counter-clockwise, float32 [n, 8]. The first corner is the lowest one; of two
