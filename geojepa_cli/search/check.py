@@ -52,9 +52,9 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
 
     Raises:
         UsageError: `name` is not a tile name.
-        NotFoundError: the tile is not embedded, and the message states its number of entities. Or the tile does not
-            exist, and the message names the nearest embedded tile. If no region has tiles of the tile's zoom, the
-            message names tiles of another zoom at the same place.
+        NotFoundError: the tile exists but is not embedded, or the tile does not exist. In the first case, the message
+            states the number of entities of the tile. In the second case, the message names the nearest embedded tile,
+            or embedded tiles of another zoom at the same place.
     """
     tile = parse_tile(name)
     regions = [_tiles(store, limits) for store in stores]
@@ -113,7 +113,7 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns a command to suggest to the user of a search whose query was not found.
+    """Returns a command to suggest to the user of a search whose query is missing, malformed or unknown.
 
     It is the command of the search, with another query: the first embedded tile of the regions or, if `entity` is
     given, the first entity of this tile. If no tile is embedded, the suggested command is `geojepa artifacts`.
@@ -121,7 +121,7 @@ def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: 
     Args:
         stores: opened `processed.h5` of each region to search.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
-        entity: query entity that was not found; None if the query is a tile.
+        entity: text of the query entity, as the user typed it; None if the user gave no entity.
     """
     for store in stores:
         tiles = _tiles(store, limits)

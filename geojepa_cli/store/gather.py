@@ -130,8 +130,8 @@ class _Columns:
     def take_geometry(self, shares: list[_Share]) -> None:
         """Reads the geometry of every token: points, lines and rings with their vertices, and visibility edges.
 
-        A visibility edge joins two near vertices in different points, lines or rings of the same OSM element, if no
-        line or ring lies between the two vertices.
+        A visibility edge joins two near vertices of different parts (points, lines or rings) of the same OSM element,
+        if no line or ring of this element lies between the two vertices.
         """
         for share in shares:
             share.region.check_geometry()
@@ -159,7 +159,7 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Computes the places of the tokens' children, for example their tags, in the batch's array of children.
+        """Computes where the children of each token, for example its tags, are stored in the batch's array of children.
 
         Args:
             shares: tokens of the batch, divided by region.

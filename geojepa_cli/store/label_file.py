@@ -29,12 +29,15 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
     Args:
         path: file to write.
-        attributes: attributes of the file: `task` (name), `seed` (random seed of the split), `split` (`group` or
-            `random`), and `buffer` (1 if groups next to a test group are used neither for training nor validation).
-        columns: columns with one row per tile of `processed.h5`. `label` (float32) is NaN if the tile has no label.
-            `eligible` (bool) is True if the tile has a label and its number of entities is within the limits. `kept`
-            (bool) is True if the tile is eligible and was not removed by thinning. `split` (uint8) is 0 train, 1 val,
-            2 test, 3 buffer. `fold` (uint8) is the cross-validation fold, if the task has folds.
+        attributes: attributes of the file: `task` (name of the task), `seed` (random seed), `split` (`group` to assign
+            all tiles of a zoom-14 tile to the same split, or `random`), and `buffer` (1 if zoom-14 tiles next to a
+            tested one are used neither for training nor for validation, else 0).
+        columns: columns with one row per tile of `processed.h5`, by name:
+            `label`: float32, NaN if the tile has no label.
+            `eligible`: bool, True if the tile has a label and passes the filters, such as the limits on entities.
+            `kept`: bool, True if the tile is eligible and not removed by thinning (of tiles with label 0).
+            `split`: uint8, 0 train, 1 val, 2 test, 3 buffer.
+            `fold`: uint8, number of the cross-validation fold; only if the task has folds.
     """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)

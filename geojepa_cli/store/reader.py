@@ -147,8 +147,9 @@ class RegionStore:
         """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets decrease, a part has an unknown role (a role is point, line, outer ring or inner ring),
-                or a visibility edge refers to a vertex that its OSM element does not have.
+            DataError: offsets do not start at 0 or decrease, the role of a part is not point, line, outer ring or inner
+                ring, or a visibility edge refers to a vertex that the edge's piece (part of an OSM element in a tile)
+                does not have.
         """
         if self._geometry_checked:
             return
