@@ -34,8 +34,8 @@ def artifacts(
         typer.Option(
             "--prune",
             help="Delete old versions of artifacts, and downloads and temporary files that interrupted runs left. "
-            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps checkpoints "
-            "and other files from which a run can be resumed.",
+            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps "
+            "checkpoints and other files from which a run can be resumed.",
         ),
     ] = False,
     unfinished: Annotated[
