@@ -34,8 +34,8 @@ def report(
 def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
     """Prints the tables of a report and the path of `report.md`.
 
-    Probes of the same regions and the same kind of task (masked or plain) are in one table of scores. If some of their
-    models can be compared, a table of paired differences follows.
+    There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
+    the same kind of split. If two of their models can be compared, a table of paired differences follows.
 
     Args:
         tables: content of the report's `report.json`.
