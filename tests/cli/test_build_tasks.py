@@ -79,7 +79,7 @@ def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path
 def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(folder: Path) -> None:
     done = call("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
     assert done.returncode == 1 and done.stdout == ""
-    assert "no tile of `north` has 5,000 to 9,000 entities: the " in done.stderr
+    assert "no tile of the region `north` has 5,000 to 9,000 entities: the " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
     assert run_main(*wider[1:], "--task", "bridge", cwd=folder)

@@ -256,12 +256,12 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
         done = invoke(workspace, *command, "--region", "alpha")
         assert done.exit_code == 0, done.output
         assert (
-            "no model" in done.stderr
+            "no trained model" in done.stderr
             and "using the baseline tagpool" in done.stderr
             and "geojepa pretrain" in done.stderr
         )
         named = invoke(workspace, *command, "--region", "alpha", "--model", "tagpool")
-        assert named.exit_code == 0 and "no model" not in named.stderr
+        assert named.exit_code == 0 and "no trained model" not in named.stderr
 
 
 def _of_tagpool(workspace: Workspace) -> Path:

@@ -92,7 +92,7 @@ def test_the_resolution_is_printed_in_metres_with_a_warning_where_it_is_coarse(f
         out.write(np.full((3, 300, 300), 100, np.uint8))
     printed = " ".join(fetch(folder).stderr.split())
     assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in printed
-    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
+    assert "1 scene has pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
 
 
 @pytest.mark.parametrize("kind", ["scene", "tile"])

@@ -159,7 +159,8 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)
-    assert done.returncode == 0 and "the same command would resume it" in done.stdout
+    assert done.returncode == 0 and "`--unfinished` deletes it too" in done.stdout and partials(place)
+    geojepa("artifacts", "--prune", "--unfinished", "--yes", cwd=place)
     assert not partials(place)
 
 
