@@ -33,9 +33,9 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts, and downloads and temporary files that interrupted runs left. "
-            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps "
-            "checkpoints and other files from which a run can be resumed.",
+            help="Delete old versions of artifacts, and files left behind by interrupted runs (downloads, temporary "
+            "files). Old versions from which the newest artifacts were made are kept. Checkpoints and other files from "
+            "which a run can be resumed are kept too, unless --unfinished is given.",
         ),
     ] = False,
     unfinished: Annotated[
@@ -175,7 +175,10 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the parameters of an artifact as one line of text. Shows only the name of a task definition."""
+    """Returns the parameters of an artifact as one line of text, cut to 110 characters.
+
+    If a parameter is a task definition, only the name of the task is shown.
+    """
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 

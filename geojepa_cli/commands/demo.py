@@ -26,7 +26,7 @@ def demo(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Generate an artificial city and run every stage on it, without a network."""
+    """Generate an artificial city and run every stage on it. No internet connection is needed."""
     started = time.monotonic()
     done = stages.demo(options.workspace(ctx), size, steps, seed, threads)
     page = str(done["neighbours"].file(PAGE_FILE))

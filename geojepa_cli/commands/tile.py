@@ -28,7 +28,8 @@ Polygon = Annotated[
 Merge = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Merge the regions into one with this name. Elements in several extracts are kept once."
+        metavar="NAME",
+        help="Merge the regions into one region with this name. An OSM element in several regions is kept once.",
     ),
 ]
 KeepTags = Annotated[

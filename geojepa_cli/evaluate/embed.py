@@ -81,7 +81,7 @@ def embed_region(
 
 
 class _Region:
-    """The tiles of a region that are embedded, and the model that embeds them.
+    """The selected tiles of a region, and the model that embeds them.
 
     A view selects these tiles, and the entities and tags that the model sees.
 

@@ -50,8 +50,9 @@ class _Probe(_Strict):
 class ReportTable:
     """Results of the probes on the same regions, with one column per task and one row per model and head.
 
-    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes of a random
-    split are in separate tables.
+    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes with all tags
+    are never in the same table. Probes of a split by zoom-14 group and probes of a random split are never in the same
+    table, either.
 
     Attributes:
         regions: tested regions, as `name@id` of their artifacts.
@@ -219,7 +220,13 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score."""
+    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score.
+
+    `ReportTable.score` and `ReportTable.harmonic` define the two scores.
+
+    Args:
+        table: result of `ReportTable.to_json`.
+    """
     rows = []
     for model in table["models"]:
         row = [model["model"]]
