@@ -1,8 +1,8 @@
 """Hints: objects that describe a command with which the user can solve the problem behind an error.
 
-When an error is raised, its hint is completed: `--workspace` is added and, if the hint repeats the failed command, the
-options of that command. So the printed command can be pasted into a shell, whether the error was raised by the command
-line or by the Python API.
+When an error is raised, its hint is completed: `--workspace` is added. If the hint repeats the failed command, the
+options of that command are also added. So the printed command can be pasted into a shell. This is true for errors of
+the command line and of the Python API.
 """
 
 from __future__ import annotations

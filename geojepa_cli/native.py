@@ -102,7 +102,9 @@ def parse_memory(text: str) -> int:
 
 
 def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None) -> dict[str, Any]:
-    """Runs the binary, waits for its end, and returns the JSON object that it prints on stdout, such as counts.
+    """Runs the binary, waits until it exits, and returns the JSON object that it prints on stdout.
+
+    The object contains the results of the binary, such as the number of tiles that it wrote.
 
     Args:
         arguments: command-line arguments of the binary.

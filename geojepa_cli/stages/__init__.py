@@ -1,4 +1,7 @@
-"""Python API of the commands: one function per command. Importing this package registers all kinds of artifacts."""
+"""Python API of the commands: one function per command.
+
+Importing this package makes all kinds of artifacts, such as `tiles` and `models`, known to workspaces.
+"""
 
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip

@@ -85,7 +85,10 @@ def demo(
 
 
 def make_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Publishes the map and the images of the city as a `source/` artifact, without OpenStreetMap's attribution."""
+    """Publishes the map and the images of the generated city as a `source/` artifact.
+
+    The artifact has no attribution to OpenStreetMap, because the city contains no OpenStreetMap data.
+    """
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
@@ -136,8 +139,19 @@ def _probe(
 ) -> Artifact | None:
     """Trains and tests a linear head that predicts the label of a task from the model's embeddings.
 
-    The embeddings are computed without the tags and entities that reveal the label. If `may_be_few` is True, the demo
-    city may have too few tiles to train on. An error about the data is then printed as a warning, and None is returned.
+    The embeddings are computed without the tags and entities that reveal the label.
+
+    Args:
+        workspace: workspace that contains the task and the model.
+        task: `tasks/` artifact of the city.
+        model: `models/` artifact, trained on the city.
+        seed: random seed of the cross-validation folds and the head.
+        threads: number of threads.
+        may_be_few: True for a city that may have too few tiles to train a head. A `DataError` is then printed as a
+            warning.
+
+    Returns:
+        The `probes/` artifact, or None if a warning was printed.
     """
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)

@@ -120,12 +120,13 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError("`--masked` requires `--task`: a mask belongs to a task", hints.again(task="max_speed"))
+        raise UsageError(
+            "`--masked` requires `--task`: it hides what reveals the label of a task", hints.again(task="max_speed")
+        )
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
-            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the limits with which the task "
-            "was built select the tiles to embed",
+            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task sets these limits",
             hints.run("build-tasks", task=task if isinstance(task, str) else None, **limits),
         )
     chosen_limits = entity_limits(min_entities, max_entities)
@@ -230,11 +231,11 @@ def make_embeddings(
     """Publishes the artifact `embeddings/<model>.<region>` with the file `embeddings.h5`.
 
     Args:
-        workspace: workspace to publish to.
-        model, processed: model or baseline, and `processed/` artifact of the region.
+        workspace, model: workspace to publish to; model or baseline that computes the embeddings.
+        processed: `processed/` artifact of the region.
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
         masked: hide the tags and entities that reveal the label of the task.
-        device, threads: device (`cpu`, `cuda` or `auto`), and number of CPU threads.
+        device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
         without_shared: `tasks/` artifacts of all regions. If given, OSM elements in several zoom-14 tiles are hidden.
 

@@ -187,7 +187,11 @@ def check_model_name(name: str) -> None:
 def _train(
     build: Build, run: TrainingRun, inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a model and writes the files of the model. Returns the counts and the timing for the manifest."""
+    """Trains a model, and writes the files of the model.
+
+    Returns:
+        Two dicts: the counts for `manifest.json`, such as the number of steps, and the entries for `timing.json`.
+    """
     import torch
 
     from geojepa_cli.models.published import save_model

@@ -51,7 +51,8 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
 def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
     """Counts the entities whose OSM element lies in several zoom-14 tiles or, for a random split, in several tiles.
 
-    An entity is the part of an OSM element in one tile.
+    An entity is the part of an OSM element in one tile. With the option `--without-shared`, `probe` also tests
+    embeddings for which these entities were hidden from the models.
 
     Returns:
         A dict with the number of these entities (`hidden`), and the number of all entities of the task (`entities`).

@@ -68,8 +68,9 @@ def probe(
 ) -> Artifact:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which needs no
-    training. Embeddings that do not exist yet are computed first.
+    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which pools the
+    text embeddings of a tile's tags (mean and maximum) and needs no training. Embeddings that do not exist yet are
+    computed first.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -198,7 +199,8 @@ def _seen(
     """Counts the test groups (zoom-14 tiles) that each model may have seen in pretraining.
 
     Returns:
-        A dict from the reference of each model to the number of groups, without models that have seen no test group.
+        A dict from the reference of a model to the number of these groups. Contains only models for which this number
+        is greater than 0.
     """
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
@@ -216,8 +218,9 @@ def _embed(
 ) -> dict[str, list[Artifact]]:
     """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
-    If no tags are hidden, all tiles within the entity limits of the task are embedded, not only the tiles of the task.
-    So probes of other tasks with the same limits can use the same embeddings.
+    If nothing is hidden from the models, all tiles within the entity limits of the task are embedded. These include
+    tiles that the task does not use, for example because they lie outside its bounding box. So probes of other tasks
+    with the same limits can use the same embeddings.
 
     Returns:
         A dict from the name of each model, as printed in the report, to its `embeddings/` artifacts, one per region.

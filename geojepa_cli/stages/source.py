@@ -176,7 +176,7 @@ def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_do
         if box and lies_outside(imagery, box):
             hint = hints.again(imagery="DIR")
             console.warn(
-                f"no image of `{request.imagery}` intersects the extract with the bounding box {format_box(box)}", hint
+                f"no image of `{request.imagery}` intersects the extract, whose bounding box is {format_box(box)}", hint
             )
         if len(lines) == 1:
             console.warn(
@@ -194,7 +194,8 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
         prints a warning and also returns None.
 
     Raises:
-        DataError, UsageError: the folder contains no imagery.
+        UsageError: `imagery` is a folder that does not exist.
+        DataError: the folder contains no imagery that can be used.
         OfflineError: the STAC API cannot be reached.
     """
     from geojepa_cli.sources import naip

@@ -60,7 +60,8 @@ class FilePlan(NamedTuple):
 def choose_regions(request: Request, cache: Path) -> list[Region]:
     """Returns the requested Geofabrik regions, without duplicates.
 
-    A region is requested by its Geofabrik id, its path, its name, or the beginning of one of these. Prints the chosen
+    A region is requested by its Geofabrik id (`us/california`), its name (`California`), the beginning of its id or
+    name, or its path in Geofabrik's index (`north-america/us/california`) or the end of this path. Prints the chosen
     region, unless the user gave its id or the last part of its id. Also checks the names of the regions and the folder
     of images, so that errors are raised before the download.
 
@@ -72,7 +73,7 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
         OfflineError: the index cannot be downloaded, and `cache` contains no copy.
         NotFoundError: there is no such region.
         UsageError: two regions would get the same name, or the folder of images does not exist.
-        DataError: the folder contains no imagery.
+        DataError: the folder of images contains no imagery.
     """
     from geojepa_cli.sources import geofabrik
     from geojepa_cli.sources.imagery import list_imagery
@@ -141,10 +142,16 @@ def plan_file(request: Request) -> FilePlan:
 def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
     """Returns the number, dates and size of the requested images, or None if no imagery is requested.
 
-    For images from a server, the size is an upper limit: it assumes one image for every tile in the bounding box.
+    For images from a server, the size is an upper limit: it assumes one image for every zoom-16 tile in `box`.
+
+    Args:
+        imagery: folder of images, or search for images on a server; None if no imagery is requested.
+        box: bounding box to which the images are limited. If it is None, all images of a folder are counted, and images
+            on a server are not searched.
 
     Raises:
-        DataError, UsageError: the folder contains no imagery.
+        UsageError: `imagery` is a folder that does not exist.
+        DataError: the folder contains no imagery that can be used.
     """
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.http import OfflineError

@@ -1,4 +1,8 @@
-"""Parts that all stages use: they make missing artifacts, find regions, and complete the hints of errors."""
+"""Class `Stage`, and functions that all stages use.
+
+They make artifacts that do not exist yet, find the artifacts of regions, and add missing options to the command in the
+hint of an error.
+"""
 
 from __future__ import annotations
 

@@ -89,6 +89,8 @@ def build_tasks(
 ) -> list[Artifact]:
     """Makes the labels, splits and masks of tasks for one or several regions.
 
+    The mask of a task hides the tags and entities that reveal the label.
+
     Tiles are split by groups: all tiles in the same zoom-14 tile are in the same split. Prints warnings if a split is
     empty or has few groups, if no entity matches the label rules, or if the mask hides all entities of a tile.
 
@@ -105,7 +107,7 @@ def build_tasks(
         split: `group` assigns whole groups to splits. `random` assigns each tile separately; test scores are then too
             good, because neighbouring tiles are in different splits.
         folds: number of cross-validation folds, 2 to 20. Each group is also assigned to a fold. None for no folds.
-        buffer: leave out groups that are next to a test group from training and validation.
+        buffer: use groups that are next to a test group neither for training nor for validation.
 
     Returns:
         The `tasks/` artifacts: for the first task those of all regions in order, then those of the next task.

@@ -72,7 +72,12 @@ def _is_download(path: Path) -> bool:
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the file that `fetch` locks while downloading: `x.partial` for `x.partial.json`, otherwise `path`."""
+    """Returns the file that `fetch` locks while it downloads.
+
+    Args:
+        path: file in the folder for downloads. If its name is `x.partial.json`, the file describes the download
+            `x.partial`, so `x.partial` is returned. Any other path is returned unchanged.
+    """
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 

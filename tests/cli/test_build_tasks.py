@@ -144,7 +144,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     command = ["build-tasks", "--region", "north", "--task"]
     for _ in range(2):  # made, and found
         output = call(*command, "all.yaml", cwd=folder)
-        assert "the mask of task `all_area` hides all entities of all tiles" in output.stderr
+        assert "the mask of task `all_area` (`mask` in its definition) hides all entities of all tiles" in output.stderr
     (folder / "none.yaml").write_text("name: none_such\ntitle: t\nlabel: {kind: count, tags: [no_such_key]}\n")
     output = call(*command, "none.yaml", cwd=folder)
     assert "every tile of task `none_such` has the label 0" in output.stderr and "hides" not in output.stderr
@@ -153,7 +153,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     emptied = answer["result"]["mask"]["tiles emptied"]
     assert 0 < emptied < answer["result"]["tiles"]["eligible"]
     output = call(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
-    assert f"the mask of task `most_area` hides all entities of {emptied} of" in output
+    assert f"the mask of task `most_area` (`mask` in its definition) hides all entities of {emptied} of" in output
     assert "hides" not in call(*command, "building_count", cwd=folder).stderr
 
 

@@ -230,7 +230,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     assert invoke(modelled, "build-tasks", "--task", tmp_path / "all.yaml").exit_code == 0
     done = invoke(modelled, "embed", "--task", "all", "--masked", "--model", model)
     assert isinstance(done.exception, DataError)
-    assert "the mask of `all` hides all entities in all" in done.exception.message
+    assert "the mask of task `all` (`mask` in its definition) hides all entities in all" in done.exception.message
     assert not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])

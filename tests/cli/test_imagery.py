@@ -110,7 +110,7 @@ def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) 
             Image.new("RGB", (224, 224)).save(path)
             (folder / "images/m_20200831.tif").unlink(missing_ok=True)
         printed = " ".join(fetch(folder).stderr.split())
-        assert ("no image of `images` intersects the extract with the bounding box -77.86,40.79" in printed) is outside
+        assert ("no image of `images` intersects the extract, whose bounding box is -77.86,40.79" in printed) is outside
 
 
 def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> None:
