@@ -13,6 +13,7 @@ from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
+from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
 __all__ = [  # noqa: RUF022
     "fetch",
@@ -26,4 +27,7 @@ __all__ = [  # noqa: RUF022
     "report",
     "knn",
     "demo",
+    "artifacts",
+    "verify",
+    "prune",
 ]

@@ -40,7 +40,8 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
-EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",))
+VARIANT = ("task", "masked", "without_shared")
+EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",), variant=VARIANT)
 
 
 class Model(NamedTuple):

@@ -46,7 +46,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed or None)
 
 
-MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS))
+MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS), resumes_from=(CHECKPOINT,))
 
 
 @as_command("pretrain")
@@ -238,11 +238,15 @@ def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
+
+    Without a checkpoint, no run can resume, so the files of the run are deleted.
+    """
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
     if step is None:
+        build.clear()
         earlier = hints.again(set={"train.checkpoint_every": 10})
         return InterruptedRunError("interrupted before the first checkpoint", earlier)
     resumed = hints.again().noting("add --no-resume to start again")

@@ -34,7 +34,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2 added `osm_version` and `record_id` of entities
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild)
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html",))
 
 
 @as_command("knn")

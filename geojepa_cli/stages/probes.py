@@ -50,7 +50,7 @@ def _rebuild(remains: Remains) -> Hint:
     )
 
 
-PROBES = Stage("probes", version=3, rebuild=_rebuild)
+PROBES = Stage("probes", version=3, rebuild=_rebuild, variant=("masked", "without_shared"))
 
 
 @as_command("probe")

@@ -20,7 +20,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2: rounding errors stay within the tolerance of the simplification; version 3 added `object/version`
-PROCESSED = Stage("processed", version=4, rebuild=_rebuild)
+PROCESSED = Stage("processed", version=4, rebuild=_rebuild, made_from="tiles", of_region=True)
 
 
 def make_processed(

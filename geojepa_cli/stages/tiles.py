@@ -44,7 +44,7 @@ def _rebuild(remains: Remains) -> Hint:
 # version 3: in each tile, area outlines of a relation come after its other parts;
 # version 4: members with roles such as `subarea` are no area boundaries, duplicate tags count once, and more variants
 # of OSM XML are read
-TILES = Stage("tiles", version=5, rebuild=_rebuild)
+TILES = Stage("tiles", version=5, rebuild=_rebuild, made_from="source", of_region=True, variant=("zoom",))
 
 
 class TiledRegion(NamedTuple):
