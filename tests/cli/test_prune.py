@@ -13,7 +13,7 @@ from workspace_artifacts import publish
 
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages import prune
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.prune import describe_variant, plan_pruning
 from geojepa_cli.workspace.workspace import Workspace
@@ -22,7 +22,7 @@ from geojepa_cli.workspace.workspace import Workspace
 def test_prune_keeps_the_newest_of_every_variant(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     region = add_region(workspace, "town", 5, 40, mean_entities=60.0)
-    build_region(workspace, region, find_specs(["building_count"]))
+    build_tasks(workspace, region, ["building_count"])
     probe = ("probe", "--task", "building_count", "--head", "linear")
     for arguments in ((*probe, "--masked"), probe, (*probe, "--seed", "1")):
         assert invoke(workspace, *arguments).exception is None
@@ -38,7 +38,7 @@ def test_prune_keeps_the_newest_of_every_variant(tmp_path: Path) -> None:
 def test_prune_keeps_a_probe_without_shared_entities_and_its_vectors(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     region = add_region(workspace, "town", 5, 40, mean_entities=60.0)
-    build_region(workspace, region, find_specs(["building_count"]))
+    build_tasks(workspace, region, ["building_count"])
     for more in (["--without-shared"], []):
         probe = ("probe", "--task", "building_count", "--head", "linear", "--model", "tagpool")
         assert invoke(workspace, *probe, *more).exception is None
