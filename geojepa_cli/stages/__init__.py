@@ -2,6 +2,7 @@
 
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
+from geojepa_cli.stages.source_plan import plan_fetch  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
 from geojepa_cli.stages.features import process  # isort: skip
@@ -17,6 +18,7 @@ from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
 __all__ = [  # noqa: RUF022
     "fetch",
+    "plan_fetch",
     "tile",
     "process",
     "build_tasks",
