@@ -18,7 +18,7 @@ from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.leftovers import PARTIAL, is_resumable
 from geojepa_cli.workspace.lineage import Lineage, trace
 from geojepa_cli.workspace.lock import LOCK
-from geojepa_cli.workspace.prune import Pruning, bytes_below, describe_variant, plan_pruning
+from geojepa_cli.workspace.prune import Pruning, describe_variant, plan_pruning
 from geojepa_cli.workspace.workspace import Workspace
 
 
@@ -34,12 +34,17 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts, and files of interrupted runs. Keeps old versions from which the "
-            "newest artifacts were made, and files from which a run can be resumed.",
+            help="Delete old versions of artifacts, and downloads and temporary files that interrupted runs left. "
+            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps "
+            "checkpoints and other files from which a run can be resumed.",
         ),
     ] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="With --prune: also delete the files of unfinished runs.")
+        bool,
+        typer.Option(
+            "--unfinished",
+            help="With --prune: also delete checkpoints and other files from which an interrupted run can be resumed.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking for confirmation.")] = False,
     json: options.Json = False,
@@ -127,7 +132,7 @@ def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = Fa
         workspace: workspace in which to delete.
         yes: delete without asking for confirmation.
         json: print JSON instead of text. Then nothing is deleted unless `yes` is True.
-        unfinished: also delete the files from which an unfinished run can be resumed.
+        unfinished: also delete the files from which an interrupted run can be resumed.
     """
     plan = plan_pruning(workspace, unfinished)
     if not json:
@@ -147,17 +152,17 @@ def _list_prunable(plan: Pruning) -> None:
         variant = describe_variant(artifact)
         name = f"{artifact.full_ref} ({variant})" if variant else artifact.full_ref
         console.print_line(f"{name}  {_megabytes(artifact.size)}")
-    for path in plan.leftovers:
-        console.print_line(f"{_short(path)}  {_megabytes(bytes_below(path))}  ({_describe_leftover(path)})")
+    for path, size in plan.leftovers.items():
+        console.print_line(f"{_short(path)}  {_megabytes(size)}  ({_describe_leftover(path)})")
     if not plan.artifacts and not plan.leftovers:
         console.print_line("nothing to remove")
     else:
-        leftovers = f" and {console.counted(len(plan.leftovers), 'leftover')}" if plan.leftovers else ""
+        leftovers = console.counted(len(plan.leftovers), "leftover")
+        more = f" and {leftovers} of interrupted runs" if plan.leftovers else ""
         count = console.counted(len(plan.artifacts), "artifact")
-        console.print_line(f"{count}{leftovers}, {_megabytes(plan.bytes)}")
-    for path in plan.kept:
-        size = _megabytes(bytes_below(path))
-        console.print_line(f"kept: {_short(path)}  {size}  (unfinished; `--unfinished` deletes it too)")
+        console.print_line(f"to delete: {count}{more}, {_megabytes(plan.bytes)} in total")
+    for path, size in plan.kept.items():
+        console.print_line(f"kept: {_short(path)}  {_megabytes(size)}  (unfinished; `--unfinished` deletes it too)")
 
 
 def _describe_leftover(path: Path) -> str:
@@ -180,7 +185,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the parameters of an artifact as one line of text. For a task definition, the line has only its name."""
+    """Returns the parameters of an artifact as one line of text. Shows only the name of a task definition."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,16 +66,11 @@ def fetch(
     json: options.Json = False,
 ) -> None:
     """Import an OpenStreetMap extract and, optionally, aerial imagery."""
-    from geojepa_cli.sources.http import OfflineError
-
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
     arguments = (workspace, region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
     if dry_run:
-        try:
-            _print_plan(stages.plan_fetch(*arguments), json)
-        except OfflineError as error:
-            _print_offline(region or (), geofabrik_url, error, json)
+        _dry_run(lambda: stages.plan_fetch(*arguments), region or (), geofabrik_url, json)
         return
     sources = stages.fetch(*arguments)
     if json:
@@ -93,6 +88,20 @@ def _print_source(source: Artifact) -> None:
     rows += [("attribution", line) for line in source.attribution]
     console.table(source.full_ref, ["", ""], rows)
     print_path(source)
+
+
+def _dry_run(
+    make_plan: Callable[[], FilePlan | list[RegionPlan]], regions: Sequence[str], index_url: str, json: bool
+) -> None:
+    """Prints the files that `fetch` would download or copy. If the server cannot be reached, prints a warning."""
+    from geojepa_cli.sources.http import OfflineError
+
+    try:
+        plans = make_plan()
+    except OfflineError as error:
+        _print_offline(regions, index_url, error, json)
+    else:
+        _print_plan(plans, json)
 
 
 def _print_plan(plans: FilePlan | list[RegionPlan], json: bool) -> None:

@@ -46,4 +46,4 @@ def prune(workspace: Workspace, unfinished: bool = False) -> Pruning:
     """
     plan = pruning.plan_pruning(workspace, unfinished)
     used = plan.delete(workspace)
-    return Pruning(plan.artifacts, tuple(path for path in plan.leftovers if path not in used), plan.kept)
+    return Pruning(plan.artifacts, {path: size for path, size in plan.leftovers.items() if path not in used}, plan.kept)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from geojepa_cli.workspace.artifact import Artifact
@@ -19,18 +18,19 @@ class Pruning:
 
     Attributes:
         artifacts: old artifacts, as described in `find_prunable`.
-        leftovers: files and directories that killed runs left.
-        kept: directories of unfinished runs, which are not deleted because these runs can be resumed.
+        leftovers: files and directories that killed runs left, and the size of each in bytes.
+        kept: directories of unfinished runs, which are not deleted because these runs can be resumed, and the size of
+            each in bytes.
     """
 
-    artifacts: tuple[Artifact, ...] = ()
-    leftovers: tuple[Path, ...] = ()
-    kept: tuple[Path, ...] = ()
+    artifacts: tuple[Artifact, ...]
+    leftovers: Mapping[Path, int]
+    kept: Mapping[Path, int]
 
-    @cached_property
+    @property
     def bytes(self) -> int:
         """Total size of the artifacts and leftovers, in bytes."""
-        return sum(artifact.size for artifact in self.artifacts) + sum(map(bytes_below, self.leftovers))
+        return sum(artifact.size for artifact in self.artifacts) + sum(self.leftovers.values())
 
     def delete(self, workspace: Workspace) -> list[Path]:
         """Deletes the artifacts and leftovers.
@@ -50,10 +50,10 @@ def plan_pruning(workspace: Workspace, unfinished: bool = False) -> Pruning:
         workspace: workspace to search.
         unfinished: True to include the files of unfinished runs that can be resumed.
     """
-    left = find_leftovers(workspace)
-    kept = () if unfinished else tuple(path for path in left if is_resumable(path))
+    left = {path: _bytes_below(path) for path in find_leftovers(workspace)}
+    kept = {} if unfinished else {path: size for path, size in left.items() if is_resumable(path)}
     old = find_prunable(workspace.everything())
-    return Pruning(tuple(old), tuple(path for path in left if path not in kept), kept)
+    return Pruning(tuple(old), {path: size for path, size in left.items() if path not in kept}, kept)
 
 
 def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
@@ -86,7 +86,7 @@ def describe_variant(artifact: Artifact) -> str:
     return ", ".join(_describe_parameter(name, value) for name, value in values.items() if value)
 
 
-def bytes_below(path: Path) -> int:
+def _bytes_below(path: Path) -> int:
     """Returns the size of a file, or the total size of all files below a directory, in bytes."""
     if path.is_file():
         return path.stat().st_size

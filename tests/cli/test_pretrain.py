@@ -159,6 +159,9 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)
+    assert done.returncode == 0 and "unfinished; `--unfinished` deletes it too" in done.stdout
+    assert partials(place)
+    done = geojepa("artifacts", "--prune", "--unfinished", "--yes", cwd=place)
     assert done.returncode == 0 and "the same command would resume it" in done.stdout
     assert not partials(place)
 
