@@ -73,18 +73,6 @@ def version() -> dict[str, Any]:
         ) from error
 
 
-def check_threads(threads: int) -> None:
-    """Checks the number of threads.
-
-    Raises:
-        UsageError: the number is less than 1 or more than `MAX_THREADS`.
-    """
-    if not 1 <= threads <= MAX_THREADS:
-        raise UsageError(
-            f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hints.again(threads=os.cpu_count() or 1)
-        )
-
-
 def parse_memory(text: str) -> int:
     """Converts a memory size such as `512M`, `1G` or `2GiB` to bytes. K, M, G and T are powers of 1024.
 

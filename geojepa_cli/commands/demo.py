@@ -14,6 +14,7 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import ordered_counts
 from geojepa_cli.stages.demo import STEPS
 from geojepa_cli.stages.neighbours import JSON_FILE, PAGE_FILE
+from geojepa_cli.stages.probes import REPORT_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
@@ -21,7 +22,7 @@ from geojepa_cli.workspace.artifact import Artifact
 def demo(
     ctx: typer.Context,
     size: Annotated[str, typer.Option(help="Size of the city: `full` (480 tiles) or `small` (64 tiles).")] = "full",
-    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = STEPS,
+    steps: Annotated[int, typer.Option(help="Number of training steps, 1 or more.")] = STEPS,
     seed: options.Seed = 0,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -67,8 +68,8 @@ def _scores(probes: Iterable[Artifact]) -> tuple[list[str], list[list[str]]]:
     names: dict[str, None] = {}
     by_task: dict[str, dict[str, str]] = {}
     for probe in probes:
-        report = probe.read_json("report.json")
-        for score in report["figures"]:
+        report = probe.read_json(REPORT_FILE)
+        for score in report["scores"]:
             if score["relative"] is not None:
                 names[score["model"]] = None
                 by_task.setdefault(report["task"], {})[score["model"]] = f"{score['relative']:.2f}"

@@ -69,11 +69,11 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
         meter: function that is called with (bytes read, size of the file).
 
     Raises:
-        UsageError: the file does not exist.
+        UsageError: the path does not exist or is not a regular file.
         DataError: the file is empty or truncated, or is not an OSM extract.
     """
     if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
+        what = "is a directory" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
         raise UsageError(f"`{path}` {what}", hint=ANOTHER_EXTRACT)
     with path.open("rb") as file:
         head = file.read(_HEAD)

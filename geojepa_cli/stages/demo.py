@@ -13,6 +13,7 @@ from geojepa_cli.stages.images import make_images
 from geojepa_cli.stages.models import pretrain
 from geojepa_cli.stages.neighbours import knn
 from geojepa_cli.stages.probes import probe
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.source import make_source
 from geojepa_cli.stages.stage import as_command
 from geojepa_cli.stages.tasks import build_tasks
@@ -120,7 +121,7 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
-    store = TileStore.open([processed.file("processed.h5")], names=[processed.name])
+    store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
     labels = TaskData.open(store, [artifact]).labels
     names = [f"{z}_{x}_{y}" for z, x, y in store.tile_zxy.tolist()]
     expected = np.array([np.nan if (known := answers[name][task]) is None else known for name in names])

@@ -17,8 +17,9 @@ from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.models import CONFIG, IMAGES_FILE
+from geojepa_cli.stages.models import CONFIG
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -40,7 +41,8 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
-EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",))
+VARIANT = ("task", "masked", "without_shared")
+EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",), variant=VARIANT)
 
 
 class Model(NamedTuple):

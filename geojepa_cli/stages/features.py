@@ -21,7 +21,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("process", region=remains.name)
 
 
-FEATURES = Stage("features", version=2, rebuild=_rebuild)
+FEATURES = Stage("features", version=2, rebuild=_rebuild, made_from="processed", of_region=True)
 
 
 @as_command("process")

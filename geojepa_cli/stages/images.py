@@ -35,7 +35,15 @@ def _rebuild(remains: Remains) -> Hint:
 
 # version 3: no-data values and masks are used even if a band looks like an alpha band, and infrared does not affect the
 # weights of colours; a killed run keeps its resampled images (see `store/image_log.py`)
-IMAGES = Stage("images", version=4, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
+IMAGES = Stage(
+    "images",
+    version=4,
+    rebuild=_rebuild,
+    keep=("images.pixels", "images.jsonl"),
+    made_from="source",
+    of_region=True,
+    variant=("zoom",),
+)
 
 
 def make_images(

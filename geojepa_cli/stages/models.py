@@ -15,6 +15,7 @@ from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -49,7 +49,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed or None)
 
 
-MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS))
+MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS), resumes_from=(CHECKPOINT,))
 
 
 @as_command("pretrain")
@@ -245,11 +245,15 @@ def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
+
+    Without a checkpoint, no run can resume, so the files of the run are deleted.
+    """
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
     if step is None:
+        build.clear()
         earlier = hints.again(set={"train.checkpoint_every": 10})
         return InterruptedRunError("interrupted before the first checkpoint", earlier)
     resumed = hints.again().noting("add --no-resume to start again")

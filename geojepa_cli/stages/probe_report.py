@@ -29,11 +29,12 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
     """
     import numpy as np
 
+    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
     from geojepa_cli.store.embeddings import Embeddings
 
     parts = []
     for index, artifact in enumerate(embeddings):
-        vectors = Embeddings(artifact.file("embeddings.h5"))
+        vectors = Embeddings(artifact.file(EMBEDDINGS_FILE))
         vectors.check_source(store.regions[index])
         vectors.check_vectors("tile/vector")
         first, last = store.tile_offsets[index : index + 2]
@@ -87,11 +88,11 @@ def report_content(
         "protocol": result.protocol,
         "random": result.random,
         "buffer": result.buffer,
-        "stands_on": result.describe(),
+        "protocol_description": result.describe(),
         "groups": result.groups,
         "test_groups": result.test_groups,
         "tiles": result.tiles,
         "tiles_unthinned": result.tiles_unthinned,
-        "figures": [score.to_json() for score in result.scores],
+        "scores": [score.to_json() for score in result.scores],
         "strongest": strongest,
     }

@@ -14,6 +14,7 @@ from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
 from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -50,7 +51,8 @@ def _rebuild(remains: Remains) -> Hint:
     )
 
 
-PROBES = Stage("probes", version=3, rebuild=_rebuild)
+# schema 2 renamed two entries of `report.json`: `scores` and `protocol_description`
+PROBES = Stage("probes", version=3, schema=2, rebuild=_rebuild, variant=("masked", "without_shared"))
 
 
 @as_command("probe")
@@ -185,7 +187,7 @@ def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileS
     from geojepa_cli.tasks.dataset import TaskData
 
     with rebuilding(*regions):
-        store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
+        store = TileStore.open([r.file(PROCESSED_FILE) for r in regions], names=[r.name for r in regions])
     return store, TaskData.open(store, tasks)
 
 

@@ -31,7 +31,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("fetch", pbf="FILE", name=legal_name(remains.name))
 
 
-SOURCE = Stage("source", version=1, rebuild=_rebuild)
+SOURCE = Stage("source", version=1, rebuild=_rebuild, of_region=True)
 _COARSE_M = 5.5  # pixel size above which scenes are coarse: twice that of a zoom-16 tile at the equator
 
 

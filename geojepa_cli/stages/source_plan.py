@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.fetch_request import ImageQuery, Request
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX
+from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, ImageQuery, Request, check_request
+from geojepa_cli.stages.stage import as_command
 from geojepa_cli.workspace.kinds import check_name, legal_name
+from geojepa_cli.workspace.leftovers import DOWNLOADS
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
@@ -55,6 +59,38 @@ class FilePlan(NamedTuple):
     name: str
     extract: Extract
     imagery: ImageryPlan | None
+
+
+@as_command("fetch")
+def plan_fetch(
+    workspace: Workspace,
+    region: str | Sequence[str] | None = None,
+    pbf: str | Path | None = None,
+    name: str | None = None,
+    imagery: str | Path = NO_IMAGERY,
+    year: int | None = None,
+    attribution: str | Sequence[str] = (),
+    bbox: Bounds | None = None,
+    date: str | None = None,
+    geofabrik_url: str | Path = GEOFABRIK_INDEX,
+    stac_url: str | None = None,
+) -> FilePlan | list[RegionPlan]:
+    """Returns what `fetch` would copy or download with the same arguments: sizes, dates and numbers of images.
+
+    Downloads only the Geofabrik index and searches for images. Publishes nothing. This is the function of
+    `geojepa fetch --dry-run`; the arguments are described in `geojepa_cli.stages.fetch`.
+
+    Returns:
+        The plan of a local extract if `pbf` is given, otherwise a plan for each region.
+
+    Raises:
+        UsageError: arguments are missing or cannot be combined, or a file does not exist.
+        DataError: a file is not an OpenStreetMap extract, or the imagery cannot be used.
+        OfflineError: the Geofabrik index cannot be downloaded, and there is no copy of it.
+    """
+    options = FetchOptions(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
+    request = check_request(options)
+    return plan_regions(request, workspace.root / DOWNLOADS) if request.pbf is None else plan_file(request)
 
 
 def choose_regions(request: Request, cache: Path) -> list[Region]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.filters import Filters
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, as_list, find_regions
 from geojepa_cli.stages.task_checks import warn_of_empty, warn_of_small_splits
 from geojepa_cli.stages.task_rebuild import DEFINITION, rebuild_task
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=4, rebuild=rebuild_task)
+TASKS = Stage("tasks", version=4, rebuild=rebuild_task, made_from="processed")
 
 
 @dataclass(frozen=True)
@@ -186,26 +186,8 @@ def count_groups(regions: Sequence[Artifact]) -> int:
 
     from geojepa_cli.store.store import TileStore
 
-    store = TileStore.open([region.file("processed.h5") for region in regions], names=[one.name for one in regions])
+    store = TileStore.open([region.file(PROCESSED_FILE) for region in regions], names=[one.name for one in regions])
     return len(np.unique(store.groups))
-
-
-def build_region(
-    workspace: Workspace,
-    processed: Artifact,
-    specs: list[TaskSpec],
-    seed: int = 0,
-    limits: EntityLimits = DEFAULT_LIMITS,
-) -> list[Artifact]:
-    """Publishes the artifacts `tasks/<region>.<task>` of one region.
-
-    The tiles are split by groups: each zoom-14 tile (group) is assigned to a random split, with all tiles in it. Prints
-    no warnings.
-    """
-    from geojepa_cli.tasks.splits import SplitRule
-
-    settings = TaskSettings(SplitRule(seed), Filters(limits))
-    return make_tasks(workspace, [processed], specs, settings)[processed.name]
 
 
 def make_tasks(

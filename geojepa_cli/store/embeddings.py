@@ -17,6 +17,7 @@ from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_c
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.reader import RegionStore
 
+FILE = "embeddings.h5"
 EMBEDDINGS_SCHEMA = 3
 
 # Type of each column. There are n tiles and m entities, in the order of `processed.h5`.

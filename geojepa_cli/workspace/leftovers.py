@@ -31,9 +31,9 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
 def is_resumable(path: Path) -> bool:
     """Returns True for a `.partial` directory from whose files the interrupted command can resume."""
     kind = KINDS.get(path.parent.name)
-    if kind is None or not path.name.endswith(PARTIAL) or not path.is_dir():
+    if kind is None or not kind.resumes_from or not path.name.endswith(PARTIAL) or not path.is_dir():
         return False
-    return any(file.is_file() for pattern in kind.keep for file in path.glob(pattern))
+    return all(any(_has_content(file) for file in path.glob(pattern)) for pattern in kind.resumes_from)
 
 
 def remove_leftover(path: Path) -> bool:
@@ -54,6 +54,10 @@ def remove_leftover(path: Path) -> bool:
             return True
     except BusyError:
         return False
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _is_leftover(path: Path) -> bool:

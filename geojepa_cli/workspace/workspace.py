@@ -246,12 +246,12 @@ class Workspace:
 
     def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
         name = ref.partition("@")[0]
-        what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
+        known = KINDS.get(kind)
+        what, earlier = ("region" if known and known.of_region else kind.rstrip("s")), known and known.made_from
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
             return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
-        earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)

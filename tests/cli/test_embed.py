@@ -22,7 +22,7 @@ from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
 from geojepa_cli.stages.models import TrainingRun, make_model
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore
@@ -39,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace(tmp_path_factory.mktemp("vectors") / "workspace")
     first = add_region(made, "alpha", 0, 160, with_images=True)
     add_region(made, "beta", 1, 60, corner=(18100, 25956))
-    build_region(made, first, find_specs(["max_speed", "building_count"]))
+    build_tasks(made, first, ["max_speed", "building_count"])
     return made
 
 
@@ -175,7 +175,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A region with a task and two versions of an untrained model."""
     made = Workspace(tmp_path_factory.mktemp("untrained") / "workspace")
     region = add_region(made, "town", 0, 60)
-    build_region(made, region, find_specs(["max_speed"]))
+    build_tasks(made, region, ["max_speed"])
     for steps in (0, 1):
         settings = [f"train.max_steps={steps}", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
         make_model(made, [region], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3))
@@ -256,7 +256,7 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
         done = invoke(workspace, *command, "--region", "alpha")
         assert done.exit_code == 0, done.output
         assert (
-            "no trained model" in done.stderr
+            "there is no trained model" in done.stderr
             and "using the baseline tagpool" in done.stderr
             and "geojepa pretrain" in done.stderr
         )

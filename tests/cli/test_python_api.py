@@ -23,8 +23,9 @@ Made = dict[str, Any]
 
 
 @pytest.fixture
-def made(demo_city: DemoCity, tmp_path: Path) -> Made:
+def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
+    monkeypatch.chdir(tmp_path)  # relative paths such as `out` of `report` are created in the working directory
     shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
     workspace = Workspace(tmp_path / "workspace")
     found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
@@ -109,6 +110,7 @@ FUNCTIONS = {name: getattr(stages, name) for name in stages.__all__}
 # valid arguments that a call needs besides the wrong one
 NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
+    "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
@@ -155,7 +157,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     """True for the values above that are valid for a parameter."""
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
-        return what == "empty list" if function == "fetch" else what in regions
+        return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
     if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":
