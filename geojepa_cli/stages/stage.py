@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint, Invocation
 from geojepa_cli.stages.arguments import check_arguments, wrong_type
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Kind, Remains, register
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli.workspace.workspace import OF_REGIONS, Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Regions = str | Artifact | Sequence[str | Artifact] | None
-OF_REGIONS = ("source", "tiles", "images", "processed", "features")  # kinds whose artifacts have the name of a region
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Stage:
         schema: version of the layout of the files. Affects the ids of the artifacts.
         keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
         registers: True if this stage registers the kind; False if another stage already registers the same kind.
+        files: names of the files that every artifact of this stage contains.
     """
 
     kind: str
@@ -44,10 +44,11 @@ class Stage:
     schema: int = 1
     keep: tuple[str, ...] = ()
     registers: bool = True
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.registers:
-            register(Kind(self.kind, self.schema, self.rebuild, self.keep))
+            register(Kind(self.kind, self.schema, self.rebuild, self.keep, self.files))
 
     @contextmanager
     def build(
@@ -115,7 +116,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         NotFoundError: a region is unknown. The message suggests the most similar name. The hint is the command that
             makes the artifact.
         UsageError: `wanted` is None, but the workspace has several regions; or `wanted` is empty, or contains something
-            that is neither a name nor an artifact of a region.
+            that is neither a name nor an artifact of a region in this workspace.
     """
     if wanted is None:
         return workspace.regions(kind, None)
@@ -124,6 +125,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         if not isinstance(one, str) and not (isinstance(one, Artifact) and one.kind in OF_REGIONS):
             example = f'workspace.find("{kind}", "NAME")'
             raise wrong_type("region", one, f"the name of a region or its `{kind}` artifact", example)
+        check_own(workspace, one)
         if not isinstance(one, Artifact):
             one = workspace.find(kind, one)
         elif one.kind != kind:
@@ -132,6 +134,21 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     if not found:
         raise wrong_type("region", wanted, "at least one region", '"NAME"')
     return list(found.values())
+
+
+def check_own(workspace: Workspace, given: object) -> None:
+    """Checks that an argument is not an artifact of another workspace. Accepts anything that is not an artifact.
+
+    Raises:
+        UsageError: the artifact is in another workspace.
+    """
+    if isinstance(given, Artifact) and given.path.parent.parent.resolve() != workspace.root.resolve():
+        other = given.path.parent.parent
+        raise UsageError(
+            f"the artifact `{given.full_ref}` is in another workspace: expected an artifact in `{workspace.root}`, got "
+            f"`{given.path}`",
+            hints.advice(f'pass workspace=Workspace("{other}")'),
+        )
 
 
 def as_list(given: object) -> list[Any]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=4, rebuild=rebuild_task)
+TASKS = Stage("tasks", version=4, rebuild=rebuild_task, files=(DEFINITION, "labels.h5", "views.h5", REPORT_FILE))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Remains:
         inputs: references to the inputs in the manifest; empty if the manifest cannot be read.
         path: directory of the artifact; None if the artifact does not exist.
         files: SHA-256 checksum of each file in the manifest, by file name; empty if the manifest cannot be read.
+        workspace: directory of the workspace; needed only if `path` is None.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Remains:
     inputs: Sequence[str] = ()
     path: Path | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    workspace: Path | None = None
+
+    @property
+    def root(self) -> Path | None:
+        """Directory of the workspace; None if it is unknown."""
+        return self.workspace if self.path is None else self.path.parent.parent
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Kind:
         schema: version of the file layout. Artifacts with another version cannot be opened.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
         keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
+        files: names of the files that the artifacts contain. If one is missing in a manifest, the manifest is damaged.
     """
 
     name: str
     schema: int
     rebuild: Callable[[Remains], Hint]
     keep: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 # in the order in which the stages run
@@ -75,10 +84,10 @@ def register_all() -> None:
 def rebuild_hint(kind: str, remains: Remains) -> Hint:
     """Returns a hint with the command that rebuilds an artifact.
 
-    If the directory of the artifact is known, the command includes the path of its workspace.
+    If the workspace of the artifact is known, the command includes its path.
     """
     hint = KINDS[kind].rebuild(remains) if kind in KINDS else hints.run("artifacts")
-    return hint if remains.path is None else hint.within(remains.path.parent.parent)
+    return hint if remains.root is None else hint.within(remains.root)
 
 
 def check_name(name: str) -> None:

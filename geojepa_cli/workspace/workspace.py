@@ -16,16 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.errors import (
+    BusyError,
+    DataError,
+    GeojepaError,
+    NotFoundError,
+    UsageError,
+    nearest,
+    unknown,
+    wrong_argument,
+)
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import holds_a_file, without_empty
-from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint, register_all
+from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
+OF_REGIONS = ("source", "tiles", "images", "processed", "features")  # kinds whose artifacts have the name of a region
 OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write to")
 
 
@@ -33,8 +43,22 @@ class Workspace:
     """A directory that contains artifacts. It is created when the first artifact is built."""
 
     def __init__(self, root: Path | str) -> None:
+        """Opens a workspace. Creates no files.
+
+        Args:
+            root: directory of the workspace. It need not exist.
+
+        Raises:
+            UsageError: `root` is not a path.
+            GeojepaError: `root` is a file.
+        """
+        if not isinstance(root, str | Path) or "\0" in str(root) or not str(root):
+            raise wrong_argument("root", root, "the path of a directory", f'"{hints.DEFAULT_WORKSPACE}"')
         register_all()
         self.root = Path(root)
+        if self.root.exists() and not self.root.is_dir():
+            hint = OTHER_WORKSPACE if hints.running() else hints.advice('pass root="DIR"')
+            raise GeojepaError(f"the workspace `{self.root}` is not a directory", hint)
 
     # -- finding -----------------------------------------------------------------------------------------------
 
@@ -74,14 +98,23 @@ class Workspace:
             ref: `name` for the newest artifact with this name, or `name@id`. The first digits of the id are enough.
 
         Raises:
-            NotFoundError: there is no such artifact. Message and hint suggest the most similar name, if any.
-            UsageError: there is no id after the `@`, or several ids begin with the given digits.
+            NotFoundError: there is no such artifact. The message suggests the most similar name, if any.
+            UsageError: there is no such kind, there is no id after the `@`, or several ids begin with the given digits.
             DataError: the artifact is incomplete or has another schema version.
         """
-        return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
+        if not isinstance(kind, str) or kind not in KINDS:
+            example = (nearest(kind, KINDS) if isinstance(kind, str) else None) or "models"
+            raise wrong_argument("kind", kind, f"a kind of artifact ({', '.join(KINDS)})", f'"{example}"')
+        if not isinstance(ref, str):
+            raise wrong_argument("ref", ref, "`name` or `name@id` as text", f'"{next(iter(self.names(kind)), "NAME")}"')
+        option = {"models": "--model", "tasks": "--task"}.get(kind, "--region" if kind in OF_REGIONS else None)
+        return self._find(kind, ref, option if hints.running() else None, "{}")
 
-    def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
-        """Returns an artifact, like `find`. If there is none, the hint is the command with a corrected `option`."""
+    def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
+        """Returns an artifact, like `find`. If there is none, the hint is the command with a corrected `option`.
+
+        If `option` is None, the hint does not repeat a command.
+        """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; use `{name}` for the newest artifact", self._listing())
@@ -112,7 +145,8 @@ class Workspace:
             return names[0]
         if not names:
             raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
-        listed, hint = ", ".join(f"`{name}`" for name in names), hints.again(region=names[0]).within(self.root)
+        listed = ", ".join(f"`{name}`" for name in names)
+        hint = hints.again(region=names[0]).within(self.root) if hints.running() else self._listing()
         raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
@@ -244,22 +278,27 @@ class Workspace:
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
 
-    def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
+    def _missing(self, kind: str, ref: str, option: str | None, form: str) -> GeojepaError:
         name = ref.partition("@")[0]
-        what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
+        what = "region" if kind in OF_REGIONS else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
             return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
-        region = name.partition(".")[0]
-        if earlier and (region in self.names(earlier) or kind == "features"):
+        region, _, task = name.rpartition(".") if kind == "tasks" else (name, "", "")
+        built = [one.removeprefix(f"{region}.") for one in names if one.startswith(f"{region}.")]
+        mistyped = kind == "tasks" and nearest(task, built, cutoff=0.8) is not None
+        if earlier and not mistyped and (region in self.names(earlier) or kind == "features"):
             return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)
-        hint = self._rebuild_hint("source", region) if (what, option) == ("region", "--region") else hint
-        return unknown(what, ref, names or (self.names(earlier) if earlier else []), hint, option, form)
+        hint = self._rebuild_hint("source", region) if what == "region" and option != "--lineage" else hint
+        known = names or (self.names(earlier) if earlier else [])
+        if option is None and nearest(ref, known) is not None:
+            hint = self._listing()
+        return unknown(what, ref, known, hint, option, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
-        return rebuild_hint(kind, Remains(name)).within(self.root)
+        return rebuild_hint(kind, Remains(name, workspace=self.root))
 
     def _listing(self) -> Hint:
         return hints.run("artifacts").within(self.root)
@@ -273,14 +312,9 @@ class Workspace:
             raise GeojepaError(f"`{folder}` is not writable", OTHER_WORKSPACE) from None
 
 
-def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
+def inputs_of_kind(artifact: Artifact | Remains, kind: str) -> list[str]:
     """Returns the inputs of an artifact that are of the given kind, as references `kind/name@id`."""
     return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
-
-
-def input_names(inputs: Sequence[str], kind: str) -> list[str]:
-    """Picks the references `kind/name@id` of the given kind, and returns the names in them."""
-    return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
 
 
 def _is_version(path: Path, name: str, id_start: str) -> bool:
