@@ -17,7 +17,8 @@ from geojepa_cli.stages.arguments import check_arguments, wrong_type
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Kind, Remains, register
-from geojepa_cli.workspace.workspace import OF_REGIONS, Workspace
+from geojepa_cli.workspace.references import OF_REGIONS
+from geojepa_cli.workspace.workspace import Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -22,7 +22,6 @@ from geojepa_cli.errors import (
     GeojepaError,
     NotFoundError,
     UsageError,
-    nearest,
     unknown,
     wrong_argument,
 )
@@ -33,9 +32,9 @@ from geojepa_cli.workspace.durable import holds_a_file, without_empty
 from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
+from geojepa_cli.workspace.references import check_reference, missing_artifact, option_of
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
-OF_REGIONS = ("source", "tiles", "images", "processed", "features")  # kinds whose artifacts have the name of a region
 OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write to")
 
 
@@ -102,13 +101,8 @@ class Workspace:
             UsageError: there is no such kind, there is no id after the `@`, or several ids begin with the given digits.
             DataError: the artifact is incomplete or has another schema version.
         """
-        if not isinstance(kind, str) or kind not in KINDS:
-            example = (nearest(kind, KINDS) if isinstance(kind, str) else None) or "models"
-            raise wrong_argument("kind", kind, f"a kind of artifact ({', '.join(KINDS)})", f'"{example}"')
-        if not isinstance(ref, str):
-            raise wrong_argument("ref", ref, "`name` or `name@id` as text", f'"{next(iter(self.names(kind)), "NAME")}"')
-        option = {"models": "--model", "tasks": "--task"}.get(kind, "--region" if kind in OF_REGIONS else None)
-        return self._find(kind, ref, option if hints.running() else None, "{}")
+        check_reference(kind, ref, self.names)
+        return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
     def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
         """Returns an artifact, like `find`. If there is none, the hint is the command with a corrected `option`.
@@ -119,7 +113,8 @@ class Workspace:
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; use `{name}` for the newest artifact", self._listing())
         if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
-            raise self._missing(kind, ref, option, form)
+            versions = [artifact.ref for artifact in self.artifacts(kind, name)]
+            raise missing_artifact(self.root, kind, ref, self.names, versions, option, form)
         if wanted and len(paths) > 1:
             raise UsageError(f"`{ref}` is ambiguous: it matches {len(paths)} {kind} artifacts", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
@@ -277,25 +272,6 @@ class Workspace:
 
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
-
-    def _missing(self, kind: str, ref: str, option: str | None, form: str) -> GeojepaError:
-        name = ref.partition("@")[0]
-        what = "region" if kind in OF_REGIONS else kind.rstrip("s")
-        names, hint = self.names(kind), self._rebuild_hint(kind, name)
-        if name in names:
-            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
-        earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
-        region, _, task = name.rpartition(".") if kind == "tasks" else (name, "", "")
-        built = [one.removeprefix(f"{region}.") for one in names if one.startswith(f"{region}.")]
-        mistyped = kind == "tasks" and nearest(task, built, cutoff=0.8) is not None
-        if earlier and not mistyped and (region in self.names(earlier) or kind == "features"):
-            return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)
-        hint = self._rebuild_hint("source", region) if what == "region" and option != "--lineage" else hint
-        known = names or (self.names(earlier) if earlier else [])
-        if option is None and nearest(ref, known) is not None:
-            hint = self._listing()
-        return unknown(what, ref, known, hint, option, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
         return rebuild_hint(kind, Remains(name, workspace=self.root))
