@@ -19,11 +19,9 @@ from geojepa_cli import hints
 from geojepa_cli.errors import (
     BusyError,
     DataError,
-    GeojepaError,
     NotFoundError,
     UsageError,
     unknown,
-    wrong_argument,
 )
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
@@ -33,9 +31,9 @@ from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
 from geojepa_cli.workspace.references import check_reference, missing_artifact, option_of
+from geojepa_cli.workspace.root import check_root, make_writable
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
-OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write to")
 
 
 class Workspace:
@@ -51,13 +49,8 @@ class Workspace:
             UsageError: `root` is not a path.
             GeojepaError: `root` is a file.
         """
-        if not isinstance(root, str | Path) or "\0" in str(root) or not str(root):
-            raise wrong_argument("root", root, "the path of a directory", f'"{hints.DEFAULT_WORKSPACE}"')
         register_all()
-        self.root = Path(root)
-        if self.root.exists() and not self.root.is_dir():
-            hint = OTHER_WORKSPACE if hints.running() else hints.advice('pass root="DIR"')
-            raise GeojepaError(f"the workspace `{self.root}` is not a directory", hint)
+        self.root = check_root(root)
 
     # -- finding -----------------------------------------------------------------------------------------------
 
@@ -224,7 +217,7 @@ class Workspace:
             yield build
             return
         made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
-        self._make_writable(build.path.parent)
+        make_writable(build.path.parent)
         with without_empty(made), locked(_lock_of(build.path), what=f"{kind}/{build.path.name}"):
             build.existing = self._published(kind, build.path)  # published since the first check
             if build.existing is not None:
@@ -278,14 +271,6 @@ class Workspace:
 
     def _listing(self) -> Hint:
         return hints.run("artifacts").within(self.root)
-
-    def _make_writable(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise GeojepaError(f"`{folder}` is not a directory", OTHER_WORKSPACE) from error
-        if not os.access(folder, os.W_OK):
-            raise GeojepaError(f"`{folder}` is not writable", OTHER_WORKSPACE) from None
 
 
 def inputs_of_kind(artifact: Artifact | Remains, kind: str) -> list[str]:
