@@ -49,7 +49,7 @@ def dotted(demo_city: DemoCity) -> Workspace:
     stages.knn(workspace, entity=entity, k=2, model="tagpool", region=processed, min_entities=1)
     stages.report(workspace)
     # newer versions, so that names alone do not mean the versions above
-    newer = stages.tile(workspace, REGION)[0].tiles
+    newer = stages.tile(workspace, REGION, image_codec="webp-lossless")[0].tiles
     (plain,) = stages.process(workspace, newer)
     stages.build_tasks(workspace, plain, "bridge")
     stages.build_tasks(workspace, processed, "bridge")
