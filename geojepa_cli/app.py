@@ -33,7 +33,7 @@ from geojepa_cli.hints import Hint, Invocation
 
 
 class _PlainHelp:
-    """Leaves out `<bool>` after flags in the output of `--help`, which some versions of typer print."""
+    """Removes `<bool>` from the output of `--help`. Some versions of typer print it after the names of flags."""
 
     get_params: Any
 
@@ -52,7 +52,11 @@ class _Group(_PlainHelp, TyperGroup):
     """The program `geojepa`, as the typer group of all its commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Returns name, object and arguments of a command. Raises `UsageError` if no command has the name."""
+        """Finds the command that the first argument names.
+
+        Returns the name of the command, the command object, and the remaining arguments. Raises `UsageError` if no
+        command has this name.
+        """
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise unknown_command(args[0], self.list_commands(ctx), hints.running() or Invocation())
         return super().resolve_command(ctx, args)

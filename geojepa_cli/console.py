@@ -60,7 +60,7 @@ class Meter(Protocol):
     """Interface of the progress displays: a bar, or plain lines."""
 
     def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
-        """Sets the amount of finished work and, unless None, the total amount and the description."""
+        """Sets the amount of finished work. Also sets the total amount and the description, if they are not None."""
 
 
 class _RichMeter:

@@ -93,8 +93,8 @@ def unknown(
         candidates: existing names.
         hint: hint of the error if no existing name is similar, or if `option` is None.
         option: option in which the user gave the name, such as `--region`. If an existing name is similar, the hint
-            repeats the failed command with this name.
-        form: format of the option's value, such as `tiles/{}`; the name replaces `{}`.
+            repeats the failed command with the existing name instead of the unknown name.
+        form: format of the option's value, such as `tiles/{}`, where `{}` stands for the name.
     """
     names = sorted(set(candidates))
     close = nearest(name, names)

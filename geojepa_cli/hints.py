@@ -155,15 +155,18 @@ class Invocation:
         return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """Returns the options of this command line, except those that `options` replaces."""
+        """Returns the options of this command line, except those whose name occurs in `options`.
+
+        For `--set`, an option is left out only if `options` contains a `--set` with the same configuration key.
+        """
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
 
     def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, with the option `wrong` replaced by the options `right`.
 
-        All other options stay unchanged, also if an option is repeated and only one of its values is wrong. If `wrong`
-        is None or does not occur, options with the same names as those in `right` are replaced.
+        All other options stay unchanged. If an option is repeated and one of its values is wrong, its other values are
+        kept. If `wrong` is None or does not occur, options with the same names as those in `right` are replaced.
         """
         alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
         places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
@@ -187,7 +190,8 @@ def running() -> Invocation | None:
 def invocation(of: Invocation) -> Iterator[None]:
     """Context manager that sets the running command line. Hints repeat its command and options.
 
-    Has no effect if a command line is already running, so hints repeat the outermost command.
+    Has no effect inside another `invocation`. So if a command calls the function of another command, hints repeat the
+    command that the user ran.
     """
     if _running.get() is not None:
         yield

@@ -30,7 +30,7 @@ def find_binary() -> Path:
 
     Raises:
         UsageError: `$GEOJEPA_TILER` is not an executable file.
-        GeojepaError: the package contains no binary. The message lists the paths that were searched.
+        GeojepaError: the package contains no binary. The message contains the path where the binary should be.
     """
     override = os.environ.get(VARIABLE)
     if override:
@@ -39,7 +39,7 @@ def find_binary() -> Path:
     if path.is_file() and os.access(path, os.X_OK):
         return path
     raise GeojepaError(
-        f"`{BINARY}` is not installed; searched\n  {path}\n  ${VARIABLE}, unset",
+        f"`{BINARY}` is not installed: `{path}` is not an executable file, and `${VARIABLE}` is not set",
         hints.shell("pip", "install", "--force-reinstall", "geojepa"),
     )
 
@@ -94,7 +94,10 @@ def parse_memory(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     size = int(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()) if match else 0
     if not MIN_MEMORY <= size < 1 << 60:
-        raise UsageError(f"`--memory {text}` is not a size of 1M or more", hints.again(memory="512M"))
+        raise UsageError(
+            f"`--memory {text}`: expected a size of at least 1M and less than 2^60 bytes, such as `512M`",
+            hints.again(memory="512M"),
+        )
     return size
 
 
@@ -168,10 +171,13 @@ def _failure(
 
 
 def _read_error(event: Mapping[str, Any]) -> tuple[str, Hint | None]:
-    """Returns the message and hint of an error that the binary printed on stderr as JSON (`event`).
+    """Returns the message and the hint for an error of the binary.
 
-    The hint is in one of these keys: `options` (options to repeat the failed command with), `command` (command of
-    another program) or `advice` (words, which are appended to the message). `no_space` is true if the disk is full.
+    Args:
+        event: JSON object that the binary printed on stderr. The key `message` contains the message. If the key
+            `no_space` is true, the disk is full, and the hint is to delete artifacts. Otherwise, the hint is in the key
+            `options` (the failed command is repeated with these options) or `command` (command of another program).
+            The text in the key `advice` is appended to the message.
     """
     message = str(event["message"])
     if advice := event.get("advice"):

@@ -33,12 +33,17 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts, and files of interrupted runs. Keeps old versions from which the "
-            "newest artifacts were made, and files from which a run can be resumed.",
+            help="Delete old versions of artifacts, and downloads and temporary files that interrupted runs left. "
+            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps "
+            "checkpoints and other files from which a run can be resumed.",
         ),
     ] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="With --prune: also delete the files of unfinished runs.")
+        bool,
+        typer.Option(
+            "--unfinished",
+            help="With --prune: also delete checkpoints and other files from which an interrupted run can be resumed.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking for confirmation.")] = False,
     json: options.Json = False,
@@ -101,15 +106,16 @@ def verify_all(workspace: Workspace, json: bool) -> None:
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = False) -> None:
-    """Deletes old versions of artifacts, and files of interrupted runs.
+    """Deletes old versions of artifacts, and downloads and temporary files that interrupted runs left.
 
     Old versions from which the newest artifacts were made are kept. Files that a running process uses are also kept.
+    Unless `unfinished` is True, checkpoints and other files from which a run can be resumed are kept, too.
 
     Args:
         workspace: workspace in which to delete.
         yes: delete without asking for confirmation.
         json: print JSON instead of text. Then nothing is deleted unless `yes` is True.
-        unfinished: also delete the files from which an unfinished run can be resumed.
+        unfinished: also delete the files from which an interrupted run can be resumed.
     """
     old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
     kept = [] if unfinished else [path for path in left if is_resumable(path)]
@@ -145,8 +151,8 @@ def _list_prunable(old: list[Artifact], sizes: dict[Path, int], total: int) -> N
     if not old and not sizes:
         console.print_line("nothing to remove")
         return
-    leftovers = f" and {console.counted(len(sizes), 'leftover')}" if sizes else ""
-    console.print_line(f"{console.counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)}")
+    leftovers = f" and {console.counted(len(sizes), 'leftover')} of interrupted runs" if sizes else ""
+    console.print_line(f"to delete: {console.counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)} in total")
 
 
 def _describe_leftover(path: Path) -> str:
@@ -169,7 +175,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the parameters of an artifact as one line of text. For a task definition, the line has only its name."""
+    """Returns the parameters of an artifact as one line of text. Shows only the name of a task definition."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 

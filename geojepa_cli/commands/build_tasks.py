@@ -46,7 +46,7 @@ def build_tasks(
         typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
     ] = None,
     buffer: Annotated[
-        bool, typer.Option("--buffer", help="Do not train or validate on zoom-14 tiles next to those with test tiles.")
+        bool, typer.Option("--buffer", help="Do not train or validate on zoom-14 tiles that touch a zoom-14 test tile.")
     ] = False,
     analyze: Annotated[
         str | None,

@@ -46,7 +46,10 @@ def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> No
         title = "error (MAE) divided by the error of always predicting the median label, `dummy` (lower is better)"
         caption = "tags that reveal the label are masked; linear head; cross-validation over zoom-14 tiles"
         console.table(title, columns, scores, caption)
-    console.print_line(f"all labels are equal to the correct labels of the generated city; finished in {seconds:.0f} s")
+    console.print_line(
+        "checked: the labels computed by `build-tasks` are equal to the known labels of the generated city; "
+        f"finished in {seconds:.0f} s"
+    )
     console.print_line()
     console.print_line("HTML page with the tiles that are most similar to a tile in the city centre:")
     console.print_line(page)

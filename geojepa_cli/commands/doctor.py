@@ -98,7 +98,10 @@ def _python() -> Check:
 
 
 def _packages(load: bool) -> list[Check]:
-    """Checks that every required package is installed in an accepted version. With `load`, also imports it."""
+    """Checks that every required package is installed in an accepted version.
+
+    If `load` is True, the packages are also imported.
+    """
     try:
         from packaging.requirements import Requirement
 
@@ -170,7 +173,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _binary() -> Check:
-    """Checks that the native binary runs and writes the file schema that the Python package reads."""
+    """Checks that the native binary `geojepa-tiler` runs, and that the Python package can read its files.
+
+    The binary must write the version of the file format (schema) that the Python package reads.
+    """
     from geojepa_cli.store import schema
 
     try:

@@ -29,7 +29,9 @@ def knn(
     region: Annotated[
         list[str] | None,
         typer.Option(
-            "--region", help="Region to search. Repeat for several regions. Default: all regions with text embeddings."
+            "--region",
+            help="Region to search. Repeat for several regions. Default: all regions for which `geojepa process` has "
+            "computed text embeddings of tags.",
         ),
     ] = None,
     exclude_same_group: Annotated[

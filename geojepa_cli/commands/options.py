@@ -27,7 +27,11 @@ Regions = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Trained model (`name` or `name@id`) or baseline to use. Default: the newest model."),
+    typer.Option(
+        "--model",
+        help="Model to use: a trained model (`name` or `name@id`), or a baseline such as `tagpool`. Default: the "
+        "newest trained model.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option("--threads", help="Number of CPU threads. Does not affect the result.")]
@@ -60,7 +64,9 @@ def default_threads() -> int:
 
 
 def workspace(ctx: typer.Context) -> Workspace:
-    """Returns the workspace given by `--workspace` or `GEOJEPA_WORKSPACE`, otherwise the one in `workspace/`.
+    """Returns the workspace, which is a directory given by `--workspace` or by the variable `GEOJEPA_WORKSPACE`.
+
+    If neither is given, the workspace is the directory `workspace/` in the current directory.
 
     Raises:
         GeojepaError: the path exists and is not a directory.

@@ -104,7 +104,10 @@ def _find(params: Sequence[Any], option: str) -> Any:
 
 
 def _expected(param: Any, message: str) -> str:
-    """Describes the values that an option accepts, such as "expected a number". For other types, returns `message`."""
+    """Returns a text such as "expected a number" for an option that accepts numbers.
+
+    For other options, returns `message`, the error message of click, with a lower-case first letter.
+    """
     # typer has the type and range of an option in its own attributes, or in the `type` of click
     kind = getattr(param, "type", None)
     annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
@@ -122,9 +125,9 @@ def _decapitalised(message: str) -> str:
 
 
 def _valid_value(param: Any, given: Option) -> Hint:
-    """Returns a hint that corrects an invalid option.
+    """Returns a hint for an option whose value is invalid or missing: the command line with the default value.
 
-    In the hint, the option has its default value. An option that has no default value is left out.
+    If the option has no default value, the hint is the command line without the option.
     """
     default = param.default
     if isinstance(default, int | float | str) and not isinstance(default, bool):

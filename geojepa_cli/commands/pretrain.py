@@ -37,7 +37,12 @@ def pretrain(
         str | None, typer.Option("--name", help="Name for the model. Default: the name of the configuration.")
     ] = None,
     seed: options.Seed = 0,
-    resume: Annotated[bool, typer.Option(help="Resume an interrupted run, or train from the start.")] = True,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="`--resume`: resume an interrupted run, if there is one. `--no-resume`: train from the start."
+        ),
+    ] = True,
     device: options.Device = "auto",
     threads: Threads = options.default_threads(),
     json: options.Json = False,

@@ -21,8 +21,9 @@ def process(
     visibility_k: Annotated[
         int,
         typer.Option(
-            help="Number of visibility edges per vertex. Such an edge joins two near vertices in different lines or "
-            "rings of an OSM element if no segment lies between the vertices."
+            help="Number of visibility edges per vertex. A visibility edge joins the vertex to one of the nearest "
+            "vertices in other lines or rings of the same OSM element. Vertices hidden behind a segment of the element "
+            "are not joined."
         ),
     ] = 1,
     text_encoder: Annotated[

@@ -32,7 +32,10 @@ def report(
 
 
 def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
-    """Prints a table of scores and a table of paired differences for each set of regions, then the path of `report.md`.
+    """Prints the tables of a report and the path of `report.md`.
+
+    There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
+    the same kind of split. If two of their models can be compared, a table of paired differences follows.
 
     Args:
         tables: content of the report's `report.json`.
@@ -47,9 +50,10 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         if table["comparisons"]:
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line(
-        "score: MAE of the model divided by MAE of Dummy (which predicts the median label), averaged over tasks; 0 is "
-        "perfect, 1 is no better than Dummy; harmonic: best MAE in the table divided by MAE of the model, as harmonic "
-        "mean over tasks; 1 is best in every task"
+        "score: for each task, the MAE of the model is divided by the MAE of Dummy, which predicts the median label; "
+        "the score is the mean over tasks (0 is perfect, 1 is no better than Dummy)\n"
+        "harmonic: for each task, the best MAE in the table is divided by the MAE of the model; this column is the "
+        "harmonic mean over tasks (1 is best in every task)"
     )
     if any(table["comparisons"] for table in tables):
         console.print_line(

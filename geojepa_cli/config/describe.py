@@ -26,7 +26,7 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     Args:
         error: error raised by pydantic.
         source: path or name of the configuration.
-        given: arguments of `--set` by their keys, such as `train.lr=1` by `train.lr`.
+        given: dict from the key of each `--set` option to its argument, such as `{"train.lr": "train.lr=1"}`.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = [shorten(str(part)) for part in first["loc"] if part != "[key]"]
@@ -56,8 +56,8 @@ def valid_values(path: Sequence[str]) -> dict[str, object]:
         path: section and name of the key, such as `("train", "lr")`.
 
     Returns:
-        Dict with one entry, such as `{"train.lr": "0.001"}`: the dotted key, and its example or default value as YAML.
-        An empty dict if there is no such key.
+        Dict with one entry, such as `{"train.lr": "0.001"}`. The key is the dotted key. The value is the example
+        of this setting as YAML, or its default value if it has no example. The dict is empty if there is no such key.
     """
     if len(path) < 2 or path[0] not in _keys_at([]) or path[1] not in _keys_at(path[:1]):
         return {}
@@ -69,11 +69,11 @@ def valid_values(path: Sequence[str]) -> dict[str, object]:
 def valid_override(override: str, example: bool) -> list[hints.Option]:
     """Suggests a valid `--set` option to replace one that cannot be parsed.
 
-    The suggestion has the same key, or the most similar key if there is no such key.
+    The suggestion keeps the key of `override`. If the configuration has no such key, it uses the most similar key.
 
     Args:
         override: argument of `--set` that cannot be parsed.
-        example: True to suggest `train.lr=1e-3` if no key is similar. False to suggest nothing.
+        example: what to do if no key is similar. True suggests `train.lr=1e-3`. False suggests nothing.
     """
     path = override.partition("=")[0].strip().split(".")
     close = _nearest_elsewhere(path[-1])
@@ -84,7 +84,7 @@ def valid_override(override: str, example: bool) -> list[hints.Option]:
 
 
 def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str]) -> Hint:
-    """Returns a hint: the failed command, with a valid value for each key in `paths`."""
+    """Returns a hint: the command that failed, corrected so that each key in `paths` has a valid value."""
     values: dict[str, object] = {}
     for path in paths:
         values |= valid_values(path)

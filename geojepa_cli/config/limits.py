@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 
 class EntityLimits(NamedTuple):
-    """Limits for the number of entities in a tile (GeoJEPA thesis: 5 and 1250). Other tiles are not used.
+    """Limits for the number of entities in a tile. Tiles with fewer or more entities are not used.
+
+    The GeoJEPA thesis uses tiles with 5 to 1250 entities.
 
     Attributes:
         low: minimum number of entities.

@@ -27,12 +27,12 @@ def packed_configs() -> list[str]:
 
 
 def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """Reads a training configuration from a file, or by name from the package (such as `t.yaml` or `t`).
+    """Reads a training configuration from a file, or by name from the package (such as `tiny.yaml` or `tiny`).
 
     Args:
         path_or_name: path of a file. If no such file exists, the name of a configuration that comes with the package.
-        overrides: settings that replace those of the file, as `section.key=value` with the value in YAML. They are
-            applied in order.
+        overrides: settings that replace those of the file, as `section.key=value` with the value in YAML. If a
+            key occurs several times, the last value is used.
 
     Raises:
         UsageError: there is no such configuration, the file is not YAML, a key is unknown, a value is invalid, or an
@@ -85,7 +85,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     Args:
         raw: nested dicts of the configuration. They are changed in place.
         override: argument of `--set`.
-        earlier: previous arguments of `--set` by their keys.
+        earlier: dict from key to argument of the `--set` options that were applied before. Error hints refer to them.
 
     Returns:
         The dotted key.

@@ -9,8 +9,8 @@ from enum import StrEnum
 class Modality(StrEnum):
     """Kind of input data that a tile can have and a model can read.
 
-    Models identify a modality by its position in this enum (property `number`). Trained weights depend on these
-    positions, so new modalities must be added at the end.
+    Models identify a modality by its id (property `number`), which is its position in this enum. Trained weights depend
+    on these ids, so new modalities must be added at the end.
     """
 
     TAGS = "tags"
@@ -29,10 +29,10 @@ TAGS_ONLY: Needs = frozenset({Modality.TAGS})
 
 
 def count_numbers(modalities: Iterable[Modality]) -> int:
-    """Returns the number of modality ids for which a model has weights.
+    """Returns how many modality ids a model has weights for: all ids up to the highest id of its modalities.
 
-    Tags and images are always counted. So a model that reads only tags has weights of the same shapes as a model that
-    reads tags and images.
+    The ids of tags and images are always included. So a model that reads only tags has weights of the same shapes as a
+    model that reads tags and images.
 
     Args:
         modalities: modalities that the model reads.

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 MAX_SHOWN = 80  # maximum number of characters of a wrong value in a message
 
-# texts by pydantic's type of error; the error contains the limits that replace the names in braces
+# pydantic error type -> text of the message; limits from the error replace the names in braces
 _REASONS = {
     "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
@@ -44,7 +44,8 @@ def describe_reason(error: ErrorDetails, reasons: Mapping[str, str] = _REASONS) 
 
     Args:
         error: error that pydantic found.
-        reasons: texts by pydantic's type of error. They take precedence over the texts in this file.
+        reasons: dict from pydantic error type, such as `bool_type`, to the text to use for it. These texts take
+            precedence over the texts in this file.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
@@ -61,7 +62,11 @@ def shorten(text: str) -> str:
 
 
 def name_type(value: Any) -> str:
-    """Returns "a list", "a text" or "a section" for a value of this type, and any other value in back-ticks."""
+    """Describes a value for a message.
+
+    Returns "a list", "a text" or "a section" for a list, a string or a dict. Returns any other value itself, in
+    back-ticks.
+    """
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name

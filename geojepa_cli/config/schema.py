@@ -39,7 +39,7 @@ class ModelConfig(Section):
     depth: Int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
     num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads in encoder layers")
     mlp_ratio: Float = Field(
-        default=4.0, ge=0.125, le=64, description="hidden dimension of each MLP, divided by the embedding dimension"
+        default=4.0, ge=0.125, le=64, description="ratio of each MLP's hidden dimension to the embedding dimension"
     )
     num_register_tokens: Int = Field(
         default=0, ge=0, le=4096, description="number of trained register tokens that an encoder adds to each tile"
@@ -55,23 +55,24 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="encoder output: sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
+        description="weight of the input in the encoder output, which is the sum of the weighted input and all layer "
+        "outputs; null: the encoder output is the output of the last layer (GeoJEPA thesis)",
     )
     null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="number of virtual zero tokens that every token attends to; 0: standard softmax (GeoJEPA thesis)",
+        description="number of virtual tokens with score 0 and value 0 in attention; 0: plain softmax (GeoJEPA thesis)",
     )
     freeze_tags: bool = Field(
         default=False,
-        description="keep the random initial weights of the projection of tag embeddings (GeoJEPA thesis: false)",
+        description="do not train the projection of tag embeddings; keep its random weights (GeoJEPA thesis: false)",
     )
     predict_tile: bool = Field(
         default=False,
-        description="also predict the embedding of the whole tile from its visible tokens (GeoJEPA thesis: false)",
+        description="also predict the vector of the whole tile from the tile's visible tokens (GeoJEPA thesis: false)",
     )
-    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: trained patch embedding")
+    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
     patch_px: Int = Field(
         default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
     )
@@ -104,18 +105,20 @@ class ModelConfig(Section):
 
 
 class MaskingConfig(Section):
-    """Settings of the random masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
+    """Settings of the masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
 
-    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide random tokens")
+    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide arbitrary tokens")
     area: Weight = Field(default=0.6, description="relative frequency of area masks, which hide rectangles of the tile")
     modality: Weight = Field(
-        default=0.2, description="relative frequency of modality masks, which leave one modality visible"
+        default=0.2, description="relative frequency of modality masks, which hide all modalities except one"
     )
     kind: Weight = Field(
-        default=0.0, description="relative frequency of kind masks, which hide entities with similar tags (thesis: 0)"
+        default=0.0,
+        description="relative frequency of kind masks, which hide a random entity and all entities with similar tags "
+        "(GeoJEPA thesis: 0)",
     )
     num_targets: Int = Field(
-        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks: one"
+        default=4, ge=1, le=256, description="targets (sets of hidden tokens) per tile; a modality mask has only one"
     )
     random_ratio: Float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
@@ -128,10 +131,10 @@ class MaskingConfig(Section):
     )
     aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
     kind_low: Float = Field(
-        default=0.5, ge=-1, le=1, description="kind masks: lower limit of the random threshold for similar tags"
+        default=0.5, ge=-1, le=1, description="kind masks: lower limit for drawing the cosine similarity threshold"
     )
     kind_high: Float = Field(
-        default=0.99, ge=-1, le=1, description="kind masks: upper limit of the random threshold for similar tags"
+        default=0.99, ge=-1, le=1, description="kind masks: upper limit for drawing the cosine similarity threshold"
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
@@ -171,7 +174,7 @@ class LossConfig(Section):
         default=2.0,
         ge=1e-6,
         le=MAX_WEIGHT,
-        description="difference at which the smooth L1 loss turns from quadratic to linear",
+        description="difference of prediction and target above which the smooth L1 loss is linear, not quadratic",
     )
     modality_weights: dict[Modality, Weight] = Field(
         default_factory=_equal_weights, description="weight of each modality in the prediction loss"
@@ -179,14 +182,12 @@ class LossConfig(Section):
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
     )
-    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="regulariser that prevents collapse")
-    vicreg_beta: Weight = Field(
-        default=0.05, description="weight of the regulariser relative to the prediction loss, which has weight 1"
-    )
+    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="prevents collapse of the embeddings")
+    vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction loss has weight 1")
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
     tile_weight: Weight = Field(
-        default=1.0, description="weight of VICReg for tile vectors, relative to VICReg for tokens (GeoJEPA thesis: 0)"
+        default=1.0, description="weight of VICReg on tile vectors; VICReg on tokens has weight 1 (GeoJEPA thesis: 0)"
     )
 
 
@@ -201,7 +202,7 @@ class TrainConfig(Section):
         ge=0,
         le=MAX_COUNT,
         examples=[1000],
-        description="maximum number of optimiser steps; 0 publishes the untrained model",
+        description="maximum number of optimiser steps; 0: save the model without training",
     )
     epochs: Float | None = Field(
         default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="maximum number of passes over the tiles"
@@ -223,9 +224,7 @@ class TrainConfig(Section):
         "constant, then lowers it linearly; `cosine` lowers it along a cosine (GeoJEPA thesis)",
     )
     warmup: Share = Field(default=0.1, description="fraction of the run in which the learning rate rises linearly")
-    cooldown: Share = Field(
-        default=0.2, description="schedule `wsd`: fraction of the run in which the learning rate falls linearly"
-    )
+    cooldown: Share = Field(default=0.2, description="schedule `wsd`: fraction of the run with a falling learning rate")
     weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
     weight_decay_end: Float | None = Field(
         default=None,
@@ -241,7 +240,7 @@ class TrainConfig(Section):
     )
     grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
-    log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between two lines of `metrics.jsonl`")
+    log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps per line of the training log")
     checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 
     @model_validator(mode="after")
@@ -267,7 +266,8 @@ class DataConfig(Section):
         default=0,
         ge=0,
         le=MAX_SEED,
-        description="seed that splits zoom-14 tiles into train, validation and test; must equal `build-tasks --seed`",
+        description="random seed that splits the zoom-14 tiles into train, validation and test; must equal the "
+        "`--seed` of `build-tasks`",
     )
     exclude_test_groups: bool = Field(default=True, description="do not use the tiles of the test split for training")
 

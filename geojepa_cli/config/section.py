@@ -15,7 +15,8 @@ class ConflictError(ValueError):
     """Error for a value that is invalid in combination with other values of its section.
 
     Attributes:
-        keys: keys that the hint resets. The section is valid if all of them have their default values.
+        keys: keys in conflict. The hint of the error message suggests an example or default value for each of them.
+            The section must be valid with these values.
     """
 
     def __init__(self, message: str, *keys: str) -> None:

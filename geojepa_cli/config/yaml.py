@@ -27,8 +27,8 @@ _INT, _FLOAT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:
 class BoundedLoader(yaml.SafeLoader):
     """YAML loader that limits the nesting depth, the number of nodes and the length of numbers.
 
-    An alias (`*name`) counts as many nodes as the content that it refers to. Duplicate keys in a mapping are errors;
-    PyYAML would keep the last value without a warning. Merge keys (`<<`) are errors too.
+    The number of nodes is counted as if each alias (`*name`) were replaced by the content that it refers to. Duplicate
+    keys in a mapping are errors; PyYAML would keep the last value without a warning. Merge keys (`<<`) are errors too.
     """
 
     def __init__(self, stream: str) -> None:
@@ -123,7 +123,10 @@ def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
 
 
 def is_malformed(error: yaml.YAMLError) -> bool:
-    """Returns True if the error is a syntax error, and False if the YAML is valid but breaks a rule of this package."""
+    """Returns True if a YAML error is a syntax error.
+
+    Returns False if the YAML is valid but breaks a rule of this package, such as a size limit.
+    """
     return isinstance(error, ScannerError | ParserError | ComposerError | ReaderError)
 
 

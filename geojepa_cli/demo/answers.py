@@ -107,11 +107,13 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Returns where a line crosses tile borders, as fractions of the line: 0 at its start and 1 at its end.
+    """Returns the places where a line crosses the tile borders of one axis (x or y). Tile borders are at integers.
+
+    Each place is a fraction of the line: 0 is the start of the line and 1 is its end.
 
     Args:
-        a: x or y position of the start of the line. Tile borders are at integers.
-        b: x or y position of the end of the line.
+        a: coordinate of the start of the line on this axis, in tiles.
+        b: coordinate of the end of the line on this axis, in tiles.
     """
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

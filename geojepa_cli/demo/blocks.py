@@ -91,7 +91,8 @@ def fill_blocks(plan: Plan, sheet: Sheet, districts: dict[Cell, District], netwo
 def _residential(site: Site, lot: random.Random, block: Rect) -> None:
     """Adds rows of houses to a residential block.
 
-    Of each square of 2 × 2 tiles, all four tiles have the same density of houses.
+    The density and the type of the houses are the same in all four tiles of a square of 2 × 2 tiles. They are chosen
+    at random for each square.
     """
     x0, y0, x1, y1 = block
     quarter = site.plan.random("quarter", site.cell[0] // 2, site.cell[1] // 2)
@@ -126,7 +127,7 @@ def _house(site: Site, lot: random.Random, rect: Rect, kind: str) -> None:
 
 
 def _downtown(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds large buildings with shops and cafés to a downtown block. Some blocks become a square instead."""
+    """Adds large buildings with shops and cafés to a downtown block. Some blocks get a plaza instead."""
     x0, y0, x1, y1 = block
     if (
         lot.random() < 0.12

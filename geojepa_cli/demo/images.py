@@ -31,8 +31,8 @@ class Shape:
 
     Attributes:
         paint: appearance of the element.
-        rings: for a polygon, its rings, with the outer ring first; for a line or point, one list of positions. The
-            unit of positions is one tile.
+        rings: lists of positions. A polygon has one list for its outer ring, followed by one list for each inner ring.
+            A line or a point has one list. Positions are measured in tiles from the city's north-west corner.
         closed: True for a polygon, False for a line or a point.
     """
 

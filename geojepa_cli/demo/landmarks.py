@@ -28,7 +28,10 @@ def draw_river(plan: Plan, sheet: Sheet) -> None:
 
 
 def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network) -> None:
-    """Adds cycle paths along the river in urban districts, and foot bridges in some rows that have no street bridge."""
+    """Adds cycle paths along the river in urban districts, and foot bridges over the river.
+
+    Foot bridges are added in some of the rows of tiles in which no street crosses the river.
+    """
     for row in range(plan.rows):
         column = int(plan.river(row + 0.5))
         lot = plan.random("river path", row)

@@ -69,8 +69,8 @@ class Plan:
     def random(self, *purpose: object) -> random.Random:
         """Returns a random number generator whose numbers depend only on the seed of the plan and on `purpose`.
 
-        Each feature of the city passes other values as `purpose`. So a change to one feature does not change the
-        others.
+        Each feature of the city passes a different `purpose`. So a change to one feature does not change the random
+        numbers of the other features.
         """
         return random.Random(f"{self.seed}:" + ":".join(map(str, purpose)))
 
@@ -91,12 +91,15 @@ class Plan:
 
 
 def _step(t: float) -> float:
-    """Returns the value at t of a function that rises smoothly from 0 to 1 around t = 0, within about three tiles."""
+    """Returns the value at `t` (in tiles) of a function that rises smoothly from 0 to 1.
+
+    The rise is about three tiles long. Its centre is at t = 0.
+    """
     return 1.0 / (1.0 + math.exp(-3.0 * t))
 
 
 def make_plan(size: str = "full", seed: int = 0) -> Plan:
-    """Returns the plan of a demo city, which lies around tile 16_18052_25957, south of Charlotte.
+    """Returns the plan of a demo city. The city lies around tile 16_18052_25957, south of Charlotte.
 
     Args:
         size: `full` (24 × 20 tiles of zoom 16) or `small` (8 × 8 tiles).

@@ -139,10 +139,11 @@ def _settle(
         street: street to change.
         length: number of tiles along the street.
         districts: district of every tile.
-        along: centreline of the river or motorway that is parallel to the street. The street has a gap where it is too
-            close to this line.
-        across: centreline of the river or motorway that crosses the street. Main streets (`THROUGH`) get a bridge
-            there; other streets get a gap.
+        along: function that returns the centreline of the river or motorway that is parallel to the street. The street
+            has a gap where it is too close to this centreline.
+        across: function that returns the centreline of the river or motorway that crosses the street. Streets of the
+            classes in `THROUGH` (main streets) get a bridge there, unless the street is missing in a tile near the
+            bridge. Other streets get a gap.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
@@ -222,7 +223,10 @@ def _signals(sheet: Sheet, node: int, first: Street, second: Street, busy: bool,
 
 
 def _footway_across(sheet: Sheet, street: Street, along: float, crossing: int) -> None:
-    """Adds a footway across a street, tagged as a crossing with signals. The footway counts as one traffic signal."""
+    """Adds a footway across a street, tagged as a crossing with signals.
+
+    In the correct labels, the footway counts as one traffic signal.
+    """
     ends = [Street(street.vertical, street.band, street.at + side, "", "").point(along) for side in (-0.014, 0.014)]
     way = [sheet.node(*ends[0]), crossing, sheet.node(*ends[1])]
     tags = {"highway": "footway", "footway": "crossing", "crossing:signals": "yes", "crossing:markings": "zebra"}

@@ -47,7 +47,7 @@ def write_pbf(city: City, path: Path) -> None:
 def lonlat(plan: Plan, x: float, y: float) -> tuple[float, float]:
     """Returns the WGS84 longitude and latitude of a position on the plan, in degrees rounded to 1e-7.
 
-    The plan is a part of the grid of Web Mercator tiles, so the inverse of the Web Mercator projection is used.
+    One unit of the plan is one Web Mercator tile of zoom 16, so the inverse of the Web Mercator projection is used.
     """
     tiles = 2**ZOOM
     lon = (plan.west_tile + x) / tiles * 360.0 - 180.0

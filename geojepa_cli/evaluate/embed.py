@@ -81,7 +81,9 @@ def embed_region(
 
 
 class _Region:
-    """The tiles that a view selects, and the model that embeds them.
+    """The tiles of a region that are embedded, and the model that embeds them.
+
+    A view selects these tiles, and the entities and tags that the model sees.
 
     Attributes:
         lengths: number of entities of each selected tile, int64 [n].
@@ -195,7 +197,7 @@ class _Chunks(Sequence[Columns]):
         return known.hexdigest()
 
     def _tiles(self, number: int) -> tuple[Rows, Rows]:
-        """Returns the dataset rows of a chunk's tiles, and the number of entities of each of these tiles."""
+        """Returns the indexes of a chunk's tiles in the dataset, and the number of entities of each of these tiles."""
         part = slice(number * CHUNK_TILES, (number + 1) * CHUNK_TILES)
         return self._region.view.tiles[part], self._region.lengths[part].astype(np.int64)
 

@@ -23,14 +23,17 @@ MIN_GROUPS = 3
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Labels and splits of the n eligible tiles of a task (tiles with a label that pass the filters).
+    """Labels and splits of the n eligible tiles of a task.
+
+    A tile is eligible if it has a label and was not excluded by an option of `build-tasks` such as `--min-entities`.
 
     Attributes:
         labels: label of each tile, float64 [n].
-        kept: False for tiles with label 0 that thinning removed, bool [n].
+        kept: False for tiles that thinning removed (a share of the tiles with label 0), bool [n].
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: zoom-14 group of each tile (number of the zoom-14 tile that contains the tile), int64 [n].
-        clamp: minimum and maximum to which predictions are limited. None: minimum or maximum of the training labels.
+        clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
+            maximum of the training labels is used instead.
         binary: True if all labels are 0 or 1.
         task_fold: fold to which the task assigns each tile, uint8 [n]; None if the task was built without folds.
         buffer: True to use the groups next to tested groups neither for training nor for validation.
@@ -49,7 +52,10 @@ class ProbeData:
 
     @property
     def test_groups(self) -> int:
-        """Number of zoom-14 groups with a test tile that thinning did not remove."""
+        """Number of zoom-14 groups with at least one test tile.
+
+        Test tiles that thinning removed (a share of the tiles with label 0) are not counted.
+        """
         return len(np.unique(self.groups[self.kept & (self.split == SPLITS.index("test"))]))
 
 
@@ -58,7 +64,7 @@ class Fold:
     """Tiles for training, validation and testing in one fold. No tile is in two of these sets.
 
     Attributes:
-        train, val, test: rows of the tiles in `ProbeData`, int64.
+        train, val, test: indexes of the tiles in the arrays of `ProbeData`, int64.
         number: index of the fold; 0 if the split of the task is used instead of folds.
     """
 
@@ -69,7 +75,11 @@ class Fold:
 
 
 def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
-    """Returns the rows of a task's eligible tiles in the dataset, int64 [n], and their labels and splits."""
+    """Returns the labels and splits of a task's n eligible tiles, which `ProbeData` defines.
+
+    Returns:
+        The index of each eligible tile in the dataset, int64 [n]; and the `ProbeData` of these tiles.
+    """
     rows = np.flatnonzero(task.eligible)
     return rows, ProbeData(
         labels=task.labels[rows].astype(np.float64),
@@ -92,7 +102,8 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
        and at least 20 test groups. A random split needs only one test group.
     3. Otherwise, the zoom-14 groups are assigned to 5 folds for cross-validation.
 
-    Training and validation sets are without the tiles with label 0 that thinning removed. Test sets include them.
+    Thinning removes a share of the tiles with label 0. The removed tiles are left out of training and validation sets,
+    but not of test sets.
 
     Args:
         data: tiles of the task.
@@ -119,7 +130,8 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
         seed: seed for the assignment of groups to folds.
 
     Raises:
-        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles that thinning removed do not count.
+        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles that thinning removed (a share of the
+            tiles with label 0) are not counted.
     """
     _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
@@ -129,7 +141,8 @@ def _check_size(data: ProbeData) -> None:
     """Checks that there are enough tiles and zoom-14 groups for cross-validation.
 
     Raises:
-        DataError: there are too few tiles or groups. Tiles with label 0 that thinning removed do not count.
+        DataError: there are too few tiles or groups. Tiles that thinning removed (a share of the tiles with label 0)
+            are not counted.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
     if tiles < MIN_TILES or groups < MIN_GROUPS:
@@ -148,7 +161,8 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
         fold: index of the fold in which each tile is tested, int64 [n].
 
     Raises:
-        DataError: a fold has no tile to train on, or all tested tiles were removed by thinning.
+        DataError: a fold has no tile to train on, or thinning removed the test tiles of all folds. Thinning removes a
+            share of the tiles with label 0.
     """
     count = int(fold.max(initial=-1)) + 1
     made = []

@@ -31,8 +31,8 @@ class Score:
 
     Attributes:
         model, head: names of the model and the head. The baseline Dummy has the head `median`.
-        mae: mean absolute error (MAE) and its confidence interval. Tiles with label 0 that thinning removed are left
-            out.
+        mae: mean absolute error (MAE) and its confidence interval, without the test tiles that thinning removed (a
+            share of the tiles with label 0).
         mae_unthinned: MAE on all test tiles, including those that thinning removed.
         relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
         auroc: area under the ROC curve, on the same tiles as `mae`; None if the task has labels other than 0 and 1,
@@ -61,9 +61,10 @@ class ProbeResult:
         protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
             `cross-validation`: new folds are made and tested.
         groups: number of tested zoom-14 groups.
-        tiles: number of tested tiles, without the tiles that thinning removed.
+        tiles: number of tested tiles, without the tiles that thinning removed (a share of the tiles with label 0).
         tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
-        test_groups: number of groups in the task's test split. With fewer than 20, cross-validation is used.
+        test_groups: number of zoom-14 groups in the task's test split. If this number is below 20 and the task has no
+            folds, the protocol is `cross-validation`, unless the split is random.
         folds: number of folds; 1 for the protocol `test split`.
         scores: one score for each model and head; the score of Dummy is the first.
         predictions: predictions of each head, float64 [n], by (model, head); NaN for tiles that were not tested.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[np.int64]:
-    """Assigns rows to cross-validation folds. All rows of a group are in the same fold.
+    """Assigns rows (one per tile) to cross-validation folds. All rows of a group are in the same fold.
 
     Folds have similar sizes: groups are assigned one by one, largest first, to the fold with the fewest rows. Groups of
     equal size are in random order. If there are fewer than `k` groups, each group is one fold.

@@ -21,7 +21,9 @@ def nearest(
     metric: Metric = "cosine",
     excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Searches the k vectors nearest to each query. The nearest comes first; equal scores are ordered by row number.
+    """Searches the k vectors nearest to each query. The nearest vector comes first.
+
+    Vectors with equal scores are ordered by their row number in `vectors`.
 
     The search has two steps. First, scores in float32 select candidates: the k best rows, and all rows whose score is
     within the rounding error of the k-th best score. Then the candidates are ranked by scores in float64. So the result
@@ -35,8 +37,8 @@ def nearest(
         excluded: True for rows of `vectors` that are never returned. None if all rows may be returned. bool [n]
 
     Returns:
-        Scores, float64 [q, k'], and row numbers in `vectors`, int64 [q, k']. k' is less than k if fewer rows may be
-        returned.
+        Scores, float64 [q, k'], and row numbers in `vectors`, int64 [q, k']. k' is k, or the number of rows that may
+        be returned if that is smaller.
 
     Raises:
         ValueError: the shapes do not match, k is less than 1, or `vectors` has values that are not finite.
@@ -85,7 +87,7 @@ def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, exclud
 
 
 def _best(query: Tensor, vectors: Tensor, rows: Tensor, k: int, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Returns the float64 scores and the row numbers of the k candidates in `rows` that are nearest to the query."""
+    """Ranks the candidates `rows` of one query. Returns the float64 scores and row numbers of the k nearest rows."""
     wide, block = query.double(), vectors[rows].double()
     if metric == "l2":
         score = -(block - wide).square().sum(1).sqrt()
@@ -108,7 +110,10 @@ def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
-    """Returns twice the maximum rounding error of float32 dot products of each query with the rows of `block`. [q]"""
+    """Returns, for each query, how much rounding can change the difference between two float32 scores. [q]
+
+    This is twice the maximum rounding error of the query's dot product with a row of `block`.
+    """
     own: Tensor = torch.linalg.vector_norm(query, dim=1)
     largest: Tensor = torch.linalg.vector_norm(block, dim=1).max()
     return 4e-6 * own * largest

@@ -54,8 +54,8 @@ def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[s
     other models in a comparison. Tasks in which Dummy makes no error are left out.
 
     Args:
-        mae_of_task: MAE of the model by task.
-        dummy_of_task: MAE of Dummy by task.
+        mae_of_task: dict from task name to the model's MAE.
+        dummy_of_task: dict from task name to Dummy's MAE.
 
     Raises:
         ValueError: Dummy makes no error in any task.
@@ -67,15 +67,17 @@ def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[s
 
 
 def harmonic_score(mae_of_task: Mapping[str, float], best_of_task: Mapping[str, float]) -> float:
-    """Returns a model's score over several tasks, relative to the best model of each task. 1 means best on every task.
+    """Returns a model's score over several tasks, relative to the best model of each task.
+
+    A score of 1 means that the model is the best on every task.
 
     For each task, the lowest mean absolute error (MAE) of all compared models is divided by this model's MAE. The score
     is the harmonic mean of these ratios (GeoJEPA thesis, section 6). A model that is best on a task has the ratio 1.
     Adding a model to the comparison can change the score, so reports print it together with `relative_to_dummy`.
 
     Args:
-        mae_of_task: MAE of the model by task.
-        best_of_task: lowest MAE of all compared models by task.
+        mae_of_task: dict from task name to the model's MAE.
+        best_of_task: dict from task name to the lowest MAE among all compared models.
 
     Raises:
         ValueError: there are no tasks.

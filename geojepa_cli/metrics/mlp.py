@@ -16,7 +16,7 @@ class MlpHead:
         net: network (Linear, GELU, Dropout, Linear) that maps standardised features to standardised labels.
         mean, scale: mean and standard deviation of the training features, [d].
         y_mean, y_scale: mean and standard deviation of the training labels.
-        epochs: number of epochs after which the validation error was lowest. `net` has the weights of that epoch.
+        epochs: number of epochs that the weights of `net` were trained for. The validation error was lowest after them.
     """
 
     net: nn.Module
@@ -50,14 +50,14 @@ def fit_mlp(
 ) -> MlpHead:
     """Trains an MLP with MSE loss and AdamW (GeoJEPA thesis, section 6).
 
-    Returns the weights of the epoch with the lowest mean absolute error (MAE) on the validation rows, or on the
+    Returns the MLP after the epoch with the lowest mean absolute error (MAE) on the validation rows, or on the
     training rows if there are no validation rows. PyTorch's global random state is not changed.
 
     Args:
-        x, y, x_val, y_val: features and labels of training rows [n, d], [n] and of validation rows [m, d], [m].
-        hidden: width of the hidden layer.
-        max_epochs: maximum number of epochs.
-        patience: number of epochs without a lower validation MAE after which training stops.
+        x, y: features [n, d] and labels [n] of the training rows.
+        x_val, y_val: features [m, d] and labels [m] of the validation rows.
+        hidden, max_epochs: width of the hidden layer, and maximum number of epochs.
+        patience: training stops after this number of epochs without a lower validation MAE.
         batch_size: rows per step. None means a sixteenth of the rows, but at least 64 and at most 1024.
         learning_rate: initial learning rate. It is halved after more than `patience` / 3 epochs without a lower MAE.
         weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.

@@ -15,7 +15,9 @@ from geojepa_cli.store.batch import TileBatch
 
 @dataclass(frozen=True)
 class FrozenInputs:
-    """Text embeddings of tags, computed before training. A model reads them in addition to batches of tiles.
+    """Text embeddings of tags. They are computed before training and do not change.
+
+    Models read these embeddings together with batches of tiles.
 
     Attributes:
         tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
@@ -74,7 +76,8 @@ class StepLosses:
 
     Attributes:
         loss: total loss to minimise, a scalar with gradient.
-        parts: total loss and its terms by name, for the training log. The total is `loss`. Scalars without gradient.
+        parts: dict of the total loss and its terms, for the training log. The total loss has the key `loss`. All values
+            are scalars without gradient.
         tokens: number of tokens in the batch.
     """
 
@@ -117,7 +120,7 @@ class Pretrainable(Protocol):
         """Computes the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the bytes of memory that activations need in one training step on a batch of `tokens` tokens."""
+        """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns the numbers of parameters of the model's parts, by name. They are shown on the model card."""
+        """Returns a dict of parameter counts for the model card, such as those of the encoder and the predictor."""

@@ -1,8 +1,8 @@
 """Registry of all models that compute embeddings: baselines, and architectures that can be trained.
 
 To add a baseline, write one file in `baselines/` and add one line to `BASELINES`, as in the example of
-`CONTRIBUTING.md`. `embed`, `probe`, `knn` and `report` then accept its name. A program or notebook can add a baseline
-at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
+`CONTRIBUTING.md`. `embed`, `probe`, `knn` and `report` then accept the name of the baseline. A program or notebook can
+add a baseline at run time: `BASELINES["mean_box"] = "my_module:MeanBox"`.
 
 The classes and functions in this registry are imported on first use, so `geojepa --help` does not import torch.
 """
@@ -28,7 +28,9 @@ BASELINES: dict[str, str] = {
 
 
 class Family(NamedTuple):
-    """Names of the functions that build and load models of one architecture. Functions are imported on first use.
+    """Model architecture: the names of the functions that build and load its models.
+
+    The functions are imported on first use.
 
     Attributes:
         build: "module:function" that builds an untrained model: `(config, inputs, seed) -> Pretrainable`.

@@ -1,7 +1,7 @@
 """Self-attention on packed sequences of different lengths, with little padding.
 
-Sequences are divided into groups of similar length. In each group, they are padded to the same length, and scaled
-dot-product attention runs once for the group. On CUDA in half precision, PyTorch's attention kernel for sequences of
+Sequences are divided into groups of similar length. The sequences of a group are padded to the same length, and scaled
+dot-product attention runs once per group. On CUDA in half precision, PyTorch's attention kernel for sequences of
 different lengths is used instead. Both methods compute the same result as a loop over the sequences.
 """
 
@@ -49,8 +49,9 @@ class PackedLayout:
     Attributes:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
         groups: groups of sequences that are padded to the same length. The longest sequences are in the first group.
-        padded_from: for each row of the padded buffer, the index of its token. Padding rows have index 0. int64 [P]
-        token_at: for each token, its row in the padded buffer. int64 [T]
+        padded_from: index of the token that is copied to each row of the padded buffer. Padding rows copy token 0, but
+            attention ignores them. int64 [P]
+        token_at: row of the padded buffer to which each token is copied. int64 [T]
         padding: for each row of the padded buffer, True if the row is padding. bool [P]
         max_length: length of the longest sequence.
     """
@@ -103,7 +104,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
     Args:
         sizes: lengths of the sequences, in descending order.
     Returns:
-        Index range of each group in `sizes`: first index, last index + 1. Empty sequences are in no group.
+        For each group, two indices into `sizes`: first index, and last index + 1. Empty sequences are in no group.
     """
     spans: list[tuple[int, int]] = []
     first = 0
@@ -121,7 +122,7 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 class _Pad(torch.autograd.Function):
-    """Copies tokens to the padded buffer. Padding rows are masked in attention, so they get no gradient."""
+    """Copies tokens to the padded buffer. The backward pass ignores the padding rows, which are masked in attention."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -150,9 +151,10 @@ class _Unpad(torch.autograd.Function):
 def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
     """Computes multi-head attention. Each token attends to all tokens of its sequence.
 
-    A token with score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0, this is the softmax,
-    whose weights always sum to 1. Otherwise, the sum of the weights depends on the number of tokens: for n tokens of
-    score 0, it is n / (null_weight + n). So an attention head can distinguish many tokens from few.
+    An attended token with attention score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0,
+    this is the softmax, whose weights always sum to 1. Otherwise, the sum of the weights depends on the number of
+    tokens: for n tokens of score 0, it is n / (null_weight + n). So an attention head can distinguish many tokens from
+    few.
 
     Args:
         qkv: queries, keys and values, concatenated. [T, 3·D]

@@ -27,13 +27,16 @@ def segment_ids(cu_seqlens: Tensor) -> Tensor:
 
 
 def ragged_arange(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Concatenates S ranges of integers: `start` to `start + length - 1` each. [S], [S] -> int64 [sum of lengths]."""
+    """Concatenates S ranges of integers. Range i goes from `starts[i]` to `starts[i] + lengths[i] - 1`.
+
+    [S], [S] -> int64 [sum of lengths]
+    """
     cu = cu_from_lengths(lengths)
     return torch.arange(int(cu[-1]), device=starts.device) + (starts.long() - cu[:-1]).repeat_interleave(lengths)
 
 
 def count_in_segments(mask: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Counts the tokens with `mask` True in each sequence. [..., T], [B+1] -> int64 [..., B]."""
+    """Counts, for each sequence, the tokens for which `mask` is True. [..., T], [B+1] -> int64 [..., B]."""
     total = mask.long().cumsum(-1)
     total = torch.cat([total.new_zeros(*total.shape[:-1], 1), total], dim=-1)
     cu = cu_seqlens.long()
@@ -57,14 +60,14 @@ def rank_in_segments(keys: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tens
 
 
 def interleave(*cu_seqlens: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes the order of tokens that joins several packed tensors sequence by sequence.
+    """Computes how to join several packed tensors sequence by sequence.
 
     Sequence i of the result has the tokens of sequence i of the first tensor, then of the second tensor, and so on.
 
     Args:
         cu_seqlens: cumulative sequence lengths of each tensor. All tensors must have B sequences. [B+1] each
     Returns:
-        Token indices into the concatenated tensors, in the joined order. int64 [T]
+        For each token of the result, its index in the concatenation of all tensors. int64 [T]
         Cumulative lengths of the joined sequences. int64 [B+1]
     """
     lengths = torch.stack([lengths_of(cu) for cu in cu_seqlens], dim=1)  # [B, P]

@@ -52,8 +52,9 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
 
     Raises:
         UsageError: `name` is not a tile name.
-        NotFoundError: the tile does not exist, or is not embedded. The message states the tile's number of entities, or
-            names the nearest tile, or tiles of another zoom at the same place.
+        NotFoundError: the tile exists but is not embedded, or the tile does not exist. In the first case, the message
+            states the number of entities of the tile. In the second case, the message names the nearest embedded tile,
+            or embedded tiles of another zoom at the same place.
     """
     tile = parse_tile(name)
     regions = [_tiles(store, limits) for store in stores]
@@ -112,15 +113,15 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns the failed command, with its query replaced by a tile or an entity that is embedded.
+    """Returns a command to suggest to the user of a search whose query is missing, malformed or unknown.
 
-    The new query is the first embedded tile of the regions, or the first entity of this tile. If no tile is embedded,
-    returns the command `geojepa artifacts` instead.
+    It is the command of the search, with another query: the first embedded tile of the regions or, if `entity` is
+    given, the first entity of this tile. If no tile is embedded, the suggested command is `geojepa artifacts`.
 
     Args:
         stores: opened `processed.h5` of each region to search.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
-        entity: query entity of the failed command; None if the query is not an entity.
+        entity: text of the query entity, as the user typed it; None if the user gave no entity.
     """
     for store in stores:
         tiles = _tiles(store, limits)
@@ -240,8 +241,8 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
 def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
     """Returns the embedded OSM element whose id is nearest to the given id; None if no such element exists.
 
-    Elements of the given type are compared. But if an element of another type has exactly the given id, this element
-    is returned.
+    If an embedded element of another type has exactly the given id, returns this element. Otherwise, returns the
+    element of the given type whose id is nearest.
     """
     best: tuple[bool, int, str] | None = None
     for store in stores:
@@ -260,9 +261,10 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
 
 
 def _wider(count: int, limits: EntityLimits) -> Hint | None:
-    """Returns the failed command with other limits, so that tiles with `count` entities are embedded too.
+    """Returns a command to suggest to the user of a search whose query is not embedded.
 
-    Returns None if no limits can help, because the tile has no entities.
+    It is the command of the search, with a lower `--min-entities` or a higher `--max-entities`, so that tiles with
+    `count` entities are embedded too. Returns None if `count` is 0 or within the limits.
     """
     if count > limits.high:
         return hints.again(max_entities=count)

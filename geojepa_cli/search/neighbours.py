@@ -160,15 +160,16 @@ def _search(
 ) -> list[Hit]:
     """Returns the k most similar results of all regions, without duplicates.
 
-    Several vectors can belong to the same tile or OSM element. So each region is searched several times, each time for
-    four times as many vectors, until the found vectors belong to k distinct tiles or elements.
+    Several vectors can belong to the same tile or OSM element. So each region is searched repeatedly. Each search asks
+    for four times as many vectors as the one before, until the found vectors belong to k distinct tiles or elements.
 
     Args:
         regions: regions to search.
         query: vector of the query.
         column: name of the column of vectors: `tile/vector` or `entity/vector`.
         k: maximum number of results.
-        excluded: function that returns a mask of the vectors of a region that must not be among the results.
+        excluded: function that takes a region and returns a mask of its vectors. The mask is True for vectors that must
+            not be among the results.
         identity: function that returns the tile or the OSM element to which a vector belongs.
     """
     vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
@@ -190,10 +191,10 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the largest of the parts of an OSM element that are most similar to the query.
+    """Returns the vector of the largest part of an OSM element, among parts that are equally similar to the query.
 
-    An element has a vector for its part in each tile. Several of these vectors can have the same similarity to the
-    query. The largest part is the easiest to see on a map.
+    An element has a vector for its part in each tile. Several parts can share the highest similarity to the query. The
+    largest of them is returned, because it is the easiest to see on a map.
     """
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))

@@ -36,7 +36,7 @@ class EntityRef:
         name: type and id of the element, such as `way/123`.
         version: OSM version of the element; None if the OSM file has no versions.
         record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None if `version` is None.
-        piece: part of the element inside the result's tile, as a row of `piece/` in `processed.h5`.
+        piece: row number, in the table `piece/` of `processed.h5`, of the element's part inside the result's tile.
     """
 
     name: str
@@ -85,7 +85,10 @@ class SearchResult:
         return self.entity.name if self.entity else self.tile
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the result as a JSON object. Row numbers of workspace files are left out."""
+        """Returns the result as a JSON object.
+
+        Leaves out `group`, and the row numbers `tile_row` and `entity.piece`, which refer to rows of `processed.h5`.
+        """
         entity = self.entity
         record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}
         return {
@@ -181,9 +184,9 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
 
 
 def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
-    """Returns the centre (lon, lat) of the bounding box of an OSM element inside a tile, in degrees.
+    """Returns the centre (lon, lat), in degrees, of the part of an OSM element that lies inside a tile.
 
-    Returns the centre of the tile if the element covers the whole tile.
+    This is the centre of the part's bounding box, or the centre of the tile if the element covers the whole tile.
     """
     if not item.parts:
         west, south, east, north = tile_bounds(*tile)

@@ -1,4 +1,4 @@
-"""Online collections of aerial images, by the names that `fetch --imagery NAME` accepts."""
+"""Online collections of aerial images. The option `fetch --imagery NAME` selects a collection by its name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Collection(NamedTuple):
         collection: id of the collection in the STAC API.
         attribution: attribution text of the images, which is written to manifests.
         stac_api: URL of the STAC API.
-        footprint: regular expression for ids of STAC items. Its groups capture the part of the id that names the area
-            of the image. If several items have the same area, only the newest is used. None if every item has a
-            different area.
+        footprint: regular expression that is searched in the ids of STAC items. The groups of the expression match the
+            parts of an id that name the area of the image. If several items name the same area, only the newest item is
+            used. If `footprint` is None, all items are used.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Collection(NamedTuple):
 
     @property
     def items_file(self) -> str:
-        """Name of the file in which a fetched source stores the collection's STAC items."""
+        """Name of the file in which `fetch` stores the collection's STAC items."""
         return f"{self.name}.json"
 
 

@@ -216,10 +216,10 @@ class _Transfer:
             raise DataError(message, hints.run("artifacts", prune=True).or_else(hints.Hint(workspace="DIR")))
 
     def _can_resume(self) -> bool:
-        """Returns True if the download may continue after the bytes in the partial file.
+        """Returns True if the download may continue at the end of the partial file.
 
-        Returns False if these bytes come from another URL, or from a file with another MD5. Without a published MD5,
-        also returns False if no version was recorded for these bytes. A recorded version is compared later.
+        The URL and the published MD5 must not differ from those recorded for the partial file. If no MD5 is published,
+        a version must have been recorded. `_begin` later compares it with the version in the server's response.
         """
         if self._state.get("url") not in (None, self.url):
             return False

@@ -113,7 +113,8 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     Does nothing if the header states no area.
 
     Raises:
-        DataError: the bounding box does not intersect the area of the extract. The hint contains the extract's bounds.
+        DataError: the bounding box does not intersect the area of the extract. The hint of the error is the
+            failed command with the bounds of the extract as `--bbox`.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
@@ -276,10 +277,10 @@ def _begins_pbf(head: bytes) -> bool:
 
 
 def _convert(path: Path, what: str) -> Hint:
-    """Returns a hint for a file that is neither OSM PBF nor OSM XML.
+    """Returns the hint of the error message for a file that is neither OSM PBF nor OSM XML.
 
-    If osmium can read the file, the hint contains the commands that convert the file to OSM PBF and fetch the result.
-    Otherwise, the hint is an example of a command that fetches an OSM extract.
+    If osmium can read the file, the hint is two commands: the first converts the file to OSM PBF, and the second passes
+    the new file to `geojepa fetch`. Otherwise, the hint is an example of `geojepa fetch` with an OSM extract.
     """
     if what not in _OSMIUM_READS:
         return ANOTHER_EXTRACT

@@ -44,7 +44,7 @@ class Region(NamedTuple):
 
     @property
     def short(self) -> str:
-        """Last part of the region's id, such as `california`. It becomes the name of the artifact."""
+        """Last part of the region's id, such as `california`. With `fetch --region`, it is the default of `--name`."""
         return self.id.rpartition("/")[2]
 
 
@@ -78,8 +78,8 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
     Args:
         regions: regions of the index.
-        wanted: id, path or name of the region, or the beginning of one of these, such as `california`, `us/california`,
-            `California`, `california/norcal` or `califor`.
+        wanted: id of the region (`us/california`), last part of the id (`california`), name (`California`), path or end
+            of the path (`california/norcal`), or the beginning of the id or name (`califor`).
 
     Raises:
         NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the
@@ -209,7 +209,8 @@ def _extract_url(url: str, index_url: str) -> str:
     If the index was read from a mirror, the extract is downloaded from the same mirror instead of Geofabrik's server.
 
     Raises:
-        ValueError: an index on a server refers to a local file, or to a URL without a server.
+        ValueError: the URL starts with neither `http(s)://` nor `file://`, or it starts with `file://` although the
+            index was read from a server.
     """
     if not url.startswith(HOME_URL):
         found = urljoin(index_url, url)

@@ -20,8 +20,8 @@ def check_georeference(source: Any, path: Path) -> None:
     """Checks that a rasterio dataset has a CRS and an affine transform.
 
     A scene with ground control points, rational polynomial coefficients or a geolocation array instead of a transform
-    is rejected, because the user must choose how to warp the scene (polynomial order, elevation model). The hint is a
-    command that warps the scene.
+    is rejected. The user must choose how to warp such a scene, for example with which elevation model. The hint of the
+    error contains a command that warps the scene.
 
     Raises:
         DataError: the CRS or the transform is missing.
@@ -66,9 +66,10 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
 
 
 def transform_near(source: Any, tile: TileId) -> Any:
-    """Returns the affine transform of a scene. A transform in degrees is shifted by a multiple of 360° towards a tile.
+    """Returns the affine transform of a scene. If the CRS is in degrees, the transform is shifted in longitude.
 
-    The shift is needed for scenes whose longitudes exceed 180° or range from 0° to 360°.
+    The shift is the multiple of 360° that brings the scene closest to the tile. It is needed for scenes whose
+    longitudes exceed 180° or range from 0° to 360°.
     """
     from rasterio.transform import Affine
 
@@ -87,7 +88,7 @@ def meets(a: Bounds, b: Bounds) -> bool:
 def convert_hint(path: Path, *command: str) -> Hint:
     """Returns commands that convert a scene, rename the original to `*.bak`, and run the failed command again.
 
-    Commands ignore files named `*.bak`, so they read only the converted scene.
+    geojepa ignores files named `*.bak`, so the failed command then reads only the converted scene.
 
     Args:
         path: path of the scene.

@@ -29,15 +29,16 @@ _WITHOUT_IMAGERY = hints.again(imagery="none")
 
 
 class Imagery(NamedTuple):
-    """Imagery of a source: either image tiles (one per map tile) or scenes (georeferenced images).
+    """Imagery that `fetch` stores: either image tiles (one per map tile) or scenes (georeferenced images).
 
     Attributes:
-        files: files to copy, as a dict from the name in the artifact, such as `imagery/16_X_Y.webp`, to the path of the
-            original.
+        files: files to copy, as a dict from the path of the copy, such as `imagery/16_X_Y.webp`, to the path of the
+            original file. Paths of copies are relative to the folder that `fetch` writes.
         sha256: SHA-256 of the names and contents of all files.
         attribution: lines of the folder's `ATTRIBUTION.txt`.
         scenes: scenes, newest first. Empty if the imagery consists of image tiles.
-        texts: text files that `fetch` creates, as a dict from the name in the artifact to the content.
+        texts: text files that `fetch` creates, as a dict from the path of the file (relative to the folder that `fetch`
+            writes) to the content.
     """
 
     files: dict[str, Path]
@@ -52,8 +53,8 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
 
     Raises:
         UsageError: the folder does not exist.
-        DataError: the folder holds no imagery, both image tiles and GeoTIFF or VRT files, two images of the same tile,
-            or an image of a tile outside the grid.
+        DataError: the folder holds no imagery; the folder holds both image tiles and GeoTIFF or VRT files; two images
+            show the same tile; or an image is named like a tile that does not exist, such as `16_70000_1.webp`.
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` is not a directory", hints.again(imagery="DIR"))
@@ -87,8 +88,9 @@ def inspect_imagery(
 
     Raises:
         UsageError: the folder does not exist.
-        DataError: the folder holds no image, two images of one tile, an image outside the grid, or an image that cannot
-            be used. The message names the file.
+        DataError: the folder holds no imagery; the folder holds both image tiles and GeoTIFF or VRT files; two images
+            show the same tile; an image is named like a tile that does not exist; an image cannot be used; or no image
+            intersects the bounding box.
     """
     tiles, scenes = list_imagery(folder)
     if scenes:
@@ -106,7 +108,7 @@ def inspect_imagery(
             meter(number, len(files))
     if transparent:
         what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
-        console.warn(f"`{folder}`: {what}; transparency is ignored, so these pixels are often black")
+        console.warn(f"`{folder}`: {what}; transparency is ignored, so transparent pixels are often black")
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 

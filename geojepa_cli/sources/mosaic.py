@@ -30,7 +30,7 @@ class OpenScene(Protocol):
 
     Attributes:
         source: rasterio dataset of the scene.
-        mask: rule that decides which pixels are valid, which means that they contain data.
+        mask: rule that decides which pixels are valid. A valid pixel contains data.
     """
 
     source: Any

@@ -1,7 +1,7 @@
 """Searches a STAC API for aerial images of a collection such as NAIP, and opens the images on their servers.
 
 A footprint is the area that an image shows. For each footprint, `fetch` stores the STAC item of the newest image.
-`tile` reads only the parts of these images that its tiles need (docs/adr/0008).
+Later, the command `tile` reads only those parts of the images that the map tiles need (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class RemoteScene:
 
 
 def scene_opener(items: Sequence[Item], reader: RangeReader) -> Callable[[Scene], RemoteScene]:
-    """Returns a function that takes a scene and opens the image of this scene on its server. For `Mosaic`."""
+    """Returns a function that opens the image of a scene on its server. Pass it to `Mosaic` as `open_scene`."""
     hrefs = {file_name(item): str(item["assets"][IMAGE]["href"]) for item in items}
     return lambda scene: RemoteScene(scene, hrefs[scene.path], reader)
 

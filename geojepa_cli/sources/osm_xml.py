@@ -1,8 +1,8 @@
 """Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
-A file is read in blocks and within limits, so that a malicious file cannot exhaust memory or time. Usually, this module
-parses only the part before the first OSM object (node, way or relation) as XML. `geojepa-tiler` parses the other parts,
-with the same limits.
+A file is read in blocks. Its compression ratio, the length of its tags and the depth of nested elements are limited, so
+that a malicious file cannot exhaust memory or time. Only the part before the first node, way or relation is parsed as
+XML here, unless the bounds must be computed from coordinates. The program `geojepa-tiler` parses the whole file later.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def check_whole(path: Path, suffix: str, header: Header) -> None:
     """Reads a file to its end and checks that it is complete.
 
     Raises:
-        DataError: the file cannot be decompressed, has no position, or does not end with `</osm>`.
+        DataError: the file cannot be decompressed, contains no element with coordinates, or does not end with `</osm>`.
     """
     tail, found = b"", False
     for piece in _in_utf8(_pieces(path, suffix)):

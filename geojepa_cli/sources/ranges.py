@@ -28,7 +28,7 @@ from geojepa_cli.sources.http import (
 )
 from geojepa_cli.sources.range_cache import RangeCache
 
-HEADER_CHUNK = 1 << 15  # bytes; GDAL reads headers and block indices in many small parts that are close together
+HEADER_CHUNK = 1 << 15  # bytes; GDAL reads headers and block tables in many small parts that are close together
 MERGE_GAP = 1 << 13  # bytes; reading this gap between two ranges costs less than another request
 READ_POLICY = RetryPolicy(attempts=5, pause_s=0.5, max_pause_s=10.0)
 FETCH_NAIP = hints.run("fetch", pbf="FILE", name="NAME", imagery="naip")
@@ -45,7 +45,7 @@ class Traffic(NamedTuple):
     Attributes:
         requests: number of requests sent, including failed ones.
         bytes: bytes of all response bodies.
-        header_bytes: bytes of file headers and block indices, included in `bytes`.
+        header_bytes: bytes of file headers and of tables with the offsets of the TIFF blocks. Included in `bytes`.
         file_bytes: total size in bytes of the files that were opened.
     """
 
@@ -56,7 +56,7 @@ class Traffic(NamedTuple):
 
 
 def unsigned(href: str, refused: str | None = None) -> str:
-    """Returns a URL unchanged. `RangeReader` uses this function as `sign` for servers that need no signature."""
+    """Returns a URL unchanged. Pass this function to `RangeReader` as `sign` if the server needs no signed URLs."""
     return href
 
 

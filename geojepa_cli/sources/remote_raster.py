@@ -1,8 +1,8 @@
 """Opens a GeoTIFF on a server with rasterio.
 
-GDAL reads the file by calling Python functions (an opener of rasterio). GDAL passes all blocks of a window in one call,
-so bytes between the blocks are not read. GDAL's network code is not used: it reads larger chunks, and neither counts
-nor signs requests.
+GDAL reads the file through Python functions, which rasterio calls an opener. To read a window of the image, GDAL asks
+for all blocks of the window in one call, so these blocks can be read without the rest of the file. GDAL's own network
+code is not used, because it reads more bytes than needed and can neither count nor sign requests.
 """
 
 from __future__ import annotations

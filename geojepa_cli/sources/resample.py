@@ -72,7 +72,7 @@ class _Work:
     """Resamples groups of tiles. Every thread takes a mosaic from a pool for each group.
 
     Attributes:
-        stopped: True to skip all other tiles, because the caller no longer reads the results.
+        stopped: True when the caller no longer reads the results. The remaining tiles are then skipped.
     """
 
     def __init__(self, mosaics: Sequence[Mosaic]) -> None:

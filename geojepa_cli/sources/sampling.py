@@ -64,8 +64,8 @@ def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGr
 def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
     """Returns the scene column and row of the centre of each pixel of a tile's image: float64 [side, side] each.
 
-    The positions are computed with a quadratic polynomial that is fitted to the points of the grid. If the fit is not
-    accurate enough, every pixel is projected exactly.
+    The positions are computed with a quadratic polynomial that is fitted to the 9 × 9 points of the `PixelGrid`. If the
+    fit is not accurate enough, every pixel is projected exactly.
     """
     fitted = _fit_parabola(grid)
     if fitted is None:
@@ -84,8 +84,9 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float
         data: raster, [bands, height, width].
         columns, rows: positions to sample, in raster pixels from the upper left corner, [side, side].
         scale: side length of a pixel of the tile's image in raster pixels, at most 2. If `scale` is above 1, the raster
-            is smoothed first with the weights (a, 1 - 2a, a), where 1/6 + 2a = scale² / 6. Smoothing and bilinear
-            sampling together then have the variance of a triangle kernel with a half width of `scale` pixels.
+            is first smoothed with the weights (a, 1 - 2a, a). The weight `a` is chosen so that smoothing and bilinear
+            sampling together blur as much as a triangle kernel with a half width of `scale` pixels. Equal blur means
+            equal variance of the kernels: 2a + 1/6 = scale² / 6.
 
     Returns:
         float32 [bands, side, side].
@@ -131,8 +132,9 @@ def _fit_parabola(grid: PixelGrid) -> Doubles | None:
     """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene.
 
     Returns:
-        Coefficients [6, 2] of 1, u, v, u², uv, v² for column and row, where u and v range from -1 to 1 over the tile.
-        None if the polynomial is too inaccurate at a point of the grid.
+        Coefficients [6, 2] of the terms 1, u, v, u², uv and v², where (u, v) is the position in the tile, from -1 to 1.
+        `[:, 0]` gives the column of the scene, and `[:, 1]` gives the row. None if the polynomials are too inaccurate
+        at one of the 9 × 9 points of the `PixelGrid`.
     """
     points = np.stack([grid.columns.ravel(), grid.rows.ravel()], 1)
     fitted: Doubles = _solver() @ points

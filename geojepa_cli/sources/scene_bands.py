@@ -18,17 +18,17 @@ _HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 
 
 class MaskRule(NamedTuple):
-    """Rule that decides which pixels of a scene are valid, which means that they contain data.
+    """Rule that decides which pixels of a scene are valid. A valid pixel contains data.
 
-    If several attributes are set, a pixel is valid if it is valid according to all of them.
+    If several of `mask_band`, `nodata` and `alpha` are set, a pixel is valid if each of them marks it as valid.
 
     Attributes:
         mask_band: True if the dataset has an internal mask or a `.msk` file.
         nodata: 1-based indices of the bands whose no-data values are used. A pixel is invalid if all of these bands
             have their no-data value.
         alpha: 1-based index of the alpha band; None if there is none.
-        ignored_alpha: True if GDAL regards a band as alpha although the band holds data, such as NAIP's infrared. GDAL
-            must then not use this band as a weight for averages.
+        ignored_alpha: True if GDAL regards a band as alpha although the band holds data, such as NAIP's infrared. The
+            bands must then not be downsampled by GDAL, because GDAL would weight each pixel by the value of this band.
     """
 
     mask_band: bool = False
@@ -102,13 +102,13 @@ def alpha_band(source: Any) -> int | None:
 def find_mask_rule(source: Any, colours: Sequence[int], trust_alpha: bool = True) -> MaskRule:
     """Returns the rule that decides which pixels of a dataset are valid.
 
-    As in GDAL, if there is a mask band, no-data values and alpha are ignored. Otherwise, no-data values and alpha are
-    both used.
+    If the dataset has a mask band, only the mask band is used, as in GDAL. Otherwise, no-data values and the alpha band
+    are both used.
 
     Args:
         source: rasterio dataset.
-        colours: 1-based indices of the red, green and blue bands. No-data values are used only if all three bands have
-            one.
+        colours: 1-based indices of the red, green and blue bands. No-data values are used only if each of these three
+            bands has a no-data value.
         trust_alpha: False to ignore a band that GDAL regards as alpha, because the band is known to hold data.
     """
     from rasterio.enums import MaskFlags
@@ -145,9 +145,9 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
 
 
 def decimated_shape(source: Any) -> tuple[int, int]:
-    """Returns the shape (rows, columns) with which a dataset is read to get a sample of its pixels.
+    """Returns the shape (rows, columns) of a reduced copy of a dataset. Both numbers are at most `SAMPLE_PX`.
 
-    Rows and columns are each at most `SAMPLE_PX`.
+    The reduced copy is read as a sample of the dataset's pixels.
     """
     return min(source.height, SAMPLE_PX), min(source.width, SAMPLE_PX)
 
@@ -155,8 +155,8 @@ def decimated_shape(source: Any) -> tuple[int, int]:
 def _read_alpha(source: Any, band: int, **how: Any) -> npt.NDArray[np.float32]:
     """Returns the alpha band, scaled so that 0 is transparent and 255 is opaque.
 
-    In an integer band, the maximum of the data type is opaque. In a float band, the opaque value is 1, 255 or 65,535:
-    the smallest of these numbers that no value of the band exceeds.
+    In an integer band, the maximum of the data type is opaque. In a float band, the opaque value is 1 if all values are
+    at most 1, else 255 if all values are at most 255, else 65,535.
     """
     alpha: npt.NDArray[Any] = source.read(band, **how)
     if alpha.dtype.kind in "ui":

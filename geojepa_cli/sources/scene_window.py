@@ -45,8 +45,8 @@ class ScenePart(NamedTuple):
 class _Window(NamedTuple):
     """A rectangle of a scene in scene pixels, and the integer factor by which the rectangle is downsampled.
 
-    Downsampling replaces each block of factor × factor pixels by its mean. The first column and the first row are
-    multiples of the factor.
+    Downsampling replaces each block of factor × factor pixels by its mean. The indices of the first column and of the
+    first row are multiples of the factor.
     """
 
     column: int
@@ -124,8 +124,9 @@ def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
 def _enclose(source: Any, left: float, top: float, right: float, bottom: float, factor: int) -> _Window | None:
     """Returns the window of a scene that contains a bounding box and a margin around it; None if the window is empty.
 
-    The window is enlarged to multiples of the factor, so that pixels of an overview need no resampling. The window is
-    then clipped to the scene.
+    The edges of the window are moved outwards to multiples of the factor. The window then covers whole pixels of the
+    overview (a downsampled copy of the scene in the same file), so the overview need not be resampled. Finally, the
+    window is clipped to the scene.
 
     Args:
         source: rasterio dataset of the scene.
@@ -179,8 +180,8 @@ def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 def _averaging_factor(source: Any, scale: float) -> int:
     """Returns the integer factor by which a scene is downsampled for a tile.
 
-    The result is a multiple of the factor of an overview (a downsampled copy of the scene in the same file). Of the
-    overviews whose resolution is at least that of the tile's image, the one with the lowest resolution is used.
+    An overview is a downsampled copy of the scene in the same file. The pixels are read from the coarsest overview that
+    is still at least as fine as the tile's image. The result is a multiple of the factor of this overview.
 
     Args:
         source: rasterio dataset of the scene.
@@ -191,8 +192,8 @@ def _averaging_factor(source: Any, scale: float) -> int:
 
 
 def _coarsest_overview(source: Any, scale: float) -> int:
-    """Returns the largest factor, at most `scale`, by which an overview of the dataset is downsampled.
+    """Returns the downsampling factor of the coarsest overview whose factor does not exceed `scale`.
 
-    Returns 1 if there is no such overview.
+    Returns 1 if the dataset has no such overview.
     """
     return max([int(factor) for factor in source.overviews(1) if factor <= scale], default=1)

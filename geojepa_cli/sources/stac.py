@@ -114,7 +114,7 @@ def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
     GeoTIFF assets that are thumbnails, overviews or metadata are ignored.
 
     Raises:
-        ValueError: the item has no asset `image`, and has no GeoTIFF asset or several.
+        ValueError: the item has no asset `image`, and the number of its GeoTIFF assets is not one.
     """
     assets: Mapping[str, Mapping[str, Any]] = item["assets"]
     if IMAGE in assets:
@@ -132,8 +132,8 @@ def _image_asset(item: Mapping[str, Any]) -> Mapping[str, Any]:
 def _projection(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a STAC item that state the CRS.
 
-    These are the fields with the code of the CRS. If there are none, these are the fields with its definition in WKT2
-    or PROJJSON.
+    Returns the fields with the code of the CRS, such as `EPSG:26918`. If the item has no code, returns the fields with
+    the definition of the CRS in WKT2 or PROJJSON.
     """
     codes = {name: fields[name] for name in _CODES if fields.get(name) is not None}
     if "proj:epsg" in codes:

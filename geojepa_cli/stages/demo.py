@@ -134,9 +134,10 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 def _probe(
     workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
-    """Probes a task with a linear head, without the tags and entities that reveal the label.
+    """Trains and tests a linear head that predicts the label of a task from the model's embeddings.
 
-    If the probe fails and `may_be_few` is True (too few tiles are expected), prints a warning and returns None.
+    The embeddings are computed without the tags and entities that reveal the label. If `may_be_few` is True, the demo
+    city may have too few tiles to train on. An error about the data is then printed as a warning, and None is returned.
     """
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)

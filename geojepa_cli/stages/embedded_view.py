@@ -24,7 +24,7 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
     """Returns a selection of tiles (`View`): the tiles of a task or, without a task, all tiles within the limits.
 
     Args:
-        store: store that contains one region.
+        store: opened file `processed.h5` of one region.
         task: `tasks/` artifact of the region, or None.
         masked: hide the tags and entities that reveal the label of the task.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
@@ -47,10 +47,11 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
 
 
 def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
-    """Returns a selection (`View`) of a task's tiles, without the OSM elements that lie in several zoom-14 tiles.
+    """Returns a selection (`View`) of a task's tiles in one region, without OSM elements that lie in several groups.
 
-    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the selection is in two splits. All
-    regions are read, because an element may lie in several regions. The selection contains the tiles of one region.
+    A group is a zoom-14 tile, or a single tile if the task has a random split. All tiles of a group are in the same
+    split. So no OSM element in the selection is in two splits. The artifacts of all regions are read, because an OSM
+    element may lie in several regions.
 
     Args:
         workspace: workspace that contains the artifacts.
@@ -68,10 +69,10 @@ def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], process
 
 
 def check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:
-    """Checks that the selected tiles contain an entity, or that the model also reads images.
+    """Raises an error if the selected tiles contain no entity and the model does not read images.
 
     Args:
-        store: store that contains one region.
+        store: opened file `processed.h5` of one region.
         view: selection of tiles, entities and tags to embed.
         needs: modalities that the model reads.
         task: name of the task, for the message.

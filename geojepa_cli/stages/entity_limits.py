@@ -34,7 +34,7 @@ def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
     """Checks that a region has at least one tile whose number of entities is within the limits.
 
     Args:
-        store: store that contains one region.
+        store: opened file `processed.h5` of one region.
         limits: minimum and maximum number of entities in a tile.
 
     Raises:

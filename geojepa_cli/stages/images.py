@@ -107,11 +107,13 @@ def make_images(
         what = (
             f"{console.counted(zooms[zoom], 'image tile is', 'image tiles are')} used"
             if zooms[zoom]
-            else "none is left, so no images are published"
+            else "no image tile is left, so no images are published"
         )
         hint = None if zooms[zoom] else hints.again(zoom=max(zooms))
         console.warn(
-            f"{source.full_ref}: image tiles left out because `--zoom` is {zoom}: {', '.join(others)}; {what}", hint
+            f"{source.full_ref}: image tiles whose zoom level is not `--zoom {zoom}` are left out "
+            f"({', '.join(others)}); {what}",
+            hint,
         )
     return _decode(workspace, source, zoom, form, threads) if zooms[zoom] else None
 
@@ -206,7 +208,7 @@ def _publish(
 ) -> Artifact:
     """Publishes `images.h5` as an artifact, and deletes all temporary files of the build.
 
-    `counts` and `extra` become entries of `manifest.json`, and `timing` of `timing.json`.
+    `counts` and `extra` become entries of `manifest.json`. `timing` becomes entries of `timing.json`.
     """
     build.clear(keep=(FILE,))
     return build.publish(counts=counts, extra=extra, timing=timing)

@@ -13,10 +13,11 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
     """Returns the `images/` artifact for the tiles in a `processed/` artifact, or None if there are no images.
 
-    Images that were resampled from scenes must have been made for the same `tiles/` artifact. Images from a folder of
-    image tiles must have the same zoom level and the same `source/` artifact, because another source may show another
-    place or year. If several artifacts match, returns the newest one that models can read (224 px, RGB), or else the
-    newest one.
+    The `processed/` artifact was made from a `tiles/` artifact. Images that were resampled from scenes match if they
+    were made for this `tiles/` artifact. Images from a folder of image tiles match if they have the zoom level of this
+    `tiles/` artifact, and both were made from the same `source/` artifact. Another source may show another place or
+    year. If several `images/` artifacts match, returns the newest one that models can read (224 px, RGB). If models can
+    read none of them, returns the newest one.
 
     Raises:
         DataError: the `images/` artifact to return is damaged.

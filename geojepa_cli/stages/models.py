@@ -37,7 +37,10 @@ IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again, with the model's own configuration file if it is undamaged."""
+    """Returns the command that trains a model again.
+
+    The command uses the configuration file in the model's artifact or, if this file is missing or damaged, `tiny.yaml`.
+    """
     known = remains.files.get(CONFIG)
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
@@ -131,7 +134,7 @@ class TrainingInputs(NamedTuple):
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """The artifacts of all three lists, without None."""
+        """All artifacts in `processed`, `features` and `images`, without None."""
         return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
 
 

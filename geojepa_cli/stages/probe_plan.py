@@ -105,7 +105,7 @@ def check_folds(
 def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
     """Warns about models that may have seen test tiles of these regions in training.
 
-    These are models that were trained on all tiles, or whose training data was split with another seed.
+    These are models that were trained on all tiles, or whose training data was split with another seed than the task.
     """
     names = {region.name for region in regions}
     seed = tasks[0].params["seed"]
@@ -134,7 +134,7 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
         workspace: workspace that contains the artifacts.
         model: model to check.
         regions: `processed/` artifacts of the probed regions.
-        tested: number of the zoom-14 tile that contains each test tile, int64.
+        tested: for each test tile, the number that identifies the zoom-14 tile in which it lies, int64 [n].
 
     Returns:
         The number of groups: 0 for baselines, and for models that were pretrained on other `source/` artifacts.
@@ -156,7 +156,10 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Returns the ids of the sources from which an artifact was made, and references to inputs that were deleted."""
+    """Returns the ids of the `source/` artifacts from which an artifact was made.
+
+    If an input was deleted or is damaged, its sources are unknown. The set then contains the reference to this input.
+    """
     found: set[str] = set()
     for ref in artifact.inputs:
         kind, _, name = ref.partition("/")

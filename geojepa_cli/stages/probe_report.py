@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
-    """Reads the embeddings of n tiles, float32 [n, 2D], where D is the embedding dimension of the model.
+    """Reads the embeddings of n tiles, float32 [n, W], where W is the length of the model's tile embeddings.
 
     Args:
-        store: dataset of all regions of the probe.
-        rows: row of each tile in the store, [n], in ascending order.
+        store: tiles of all regions of the probe.
+        rows: indexes of the n tiles in `store`, in ascending order.
         embeddings: `embeddings/` artifacts of one model, one for each region.
 
     Raises:
@@ -49,7 +49,9 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
 
 
 def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
-    """Counts the entities that belong to an OSM element in several zoom-14 tiles.
+    """Counts the entities whose OSM element lies in several zoom-14 tiles or, for a random split, in several tiles.
+
+    An entity is the part of an OSM element in one tile.
 
     Returns:
         A dict with the number of these entities (`hidden`), and the number of all entities of the task (`entities`).

@@ -118,18 +118,18 @@ def make_probe(
     threads: int = 1,
     without_shared: bool = False,
 ) -> Artifact:
-    """Publishes the artifact `probes/<task>.<model>`, where `<model>` is the name of the first model.
+    """Publishes `probes/<task>.<model>` in the workspace `workspace`. `<model>` is the name of the first model.
 
     Args:
-        workspace, regions, tasks: workspace to publish to; one `processed/` and one `tasks/` artifact per region.
-        models, heads: models to test, and prediction heads to train for each of them (`linear`, `mlp` or both).
+        regions, tasks: one `processed/` artifact and one `tasks/` artifact for each region, in the same order.
+        models, heads: models to test, and prediction heads to train for each model: `linear`, `mlp` or both.
         masked: hide from the models the tags and entities that reveal the label of the task.
         seed: random seed of the cross-validation folds, the heads and the confidence intervals.
-        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads for computing embeddings.
+        device, threads: device (`cpu`, `cuda` or `auto`) and number of CPU threads, both for computing embeddings.
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
 
     Raises:
-        DataError: there are too few tiles or groups, or a region cannot be embedded. Checked before embedding.
+        DataError: there are too few tiles or groups, or a region cannot be embedded. Raised before embeddings are made.
     """
     warn_of_other_splits(models, regions, tasks)
     store, data = _open(regions, tasks)
@@ -193,9 +193,10 @@ def _counts(result: ProbeResult) -> dict[str, int]:
 def _seen(
     workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
 ) -> dict[str, int]:
-    """Returns a dict from model to the number of test groups (zoom-14 tiles) that it may have seen in pretraining.
+    """Counts the test groups (zoom-14 tiles) that each model may have seen in pretraining.
 
-    Models that have seen no test group are left out.
+    Returns:
+        A dict from the reference of each model to the number of groups, without models that have seen no test group.
     """
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
@@ -246,7 +247,7 @@ def _embed(
 
 
 def _task_limits(task: Artifact) -> EntityLimits:
-    """Returns the limits for the number of entities in a tile with which a task was built."""
+    """Returns the minimum and maximum number of entities in a tile that were set when the task was built."""
     low, high = task.params.get("min_entities"), task.params.get("max_entities")
     if not isinstance(low, int) or not isinstance(high, int):
         raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")

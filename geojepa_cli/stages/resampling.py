@@ -78,10 +78,10 @@ def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes
 
 
 def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
-    """Makes the images that are not in the log yet, and adds them to the log.
+    """Makes the images that an earlier, interrupted run has not made.
 
     Args:
-        log: file to which each finished image is appended, so that an interrupted run can resume.
+        log: images on disk that are finished. Each new image is appended, so that an interrupted run can resume.
         scenes: scenes from which the images are made.
         wanted: all tiles that need an image.
 
@@ -112,7 +112,11 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
 def write_images(
     log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Writes the images in the log to the HDF5 file `path`. Returns two dicts: counts and other manifest entries."""
+    """Copies the finished images, which `fill_log` collected in the log on disk, to the HDF5 file `path`.
+
+    Returns:
+        Two dicts for the manifest: the counts of tiles and images, and the other entries (`scaling` and `scenes`).
+    """
     described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
     images = log.write(wanted, path, described, scenes.threads)
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]
@@ -148,8 +152,11 @@ def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_fail
     # with `skip_failed`, this error means that no image is left to publish
     fetch_again: Hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
     hint = fetch_again if skip_failed else hints.again(skip_failed=True)
-    kept = "the other images are kept; the same command retries only the failed tiles"
-    return DataError(f"{describe_failures(failed)} (of {of:,} tiles; all errors are in `{listed}`); {kept}", hint)
+    kept = "finished images are kept, and the same command retries only the failed tiles"
+    return DataError(
+        f"{describe_failures(failed)}; all errors are listed in `{listed}`; the region needs {of:,} images; {kept}",
+        hint,
+    )
 
 
 def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:

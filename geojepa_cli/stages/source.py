@@ -68,7 +68,8 @@ def fetch(
         imagery: `naip` (images from a server), a folder of image tiles, a folder of GeoTIFF and VRT files, or `none`.
         year: year in which the images from a server were taken. Default: the newest image of each area.
         attribution: attribution lines, in addition to those for OpenStreetMap and the imagery.
-        bbox: bounding box (west, south, east, north) in degrees. Limits the imagery and, by default, the tiles.
+        bbox: bounding box (west, south, east, north) in degrees. Limits the imagery. The command `tile` uses it as the
+            default of its option `--bbox`.
         date: date of the Geofabrik extract, such as `2024-01-01`. Default: the latest.
         geofabrik_url: URL or path of a Geofabrik mirror or of its index.
         stac_url: URL of the STAC API on which images are searched. Default: the API of the image collection.

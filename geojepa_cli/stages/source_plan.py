@@ -22,11 +22,11 @@ _MAX_LAT = 85.0  # approximate limit of Web Mercator, in degrees
 
 
 class ImageryPlan(NamedTuple):
-    """Number and size of the images that `fetch` would import or download.
+    """Number and size of the image tiles or scenes that `fetch` would import or download.
 
     Attributes:
-        images: number of image tiles in a local folder.
-        scenes: number of scenes (georeferenced images).
+        images: number of image tiles (one image file per tile) in a local folder; 0 for scenes.
+        scenes: number of scenes (georeferenced images such as GeoTIFF); 0 for image tiles.
         dates: dates of the oldest and the newest scene; empty if no date is known.
         bytes: size of the images on disk, in bytes.
         at_most: True if `bytes` is an upper limit.
@@ -60,8 +60,9 @@ class FilePlan(NamedTuple):
 def choose_regions(request: Request, cache: Path) -> list[Region]:
     """Returns the requested Geofabrik regions, without duplicates.
 
-    A region can also be requested by its name or the beginning of its name. The chosen region is then printed.
-    Also checks the names of the regions and the folder of images, so that errors are raised before the download.
+    A region is requested by its Geofabrik id, its path, its name, or the beginning of one of these. Prints the chosen
+    region, unless the user gave its id or the last part of its id. Also checks the names of the regions and the folder
+    of images, so that errors are raised before the download.
 
     Args:
         request: arguments of `fetch`, with at least one region.
@@ -81,7 +82,7 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
     for wanted in request.regions:
         region = geofabrik.find_region(index, wanted)
         if wanted.lower() not in (region.id, region.short):
-            console.note(f"`{wanted}` is the region `{region.path}` ({region.name})")
+            console.note(f"region chosen for `{wanted}`: `{region.path}` ({region.name})")
         chosen[region.id] = geofabrik.dated(region, request.date) if request.date else region
     regions = list(chosen.values())
     if request.name is not None and len(regions) > 1:

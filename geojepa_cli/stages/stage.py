@@ -31,11 +31,12 @@ class Stage:
 
     Attributes:
         kind: name of the kind of artifact, and of its folder in the workspace.
-        version: version of the code that makes the artifacts. Affects their ids.
+        version: version of the code that makes the artifacts. A new version gives the artifacts new ids.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
-        schema: version of the layout of the files. Affects the ids of the artifacts.
+        schema: version of the layout of the artifacts' files. A new version gives the artifacts new ids.
         keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
-        registers: True if this stage registers the kind; False if another stage already registers the same kind.
+        registers: True if this stage makes its kind known to workspaces. False if another stage has the same kind and
+            makes it known.
         files: names of the files that every artifact of this stage contains.
     """
 
@@ -86,10 +87,11 @@ class Stage:
 
 @contextmanager
 def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
-    """Context manager: if its body raises an error about a file of one of these artifacts, adds a hint to the error.
+    """Context manager that adds a hint to errors about a damaged file of an artifact.
 
-    The hint is the command that rebuilds the artifact. If the message of the error contains several paths, the hint
-    rebuilds the artifact with the first path.
+    If the code in the `with` block raises a `DataError` whose message contains the path of such a file, the hint is the
+    command that rebuilds the artifact. If the message contains files of several artifacts, the hint is for the artifact
+    whose file comes first in the message.
 
     Args:
         artifacts: artifacts whose files may be damaged; None is ignored.
@@ -110,8 +112,9 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     Args:
         workspace: workspace to search.
         kind: kind of the artifacts, such as `processed`.
-        wanted: regions, as names or artifacts. If an artifact is of another kind, such as `tiles`, its name selects the
-            region. None selects the only region in the workspace.
+        wanted: names of regions, or artifacts. An artifact of the kind `kind` is returned unchanged. For an artifact of
+            another kind, such as `tiles`, the newest artifact of the kind `kind` with the same name is returned. None
+            selects the only region in the workspace.
 
     Raises:
         NotFoundError: a region is unknown. The message suggests the most similar name. The hint is the command that

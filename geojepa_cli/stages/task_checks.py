@@ -37,8 +37,8 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 tiles used for testing), so scores are unreliable; "
-            f"cross-validate over groups instead (number of test groups by task: {counts})"
+            "too few test groups (zoom-14 tiles used for testing) for reliable scores: expected at least "
+            f"{FEW_TEST_GROUPS}, got fewer ({counts}); `probe` cross-validates these tasks over all groups"
         )
 
 

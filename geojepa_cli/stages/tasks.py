@@ -139,7 +139,7 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     Args:
         tasks: names of tasks that come with geojepa, paths of YAML files that define tasks, or `tasks/` artifacts with
             the definition of a task. None selects all tasks that come with geojepa.
-        option: option of the command line that takes the tasks, for hints.
+        option: command-line option in which the tasks were given, such as `--task`; used in hints.
 
     Raises:
         UsageError: a definition is not valid, or two tasks have the same name.
@@ -197,9 +197,10 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes the artifacts `tasks/<region>.<task>` of one region. Its zoom-14 groups are split at random.
+    """Publishes the artifacts `tasks/<region>.<task>` of one region.
 
-    Prints no warnings.
+    The tiles are split by groups: each zoom-14 tile (group) is assigned to a random split, with all tiles in it. Prints
+    no warnings.
     """
     from geojepa_cli.tasks.splits import SplitRule
 

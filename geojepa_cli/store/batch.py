@@ -17,7 +17,8 @@ class TileBatch:
     """A batch of B tiles with T entities in total. Every entity is one token of the model.
 
     Tiles are in the requested order. The tokens of all tiles are packed without padding: the tokens of tile i are the
-    rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields `*_offsets` work the same way. Fields of
+    rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields `*_offsets` work the same way for lists: the
+    tags of token i are the rows of `tag_ids` from `tag_offsets[i]` to `tag_offsets[i + 1]` (excluded). Fields of
     geometry and images are None if the batch was read without them.
     """
 

@@ -1,4 +1,4 @@
-"""`CompiledView`: a `View` converted to lists of rows, so that tiles can be read fast.
+"""`CompiledView`: a `View` converted to row numbers of the pieces and tags to read, so that tiles can be read fast.
 
 A `View` selects tiles, tags and pieces of a dataset. A piece is the part of an OSM element inside one tile.
 """
@@ -28,7 +28,9 @@ class CompiledRegion(NamedTuple):
 
 
 class CompiledView:
-    """A `View` (selection of tiles, tags and pieces) converted to lists of rows, so that tiles can be read fast.
+    """A `View` (selection of tiles, tags and pieces) converted to row numbers of the pieces and tags to read.
+
+    With these row numbers, tiles can be read fast.
 
     Attributes:
         regions: for each region, the pieces (parts of OSM elements inside single tiles) and tags that the view keeps.

@@ -96,7 +96,8 @@ class Dataset:
     def shape(self) -> tuple[tuple[int, int, int], ...]:
         """For every region, the number of tiles, of pieces and of distinct tags.
 
-        A `View` stores these numbers, so that a view of another dataset is detected.
+        A `View` stores these numbers of its dataset. A view with other numbers belongs to another dataset, and
+        `TileStore.read` refuses to use it.
         """
         return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
 

@@ -197,9 +197,9 @@ def write_embeddings(
 
     Args:
         path: file to write.
-        chunks: columns of all tiles, divided into chunks of consecutive tiles. Each chunk has the columns of `COLUMNS`.
-            Values of `entity/tile` and `entity/cu_seqlens` are relative to the first tile and the first entity of the
-            chunk.
+        chunks: for each chunk of consecutive tiles, a mapping from the names in `COLUMNS` to the columns of the chunk.
+            `entity/tile` counts tiles from the first tile of the chunk. `entity/cu_seqlens` counts entities from the
+            first entity of the chunk.
         attributes: text attributes to write, such as `model` and `region`.
         tile_width, entity_width: length of a tile vector and of an entity vector.
     """

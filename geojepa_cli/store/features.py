@@ -28,12 +28,13 @@ EXPECTED = Expected(
 class TagEmbeddings(NamedTuple):
     """Text embeddings of the V distinct tags of a dataset.
 
-    The field `tag_ids` of a `TileBatch` holds row numbers of `table`. The mean tag embedding of each entity in a batch
-    is `torch.nn.functional.embedding_bag(batch.tag_ids, table, batch.tag_offsets[:-1], mode="mean")`.
+    Row i of `table` is the embedding of tag i of the dataset's vocabulary (the list of distinct tags). The field
+    `tag_ids` of a `TileBatch` holds row numbers of `table`. The mean tag embedding of each entity in a batch is
+    `torch.nn.functional.embedding_bag(batch.tag_ids, table, batch.tag_offsets[:-1], mode="mean")`.
     """
 
     table: torch.Tensor  # float32 [V, width]
-    source: torch.Tensor  # uint8 [V], text that was embedded: 0 a description, 1 `key=value`, 2 a text of the key alone
+    source: torch.Tensor  # uint8 [V], type of the embedded text: 0 description, 1 `key=value`, 2 key without the value
     encoder: str
 
 
@@ -46,7 +47,7 @@ def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.N
     Args:
         path: file to write.
         embedding: one vector for each distinct tag, in the order of the region's vocabulary, float32 [V, width].
-        source: text that was embedded for each tag: 0 a description, 1 `key=value`, 2 a text of the key alone.
+        source: type of the text that was embedded for each tag: 0 description, 1 `key=value`, 2 key without the value.
             uint8 [V]
         encoder: name of the text encoder.
     """

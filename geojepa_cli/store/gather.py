@@ -1,8 +1,8 @@
 """Reads tiles from memory-mapped columns into the tensors of a batch.
 
 Reading a batch takes a fixed number of array operations per region. No Python loop runs over tiles or entities. All
-tiles of a region are read together and written to their rows of the batch. If the tiles of a region are consecutive in
-the batch, which is how the sampler orders them, these rows are a slice.
+tiles of a region are read together. If the tiles of a batch are ordered by region, the data of a region fill one slice
+of the batch, which is fast to write. The sampler orders the tiles of shuffled batches in this way.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ class _Columns:
     def take_geometry(self, shares: list[_Share]) -> None:
         """Reads the geometry of every token: points, lines and rings with their vertices, and visibility edges.
 
-        A visibility edge joins a vertex to a near vertex of another part. No line or ring lies between the two.
+        A visibility edge joins two near vertices of different parts (points, lines or rings) of the same OSM element,
+        if no line or ring of this element lies between the two vertices.
         """
         for share in shares:
             share.region.check_geometry()
@@ -158,7 +159,7 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Computes the rows of a batch at which the children of the tokens (for example their tags) are stored.
+        """Computes where the children of each token, for example its tags, are stored in the batch's array of children.
 
         Args:
             shares: tokens of the batch, divided by region.
@@ -166,7 +167,8 @@ class _Columns:
                 region's file, and their last row + 1.
 
         Returns:
-            CSR offsets of the children of all tokens in the batch; for each region, the batch rows of its children.
+            CSR offsets of the children of all tokens in the batch; for each region, the rows of the batch's array that
+            the region's children fill.
         """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):

@@ -25,7 +25,8 @@ def find_images(folder: Path) -> list[tuple[TileId, Path]]:
     """Returns the image files of a folder that are named like a tile, sorted like the tiles in `tiles.h5`.
 
     Raises:
-        DataError: two files are images of the same tile, or a file is named like a tile outside the grid.
+        DataError: two files are images of the same tile, or a file has the name of a tile whose zoom, x or y does not
+            exist.
     """
     found: dict[TileId, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -46,7 +47,7 @@ def parse_image_name(name: str) -> TileId | None:
     """Returns the tile of an image file with a name such as `16_18052_25957.webp`; None for other file names.
 
     Raises:
-        UsageError: the file is named like a tile outside the grid.
+        UsageError: the file has the name of a tile whose zoom, x or y does not exist.
     """
     match = _FILE_NAME.fullmatch(name)
     return parse_tile(match[1]) if match else None

@@ -39,7 +39,8 @@ class ImageStore:
     """The images of one region's tiles, from a memory-mapped `images.h5`. WebP images are decoded when they are read.
 
     Attributes:
-        image: uint8 [n, 3, 224, 224], RGB. With `any_form`, images may have other bands and sizes.
+        image: uint8 [n, 3, 224, 224], RGB. If the file was opened with `any_form=True`, images may have other bands and
+            sizes.
         zxy: int64 [n, 3], zoom, x and y of each image's tile.
     """
 

@@ -29,9 +29,15 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
     Args:
         path: file to write.
-        attributes: attributes `task`, `seed`, `split` and `buffer` of the file; see docs/formats.md.
-        columns: columns with one row per tile of `processed.h5`: `label` (float32), `eligible` and `kept` (bool),
-            `split` (uint8) and, if the task has folds, `fold` (uint8); see docs/formats.md.
+        attributes: attributes of the file: `task` (name of the task), `seed` (random seed), `split` (`group` to assign
+            all tiles of a zoom-14 tile to the same split, or `random`), and `buffer` (1 if zoom-14 tiles next to a
+            tested one are used neither for training nor for validation, else 0).
+        columns: columns with one row per tile of `processed.h5`, by name:
+            `label`: float32, NaN if the tile has no label.
+            `eligible`: bool, True if the tile has a label and passes the filters, such as the limits on entities.
+            `kept`: bool, True if the tile is eligible and not removed by thinning (of tiles with label 0).
+            `split`: uint8, 0 train, 1 val, 2 test, 3 buffer.
+            `fold`: uint8, number of the cross-validation fold; only if the task has folds.
     """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)

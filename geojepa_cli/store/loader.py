@@ -34,7 +34,7 @@ class TileLoader:
         needs: modalities to read. Tags and bounding rectangles are always read.
         rank, ranks: index of this process, and number of processes. A process reads every `ranks`-th batch of an epoch,
             starting with batch `rank`.
-        prefetch: number of batches to read ahead; 0 to read each batch when it is needed. The batches are the same.
+        prefetch: number of batches to read ahead; 0 to read each batch when it is needed. Does not change the batches.
         threads: number of threads that read batches.
         pin_memory: True to copy batches to page-locked memory, for `batch.to(device, non_blocking=True)`.
         device: device to which a reading thread moves each batch; None to keep batches on the CPU.

@@ -147,8 +147,9 @@ class RegionStore:
         """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets decrease, the role of a geometry part is unknown, or an edge ends at a vertex of another
-                OSM element.
+            DataError: offsets do not start at 0 or decrease, the role of a part is not point, line, outer ring or inner
+                ring, or a visibility edge refers to a vertex that the edge's piece (part of an OSM element in a tile)
+                does not have.
         """
         if self._geometry_checked:
             return
@@ -230,8 +231,8 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
 
     Args:
         centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
-        side: half of one side as a vector (x, y), and the length of the other side divided by the length of this side.
-            float32 [n, 3]
+        side: three values for each rectangle. The first two are a vector (x, y) along one side, half as long as the
+            side. The third is the length of the other side, divided by the length of this side. float32 [n, 3]
 
     Returns:
         Corners (x, y) of each rectangle, counter-clockwise, float32 [n, 8]. The first corner is the lowest one; of two

@@ -1,8 +1,8 @@
 """`ResidentTiles`: keeps all tiles in the memory of a device such as a GPU, to make batches without reading files.
 
-The tokens of a tile are stored together, and so are their tags, vertices, parts and edges. Each tile is therefore one
-run of consecutive rows in every column. The CPU knows the first row of every run, so it never waits for the device to
-compute the size of a tensor.
+The tokens of a tile are stored together, and so are their tags and their geometry (vertices, lines, rings, visibility
+edges). Each tile is therefore one run of consecutive rows in every column. The CPU knows the first row of every run, so
+it never waits for the device to compute the size of a tensor.
 """
 
 from __future__ import annotations

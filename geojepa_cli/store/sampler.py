@@ -1,10 +1,12 @@
 """Divides tiles into batches with a maximum number of tokens. An epoch contains every tile once.
 
-The batches of an epoch depend only on the seed and the epoch, so an epoch can be resumed at any batch. All ranks
-(processes) and workers compute the same list of batches, and each takes every n-th batch. First, the tiles are
-shuffled. Then, tiles are sorted by number of tokens within blocks of a few thousand tiles, and cut into batches.
-Finally, the batches are shuffled. So the tiles of a batch have similar numbers of tokens (attention needs little
-padding), but the order of the batches is random.
+The batches of an epoch depend only on the seed, the epoch and the number of processes, so an epoch can be resumed at
+any batch. All processes compute the same list of batches. With n processes, each takes every n-th batch of the list. If
+a process has several workers, they divide its batches in the same way.
+
+First, the tiles are shuffled. Then, tiles are sorted by number of tokens within blocks of a few thousand tiles, and cut
+into batches. Finally, the batches are shuffled. So the tiles of a batch have similar numbers of tokens (attention needs
+little padding), but the order of the batches is random.
 """
 
 from __future__ import annotations
@@ -52,10 +54,10 @@ class TokenBudgetSampler:
     def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
         """Returns all batches of an epoch. Each batch is an array of tile rows.
 
-        The number of batches is a multiple of `ranks`, so that all processes take the same number of steps. To reach a
-        multiple, the batches with the most tiles are halved. If there are too few tiles, some batches are empty. With
-        `shuffle`, the rows of a batch are in ascending order, so that the tiles of a region are consecutive and files
-        are read forwards.
+        The number of batches is a multiple of `ranks` (the number of processes), so that all processes take the same
+        number of steps. For this, the batches with the most tiles are each split into two batches. If there are too few
+        tiles, some batches are empty. With `shuffle`, the tile rows in a batch are in ascending order, so that the
+        tiles of a region are consecutive, and files are read from start to end.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = rng.permutation(len(self.tiles)) if self.shuffle else np.arange(len(self.tiles))
@@ -116,7 +118,7 @@ def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]
 
 
 def _even(batches: list[Rows], ranks: int) -> list[Rows]:
-    """Halves the batches with the most tiles until the number of batches is a multiple of `ranks`."""
+    """Splits the batch with the most tiles in two, repeatedly, until the number of batches is a multiple of `ranks`."""
     batches = list(batches)
     while len(batches) % ranks:
         largest = max(range(len(batches)), key=lambda i: len(batches[i]))

@@ -41,7 +41,11 @@ class TileStore(Dataset):
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Converts a view of this dataset to lists of rows. The result is cached as long as the view exists."""
+        """Returns the `CompiledView` of a view of this dataset. It is cached as long as the view exists.
+
+        Raises:
+            ValueError: the view belongs to another dataset.
+        """
         if view.shape != self.shape:
             raise ValueError(f"the view belongs to another dataset: {view.shape}, expected {self.shape}")
         found = self._compiled.get(view)

@@ -23,9 +23,9 @@ class MapObject:
     Attributes:
         ref: type and id of the OSM element, such as `way/123`.
         tags: tags of the element, except tags that the tag filter removed when the tiles were made.
-        parts: points, lines and rings as (role, vertices). An outer ring is followed by its inner rings. Vertices are
-            float64 [n, 2]: distances east and north of the tile's south-west corner, divided by the tile's width on the
-            ground.
+        parts: points, lines and rings as pairs (role, vertices). The role is 0 for a point, 1 for a line, 2 for an
+            outer ring, and 3 for an inner ring. An outer ring is followed by its inner rings. Vertices are float64
+            [n, 2]: distances east and north of the tile's south-west corner, divided by the tile's width on the ground.
         area_m2, length_m: area and length of the geometry inside the tile.
         covers_tile: True for an area that covers the whole tile. Such an area has no `parts`.
         is_token: False for boundaries and restrictions, which models do not see.

@@ -1,8 +1,9 @@
 """`View`: a selection of tiles, tags and pieces of a dataset. Filters, dataset splits and tasks all produce views.
 
-A piece is the part of an OSM element inside one tile. A view consists of three sorted lists of rows: tiles to keep,
-tags to hide, and pieces to hide. It also counts the dropped tiles and pieces by reason. A view holds no data of the
-dataset; it is applied when tiles are read. An entity whose tags are all hidden is dropped too.
+A piece is the part of an OSM element inside one tile. A view has three sorted lists of row numbers: of the tiles to
+keep, of the tags to hide, and of the pieces to hide. For each reason to leave out tiles or pieces, it also stores the
+number that was left out. A view holds no data of the dataset; it is applied when tiles are read. An entity whose tags
+are all hidden is hidden too.
 """
 
 from __future__ import annotations
@@ -128,12 +129,18 @@ class View:
         return tiles, pieces, vocab
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Returns a copy of this view that keeps only the given tiles. Adds the dropped tiles to `counts[reason]`."""
+        """Returns a copy of this view that keeps only those of its tiles that are in `tiles`.
+
+        If `reason` is given, the number of tiles that this call drops is added to `counts[reason]` of the copy.
+        """
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """Returns a copy of this view that hides more tags and pieces. Adds the hidden pieces to `counts[reason]`."""
+        """Returns a copy of this view that also hides the given tags and pieces.
+
+        If `reason` is given, the number of newly hidden pieces is added to `counts[reason]` of the copy.
+        """
         dropped = np.union1d(self.dropped_pieces, np.asarray(pieces, np.int64))
         return replace(
             self,

@@ -1,9 +1,9 @@
 """`views.h5`: reads and writes the two views (selections of tiles, tags and pieces) of a region for one task.
 
-The plain view hides no tags. The masked view hides the tags that reveal a label, and it keeps the same tiles. For every
-tile, piece and tag, the file stores one compressed bit: is it kept or hidden? For the masked view, only the additional
-hidden rows are stored. The number of tiles and pieces dropped for each reason is not in this file but in the task's
-report.
+The plain view hides no tags. The masked view hides the tags that reveal a label, and it keeps the same tiles. For the
+plain view, the file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked view, it stores
+one bit for every piece (1: hidden only by the masked view) and every tag (1: hidden). The bits are compressed. The
+number of tiles and pieces dropped for each reason is not in this file but in the task's report.
 """
 
 from __future__ import annotations

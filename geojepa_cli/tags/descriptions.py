@@ -76,8 +76,9 @@ def describe(key: str, value: str, count: int = RARE) -> TagText:
     """Describes a tag as text. The first rule that applies is used.
 
     1. If the schema describes the tag, the text is `key=value: description`.
-    2. If the tag occurs only once, or its value is a name, an address, an identifier, a measure or a long text, the
-       value is left out. The text is `key: name of the key`, or `key` if the schema has no name for the key.
+    2. If only one OSM element has the tag (`count` is 1), or the value is a name, an address, an identifier, a measure
+       or a long text, the value is left out. The text is `key: name of the key`, or `key` if the schema has no name for
+       the key.
     3. If the schema has a name for the key, the text is `key=value: name of the key: value`.
     4. Otherwise, the text is `key=value`.
 

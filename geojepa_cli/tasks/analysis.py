@@ -35,12 +35,15 @@ IN_MAP = 12  # number of tags that the heat map takes from each list
 class Analysis:
     """Result of the analysis of a task.
 
+    An entity counts for the label if the label of its tile is computed from it, such as a bridge for the number of
+    bridges.
+
     Attributes:
-        within: tags that show whether their entity counts for the label (the label is computed from the entities that
-            count), most informative first.
-        between: tags of the other entities that show whether the tile's label is high, most informative first.
-        map_tags: tags of the heat map as pairs (tag, effect of the mask). The mask hides the tag on all entities
-            (`hidden`), on some (`partly`) or on almost none (`left`). Hidden tags come first.
+        within: tags that are associated with the entities that count for the label, most informative first.
+        between: tags that are associated with tiles of a high label, most informative first. Only tags of entities
+            that do not count are considered.
+        map_tags: tags to show in the heat map of co-occurrences, as pairs (tag, effect of the mask). The mask hides
+            the tag on all entities (`hidden`), on some (`partly`) or on almost none (`left`). Hidden tags come first.
         lifts: for all pairs of `map_tags`: observed frequency of the pair, divided by the frequency expected by chance.
         reports: one report for each region, with the same content as the `report.json` of `build-tasks`.
         sizes: numbers of tiles, entities, and entities that count for the label, and the entropy of labels in bits.
@@ -68,12 +71,15 @@ class Analysis:
 
 
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
-    """Analyses the tiles of a task in all regions together, without the tiles with label 0 that thinning removed.
+    """Analyses the tiles of a task in all regions together.
+
+    Tiles that thinning removed (a share of the tiles with label 0) are left out.
 
     Args:
         regions: regions to analyse.
         spec: definition of the task.
-        rule: rule that assigns tiles to train, validation and test; the reports have statistics of each.
+        rule: rule that assigns tiles to the splits train, validation and test. The reports have statistics of each
+            split.
     """
     found, reports = [], []
     for data in regions:
@@ -126,9 +132,14 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """Returns the tags of the heat map: the most informative tags of both lists.
+    """Returns the tags to show in the heat map of co-occurrences, each with the effect of the mask on this tag.
 
-    Each tag is paired with the effect of the mask (`hidden`, `partly` or `left`), by which the result is sorted.
+    These are the most informative tags of each argument. The effect of the mask is `hidden`, `partly` or `left`, and
+    tags are sorted in this order of effects.
+
+    Args:
+        inside: associations with entities that count for the label, as returned by `within`.
+        outside: associations with tiles of a high label, as returned by `between`.
     """
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])

@@ -1,10 +1,9 @@
-"""Association of tags with a label, on the entities that count for the label and on the other entities of their tiles.
+"""Measures how strongly tags are associated with a label.
 
-The label of a tile is computed from the entities that count for the label, such as bridges. Two questions are asked for
-each tag. `within`: does an entity with this tag count for the label? `between`: does a tile have a high label if
-one of its other entities has this tag? Each answer has a lift, a mutual information in bits, and the number of entities
-on which the mask leaves the tag visible. The lift is the observed frequency of two events divided by the frequency
-expected by chance: P(a, b) / (P(a) P(b)). All regions are analysed together.
+An entity counts for the label if the label of its tile is computed from it, such as a bridge for the number of bridges.
+Each tag is analysed in two ways. `within`: do entities with this tag count for the label? `between`: do tiles have a
+high label if an entity that does not count has this tag? Both compute a lift and the mutual information in bits. The
+lift of two events is their observed frequency divided by the frequency expected by chance, P(a, b) / (P(a) P(b)).
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ CLASSES = 4
 
 
 class Occurrences(NamedTuple):
-    """The tokens (visible entities) of one region, and its labelled tiles that thinning did not remove (kept tiles).
+    """The K tokens (visible entities) of one region, and its t labelled tiles that thinning did not remove.
 
     Attributes:
-        tokens: the K tokens of the region.
-        labels: labels of the kept tiles, float64 [t].
-        tiles: rows of the kept tiles in the region, int64 [t], ascending.
+        tokens: the tokens of the region, and its vocabulary, which has V distinct tags.
+        labels: labels of the t tiles, float64 [t].
+        tiles: indexes of the t tiles in the region, int64 [t], ascending.
         counted: True for tokens that count for the label, bool [K].
-        left: True for tokens that the mask does not hide completely, bool [K].
-        hidden: True for tags (rows of the region's vocabulary) that the mask hides, bool [V].
+        left: False for tokens that the mask hides completely, otherwise True, bool [K].
+        hidden: True for tags of the vocabulary that the mask hides on all entities, bool [V].
     """
 
     tokens: RegionTokens
@@ -90,13 +89,14 @@ class Association:
 
     Attributes:
         tag: `key=value`, or `key=*` for a key with any value.
-        seen: `within`: number of entities with the tag. `between`: number of tiles with such an entity.
-        both: `within`: how many of these entities count for the label. `between`: how many of these tiles have a high
-            label.
+        seen: for `within`: number of entities with the tag. For `between`: number of tiles in which an entity that does
+            not count for the label has the tag.
+        both: for `within`: how many of the entities in `seen` count for the label. For `between`: how many of the tiles
+            in `seen` have a high label.
         lift: observed frequency of tag and label together, divided by the frequency expected by chance.
         bits: mutual information of tag and label in bits.
-        entities: number of entities with the tag; `between` excludes the entities that count for the label.
-        left: number of these entities on which the mask leaves the tag visible.
+        entities: number of entities with the tag. For `between`, entities that count for the label are excluded.
+        left: how many of the entities in `entities` still have the tag when the mask is applied.
     """
 
     tag: str
@@ -152,7 +152,7 @@ def pool(regions: Iterable[Occurrences]) -> Pool:
 
 
 def within(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags that best show whether their entity counts for the label, highest mutual information first.
+    """Returns the tags that best predict whether an entity counts for the label, highest mutual information first.
 
     Args:
         pooled: entities of all regions.
@@ -171,7 +171,7 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags whose presence in a tile best shows the tile's label, highest mutual information first.
+    """Returns the tags whose presence in a tile best predicts the tile's label, highest mutual information first.
 
     Only tags of entities that do not count for the label are considered.
 
@@ -224,10 +224,11 @@ class PairLifts:
     """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
 
     Attributes:
-        same: lift of both tags being on the same entity.
-        same_label: lift of a tag being on an entity that counts for the label.
-        apart: lift of both tags being on different entities of the same tile.
-        apart_label: lift of a tag being on an entity that does not count, in a tile with a high label.
+        same: lift of the events "an entity has the first tag" and "the entity has the second tag".
+        same_label: lift of the events "an entity has the tag" and "the entity counts for the label".
+        apart: lift of the events "a tile has the first tag" and "another entity of the tile has the second tag".
+        apart_label: lift of the events "a tile has the tag on an entity that does not count for the label" and "the
+            tile has a high label".
     """
 
     same: Floats
@@ -271,7 +272,7 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Returns tags by mutual information. Omits rare tags, and each `key=*` with the same counts as a `key=value`."""
+    """Sorts tags by mutual information. Omits rare tags, and omits `key=*` if a `key=value` has the same counts."""
     if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)

@@ -42,7 +42,11 @@ class Indicator(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Sparse matrix of features: tile `rows[i]` has the value `values[i]` (above 0) for the tag `names[columns[i]]`."""
+    """Sparse matrix of features, with one row for each tile and one column for each tag.
+
+    Only values above 0 are stored. The i-th stored value is `values[i]`. It belongs to the tile with index `rows[i]`
+    and to the tag `names[columns[i]]`.
+    """
 
     rows: Ints
     columns: Ints
@@ -58,7 +62,7 @@ def strongest_tags(
     Args:
         tokens: tokens of the region.
         view: selection of entities and tags; hidden entities and tags are ignored.
-        tiles: rows of the tiles to use, ascending.
+        tiles: indexes of the tiles to use in the region, ascending.
         labels: labels of these tiles.
         measure: measure of how well a feature predicts the label: `auroc` for labels 0 and 1, otherwise `spearman`.
         top: maximum number of tags.
@@ -79,7 +83,12 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """Returns for each tile the number of visible entities with each tag (first result) and each key (second)."""
+    """Counts the visible entities in each tile by tag and by key.
+
+    Returns:
+        Two matrices: for each tile, the number of entities with each tag (`key=value`); and for each tile, the number
+        of entities with each key (`key=*`).
+    """
     shown = np.ones(len(tokens.vocabulary), np.bool_)
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
@@ -96,9 +105,13 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
 
 
 def auroc(features: Column, labels: Floats) -> Floats:
-    """Returns for each column the area under the ROC curve with which its values predict labels 0 and 1.
+    """Returns the area under the ROC curve with which each feature predicts labels 0 and 1. Ties count half.
 
-    Ties count half (Mann-Whitney).
+    It is the Mann-Whitney statistic U, divided by the number of pairs of a tile with label 1 and a tile with label 0.
+
+    Args:
+        features: matrix with one row for each tile and one column for each feature.
+        labels: label of each tile, 0 or 1.
     """
     positive = labels > 0
     n, n_positive = len(labels), int(positive.sum())
@@ -109,7 +122,7 @@ def auroc(features: Column, labels: Floats) -> Floats:
 
 
 def spearman(features: Column, labels: Floats) -> Floats:
-    """Returns Spearman's correlation of every column with the labels: Pearson's correlation of their average ranks."""
+    """Returns Spearman's correlation of each feature with the labels: Pearson's correlation of their average ranks."""
     n = len(labels)
     wanted = _average_ranks(np.zeros(n, np.int64), labels)
     ranks, zero_rank, size = _ranks(features, n)
@@ -148,9 +161,11 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Returns the rank of each entry in its column of n tiles. Equal values get the mean of their ranks.
+    """Ranks the values of n tiles within each column of a sparse matrix. Equal values get the mean of their ranks.
 
-    Also returns for each column the average rank of the tiles with value 0, and the number of entries.
+    Returns:
+        The rank of each stored value (values above 0); the rank of the value 0 in each column; and the number of stored
+        values in each column.
     """
     size = _per_column(features, np.ones(len(features.rows)))
     zeros = n - size

@@ -31,8 +31,10 @@ class TaskData:
     Attributes:
         spec: definition of the task.
         labels: label of each tile, float32 [n]; NaN for a tile without a label.
-        eligible: True for tiles that have a label and pass the filters, bool [n].
-        kept: True for eligible tiles that thinning did not remove, bool [n]. Heads are trained and tested on them.
+        eligible: True for tiles that have a label and were not excluded by an option of `build-tasks` such as
+            `--min-entities`, bool [n].
+        kept: True for eligible tiles that thinning did not remove, bool [n]. Thinning removes a share of the tiles with
+            label 0. Heads are trained and tested on the kept tiles.
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
         groups: zoom-14 tile that contains each tile, as a number, int64 [n]; see `TileStore.groups`.
         rule: rule that assigned tiles to splits.
@@ -58,8 +60,8 @@ class TaskData:
             artifacts: one task artifact for each region, in the order of the dataset.
 
         Raises:
-            DataError: a file is damaged, the artifacts have different definitions of the task, or an artifact belongs
-                to other data.
+            DataError: a file is damaged, the artifacts have different definitions of the task, or an artifact was built
+                for other data than the dataset.
         """
         if len(artifacts) != len(store.regions):
             raise ValueError(f"{len(artifacts)} task artifacts for {len(store.regions)} regions")
@@ -88,15 +90,19 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns a view of the eligible tiles: with all tags (plain), or without the tags and entities of the mask."""
+        """Returns a view, which selects the eligible tiles, and the entities and tags in them that a model sees.
+
+        Args:
+            masked: True to leave out the tags and entities that the mask of the task hides.
+        """
         return self._views[int(masked)]
 
     def rows(self, split: str, thinned: bool = True) -> NDArray[np.int64]:
-        """Returns the rows of a split's tiles in the dataset.
+        """Returns the indexes of a split's tiles in the dataset.
 
         Args:
             split: `train`, `val` or `test`.
-            thinned: False to include the tiles with label 0 that thinning removed.
+            thinned: False to include the tiles that thinning removed (a share of the tiles with label 0).
         """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 

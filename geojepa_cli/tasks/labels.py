@@ -71,7 +71,8 @@ def label_range(labels: Floats, clamp: tuple[float | None, float | None]) -> tup
 
     Args:
         labels: labels of the training tiles.
-        clamp: minimum and maximum in the definition of the task. None: minimum or maximum of `labels`.
+        clamp: pair (minimum, maximum) from the definition of the task. If one of the two is None, the minimum or
+            maximum of `labels` is used instead.
     """
     low, high = clamp
     return float(labels.min()) if low is None else low, float(labels.max()) if high is None else high
@@ -92,16 +93,17 @@ def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 def _read_values(
     tokens: RegionTokens, spec: LabelSpec, matches: Flags
 ) -> tuple[dict[str, int], dict[str, int], Floats]:
-    """Parses the values of the tags that match.
+    """Parses the numbers in the values of selected tags.
 
     Args:
         tokens: tokens of the region.
         spec: definition of the label.
-        matches: True for tags to parse, bool [V].
+        matches: True for the tags to parse, bool [V], of the V distinct tags of the region.
 
     Returns:
-        The number of OSM elements by notation; the number of OSM elements by value that could not be parsed; the
-        parsed number of every tag, float64 [V], which is -inf for tags that do not match or have no number.
+        A dict from notation (such as `number`) to the number of OSM elements; a dict from value that could not be
+        parsed to the number of OSM elements; and the parsed number of every tag, float64 [V]. The parsed number is -inf
+        for tags that are not selected and for tags whose value is not a number.
     """
     numbers = np.full(len(matches), -np.inf)
     read: Counter[str] = Counter()

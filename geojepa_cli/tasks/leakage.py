@@ -33,19 +33,24 @@ class Sides(NamedTuple):
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns the fitted and the tested tiles of a split, without the tiles with label 0 that thinning removed."""
+    """Returns a list with one item: the tiles to which heads are fitted, and the tiles on which heads are tested.
+
+    Args:
+        split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        kept: False for tiles to leave out, because thinning removed them or they are not eligible, bool [n].
+    """
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns the fitted and the tested tiles of every fold, without the tiles with label 0 that thinning removed.
+    """Returns for every fold the tiles to which heads are fitted, and the tiles on which heads are tested.
 
     Args:
         fold: fold of every tile, uint8 [n].
-        kept: True for tiles that thinning did not remove, bool [n].
+        kept: False for tiles to leave out, because thinning removed them or they are not eligible, bool [n].
         groups: zoom-14 group of every tile, int64 [n].
-        buffer: True to leave groups next to a tested group out of the fitted tiles.
+        buffer: True if heads are not fitted to tiles whose group is next to a tested group.
     """
     sides = []
     for number in np.unique(fold[kept]).tolist():
@@ -56,19 +61,23 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
 
 
 def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
-    """Counts the OSM elements of test tiles that are also in training or validation tiles. Sums over folds.
+    """Counts the OSM elements of test tiles that are also in training or validation tiles.
 
-    A token is the part of an element in one tile. An entity is a whole element, which is counted once in each fold.
+    A token is the part of an element in one tile. An entity is a whole element. If there are folds, the counts of all
+    folds are added.
 
     Args:
         tokens: tokens of one region.
-        parts: fitted and tested tiles of a split, or of each fold.
+        parts: training and test tiles of a split, or of each fold. Validation tiles count as training tiles.
 
     Returns:
-        A dict for JSON with the numbers of tokens and entities in test tiles (`test_tokens`, `test_entities`); how many
-        of them belong to an element that is also in a fitted tile (`shared_tokens`, `shared_entities`); the ratio
-        `shared_tokens` / `test_tokens` (`share`); the number of shared entities by kind of geometry (`kinds`); and
-        the most frequent tags of shared entities with their counts (`tags`).
+        A dict for JSON:
+
+        - `test_tokens`, `test_entities`: numbers of tokens and entities in test tiles.
+        - `shared_tokens`, `shared_entities`: how many of these belong to an element that is also in a training tile.
+        - `share`: `shared_tokens` divided by `test_tokens`; None if there are no test tokens.
+        - `kinds`: number of shared entities by kind of geometry.
+        - `tags`: most frequent tags of shared entities, with the number of entities.
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)
@@ -95,12 +104,12 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
     """Returns a view without the OSM elements that lie in more than one block.
 
-    A block is a set of tiles that are always in the same split or fold. So the view has no element that lies in both
-    training and test tiles, for any seed. The elements are hidden in all tiles, so that training and test tiles have
-    the same kinds of entities. Tiles that lose all their entities stay in the view.
+    A block is a set of tiles that are always in the same split or fold. So no element in the view lies in both training
+    and test tiles, whatever the seed of the split is. The elements are hidden in all tiles, so that training and test
+    tiles have the same kinds of entities. Tiles that lose all their entities stay in the view.
 
     Args:
-        store: dataset with one or several regions. The parts of an element in two regions are the same element.
+        store: dataset with one or several regions. An OSM element that lies in two regions is treated as one element.
         view: view of the dataset from which to hide elements.
         blocks: number of the block of every tile, int64 [n]: its zoom-14 group or, for a random split, the tile.
     """

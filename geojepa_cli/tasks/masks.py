@@ -24,9 +24,9 @@ def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
 
 
 def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
-    """Returns the OSM elements that the mask hides completely, by the reason for hiding, bool [n_objects] each.
+    """Returns the OSM elements that the mask hides completely, grouped by the reason for hiding.
 
-    An element is listed only under the first reason that applies:
+    Each element is listed only under the first reason that applies:
 
     - `WHOLE`: a tag of the element matches a rule in `mask.entities`.
     - `SIGNS`: the element is a point with a tag of the label, and each of its other tags is masked or matches a rule
@@ -34,6 +34,9 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
     - `BARE`: all tags of the element are masked.
     - `SPANS`: the element is a relation (but not a multipolygon), and one of its members is hidden. The relation has
       the geometries of its members, so it would reveal the hidden member.
+
+    Returns:
+        A dict. Each key is a reason. Each value is True for the elements hidden for this reason, bool [n_objects].
     """
     vocabulary = tokens.vocabulary
     whole = tokens.objects_with(vocabulary.matches(spec.mask.entities, whatever_value=True))
@@ -51,7 +54,9 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
 
 
 def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
-    """Returns the relations that have one of the given members and consist of the geometries of their members.
+    """Returns the relations, except multipolygons, that have at least one of the given members.
+
+    The geometry of such a relation consists of the geometries of its members.
 
     Args:
         tokens: tokens of the region.
@@ -68,7 +73,7 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
-    """Returns a view with the same tiles as the plain view that also hides the tags and entities of the mask.
+    """Returns a view with the same tiles as `plain`. The new view also hides the tags and entities of the mask.
 
     Args:
         tokens: tokens of the region.

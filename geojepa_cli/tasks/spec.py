@@ -85,17 +85,19 @@ class LabelSpec(_Strict):
     """Definition of a task's label, which is computed for each tile from the tags of the tile's entities.
 
     Attributes:
-        kind: kind of label. `count`: number of entities that count. `any`: 1 if an entity counts, otherwise 0. `max`:
-            maximum of the numbers in the values of the tags that match `tags`. `sum`: total area or length of the
-            entities that count.
-        tags: rules; an entity counts if one of its tags matches one of these rules.
-        where: further rules; if there are any, one of the entity's tags must also match one of these rules.
+        kind: kind of label. `count`: number of matching entities. `any`: 1 if there is a matching entity, otherwise 0.
+            `sum`: total area or length of the matching entities. `max`: maximum of the numbers in the values of the
+            tags that match `tags`.
+        tags: rules. An entity matches (counts for the label) if one of its tags matches one of these rules.
+        where: further rules. If there are any, one of the entity's tags must also match one of these rules.
         read: only for kind `max`: format of the tag values: `speed_kmh` (values of `maxspeed`) or `number`.
         of: only for kind `sum`: quantity to add up: `area_m2` or `length_m`, measured on the ground.
-        requires: rules; a tile without any entity that matches one of these rules gets the label `absent`.
-        absent: label of tiles without any entity that matches `requires`.
+        requires: rules. If no entity of a tile has a tag that matches one of these rules, the label of the tile is the
+            number in `absent`.
+        absent: label of tiles for which `requires` is not met.
         unit: unit of the label, for tables and plots.
-        clamp: minimum and maximum to which predictions are limited. None: minimum or maximum of the training labels.
+        clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
+            maximum of the training labels is used instead.
     """
 
     kind: Literal["count", "any", "max", "sum"]
@@ -147,8 +149,8 @@ class TaskSpec(_Strict):
         title: title of the task in tables and plots.
         label: definition of the label.
         mask: tags and entities to hide.
-        keep_zero: share of the tiles with label 0 to keep. The other tiles with label 0 are removed (thinning). A
-            seeded hash selects them.
+        keep_zero: share of the tiles with label 0 to keep. The other tiles with label 0 are removed, which is called
+            thinning. A seeded hash decides which tiles are removed.
     """
 
     name: str = Field(pattern=_NAME, max_length=60)

@@ -151,7 +151,12 @@ def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
 
 
 def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
-    """Returns True for tiles whose group is a chosen group or touches one (also at a corner), bool [n]."""
+    """Returns True for tiles whose group is in `chosen`, or touches a group in `chosen` (also at a corner), bool [n].
+
+    Args:
+        groups: zoom-14 group of every tile, int64 [n].
+        chosen: zoom-14 groups to compare with, int64.
+    """
     unique, inverse = np.unique(groups, return_inverse=True)
     touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
     near = np.asarray(touched.any(axis=1), np.bool_)
@@ -159,10 +164,10 @@ def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
 
 
 def neighbours(groups: Groups) -> Groups:
-    """Returns the eight neighbouring groups of each group, int64 [n, 8].
+    """Returns the eight neighbouring zoom-14 tiles (groups) of each group, int64 [n, 8].
 
-    Neighbours cross the antimeridian. For a neighbour that would lie north or south of the grid, the group itself is
-    returned.
+    At the antimeridian, the neighbour is the group on the other side. At the north and south edges of the Web Mercator
+    map, the group itself is returned in place of a missing neighbour.
     """
     steps = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     x: Groups = ((groups >> 32)[:, None] + np.array([dx for dx, _ in steps])) % _SIDE
@@ -190,7 +195,12 @@ def few_groups(count: int) -> list[str]:
 
 
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Returns the number of distinct groups of the tiles for which `rows` is True."""
+    """Returns the number of distinct groups to which selected tiles belong.
+
+    Args:
+        groups: zoom-14 group of every tile, int64 [n].
+        rows: True for the selected tiles, bool [n].
+    """
     return len(np.unique(groups[rows]))
 
 

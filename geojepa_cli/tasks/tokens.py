@@ -19,20 +19,21 @@ Floats = NDArray[np.float64]
 class RegionTokens:
     """The K tokens of one region, in the order of the file.
 
-    An object is an OSM element. A piece is the part of an object in one tile. A token is a piece that models see unless
-    it is masked; see `store.view.piece_reasons`. An object has at most one token in a tile, even if clipping cut it
-    into several parts. A tag that an object has twice counts once.
+    An object is an OSM element. A piece is the part of an object in one tile. A token is a piece that is a model input.
+    For example, pieces of boundaries and pieces without tags are not tokens (see `store.view.piece_reasons`). Tokens
+    that the mask of a task hides are included here. An object has at most one token in each tile, even if clipping cut
+    the object into several parts. A tag that an object has twice counts once.
 
     Attributes:
-        region: opened file of the region.
+        region: opened file of the region, with the tables `piece/`, `object/` and `tile/`.
         vocabulary: the V distinct tags (key, value) of the region.
-        pieces: piece of every token, as row of the table `piece/`, int64 [K].
-        objects: object of every token, as row of the table `object/`, int64 [K].
-        tiles: tile of every token, as row of the table `tile/`, int64 [K], ascending.
+        pieces: index of every token's piece in the table `piece/`, int64 [K].
+        objects: index of every token's object in the table `object/`, int64 [K].
+        tiles: index of every token's tile in the table `tile/`, int64 [K], ascending.
         n_tiles: number of tiles of the region, with or without tokens.
         n_objects: number of objects of the region.
-        tag_offsets, tag_rows: tags of every object as a CSR table of rows of the vocabulary, int64 [n_objects + 1] and
-            int64 [tags].
+        tag_offsets, tag_rows: tags of all objects in CSR form, int64 [n_objects + 1] and int64 [tags]. The tags of
+            object i are `tag_rows[tag_offsets[i]:tag_offsets[i + 1]]`, as indexes into `vocabulary`.
     """
 
     def __init__(self, region: RegionStore) -> None:
@@ -77,7 +78,13 @@ class RegionTokens:
         return counts
 
     def largest(self, values: Floats) -> Floats:
-        """Returns for each OSM element the maximum of `values` [V] over its tags, or -inf, float64 [n_objects]."""
+        """Returns for each OSM element the maximum of `values` over its tags, float64 [n_objects].
+
+        The maximum is -inf for an element without tags.
+
+        Args:
+            values: value of each tag in the vocabulary, float64 [V].
+        """
         padded = np.append(values[self.tag_rows], -np.inf)  # reduceat needs every start to be a row
         result = np.maximum.reduceat(padded, self.tag_offsets[:-1]) if self.n_objects else np.empty(0)
         result[np.diff(self.tag_offsets) == 0] = -np.inf

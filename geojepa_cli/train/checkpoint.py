@@ -29,12 +29,12 @@ class Progress:
 
     Attributes:
         step: number of completed optimiser steps.
-        epoch: number of the epoch that contains the next batch, from 0.
+        epoch: number of the epoch that contains the next batch. Epochs are counted from 0.
         batch: index of the next batch in this epoch.
         tokens: number of tokens trained on so far. A token counts each time that it is used.
         tiles: number of tiles trained on so far. A tile counts each time that it is used.
         elapsed_s: training time in seconds, including the time before an interruption. Used for the time limit only.
-        metrics_bytes: length of `metrics.jsonl` in bytes.
+        metrics_bytes: length of `metrics.jsonl` in bytes when the checkpoint was written.
         totals: sum of each loss term over the steps since the last line of `metrics.jsonl`.
         total_count: number of steps in `totals`.
     """

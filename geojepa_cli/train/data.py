@@ -34,8 +34,9 @@ class TrainingData:
     """Tiles to train on, and text embeddings of their tags.
 
     Attributes:
-        store: dataset of one or several regions.
-        view: selection from the dataset: the tiles to train on, and the entities of these tiles that become tokens.
+        store: opened dataset of one or several regions.
+        view: part of the dataset that is used, namely the tiles to train on and those of their entities that become
+            tokens.
         inputs: text embeddings of tags, on the training device.
         sampler: sampler that shuffles tiles and divides them into batches.
         needs: modalities that batches contain.
@@ -126,7 +127,7 @@ class TrainingData:
         """Returns the number of tokens in the largest possible batch, to estimate the memory of training.
 
         Args:
-            budget: maximum number of tokens in a batch. A single tile may have more.
+            budget: maximum number of tokens in a batch. A tile with more tokens is a batch by itself.
         """
         costs = self.sampler.lengths + self.sampler.tile_cost
         return int(max(costs.max(initial=0), min(budget, costs.sum())))
@@ -139,8 +140,8 @@ class TrainingData:
 
         Args:
             device: device to train on.
-            free_bytes: free memory of the device, in bytes. None: the free memory of a GPU is queried from CUDA, and
-                tiles are not copied if the device is a CPU.
+            free_bytes: free memory of the device, in bytes. If None, the free memory of a GPU is queried from CUDA.
+                On a CPU, None means that tiles are not copied.
         """
         if free_bytes is None:
             free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -151,7 +152,7 @@ class TrainingData:
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
-    """Returns the rows of all tiles of `view` that are not in the test split. `seed` is the seed of the split."""
+    """Returns the indices, in `store`, of all tiles of `view` outside the test split. `seed` is the split's seed."""
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
@@ -161,7 +162,11 @@ def _describe_drops(view: View) -> str:
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns a hint for the error that no tile is left to train on: a command that provides more tiles."""
+    """Returns a hint for the error that no tile is left to train on.
+
+    The hint is `geojepa tile` if the regions are empty. Otherwise it is the failed command with wider limits for the
+    number of entities, or with the tiles of the test split.
+    """
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

@@ -35,7 +35,7 @@ class Result:
     Attributes:
         progress: numbers of steps, epochs, tokens and tiles at the end of the run.
         stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`.
-        tokens_per_s: throughput in tokens per second, without the time before the run was resumed.
+        tokens_per_s: throughput in tokens per second. In a resumed run, only tokens and time since the resume count.
         resumed_from: step of the checkpoint from which the run was resumed. None if it started from the beginning.
     """
 
@@ -92,7 +92,8 @@ def generator(seed: int, *place: int) -> torch.Generator:
 
     Args:
         seed: random seed of the run.
-        place: step number, and number of the batch within the step. Both are mixed into the seed.
+        place: step number, and index of the batch within the step. The generator is seeded with `seed` and these
+            numbers, so each batch gets different random numbers.
     """
     mixed = seed & 0xFFFFFFFF
     for number in place:

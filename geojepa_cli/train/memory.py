@@ -120,9 +120,10 @@ def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
 
 
 def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint:
-    """Returns a hint: the failed command with settings that need no more memory than is available.
+    """Returns a hint: the failed command with smaller settings, which fit into the available memory.
 
-    Settings are halved one after the other until the estimate is small enough.
+    Settings are halved one after the other until the estimate is small enough. If no setting can be halved any more,
+    the hint uses the configuration `tiny.yaml`.
     """
     changed: dict[str, Any] = {}
     for _ in range(MAX_TRIES):
@@ -139,9 +140,11 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
 
 
 def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
-    """Halves one setting: the batch size if activations need most of the memory, otherwise the size of a network.
+    """Halves one setting, to reduce the memory of a training run.
 
-    The larger of encoder and predictor is reduced first.
+    If activations need most of the memory, the setting is the batch size. Otherwise it is the width or the depth of the
+    encoder or of the predictor, whichever of these two is larger. If a halved value is invalid, the next setting is
+    tried.
 
     Returns:
         Key of the setting and the changed configuration. None if no setting can be halved.

@@ -15,10 +15,14 @@ def collapse_metrics(embeddings: Embeddings) -> dict[str, float]:
     """Computes effective rank, standard deviation and similarity of embedding vectors.
 
     Returns:
-        Metrics by name. `rankme_tiles`, `rankme_tokens`: effective rank of tile vectors and of entity vectors. The mean
-        vector is subtracted first, because it would add 1 to the rank. `std_tiles`, `std_tokens`: standard deviation of
-        tile vectors and of entity vectors, averaged over the dimensions. `similarity_tokens`: mean cosine similarity
-        between each entity vector and the mean entity vector; 1 if all entity vectors are equal.
+        Dict with these keys:
+
+        - `rankme_tiles`, `rankme_tokens`: effective rank of the tile vectors and of the entity vectors. The mean vector
+          is subtracted first, because it would add 1 to the rank.
+        - `std_tiles`, `std_tokens`: standard deviation of the tile vectors and of the entity vectors, averaged over the
+          dimensions.
+        - `similarity_tokens`: mean cosine similarity between each entity vector and the mean entity vector. The value
+          is 1 if all entity vectors are equal.
     """
     tiles, tokens = embeddings.tiles.float(), embeddings.entities.float()[:MAX_RANK_ROWS]
     towards_mean = F.cosine_similarity(tokens, tokens.mean(0, keepdim=True))

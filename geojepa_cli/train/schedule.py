@@ -30,8 +30,8 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 def weight_decay(config: TrainConfig, progress: float) -> float:
     """Returns the weight decay after a fraction of the training.
 
-    The weight decay is `weight_decay`. If `weight_decay_end` is set, it changes along a cosine from `weight_decay` to
-    `weight_decay_end` (GeoJEPA thesis).
+    The weight decay is constant at the setting `weight_decay`, unless `weight_decay_end` is set. Then it changes along
+    a cosine from `weight_decay` to `weight_decay_end` (GeoJEPA thesis).
 
     Args:
         config: configuration with both values.

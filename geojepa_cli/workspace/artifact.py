@@ -61,7 +61,7 @@ class Artifact:
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """Counts in the manifest by name, such as the number of tiles, of entities, and of dropped entities."""
+        """Counts in the manifest, by name: for example the numbers of tiles, entities and dropped entities."""
         return _Counts(self.manifest["counts"], self)
 
     @property

@@ -28,9 +28,9 @@ class Remains:
     Attributes:
         name: name of the artifact.
         params: parameters in the manifest; empty if the manifest cannot be read.
-        inputs: references to the inputs in the manifest; empty if the manifest cannot be read.
+        inputs: references to the inputs, as listed in the manifest; empty if the manifest cannot be read.
         path: directory of the artifact; None if the artifact does not exist.
-        files: SHA-256 checksum of each file in the manifest, by file name; empty if the manifest cannot be read.
+        files: dict from file name to SHA-256 checksum, as listed in the manifest; empty if the manifest cannot be read.
         workspace: directory of the workspace; needed only if `path` is None.
     """
 
@@ -105,7 +105,10 @@ def check_name(name: str) -> None:
 
 
 def legal_name(text: str) -> str:
-    """Converts text to a valid artifact name. Returns `NAME` if the text contains no valid character."""
+    """Converts text to a valid artifact name.
+
+    If the text contains no valid character, returns the text `NAME`: a placeholder that the user replaces.
+    """
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
     return kept.removesuffix(".partial") or "NAME"
 

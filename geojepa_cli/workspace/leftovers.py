@@ -72,7 +72,7 @@ def _is_download(path: Path) -> bool:
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the file that `fetch` locks during a download, given the downloaded file or its JSON description."""
+    """Returns the file that `fetch` locks while downloading: `x.partial` for `x.partial.json`, otherwise `path`."""
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 

@@ -98,9 +98,9 @@ class Workspace:
         return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
     def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
-        """Returns an artifact, like `find`. If there is none, the hint is the command with a corrected `option`.
+        """Works like `find`. For a misspelt name, the hint is the failed command with a similar name in `option`.
 
-        If `option` is None, the hint does not repeat a command.
+        If `option` is None, the hint does not repeat the failed command.
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
@@ -122,7 +122,7 @@ class Workspace:
         return self._find(kind, ref, "--lineage", f"{kind}/{{}}")
 
     def only(self, kind: str) -> str:
-        """Returns the name of the only region: the name that all artifacts of a kind have.
+        """Returns the name of the only region in the workspace: all artifacts of the kind must have this name.
 
         Raises:
             NotFoundError: there is no artifact of this kind.
@@ -142,8 +142,8 @@ class Workspace:
 
         Args:
             name: name that the artifact must have; None for any name.
-            fits: function of an artifact's inputs (as `kind/name@id`) and parameters that returns True if the condition
-                is met. An artifact whose manifest cannot be read is assumed to meet the condition.
+            fits: called with the inputs (as `kind/name@id`) and parameters of an artifact. Returns True if they meet
+                the condition. An artifact whose manifest cannot be read is assumed to meet the condition.
 
         Raises:
             DataError: the newest artifact is incomplete or has another schema version. Older ones are not tried.
@@ -155,7 +155,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of each region. Without names (`wanted`), uses the workspace's only region."""
+        """Returns the newest artifact of each region in `wanted`. None or an empty list selects the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
@@ -226,7 +226,7 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact: first the manifest, so that an interrupted deletion leaves no incomplete artifact."""
+        """Deletes an artifact, its manifest first: files that an interrupted deletion leaves are not an artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 

@@ -14,7 +14,8 @@ SHOWN = 15
 def print_analysis(made: Artifact) -> None:
     """Prints two tables of tags and the paths of the plots.
 
-    The first table has tags of entities that count for the label. The second table has tags of other entities.
+    The label of a tile is computed from certain entities, for example from its bridges. The first table has tags of
+    these entities, which "count for the label". The second table has tags of all other entities.
 
     Args:
         made: artifact of the analysis.
@@ -31,9 +32,11 @@ def print_analysis(made: Artifact) -> None:
     )
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift: observed frequency of tag and label together, divided by the frequency expected by chance; bits: mutual "
-        "information with the label; mask: the mask hides the tag on all entities (`hidden`), on some "
-        "(`partly`) or on almost none (`left`); visible when masked: number of entities on which the tag stays visible"
+        "lift: observed frequency of tag and label together, divided by the frequency expected by chance\n"
+        "bits: mutual information of tag and label\n"
+        "mask: `hidden` if the mask hides the tag on all entities, `partly` if on some entities, `left` if on none or "
+        "almost none (the tag is left visible)\n"
+        "visible when masked: number of entities on which the mask leaves the tag visible"
     )
     console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 

@@ -14,7 +14,7 @@ def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
     """Returns the names and values of an artifact's counts, in the order in which all commands print them.
 
     The main counts come first, then the others in alphabetical order. Numbers of dropped or repaired OSM elements and
-    tiles, which are listed by reason, are left out.
+    tiles are not returned. `print_counts` prints these numbers separately, by reason.
     """
     plain = {name: value for name, value in sorted(artifact.counts.items()) if not isinstance(value, dict)}
     first = [name for name in FIRST if name in plain]

@@ -34,7 +34,8 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if shared := report.get("shared_entities"):
         of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"`--without-shared` hid {shared['hidden']:,} of {of}: their OSM elements lie in several zoom-14 tiles"
+            f"`--without-shared` hid {shared['hidden']:,} of {of}: a hidden entity is part of an OSM element that can "
+            "lie in both training and test tiles"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:

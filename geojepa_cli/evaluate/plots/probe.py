@@ -53,7 +53,9 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
 def plot_report(
     scores: Mapping[str, float], relative: Mapping[str, Mapping[str, float]], title: str, path: Path
 ) -> None:
-    """Plots for each task a bar for each model: the MAE of the model divided by the MAE of Dummy.
+    """Draws a bar chart with one bar for each task and model.
+
+    The height of a bar is the MAE of the model divided by the MAE of Dummy.
 
     Args:
         scores: score of each model; models are drawn in this order, lowest (best) score first.

@@ -20,7 +20,7 @@ NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
 
 def build_jepa(config: ModelConfig, seed: int) -> Jepa:
-    """Returns an untrained GeoJEPA model: both encoders and the predictors.
+    """Returns an untrained GeoJEPA model: context encoder, target encoder and predictors.
 
     Args:
         config: architecture of the model.
@@ -61,7 +61,7 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Returns the parameters of the random masks from the section `masking` of a configuration."""
+    """Returns the parameters of all mask types from the section `masking` of a configuration."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 

@@ -34,8 +34,9 @@ class JepaOutput:
         context_modality: modality id of each visible token. int64 [C]
         context_tiles: maximum ‖ mean over the vectors of each tile's visible tokens. [B, 2·D]
         target_tiles: maximum ‖ mean over the target encoder's vectors of all tokens of a tile. No gradient. [B, 2·D]
-        predicted_tiles: tile vector that is predicted from `context_tiles`: maximum ‖ mean ‖ mean · log n, for n tokens
-            in the tile. None if the model does not predict tile vectors. [B, 3·D]
+        predicted_tiles: tile vectors that are predicted from `context_tiles`. Each has three parts: maximum, mean, and
+            mean · log n, where n is the number of tokens in the tile. None if the model does not predict tile vectors.
+            [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 
@@ -79,12 +80,12 @@ class Jepa(nn.Module):
         self.tile_predictor = tile_predictor
 
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
-        """Draws random masks for a batch of tiles, and runs both encoders and the predictors.
+        """Draws a mask for each tile of a batch, and runs both encoders and the predictors.
 
         Args:
             batch: tiles to train on.
             tag_table: text embedding of every distinct tag of the dataset. [V, E]
-            rates: parameters of the random masks.
+            rates: parameters of the masks.
             rng: random generator on the CPU.
         """
         x, tokens = self.context_encoder.tokens(batch, tag_table)

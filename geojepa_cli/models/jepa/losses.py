@@ -15,16 +15,18 @@ def jepa_losses(output: JepaOutput, config: LossConfig, weights: Tensor) -> dict
     """Computes the training loss: the prediction loss plus the VICReg regulariser.
 
     The prediction loss is the smooth L1 loss of the predicted token vectors. If the model predicts tile vectors, their
-    smooth L1 loss is added. VICReg is computed for predicted tokens, context tokens and tile vectors. Token losses are
-    first averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the
-    tokens of all modalities together and does not regularise tile vectors.
+    smooth L1 loss is added with the weight `tile_prediction_weight`. VICReg is computed for the vectors of predicted
+    tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first averaged within each
+    modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of all modalities
+    together and does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
         config: weights of the loss terms.
         weights: weight of each modality in the prediction loss. [modalities]
     Returns:
-        Scalars by name: `loss` is the total to minimise. The others are its terms, without weights and gradients.
+        Dict of scalars: `loss` is the total to minimise. The others are its terms, before they are multiplied by their
+        weights. The terms have no gradient.
     """
     predicted, context = output.predicted.float(), output.context.float()
     prediction = prediction_loss(

@@ -34,9 +34,10 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Estimates how many tokens context encoder and predictor process, divided by the number of tokens in the batch.
+    """Estimates the numbers of tokens that the context encoder and the predictor process.
 
-    The predictor processes one sequence for each target. A sequence has the context tokens and the target's tokens.
+    Both numbers are divided by the number of tokens in the batch. The predictor processes one sequence for each target
+    of a tile. A sequence has the context tokens and the target's tokens.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)

@@ -62,8 +62,8 @@ class Predictor(nn.Module):
 class TilePredictor(nn.Module):
     """MLP that predicts the vector of a whole tile from its visible (context) tokens alone.
 
-    `Predictor` reads the positions of the hidden tokens, which reveal their number. This MLP does not read them, so the
-    number of entities must be predicted too.
+    `Predictor` reads the positions of the hidden tokens, so it knows how many tokens are hidden. This MLP does not read
+    them, so it must also predict the number of tokens in the tile.
 
     Args:
         embed_dim: width D of the encoders.
@@ -80,6 +80,7 @@ class TilePredictor(nn.Module):
         Args:
             context_tiles: maximum and mean over each tile's encoded context tokens, concatenated. [B, 2·D]
         Returns:
-            Prediction of maximum, mean, and mean · log n over all n tokens of each tile, concatenated. [B, 3·D]
+            Predicted tile vectors. Each concatenates maximum, mean, and mean · log n over the n tokens of the tile.
+            [B, 3·D]
         """
         return self.mlp(self.norm(context_tiles))

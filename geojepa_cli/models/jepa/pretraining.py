@@ -47,11 +47,11 @@ class JepaPretraining:
         return self.module.target_encoder(batch, self._inputs.tag_table)
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the bytes of memory that activations need in one training step on a batch of `tokens` tokens."""
+        """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
         return activation_bytes(self._config, tokens)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Returns the numbers of parameters of the context encoder and of the predictor, by name."""
+        """Returns a dict with the number of parameters of the context encoder and that of the predictor."""
         return {
             "parameters": sum(p.numel() for p in self.module.context_encoder.parameters()),
             "predictor_parameters": sum(p.numel() for p in self.module.predictor.parameters()),
@@ -72,7 +72,8 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
 def ema_momentum(config: TrainConfig, progress: float) -> float:
     """Returns the momentum of the exponential moving average (EMA) that updates the target encoder.
 
-    The momentum is `ema_momentum`. If `ema_momentum_end` is set, it changes linearly to that value (GeoJEPA thesis).
+    The momentum is constant at the setting `ema_momentum`, unless `ema_momentum_end` is set. Then it changes linearly
+    from `ema_momentum` to `ema_momentum_end` (GeoJEPA thesis).
 
     Args:
         config: configuration with both values.

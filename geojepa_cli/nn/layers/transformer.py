@@ -35,10 +35,10 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Stack of transformer layers, followed by a LayerNorm.
 
-    By default, the output is computed from the last layer. If `input_weight` is set, the output is computed from a sum:
-    the outputs of all layers plus the input, which is multiplied by `input_weight`. All are layer-normalised before the
-    sum. A higher weight gives a token's content more influence, compared with the other tokens of its tile. data2vec
-    (Baevski et al. 2022) averages layers in a similar way.
+    By default, the output is computed from the last layer. If `input_weight` is set, the output is computed from a sum
+    instead: the outputs of all layers, plus `input_weight` times the input. The input and the layer outputs are
+    layer-normalised before they are added. A higher weight gives a token's content more influence, compared with the
+    other tokens of its tile. data2vec (Baevski et al. 2022) averages layers in a similar way.
 
     Args:
         embed_dim: width D.

@@ -48,13 +48,13 @@ def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights
 def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tensor) -> Tensor:
     """Computes the smooth L1 loss between predicted and target tile vectors.
 
-    A target vector concatenates three parts: the maximum over the tile's n tokens, their mean, and mean · log n. Each
-    dimension is standardised over the batch. The third part depends on the number of tokens, so it distinguishes a tile
-    with five houses from a tile with fifty.
+    A target vector concatenates three parts: the maximum over the tile's n tokens, their mean, and mean · log n. The
+    third part is computed here. It depends on the number of tokens, so it distinguishes a tile with five houses from a
+    tile with fifty. Each dimension of the target vectors is standardised over the batch.
 
     Args:
         predicted: predicted tile vectors. [B, 3·D]
-        target_tiles: maximum and mean over each tile's tokens, concatenated, computed by the target encoder. They
+        target_tiles: first two parts of the target vectors, computed by the target encoder: maximum and mean. They
             receive no gradient. [B, 2·D]
         lengths: number of tokens n of each tile. int64 [B]
     Returns:

@@ -1,4 +1,4 @@
-"""Draws random masks for all tiles of a batch (GeoJEPA thesis, section 7.6.8)."""
+"""Draws masks at random for all tiles of a batch (GeoJEPA thesis, section 7.6.8)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Masks:
 
     Attributes:
         context: True for tokens in the context. bool [T]
-        targets: for each target, True for tokens in the target. Targets of a tile may overlap, and a target may be
-            empty. bool [num_targets, T]
-        strategy: type of the mask that was drawn for each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
+        targets: row i is True for the tokens in target i of their tile. Targets of a tile may overlap, and a target may
+            be empty. bool [num_targets, T]
+        strategy: mask type that was drawn for each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
     """
 
     context: Tensor
@@ -40,10 +40,10 @@ def draw_masks(
     rng: torch.Generator,
     content: Tensor | None = None,
 ) -> Masks:
-    """Draws a random mask for each tile of a batch: first its type, then its targets and its context.
+    """Draws a mask for each tile of a batch: first the mask type, then the targets and the context.
 
-    If the targets of an area mask contain no token, or those of a kind mask contain all tokens of the tile, the tile
-    gets a mask of type RANDOM instead. In a tile with a single token, that token is the context.
+    Two masks are replaced by a mask of type RANDOM: an area mask whose targets contain no token, and a kind mask whose
+    targets contain all tokens of the tile. In a tile with a single token, that token is the context.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -101,7 +101,10 @@ def _least_context(strategy: Tensor, lengths: Tensor, rates: MaskRates) -> Tenso
 
 
 def _grow(context: Tensor, least: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Adds random tokens of each tile to its context until the context has at least `least` tokens. bool [T]"""
+    """Returns a copy of the context in which each tile has at least `least` tokens. bool [T]
+
+    Random tokens of the tile are added where they are needed.
+    """
     # tokens in the context get the smallest keys, so they rank first and random other tokens follow
     keys = torch.where(context, 0.5 * noise, 0.5 + 0.5 * noise)
     return context | (rank_in_segments(keys, segments, cu_seqlens) < least[segments])

@@ -1,4 +1,4 @@
-"""Parameters of the random masks."""
+"""Parameters of the masks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MaskRates:
-    """Parameters of the random masks that divide a tile's tokens into visible and hidden tokens.
+    """Parameters of the masks that divide a tile's tokens into visible and hidden tokens.
 
     A mask hides one or several sets of tokens, the targets. There are four types of masks. A target of a random mask
-    has random tokens. A target of an area mask has the tokens in a random rectangle. The target of a modality mask has
-    all tokens except those of one modality. A target of a kind mask has all entities that are similar to a random
+    has arbitrary tokens. A target of an area mask has the tokens in a random rectangle. The target of a modality mask
+    has all tokens except those of one modality. A target of a kind mask has all entities that are similar to a random
     entity, for example all roads, or only residential roads.
 
     Attributes:
@@ -21,7 +21,8 @@ class MaskRates:
         random_ratio: random masks: fraction of the tile's tokens in each target.
         area_low, area_high: area masks: minimum and maximum area of a target, as a fraction of the tile's area.
         aspect: area masks: maximum ratio of width to height, and of height to width, of a target.
-        kind_low, kind_high: kind masks: range of the random threshold above which cosine similarity counts as similar.
+        kind_low, kind_high: kind masks: minimum and maximum of the similarity threshold, which is drawn at random.
+            Two entities are similar if the cosine similarity of their content vectors is at least the threshold.
         random_context, area_context, modality_context, kind_context: minimum fraction of a tile's tokens that stay
             visible, for each mask type.
         entity: modality id of entity tokens. Kind masks hide only entities.

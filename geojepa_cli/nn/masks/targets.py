@@ -16,7 +16,8 @@ from geojepa_cli.nn.packing import count_in_segments, lengths_of, rank_in_segmen
 def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: float) -> Tensor:
     """Selects the N targets of random masks: a random fraction of each tile's tokens.
 
-    At least one token of a tile is selected, but never all. So no token of a tile with a single token is selected.
+    In each tile, at least one token is selected, but never all tokens. A tile with a single token is an exception: its
+    token is not selected.
 
     Args:
         noise: uniform random numbers in [0, 1). In each tile, the tokens with the smallest numbers are selected.
@@ -66,7 +67,8 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
         cu_seqlens: cumulative token counts of the tiles. [B+1]
         chance: a uniform random number in [0, 1) for each tile, which chooses the modality that stays visible. [B]
     Returns:
-        True for selected tokens, bool [T]. True for tiles with several modalities, bool [B].
+        Two masks: the first is True for selected tokens, bool [T]. The second is True for tiles with several
+        modalities, bool [B].
     """
     numbers = int(modality.max()) + 1 if len(modality) else 1
     one_hot = modality[None] == torch.arange(numbers, device=modality.device)[:, None]
@@ -82,8 +84,9 @@ def kind_targets(
 ) -> Tensor:
     """Selects the N targets of kind masks: all entities of a tile that are similar to a random entity, the anchor.
 
-    If the anchor is a house, all houses of the tile are hidden. The model must then predict them from roads and other
-    entities. Random and area masks hide only some of the houses, so a model can predict them from the visible houses.
+    The anchor is selected too. If the anchor is a house, all houses of the tile are hidden. The model must then predict
+    them from roads and other entities. Random and area masks hide only some of the houses, so a model can predict them
+    from the visible houses.
 
     Args:
         content: vector of each token, without positional encoding. [T, D]

@@ -12,7 +12,7 @@ def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor
     Args:
         tag_table: text embedding of every distinct tag. [V, E]
         tag_ids: tags of all entities, entity by entity, as row indices of `tag_table`. int64 [K]
-        tag_offsets: position in `tag_ids` at which each entity's tags start; the last value is K. int64 [T+1]
+        tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
     Returns:
         Mean embedding of each entity. [T, E]
     """

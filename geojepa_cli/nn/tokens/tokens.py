@@ -19,9 +19,10 @@ class TileTensors(Protocol):
         cu_seqlens: cumulative entity counts of the tiles. [B+1]
         box: bounding box corners of each entity, in tile units. float [T, 8]
         tag_ids: tags of all entities, entity by entity, as row indices of the table of tag embeddings. int64 [K]
-        tag_offsets: position in `tag_ids` at which each entity's tags start; the last value is K. int64 [T+1]
+        tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
         images: images of those tiles that have one. None for a batch without images. uint8 [N, 3, 224, 224]
-        image_tiles: batch index of each image's tile, ascending. None for a batch without images. int64 [N]
+        image_tiles: for each image, the index of its tile in the batch, in ascending order. None for a batch without
+            images. int64 [N]
     """
 
     cu_seqlens: Tensor
@@ -69,10 +70,11 @@ class Tokens:
 
 
 def join_parts(parts: Sequence[TokenPart]) -> Tokens:
-    """Joins the tokens of several modalities of the same tiles. In the result, all tokens of a tile are adjacent.
+    """Joins the tokens of several modalities. In the result, all tokens of a tile are adjacent.
 
     Args:
-        parts: tokens of each modality. The first part must contain the entity tokens.
+        parts: tokens of each modality. All parts must belong to the same tiles. The first part must contain the entity
+            tokens.
     """
     entities = parts[0]
     sizes = [len(part.content) for part in parts]

@@ -18,9 +18,10 @@ MAX_PANELS = 4
 
 
 def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
-    """Draws one overview map for each cluster of searched tiles that contains the query or a neighbour.
+    """Draws overview maps of the searched tiles, on which the query and its neighbours are marked.
 
-    At most `MAX_PANELS` maps are drawn. The map with the query comes first.
+    Searched tiles that lie close together form a cluster. One map is drawn for each cluster that contains the query or
+    a neighbour. At most `MAX_PANELS` maps are drawn. The map with the query comes first.
 
     Args:
         results: query (rank 0) and its neighbours.

@@ -133,8 +133,8 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
 def _data_uri(image: NDArray[np.uint8]) -> str:
     """Encodes an aerial image as a data URI, so that it can be part of the HTML file.
 
-    The image is scaled down to at most `MAX_SHOWN_PX` pixels and compressed as lossy WebP. Lossless images would make
-    the HTML file several times larger.
+    The image is scaled down to a width and height of at most `MAX_SHOWN_PX` pixels, and compressed as lossy WebP.
+    Lossless images would make the HTML file several times larger.
 
     Args:
         image: red, green and blue bands; further bands are ignored. uint8 [3 or more, side, side]

@@ -21,7 +21,8 @@ class Style:
         fill: colour of areas and of point symbols, or None.
         stroke: colour of lines and of outlines of areas, or None.
         width_m: width of lines and outlines.
-        casing: colour of the border of a road, which is a wider line under the line. None: no border.
+        casing: colour of the border of a road, or None for no border. The border is a second, wider line that is drawn
+            under the road.
         dash: lengths of dashes and gaps in metres. None: a solid line.
         radius_m: radius of the symbol of a point.
         symbol: symbol of a point: `dot`, `square` or `signal` (a traffic light).
