@@ -55,6 +55,22 @@ class InterruptedRunError(GeojepaError):
     exit_code = 130
 
 
+def wrong_argument(name: str, got: object, expected: str, example: str) -> UsageError:
+    """Returns the error for a wrong argument of a Python function. The command line cannot cause this error.
+
+    Args:
+        name: name of the argument.
+        got: value of the argument; its `repr` is part of the message.
+        expected: description of valid values, for the message.
+        example: Python expression of a valid value, for the hint.
+    """
+    text = repr(got)
+    shown = text if len(text) <= 60 else text[:59] + "…"
+    return UsageError(
+        f"the argument `{name}` is `{shown}`: expected {expected}", hints.advice(f"pass {name}={example}")
+    )
+
+
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Returns the candidate most similar to `name`, or None if all similarities (0 to 1) are below `cutoff`."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=cutoff)

@@ -24,7 +24,7 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
-from geojepa_cli.workspace.workspace import OTHER_WORKSPACE
+from geojepa_cli.workspace.root import OTHER_WORKSPACE
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

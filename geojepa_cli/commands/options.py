@@ -10,10 +10,10 @@ import typer
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS
-from geojepa_cli.errors import GeojepaError, UsageError
+from geojepa_cli.errors import UsageError
 from geojepa_cli.native import MAX_THREADS
 from geojepa_cli.stages.arguments import check_bbox
-from geojepa_cli.workspace.workspace import OTHER_WORKSPACE, Workspace
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
@@ -72,10 +72,7 @@ def workspace(ctx: typer.Context) -> Workspace:
         GeojepaError: the path exists and is not a directory.
     """
     named = os.environ.get(hints.WORKSPACE_VARIABLE) or hints.DEFAULT_WORKSPACE
-    root = ctx.obj if isinstance(ctx.obj, Path) else Path(named)
-    if root.exists() and not root.is_dir():
-        raise GeojepaError(f"the workspace `{root}` is not a directory", OTHER_WORKSPACE)
-    return Workspace(root)
+    return Workspace(ctx.obj if isinstance(ctx.obj, Path) else Path(named))
 
 
 def parse_bbox(text: str | None) -> Bounds | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints, native
 from geojepa_cli.config.limits import DEFAULT_LIMITS, MAX_FOLDS
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import UsageError, wrong_argument
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -143,7 +143,9 @@ def wrong_type(name: str, value: object, expected: str, example: str) -> UsageEr
         expected: description of valid values, for the message.
         example: Python expression of a valid value, for the hint.
     """
-    got = f"the `{value.kind}` artifact `{value.ref}`" if isinstance(value, Artifact) else _shown(value)
+    if not isinstance(value, Artifact):
+        return wrong_argument(name, value, expected, example)
+    got = f"the `{value.kind}` artifact `{value.ref}`"
     return UsageError(f"the argument `{name}` is {got}: expected {expected}", hints.advice(f"pass {name}={example}"))
 
 
@@ -223,8 +225,3 @@ def _without_null(name: str, value: Any) -> Any:
     if isinstance(value, str | Path) and "\0" in str(value):
         raise UsageError(f"`{option(name)}` contains a null character", hints.advice(f"remove `\\0` from {name}"))
     return value
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"`{text if len(text) <= 60 else text[:59] + '…'}`"

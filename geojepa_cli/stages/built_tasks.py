@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from geojepa_cli import hints
 from geojepa_cli.errors import NotFoundError, UsageError, unknown
 from geojepa_cli.stages.arguments import wrong_type
-from geojepa_cli.stages.stage import Regions, as_list, find_regions
+from geojepa_cli.stages.stage import Regions, as_list, check_own, find_regions
 from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
-Tasks = str | Artifact | Sequence[Artifact]
+Tasks = str | Artifact | Sequence[str | Artifact]
 
 
 def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list[Artifact], list[Artifact]]:
@@ -20,22 +20,34 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
 
     Args:
         workspace: workspace to search.
-        task: name of a task, or its `tasks/` artifacts.
+        task: name of a task, or its `tasks/` artifacts, one for each region.
         region: regions, as names or artifacts. Default: the regions of the `tasks/` artifacts or, if `task` is a name,
             the only region in the workspace.
 
     Raises:
         NotFoundError: a region does not exist, or the task was not built for a region.
-        UsageError: `task` is neither a name nor `tasks/` artifacts, or lacks the `tasks/` artifact of a given region.
+        UsageError: `task` is neither a name nor `tasks/` artifacts of one task in this workspace, has two artifacts of
+            a region, or lacks the `tasks/` artifact of a given region.
     """
+    given = as_list(task)
+    if any(isinstance(one, str) for one in given):
+        if len(given) > 1:
+            raise wrong_type("task", task, "one task, got a list of several", f'"{next(filter(_is_text, given))}"')
+        task = given[0]
     if isinstance(task, str):
         regions = find_regions(workspace, "processed", region)
         return regions, [find_task_artifact(workspace, processed, task) for processed in regions]
     by_region: dict[str, tuple[Artifact, Artifact]] = {}
-    for one in as_list(task):
+    for one in given:
         _check_task(one)
+        check_own(workspace, one)
         processed = processed_of(workspace, one)
-        by_region[processed.ref] = (processed, one)
+        _, other = by_region.setdefault(processed.ref, (processed, one))
+        first = next(iter(by_region.values()))[1]
+        if other != one:
+            raise _several(f"two artifacts of the region `{processed.ref}`", other, one)
+        if first.params["task"]["name"] != one.params["task"]["name"]:
+            raise _several("artifacts of different tasks", first, one)
     if not by_region:
         raise wrong_type("task", task, "at least one `tasks` artifact", '"max_speed"')
     if region is not None:
@@ -88,3 +100,12 @@ def _check_task(task: object) -> None:
     if not isinstance(task, Artifact) or task.kind != "tasks" or task.name.endswith(ANALYSIS_SUFFIX):
         example = 'workspace.find("tasks", "REGION.max_speed")'
         raise wrong_type("task", task, "the name of a task, or its `tasks` artifacts", example)
+
+
+def _several(what: str, first: Artifact, second: Artifact) -> UsageError:
+    message = f"the argument `task` has {what}, `{first.ref}` and `{second.ref}`: expected one task, once per region"
+    return UsageError(message, hints.advice(f'pass task=workspace.find("tasks", "{first.ref}")'))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -9,22 +9,22 @@ from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import GeojepaError, UsageError, unknown
-from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
+from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.models import CONFIG
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
+from geojepa_cli.stages.stage import Regions, Stage, as_command, check_own, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains, legal_name
+from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,15 +34,17 @@ if TYPE_CHECKING:
 TAGPOOL = DEFAULT_BASELINE
 
 
-def _rebuild(remains: Remains) -> Hint:
-    model, _, region = remains.name.partition(".")
-    task, masked = remains.params.get("task"), bool(remains.params.get("masked"))
-    return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
-
-
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
 VARIANT = ("task", "masked", "without_shared")
-EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",), variant=VARIANT)
+EMBEDDINGS = Stage(
+    "embeddings",
+    version=1,
+    schema=3,
+    rebuild=rebuild_embeddings,
+    keep=("chunks/*.safetensors",),
+    variant=VARIANT,
+    files=("embeddings.h5",),
+)
 
 
 class Model(NamedTuple):
@@ -159,10 +161,11 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
             or, if the workspace contains no model, the default baseline; a note is then printed.
 
     Raises:
-        UsageError: `ref` is neither text nor a `models/` artifact.
+        UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
         NotFoundError: there is no such model. The message suggests the most similar name.
         DataError: the model is incomplete or has another schema version. No older model is used instead.
     """
+    check_own(workspace, ref)
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from geojepa_cli import hints
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.processed import DEFAULT_SIMPLIFY_M, DEFAULT_VISIBILITY_K, make_processed
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.processed import make_processed
+from geojepa_cli.stages.rebuild import open_inputs, text
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -18,18 +19,21 @@ NO_ENCODER = "none"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    return hints.run("process", region=remains.name)
+    processed = open_inputs(remains, "processed")
+    encoder = text(remains.params.get("encoder"))
+    base = processed[0].rebuild_hint() if processed else hints.run("process", region=remains.name)
+    return base.adding(text_encoder=None if encoder == DEFAULT_ENCODER else encoder)
 
 
-FEATURES = Stage("features", version=2, rebuild=_rebuild, made_from="processed", of_region=True)
+FEATURES = Stage("features", version=2, rebuild=_rebuild, made_from="processed", of_region=True, files=(FILE,))
 
 
 @as_command("process")
 def process(
     workspace: Workspace,
     region: Regions = None,
-    simplify_m: float = 0.5,
-    visibility_k: int = 1,
+    simplify_m: float = DEFAULT_SIMPLIFY_M,
+    visibility_k: int = DEFAULT_VISIBILITY_K,
     text_encoder: str = DEFAULT_ENCODER,
     threads: int = 1,
 ) -> list[Artifact]:

@@ -15,11 +15,12 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages import resampling
+from geojepa_cli.stages.rebuild import input_refs, number, open_inputs, text
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, rebuild_hint
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import TileId
@@ -30,7 +31,30 @@ FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    return hints.run("tile", region=remains.name)
+    """Returns the `tile` command that makes the images, with the options of the tiles that belong to the images."""
+    params = remains.params
+    zoom = number(params.get("zoom"))
+    tiles = open_inputs(remains, "tiles") or _tiles_of(remains)
+    if tiles:
+        base = tiles[-1].rebuild_hint()
+    else:
+        sources = input_refs(remains, "source")
+        base = hints.run("tile", region=sources or remains.name, zoom=zoom)
+    return base.adding(
+        image_size=number(params.get("image_size")),
+        bands=text(params.get("bands")),
+        image_codec=text(params.get("image_codec")),
+        skip_failed="without" in params,
+    )
+
+
+def _tiles_of(remains: Remains) -> list[Artifact]:
+    """Returns the `tiles/` artifacts with the same source and zoom level as decoded image tiles."""
+    sources = inputs_of_kind(remains, "source")
+    if remains.root is None or not sources:
+        return []
+    found = Workspace(remains.root).artifacts("tiles", remains.name)
+    return [one for one in found if one.inputs == sources and one.params.get("zoom") == remains.params.get("zoom")]
 
 
 # version 3: no-data values and masks are used even if a band looks like an alpha band, and infrared does not affect the
@@ -43,6 +67,7 @@ IMAGES = Stage(
     made_from="source",
     of_region=True,
     variant=("zoom",),
+    files=(FILE,),
 )
 
 

@@ -18,6 +18,7 @@ from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -44,12 +45,18 @@ def _rebuild(remains: Remains) -> Hint:
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
         return hints.run("pretrain", config="tiny.yaml", name=legal_name(remains.name))
-    regions = [ref.partition("/")[2] for ref in remains.inputs if ref.startswith("processed/")]
-    seed = remains.params.get("seed", 0)
-    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed or None)
+    regions, seed = input_refs(remains, "processed"), number(remains.params.get("seed"))
+    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
 
 
-MODELS = Stage("models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS), resumes_from=(CHECKPOINT,))
+MODELS = Stage(
+    "models",
+    version=1,
+    rebuild=_rebuild,
+    keep=(CHECKPOINT, METRICS),
+    resumes_from=(CHECKPOINT,),
+    files=(CONFIG, METRICS, "weights.safetensors"),
+)
 
 
 @as_command("pretrain")

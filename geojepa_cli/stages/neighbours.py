@@ -15,6 +15,7 @@ from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -25,18 +26,34 @@ if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Hit, SearchRegion
     from geojepa_cli.search.results import SearchResult
 
+DEFAULT_K = 8
 JSON_FILE, GEOJSON_FILE, PAGE_FILE = "neighbours.json", "neighbours.geojson", "neighbours.html"
 
 
 def _rebuild(remains: Remains) -> Hint:
     params = remains.params
-    tile, entity = params.get("tile"), params.get("entity")
-    tile = tile if tile or entity else remains.name.partition(".")[0]
-    return hints.run("knn", tile=tile, entity=entity, html=bool(params.get("html")))
+    tile, entity = text(params.get("tile")), text(params.get("entity"))
+    query, _, name = remains.name.partition(".")
+    if not tile and not entity:
+        osm_type, dash, osm_id = query.partition("-")
+        tile, entity = (None, f"{osm_type}/{osm_id}") if dash else (query, None)
+    made = next(iter(open_inputs(remains, "embeddings")), None)
+    known = Remains(name, made.params, made.inputs, workspace=remains.root) if made else Remains(name)
+    return hints.run(
+        "knn",
+        tile=tile,
+        entity=entity,
+        k=number(params.get("k"), DEFAULT_K),
+        model=next(iter(input_refs(known, "models")), text(known.params.get("model")) or name or None),
+        region=input_refs(remains, "processed"),
+        exclude_same_group=params.get("exclude_same_group") is True,
+        html=params.get("html") is True,
+        **limit_options(known.params),
+    )
 
 
 # version 2 added `osm_version` and `record_id` of entities
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html",))
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html",), files=(JSON_FILE, GEOJSON_FILE))
 
 
 @as_command("knn")
@@ -44,7 +61,7 @@ def knn(
     workspace: Workspace,
     tile: str | None = None,
     entity: str | None = None,
-    k: int = 8,
+    k: int = DEFAULT_K,
     model: str | Artifact | None = None,
     region: Regions = None,
     exclude_same_group: bool = False,
@@ -100,7 +117,7 @@ def make_neighbours(
     regions: Sequence[Artifact],
     tile: str | None,
     entity: str | None,
-    k: int = 8,
+    k: int = DEFAULT_K,
     exclude_same_group: bool = False,
     html: bool = False,
     device: str = "auto",

@@ -15,11 +15,12 @@ from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
 from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains, name_of
-from geojepa_cli.workspace.workspace import Workspace, input_names
+from geojepa_cli.workspace.kinds import Remains
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,24 +36,28 @@ WITHOUT_SHARED = "{} without shared"  # label of a model's embeddings that were 
 def _rebuild(remains: Remains) -> Hint:
     task, _, model = remains.name.partition(".")
     params = remains.params
-    refs = params.get("models", [model] if model else [])
-    models = [name_of(ref) for ref in refs if isinstance(ref, str)] if isinstance(refs, list) else []
-    heads = params.get("heads")
-    seed = params.get("seed")
+    heads = texts(params.get("heads"))
     return hints.run(
         "probe",
-        task=task,
-        region=input_names(remains.inputs, "processed"),
+        task=task_ref(remains, task),
+        region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=models,
-        head=heads[0] if isinstance(heads, list) and len(heads) == 1 else None,
-        seed=seed if isinstance(seed, int) and seed else None,
+        model=[short_ref(remains, "models", ref) for ref in texts(params.get("models"))] or model or None,
+        head=heads[0] if len(heads) == 1 else None,
+        seed=number(params.get("seed")),
         without_shared=params.get("without_shared") is True,
     )
 
 
 # schema 2 renamed two entries of `report.json`: `scores` and `protocol_description`
-PROBES = Stage("probes", version=3, schema=2, rebuild=_rebuild, variant=("masked", "without_shared"))
+PROBES = Stage(
+    "probes",
+    version=3,
+    schema=2,
+    rebuild=_rebuild,
+    variant=("masked", "without_shared"),
+    files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE),
+)
 
 
 @as_command("probe")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from geojepa_cli import hints, native
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.stages.tiles import FILE as TILES_FILE
 from geojepa_cli.workspace.artifact import Artifact
@@ -13,19 +14,31 @@ from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 FILE = "processed.h5"
+DEFAULT_SIMPLIFY_M = 0.5
+DEFAULT_VISIBILITY_K = 1
 UNNAMED = "the input is damaged"  # the binary does not name its only input
 
 
 def _rebuild(remains: Remains) -> Hint:
-    return hints.run("process", region=remains.name)
+    params = remains.params
+    return hints.run(
+        "process",
+        region=input_refs(remains, "tiles") or remains.name,
+        simplify_m=number(params.get("simplify_m"), DEFAULT_SIMPLIFY_M),
+        visibility_k=number(params.get("visibility_k"), DEFAULT_VISIBILITY_K),
+    )
 
 
 # version 2: rounding errors stay within the tolerance of the simplification; version 3 added `object/version`
-PROCESSED = Stage("processed", version=4, rebuild=_rebuild, made_from="tiles", of_region=True)
+PROCESSED = Stage("processed", version=4, rebuild=_rebuild, made_from="tiles", of_region=True, files=(FILE,))
 
 
 def make_processed(
-    workspace: Workspace, tiles: Artifact, simplify_m: float = 0.5, visibility_k: int = 1, threads: int = 1
+    workspace: Workspace,
+    tiles: Artifact,
+    simplify_m: float = DEFAULT_SIMPLIFY_M,
+    visibility_k: int = DEFAULT_VISIBILITY_K,
+    threads: int = 1,
 ) -> Artifact:
     """Publishes the artifact `processed/<region>` with the file `processed.h5`, described in docs/formats.md.
 

@@ -29,7 +29,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("report")
 
 
-REPORTS = Stage("reports", version=1, rebuild=_rebuild)
+REPORTS = Stage("reports", version=1, rebuild=_rebuild, files=(MARKDOWN_FILE, JSON_FILE))
 
 
 @as_command("report")

@@ -12,6 +12,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.sources.urls import GEOFABRIK_INDEX
 from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, ImageQuery, Request, check_request
+from geojepa_cli.stages.rebuild import box, texts
 from geojepa_cli.stages.source_plan import choose_regions
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
 
 
 def _rebuild(remains: Remains) -> Hint:
-    return hints.run("fetch", pbf="FILE", name=legal_name(remains.name))
+    from geojepa_cli.sources.collections import COLLECTIONS
+
+    lists = {f"imagery/{one.items_file}": name for name, one in COLLECTIONS.items()}
+    collection = next((name for file, name in lists.items() if file in remains.files), "DIR")
+    imagery = collection if remains.params.get("imagery") else None
+    # the first line is the line of OpenStreetMap; lines may come from the imagery
+    lines = [] if imagery else texts(remains.params.get("attribution"))[1:]
+    bbox = box(remains.params.get("bbox"))
+    return hints.run("fetch", pbf="FILE", name=legal_name(remains.name), imagery=imagery, attribution=lines, bbox=bbox)
 
 
 SOURCE = Stage("source", version=1, rebuild=_rebuild, of_region=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint, Invocation
 from geojepa_cli.stages.arguments import check_arguments, wrong_type
 from geojepa_cli.workspace.artifact import Artifact
@@ -44,6 +44,7 @@ class Stage:
         variant: parameters that distinguish artifacts with the same name, as described in `Kind`.
         registers: True if this stage makes its kind known to workspaces. False if another stage has the same kind and
             makes it known.
+        files: names of the files that every artifact of this stage contains.
     """
 
     kind: str
@@ -56,11 +57,12 @@ class Stage:
     of_region: bool = False
     variant: tuple[str, ...] = ()
     registers: bool = True
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.registers:
             resumes_from = self.keep if self.resumes_from is None else self.resumes_from
-            facts = (self.schema, self.rebuild, self.made_from, self.of_region, self.variant, resumes_from)
+            facts = (self.schema, self.rebuild, self.made_from, self.of_region, self.variant, resumes_from, self.files)
             register(Kind(self.kind, *facts))
 
     @contextmanager
@@ -131,7 +133,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         NotFoundError: a region is unknown. The message suggests the most similar name. The hint is the command that
             makes the artifact.
         UsageError: `wanted` is None, but the workspace has several regions; or `wanted` is empty, or contains something
-            that is neither a name nor an artifact of a region.
+            that is neither a name nor an artifact of a region in this workspace.
     """
     if wanted is None:
         return workspace.regions(kind, None)
@@ -140,6 +142,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         if not isinstance(one, str) and not (isinstance(one, Artifact) and KINDS[one.kind].of_region):
             example = f'workspace.find("{kind}", "NAME")'
             raise wrong_type("region", one, f"the name of a region or its `{kind}` artifact", example)
+        check_own(workspace, one)
         if not isinstance(one, Artifact):
             one = workspace.find(kind, one)
         elif one.kind != kind:
@@ -148,6 +151,21 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     if not found:
         raise wrong_type("region", wanted, "at least one region", '"NAME"')
     return list(found.values())
+
+
+def check_own(workspace: Workspace, given: object) -> None:
+    """Checks that an argument is not an artifact of another workspace. Accepts anything that is not an artifact.
+
+    Raises:
+        UsageError: the artifact is in another workspace.
+    """
+    if isinstance(given, Artifact) and given.path.parent.parent.resolve() != workspace.root.resolve():
+        other = given.path.parent.parent
+        raise UsageError(
+            f"the artifact `{given.full_ref}` is in another workspace: expected an artifact in `{workspace.root}`, got "
+            f"`{given.path}`",
+            hints.advice(f'pass workspace=Workspace("{other}")'),
+        )
 
 
 def as_list(given: object) -> list[Any]:

@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=4, rebuild=rebuild_task, made_from="processed")
+TASKS = Stage(
+    "tasks",
+    version=4,
+    rebuild=rebuild_task,
+    made_from="processed",
+    files=(DEFINITION, "labels.h5", "views.h5", REPORT_FILE),
+)
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,10 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     """
     from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
-    packed = packed_tasks()
-    wanted = list(dict.fromkeys(packed if tasks is None else map(_task_name, as_list(tasks))))
+    packed, argument = packed_tasks(), option.removeprefix("--")
+    wanted = list(dict.fromkeys(packed if tasks is None else (_task_name(task, argument) for task in as_list(tasks))))
     if not wanted:
-        raise wrong_type("task", tasks, "at least one task", '"max_speed"')
+        raise wrong_type(argument, tasks, "at least one task", '"max_speed"')
     specs = [find_task(name, option) for name in wanted]
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -169,7 +175,7 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     return specs
 
 
-def _task_name(task: object) -> str:
+def _task_name(task: object, argument: str) -> str:
     """Returns the name of a task that comes with geojepa. For other tasks, returns the path of the defining file."""
     if isinstance(task, Artifact) and task.kind == TASKS.kind and DEFINITION in task.manifest["files"]:
         return str(task.verified_file(DEFINITION))
@@ -177,7 +183,9 @@ def _task_name(task: object) -> str:
         return str(task if task.suffix in (".yaml", ".yml") else task.absolute())
     if isinstance(task, str):
         return task
-    raise wrong_type("task", task, "the name of a task, the path of a YAML file, or a `tasks` artifact", '"max_speed"')
+    raise wrong_type(
+        argument, task, "the name of a task, the path of a YAML file, or a `tasks` artifact", '"max_speed"'
+    )
 
 
 def count_groups(regions: Sequence[Artifact]) -> int:

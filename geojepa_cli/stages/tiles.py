@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.rebuild import box, input_refs, number, texts
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
-from geojepa_cli.workspace.workspace import Workspace, input_names
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
@@ -38,14 +39,25 @@ def tile_hint(name: str, sources: Sequence[str], **options: hints.Value) -> Hint
 
 
 def _rebuild(remains: Remains) -> Hint:
-    return tile_hint(remains.name, input_names(remains.inputs, "source") or [remains.name])
+    params = remains.params
+    return tile_hint(
+        remains.name,
+        input_refs(remains, "source") or [remains.name],
+        zoom=number(params.get("zoom"), DEFAULT_ZOOM),
+        bbox=box(params.get("bbox")),
+        polygon="FILE" if params.get("polygon_sha256") else None,
+        keep_tags=texts(params.get("keep_tags")),
+        drop_tags=texts(params.get("drop_tags")),
+    )
 
 
 # version 2: clipped rings do not run back along a tile's edge, and invalid rings are filled by the even-odd rule;
 # version 3: in each tile, area outlines of a relation come after its other parts;
 # version 4: members with roles such as `subarea` are no area boundaries, duplicate tags count once, and more variants
 # of OSM XML are read
-TILES = Stage("tiles", version=5, rebuild=_rebuild, made_from="source", of_region=True, variant=("zoom",))
+TILES = Stage(
+    "tiles", version=5, rebuild=_rebuild, made_from="source", of_region=True, variant=("zoom",), files=(FILE,)
+)
 
 
 class TiledRegion(NamedTuple):
@@ -223,7 +235,9 @@ def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:
 def map_file(source: Artifact) -> Path:
     """Returns the path of the map file (the OpenStreetMap extract) in a `source/` artifact."""
     names = [name for name in source.manifest["files"] if name.startswith("map.")]
-    return source.file(names[0] if names else "map.osm.pbf")
+    if not names:
+        raise source.broken(f"`{source.path}` has no map file")
+    return source.file(names[0])
 
 
 def check_keys(option: str, keys: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 
 from geojepa_cli import hints
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, nearest, wrong_argument
 from geojepa_cli.store import csr, schema
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns, write_text
@@ -58,9 +59,12 @@ class Embeddings:
         """Opens an `embeddings.h5` and checks its columns, except the vectors (see `check_vectors`).
 
         Raises:
+            UsageError: `path` is not a path.
             DataError: the file is unreadable or has another schema; or a column is missing, has another type or
                 length, or has invalid values.
         """
+        if not isinstance(path, str | Path) or "\0" in str(path):
+            raise wrong_argument("path", path, "the path of an `embeddings.h5`", 'embeddings.file("embeddings.h5")')
         self.path = Path(path)
         self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
@@ -68,7 +72,15 @@ class Embeddings:
         self._check()
 
     def __getitem__(self, column: str) -> Array:
-        """Returns a column by its name `table/name`, as a read-only array."""
+        """Returns a column by its name `table/name`, as a read-only array.
+
+        Raises:
+            UsageError: there is no such column. The message lists the columns.
+        """
+        if not isinstance(column, str) or column not in self._columns:
+            close = nearest(column, COLUMNS) if isinstance(column, str) else None
+            expected = f"a column ({', '.join(f'`{name}`' for name in COLUMNS)})"
+            raise wrong_argument("column", column, expected, f'"{close or "tile/vector"}"')
         return self._columns[column]
 
     @functools.cached_property
@@ -78,18 +90,32 @@ class Embeddings:
         return {key: row for row, key in enumerate(keys)}
 
     def tile_name(self, row: int) -> str:
-        """Returns the name of the tile in a row, such as `16_18052_25957`."""
+        """Returns the name of the tile in a row, such as `16_18052_25957`.
+
+        Raises:
+            UsageError: there is no such row.
+        """
+        row = _check_row(row, self.n_tiles)
         return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
 
     def entity_ref(self, row: int) -> str:
-        """Returns the type and id of the OSM element in a row of `entity/`, such as `way/123`."""
+        """Returns the type and id of the OSM element in a row of `entity/`, such as `way/123`.
+
+        Raises:
+            UsageError: there is no such row.
+        """
+        row = _check_row(row, self.n_entities)
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
     def record_id(self, row: int) -> str | None:
         """Returns type, id and version of the OSM element in a row of `entity/`, such as `w123@7`.
 
         This is the notation of Overture Maps. Returns None if the OSM file has no versions.
+
+        Raises:
+            UsageError: there is no such row.
         """
+        row = _check_row(row, self.n_entities)
         osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
         return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
 
@@ -155,6 +181,14 @@ class Embeddings:
 
     def _damaged(self, column: str, holds: str) -> DataError:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
+
+
+def _check_row(row: object, rows: int) -> int:
+    if isinstance(row, bool) or not isinstance(row, numbers.Integral) or not 0 <= int(row) < rows:
+        raise wrong_argument(
+            "row", row, f"an integer, 0 to {rows - 1:,}" if rows else "no row (the table is empty)", "0"
+        )
+    return int(row)
 
 
 def write_embeddings(

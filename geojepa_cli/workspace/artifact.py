@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, nearest, wrong_argument
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.durable import file_sha256
-from geojepa_cli.workspace.kinds import rebuild_hint
+from geojepa_cli.workspace.kinds import KINDS, rebuild_hint
 from geojepa_cli.workspace.manifest import MANIFEST, remains_of
 
 
@@ -73,11 +73,18 @@ class Artifact:
         """Returns the path of one of the artifact's files. Does not check the content of the file.
 
         Raises:
-            DataError: the manifest lists no file with this name.
+            UsageError: artifacts of this kind have no file with this name. The message lists the artifact's files.
+            DataError: artifacts of this kind have a file with this name, but the manifest does not list it.
         """
-        if name not in self.manifest["files"]:
+        listed = list(self.manifest["files"])
+        if isinstance(name, str) and name in listed:
+            return self.path / name
+        expected = KINDS[self.kind].files
+        if name in expected and (not listed or set(expected).intersection(listed)):
             raise self.broken(f"`{self.path}` has no file `{name}`")
-        return self.path / name
+        names = ", ".join(f"`{one}`" for one in listed) or "none"
+        example = (nearest(name, listed) if isinstance(name, str) else None) or next(iter(listed), "FILE")
+        raise wrong_argument("name", name, f"a file of `{self.full_ref}` ({names})", f'"{example}"')
 
     def verified_file(self, name: str) -> Path:
         """Returns the path of a file after comparing the whole file with its SHA-256 checksum.

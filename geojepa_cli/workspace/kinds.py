@@ -31,6 +31,7 @@ class Remains:
         inputs: references to the inputs, as listed in the manifest; empty if the manifest cannot be read.
         path: directory of the artifact; None if the artifact does not exist.
         files: dict from file name to SHA-256 checksum, as listed in the manifest; empty if the manifest cannot be read.
+        workspace: directory of the workspace; needed only if `path` is None.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Remains:
     inputs: Sequence[str] = ()
     path: Path | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    workspace: Path | None = None
+
+    @property
+    def root(self) -> Path | None:
+        """Directory of the workspace; None if it is unknown."""
+        return self.workspace if self.path is None else self.path.parent.parent
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Kind:
         variant: parameters that distinguish artifacts with the same name. A new artifact does not replace an older one
             if these parameters differ.
         resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty.
+        files: names of the files that the artifacts contain. If one is missing in a manifest, the manifest is damaged.
     """
 
     name: str
@@ -63,6 +71,7 @@ class Kind:
     of_region: bool = False
     variant: tuple[str, ...] = ()
     resumes_from: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 # in the order in which the stages run
@@ -83,10 +92,10 @@ def register_all() -> None:
 def rebuild_hint(kind: str, remains: Remains) -> Hint:
     """Returns a hint with the command that rebuilds an artifact.
 
-    If the directory of the artifact is known, the command includes the path of its workspace.
+    If the workspace of the artifact is known, the command includes its path.
     """
     hint = KINDS[kind].rebuild(remains) if kind in KINDS else hints.run("artifacts")
-    return hint if remains.path is None else hint.within(remains.path.parent.parent)
+    return hint if remains.root is None else hint.within(remains.root)
 
 
 def check_name(name: str) -> None:

@@ -16,25 +16,41 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import BusyError, DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.errors import (
+    BusyError,
+    DataError,
+    NotFoundError,
+    UsageError,
+    unknown,
+)
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import holds_a_file, without_empty
-from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, name_of, rebuild_hint, register_all
+from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
+from geojepa_cli.workspace.references import check_reference, missing_artifact, option_of
+from geojepa_cli.workspace.root import check_root, make_writable
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
-OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write to")
 
 
 class Workspace:
     """A directory that contains artifacts. It is created when the first artifact is built."""
 
     def __init__(self, root: Path | str) -> None:
+        """Opens a workspace. Creates no files.
+
+        Args:
+            root: directory of the workspace. It need not exist.
+
+        Raises:
+            UsageError: `root` is not a path.
+            GeojepaError: `root` is a file.
+        """
         register_all()
-        self.root = Path(root)
+        self.root = check_root(root)
 
     # -- finding -----------------------------------------------------------------------------------------------
 
@@ -74,19 +90,24 @@ class Workspace:
             ref: `name` for the newest artifact with this name, or `name@id`. The first digits of the id are enough.
 
         Raises:
-            NotFoundError: there is no such artifact. Message and hint suggest the most similar name, if any.
-            UsageError: there is no id after the `@`, or several ids begin with the given digits.
+            NotFoundError: there is no such artifact. The message suggests the most similar name, if any.
+            UsageError: there is no such kind, there is no id after the `@`, or several ids begin with the given digits.
             DataError: the artifact is incomplete or has another schema version.
         """
-        return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
+        check_reference(kind, ref, self.names)
+        return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
-    def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
-        """Works like `find`. For a misspelt name, the hint is the failed command with a similar name in `option`."""
+    def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
+        """Works like `find`. For a misspelt name, the hint is the failed command with a similar name in `option`.
+
+        If `option` is None, the hint does not repeat the failed command.
+        """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
             raise UsageError(f"`{ref}` has no id after the `@`; use `{name}` for the newest artifact", self._listing())
         if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
-            raise self._missing(kind, ref, option, form)
+            versions = [artifact.ref for artifact in self.artifacts(kind, name)]
+            raise missing_artifact(self.root, kind, ref, self.names, versions, option, form)
         if wanted and len(paths) > 1:
             raise UsageError(f"`{ref}` is ambiguous: it matches {len(paths)} {kind} artifacts", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
@@ -112,7 +133,8 @@ class Workspace:
             return names[0]
         if not names:
             raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
-        listed, hint = ", ".join(f"`{name}`" for name in names), hints.again(region=names[0]).within(self.root)
+        listed = ", ".join(f"`{name}`" for name in names)
+        hint = hints.again(region=names[0]).within(self.root) if hints.running() else self._listing()
         raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
@@ -195,7 +217,7 @@ class Workspace:
             yield build
             return
         made = [folder for folder in (build.path.parent, self.root) if not folder.exists()]
-        self._make_writable(build.path.parent)
+        make_writable(build.path.parent)
         with without_empty(made), locked(_lock_of(build.path), what=f"{kind}/{build.path.name}"):
             build.existing = self._published(kind, build.path)  # published since the first check
             if build.existing is not None:
@@ -244,43 +266,16 @@ class Workspace:
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
 
-    def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
-        name = ref.partition("@")[0]
-        known = KINDS.get(kind)
-        what, earlier = ("region" if known and known.of_region else kind.rstrip("s")), known and known.made_from
-        names, hint = self.names(kind), self._rebuild_hint(kind, name)
-        if name in names:
-            ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
-        region = name.partition(".")[0]
-        if earlier and (region in self.names(earlier) or kind == "features"):
-            return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)
-        hint = self._rebuild_hint("source", region) if (what, option) == ("region", "--region") else hint
-        return unknown(what, ref, names or (self.names(earlier) if earlier else []), hint, option, form)
-
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
-        return rebuild_hint(kind, Remains(name)).within(self.root)
+        return rebuild_hint(kind, Remains(name, workspace=self.root))
 
     def _listing(self) -> Hint:
         return hints.run("artifacts").within(self.root)
 
-    def _make_writable(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise GeojepaError(f"`{folder}` is not a directory", OTHER_WORKSPACE) from error
-        if not os.access(folder, os.W_OK):
-            raise GeojepaError(f"`{folder}` is not writable", OTHER_WORKSPACE) from None
 
-
-def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
+def inputs_of_kind(artifact: Artifact | Remains, kind: str) -> list[str]:
     """Returns the inputs of an artifact that are of the given kind, as references `kind/name@id`."""
     return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
-
-
-def input_names(inputs: Sequence[str], kind: str) -> list[str]:
-    """Picks the references `kind/name@id` of the given kind, and returns the names in them."""
-    return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
 
 
 def _is_version(path: Path, name: str, id_start: str) -> bool:

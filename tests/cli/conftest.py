@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from commandline import Run, invoke, run
-from demo_workspace import SMALL, DemoCity
+from demo_workspace import SMALL, DemoCity, Made
 from synthetic_workspace import add_region
 
 from geojepa_cli.workspace.workspace import Workspace
@@ -59,3 +60,18 @@ def crowded(tmp_path: Path) -> Workspace:
     made = Workspace(tmp_path / "workspace")
     add_region(made, "town", 5, 40, mean_entities=60.0)
     return made
+
+
+@pytest.fixture
+def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
+    monkeypatch.chdir(tmp_path)  # relative paths such as `out` of `report` are created in the working directory
+    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
+    workspace = Workspace(tmp_path / "workspace")
+    found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
+    found |= {"workspace": workspace, "folder": tmp_path, "tasks": workspace.find("tasks", "demo.bridge")}
+    (tmp_path / "bridge.yaml").write_bytes(found["tasks"].file("task.yaml").read_bytes())
+    (tmp_path / "area.geojson").write_text(
+        '{"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 80], [-180, 80], [-180, -80]]]}'
+    )
+    return found

@@ -4,48 +4,21 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from demo_workspace import DemoCity
+from demo_workspace import Made, map_of, probed
+from hint_commands import check_hint
 
-from geojepa_cli import Workspace, stages
+from geojepa_cli import stages
 from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
 from geojepa_cli.workspace.artifact import Artifact
 
 TILE = "16_18052_25957"
-Made = dict[str, Any]
-
-
-@pytest.fixture
-def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
-    monkeypatch.chdir(tmp_path)  # relative paths such as `out` of `report` are created in the working directory
-    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
-    workspace = Workspace(tmp_path / "workspace")
-    found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
-    found |= {"workspace": workspace, "folder": tmp_path, "tasks": workspace.find("tasks", "demo.bridge")}
-    (tmp_path / "bridge.yaml").write_bytes(found["tasks"].file("task.yaml").read_bytes())
-    (tmp_path / "area.geojson").write_text(
-        '{"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 80], [-180, 80], [-180, -80]]]}'
-    )
-    return found
-
-
-def map_of(made: Made) -> Path:
-    """The path of an OpenStreetMap extract."""
-    return Path(made["source"].file("map.osm.pbf"))
-
-
-def probed(made: Made, **changes: Any) -> Any:
-    """A quick probe."""
-    given = {"task": "bridge", "model": "tagpool", "head": "linear"} | changes
-    return stages.probe(made["workspace"], **given)
 
 
 VALID: dict[str, Callable[[Made], Any]] = {
@@ -149,8 +122,18 @@ def test_wrong_arguments_are_clear_errors(made: Made, name: str) -> None:
                 function(**arguments)
                 worked.append((parameter, what))
             except GeojepaError as error:
-                assert error.message and str(error.hint or ""), (parameter, what, error)
+                check_answer(error, parameter)
     assert not worked
+
+
+def check_answer(error: GeojepaError, parameter: str) -> None:
+    """Fails unless the hint is a command that exists, or names the argument."""
+    hint = str(error.hint or "")
+    if hint.startswith(("pass ", "remove ")):
+        assert re.search(rf"\b{parameter}\b", hint), (parameter, error.message, hint)
+        assert parameter in error.message or parameter.strip("_").replace("_", "-") in error.message, error.message
+    else:
+        check_hint(hint)
 
 
 def is_valid(function: str, parameter: str, what: str) -> bool:

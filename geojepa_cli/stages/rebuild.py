@@ -1,0 +1,86 @@
+"""Parts of the commands that rebuild artifacts: the inputs and parameters in a manifest, as options of a command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from geojepa_cli import hints
+from geojepa_cli.config.limits import DEFAULT_LIMITS
+from geojepa_cli.errors import GeojepaError
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import Remains, name_of
+from geojepa_cli.workspace.manifest import MANIFEST
+from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+
+Options = dict[str, hints.Value]
+
+
+def input_refs(remains: Remains, kind: str) -> list[str]:
+    """Returns references to the inputs of the given kind, as values of an option such as `--region`.
+
+    A reference is the name of the input if this name means the right version, or if the input does not exist any more.
+    Otherwise, the reference is `name@id`.
+    """
+    return [short_ref(remains, kind, ref.partition("/")[2]) for ref in inputs_of_kind(remains, kind)]
+
+
+def short_ref(remains: Remains, kind: str, ref: str) -> str:
+    """Returns a reference `name@id` to an artifact in its shortest form, as described in `input_refs`."""
+    name = name_of(ref)
+    if remains.root is None or not (remains.root / kind / ref / MANIFEST).is_file():
+        return name
+    newest = None
+    with contextlib.suppress(GeojepaError):
+        newest = Workspace(remains.root).newest(kind, name)
+    return name if newest is not None and newest.ref == ref else ref
+
+
+def open_inputs(remains: Remains, kind: str) -> list[Artifact]:
+    """Returns the inputs of the given kind. Leaves out inputs that do not exist or are damaged."""
+    found: list[Artifact] = []
+    if remains.root is None:
+        return found
+    for ref in inputs_of_kind(remains, kind):
+        with contextlib.suppress(GeojepaError):
+            found.append(Workspace(remains.root).at(ref))
+    return found
+
+
+def task_ref(remains: Remains, task: str) -> str:
+    """Returns the value of the option `--task` for the given name of a task.
+
+    Returns `name@id` if exactly one `tasks/` artifact is an input, and if the name alone means a newer artifact.
+    """
+    refs = input_refs(remains, "tasks")
+    at_id = refs[0].partition("@")[2] if len(refs) == 1 else ""
+    return f"{task}@{at_id}" if at_id else task
+
+
+def limit_options(params: Mapping[str, Any]) -> Options:
+    """Returns the options `--min-entities` and `--max-entities`. Leaves out defaults."""
+    limits = {"min_entities": DEFAULT_LIMITS.low, "max_entities": DEFAULT_LIMITS.high}
+    return {name: number(params.get(name), default) for name, default in limits.items()}
+
+
+def number(value: Any, default: float = 0) -> int | float | None:
+    """Returns a parameter that is a number other than the default. Returns None for any other parameter."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and value != default else None
+
+
+def text(value: Any) -> str | None:
+    """Returns a parameter that is a text, or None for any other parameter."""
+    return value if isinstance(value, str) and value else None
+
+
+def texts(value: Any) -> list[str]:
+    """Returns the texts in a parameter that is a list."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def box(value: Any) -> str | None:
+    """Returns the value of the option `--bbox`, or None if the parameter is not a bounding box."""
+    if not isinstance(value, list) or not all(isinstance(side, int | float) for side in value):
+        return None
+    return ",".join(repr(side) for side in value) or None
