@@ -163,7 +163,16 @@ class EnuFrame:
 
 
 def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
-    """Converts tile-local coordinates (east, north) [..., 2] to (lon, lat) in degrees: float64 [..., 2]."""
+    """Converts the tile-local coordinates of points in one tile to degrees.
+
+    Args:
+        tile: tile that contains the points.
+        xy: tile-local coordinates [..., 2]: distances (east, north) from the south-west corner of the tile, divided by
+            the length of its south edge.
+
+    Returns:
+        (lon, lat) of each point, float64 [..., 2].
+    """
     west, south, _, _ = tile_bounds(*tile)
     metres = np.asarray(xy, np.float64) * ground_size(*tile)[0]
     return np.stack(EnuFrame(west, south).to_lonlat(metres[..., 0], metres[..., 1]), axis=-1)

@@ -1,8 +1,8 @@
 """Hints: objects that describe a command with which the user can solve the problem behind an error.
 
-When an error is raised, its hint is completed: `--workspace` is added and, if the hint repeats the failed command, the
-options of that command. So the printed command can be pasted into a shell, whether the error was raised by the command
-line or by the Python API.
+When an error is raised, its hint is completed: `--workspace` is added. If the hint repeats the failed command, the
+options of that command are also added. So the printed command can be pasted into a shell. This is true for errors of
+the command line and of the Python API.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Hint:
         shell: command of another program, or advice in words; if given, `command` and `options` are ignored.
         first: another hint, whose command must run before this command; printed before it with `&&`.
         otherwise: another hint, which also solves the problem; printed after this hint with `, or`.
-        note: note that is printed in parentheses after the command.
+        note: note about this command, which is printed in parentheses after it.
         workspace: directory for `--workspace`; None for the default workspace.
         wrong: option to remove from the repeated command; `options` are inserted in its place. If None, `options`
             replace options of the same name.
@@ -109,8 +109,8 @@ class Hint:
     def __str__(self) -> str:
         text = self.shell if self.shell is not None else paste(*self.words())
         text = " && ".join(part for part in (str(self.first or ""), text) if part)
-        text = f"{text}, or {self.otherwise}" if self.otherwise is not None else text
-        return f"{text} ({self.note})" if self.note else text
+        text = f"{text} ({self.note})" if self.note else text
+        return f"{text}, or {self.otherwise}" if self.otherwise is not None else text
 
 
 @dataclass(frozen=True)

@@ -73,18 +73,6 @@ def version() -> dict[str, Any]:
         ) from error
 
 
-def check_threads(threads: int) -> None:
-    """Checks the number of threads.
-
-    Raises:
-        UsageError: the number is less than 1 or more than `MAX_THREADS`.
-    """
-    if not 1 <= threads <= MAX_THREADS:
-        raise UsageError(
-            f"`--threads {threads}`: expected 1 to {MAX_THREADS}", hints.again(threads=os.cpu_count() or 1)
-        )
-
-
 def parse_memory(text: str) -> int:
     """Converts a memory size such as `512M`, `1G` or `2GiB` to bytes. K, M, G and T are powers of 1024.
 
@@ -102,7 +90,9 @@ def parse_memory(text: str) -> int:
 
 
 def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None) -> dict[str, Any]:
-    """Runs the binary, waits for its end, and returns the JSON object that it prints on stdout, such as counts.
+    """Runs the binary, waits until it exits, and returns the JSON object that it prints on stdout.
+
+    The object contains the results of the binary, such as the number of tiles that it wrote.
 
     Args:
         arguments: command-line arguments of the binary.

@@ -121,7 +121,10 @@ def write_tiles(path: Path, zoom: int, tiles: list[Tile], **attributes: object) 
     }
     with h5py.File(path, "w") as file:
         for name, value in {"schema_version": schema.VERSION, "kind": "tiles", "zoom": zoom, **attributes}.items():
-            file.attrs.create(name, value, dtype="u4" if isinstance(value, int) else None)
+            if isinstance(value, int):
+                file.attrs.create(name, value, dtype="u4")
+            else:
+                file.attrs[name] = np.bytes_(value)
         for name, column in schema.COLUMNS.items():
             if "tiles" in column.files:
                 file.create_dataset(name, data=np.asarray(values[name], dtype=DTYPES[column.dtypes[-1]]))

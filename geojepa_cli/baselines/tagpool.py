@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from geojepa_cli.config.modality import TAGS_ONLY
-from geojepa_cli.models.base import Embeddings, FrozenInputs
+from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
@@ -22,7 +22,7 @@ class TagPool:
     def __init__(self, inputs: FrozenInputs) -> None:
         self._tag_table = inputs.tag_table
 
-    def encode(self, batch: TileBatch) -> Embeddings:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, E] and tiles [B, 2·E]."""
         entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
-        return Embeddings(entities, max_mean(entities, batch.cu_seqlens))
+        return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console, hints
+from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.leftovers import PARTIAL, find_leftovers, is_resumable, remove_leftover
+from geojepa_cli.workspace.leftovers import PARTIAL, is_resumable
 from geojepa_cli.workspace.lineage import Lineage, trace
 from geojepa_cli.workspace.lock import LOCK
-from geojepa_cli.workspace.prune import describe_variant, find_prunable
+from geojepa_cli.workspace.prune import Pruning, describe_variant, plan_pruning
 from geojepa_cli.workspace.workspace import Workspace
 
 
@@ -33,9 +34,9 @@ def artifacts(
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts, and downloads and temporary files that interrupted runs left. "
-            "Keeps old versions from which the newest artifacts were made. Without --unfinished, also keeps "
-            "checkpoints and other files from which a run can be resumed.",
+            help="Delete old versions of artifacts, and files left behind by interrupted runs (downloads, temporary "
+            "files). Old versions from which the newest artifacts were made are kept. Checkpoints and other files from "
+            "which a run can be resumed are kept too, unless --unfinished is given.",
         ),
     ] = False,
     unfinished: Annotated[
@@ -49,8 +50,9 @@ def artifacts(
     json: options.Json = False,
 ) -> None:
     """List, verify or delete the artifacts in the workspace, or show the inputs of an artifact."""
+    check_combination(lineage, {"verify": verify, "prune": prune}, {"unfinished": unfinished, "yes": yes})
     workspace = options.workspace(ctx)
-    if lineage:
+    if lineage is not None:
         show_lineage(trace(workspace, workspace.at(lineage)), json)
     elif verify:
         verify_all(workspace, json)
@@ -58,6 +60,26 @@ def artifacts(
         prune_old(workspace, yes, json, unfinished)
     else:
         show_all(workspace, json)
+
+
+def check_combination(lineage: str | None, modes: Mapping[str, bool], of_prune: Mapping[str, bool]) -> None:
+    """Checks that at most one of `--lineage`, `--verify` and `--prune` is given, and the options of `--prune` with it.
+
+    Args:
+        lineage: value of `--lineage`, or None.
+        modes: values of `--verify` and `--prune`, by name without dashes.
+        of_prune: values of the options that require `--prune`, by name without dashes.
+
+    Raises:
+        UsageError: options cannot be combined.
+    """
+    given = [*(["lineage"] if lineage is not None else []), *(name for name, is_set in modes.items() if is_set)]
+    if len(given) > 1:
+        first, second = (hints.run("artifacts", **{name: lineage if name == "lineage" else True}) for name in given[:2])
+        raise UsageError(f"`--{given[0]}` cannot be combined with `--{given[1]}`", first.or_else(second))
+    for name, is_set in of_prune.items():
+        if is_set and not modes["prune"]:
+            raise UsageError(f"`--{name}` requires `--prune`", hints.run("artifacts", prune=True, **of_prune))
 
 
 def show_all(workspace: Workspace, json: bool) -> None:
@@ -87,29 +109,24 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares every file of all artifacts with the checksum in the manifest of the artifact.
+    """Compares all files with their checksums, and prints the number of artifacts.
 
     Raises:
         DataError: a file differs from its checksum. The hint is the command that rebuilds the first damaged artifact.
     """
-    found = workspace.everything()
-    with console.progress("verify", len(found)) as meter:
-        damaged = verification.verify(workspace, found, meter.update)
+    damaged, number = stages.verify(workspace), len(workspace.everything())
     if json:
         listed = {damage.ref: list(damage.reasons) for damage in damaged}
-        console.emit_json("artifacts", None, {"verified": len(found), "damaged": listed})
+        console.emit_json("artifacts", None, {"verified": number, "damaged": listed})
     if damaged:
         text = "; ".join(f"`{damage.ref}`: {', '.join(damage.reasons)}" for damage in damaged)
         raise DataError(f"artifacts are damaged: {text}", damaged[0].hint)
     if not json:
-        console.print_line(f"{console.counted(len(found), 'artifact')} verified")
+        console.print_line(f"{console.counted(number, 'artifact')} verified")
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = False) -> None:
-    """Deletes old versions of artifacts, and downloads and temporary files that interrupted runs left.
-
-    Old versions from which the newest artifacts were made are kept. Files that a running process uses are also kept.
-    Unless `unfinished` is True, checkpoints and other files from which a run can be resumed are kept, too.
+    """Prints what can be deleted, asks for confirmation, and deletes it.
 
     Args:
         workspace: workspace in which to delete.
@@ -117,42 +134,35 @@ def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = Fa
         json: print JSON instead of text. Then nothing is deleted unless `yes` is True.
         unfinished: also delete the files from which an interrupted run can be resumed.
     """
-    old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
-    kept = [] if unfinished else [path for path in left if is_resumable(path)]
-    left = [path for path in left if path not in kept]
-    sizes = {path: _bytes_below(path) for path in left}
-    total = sum(artifact.size for artifact in old) + sum(sizes.values())
+    plan = plan_pruning(workspace, unfinished)
     if not json:
-        _list_prunable(old, sizes, total)
-        for path in kept:
-            size = _megabytes(_bytes_below(path))
-            console.print_line(f"kept: {_short(path)}  {size}  (unfinished; `--unfinished` deletes it too)")
-    removed = bool(old or left) and (yes or (not json and _confirmed()))
-    if removed:
-        for artifact in old:
-            workspace.remove(artifact)
-        for path in left:
-            if not remove_leftover(path):
-                console.warn(f"`{path}` was not removed: another process uses it")
+        _list_prunable(plan)
+    removed = bool(plan.artifacts or plan.leftovers) and (yes or (not json and _confirmed()))
+    for path in plan.delete(workspace) if removed else ():
+        console.warn(f"`{path}` was not removed: another process uses it")
     if json:
-        refs = [artifact.full_ref for artifact in old]
-        names, unfinished_runs = ([_short(path) for path in paths] for paths in (left, kept))
-        found = {"prunable": refs, "leftovers": names, "kept": unfinished_runs, "bytes": total, "removed": removed}
+        refs = [artifact.full_ref for artifact in plan.artifacts]
+        names, kept = ([_short(path) for path in paths] for paths in (plan.leftovers, plan.kept))
+        found = {"prunable": refs, "leftovers": names, "kept": kept, "bytes": plan.bytes, "removed": removed}
         console.emit_json("artifacts", None, found)
 
 
-def _list_prunable(old: list[Artifact], sizes: dict[Path, int], total: int) -> None:
-    for artifact in old:
+def _list_prunable(plan: Pruning) -> None:
+    for artifact in plan.artifacts:
         variant = describe_variant(artifact)
         name = f"{artifact.full_ref} ({variant})" if variant else artifact.full_ref
         console.print_line(f"{name}  {_megabytes(artifact.size)}")
-    for path, held in sizes.items():
-        console.print_line(f"{_short(path)}  {_megabytes(held)}  ({_describe_leftover(path)})")
-    if not old and not sizes:
+    for path, size in plan.leftovers.items():
+        console.print_line(f"{_short(path)}  {_megabytes(size)}  ({_describe_leftover(path)})")
+    if not plan.artifacts and not plan.leftovers:
         console.print_line("nothing to remove")
-        return
-    leftovers = f" and {console.counted(len(sizes), 'leftover')} of interrupted runs" if sizes else ""
-    console.print_line(f"to delete: {console.counted(len(old), 'artifact')}{leftovers}, {_megabytes(total)} in total")
+    else:
+        leftovers = console.counted(len(plan.leftovers), "leftover")
+        more = f" and {leftovers} of interrupted runs" if plan.leftovers else ""
+        count = console.counted(len(plan.artifacts), "artifact")
+        console.print_line(f"to delete: {count}{more}, {_megabytes(plan.bytes)} in total")
+    for path, size in plan.kept.items():
+        console.print_line(f"kept: {_short(path)}  {_megabytes(size)}  (unfinished; `--unfinished` deletes it too)")
 
 
 def _describe_leftover(path: Path) -> str:
@@ -175,7 +185,10 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the parameters of an artifact as one line of text. Shows only the name of a task definition."""
+    """Returns the parameters of an artifact as one line of text, cut to 110 characters.
+
+    If a parameter is a task definition, only the name of the task is shown.
+    """
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 
@@ -199,12 +212,6 @@ def _confirmed() -> bool:
     except typer.Abort:
         console.print_line()
         raise UsageError("no answer, so nothing was removed", hints.again(yes=True)) from None
-
-
-def _bytes_below(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def _short(path: Path) -> str:

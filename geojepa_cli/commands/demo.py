@@ -14,6 +14,7 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import ordered_counts
 from geojepa_cli.stages.demo import STEPS
 from geojepa_cli.stages.neighbours import JSON_FILE, PAGE_FILE
+from geojepa_cli.stages.probes import REPORT_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
@@ -21,12 +22,12 @@ from geojepa_cli.workspace.artifact import Artifact
 def demo(
     ctx: typer.Context,
     size: Annotated[str, typer.Option(help="Size of the city: `full` (480 tiles) or `small` (64 tiles).")] = "full",
-    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = STEPS,
+    steps: Annotated[int, typer.Option(help="Number of training steps, 1 or more.")] = STEPS,
     seed: options.Seed = 0,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Generate an artificial city and run every stage on it, without a network."""
+    """Generate an artificial city and run every stage on it. No internet connection is needed."""
     started = time.monotonic()
     done = stages.demo(options.workspace(ctx), size, steps, seed, threads)
     page = str(done["neighbours"].file(PAGE_FILE))
@@ -67,8 +68,8 @@ def _scores(probes: Iterable[Artifact]) -> tuple[list[str], list[list[str]]]:
     names: dict[str, None] = {}
     by_task: dict[str, dict[str, str]] = {}
     for probe in probes:
-        report = probe.read_json("report.json")
-        for score in report["figures"]:
+        report = probe.read_json(REPORT_FILE)
+        for score in report["scores"]:
             if score["relative"] is not None:
                 names[score["model"]] = None
                 by_task.setdefault(report["task"], {})[score["model"]] = f"{score['relative']:.2f}"

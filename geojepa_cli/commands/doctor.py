@@ -173,9 +173,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _binary() -> Check:
-    """Checks that the native binary `geojepa-tiler` runs, and that the Python package can read its files.
+    """Checks that the native binary `geojepa-tiler` runs, and that the Python package can read the files it writes.
 
-    The binary must write the version of the file format (schema) that the Python package reads.
+    For this, the binary must write the version of the file format (schema) that the Python package reads.
     """
     from geojepa_cli.store import schema
 

@@ -18,7 +18,7 @@ from geojepa_cli.workspace.workspace import inputs_of_kind
 @example(model="tiny", region="state-college")
 def embed(
     ctx: typer.Context,
-    model: options.Model = None,
+    model: options.ModelName = None,
     region: options.Regions = None,
     task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this prediction task.")] = None,
     masked: Annotated[

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console
+from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.sources.collections import COLLECTIONS
 from geojepa_cli.sources.urls import GEOFABRIK_INDEX
-from geojepa_cli.stages import source as stage
-from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, Request, check_request
-from geojepa_cli.stages.source_plan import FilePlan, ImageryPlan, RegionPlan, plan_file, plan_regions
+from geojepa_cli.stages.fetch_request import NO_IMAGERY
+from geojepa_cli.stages.source_plan import FilePlan, ImageryPlan, RegionPlan
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.leftovers import DOWNLOADS
 
 _SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
 
@@ -69,11 +68,11 @@ def fetch(
     """Import an OpenStreetMap extract and, optionally, aerial imagery."""
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
-    chosen = FetchOptions(region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
+    arguments = (workspace, region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
     if dry_run:
-        _print_plan(check_request(chosen), workspace.root / DOWNLOADS, json)
+        _dry_run(lambda: stages.plan_fetch(*arguments), region or (), geofabrik_url, json)
         return
-    sources = stage.fetch(workspace, **vars(chosen))
+    sources = stages.fetch(*arguments)
     if json:
         made = [(one.ref, {"counts": one.manifest["counts"], "path": str(one.path)}) for one in sources]
         console.emit_json_each("fetch", made)
@@ -91,17 +90,24 @@ def _print_source(source: Artifact) -> None:
     print_path(source)
 
 
-def _print_plan(request: Request, cache: Path, json: bool) -> None:
+def _dry_run(
+    make_plan: Callable[[], FilePlan | list[RegionPlan]], regions: Sequence[str], index_url: str, json: bool
+) -> None:
     """Prints the files that `fetch` would download or copy. If the server cannot be reached, prints a warning."""
     from geojepa_cli.sources.http import OfflineError
 
-    if request.pbf is not None:
-        _print_file_plan(plan_file(request), json)
-        return
     try:
-        plans = plan_regions(request, cache)
+        plans = make_plan()
     except OfflineError as error:
-        _print_offline(request, error, json)
+        _print_offline(regions, index_url, error, json)
+    else:
+        _print_plan(plans, json)
+
+
+def _print_plan(plans: FilePlan | list[RegionPlan], json: bool) -> None:
+    """Prints the files that `fetch` would download or copy."""
+    if isinstance(plans, FilePlan):
+        _print_file_plan(plans, json)
         return
     if json:
         rows = [{**_region_fields(plan), "imagery": _imagery_fields(plan.imagery)} for plan in plans]
@@ -126,14 +132,14 @@ def _print_plan(request: Request, cache: Path, json: bool) -> None:
             console.print_line(f"{plan.region.id}: {_describe_imagery(plan.imagery)}")
 
 
-def _print_offline(request: Request, error: GeojepaError, json: bool) -> None:
+def _print_offline(regions: Sequence[str], index_url: str, error: GeojepaError, json: bool) -> None:
     if json:
-        result = {"reached": False, "regions": list(request.regions), "reason": error.message}
+        result = {"reached": False, "regions": list(regions), "reason": error.message}
         console.emit_json("fetch", None, result)
         return
-    names = ", ".join(f"`{region}`" for region in request.regions)
+    names = ", ".join(f"`{region}`" for region in regions)
     console.warn(f"no network: {error.message}", error.hint)
-    console.print_line(f"would search `{request.index_url}` for {names} and download each extract; nothing was fetched")
+    console.print_line(f"would search `{index_url}` for {names} and download each extract; nothing was fetched")
 
 
 def _print_file_plan(plan: FilePlan, json: bool) -> None:

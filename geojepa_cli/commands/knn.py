@@ -25,7 +25,7 @@ def knn(
         str | None, typer.Option("--entity", help="Find OSM elements similar to this one (for example way/123).")
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")] = 8,
-    model: options.Model = None,
+    model: options.ModelName = None,
     region: Annotated[
         list[str] | None,
         typer.Option(

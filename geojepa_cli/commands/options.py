@@ -25,7 +25,7 @@ Regions = Annotated[
         "--region", help="Region to use. Repeat for several regions. Default: the only region in the workspace."
     ),
 ]
-Model = Annotated[
+ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",

@@ -35,7 +35,8 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
     """Prints the tables of a report and the path of `report.md`.
 
     There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
-    the same kind of split. If two of their models can be compared, a table of paired differences follows.
+    the same kind of split. If at least two models in a table have the same head and were tested on the same tiles of a
+    task, a table of paired differences follows.
 
     Args:
         tables: content of the report's `report.json`.
@@ -51,9 +52,9 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line(
         "score: for each task, the MAE of the model is divided by the MAE of Dummy, which predicts the median label; "
-        "the score is the mean over tasks (0 is perfect, 1 is no better than Dummy)\n"
+        "the score is the mean of these ratios over tasks (0 is perfect, 1 is no better than Dummy)\n"
         "harmonic: for each task, the best MAE in the table is divided by the MAE of the model; this column is the "
-        "harmonic mean over tasks (1 is best in every task)"
+        "harmonic mean of these ratios over tasks (1 is best in every task)"
     )
     if any(table["comparisons"] for table in tables):
         console.print_line(

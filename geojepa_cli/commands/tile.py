@@ -28,7 +28,8 @@ Polygon = Annotated[
 Merge = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Merge the regions into one with this name. Elements in several extracts are kept once."
+        metavar="NAME",
+        help="Merge the regions into one region with this name. An OSM element in several regions is kept once.",
     ),
 ]
 KeepTags = Annotated[
@@ -49,7 +50,11 @@ SkipFailed = Annotated[
     ),
 ]
 ImageSize = Annotated[
-    int, typer.Option(help="Width and height in pixels of tile images cut from GeoTIFFs or VRTs. Models need 224.")
+    int,
+    typer.Option(
+        help="Width and height in pixels of tile images cut from GeoTIFFs or VRTs. "
+        f"Models need {stage.DEFAULT_IMAGE_SIZE}."
+    ),
 ]
 Bands = Annotated[
     str, typer.Option(help="Bands of tile images cut from GeoTIFFs or VRTs: `rgb`, or `rgbn` (with near infrared).")
@@ -73,9 +78,9 @@ def tile(
     threads: options.Threads = options.default_threads(),
     memory: Memory = stage.DEFAULT_MEMORY,
     skip_failed: SkipFailed = False,
-    image_size: ImageSize = 224,
-    bands: Bands = "rgb",
-    image_codec: ImageCodec = "raw",
+    image_size: ImageSize = stage.DEFAULT_IMAGE_SIZE,
+    bands: Bands = stage.DEFAULT_BANDS,
+    image_codec: ImageCodec = stage.DEFAULT_CODEC,
     json: options.Json = False,
 ) -> None:
     """Clip the OSM elements of a region to tiles."""

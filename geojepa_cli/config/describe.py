@@ -56,8 +56,9 @@ def valid_values(path: Sequence[str]) -> dict[str, object]:
         path: section and name of the key, such as `("train", "lr")`.
 
     Returns:
-        Dict with one entry, such as `{"train.lr": "0.001"}`. The key is the dotted key. The value is the example
-        of this setting as YAML, or its default value if it has no example. The dict is empty if there is no such key.
+        Dict with one entry, such as `{"train.lr": "0.001"}`: the section and name of the key, joined by a dot, and a
+        valid value as YAML. The value is the example that the schema gives for this key, or the default value if the
+        schema gives no example. The dict is empty if the configuration has no such key.
     """
     if len(path) < 2 or path[0] not in _keys_at([]) or path[1] not in _keys_at(path[:1]):
         return {}
@@ -69,11 +70,11 @@ def valid_values(path: Sequence[str]) -> dict[str, object]:
 def valid_override(override: str, example: bool) -> list[hints.Option]:
     """Suggests a valid `--set` option to replace one that cannot be parsed.
 
-    The suggestion keeps the key of `override`. If the configuration has no such key, it uses the most similar key.
+    The suggestion keeps the key of `override`, or replaces an unknown key by the most similar valid key.
 
     Args:
         override: argument of `--set` that cannot be parsed.
-        example: what to do if no key is similar. True suggests `train.lr=1e-3`. False suggests nothing.
+        example: True suggests `train.lr=1e-3` if no valid key is similar. False suggests nothing in that case.
     """
     path = override.partition("=")[0].strip().split(".")
     close = _nearest_elsewhere(path[-1])

@@ -85,7 +85,8 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     Args:
         raw: nested dicts of the configuration. They are changed in place.
         override: argument of `--set`.
-        earlier: dict from key to argument of the `--set` options that were applied before. Error hints refer to them.
+        earlier: `--set` options that were already applied, as a dict from dotted key to argument. If one of these
+            options causes the error, the hint repeats the command without it.
 
     Returns:
         The dotted key.

@@ -29,9 +29,9 @@ TAGS_ONLY: Needs = frozenset({Modality.TAGS})
 
 
 def count_numbers(modalities: Iterable[Modality]) -> int:
-    """Returns how many modality ids a model has weights for: all ids up to the highest id of its modalities.
+    """Returns the number of modality ids that a model has weights for: the highest id of its modalities, plus one.
 
-    The ids of tags and images are always included. So a model that reads only tags has weights of the same shapes as a
+    The ids of tags and images are always counted. So a model that reads only tags has weights of the same shapes as a
     model that reads tags and images.
 
     Args:

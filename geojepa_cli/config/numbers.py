@@ -1,4 +1,4 @@
-"""Number types for configurations and tasks. They reject booleans, which Python treats as integers."""
+"""Number types for configurations and task files. They reject booleans, which Python treats as integers."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def describe_reason(error: ErrorDetails, reasons: Mapping[str, str] = _REASONS) 
     Args:
         error: error that pydantic found.
         reasons: dict from pydantic error type, such as `bool_type`, to the text to use for it. These texts take
-            precedence over the texts in this file.
+            precedence over the default texts. An error type that is missing here has its default text.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":

@@ -30,9 +30,7 @@ class ModelConfig(Section):
     """Settings of the model's architecture. Default sizes: GeoJEPA-T in the GeoJEPA thesis (section 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(
-        default=(Modality.TAGS,),
-        max_length=len(TOKEN_MODALITIES),
-        description="modalities that the model reads: tags, image",
+        default=(Modality.TAGS,), max_length=len(TOKEN_MODALITIES), description="input modalities: tags, image"
     )
     tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
     embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of the encoders")
@@ -55,8 +53,8 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="weight of the input in the encoder output, which is the sum of the weighted input and all layer "
-        "outputs; null: the encoder output is the output of the last layer (GeoJEPA thesis)",
+        description="the output of an encoder is a sum: the outputs of all layers, plus its input times this weight; "
+        "null: the output of an encoder is the output of its last layer (GeoJEPA thesis)",
     )
     null_weight: Float = Field(
         default=0.0,
@@ -69,8 +67,7 @@ class ModelConfig(Section):
         description="do not train the projection of tag embeddings; keep its random weights (GeoJEPA thesis: false)",
     )
     predict_tile: bool = Field(
-        default=False,
-        description="also predict the vector of the whole tile from the tile's visible tokens (GeoJEPA thesis: false)",
+        default=False, description="also predict a tile's vector from its visible tokens (GeoJEPA thesis: false)"
     )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
     patch_px: Int = Field(
@@ -107,7 +104,7 @@ class ModelConfig(Section):
 class MaskingConfig(Section):
     """Settings of the masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
 
-    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide arbitrary tokens")
+    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide random tokens")
     area: Weight = Field(default=0.6, description="relative frequency of area masks, which hide rectangles of the tile")
     modality: Weight = Field(
         default=0.2, description="relative frequency of modality masks, which hide all modalities except one"
@@ -118,7 +115,7 @@ class MaskingConfig(Section):
         "(GeoJEPA thesis: 0)",
     )
     num_targets: Int = Field(
-        default=4, ge=1, le=256, description="targets (sets of hidden tokens) per tile; a modality mask has only one"
+        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks: 1"
     )
     random_ratio: Float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
@@ -131,10 +128,16 @@ class MaskingConfig(Section):
     )
     aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
     kind_low: Float = Field(
-        default=0.5, ge=-1, le=1, description="kind masks: lower limit for drawing the cosine similarity threshold"
+        default=0.5,
+        ge=-1,
+        le=1,
+        description="kind masks hide entities similar to a random one; minimum of the random similarity threshold",
     )
     kind_high: Float = Field(
-        default=0.99, ge=-1, le=1, description="kind masks: upper limit for drawing the cosine similarity threshold"
+        default=0.99,
+        ge=-1,
+        le=1,
+        description="kind masks hide entities similar to a random one; maximum of the random similarity threshold",
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
@@ -182,7 +185,7 @@ class LossConfig(Section):
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
     )
-    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="prevents collapse of the embeddings")
+    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="penalty for collapse of embeddings")
     vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction loss has weight 1")
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
@@ -192,10 +195,7 @@ class LossConfig(Section):
 
 
 class TrainConfig(Section):
-    """Settings of the optimiser, the schedules and the limits of a training run.
-
-    Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`. Set at least one limit.
-    """
+    """Training settings. Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`."""
 
     max_steps: Int | None = Field(
         default=None,

@@ -15,8 +15,8 @@ class ConflictError(ValueError):
     """Error for a value that is invalid in combination with other values of its section.
 
     Attributes:
-        keys: keys in conflict. The hint of the error message suggests an example or default value for each of them.
-            The section must be valid with these values.
+        keys: keys in conflict. The hint of the error message suggests a value for each of them: its example in the
+            schema, or its default. Together, the suggested values must be valid.
     """
 
     def __init__(self, message: str, *keys: str) -> None:

@@ -197,7 +197,7 @@ def _industrial(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _farm(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds fields, rows of trees and farm buildings to a block of farmland, and to some blocks a track."""
+    """Adds fields, farm buildings and rows of trees to a block of farmland. Some blocks also get a track."""
     x0, y0, x1, y1 = block
     for rect in _split(block, max(1, round((x1 - x0) / 0.3)), max(1, round((y1 - y0) / 0.4))):
         crop = lot.choice(["corn", "soy", "wheat", "hay"])
@@ -217,7 +217,7 @@ def _farm(site: Site, lot: random.Random, block: Rect) -> None:
 
 
 def _wood(site: Site, lot: random.Random, block: Rect) -> None:
-    """Adds woods, scrub and ponds to a block of woodland, and to some blocks a power line or a path."""
+    """Adds forest, scrub and ponds to a block of woodland. Some blocks also get a power line, a path or both."""
     x0, y0, x1, y1 = block
     leaves = lot.choice(["broadleaved", "needleleaved", "mixed"])
     for rect in _split(block, max(1, round((x1 - x0) / 0.45)), max(1, round((y1 - y0) / 0.45))):

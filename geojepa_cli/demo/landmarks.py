@@ -127,7 +127,11 @@ def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, floa
 
 
 def draw_streams(plan: Plan, sheet: Sheet, network: Network) -> None:
-    """Adds all streams. Some streams that no street crosses get a foot bridge, and some other streams get a culvert."""
+    """Adds all streams, and the foot bridges and drains that cross them.
+
+    Some of the streams that no street crosses get a foot bridge. Some of the streams without a foot bridge get a drain
+    in a culvert.
+    """
     for (column, row), y in network.streams.items():
         lot = plan.random("stream course", column, row)
         bends = [(column + x, y + 0.012 * (2 * lot.random() - 1)) for x in (0.04, 0.2, 0.38, 0.5, 0.63, 0.8, 0.96)]

@@ -39,7 +39,7 @@ class Plan:
     """Size of the demo city and positions of its large features.
 
     Attributes:
-        west_tile, north_tile: x and y, in the Web Mercator grid of zoom 16, of the city's north-west tile. Both are
+        west_tile, north_tile: Web Mercator tile numbers x and y (zoom 16) of the city's north-west tile. Both are
             multiples of four, so the city consists of whole tiles of zoom 14.
         columns, rows: size of the city in tiles of zoom 16. Both are multiples of four.
         centre: position (x, y) of the middle of downtown.

@@ -139,11 +139,13 @@ def _settle(
         street: street to change.
         length: number of tiles along the street.
         districts: district of every tile.
-        along: function that returns the centreline of the river or motorway that is parallel to the street. The street
-            has a gap where it is too close to this centreline.
-        across: function that returns the centreline of the river or motorway that crosses the street. Streets of the
-            classes in `THROUGH` (main streets) get a bridge there, unless the street is missing in a tile near the
-            bridge. Other streets get a gap.
+        along: function for the river or motorway that runs parallel to the street. Its argument is a position along the
+            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. The street
+            has a gap in tiles in which it is too close to this centreline.
+        across: function for the river or motorway that crosses the street. Its argument is `street.at`, and it returns
+            the position of the crossing along the street. A main street (class in `THROUGH`) gets a bridge at the
+            crossing if the street exists in all tiles near the crossing. Otherwise, and for all other streets, the
+            street has a gap in these tiles.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
@@ -260,8 +262,8 @@ def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street:
 def _limit(plan: Plan, districts: dict[Cell, District], street: Street, tile: int) -> int | None:
     """Returns the speed limit of a street in one tile, in miles per hour.
 
-    Returns None if the street has no `maxspeed` tag in this tile. Four consecutive tiles either all have the tag or all
-    lack it.
+    Returns None if the street has no `maxspeed` tag in this tile. Each street is divided into blocks of four tiles. A
+    random choice for each block decides if the tag is set in all tiles of the block or in none.
     """
     axis = "column" if street.vertical else "row"
     lot = plan.random("sign", axis, street.at, tile // 4)

@@ -20,11 +20,11 @@ from geojepa_cli import hints
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
-from geojepa_cli.models.base import Embedder, Embeddings
+from geojepa_cli.models.base import BatchVectors, Embedder
 from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
-from geojepa_cli.store.embeddings import write_embeddings
+from geojepa_cli.store.embeddings import FILE, write_embeddings
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tensors import read_tensors, save_tensors
@@ -32,7 +32,6 @@ from geojepa_cli.store.view import View
 
 Columns = Mapping[str, NDArray[Any]]
 
-EMBEDDINGS = "embeddings.h5"
 CHUNKS = "chunks"
 # Both numbers decide which tiles are in the same batch, which changes the rounding of vectors. When changing a number,
 # also increase the version of the stage.
@@ -75,13 +74,13 @@ def embed_region(
     for number in range(len(chunks)):
         chunks.make(number)
         meter.update(min((number + 1) * CHUNK_TILES, len(view.tiles)))
-    write_embeddings(folder / EMBEDDINGS, chunks, attributes, region.tile_width, region.entity_width)
+    write_embeddings(folder / FILE, chunks, attributes, region.tile_width, region.entity_width)
     shutil.rmtree(folder / CHUNKS)
     return {"tiles": len(view.tiles), "entities": int(region.lengths.sum()), "width": region.entity_width}
 
 
 class _Region:
-    """The tiles of a region that are embedded, and the model that embeds them.
+    """The selected tiles of a region, and the model that embeds them.
 
     A view selects these tiles, and the entities and tags that the model sees.
 
@@ -101,19 +100,19 @@ class _Region:
         """Reads a batch of tiles with the inputs that the model needs, such as images."""
         return self.store.read(self.view, tiles, self.embedder.needs)
 
-    def encode(self, batch: TileBatch) -> Embeddings:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         """Embeds a batch. Returns vectors on the CPU, as float32 for tiles and float16 for entities.
 
         If the batch has no entities (a mask can hide all of them) and no images, its tile vectors are zeros.
         """
         if not _has_input(batch):
-            return Embeddings(
+            return BatchVectors(
                 torch.zeros(0, self.entity_width, dtype=torch.float16), torch.zeros(batch.n_tiles, self.tile_width)
             )
         return self._encode(batch)
 
     @torch.inference_mode()
-    def _encode(self, batch: TileBatch) -> Embeddings:
+    def _encode(self, batch: TileBatch) -> BatchVectors:
         found = self.embedder.encode(batch.to(self.device))
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
         for name, vectors in stored.items():
@@ -121,7 +120,7 @@ class _Region:
                 raise DataError(
                     f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
                 )
-        return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
+        return BatchVectors(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
         """Returns the tile with the most entities. If no tile has an entity, returns a tile with an image."""
@@ -169,7 +168,7 @@ class _Chunks(Sequence[Columns]):
         tensors = {"tiles": vectors.tiles, "entities": vectors.entities}
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
-    def _read(self, number: int) -> Embeddings | None:
+    def _read(self, number: int) -> BatchVectors | None:
         """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or made from other inputs."""
         tiles, lengths = self._tiles(number)
         try:
@@ -185,7 +184,7 @@ class _Chunks(Sequence[Columns]):
             return None
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             return None
-        return Embeddings(tensors["entities"], tensors["tiles"])
+        return BatchVectors(tensors["entities"], tensors["tiles"])
 
     def _identity(self, number: int) -> str:
         """Returns a hash of the inputs of a chunk: model, tiles, hidden entities and hidden tags."""
@@ -205,7 +204,7 @@ class _Chunks(Sequence[Columns]):
         return self._folder / f"{number:06d}.safetensors"
 
 
-def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
+def _embed(region: _Region, tiles: Rows, lengths: Rows) -> BatchVectors:
     """Embeds tiles in batches of tiles with similar numbers of entities. Returns vectors in the order of `tiles`."""
     order = np.argsort(lengths, kind="stable")
     sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False)
@@ -213,7 +212,7 @@ def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
     entities = csr.children(csr.offsets(lengths[order]), places)
-    return Embeddings(
+    return BatchVectors(
         torch.cat([part.entities for part in parts])[torch.from_numpy(entities)],
         torch.cat([part.tiles for part in parts])[torch.from_numpy(places)],
     )

@@ -95,12 +95,12 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
 
 
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
-    """Returns the folds of a probe.
+    """Returns the folds of a probe. A group is the set of tiles in one zoom-14 tile.
 
     1. If the task was built with folds, these are returned.
-    2. Otherwise, the train/validation/test split of the task is the only fold, if there are at least 20 training tiles
-       and at least 20 test groups. A random split needs only one test group.
-    3. Otherwise, the zoom-14 groups are assigned to 5 folds for cross-validation.
+    2. Otherwise, the train/validation/test split of the task is the only fold, if it has at least 20 training tiles and
+       at least 20 test groups (random split: at least one test group).
+    3. Otherwise, the groups are assigned to 5 folds for cross-validation.
 
     Thinning removes a share of the tiles with label 0. The removed tiles are left out of training and validation sets,
     but not of test sets.
@@ -110,7 +110,8 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
         seed: seed for the assignment of groups to the 5 folds.
 
     Raises:
-        DataError: there are too few tiles or groups, or the buffer leaves no tile to train on.
+        DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test. A
+            fold can have no tile to train on if groups next to tested groups (the buffer) are not used for training.
     """
     if data.task_fold is not None:
         _check_size(data)

@@ -50,9 +50,10 @@ def write_predictions(
     Args:
         path: file to write.
         store: dataset that has the tiles.
-        rows: rows of the task's tiles in the dataset, int64 [n].
+        rows: index of each of the task's n tiles in the dataset, int64 [n].
         data: labels and splits of these tiles.
-        fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
+        fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested. Tiles that were not
+            tested are not written.
         predictions: predictions of each head; keys are (model, head), values float64 [n].
     """
     tested = np.flatnonzero(fold >= 0)

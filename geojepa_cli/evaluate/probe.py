@@ -1,4 +1,6 @@
-"""Probe: tests how well heads on tile vectors predict the labels of a task, compared with the baseline Dummy.
+"""Probe: tests how well heads on tile vectors predict the labels of a task, compared with a baseline.
+
+The baseline, named Dummy, predicts the median of the training labels for every tile.
 
 Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples zoom-14 groups. A group is the
 set of all tiles in the same zoom-14 tile.
@@ -63,8 +65,9 @@ class ProbeResult:
         groups: number of tested zoom-14 groups.
         tiles: number of tested tiles, without the tiles that thinning removed (a share of the tiles with label 0).
         tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
-        test_groups: number of zoom-14 groups in the task's test split. If this number is below 20 and the task has no
-            folds, the protocol is `cross-validation`, unless the split is random.
+        test_groups: number of zoom-14 groups in the task's test split. A task without folds is tested by
+            `cross-validation` if this number is below 20 (for a random split: if it is 0), or if the task has fewer
+            than 20 training tiles.
         folds: number of folds; 1 for the protocol `test split`.
         scores: one score for each model and head; the score of Dummy is the first.
         predictions: predictions of each head, float64 [n], by (model, head); NaN for tiles that were not tested.

@@ -39,19 +39,20 @@ class _Probe(_Strict):
     """The entries of a probe's `report.json` that the tables use."""
 
     task: str
-    stands_on: str
+    protocol_description: str
     masked: bool
     random: bool = False
     regions: list[str]
-    figures: list[_Score]
+    scores: list[_Score]
 
 
 @dataclass
 class ReportTable:
     """Results of the probes on the same regions, with one column per task and one row per model and head.
 
-    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes of a random
-    split are in separate tables.
+    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes with all tags
+    are never in the same table. Probes of a split by zoom-14 group and probes of a random split are never in the same
+    table, either.
 
     Attributes:
         regions: tested regions, as `name@id` of their artifacts.
@@ -168,8 +169,8 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
         key = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
-        table.protocols[task] = probe["stands_on"]
-        for score in probe["figures"]:
+        table.protocols[task] = probe["protocol_description"]
+        for score in probe["scores"]:
             row = f"{score['model']} ({score['head']})"
             table.maes.setdefault(task, {})[row] = score["mae"]["value"]
             table.intervals.setdefault(task, {})[row] = (score["mae"]["low"], score["mae"]["high"])
@@ -183,13 +184,13 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
 def check_probe(report: object) -> str | None:
     """Checks the content of a probe's `report.json`. Returns a description of the first fault, or None."""
     try:
-        scores = _Probe.model_validate(report).figures
+        scores = _Probe.model_validate(report).scores
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}" if where else str(first["msg"])
     if not any((score.model, score.head) == (DUMMY, DUMMY_HEAD) for score in scores):
-        return "figures: no score of Dummy"
+        return "scores: no score of Dummy"
     return None
 
 
@@ -219,7 +220,13 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score."""
+    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score.
+
+    `ReportTable.score` and `ReportTable.harmonic` define the two scores.
+
+    Args:
+        table: result of `ReportTable.to_json`.
+    """
     rows = []
     for model in table["models"]:
         row = [model["model"]]

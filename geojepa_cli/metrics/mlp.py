@@ -16,7 +16,7 @@ class MlpHead:
         net: network (Linear, GELU, Dropout, Linear) that maps standardised features to standardised labels.
         mean, scale: mean and standard deviation of the training features, [d].
         y_mean, y_scale: mean and standard deviation of the training labels.
-        epochs: number of epochs that the weights of `net` were trained for. The validation error was lowest after them.
+        epochs: number of the epoch with the lowest validation error. `net` has the weights after this epoch.
     """
 
     net: nn.Module

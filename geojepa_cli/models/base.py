@@ -33,7 +33,7 @@ class FrozenInputs:
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class BatchVectors:
     """Embedding vectors of the entities and tiles of one batch.
 
     Attributes:
@@ -60,7 +60,7 @@ class Embedder(Protocol):
     name: str
     needs: Needs
 
-    def encode(self, batch: TileBatch) -> Embeddings:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         """Returns the embeddings of the entities and tiles of a batch. The caller disables gradients.
 
         Args:
@@ -116,7 +116,7 @@ class Pretrainable(Protocol):
             progress: fraction of the training that is complete, 0 to 1.
         """
 
-    def embed(self, batch: TileBatch) -> Embeddings:
+    def embed(self, batch: TileBatch) -> BatchVectors:
         """Computes the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:

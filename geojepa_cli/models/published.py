@@ -32,5 +32,5 @@ def read_model(folder: Path) -> tuple[dict[str, Tensor], PretrainConfig]:
     config = load_config(str(folder / CONFIG))
     tensors, metadata = read_tensors(folder / WEIGHTS)
     if metadata != FORMAT:
-        raise DataError(f"`{folder / WEIGHTS}` has metadata {metadata or 'without a format'}, expected {FORMAT}")
+        raise DataError(f"the metadata of `{folder / WEIGHTS}` is {metadata or 'empty'}, expected {FORMAT}")
     return tensors, config

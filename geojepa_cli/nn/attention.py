@@ -49,9 +49,9 @@ class PackedLayout:
     Attributes:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
         groups: groups of sequences that are padded to the same length. The longest sequences are in the first group.
-        padded_from: index of the token that is copied to each row of the padded buffer. Padding rows copy token 0, but
-            attention ignores them. int64 [P]
-        token_at: row of the padded buffer to which each token is copied. int64 [T]
+        padded_from: for each row of the padded buffer, the index of the token that is copied to this row. Padding rows
+            have a copy of token 0, but attention ignores them. int64 [P]
+        token_at: for each token, the row of the padded buffer that the token is copied to. int64 [T]
         padding: for each row of the padded buffer, True if the row is padding. bool [P]
         max_length: length of the longest sequence.
     """
@@ -135,7 +135,7 @@ class _Pad(torch.autograd.Function):
 
 
 class _Unpad(torch.autograd.Function):
-    """Copies the rows of tokens out of the padded buffer."""
+    """Copies tokens from the padded buffer back to a packed tensor, which has no padding rows."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:

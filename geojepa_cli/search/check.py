@@ -113,10 +113,11 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns a command to suggest to the user of a search whose query is missing, malformed or unknown.
+    """Returns a command to suggest to the user if the query of a search is missing, malformed or unknown.
 
-    It is the command of the search, with another query: the first embedded tile of the regions or, if `entity` is
-    given, the first entity of this tile. If no tile is embedded, the suggested command is `geojepa artifacts`.
+    The command repeats the search with a query that exists. If `entity` is None, this query is the first embedded tile
+    of the regions. If `entity` is given, the query is the first entity of that tile. If no tile is embedded, the
+    suggested command is `geojepa artifacts`.
 
     Args:
         stores: opened `processed.h5` of each region to search.

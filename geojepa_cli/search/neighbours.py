@@ -45,11 +45,12 @@ class SearchRegion:
 
 @dataclass(frozen=True)
 class Hit:
-    """The vector of a tile or an entity that a search has found.
+    """The query or a result of a search: the vector of one tile or entity.
 
     Attributes:
         region: index of the region, in the list of regions to search.
-        row: row of the vector in the region's embeddings.
+        row: row number of the vector in the region's embeddings: in `tile/vector` for a tile, in `entity/vector` for an
+            entity.
         score: cosine similarity of the vector to the query's vector; 1 for the query itself.
     """
 
@@ -158,18 +159,19 @@ def _search(
     excluded: Callable[[SearchRegion], Mask],
     identity: Callable[[Embeddings, int], object],
 ) -> list[Hit]:
-    """Returns the k most similar results of all regions, without duplicates.
+    """Returns the k tiles or OSM elements of all regions that are most similar to the query, without duplicates.
 
-    Several vectors can belong to the same tile or OSM element. So each region is searched repeatedly. Each search asks
-    for four times as many vectors as the one before, until the found vectors belong to k distinct tiles or elements.
+    Several vectors can belong to the same tile or OSM element, so the nearest vectors can belong to fewer than k tiles
+    or elements. In this case, the region is searched again for four times as many vectors. This is repeated until the
+    vectors found belong to k distinct tiles or elements, or until the region has no more vectors.
 
     Args:
         regions: regions to search.
-        query: vector of the query.
+        query: query tile or query entity.
         column: name of the column of vectors: `tile/vector` or `entity/vector`.
         k: maximum number of results.
-        excluded: function that takes a region and returns a mask of its vectors. The mask is True for vectors that must
-            not be among the results.
+        excluded: function that takes a region and returns a bool array with one value for each vector of the region:
+            True if the vector must not be among the results.
         identity: function that returns the tile or the OSM element to which a vector belongs.
     """
     vector = torch.from_numpy(np.array(regions[query.region].vectors[column][query.row : query.row + 1]))
@@ -191,10 +193,11 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the vector of the largest part of an OSM element, among parts that are equally similar to the query.
+    """Returns the vector that represents an OSM element in the results of a search.
 
-    An element has a vector for its part in each tile. Several parts can share the highest similarity to the query. The
-    largest of them is returned, because it is the easiest to see on a map.
+    An element has one vector for its part in each tile. The vector most similar to the query represents the element. If
+    several parts are equally similar to the query, returns the vector of the largest of these parts, because it is the
+    easiest to see on a map.
     """
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))

@@ -61,7 +61,7 @@ class SearchResult:
         tags: tags as pairs (`key=value`, count). For a tile: its most distinctive tags, each with the number of the
             tile's entities that have the tag. For an entity: all its tags, each with the count 1.
         url: link to openstreetmap.org.
-        tile_row: row of the tile in `processed.h5`.
+        tile_row: row number of the tile in the table `tile/` of `processed.h5`.
     """
 
     rank: int

@@ -17,9 +17,9 @@ class Collection(NamedTuple):
         collection: id of the collection in the STAC API.
         attribution: attribution text of the images, which is written to manifests.
         stac_api: URL of the STAC API.
-        footprint: regular expression that is searched in the ids of STAC items. The groups of the expression match the
-            parts of an id that name the area of the image. If several items name the same area, only the newest item is
-            used. If `footprint` is None, all items are used.
+        footprint: regular expression for the ids of STAC items. Its groups capture the parts of an id that name the
+            area of the image. Of all items with the same captured parts, only the newest is used. If None,
+            all items are used.
     """
 
     name: str

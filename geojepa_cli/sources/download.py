@@ -219,7 +219,7 @@ class _Transfer:
         """Returns True if the download may continue at the end of the partial file.
 
         The URL and the published MD5 must not differ from those recorded for the partial file. If no MD5 is published,
-        a version must have been recorded. `_begin` later compares it with the version in the server's response.
+        an ETag or modification date must be recorded. `_begin` later compares it with that of the server's response.
         """
         if self._state.get("url") not in (None, self.url):
             return False

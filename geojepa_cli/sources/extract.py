@@ -69,11 +69,11 @@ def inspect_extract(path: Path, meter: Callable[[int, int], None] | None = None)
         meter: function that is called with (bytes read, size of the file).
 
     Raises:
-        UsageError: the file does not exist.
+        UsageError: the path does not exist or is not a regular file.
         DataError: the file is empty or truncated, or is not an OSM extract.
     """
     if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
+        what = "is a directory" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
         raise UsageError(f"`{path}` {what}", hint=ANOTHER_EXTRACT)
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -113,8 +113,8 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     Does nothing if the header states no area.
 
     Raises:
-        DataError: the bounding box does not intersect the area of the extract. The hint of the error is the
-            failed command with the bounds of the extract as `--bbox`.
+        DataError: the bounding box does not intersect the area of the extract. The error suggests the same command
+            with the bounds of the extract as `--bbox`.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):

@@ -66,10 +66,10 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
 
 
 def transform_near(source: Any, tile: TileId) -> Any:
-    """Returns the affine transform of a scene. If the CRS is in degrees, the transform is shifted in longitude.
+    """Returns the affine transform of a scene, for sampling the scene at a tile.
 
-    The shift is the multiple of 360° that brings the scene closest to the tile. It is needed for scenes whose
-    longitudes exceed 180° or range from 0° to 360°.
+    If the CRS is in degrees, the transform is shifted in longitude by the multiple of 360° that brings the scene
+    closest to the tile. The shift is needed for scenes whose longitudes exceed 180° or range from 0° to 360°.
     """
     from rasterio.transform import Affine
 

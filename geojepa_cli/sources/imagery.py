@@ -35,7 +35,8 @@ class Imagery(NamedTuple):
         files: files to copy, as a dict from the path of the copy, such as `imagery/16_X_Y.webp`, to the path of the
             original file. Paths of copies are relative to the folder that `fetch` writes.
         sha256: SHA-256 of the names and contents of all files.
-        attribution: lines of the folder's `ATTRIBUTION.txt`.
+        attribution: lines of attribution text. They come from the `ATTRIBUTION.txt` in the user's imagery folder, or
+            from the online collection.
         scenes: scenes, newest first. Empty if the imagery consists of image tiles.
         texts: text files that `fetch` creates, as a dict from the path of the file (relative to the folder that `fetch`
             writes) to the content.
@@ -65,7 +66,8 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
         raise DataError(
-            f"{what}; expected only one of them", hints.again().after(move.after(hints.shell("mkdir", apart)))
+            f"{what}; expected either image tiles or GeoTIFF files",
+            hints.again().after(move.after(hints.shell("mkdir", apart))),
         )
     if not scenes and not tiles:
         message = f"`{folder}` holds no image tile, such as `16_X_Y.webp`, `.png` or `.jpg`, and no GeoTIFF or VRT file"

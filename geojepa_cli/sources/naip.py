@@ -112,9 +112,11 @@ def scenes_of(items: Sequence[Item], infrared: bool = False) -> list[Scene]:
 def sign(href: str, refused: str | None = None) -> str:
     """Returns the signed URL of an image on the Planetary Computer. URLs of other servers are returned unchanged.
 
+    Signatures are cached and reused.
+
     Args:
         href: URL of the image, without a signature.
-        refused: signed URL that the server refused, or None. If the stored signature is the refused one, a new
+        refused: signed URL that the server refused, or None. If the cached signature gives this URL again, a new
             signature is requested.
 
     Raises:

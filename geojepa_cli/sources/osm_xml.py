@@ -142,7 +142,7 @@ class Extent:
 
 
 class _BoundedParser:
-    """An XML parser (Expat) that rejects declarations of XML entities, deep nesting and very long tags.
+    """An XML parser (Expat) that rejects deep nesting, very long tags, and declarations of XML entities.
 
     Args:
         path: path of the file, for messages.

@@ -61,7 +61,8 @@ def frames(file: BinaryIO, size: int) -> Iterator[Frame]:
     """Yields the blobs of a PBF file, from the current position of the file up to byte `size`.
 
     Raises:
-        FrameError: the length of a blob or of a blob header is out of range, or exceeds the end of the file.
+        FrameError: the length of a blob or of a blob header is out of range, a blob header is damaged, or the file ends
+            inside a blob or a blob header.
     """
     place = file.tell()
     while place < size:

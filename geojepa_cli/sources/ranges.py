@@ -104,9 +104,10 @@ class RangeReader:
         return self._sizes[href]
 
     def read_header(self, href: str, start: int, length: int) -> bytes:
-        """Returns a small part of a file.
+        """Returns a small range of bytes of a file, usually from the file header or a table of block offsets.
 
-        Requests and caches whole chunks of `HEADER_CHUNK` bytes, because later reads are usually close to this one.
+        Requests whole chunks of `HEADER_CHUNK` bytes and caches them, because GDAL usually reads many small ranges that
+        are close together.
         """
         first, end = start // HEADER_CHUNK * HEADER_CHUNK, start + length
         last = -(-end // HEADER_CHUNK) * HEADER_CHUNK

@@ -1,8 +1,9 @@
 """Opens a GeoTIFF on a server with rasterio.
 
-GDAL reads the file through Python functions, which rasterio calls an opener. To read a window of the image, GDAL asks
-for all blocks of the window in one call, so these blocks can be read without the rest of the file. GDAL's own network
-code is not used, because it reads more bytes than needed and can neither count nor sign requests.
+GDAL reads the file through a Python object, called an opener in rasterio. To read a window of the image, GDAL asks the
+opener for all blocks of the window in one call. So blocks that are close together can be fetched in one request, and
+the rest of the file is not fetched. GDAL's own network code is not used, because it reads more bytes than needed and
+can neither count nor sign requests.
 """
 
 from __future__ import annotations

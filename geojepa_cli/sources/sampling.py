@@ -80,13 +80,14 @@ def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, trans
 def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float) -> Floats:
     """Samples a raster bilinearly. Positions outside the raster get the values at its edge.
 
+    If `scale` is above 1, the raster is smoothed first, along both axes, with the weights (a, 1 - 2a, a). Smoothing and
+    bilinear sampling together then have the same variance as a triangle kernel with a half width of `scale` pixels:
+    2a + 1/6 = scale² / 6. This equation defines the weight `a`.
+
     Args:
         data: raster, [bands, height, width].
         columns, rows: positions to sample, in raster pixels from the upper left corner, [side, side].
-        scale: side length of a pixel of the tile's image in raster pixels, at most 2. If `scale` is above 1, the raster
-            is first smoothed with the weights (a, 1 - 2a, a). The weight `a` is chosen so that smoothing and bilinear
-            sampling together blur as much as a triangle kernel with a half width of `scale` pixels. Equal blur means
-            equal variance of the kernels: 2a + 1/6 = scale² / 6.
+        scale: side length of a pixel of the tile's image in raster pixels, at most 2.
 
     Returns:
         float32 [bands, side, side].

@@ -38,7 +38,10 @@ class MaskRule(NamedTuple):
 
     @property
     def applies(self) -> bool:
-        """True if the scene has a mask band, no-data values or an alpha band. If False, only NaN pixels are invalid."""
+        """True if a mask band, no-data values or an alpha band decide which pixels are valid.
+
+        If False, only pixels with NaN or infinite values are invalid.
+        """
         return self.mask_band or bool(self.nodata) or self.alpha is not None
 
 

@@ -30,8 +30,8 @@ class ScenePart(NamedTuple):
             resolution of the tile's image.
         valid: mask of valid pixels, bool [rows, columns]; None if all pixels are valid and the tile lies within the
             scene.
-        columns, rows: for each pixel of the tile's image, the position of its centre in `data`, float64 [side, side]
-            each.
+        columns, rows: column and row of `data` at which the centre of each pixel of the tile's image lies, float64
+            [side, side] each. Measured in pixels of `data` from its upper left corner.
         scale: side length of a pixel of the tile's image in pixels of `data`, at most 2.
     """
 

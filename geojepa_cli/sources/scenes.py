@@ -165,7 +165,7 @@ def _check_values(source: Any, path: Path) -> None:
     if len(set(source.dtypes)) > 1 or np.dtype(source.dtypes[0]).kind not in "uif":
         types = ", ".join(dict.fromkeys(source.dtypes))
         hint = convert_hint(path, "gdal_translate", "-ot", "Float32")
-        raise DataError(f"`{path}` has bands of type {types}, expected integers or floats of one type", hint)
+        raise DataError(f"`{path}` has bands of type {types}; all bands must have the same integer or float type", hint)
 
 
 def _capture_date(source: Any, path: Path) -> str:

@@ -13,10 +13,12 @@ _MAX_SCENES = 8  # after this many unreachable scenes in a row, no scene is trie
 
 
 class UnreachableScenes:
-    """Counts failed reads of scenes. After several failures, a run no longer tries to read the scene.
+    """Counts failed reads of each scene, and stops a run from reading scenes whose server cannot be reached.
 
-    Without this limit, a run would wait for a timeout at every tile of a scene whose server cannot be reached. Errors
-    of damaged files are not counted, because they cause no wait.
+    After several failed reads of a scene in a row, the scene counts as unreachable, and the run no longer tries to read
+    this scene. After several unreachable scenes in a row, the run no longer tries to read any scene. Without these
+    limits, a run would wait for a timeout at every tile. Errors of damaged files are not counted, because they cause no
+    wait.
     """
 
     def __init__(self) -> None:
@@ -49,7 +51,7 @@ class UnreachableScenes:
                 self._in_a_row += 1
 
     def add_success(self, scene: int) -> None:
-        """Resets the counts after a successful read of a scene."""
+        """Resets two counts after a successful read: failed reads of this scene, and unreachable scenes in a row."""
         with self._lock:
             self._failures.pop(scene, None)
             self._in_a_row = 0

@@ -1,7 +1,11 @@
-"""Python API of the commands: one function per command. Importing this package registers all kinds of artifacts."""
+"""Python API of the commands: one function per command.
+
+Importing this package makes all kinds of artifacts, such as `tiles` and `models`, known to workspaces.
+"""
 
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
+from geojepa_cli.stages.source_plan import plan_fetch  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
 from geojepa_cli.stages.features import process  # isort: skip
@@ -13,9 +17,11 @@ from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
+from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
 __all__ = [  # noqa: RUF022
     "fetch",
+    "plan_fetch",
     "tile",
     "process",
     "build_tasks",
@@ -26,4 +32,7 @@ __all__ = [  # noqa: RUF022
     "report",
     "knn",
     "demo",
+    "artifacts",
+    "verify",
+    "prune",
 ]

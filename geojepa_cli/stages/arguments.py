@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints, native
-from geojepa_cli.config.limits import MAX_FOLDS
+from geojepa_cli.config.limits import DEFAULT_LIMITS, MAX_FOLDS
 from geojepa_cli.errors import UsageError, wrong_argument
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -46,14 +46,24 @@ RANGES = {
     "k": Range(1, MAX_NEIGHBOURS, 8),
     "zoom": Range(14, 18, 16),
     "visibility_k": Range(0, 2**31 - 1, 1),
-    "min_entities": Range(0, 2**31 - 1, 5),
-    "max_entities": Range(1, 2**31 - 1, 1250),
+    "min_entities": Range(0, 2**31 - 1, DEFAULT_LIMITS.low),
+    "max_entities": Range(1, 2**31 - 1, DEFAULT_LIMITS.high),
     "folds": Range(2, MAX_FOLDS, 5),
     "year": Range(1900, 9999, 2021),
     "image_size": Range(1, 2**31 - 1, 224),
     "steps": Range(1, 2**31 - 1, 100),
 }
-FLAGS = ("masked", "html", "exclude_same_group", "without_shared", "resume", "skip_failed", "with_imagery", "buffer")
+FLAGS = (
+    "masked",
+    "html",
+    "exclude_same_group",
+    "without_shared",
+    "resume",
+    "skip_failed",
+    "with_imagery",
+    "buffer",
+    "unfinished",
+)
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
 TEXT_OR_PATH = {"imagery": '"DIR"', "config": '"tiny.yaml"', "geofabrik_url": '"URL"'}

@@ -13,6 +13,7 @@ from geojepa_cli.stages.images import make_images
 from geojepa_cli.stages.models import pretrain
 from geojepa_cli.stages.neighbours import knn
 from geojepa_cli.stages.probes import probe
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.source import make_source
 from geojepa_cli.stages.stage import as_command
 from geojepa_cli.stages.tasks import build_tasks
@@ -85,7 +86,10 @@ def demo(
 
 
 def make_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Publishes the map and the images of the city as a `source/` artifact, without OpenStreetMap's attribution."""
+    """Publishes the map and the images of the generated city as a `source/` artifact.
+
+    The artifact has no attribution to OpenStreetMap, because the city contains no OpenStreetMap data.
+    """
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
@@ -117,7 +121,7 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
-    store = TileStore.open([processed.file("processed.h5")], names=[processed.name])
+    store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
     labels = TaskData.open(store, [artifact]).labels
     names = [f"{z}_{x}_{y}" for z, x, y in store.tile_zxy.tolist()]
     expected = np.array([np.nan if (known := answers[name][task]) is None else known for name in names])
@@ -136,8 +140,19 @@ def _probe(
 ) -> Artifact | None:
     """Trains and tests a linear head that predicts the label of a task from the model's embeddings.
 
-    The embeddings are computed without the tags and entities that reveal the label. If `may_be_few` is True, the demo
-    city may have too few tiles to train on. An error about the data is then printed as a warning, and None is returned.
+    The embeddings are computed without the tags and entities that reveal the label.
+
+    Args:
+        workspace: workspace that contains the task and the model.
+        task: `tasks/` artifact of the city.
+        model: `models/` artifact, trained on the city.
+        seed: random seed of the cross-validation folds and the head.
+        threads: number of threads.
+        may_be_few: True for a city that may have too few tiles to train a head. A `DataError` is then printed as a
+            warning.
+
+    Returns:
+        The `probes/` artifact, or None if a warning was printed.
     """
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)

@@ -87,7 +87,8 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     where = f"all tiles of `{region}` ({len(view.tiles):,})" if len(view.tiles) != 1 else f"the only tile of `{region}`"
     if masked:
         raise DataError(
-            f"the mask of `{task}` hides all entities in {where}, so there is nothing to embed",
+            f"the mask of task `{task}` (`mask` in its definition) hides all entities in {where}, so there is nothing "
+            "to embed with `--masked`",
             hints.run("embed", task=task),
         )
     raise DataError(f"there is no entity to embed in {where}", hints.run("tile", region=region))

@@ -17,8 +17,9 @@ from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.models import CONFIG, IMAGES_FILE
+from geojepa_cli.stages.models import CONFIG
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, check_own, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -34,12 +35,14 @@ TAGPOOL = DEFAULT_BASELINE
 
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
+VARIANT = ("task", "masked", "without_shared")
 EMBEDDINGS = Stage(
     "embeddings",
     version=1,
     schema=3,
     rebuild=rebuild_embeddings,
     keep=("chunks/*.safetensors",),
+    variant=VARIANT,
     files=("embeddings.h5",),
 )
 
@@ -121,12 +124,13 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError("`--masked` requires `--task`: a mask belongs to a task", hints.again(task="max_speed"))
+        raise UsageError(
+            "`--masked` requires `--task`: it hides what reveals the label of a task", hints.again(task="max_speed")
+        )
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
-            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the limits with which the task "
-            "was built select the tiles to embed",
+            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task sets these limits",
             hints.run("build-tasks", task=task if isinstance(task, str) else None, **limits),
         )
     chosen_limits = entity_limits(min_entities, max_entities)
@@ -232,11 +236,11 @@ def make_embeddings(
     """Publishes the artifact `embeddings/<model>.<region>` with the file `embeddings.h5`.
 
     Args:
-        workspace: workspace to publish to.
-        model, processed: model or baseline, and `processed/` artifact of the region.
+        workspace, model: workspace to publish to; model or baseline that computes the embeddings.
+        processed: `processed/` artifact of the region.
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
         masked: hide the tags and entities that reveal the label of the task.
-        device, threads: device (`cpu`, `cuda` or `auto`), and number of CPU threads.
+        device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
         without_shared: `tasks/` artifacts of all regions. If given, OSM elements in several zoom-14 tiles are hidden.
 

@@ -25,7 +25,7 @@ def _rebuild(remains: Remains) -> Hint:
     return base.adding(text_encoder=None if encoder == DEFAULT_ENCODER else encoder)
 
 
-FEATURES = Stage("features", version=2, rebuild=_rebuild, files=(FILE,))
+FEATURES = Stage("features", version=2, rebuild=_rebuild, made_from="processed", of_region=True, files=(FILE,))
 
 
 @as_command("process")

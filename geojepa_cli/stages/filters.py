@@ -9,7 +9,9 @@ from geojepa_cli import hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.stages.entity_limits import check_tiles_left
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -64,8 +66,8 @@ class Filters:
         from geojepa_cli.tasks.build import RegionData
 
         images = self.images(workspace, processed)
-        path = images.file("images.h5") if images else None
-        data = RegionData.open(processed.file("processed.h5"), processed.name, *self.limits, self.bbox, path)
+        path = images.file(IMAGES_FILE) if images else None
+        data = RegionData.open(processed.file(PROCESSED_FILE), processed.name, *self.limits, self.bbox, path)
         check_tiles_left(data.store, self.limits)
         if not len(data.base.tiles):
             reasons = [f"{count:,} {reason}" for reason, count in data.base.counts.items() if "tiles" in reason]

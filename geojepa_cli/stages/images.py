@@ -59,7 +59,16 @@ def _tiles_of(remains: Remains) -> list[Artifact]:
 
 # version 3: no-data values and masks are used even if a band looks like an alpha band, and infrared does not affect the
 # weights of colours; a killed run keeps its resampled images (see `store/image_log.py`)
-IMAGES = Stage("images", version=4, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"), files=(FILE,))
+IMAGES = Stage(
+    "images",
+    version=4,
+    rebuild=_rebuild,
+    keep=("images.pixels", "images.jsonl"),
+    made_from="source",
+    of_region=True,
+    variant=("zoom",),
+    files=(FILE,),
+)
 
 
 def make_images(

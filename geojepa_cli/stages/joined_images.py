@@ -13,10 +13,13 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
     """Returns the `images/` artifact for the tiles in a `processed/` artifact, or None if there are no images.
 
-    The `processed/` artifact was made from a `tiles/` artifact. Images that were resampled from scenes match if they
-    were made for this `tiles/` artifact. Images from a folder of image tiles match if they have the zoom level of this
-    `tiles/` artifact, and both were made from the same `source/` artifact. Another source may show another place or
-    year. If several `images/` artifacts match, returns the newest one that models can read (224 px, RGB). If models can
+    The `processed/` artifact was made from a `tiles/` artifact. There are two types of `images/` artifacts:
+
+    - Images that were resampled from scenes are used only with the `tiles/` artifact for which they were made.
+    - Images from a folder of image tiles are used only with a `tiles/` artifact that has the same zoom level and was
+      made from the same `source/` artifact. Images from another source may show another place or year.
+
+    If several `images/` artifacts can be used, returns the newest one that models can read (224 px, RGB). If models can
     read none of them, returns the newest one.
 
     Raises:

@@ -15,6 +15,7 @@ from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-IMAGES_FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -50,7 +50,12 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 MODELS = Stage(
-    "models", version=1, rebuild=_rebuild, keep=(CHECKPOINT, METRICS), files=(CONFIG, METRICS, "weights.safetensors")
+    "models",
+    version=1,
+    rebuild=_rebuild,
+    keep=(CHECKPOINT, METRICS),
+    resumes_from=(CHECKPOINT,),
+    files=(CONFIG, METRICS, "weights.safetensors"),
 )
 
 
@@ -189,7 +194,11 @@ def check_model_name(name: str) -> None:
 def _train(
     build: Build, run: TrainingRun, inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a model and writes the files of the model. Returns the counts and the timing for the manifest."""
+    """Trains a model, and writes the files of the model.
+
+    Returns:
+        Two dicts: the counts for `manifest.json`, such as the number of steps, and the entries for `timing.json`.
+    """
     import torch
 
     from geojepa_cli.models.published import save_model
@@ -243,11 +252,15 @@ def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
+
+    Without a checkpoint, no run can resume, so the files of the run are deleted.
+    """
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)
     if step is None:
+        build.clear()
         earlier = hints.again(set={"train.checkpoint_every": 10})
         return InterruptedRunError("interrupted before the first checkpoint", earlier)
     resumed = hints.again().noting("add --no-resume to start again")

@@ -12,7 +12,9 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -51,7 +53,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2 added `osm_version` and `record_id` of entities
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, files=(JSON_FILE, GEOJSON_FILE))
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html",), files=(JSON_FILE, GEOJSON_FILE))
 
 
 @as_command("knn")
@@ -194,7 +196,7 @@ def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | Non
             raise UsageError("`--tile` or `--entity` is required")
     except UsageError as error:
         with rebuilding(*regions):
-            stores = [RegionStore(region.file("processed.h5"), region.name) for region in regions]
+            stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
             raise UsageError(error.message, existing_query(stores, limits, entity)) from None
 
 
@@ -207,13 +209,13 @@ def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | No
     from geojepa_cli.store.reader import RegionStore
     from geojepa_cli.store.store import TileStore
 
-    stores = [RegionStore(region.file("processed.h5"), region.name) for region in regions]
+    stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
     if tile is not None:
         check_tile(stores, tile, limits)
     else:
         check_entity(stores, entity or "", limits)
     for region in regions:
-        alone = TileStore.open([region.file("processed.h5")], names=[region.name])
+        alone = TileStore.open([region.file(PROCESSED_FILE)], names=[region.name])
         check_tiles_left(alone, limits)
 
 
@@ -221,6 +223,7 @@ def _open(
     regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None], limits: EntityLimits
 ) -> list[SearchRegion]:
     from geojepa_cli.search.neighbours import SearchRegion
+    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
     from geojepa_cli.store.embeddings import Embeddings
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
@@ -228,9 +231,9 @@ def _open(
     return [
         SearchRegion(
             region.name,
-            Embeddings(made.file("embeddings.h5")),
-            RegionStore(region.file("processed.h5"), region.name),
-            ImageStore(image.file("images.h5"), any_form=True) if image else None,
+            Embeddings(made.file(EMBEDDINGS_FILE)),
+            RegionStore(region.file(PROCESSED_FILE), region.name),
+            ImageStore(image.file(IMAGES_FILE), any_form=True) if image else None,
             limits,
         )
         for region, made, image in zip(regions, embeddings, images, strict=True)

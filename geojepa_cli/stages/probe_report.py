@@ -29,11 +29,12 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
     """
     import numpy as np
 
+    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
     from geojepa_cli.store.embeddings import Embeddings
 
     parts = []
     for index, artifact in enumerate(embeddings):
-        vectors = Embeddings(artifact.file("embeddings.h5"))
+        vectors = Embeddings(artifact.file(EMBEDDINGS_FILE))
         vectors.check_source(store.regions[index])
         vectors.check_vectors("tile/vector")
         first, last = store.tile_offsets[index : index + 2]
@@ -51,7 +52,8 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
 def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
     """Counts the entities whose OSM element lies in several zoom-14 tiles or, for a random split, in several tiles.
 
-    An entity is the part of an OSM element in one tile.
+    An entity is the part of an OSM element in one tile. With the option `--without-shared`, `probe` also tests
+    embeddings for which these entities were hidden from the models.
 
     Returns:
         A dict with the number of these entities (`hidden`), and the number of all entities of the task (`entities`).
@@ -86,11 +88,11 @@ def report_content(
         "protocol": result.protocol,
         "random": result.random,
         "buffer": result.buffer,
-        "stands_on": result.describe(),
+        "protocol_description": result.describe(),
         "groups": result.groups,
         "test_groups": result.test_groups,
         "tiles": result.tiles,
         "tiles_unthinned": result.tiles_unthinned,
-        "figures": [score.to_json() for score in result.scores],
+        "scores": [score.to_json() for score in result.scores],
         "strongest": strongest,
     }

@@ -14,6 +14,7 @@ from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
 from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -48,7 +49,15 @@ def _rebuild(remains: Remains) -> Hint:
     )
 
 
-PROBES = Stage("probes", version=3, rebuild=_rebuild, files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE))
+# schema 2 renamed two entries of `report.json`: `scores` and `protocol_description`
+PROBES = Stage(
+    "probes",
+    version=3,
+    schema=2,
+    rebuild=_rebuild,
+    variant=("masked", "without_shared"),
+    files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE),
+)
 
 
 @as_command("probe")
@@ -66,8 +75,9 @@ def probe(
 ) -> Artifact:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which needs no
-    training. Embeddings that do not exist yet are computed first.
+    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which pools the
+    text embeddings of a tile's tags (mean and maximum) and needs no training. Embeddings that do not exist yet are
+    computed first.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -182,7 +192,7 @@ def _open(regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> tuple[TileS
     from geojepa_cli.tasks.dataset import TaskData
 
     with rebuilding(*regions):
-        store = TileStore.open([r.file("processed.h5") for r in regions], names=[r.name for r in regions])
+        store = TileStore.open([r.file(PROCESSED_FILE) for r in regions], names=[r.name for r in regions])
     return store, TaskData.open(store, tasks)
 
 
@@ -196,7 +206,8 @@ def _seen(
     """Counts the test groups (zoom-14 tiles) that each model may have seen in pretraining.
 
     Returns:
-        A dict from the reference of each model to the number of groups, without models that have seen no test group.
+        A dict from the reference of a model to the number of these groups. Contains only models for which this number
+        is greater than 0.
     """
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
@@ -214,8 +225,9 @@ def _embed(
 ) -> dict[str, list[Artifact]]:
     """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
-    If no tags are hidden, all tiles within the entity limits of the task are embedded, not only the tiles of the task.
-    So probes of other tasks with the same limits can use the same embeddings.
+    If nothing is hidden from the models, all tiles within the entity limits of the task are embedded. These include
+    tiles that the task does not use, for example because they lie outside its bounding box. So probes of other tasks
+    with the same limits can use the same embeddings.
 
     Returns:
         A dict from the name of each model, as printed in the report, to its `embeddings/` artifacts, one per region.

@@ -7,6 +7,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Stage
+from geojepa_cli.stages.tiles import FILE as TILES_FILE
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -29,7 +30,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2: rounding errors stay within the tolerance of the simplification; version 3 added `object/version`
-PROCESSED = Stage("processed", version=4, rebuild=_rebuild, files=(FILE,))
+PROCESSED = Stage("processed", version=4, rebuild=_rebuild, made_from="tiles", of_region=True, files=(FILE,))
 
 
 def make_processed(
@@ -55,7 +56,7 @@ def make_processed(
     params = {"simplify_m": simplify_m, "visibility_k": visibility_k}
 
     def write(build: Build) -> Artifact:
-        path = tiles.file("tiles.h5")
+        path = tiles.file(TILES_FILE)
         arguments = ["process", "--input", str(path), "--output", str(build.partial / FILE)]
         arguments += ["--simplify-m", repr(simplify_m), "--visibility-k", str(visibility_k), "--threads", str(threads)]
         try:

@@ -115,7 +115,7 @@ def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
         raise probe.broken(f"`{probe.path / PROBE_REPORT}` is not the report of a probe: {wrong}")
     path = probe.verified_file(PREDICTIONS_FILE)
     try:
-        predictions = read_predictions(path, [(score["model"], score["head"]) for score in content["figures"]])
+        predictions = read_predictions(path, [(score["model"], score["head"]) for score in content["scores"]])
     except (ValueError, OSError) as error:
         raise probe.broken(f"`{path}` cannot be read: {error}") from error
     return content, task_errors(predictions)

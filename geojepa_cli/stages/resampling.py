@@ -81,20 +81,19 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
     """Makes the images that an earlier, interrupted run has not made.
 
     Args:
-        log: images on disk that are finished. Each new image is appended, so that an interrupted run can resume.
+        log: files on disk that collect the finished images. Each new image is appended to them, so that an interrupted
+            run can resume.
         scenes: scenes from which the images are made.
         wanted: all tiles that need an image.
 
     Returns:
-        A dict from each tile whose imagery cannot be read to the error.
+        A dict of errors. The keys are the tiles whose imagery cannot be read.
     """
     from geojepa_cli.sources.resample import Failed, resample
 
     missing = [tile for tile in wanted if tile not in log.rows]
     if len(missing) < len(wanted):
-        console.note(
-            f"resuming: {len(wanted) - len(missing):,} of {console.counted(len(wanted), 'image tile')} are done"
-        )
+        console.note(f"resuming: {len(wanted) - len(missing):,} of {console.counted(len(wanted), 'tile')} are done")
     failed: Failures = {}
     with console.progress("resample imagery", len(missing)) as meter:
         outcomes = resample(scenes.make_mosaic, missing, scenes.threads)
@@ -138,10 +137,10 @@ def print_traffic(traffic: Traffic | None) -> None:
 
 
 def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
-    """Writes the tiles whose imagery cannot be read to a text file, and returns the error to raise.
+    """Writes a text file that lists the tiles with unreadable imagery, and returns the error to raise.
 
     Args:
-        failed: dict from each of these tiles to its error.
+        failed: dict of errors. The keys are the tiles with unreadable imagery.
         of: number of all tiles.
         listed: path of the text file.
         source: `source/` artifact that contains the imagery.

@@ -40,7 +40,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("fetch", pbf="FILE", name=legal_name(remains.name), imagery=imagery, attribution=lines, bbox=bbox)
 
 
-SOURCE = Stage("source", version=1, rebuild=_rebuild)
+SOURCE = Stage("source", version=1, rebuild=_rebuild, of_region=True)
 _COARSE_M = 5.5  # pixel size above which scenes are coarse: twice that of a zoom-16 tile at the equator
 
 
@@ -185,7 +185,7 @@ def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_do
         if box and lies_outside(imagery, box):
             hint = hints.again(imagery="DIR")
             console.warn(
-                f"no image of `{request.imagery}` intersects the extract with the bounding box {format_box(box)}", hint
+                f"no image of `{request.imagery}` intersects the extract, whose bounding box is {format_box(box)}", hint
             )
         if len(lines) == 1:
             console.warn(
@@ -203,7 +203,8 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
         prints a warning and also returns None.
 
     Raises:
-        DataError, UsageError: the folder contains no imagery.
+        UsageError: `imagery` is a folder that does not exist.
+        DataError: the folder contains no imagery that can be used.
         OfflineError: the STAC API cannot be reached.
     """
     from geojepa_cli.sources import naip

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.fetch_request import ImageQuery, Request
+from geojepa_cli.sources.urls import GEOFABRIK_INDEX
+from geojepa_cli.stages.fetch_request import NO_IMAGERY, FetchOptions, ImageQuery, Request, check_request
+from geojepa_cli.stages.stage import as_command
 from geojepa_cli.workspace.kinds import check_name, legal_name
+from geojepa_cli.workspace.leftovers import DOWNLOADS
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
@@ -57,10 +61,43 @@ class FilePlan(NamedTuple):
     imagery: ImageryPlan | None
 
 
+@as_command("fetch")
+def plan_fetch(
+    workspace: Workspace,
+    region: str | Sequence[str] | None = None,
+    pbf: str | Path | None = None,
+    name: str | None = None,
+    imagery: str | Path = NO_IMAGERY,
+    year: int | None = None,
+    attribution: str | Sequence[str] = (),
+    bbox: Bounds | None = None,
+    date: str | None = None,
+    geofabrik_url: str | Path = GEOFABRIK_INDEX,
+    stac_url: str | None = None,
+) -> FilePlan | list[RegionPlan]:
+    """Returns what `fetch` would copy or download with the same arguments: sizes, dates and numbers of images.
+
+    Downloads only the Geofabrik index and searches for images. Publishes nothing. This is the function of
+    `geojepa fetch --dry-run`; the arguments are described in `geojepa_cli.stages.fetch`.
+
+    Returns:
+        The plan of a local extract if `pbf` is given, otherwise a plan for each region.
+
+    Raises:
+        UsageError: arguments are missing or cannot be combined, or a file does not exist.
+        DataError: a file is not an OpenStreetMap extract, or the imagery cannot be used.
+        OfflineError: the Geofabrik index cannot be downloaded, and there is no copy of it.
+    """
+    options = FetchOptions(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
+    request = check_request(options)
+    return plan_regions(request, workspace.root / DOWNLOADS) if request.pbf is None else plan_file(request)
+
+
 def choose_regions(request: Request, cache: Path) -> list[Region]:
     """Returns the requested Geofabrik regions, without duplicates.
 
-    A region is requested by its Geofabrik id, its path, its name, or the beginning of one of these. Prints the chosen
+    A region is requested by its Geofabrik id (`us/california`), its name (`California`), the beginning of its id or
+    name, or its path in Geofabrik's index (`north-america/us/california`) or the end of this path. Prints the chosen
     region, unless the user gave its id or the last part of its id. Also checks the names of the regions and the folder
     of images, so that errors are raised before the download.
 
@@ -72,7 +109,7 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
         OfflineError: the index cannot be downloaded, and `cache` contains no copy.
         NotFoundError: there is no such region.
         UsageError: two regions would get the same name, or the folder of images does not exist.
-        DataError: the folder contains no imagery.
+        DataError: the folder of images contains no imagery.
     """
     from geojepa_cli.sources import geofabrik
     from geojepa_cli.sources.imagery import list_imagery
@@ -141,10 +178,16 @@ def plan_file(request: Request) -> FilePlan:
 def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
     """Returns the number, dates and size of the requested images, or None if no imagery is requested.
 
-    For images from a server, the size is an upper limit: it assumes one image for every tile in the bounding box.
+    For images from a server, the size is an upper limit: it assumes one image for every zoom-16 tile in `box`.
+
+    Args:
+        imagery: folder of images, or search for images on a server; None if no imagery is requested.
+        box: bounding box to which the images are limited. If it is None, all images of a folder are counted, and images
+            on a server are not searched.
 
     Raises:
-        DataError, UsageError: the folder contains no imagery.
+        UsageError: `imagery` is a folder that does not exist.
+        DataError: the folder contains no imagery that can be used.
     """
     from geojepa_cli.sources import naip
     from geojepa_cli.sources.http import OfflineError

@@ -1,4 +1,8 @@
-"""Parts that all stages use: they make missing artifacts, find regions, and complete the hints of errors."""
+"""Class `Stage`, and functions that all stages use.
+
+They make artifacts that do not exist yet, find the artifacts of regions, and add missing options to the command in the
+hint of an error.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,7 @@ from geojepa_cli.hints import Hint, Invocation
 from geojepa_cli.stages.arguments import check_arguments, wrong_type
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Kind, Remains, register
-from geojepa_cli.workspace.references import OF_REGIONS
+from geojepa_cli.workspace.kinds import KINDS, Kind, Remains, register
 from geojepa_cli.workspace.workspace import Workspace
 
 P = ParamSpec("P")
@@ -34,7 +37,11 @@ class Stage:
         version: version of the code that makes the artifacts. A new version gives the artifacts new ids.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
         schema: version of the layout of the artifacts' files. A new version gives the artifacts new ids.
-        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
+        keep: glob patterns of the files that are kept if a run fails, because the next run uses them.
+        resumes_from: glob patterns. A run can resume if each of them matches a file that is not empty. None: as `keep`.
+        made_from: name of the kind from which the artifacts are made; None if they do not have the same names.
+        of_region: True if the artifacts have the name of a region.
+        variant: parameters that distinguish artifacts with the same name, as described in `Kind`.
         registers: True if this stage makes its kind known to workspaces. False if another stage has the same kind and
             makes it known.
         files: names of the files that every artifact of this stage contains.
@@ -45,12 +52,18 @@ class Stage:
     rebuild: Callable[[Remains], Hint]
     schema: int = 1
     keep: tuple[str, ...] = ()
+    resumes_from: tuple[str, ...] | None = None
+    made_from: str | None = None
+    of_region: bool = False
+    variant: tuple[str, ...] = ()
     registers: bool = True
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.registers:
-            register(Kind(self.kind, self.schema, self.rebuild, self.keep, self.files))
+            resumes_from = self.keep if self.resumes_from is None else self.resumes_from
+            facts = (self.schema, self.rebuild, self.made_from, self.of_region, self.variant, resumes_from, self.files)
+            register(Kind(self.kind, *facts))
 
     @contextmanager
     def build(
@@ -126,7 +139,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         return workspace.regions(kind, None)
     found: dict[str, Artifact] = {}
     for one in as_list(wanted):
-        if not isinstance(one, str) and not (isinstance(one, Artifact) and one.kind in OF_REGIONS):
+        if not isinstance(one, str) and not (isinstance(one, Artifact) and KINDS[one.kind].of_region):
             example = f'workspace.find("{kind}", "NAME")'
             raise wrong_type("region", one, f"the name of a region or its `{kind}` artifact", example)
         check_own(workspace, one)

@@ -37,8 +37,8 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            "too few test groups (zoom-14 tiles used for testing) for reliable scores: expected at least "
-            f"{FEW_TEST_GROUPS}, got fewer ({counts}); `probe` cross-validates these tasks over all groups"
+            "some tasks have too few test groups (zoom-14 tiles used for testing) for reliable scores: expected at "
+            f"least {FEW_TEST_GROUPS}, got fewer ({counts}); `probe` cross-validates these tasks over all groups"
         )
 
 
@@ -52,12 +52,15 @@ def warn_of_empty(reports: TaskReports) -> None:
             )
         emptied = sum(report["mask"]["tiles emptied"] for report in by_region)
         if tiles["eligible"] and emptied == tiles["eligible"]:
-            console.warn(f"the mask of task `{task}` hides all entities of all tiles, so models get no input")
+            console.warn(
+                f"the mask of task `{task}` (`mask` in its definition) hides all entities of all tiles, so with "
+                "`--masked`, models get no map data"
+            )
         elif emptied:
             of = console.counted(tiles["eligible"], "tile")
             console.warn(
-                f"the mask of task `{task}` hides all entities of {emptied:,} of {of}, so models get no input "
-                "for these tiles"
+                f"the mask of task `{task}` (`mask` in its definition) hides all entities of {emptied:,} of {of}, so "
+                "with `--masked`, models get no map data for these tiles"
             )
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.filters import Filters
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, as_list, find_regions
 from geojepa_cli.stages.task_checks import warn_of_empty, warn_of_small_splits
 from geojepa_cli.stages.task_rebuild import DEFINITION, rebuild_task
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=4, rebuild=rebuild_task, files=(DEFINITION, "labels.h5", "views.h5", REPORT_FILE))
+TASKS = Stage(
+    "tasks",
+    version=4,
+    rebuild=rebuild_task,
+    made_from="processed",
+    files=(DEFINITION, "labels.h5", "views.h5", REPORT_FILE),
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ def build_tasks(
 ) -> list[Artifact]:
     """Makes the labels, splits and masks of tasks for one or several regions.
 
+    The mask of a task hides the tags and entities that reveal the label.
+
     Tiles are split by groups: all tiles in the same zoom-14 tile are in the same split. Prints warnings if a split is
     empty or has few groups, if no entity matches the label rules, or if the mask hides all entities of a tile.
 
@@ -105,7 +113,7 @@ def build_tasks(
         split: `group` assigns whole groups to splits. `random` assigns each tile separately; test scores are then too
             good, because neighbouring tiles are in different splits.
         folds: number of cross-validation folds, 2 to 20. Each group is also assigned to a fold. None for no folds.
-        buffer: leave out groups that are next to a test group from training and validation.
+        buffer: use groups that are next to a test group neither for training nor for validation.
 
     Returns:
         The `tasks/` artifacts: for the first task those of all regions in order, then those of the next task.
@@ -186,26 +194,8 @@ def count_groups(regions: Sequence[Artifact]) -> int:
 
     from geojepa_cli.store.store import TileStore
 
-    store = TileStore.open([region.file("processed.h5") for region in regions], names=[one.name for one in regions])
+    store = TileStore.open([region.file(PROCESSED_FILE) for region in regions], names=[one.name for one in regions])
     return len(np.unique(store.groups))
-
-
-def build_region(
-    workspace: Workspace,
-    processed: Artifact,
-    specs: list[TaskSpec],
-    seed: int = 0,
-    limits: EntityLimits = DEFAULT_LIMITS,
-) -> list[Artifact]:
-    """Publishes the artifacts `tasks/<region>.<task>` of one region.
-
-    The tiles are split by groups: each zoom-14 tile (group) is assigned to a random split, with all tiles in it. Prints
-    no warnings.
-    """
-    from geojepa_cli.tasks.splits import SplitRule
-
-    settings = TaskSettings(SplitRule(seed), Filters(limits))
-    return make_tasks(workspace, [processed], specs, settings)[processed.name]
 
 
 def make_tasks(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FILE = "tiles.h5"
 DEFAULT_ZOOM = 16
 DEFAULT_MEMORY = "1G"
+DEFAULT_IMAGE_SIZE, DEFAULT_BANDS, DEFAULT_CODEC = 224, "rgb", "raw"
 
 
 def tile_hint(name: str, sources: Sequence[str], **options: hints.Value) -> Hint:
@@ -54,7 +55,9 @@ def _rebuild(remains: Remains) -> Hint:
 # version 3: in each tile, area outlines of a relation come after its other parts;
 # version 4: members with roles such as `subarea` are no area boundaries, duplicate tags count once, and more variants
 # of OSM XML are read
-TILES = Stage("tiles", version=5, rebuild=_rebuild, files=(FILE,))
+TILES = Stage(
+    "tiles", version=5, rebuild=_rebuild, made_from="source", of_region=True, variant=("zoom",), files=(FILE,)
+)
 
 
 class TiledRegion(NamedTuple):
@@ -77,9 +80,9 @@ def tile(
     threads: int = 1,
     memory: str = DEFAULT_MEMORY,
     skip_failed: bool = False,
-    image_size: int = 224,
-    bands: str = "rgb",
-    image_codec: str = "raw",
+    image_size: int = DEFAULT_IMAGE_SIZE,
+    bands: str = DEFAULT_BANDS,
+    image_codec: str = DEFAULT_CODEC,
 ) -> list[TiledRegion]:
     """Clips OSM elements to map tiles. If the source has imagery, also makes an image for each tile.
 

@@ -16,10 +16,10 @@ OSM_TYPES = ("node", "way", "relation")
 class TileBatch:
     """A batch of B tiles with T entities in total. Every entity is one token of the model.
 
-    Tiles are in the requested order. The tokens of all tiles are packed without padding: the tokens of tile i are the
-    rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields `*_offsets` work the same way for lists: the
-    tags of token i are the rows of `tag_ids` from `tag_offsets[i]` to `tag_offsets[i + 1]` (excluded). Fields of
-    geometry and images are None if the batch was read without them.
+    Tiles are in the requested order. The tokens of all tiles are packed without padding. In every field with one row
+    per token, the tokens of tile i are the rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields
+    `*_offsets` work the same way for lists: the tags of token i are the rows of `tag_ids` from `tag_offsets[i]` to
+    `tag_offsets[i + 1]` (excluded). Fields of geometry and images are None if the batch was read without them.
     """
 
     tile_rows: Tensor  # int64 [B], row in the dataset

@@ -214,8 +214,8 @@ def _check_shape(column: Any, path: Path, name: str, spec: ColumnSpec, hint: Hin
         or len(shape) != len(spec.shape)
         or any(wanted not in (None, n) for n, wanted in zip(shape, spec.shape, strict=True))
     ):
-        got = "empty" if shape is None else _lengths(shape)
-        raise DataError(f"column `{name}` of `{path}` is {got}, expected {_lengths(spec.shape)}", hint)
+        got = "no values" if shape is None else f"shape {_lengths(shape)}"
+        raise DataError(f"column `{name}` of `{path}` has {got}, expected shape {_lengths(spec.shape)}", hint)
     return tuple(shape)
 
 

@@ -18,7 +18,7 @@ from geojepa_cli.store.view import View
 class CompiledRegion(NamedTuple):
     """The pieces (parts of OSM elements inside single tiles) and tags of one region that a view keeps.
 
-    All row numbers are those of the region's file.
+    Pieces and tags are given as row numbers in the region's file.
     """
 
     pieces: Array  # int32 [kept pieces], piece rows, tile by tile
@@ -50,7 +50,8 @@ class CompiledView:
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
     """Returns the pieces (parts of OSM elements inside single tiles) and the tags of a region that a view keeps.
 
-    The pieces of an OSM element are dropped too if the view hides all tags of the element.
+    A piece is left out if the view does not keep the tile of the piece, if the view hides the piece, or if the OSM
+    element of the piece has no tag that the view keeps.
     """
     tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
     if len(view.dropped_tags):

@@ -1,8 +1,8 @@
 """`Dataset`: reads the `processed.h5` files of several regions as one dataset, without copying them.
 
-The rows of a table are numbered through all regions: dataset row = row in the region + offset of the region. An object
-is an OSM element (node, way or relation). A piece is the part of an OSM element inside one tile. The vocabulary is the
-list of distinct tags.
+The rows of each table are numbered consecutively across all regions: row number in the dataset = row number in the
+region's file + number of rows in the regions before it. An object is an OSM element (node, way or relation). A piece is
+the part of an OSM element inside one tile. The vocabulary is the list of distinct tags.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ Rows = npt.NDArray[np.int64]
 
 
 class Dataset:
-    """Tiles, OSM elements and tags of one or several regions, with common row numbers.
+    """Tiles, OSM elements and tags of one or several regions. Rows are numbered consecutively across the regions.
 
     Attributes:
         regions: opened `processed.h5` of each region, in the order of the dataset.
         images: opened image files of the regions; None for a region without images.
-        tile_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region in the
-            tables of tiles, pieces (parts of OSM elements inside single tiles) and distinct tags.
+        tile_offsets, piece_offsets, vocab_offsets: first row number of each region in the tables of tiles, pieces
+            (parts of OSM elements inside single tiles) and distinct tags. The last value is the number of rows of all
+            regions together. int64 [regions + 1]
         tile_zxy: int64 [tiles, 3], zoom, column (x) and row (y) of every tile.
     """
 
@@ -96,15 +97,17 @@ class Dataset:
     def shape(self) -> tuple[tuple[int, int, int], ...]:
         """For every region, the number of tiles, of pieces and of distinct tags.
 
-        A `View` stores these numbers of its dataset. A view with other numbers belongs to another dataset, and
-        `TileStore.read` refuses to use it.
+        A `View` (selection of tiles, tags and pieces) stores the shape of its dataset. `TileStore.read` refuses a view
+        whose shape differs from the shape of the dataset.
         """
         return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
 
     # tiles
 
     def tile_row(self, name: str) -> int:
-        """Returns the row of the tile with the given name, in the first region that contains the tile.
+        """Returns the row number, in the dataset's table of tiles, of the tile with the given name.
+
+        If several regions contain the tile, returns the row number of the tile of the first of these regions.
 
         Raises:
             UsageError: `name` is not a tile name.
@@ -116,7 +119,10 @@ class Dataset:
         return int(rows[0])
 
     def tile_rows(self, name: str) -> Rows:
-        """Returns the rows of the tile with the given name, one for each region that contains the tile: int64."""
+        """Returns the row numbers, in the dataset's table of tiles, of the tile with the given name: int64.
+
+        There is one row number for each region that contains the tile.
+        """
         return np.flatnonzero((self.tile_zxy == np.array(parse_tile(name))).all(1))
 
     def tile_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
@@ -133,7 +139,11 @@ class Dataset:
         return tiles_bounds(zxy[:, 0], zxy[:, 1], zxy[:, 2])
 
     def tile_regions(self, rows: npt.ArrayLike) -> Rows:
-        """Returns, for each of the given tile rows, the index of the region that contains the tile: int64."""
+        """Returns the index of the region that contains each given tile: int64.
+
+        Args:
+            rows: row numbers of the tiles in the dataset.
+        """
         return np.searchsorted(self.tile_offsets, np.asarray(rows, np.int64), side="right") - 1
 
     @functools.cached_property
@@ -191,7 +201,7 @@ class Dataset:
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 
     def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-        """Returns the version of the OSM element to which each piece belongs: uint32.
+        """Returns the version of the OSM element of each given piece (part of an OSM element in a tile): uint32.
 
         Versions are 0 if the OSM file has no versions.
         """

@@ -18,6 +18,7 @@ from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_c
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.reader import RegionStore
 
+FILE = "embeddings.h5"
 EMBEDDINGS_SCHEMA = 3
 
 # Type of each column. There are n tiles and m entities, in the order of `processed.h5`.
@@ -198,8 +199,8 @@ def write_embeddings(
     Args:
         path: file to write.
         chunks: for each chunk of consecutive tiles, a mapping from the names in `COLUMNS` to the columns of the chunk.
-            `entity/tile` counts tiles from the first tile of the chunk. `entity/cu_seqlens` counts entities from the
-            first entity of the chunk.
+            Values of `entity/tile` are indices of tiles within the chunk: the first tile of the chunk is 0. Values of
+            `entity/cu_seqlens` are offsets of entities within the chunk: the first entity of the chunk is 0.
         attributes: text attributes to write, such as `model` and `region`.
         tile_width, entity_width: length of a tile vector and of an entity vector.
     """

@@ -25,8 +25,7 @@ def find_images(folder: Path) -> list[tuple[TileId, Path]]:
     """Returns the image files of a folder that are named like a tile, sorted like the tiles in `tiles.h5`.
 
     Raises:
-        DataError: two files are images of the same tile, or a file has the name of a tile whose zoom, x or y does not
-            exist.
+        DataError: two files are images of the same tile, or the zoom, x or y in the name of a file is out of range.
     """
     found: dict[TileId, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -47,7 +46,7 @@ def parse_image_name(name: str) -> TileId | None:
     """Returns the tile of an image file with a name such as `16_18052_25957.webp`; None for other file names.
 
     Raises:
-        UsageError: the file has the name of a tile whose zoom, x or y does not exist.
+        UsageError: the file is named like a tile, but the zoom, x or y in the name is out of range.
     """
     match = _FILE_NAME.fullmatch(name)
     return parse_tile(match[1]) if match else None
@@ -108,7 +107,10 @@ def _describe_error(error: Exception) -> str:
 
 
 def _set_aside(path: Path) -> Hint:
-    """Returns two commands: rename an image file, so that it is ignored, and repeat the failed command."""
+    """Returns two commands to suggest to the user.
+
+    The first command renames an image file, so that the file is ignored. The second is the command that failed.
+    """
     return hints.again().after(hints.shell("mv", str(path), f"{path}.bak"))
 
 

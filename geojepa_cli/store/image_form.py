@@ -1,4 +1,4 @@
-"""`ImageForm`: size, bands and codec of image tiles, and the WebP codec (docs/adr/0009)."""
+"""`ImageForm`: size, bands and codec of image tiles. Also encodes and decodes WebP images (docs/adr/0009)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class PackedImages:
         return self.shape[0]
 
     def __getitem__(self, row: int) -> Pixels:
-        """Returns the image with the number `row`, decoded: uint8 [bands, rows, columns].
+        """Decodes the image at index `row`: uint8 [bands, height, width].
 
         Raises:
             DataError: the image cannot be decoded or has another size.
@@ -143,7 +143,7 @@ class PackedImages:
     def take(
         self, rows: npt.NDArray[np.int64], axis: int = 0, out: Pixels | None = None, mode: str = "raise"
     ) -> Pixels:
-        """Decodes the images with the numbers `rows`: uint8 [n, bands, rows, columns].
+        """Decodes the images at the indices `rows`: uint8 [n, bands, height, width].
 
         The signature is that of `numpy.ndarray.take`, so that arrays and WebP images are read by the same code.
         """

@@ -91,7 +91,7 @@ class ImageStore:
     def _check_tiles(self) -> None:
         z, x, y = self.zxy.T
         if len(z) and (z.max() > MAX_ZOOM or (np.maximum(x, y) >= 1 << z).any()):
-            raise DataError(f"`{self.path}` is damaged: it has tiles whose zoom, x or y does not exist", VERIFY)
+            raise DataError(f"`{self.path}` is damaged: the zoom, x or y of a tile is out of range", VERIFY)
 
     def __len__(self) -> int:
         return len(self.zxy)
@@ -155,7 +155,7 @@ def put_images(
     images: Iterable[npt.NDArray[np.uint8]],
     threads: int = 1,
 ) -> None:
-    """Writes the attributes, tile columns and images of an `images.h5`.
+    """Writes an `images.h5`: its attributes, the zoom, x and y of each tile, and the images.
 
     Args:
         out: `images.h5` opened for writing.

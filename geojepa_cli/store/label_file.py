@@ -29,13 +29,18 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
 
     Args:
         path: file to write.
-        attributes: attributes of the file: `task` (name of the task), `seed` (random seed), `split` (`group` to assign
-            all tiles of a zoom-14 tile to the same split, or `random`), and `buffer` (1 if zoom-14 tiles next to a
-            tested one are used neither for training nor for validation, else 0).
+        attributes: attributes of the file, by name:
+            `task`: name of the task.
+            `seed`: random seed.
+            `split`: `group` if all tiles inside the same zoom-14 tile are in the same split; `random` if each tile is
+            assigned to a split independently of the other tiles.
+            `buffer`: 1 if zoom-14 tiles next to a zoom-14 tile of the test set are used neither for training nor for
+            validation, else 0.
         columns: columns with one row per tile of `processed.h5`, by name:
             `label`: float32, NaN if the tile has no label.
             `eligible`: bool, True if the tile has a label and passes the filters, such as the limits on entities.
-            `kept`: bool, True if the tile is eligible and not removed by thinning (of tiles with label 0).
+            `kept`: bool, True if the tile is eligible and was not removed by thinning. Thinning removes a share of the
+            tiles with label 0.
             `split`: uint8, 0 train, 1 val, 2 test, 3 buffer.
             `fold`: uint8, number of the cross-validation fold; only if the task has folds.
     """

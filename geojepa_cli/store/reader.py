@@ -147,9 +147,9 @@ class RegionStore:
         """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets do not start at 0 or decrease, the role of a part is not point, line, outer ring or inner
-                ring, or a visibility edge refers to a vertex that the edge's piece (part of an OSM element in a tile)
-                does not have.
+            DataError: offsets do not start at 0 or decrease; or a part of a geometry is neither a point, a line, an
+                outer ring nor an inner ring; or a visibility edge refers to a vertex that the edge's piece (part of an
+                OSM element in a tile) does not have.
         """
         if self._geometry_checked:
             return
@@ -231,8 +231,8 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
 
     Args:
         centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
-        side: three values for each rectangle. The first two are a vector (x, y) along one side, half as long as the
-            side. The third is the length of the other side, divided by the length of this side. float32 [n, 3]
+        side: three values for each rectangle. The first two are half of one side, as a vector (x, y). The third is the
+            ratio of the side lengths: length of the other side / length of the first side. float32 [n, 3]
 
     Returns:
         Corners (x, y) of each rectangle, counter-clockwise, float32 [n, 8]. The first corner is the lowest one; of two

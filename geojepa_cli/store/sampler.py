@@ -52,11 +52,11 @@ class TokenBudgetSampler:
             raise ValueError(f"budget {self.budget} and block {self.block} must be positive")
 
     def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
-        """Returns all batches of an epoch. Each batch is an array of tile rows.
+        """Returns all batches of an epoch. Each batch is an array of row numbers of tiles in the dataset.
 
         The number of batches is a multiple of `ranks` (the number of processes), so that all processes take the same
         number of steps. For this, the batches with the most tiles are each split into two batches. If there are too few
-        tiles, some batches are empty. With `shuffle`, the tile rows in a batch are in ascending order, so that the
+        tiles, some batches are empty. With `shuffle`, the row numbers in a batch are in ascending order, so that the
         tiles of a region are consecutive, and files are read from start to end.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
@@ -74,7 +74,9 @@ class TokenBudgetSampler:
     def batches(
         self, epoch: int, position: int = 0, rank: int = 0, ranks: int = 1, worker: int = 0, workers: int = 1
     ) -> Iterator[Rows]:
-        """Yields the batches of one worker of one process, in order. Each batch is an array of tile rows.
+        """Yields the batches of one worker of one process, in order.
+
+        Each batch is an array of row numbers of tiles in the dataset.
 
         Args:
             epoch: index of the epoch.
@@ -97,7 +99,7 @@ def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]
     A tile with more than `budget` tokens becomes a batch of one tile.
 
     Args:
-        cost: number of tokens of each tile, including the attribute `tile_cost`.
+        cost: number of tokens of each tile, plus `TokenBudgetSampler.tile_cost`.
         budget: maximum number of tokens in a batch.
         max_tiles: maximum number of tiles in a batch; None for no maximum.
 
@@ -118,7 +120,10 @@ def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]
 
 
 def _even(batches: list[Rows], ranks: int) -> list[Rows]:
-    """Splits the batch with the most tiles in two, repeatedly, until the number of batches is a multiple of `ranks`."""
+    """Splits batches in two until the number of batches is a multiple of `ranks` (the number of processes).
+
+    Each step splits the batch with the most tiles.
+    """
     batches = list(batches)
     while len(batches) % ranks:
         largest = max(range(len(batches)), key=lambda i: len(batches[i]))

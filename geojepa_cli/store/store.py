@@ -41,7 +41,10 @@ class TileStore(Dataset):
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Returns the `CompiledView` of a view of this dataset. It is cached as long as the view exists.
+        """Returns a view of this dataset in compiled form: the row numbers of the pieces and tags to read.
+
+        A view is a selection of tiles, tags and pieces (parts of OSM elements inside single tiles). The compiled form
+        is cached as long as the view exists.
 
         Raises:
             ValueError: the view belongs to another dataset.

@@ -1,9 +1,9 @@
 """`View`: a selection of tiles, tags and pieces of a dataset. Filters, dataset splits and tasks all produce views.
 
 A piece is the part of an OSM element inside one tile. A view has three sorted lists of row numbers: of the tiles to
-keep, of the tags to hide, and of the pieces to hide. For each reason to leave out tiles or pieces, it also stores the
-number that was left out. A view holds no data of the dataset; it is applied when tiles are read. An entity whose tags
-are all hidden is hidden too.
+keep, of the tags to hide, and of the pieces to hide. A piece is also hidden if all tags of its OSM element are hidden.
+For each reason to leave out tiles or pieces, a view stores how many were left out. A view holds no data of the dataset.
+It is applied when tiles are read.
 """
 
 from __future__ import annotations

@@ -75,10 +75,10 @@ def load_descriptions() -> Descriptions:
 def describe(key: str, value: str, count: int = RARE) -> TagText:
     """Describes a tag as text. The first rule that applies is used.
 
-    1. If the schema describes the tag, the text is `key=value: description`.
-    2. If only one OSM element has the tag (`count` is 1), or the value is a name, an address, an identifier, a measure
-       or a long text, the value is left out. The text is `key: name of the key`, or `key` if the schema has no name for
-       the key.
+    1. If the id-tagging-schema describes the tag, the text is `key=value: description`.
+    2. If only one OSM element has the tag (`count` is 1), or the value is a name, an identifier, an address, a date, a
+       measurement (such as `3.5 m`) or a long text, the value is left out. The text is `key: name of the key`, or `key`
+       if the schema has no name for the key.
     3. If the schema has a name for the key, the text is `key=value: name of the key: value`.
     4. Otherwise, the text is `key=value`.
 
@@ -107,7 +107,7 @@ def describe_key(key: str) -> TagText:
 
 
 def is_free(key: str, value: str) -> bool:
-    """Returns True if the value of a tag is a name, an identifier, an address, a date, a measure or a long text.
+    """Returns True if the value of a tag is a name, an identifier, an address, a date, a measurement or a long text.
 
     Returns False if the value is a class, such as `residential` in `highway=residential`.
     """

@@ -40,8 +40,8 @@ class Analysis:
 
     Attributes:
         within: tags that are associated with the entities that count for the label, most informative first.
-        between: tags that are associated with tiles of a high label, most informative first. Only tags of entities
-            that do not count are considered.
+        between: tags that are associated with tiles with a high label, most informative first. A label is high if it
+            is above the median or equal to the maximum. Only tags of entities that do not count are considered.
         map_tags: tags to show in the heat map of co-occurrences, as pairs (tag, effect of the mask). The mask hides
             the tag on all entities (`hidden`), on some (`partly`) or on almost none (`left`). Hidden tags come first.
         lifts: for all pairs of `map_tags`: observed frequency of the pair, divided by the frequency expected by chance.
@@ -139,7 +139,7 @@ def _map_tags(inside: list[Association], outside: list[Association]) -> list[tup
 
     Args:
         inside: associations with entities that count for the label, as returned by `within`.
-        outside: associations with tiles of a high label, as returned by `between`.
+        outside: associations with tiles with a high label, as returned by `between`.
     """
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])

@@ -1,9 +1,10 @@
 """Measures how strongly tags are associated with a label.
 
 An entity counts for the label if the label of its tile is computed from it, such as a bridge for the number of bridges.
-Each tag is analysed in two ways. `within`: do entities with this tag count for the label? `between`: do tiles have a
-high label if an entity that does not count has this tag? Both compute a lift and the mutual information in bits. The
-lift of two events is their observed frequency divided by the frequency expected by chance, P(a, b) / (P(a) P(b)).
+A label is high if it is above the median of all labels or equal to their maximum. Each tag is analysed in two ways.
+`within` asks: do entities with this tag count for the label? `between` asks: do tiles in which this tag is on an entity
+that does not count have high labels? Both functions compute a lift and the mutual information in bits. The lift of two
+events is their observed frequency divided by the frequency expected by chance, P(a, b) / (P(a) P(b)).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CLASSES = 4
 
 
 class Occurrences(NamedTuple):
-    """The K tokens (visible entities) of one region, and its t labelled tiles that thinning did not remove.
+    """The K tokens (entities that are model inputs) of a region, and its t labelled tiles that thinning did not remove.
 
     Attributes:
         tokens: the tokens of the region, and its vocabulary, which has V distinct tags.
@@ -68,7 +69,7 @@ class Pool:
 
     @cached_property
     def high(self) -> Flags:
-        """True for tiles with a high label, bool [t]: a label above the median or, for labels 0 and 1, the label 1."""
+        """True for tiles with a high label, bool [t]. High labels are above the median or equal to the maximum."""
         return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
 
     @cached_property
@@ -173,10 +174,8 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
     """Returns the tags whose presence in a tile best predicts the tile's label, highest mutual information first.
 
-    Only tags of entities that do not count for the label are considered.
-
     Args:
-        pooled: entities of all regions.
+        pooled: entities of all regions. Tags of entities that count for the label are ignored.
         top: maximum number of tags; None for all.
     """
     size, n_classes = len(pooled.names), int(pooled.classes.max()) + 1
@@ -197,10 +196,11 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def information_bits(table: Ints, totals: Ints) -> Floats:
-    """Returns the mutual information of each feature with the class, in bits, float64 [features].
+    """Returns the mutual information of each feature with the class of an entity or tile, in bits, float64 [features].
 
     Args:
-        table: number of entities or tiles by feature and class, [features, classes].
+        table: number of entities or tiles by feature and class, [features, classes]. An entity has one of two classes
+            (it counts for the label or not). The class of a tile is the quartile of its label.
         totals: number of all entities or tiles in each class, [classes].
     """
     n = totals.sum()
@@ -214,7 +214,7 @@ def information_bits(table: Ints, totals: Ints) -> Floats:
 
 
 def entropy_bits(classes: NDArray[Any]) -> float:
-    """Returns the entropy of the classes in bits, which is the highest mutual information that a feature can have."""
+    """Returns the entropy in bits of the classes of entities or tiles: the upper bound of the mutual information."""
     shares = np.unique(classes, return_counts=True)[1] / len(classes)
     return float(-(shares * np.log2(shares)).sum())
 
@@ -224,11 +224,11 @@ class PairLifts:
     """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
 
     Attributes:
-        same: lift of the events "an entity has the first tag" and "the entity has the second tag".
-        same_label: lift of the events "an entity has the tag" and "the entity counts for the label".
-        apart: lift of the events "a tile has the first tag" and "another entity of the tile has the second tag".
-        apart_label: lift of the events "a tile has the tag on an entity that does not count for the label" and "the
-            tile has a high label".
+        same: lift of "an entity has the first tag" and "the entity has the second tag".
+        same_label: lift of "an entity has the tag" and "the entity counts for the label".
+        apart: lift of "an entity of a tile has the first tag" and "another entity of the tile has the second tag".
+        apart_label: lift of "a tile has the tag on an entity that does not count for the label" and "the tile has
+            a high label".
     """
 
     same: Floats

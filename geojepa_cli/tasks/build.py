@@ -49,8 +49,9 @@ class RegionData:
 
     Attributes:
         store: dataset with this region only.
-        tokens: tokens (visible entities) of the region.
-        base: view (selection) of the tiles that pass the filters, and of the tokens.
+        tokens: tokens (entities that are model inputs) of the region.
+        base: view that selects the tiles that were not excluded by an option such as `--min-entities`. It hides the
+            parts of OSM elements that are not tokens, such as boundaries.
     """
 
     store: TileStore
@@ -100,8 +101,8 @@ class TaskColumns:
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
     """Computes the columns of `labels.h5` for a task.
 
-    An eligible tile has a label and passes the filters. A kept tile is eligible and was not removed by thinning (which
-    removes a share of the tiles with label 0).
+    An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. A kept
+    tile is eligible and was not removed by thinning (which removes a share of the tiles with label 0).
     """
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
@@ -220,8 +221,8 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
     """Counts the OSM elements that lie in both training and test tiles.
 
-    For comparison, the counts are made for a split by group, by group with a buffer, and at random. If the task has
-    folds, the counts are also made for the folds.
+    For comparison, counts the elements for three splits: by zoom-14 group, by group with a buffer (groups next to test
+    groups are not used), and random. If the task has folds, also counts the elements for the folds.
     """
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)

@@ -1,4 +1,4 @@
-"""Finds the tags that give most information about the label although the mask leaves them visible.
+"""Finds the tags that give the most information about the label, among the tags that the task's mask does not hide.
 
 Each tag (`key=value`, or `key=*` for any value) has two features in a tile: `presence` (1 if an entity has the tag,
 otherwise 0) and `count` (number of entities with the tag). Each feature is compared with the label: by AUROC if labels
@@ -62,14 +62,14 @@ def strongest_tags(
     Args:
         tokens: tokens of the region.
         view: selection of entities and tags; hidden entities and tags are ignored.
-        tiles: indexes of the tiles to use in the region, ascending.
+        tiles: indexes in the region of the tiles to use, ascending.
         labels: labels of these tiles.
         measure: measure of how well a feature predicts the label: `auroc` for labels 0 and 1, otherwise `spearman`.
         top: maximum number of tags.
 
     Returns:
-        Each tag with its strongest feature. The list is empty if there are fewer than `FEW_TILES` tiles, or if all
-        labels are equal.
+        Each tag with its best feature: `presence` or `count`. The list is empty if there are fewer than `FEW_TILES`
+        tiles, or if all labels are equal.
     """
     if len(tiles) < FEW_TILES or len(np.unique(labels)) < 2:
         return []

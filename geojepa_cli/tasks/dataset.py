@@ -35,7 +35,7 @@ class TaskData:
             `--min-entities`, bool [n].
         kept: True for eligible tiles that thinning did not remove, bool [n]. Thinning removes a share of the tiles with
             label 0. Heads are trained and tested on the kept tiles.
-        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: zoom-14 tile that contains each tile, as a number, int64 [n]; see `TileStore.groups`.
         rule: rule that assigned tiles to splits.
         fold: fold of each tile, uint8 [n], 0..k-1; None if the task was built without folds.

@@ -1,4 +1,4 @@
-"""Computes labels: one value per tile, from the tags of the tile's tokens (visible entities).
+"""Computes labels: one value per tile, from the tags of the tile's tokens (entities that are model inputs).
 
 Rules are matched only once against each distinct tag (key, value) of a region.
 """
@@ -24,8 +24,9 @@ class Labels:
     Attributes:
         values: label of each tile, float32 [n_tiles]. Tiles without a label have NaN, such as tiles with roads but
             without any speed limit.
-        read: for labels of kind `max`: number of OSM elements by notation of the tag value, such as `number` for
-            `maxspeed=50`. The notation is `unreadable` for values that could not be parsed.
+        read: for labels of kind `max` (maximum of the numbers in tag values): number of OSM elements by notation of the
+            tag value, such as `number` for `maxspeed=50`. The notation is `unreadable` for values that could not be
+            parsed.
         unread: number of OSM elements by tag value, for values that could not be parsed.
     """
 

@@ -26,7 +26,12 @@ _ID_BITS = 60
 
 
 class Sides(NamedTuple):
-    """Flags of the tiles to which heads are fitted (training and validation), and of the tiles to test, bool [n]."""
+    """Training and test tiles of one split or fold of n tiles.
+
+    Attributes:
+        seen: True for tiles to which heads are fitted (training and validation tiles), bool [n].
+        tested: True for tiles on which heads are tested, bool [n].
+    """
 
     seen: Flags
     tested: Flags
@@ -63,8 +68,8 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
 def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
     """Counts the OSM elements of test tiles that are also in training or validation tiles.
 
-    A token is the part of an element in one tile. An entity is a whole element. If there are folds, the counts of all
-    folds are added.
+    A token is the part of an element in one tile. In the names of the counts, `entities` are whole elements. If
+    there are folds, the counts of all folds are added.
 
     Args:
         tokens: tokens of one region.
@@ -73,11 +78,11 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
     Returns:
         A dict for JSON:
 
-        - `test_tokens`, `test_entities`: numbers of tokens and entities in test tiles.
+        - `test_tokens`, `test_entities`: numbers of tokens and whole elements in test tiles.
         - `shared_tokens`, `shared_entities`: how many of these belong to an element that is also in a training tile.
         - `share`: `shared_tokens` divided by `test_tokens`; None if there are no test tokens.
-        - `kinds`: number of shared entities by kind of geometry.
-        - `tags`: most frequent tags of shared entities, with the number of entities.
+        - `kinds`: number of shared elements by kind of geometry.
+        - `tags`: most frequent tags of shared elements, with the number of shared elements that have the tag.
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)

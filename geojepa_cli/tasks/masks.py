@@ -29,8 +29,8 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
     Each element is listed only under the first reason that applies:
 
     - `WHOLE`: a tag of the element matches a rule in `mask.entities`.
-    - `SIGNS`: the element is a point with a tag of the label, and each of its other tags is masked or matches a rule
-      in `mask.signs`.
+    - `SIGNS`: the element is a point with a tag that matches a rule in `label.tags`. Each of its other tags is masked
+      or matches a rule in `mask.signs`.
     - `BARE`: all tags of the element are masked.
     - `SPANS`: the element is a relation (but not a multipolygon), and one of its members is hidden. The relation has
       the geometries of its members, so it would reveal the hidden member.

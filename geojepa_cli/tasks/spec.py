@@ -130,8 +130,8 @@ class MaskSpec(_Strict):
     Attributes:
         tags: rules; tags that match are hidden on every entity.
         entities: rules; entities with a tag that matches are hidden completely.
-        signs: rules; a point that counts for the label is hidden completely if each of its other tags is hidden or
-            matches one of these rules.
+        signs: rules; a point with a tag that matches a rule in `tags` of the label is hidden completely if each of its
+            other tags is hidden or matches one of these rules.
     """
 
     tags: Rules = ()
@@ -274,7 +274,7 @@ def _invalid(path: Path, error: ValidationError) -> UsageError:
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """Returns the keys that are allowed at a location in a task definition."""
+    """Returns the keys that a task definition may have at a given position in its YAML."""
     names = [part for part in location if isinstance(part, str)]
     models: dict[str, type[BaseModel]] = {"label": LabelSpec, "mask": MaskSpec}
     model: type[BaseModel] = TaskSpec if not names else models.get(names[0], TaskSpec) if len(names) == 1 else TagRule

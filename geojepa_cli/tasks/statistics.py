@@ -28,7 +28,8 @@ SHOWN_TAGS = 10
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
     """Returns number, mean, median and histogram of the labels, as a dict for JSON (see `summary`).
 
-    The label of tiles without the required entities (`spec.label.absent`) gets an extra bin if it is below all bins.
+    Tiles without the required entities have the label `spec.label.absent`. If this label is below all bins, it gets an
+    extra bin.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:

@@ -1,4 +1,4 @@
-"""The tokens (visible entities) of one region as flat arrays, with their tiles and tags."""
+"""The tokens (entities that are model inputs) of one region as flat arrays, with their tiles and tags."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RegionTokens:
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
-        """All pairs of a token and one of its tags, as two arrays: token index (ascending) and row in `vocabulary`."""
+        """All pairs of a token and one of its tags: token indexes (ascending) and tag indexes into `vocabulary`."""
         lengths = self.tag_offsets[self.objects + 1] - self.tag_offsets[self.objects]
         return np.repeat(np.arange(len(self.objects)), lengths), self._tags_of_each(self.objects)
 
@@ -91,7 +91,7 @@ class RegionTokens:
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """Returns the tags of the given OSM elements as rows of the vocabulary, concatenated in the given order."""
+        """Returns the tags of OSM elements as indexes into `vocabulary`, concatenated in the order of the elements."""
         return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 

@@ -67,7 +67,7 @@ class TrainingData:
         """Opens the training data of one or several regions.
 
         Args:
-            config: configuration of the training run. It limits the entities of a tile and the tokens of a batch.
+            config: configuration of the training run. It limits the entities per tile and the tokens per batch.
             processed: path of `processed.h5` of each region.
             features: path of `tags.h5` of each region.
             images: path of `images.h5` of each region, or None for a region without images.
@@ -152,7 +152,13 @@ class TrainingData:
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
-    """Returns the indices, in `store`, of all tiles of `view` outside the test split. `seed` is the split's seed."""
+    """Returns the indices of all tiles of `view` that are not in the test split. [tiles]
+
+    Args:
+        store: opened dataset, which the indices refer to.
+        view: part of the dataset that is used.
+        seed: random seed that splits the tiles into train, validation and test.
+    """
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
@@ -164,8 +170,9 @@ def _describe_drops(view: View) -> str:
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
     """Returns a hint for the error that no tile is left to train on.
 
-    The hint is `geojepa tile` if the regions are empty. Otherwise it is the failed command with wider limits for the
-    number of entities, or with the tiles of the test split.
+    If the regions have no entities, the hint is `geojepa tile`. Otherwise the hint is the failed command with a changed
+    setting. If the limits on the number of entities exclude all tiles, the setting is wider limits. If not, all
+    remaining tiles are in the test split, and the setting includes the test split in training.
     """
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities

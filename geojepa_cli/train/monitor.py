@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geojepa_cli.metrics.rankme import rankme
-from geojepa_cli.models.base import Embeddings
+from geojepa_cli.models.base import BatchVectors
 
 MAX_RANK_ROWS = 4096
 
 
-def collapse_metrics(embeddings: Embeddings) -> dict[str, float]:
+def collapse_metrics(embeddings: BatchVectors) -> dict[str, float]:
     """Computes effective rank, standard deviation and similarity of embedding vectors.
 
     Returns:

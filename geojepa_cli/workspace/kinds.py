@@ -55,14 +55,22 @@ class Kind:
         name: name of the kind and of its folder in the workspace.
         schema: version of the file layout. Artifacts with another version cannot be opened.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
-        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
+        made_from: name of the kind from which artifacts of this kind are made, such as `source` for `tiles`; None if
+            this kind is made from nothing, or from artifacts that have other names.
+        of_region: True if artifacts of this kind have the name of a region.
+        variant: parameters that distinguish artifacts with the same name. A new artifact does not replace an older one
+            if these parameters differ.
+        resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty.
         files: names of the files that the artifacts contain. If one is missing in a manifest, the manifest is damaged.
     """
 
     name: str
     schema: int
     rebuild: Callable[[Remains], Hint]
-    keep: tuple[str, ...] = ()
+    made_from: str | None = None
+    of_region: bool = False
+    variant: tuple[str, ...] = ()
+    resumes_from: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
 

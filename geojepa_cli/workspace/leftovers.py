@@ -31,9 +31,9 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
 def is_resumable(path: Path) -> bool:
     """Returns True for a `.partial` directory from whose files the interrupted command can resume."""
     kind = KINDS.get(path.parent.name)
-    if kind is None or not path.name.endswith(PARTIAL) or not path.is_dir():
+    if kind is None or not kind.resumes_from or not path.name.endswith(PARTIAL) or not path.is_dir():
         return False
-    return any(file.is_file() for pattern in kind.keep for file in path.glob(pattern))
+    return all(any(_has_content(file) for file in path.glob(pattern)) for pattern in kind.resumes_from)
 
 
 def remove_leftover(path: Path) -> bool:
@@ -56,6 +56,10 @@ def remove_leftover(path: Path) -> bool:
         return False
 
 
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _is_leftover(path: Path) -> bool:
     if path.suffix == LOCK:
         # if the directory is a leftover too, its lock file is deleted with it
@@ -72,7 +76,12 @@ def _is_download(path: Path) -> bool:
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the file that `fetch` locks while downloading: `x.partial` for `x.partial.json`, otherwise `path`."""
+    """Returns the file that `fetch` locks while it downloads.
+
+    Args:
+        path: file in the folder for downloads. If its name is `x.partial.json`, the file describes the download
+            `x.partial`, so `x.partial` is returned. Any other path is returned unchanged.
+    """
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 

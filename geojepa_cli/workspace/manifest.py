@@ -153,7 +153,7 @@ def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
 
 
 def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
-    """Returns the facts in a valid manifest from which the rebuild command of the artifact is made."""
+    """Returns the entries of a valid manifest that are needed to write the command that rebuilds the artifact."""
     files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     name = split_directory(path.name)[0]
     return Remains(name, manifest["parameters"], manifest["inputs"], path, files)

@@ -9,12 +9,10 @@ from geojepa_cli import hints
 from geojepa_cli.errors import GeojepaError, NotFoundError, nearest, unknown, wrong_argument
 from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
 
-OF_REGIONS = ("source", "tiles", "images", "processed", "features")  # kinds whose artifacts have the name of a region
-
 
 def option_of(kind: str) -> str | None:
     """Returns the option with which commands select an artifact of a kind, or None if no option does."""
-    return {"models": "--model", "tasks": "--task"}.get(kind, "--region" if kind in OF_REGIONS else None)
+    return {"models": "--model", "tasks": "--task"}.get(kind, "--region" if KINDS[kind].of_region else None)
 
 
 def check_reference(kind: object, ref: object, names: Callable[[str], list[str]]) -> None:
@@ -57,11 +55,11 @@ def missing_artifact(
         form: format of the option's value, such as `tiles/{}`; the name replaces `{}`.
     """
     name = ref.partition("@")[0]
-    what = "region" if kind in OF_REGIONS else kind.rstrip("s")
+    what = "region" if KINDS[kind].of_region else kind.rstrip("s")
     hint, listing = rebuild_hint(kind, Remains(name, workspace=root)), hints.run("artifacts").within(root)
     if name in names(kind):
         return unknown(f"version of {kind}", ref, versions, listing, option, form)
-    earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
+    earlier = KINDS[kind].made_from
     region, _, task = name.rpartition(".") if kind == "tasks" else (name, "", "")
     built = [one.removeprefix(f"{region}.") for one in names(kind) if one.startswith(f"{region}.")]
     mistyped = kind == "tasks" and nearest(task, built, cutoff=0.8) is not None

@@ -155,7 +155,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of each region in `wanted`. None or an empty list selects the only region."""
+        """Returns the newest artifact of a kind for each region in `wanted`; None or [] selects the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
@@ -226,7 +226,7 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact, its manifest first: files that an interrupted deletion leaves are not an artifact."""
+        """Deletes an artifact, its manifest first. So the files that an interruption leaves are not an artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 

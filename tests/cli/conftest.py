@@ -63,8 +63,9 @@ def crowded(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def made(demo_city: DemoCity, tmp_path: Path) -> Made:
+def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
+    monkeypatch.chdir(tmp_path)  # relative paths such as `out` of `report` are created in the working directory
     shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
     workspace = Workspace(tmp_path / "workspace")
     found: Made = {artifact.kind: artifact for artifact in workspace.everything()}

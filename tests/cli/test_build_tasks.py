@@ -79,7 +79,7 @@ def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path
 def test_limits_that_leave_no_tile_are_refused_with_those_that_would_leave_some(folder: Path) -> None:
     done = call("build-tasks", "--region", "north", "--min-entities", "5000", "--max-entities", "9000", cwd=folder)
     assert done.returncode == 1 and done.stdout == ""
-    assert "no tile of `north` has 5,000 to 9,000 entities: the " in done.stderr
+    assert "no tile of the region `north` has 5,000 to 9,000 entities: the " in done.stderr
     wider = done.stderr.split("hint: ")[1].split()
     assert wider[:2] == ["geojepa", "build-tasks"]
     assert run_main(*wider[1:], "--task", "bridge", cwd=folder)
@@ -144,7 +144,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     command = ["build-tasks", "--region", "north", "--task"]
     for _ in range(2):  # made, and found
         output = call(*command, "all.yaml", cwd=folder)
-        assert "the mask of task `all_area` hides all entities of all tiles" in output.stderr
+        assert "the mask of task `all_area` (`mask` in its definition) hides all entities of all tiles" in output.stderr
     (folder / "none.yaml").write_text("name: none_such\ntitle: t\nlabel: {kind: count, tags: [no_such_key]}\n")
     output = call(*command, "none.yaml", cwd=folder)
     assert "every tile of task `none_such` has the label 0" in output.stderr and "hides" not in output.stderr
@@ -153,7 +153,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
     emptied = answer["result"]["mask"]["tiles emptied"]
     assert 0 < emptied < answer["result"]["tiles"]["eligible"]
     output = call(*command, "most.yaml", "--min-entities", "1", cwd=folder).stderr
-    assert f"the mask of task `most_area` hides all entities of {emptied} of" in output
+    assert f"the mask of task `most_area` (`mask` in its definition) hides all entities of {emptied} of" in output
     assert "hides" not in call(*command, "building_count", cwd=folder).stderr
 
 

@@ -43,7 +43,7 @@ def test_the_labels_of_every_task_were_compared_with_the_known_answers(demo_city
         made = workspace.find("tasks", f"demo.{task}")
         check_answers(answers, task, processed, made)
         wrong = answers | {QUERY_TILE: answers[QUERY_TILE] | {task: 7.5}}
-        with pytest.raises(DataError, match=f"1 of 64 labels of `{task}` differ.*{QUERY_TILE}"):
+        with pytest.raises(DataError, match=f"1 of 64 labels of the task `{task}` are wrong.*{QUERY_TILE}"):
             check_answers(wrong, task, processed, made)
 
 

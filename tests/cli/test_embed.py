@@ -22,7 +22,7 @@ from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
 from geojepa_cli.stages.models import TrainingRun, make_model
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore
@@ -39,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace(tmp_path_factory.mktemp("vectors") / "workspace")
     first = add_region(made, "alpha", 0, 160, with_images=True)
     add_region(made, "beta", 1, 60, corner=(18100, 25956))
-    build_region(made, first, find_specs(["max_speed", "building_count"]))
+    build_tasks(made, first, ["max_speed", "building_count"])
     return made
 
 
@@ -175,7 +175,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A region with a task and two versions of an untrained model."""
     made = Workspace(tmp_path_factory.mktemp("untrained") / "workspace")
     region = add_region(made, "town", 0, 60)
-    build_region(made, region, find_specs(["max_speed"]))
+    build_tasks(made, region, ["max_speed"])
     for steps in (0, 1):
         settings = [f"train.max_steps={steps}", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
         make_model(made, [region], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3))
@@ -230,7 +230,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     assert invoke(modelled, "build-tasks", "--task", tmp_path / "all.yaml").exit_code == 0
     done = invoke(modelled, "embed", "--task", "all", "--masked", "--model", model)
     assert isinstance(done.exception, DataError)
-    assert "the mask of `all` hides all entities in all" in done.exception.message
+    assert "the mask of task `all` (`mask` in its definition) hides all entities in all" in done.exception.message
     assert not list(modelled.root.glob("embeddings/*@*"))
     region = modelled.find("processed", "town")
     store = TileStore.open([region.file("processed.h5")], names=["town"])
@@ -256,12 +256,12 @@ def test_without_a_model_tagpool_is_used_with_a_note(workspace: Workspace) -> No
         done = invoke(workspace, *command, "--region", "alpha")
         assert done.exit_code == 0, done.output
         assert (
-            "no model" in done.stderr
+            "there is no trained model" in done.stderr
             and "using the baseline tagpool" in done.stderr
             and "geojepa pretrain" in done.stderr
         )
         named = invoke(workspace, *command, "--region", "alpha", "--model", "tagpool")
-        assert named.exit_code == 0 and "no model" not in named.stderr
+        assert named.exit_code == 0 and "no trained model" not in named.stderr
 
 
 def _of_tagpool(workspace: Workspace) -> Path:

@@ -92,7 +92,7 @@ def test_the_resolution_is_printed_in_metres_with_a_warning_where_it_is_coarse(f
         out.write(np.full((3, 300, 300), 100, np.uint8))
     printed = " ".join(fetch(folder).stderr.split())
     assert "a.tif: EPSG:4326, 8.44 × 2.22 m per pixel" in printed
-    assert "1 scenes have pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
+    assert "1 scene has pixels of more than 5.5 m, up to 8.44 m (`a.tif`)" in printed and "blurred" in printed
 
 
 @pytest.mark.parametrize("kind", ["scene", "tile"])
@@ -110,7 +110,7 @@ def test_fetch_warns_of_imagery_outside_of_the_extract(folder: Path, kind: str) 
             Image.new("RGB", (224, 224)).save(path)
             (folder / "images/m_20200831.tif").unlink(missing_ok=True)
         printed = " ".join(fetch(folder).stderr.split())
-        assert ("no image of `images` intersects the extract with the bounding box -77.86,40.79" in printed) is outside
+        assert ("no image of `images` intersects the extract, whose bounding box is -77.86,40.79" in printed) is outside
 
 
 def test_fetch_warns_of_image_tiles_with_transparent_pixels(folder: Path) -> None:

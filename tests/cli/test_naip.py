@@ -160,7 +160,7 @@ def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
     server.files[lost] = content
     again = geojepa("tile", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert f"resuming: {6 - len(failed)} of 6 image tiles are done" in again.stderr
+    assert f"resuming: {6 - len(failed)} of 6 tiles are done" in again.stderr
     newest = max(tmp_path.glob("workspace/images/*/images.h5"), key=lambda path: path.stat().st_mtime_ns)
     assert len(ImageStore(newest)) == 6
 
@@ -186,7 +186,7 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
     server.statuses.clear()
     done = geojepa("tile", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"resuming: {kept} of 6 image tiles are done" in done.stderr
+    assert f"resuming: {kept} of 6 tiles are done" in done.stderr
     check(tmp_path, 6)
 
 

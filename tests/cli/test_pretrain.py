@@ -159,7 +159,29 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
     done = geojepa("artifacts", "--prune", "--yes", cwd=place)
+    assert done.returncode == 0 and "unfinished; `--unfinished` deletes it too" in done.stdout
+    assert partials(place)
+    done = geojepa("artifacts", "--prune", "--unfinished", "--yes", cwd=place)
     assert done.returncode == 0 and "the same command would resume it" in done.stdout
+    assert not partials(place)
+
+
+def test_ctrl_c_before_the_first_checkpoint_leaves_nothing_to_resume_from(place: Path) -> None:
+    settings = ["--set", "train.max_steps=100000", "--set", "train.checkpoint_every=100000"]
+    with subprocess.Popen(
+        [*COMMAND, "pretrain", *SMALL, "--region", "oak", *settings],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    ) as running:
+        while not (partials(place) and (partials(place)[0] / "metrics.jsonl").is_file()):
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, message = running.communicate(timeout=60)
+    assert running.returncode == 130 and "interrupted before the first checkpoint" in message
     assert not partials(place)
 
 

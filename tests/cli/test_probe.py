@@ -18,13 +18,12 @@ from typer.testing import CliRunner
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.app import app
-from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.load import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.stages.embeddings import TAGPOOL, Model
 from geojepa_cli.stages.models import TrainingRun, make_model
 from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
@@ -39,7 +38,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace(tmp_path_factory.mktemp("probe") / "workspace")
     regions = [add_region(made, "alpha", 0, 120), add_region(made, "beta", 1, 60, corner=(18100, 25956))]
     for region in regions:
-        build_region(made, region, find_specs(["max_speed", "building_count"]))
+        build_tasks(made, region, ["max_speed", "building_count"])
     return made
 
 
@@ -48,14 +47,14 @@ def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(works
     answer = json.loads(run_here(*command, "--json"))
     assert set(answer) == {"schema", "command", "artifact", "result"}
     report = answer["result"]
-    assert [(f["model"], f["head"]) for f in report["figures"]] == [("dummy", "median"), ("tagpool", "linear")]
+    assert [(f["model"], f["head"]) for f in report["scores"]] == [("dummy", "median"), ("tagpool", "linear")]
     assert report["protocol"] == "cross-validation"
-    assert f"{report['groups']} zoom-14 groups" in report["stands_on"]
+    assert f"{report['groups']} zoom-14 groups" in report["protocol_description"]
     assert report["strongest"]["alpha"]["tags"]
     artifact = workspace.find("probes", answer["artifact"])
     kept = [row for row in _predictions(artifact.file("predictions.csv")) if row["kept"] == "1"]
     errors = [abs(float(row["tagpool_linear"]) - float(row["label"])) for row in kept]
-    assert np.mean(errors) == pytest.approx(report["figures"][1]["mae"]["value"], rel=1e-4)
+    assert np.mean(errors) == pytest.approx(report["scores"][1]["mae"]["value"], rel=1e-4)
     assert len(kept) == report["tiles"]
     assert artifact.file("plot.png").read_bytes().startswith(b"\x89PNG")
     text = run_here(*command)
@@ -81,9 +80,9 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     answer = json.loads(run_here(*command, "--without-shared", "--json"))
     assert plain["artifact"] != answer["artifact"]
     assert "shared_entities" not in plain["result"] and "without_shared" not in plain["result"]
-    scores = {score["model"]: score for score in answer["result"]["figures"]}
+    scores = {score["model"]: score for score in answer["result"]["scores"]}
     assert list(scores) == ["dummy", "tagpool", "tagpool without shared"]
-    assert [scores["dummy"], scores["tagpool"]] == plain["result"]["figures"]
+    assert [scores["dummy"], scores["tagpool"]] == plain["result"]["scores"]
     assert scores["tagpool without shared"]["mae"] != scores["tagpool"]["mae"]
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
@@ -106,7 +105,7 @@ def test_a_probe_embeds_the_tiles_on_which_its_task_was_built(tmp_path: Path) ->
     town = add_region(made, "town", 5, 40, mean_entities=60.0)
     store = TileStore([RegionStore(town.file("processed.h5"), "town")])
     most = int(np.sort(store.lengths(View.default(store, 0, None)))[-2])  # leaves out the tile with the most
-    build_region(made, town, find_specs(["building_count"]), limits=EntityLimits(1, most))
+    build_tasks(made, town, ["building_count"], min_entities=1, max_entities=most)
     stages.probe(made, "building_count", head="linear")
     params = [artifact.params for artifact in made.artifacts("embeddings")]
     assert [(one["min_entities"], one["max_entities"]) for one in params] == [(1, most)]
@@ -114,7 +113,7 @@ def test_a_probe_embeds_the_tiles_on_which_its_task_was_built(tmp_path: Path) ->
 
 def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(workspace: Workspace) -> None:
     alpha, beta = workspace.find("processed", "alpha"), workspace.find("processed", "beta")
-    (task,) = build_region(workspace, alpha, find_specs(["max_speed"]))
+    (task,) = build_tasks(workspace, alpha, ["max_speed"])
     expected = {"split_seed=0": "", "split_seed=3": "data.split_seed=3", "exclude_test_groups=false": "exclude_test"}
     for config, text in expected.items():
         with workspace.build("models", "m", {"config": config}, [alpha]) as build:
@@ -132,7 +131,7 @@ def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(worksp
 def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: Path) -> None:
     made = Workspace(tmp_path / "workspace")
     town, other = add_region(made, "town", 0, 60), add_region(made, "far", 7, 60, corner=(18100, 25956))
-    build_region(made, town, find_specs(["max_speed"]))
+    build_tasks(made, town, ["max_speed"])
     settings = ["train.max_steps=0", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
     model = Model("net", make_model(made, [town], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3)))
     groups = np.arange(40, dtype=np.int64) << 32 | 5

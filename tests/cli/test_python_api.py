@@ -83,6 +83,7 @@ FUNCTIONS = {name: getattr(stages, name) for name in stages.__all__}
 # valid arguments that a call needs besides the wrong one
 NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
+    "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
@@ -139,7 +140,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     """True for the values above that are valid for a parameter."""
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
-        return what == "empty list" if function == "fetch" else what in regions
+        return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
     if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from geojepa_cli import Workspace, stages
 from geojepa_cli.app import app
 from geojepa_cli.errors import DataError
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 
 Invoke = Callable[..., Result]
 
@@ -22,7 +22,7 @@ Invoke = Callable[..., Result]
 def workspace(tmp_path: Path) -> Workspace:
     """A region with two tasks, both probed."""
     made = Workspace(tmp_path / "workspace")
-    build_region(made, add_region(made, "town", 5, 60), find_specs(["building_count", "max_speed"]))
+    build_tasks(made, add_region(made, "town", 5, 60), ["building_count", "max_speed"])
     for task in ("building_count", "max_speed"):
         stages.probe(made, task, masked=True, head="linear")
     return made

@@ -88,7 +88,7 @@ def test_columns_that_process_does_not_change_are_copied(tmp_path: Path) -> None
     result, counts = process(tiles)
 
     assert (counts["tiles"], counts["pieces"], counts["nodes_in"], counts["nodes_out"]) == (2, 3, 2, 2)
-    assert result.attributes["kind"] == "processed"
+    assert result.attributes["kind"] == b"processed"
     assert result.attributes["zoom"] == 16
     with h5py.File(tiles) as file:
         for name, column in schema.COLUMNS.items():

@@ -142,6 +142,7 @@ def test_a_polygon_keeps_only_the_tiles_that_share_some_area_with_it(tmp_path: P
         ("area\n1\n 1 2\n 2 2\n 2 1\n", "no END"),
         ("area\n1\n 1 2\n 2 2\nEND\nEND\n", "fewer than three points"),
         ("area\n1\n one two\nEND\nEND\n", "no longitude and latitude"),
+        ("\0\0\0\r\n\tOSMHeader\x18\n", "area.poly`: it is not a text file"),
         ("area\n1\n 1 2\n 2 2\n 2 1\nEND\nEND\n", "no object with tags in the polygon"),
     ],
 )

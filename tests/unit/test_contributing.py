@@ -120,7 +120,7 @@ def test_every_command_knows_the_new_baseline(checkout: Path, workspace: Path) -
     output = run_commands(text, checkout, workspace, TILE=_some_tile(processed.file("processed.h5")))
     assert output.count("mean_box") >= 4
     assert {artifact.name for artifact in found.artifacts("embeddings")} >= {"mean_box.town"}
-    scores = found.find("probes", "building_count.mean_box").read_json("report.json")["figures"]
+    scores = found.find("probes", "building_count.mean_box").read_json("report.json")["scores"]
     assert {score["model"] for score in scores} >= {"mean_box", "tagpool", "dummy"}
 
 

@@ -21,7 +21,7 @@ from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.errors import DataError
 from geojepa_cli.evaluate import embed
 from geojepa_cli.evaluate.embed import embed_region
-from geojepa_cli.models.base import Embeddings as Vectors
+from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.embeddings import COLUMNS, Embeddings
 from geojepa_cli.store.store import TileStore
@@ -35,11 +35,11 @@ class Counts:
 
     name, needs = "counts", TAGS_ONLY
 
-    def encode(self, batch: TileBatch) -> Vectors:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         counts = batch.tag_offsets.diff().float()
         entities = torch.stack([counts, (batch.osm_id % 97).float()], 1)
         tiles = [torch.cat([part.max(0).values, part.mean(0)]) for part in entities.split(batch.lengths.tolist())]
-        return Vectors(entities, torch.stack(tiles))
+        return BatchVectors(entities, torch.stack(tiles))
 
 
 class Killed(Counts):
@@ -48,7 +48,7 @@ class Killed(Counts):
     def __init__(self, at: int) -> None:
         self.at, self.calls = at, 0
 
-    def encode(self, batch: TileBatch) -> Vectors:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         self.calls += 1
         if self.calls == self.at:
             raise KeyboardInterrupt
@@ -196,14 +196,14 @@ def test_columns_are_contiguous_and_of_the_documented_types(store: TileStore, tm
 
 def test_a_vector_that_is_not_finite_is_an_error(store: TileStore, tmp_path: Path) -> None:
     class Broken(Counts):
-        def encode(self, batch: TileBatch) -> Vectors:
+        def encode(self, batch: TileBatch) -> BatchVectors:
             found = super().encode(batch)
-            return Vectors(found.entities, found.tiles * torch.nan)
+            return BatchVectors(found.entities, found.tiles * torch.nan)
 
     class Large(Counts):
-        def encode(self, batch: TileBatch) -> Vectors:
+        def encode(self, batch: TileBatch) -> BatchVectors:
             found = super().encode(batch)
-            return Vectors(found.entities + 70_000, found.tiles)  # above the largest float16
+            return BatchVectors(found.entities + 70_000, found.tiles)  # above the largest float16
 
     for embedder in (Broken(), Large()):
         with pytest.raises(DataError, match="not finite"):

@@ -13,7 +13,7 @@ def _probe(
     task: str, maes: dict[str, float], masked: bool = True, regions: tuple[str, ...] = ("a@1",)
 ) -> dict[str, Any]:
     dummy = maes["dummy"]
-    figures = [
+    scores = [
         {
             "model": model,
             "head": "median" if model == "dummy" else "linear",
@@ -22,7 +22,8 @@ def _probe(
         }
         for model, mae in maes.items()
     ]
-    return {"task": task, "masked": masked, "regions": list(regions), "stands_on": "30 groups", "figures": figures}
+    description = {"task": task, "masked": masked, "regions": list(regions), "protocol_description": "30 groups"}
+    return {**description, "scores": scores}
 
 
 def test_score_is_the_mean_ratio_to_dummy_and_harmonic_is_relative_to_the_best() -> None:
@@ -71,11 +72,12 @@ def test_missing_and_wrong_entries_of_a_report_are_named() -> None:
     whole = _probe("x", {"dummy": 4.0, "m": 2.0})
     assert check_probe(whole) is None
     assert check_probe([]) is not None
-    assert "stands_on" in (check_probe({key: value for key, value in whole.items() if key != "stands_on"}) or "")
-    broken = {**whole, "figures": [{**whole["figures"][0], "mae": {"value": 1.0, "low": 0.5}}]}
-    assert "figures.0.mae.high" in (check_probe(broken) or "")
-    assert "Dummy" in (check_probe({**whole, "figures": whole["figures"][1:]}) or "")
-    for wrong in ({"regions": "a@1"}, {"masked": "yes"}, {"figures": {}}, {"task": None}):
+    del (lacking := dict(whole))["protocol_description"]
+    assert "protocol_description" in (check_probe(lacking) or "")
+    broken = {**whole, "scores": [{**whole["scores"][0], "mae": {"value": 1.0, "low": 0.5}}]}
+    assert "scores.0.mae.high" in (check_probe(broken) or "")
+    assert "Dummy" in (check_probe({**whole, "scores": whole["scores"][1:]}) or "")
+    for wrong in ({"regions": "a@1"}, {"masked": "yes"}, {"scores": {}}, {"task": None}):
         assert next(iter(wrong)) in (check_probe({**whole, **wrong}) or "")
-    infinite = {**whole["figures"][0], "mae": {"value": float("inf"), "low": 0.0, "high": 1.0}}
-    assert "figures.0.mae.value" in (check_probe({**whole, "figures": [infinite]}) or "")
+    infinite = {**whole["scores"][0], "mae": {"value": float("inf"), "low": 0.0, "high": 1.0}}
+    assert "scores.0.mae.value" in (check_probe({**whole, "scores": [infinite]}) or "")

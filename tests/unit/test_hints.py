@@ -62,6 +62,11 @@ def completed(line: str, hint: Hint) -> str:
             Hint(workspace="DIR").noting("on another disk"),
             "geojepa --workspace DIR tile --region r (on another disk)",
         ),
+        (
+            "tile --zoom 9",
+            hints.run("process").noting("later").or_else(hints.again(zoom=16).noting("now")),
+            "geojepa process (later), or geojepa tile --zoom 16 (now)",
+        ),
         ("tile --zoom 9", hints.again(zoom=16).within(Path("w")), "geojepa --workspace w tile --zoom 16"),
         ("--workspace v tile", Hint(workspace="DIR").within(Path("w")), "geojepa --workspace DIR tile"),
         ("--workspace v tile", hints.shell("rm", "a b").within(Path("w")), "rm 'a b'"),

@@ -19,7 +19,7 @@ from geojepa_cli.config.modality import Modality
 from geojepa_cli.models import registry
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
-from geojepa_cli.stages.tasks import build_region, find_specs
+from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy
 from geojepa_cli.workspace.workspace import Workspace
@@ -41,7 +41,7 @@ def mean_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_new_baseline_is_known_to_embed_probe_knn_and_report(mean_box: str, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     region = add_region(workspace, "r", 0, 160)
-    build_region(workspace, region, find_specs(["building_count"]))
+    build_tasks(workspace, region, ["building_count"])
 
     def call(*arguments: str) -> object:
         done = CliRunner().invoke(app, ["--workspace", str(workspace.root), *arguments, "--json"])
@@ -103,10 +103,10 @@ def test_a_baseline_with_tile_vectors_of_any_width_is_stored(tmp_path: Path, mon
             pass
 
         def encode(self, batch: object) -> object:
-            from geojepa_cli.models.base import Embeddings as Vectors
+            from geojepa_cli.models.base import BatchVectors
 
             lengths = batch.lengths.float()  # type: ignore[attr-defined]
-            return Vectors(torch.ones(int(lengths.sum()), 2), torch.stack([lengths, lengths, lengths + 1], 1))
+            return BatchVectors(torch.ones(int(lengths.sum()), 2), torch.stack([lengths, lengths, lengths + 1], 1))
 
     monkeypatch.setattr(registry, "_resolve", lambda target: Counter)
     monkeypatch.setitem(registry.BASELINES, "counter", "any:Counter")

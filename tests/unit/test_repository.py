@@ -18,6 +18,11 @@ PYTHON = [path for folder in ("geojepa_cli", "tests", "benchmarks", "tools") for
 CPP = [path for suffix in ("cpp", "hpp") for path in (ROOT / "native").rglob(f"*.{suffix}")]
 GENERATED = {"schema.py", "schema.hpp", "area_table.hpp", "tag_filter_default.hpp"}
 PROSE = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tasks").glob("*.yaml"), ROOT / "Makefile"]
+TOP_LEVEL = {
+    *(".ci", ".gitignore", ".pre-commit-config.yaml", "Makefile", "constraints.txt", "pyproject.toml"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "THIRD_PARTY.md"),
+    *("benchmarks", "docs", "geojepa_cli", "native", "tasks", "tests", "tools"),
+}
 MAX_PYTHON_LINES, MAX_CPP_LINES, MAX_FUNCTION_LINES = 300, 400, 60
 # style.md: words that a reader stumbles over, and openings of a docstring that are no statement
 AVOIDED = re.compile(r"(?<![a-z])(anew|told|beside|at hand|borne|heeded|mend|mended)(?![a-z])", re.IGNORECASE)
@@ -65,6 +70,13 @@ def test_a_change_in_one_place_without_the_others_is_found(tmp_path: Path, sourc
     done = check(root)
     assert done.returncode == 1
     assert "make schema" in done.stderr
+
+
+def test_only_known_files_and_folders_are_at_the_top_of_the_repository() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {name.partition("/")[0] for name in done.stdout.split("\0") if name} == TOP_LEVEL
 
 
 def test_imports_go_downwards_only() -> None:

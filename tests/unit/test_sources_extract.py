@@ -85,9 +85,12 @@ def test_what_is_not_a_whole_extract_is_named_with_a_hint(tmp_path: Path, data: 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["absent.osm.pbf", "."])
-def test_a_path_that_is_not_a_file_is_a_usage_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("absent.osm.pbf", "does not exist"), (".", "is a directory"), ("/dev/null", "`/dev/null` is not a file")],
+)
+def test_a_path_that_is_not_a_file_is_a_usage_error(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         inspect_extract(tmp_path / name)
 
 

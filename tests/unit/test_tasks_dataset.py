@@ -12,7 +12,7 @@ from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.filters import Filters
-from geojepa_cli.stages.tasks import TaskSettings, build_region, make_tasks
+from geojepa_cli.stages.tasks import TaskSettings, build_tasks, make_tasks
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.dataset import TaskData, split_rule
 from geojepa_cli.tasks.labels import label_range, label_tiles
@@ -37,8 +37,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def made(workspace: Workspace) -> dict[str, list[Artifact]]:
-    specs = [find_task(task) for task in TASKS]
-    regions = [build_region(workspace, workspace.find("processed", name), specs) for name in CORNERS]
+    regions = [build_tasks(workspace, name, list(TASKS)) for name in CORNERS]
     return {task: [region[i] for region in regions] for i, task in enumerate(TASKS)}
 
 
@@ -116,9 +115,9 @@ def test_the_same_inputs_give_the_same_bytes(
 
 
 def test_a_second_run_makes_nothing(workspace: Workspace, made: dict[str, list[Artifact]]) -> None:
-    again = build_region(workspace, workspace.find("processed", "north"), [find_task(task) for task in TASKS])
+    again = build_tasks(workspace, "north", list(TASKS))
     assert [artifact.id for artifact in again] == [made[task][0].id for task in TASKS]
-    other_seed = build_region(workspace, workspace.find("processed", "north"), [find_task("bridge")], seed=1)
+    other_seed = build_tasks(workspace, "north", "bridge", seed=1)
     assert other_seed[0].id != made["bridge"][0].id
 
 

@@ -13,7 +13,7 @@ from training import config_of, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.models.base import Embeddings, StepLosses
+from geojepa_cli.models.base import BatchVectors, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.pooling import max_mean
@@ -79,9 +79,9 @@ class TagWeights:
         self.table = tag_table
         self.finished: list[float] = []
 
-    def embed(self, batch: TileBatch) -> Embeddings:
+    def embed(self, batch: TileBatch) -> BatchVectors:
         entities = mean_tags(self.table, batch.tag_ids, batch.tag_offsets) * self.module.scale
-        return Embeddings(entities, max_mean(entities, batch.cu_seqlens))
+        return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
 
     def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
         loss = (self.embed(batch).entities.std(0) - 1).square().mean()

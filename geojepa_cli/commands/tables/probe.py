@@ -18,16 +18,17 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         report: content of the probe's `report.json`.
         made: artifact of the probe.
     """
-    binary = any(score["auroc"] is not None for score in report["figures"])
+    binary = any(score["auroc"] is not None for score in report["scores"])
     unit = f" {report['unit']}" if report["unit"] else ""
     columns = ["model", "head", f"MAE{unit}", "95 % interval", "MAE / Dummy", "MAE all test tiles"]
     columns += ["AUROC"] if binary else []
-    rows = [_row(score)[: len(columns)] for score in report["figures"]]
+    rows = [_row(score)[: len(columns)] for score in report["scores"]]
     variant = "masked" if report["masked"] else "plain"
     variant += ", RANDOM SPLIT" if report.get("random") else ""
-    console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=report["stands_on"])
+    protocol = report["protocol_description"]
+    console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=protocol)
     if report.get("random"):
-        console.warn(report["stands_on"])
+        console.warn(protocol)
     for model, groups in report.get("seen_in_pretraining", {}).items():
         tested = console.counted(groups, "tested zoom-14 group")
         console.print_line(f"`{model}` may have seen tiles of {tested} during pretraining (without their labels)")

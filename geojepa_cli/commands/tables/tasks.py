@@ -61,7 +61,9 @@ def _print_tasks(made: Made) -> None:
 
 
 def strongest(report: TaskReport) -> tuple[str, str]:
-    """Returns the tag that gives most information about the label although the mask leaves it visible, and its score.
+    """Returns the most informative tag that the task's mask does not hide, and its score.
+
+    This is the tag that gives the most information about the label.
 
     Args:
         report: content of a task's `report.json`.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geojepa_cli.config.modality import Needs
 from geojepa_cli.errors import DataError
-from geojepa_cli.models.base import Embeddings, FrozenInputs
+from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.published import CONFIG, WEIGHTS, read_model
@@ -29,7 +29,7 @@ class JepaEmbedder:
         self.encoder = encoder
         self._inputs = inputs
 
-    def encode(self, batch: TileBatch) -> Embeddings:
+    def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
         return self.encoder(batch, self._inputs.tag_table)
 

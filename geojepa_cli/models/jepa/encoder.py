@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from geojepa_cli.models.base import Embeddings
+from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.nn.attention import PackedLayout
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of
@@ -64,7 +64,7 @@ class TileEncoder(nn.Module):
         self.tokens = tokens
         self.encoder = encoder
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> Embeddings:
+    def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
 
         Returns:
@@ -72,4 +72,4 @@ class TileEncoder(nn.Module):
         """
         x, tokens = self.tokens(batch, tag_table)
         encoded = self.encoder(x, tokens.cu_seqlens)
-        return Embeddings(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))
+        return BatchVectors(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
-from geojepa_cli.models.base import Embeddings, FrozenInputs, StepLosses
+from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.losses import jepa_losses
@@ -42,7 +42,7 @@ class JepaPretraining:
         """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""
         self.module.update_target(ema_momentum(self._config.train, progress))
 
-    def embed(self, batch: TileBatch) -> Embeddings:
+    def embed(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of a batch's entities [T, D] and tiles [B, 2·D] with the target encoder."""
         return self.module.target_encoder(batch, self._inputs.tag_table)
 

@@ -42,8 +42,9 @@ def draw_masks(
 ) -> Masks:
     """Draws a mask for each tile of a batch: first the mask type, then the targets and the context.
 
-    Two masks are replaced by a mask of type RANDOM: an area mask whose targets contain no token, and a kind mask whose
-    targets contain all tokens of the tile. In a tile with a single token, that token is the context.
+    A random mask is used in place of an area mask if the targets of the area mask contain no token. It is also used in
+    place of a kind mask if the targets of the kind mask contain all tokens of the tile. In a tile with a single token,
+    that token is the context.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -101,9 +102,16 @@ def _least_context(strategy: Tensor, lengths: Tensor, rates: MaskRates) -> Tenso
 
 
 def _grow(context: Tensor, least: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Returns a copy of the context in which each tile has at least `least` tokens. bool [T]
+    """Adds random tokens to the context (the visible tokens) of each tile that has too few tokens in the context.
 
-    Random tokens of the tile are added where they are needed.
+    Args:
+        context: True for visible tokens. bool [T]
+        least: minimum number of visible tokens of each tile. int64 [B]
+        noise: uniform random numbers in [0, 1). The tokens with the smallest numbers are added. float64 [T]
+        segments: tile index of each token. int64 [T]
+        cu_seqlens: cumulative token counts of the tiles. [B+1]
+    Returns:
+        The new context. bool [T]
     """
     # tokens in the context get the smallest keys, so they rank first and random other tokens follow
     keys = torch.where(context, 0.5 * noise, 0.5 + 0.5 * noise)

@@ -10,9 +10,10 @@ class MaskRates:
     """Parameters of the masks that divide a tile's tokens into visible and hidden tokens.
 
     A mask hides one or several sets of tokens, the targets. There are four types of masks. A target of a random mask
-    has arbitrary tokens. A target of an area mask has the tokens in a random rectangle. The target of a modality mask
-    has all tokens except those of one modality. A target of a kind mask has all entities that are similar to a random
-    entity, for example all roads, or only residential roads.
+    has randomly chosen tokens. A target of an area mask has the tokens in a random rectangle. The target of a modality
+    mask has all tokens except those of one modality. A target of a kind mask has all entities with tags similar to
+    those of a randomly chosen entity, for example all roads, or only residential roads. Entities are the tokens of OSM
+    elements; image patches are tokens too, but not entities.
 
     Attributes:
         random, area, modality, kind: relative frequencies of the mask types. Modality masks are drawn only for tiles
@@ -22,7 +23,8 @@ class MaskRates:
         area_low, area_high: area masks: minimum and maximum area of a target, as a fraction of the tile's area.
         aspect: area masks: maximum ratio of width to height, and of height to width, of a target.
         kind_low, kind_high: kind masks: minimum and maximum of the similarity threshold, which is drawn at random.
-            Two entities are similar if the cosine similarity of their content vectors is at least the threshold.
+            Two entities are similar if the cosine similarity of their content vectors is at least the threshold. The
+            content vector of an entity is computed from its tags, without its position.
         random_context, area_context, modality_context, kind_context: minimum fraction of a tile's tokens that stay
             visible, for each mask type.
         entity: modality id of entity tokens. Kind masks hide only entities.

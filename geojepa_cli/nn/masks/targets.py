@@ -14,7 +14,7 @@ from geojepa_cli.nn.packing import count_in_segments, lengths_of, rank_in_segmen
 
 
 def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: float) -> Tensor:
-    """Selects the N targets of random masks: a random fraction of each tile's tokens.
+    """Selects N targets for random masks. In each tile, a target has a fraction `ratio` of the tokens, drawn at random.
 
     In each tile, at least one token is selected, but never all tokens. A tile with a single token is an exception: its
     token is not selected.
@@ -67,7 +67,7 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
         cu_seqlens: cumulative token counts of the tiles. [B+1]
         chance: a uniform random number in [0, 1) for each tile, which chooses the modality that stays visible. [B]
     Returns:
-        Two masks: the first is True for selected tokens, bool [T]. The second is True for tiles with several
+        Two tensors. The first is True for the selected tokens, bool [T]. The second is True for tiles with several
         modalities, bool [B].
     """
     numbers = int(modality.max()) + 1 if len(modality) else 1

@@ -13,7 +13,9 @@ IMAGE_PX = 224
 
 
 def patch_boxes(grid: int) -> Tensor:
-    """Returns the bounding boxes of the patches of an image, row by row from north to south.
+    """Returns the bounding boxes of the patches of an image.
+
+    The rows of patches are ordered from north to south, and the patches of a row from west to east.
 
     Args:
         grid: number of patches along one side of the image.
@@ -50,7 +52,7 @@ class PatchEmbed(nn.Module):
         return len(self.boxes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes one vector for each patch of each image. Patches are ordered row by row from north to south.
+        """Computes one vector for each patch of each image. The patches are in the order of `patch_boxes`.
 
         Args:
             images: images with red, green and blue bands. uint8 [N, 3, 224, 224]

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "clip/repair.hpp"
@@ -100,10 +101,20 @@ bool on_globe(const Polygon& polygon) {
     });
 }
 
+/// Whether a file holds bytes that no text has: control characters other than white space.
+bool is_binary(const std::string& text) {
+    return std::any_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < ' ' && std::string_view{"\t\n\v\f\r"}.find(c) == std::string_view::npos;
+    });
+}
+
 }  // namespace
 
 std::vector<Polygon> read_polygons(const std::string& path) {
     const std::string text = read_text(path);
+    if (is_binary(text)) {
+        refuse(path, "it is not a text file");
+    }
     const std::size_t start = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
     const bool json = start != std::string::npos && text[start] == '{';
     const std::vector<Polygon> found = json ? polygons_of_geojson(text.substr(start)) : parse_poly(text, path);
