@@ -85,8 +85,9 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     Args:
         raw: nested dicts of the configuration. They are changed in place.
         override: argument of `--set`.
-        earlier: `--set` options that were already applied, as a dict from dotted key to argument. If one of these
-            options causes the error, the hint repeats the command without it.
+        earlier: `--set` options that were already applied, as a dict from dotted key to argument. An earlier option
+            can make `override` invalid: after `--set model=3`, `model` is not a section. The hint is then the failed
+            command without the earlier option.
 
     Returns:
         The dotted key.

@@ -53,14 +53,15 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="the output of an encoder is a sum: the outputs of all layers, plus its input times this weight; "
-        "null: the output of an encoder is the output of its last layer (GeoJEPA thesis)",
+        description="weight of an encoder's input in the encoder's output, which is the sum of this input and the "
+        "outputs of all layers; null: the encoder's output is the output of its last layer (GeoJEPA thesis)",
     )
     null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="number of virtual tokens with score 0 and value 0 in attention; 0: plain softmax (GeoJEPA thesis)",
+        description="number of empty tokens that attention adds to each sequence, so that an attention head can "
+        "distinguish many tokens from few; 0: no empty tokens, as in the GeoJEPA thesis",
     )
     freeze_tags: bool = Field(
         default=False,
@@ -70,9 +71,7 @@ class ModelConfig(Section):
         default=False, description="also predict a tile's vector from its visible tokens (GeoJEPA thesis: false)"
     )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
-    patch_px: Int = Field(
-        default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
-    )
+    patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -115,7 +114,7 @@ class MaskingConfig(Section):
         "(GeoJEPA thesis: 0)",
     )
     num_targets: Int = Field(
-        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks: 1"
+        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks have 1"
     )
     random_ratio: Float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
@@ -131,13 +130,15 @@ class MaskingConfig(Section):
         default=0.5,
         ge=-1,
         le=1,
-        description="kind masks hide entities similar to a random one; minimum of the random similarity threshold",
+        description="kind masks: minimum of the similarity threshold, which is drawn at random for each target; the "
+        "target hides all entities of the tile that are at least this similar to a randomly chosen entity",
     )
     kind_high: Float = Field(
         default=0.99,
         ge=-1,
         le=1,
-        description="kind masks hide entities similar to a random one; maximum of the random similarity threshold",
+        description="kind masks: maximum of the similarity threshold, which is drawn at random for each target; the "
+        "target hides all entities of the tile that are at least this similar to a randomly chosen entity",
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
@@ -185,7 +186,9 @@ class LossConfig(Section):
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
     )
-    regulariser: Literal["vicreg", "none"] = Field(default="vicreg", description="penalty for collapse of embeddings")
+    regulariser: Literal["vicreg", "none"] = Field(
+        default="vicreg", description="regulariser that prevents collapse (equal embeddings for all inputs), or `none`"
+    )
     vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction loss has weight 1")
     variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
     covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
@@ -280,13 +283,9 @@ class DataConfig(Section):
 
 
 class PretrainConfig(Section):
-    """Complete configuration of a pretraining run, except the regions and the seed.
+    """Complete configuration of a pretraining run, except the regions and the seed."""
 
-    Attributes:
-        family: name of the model's architecture, a key of `models.registry.FAMILIES`.
-    """
-
-    family: ClassVar[str] = "jepa"
+    family: ClassVar[str] = "jepa"  # name of the model's architecture, a key of `models.registry.FAMILIES`
 
     model: ModelConfig = ModelConfig()
     masking: MaskingConfig = MaskingConfig()

@@ -60,7 +60,7 @@ def nearest(
 
 
 def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, excluded: Tensor | None) -> list[Tensor]:
-    """Returns, for each query, the row numbers of all vectors that may be among its k nearest neighbours, ascending."""
+    """Returns, for each query, the sorted row numbers of all vectors that may be among its k nearest neighbours."""
     query = _prepared(queries, metric)
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(query))]
     floor = torch.full((len(query),), -torch.inf)
@@ -110,10 +110,10 @@ def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
-    """Returns, for each query, the maximum rounding error of the difference between two dot products. [q]
+    """Returns, for each query, the largest error that rounding can cause when two of its scores are compared. [q]
 
-    The dot products are those of the query with the vectors of `block` (one chunk of all vectors), in float32. The
-    returned value is twice the maximum rounding error of one dot product.
+    A score is the float32 dot product of the query with a vector of `block` (one chunk of all vectors). Both scores are
+    rounded, so the returned value is twice the maximum rounding error of one score.
     """
     own: Tensor = torch.linalg.vector_norm(query, dim=1)
     largest: Tensor = torch.linalg.vector_norm(block, dim=1).max()

@@ -54,7 +54,7 @@ def fit_mlp(
     training rows if there are no validation rows. PyTorch's global random state is not changed.
 
     Args:
-        x, y: features [n, d] and labels [n] of the training rows.
+        x, y: features [n, d] and labels [n] of the training rows. A row is one example, such as a tile.
         x_val, y_val: features [m, d] and labels [m] of the validation rows.
         hidden, max_epochs: width of the hidden layer, and maximum number of epochs.
         patience: training stops after this number of epochs without a lower validation MAE.
@@ -62,7 +62,7 @@ def fit_mlp(
         learning_rate: initial learning rate. It is halved after more than `patience` / 3 epochs without a lower MAE.
         weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
         seed: random seed of initial weights, row order and dropout.
-        clamp: minimum and maximum to which validation predictions are clipped. None does not clip them.
+        clamp: minimum and maximum to which predictions are clipped before the MAE is computed. None: no clipping.
     """
     x, y = x.float(), y.float()
     batch_size = batch_size or min(1024, max(64, len(x) // 16))

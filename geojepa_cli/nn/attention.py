@@ -65,7 +65,9 @@ class PackedLayout:
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
-        """Computes the layout of a batch. A sequence may be empty.
+        """Computes the `PackedLayout` of a batch: the positions of its tokens in the padded buffer.
+
+        A sequence may be empty.
 
         Args:
             cu_seqlens: cumulative sequence lengths. [B+1]
@@ -122,7 +124,10 @@ def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 class _Pad(torch.autograd.Function):
-    """Copies tokens to the padded buffer. The backward pass ignores the padding rows, which are masked in attention."""
+    """Copies tokens to the padded buffer (see `PackedLayout`).
+
+    The backward pass ignores the gradients of padding rows, because attention ignores these rows.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
@@ -135,7 +140,7 @@ class _Pad(torch.autograd.Function):
 
 
 class _Unpad(torch.autograd.Function):
-    """Copies tokens from the padded buffer back to a packed tensor, which has no padding rows."""
+    """Copies tokens from the padded buffer (see `PackedLayout`) back to a packed tensor, which has no padding."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:

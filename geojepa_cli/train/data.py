@@ -35,7 +35,7 @@ class TrainingData:
 
     Attributes:
         store: opened dataset of one or several regions.
-        view: part of the dataset that is used, namely the tiles to train on and those of their entities that become
+        view: selection from the dataset: the tiles to train on, and the entities of these tiles that are used as
             tokens.
         inputs: text embeddings of tags, on the training device.
         sampler: sampler that shuffles tiles and divides them into batches.
@@ -170,9 +170,9 @@ def _describe_drops(view: View) -> str:
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
     """Returns a hint for the error that no tile is left to train on.
 
-    If the regions have no entities, the hint is `geojepa tile`. Otherwise the hint is the failed command with a changed
-    setting. If the limits on the number of entities exclude all tiles, the setting is wider limits. If not, all
-    remaining tiles are in the test split, and the setting includes the test split in training.
+    There are three cases. If the regions have no entities, the hint is `geojepa tile`. If the limits on the number of
+    entities exclude all tiles, the hint is the failed command with wider limits. Otherwise, all remaining tiles are in
+    the test split, and the hint is the failed command with the setting that includes the test split in training.
     """
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities

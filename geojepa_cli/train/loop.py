@@ -35,7 +35,8 @@ class Result:
     Attributes:
         progress: numbers of steps, epochs, tokens and tiles at the end of the run.
         stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`.
-        tokens_per_s: throughput in tokens per second. In a resumed run, only tokens and time since the resume count.
+        tokens_per_s: throughput in tokens per second. For a resumed run, it is computed from the tokens and the time
+            after the run was resumed.
         resumed_from: step of the checkpoint from which the run was resumed. None if it started from the beginning.
     """
 

@@ -142,9 +142,9 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
 def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
     """Halves one setting, to reduce the memory of a training run.
 
-    If activations need most of the memory, the batch size is halved. Otherwise the encoder or the predictor is made
-    smaller, whichever has more weights: its width is halved. If the halved value is invalid, the next setting is
-    tried: first the depth of the same network, then the width and the depth of the other network.
+    If activations need most of the memory, the batch size is halved. Otherwise the width of the encoder or of the
+    predictor is halved, whichever has more weights. If a halved value is invalid, the next setting in this order is
+    halved instead: batch size, width and depth of the larger network, width and depth of the other network.
 
     Returns:
         Key of the setting and the changed configuration. None if no setting can be halved.

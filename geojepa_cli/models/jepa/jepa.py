@@ -24,7 +24,7 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 @dataclass(frozen=True)
 class JepaOutput:
-    """Output of a GeoJEPA model for one batch, from which the losses are computed. The sign ‖ means concatenation.
+    """Output of a GeoJEPA model for one batch, from which the losses are computed.
 
     Attributes:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
@@ -32,11 +32,12 @@ class JepaOutput:
         target_modality: modality id of each hidden token. int64 [M]
         context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
         context_modality: modality id of each visible token. int64 [C]
-        context_tiles: maximum ‖ mean over the vectors of each tile's visible tokens. [B, 2·D]
-        target_tiles: maximum ‖ mean over the target encoder's vectors of all tokens of a tile. No gradient. [B, 2·D]
-        predicted_tiles: tile vectors that are predicted from `context_tiles`. Each has three parts: maximum, mean, and
-            mean · log n, where n is the number of tokens in the tile. None if the model does not predict tile vectors.
-            [B, 3·D]
+        context_tiles: for each tile, the maximum and the mean of its vectors in `context`, concatenated. [B, 2·D]
+        target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
+            tokens of the tile, concatenated. No gradient. [B, 2·D]
+        predicted_tiles: tile vectors that are predicted from `context_tiles`. Each has three parts, which predict the
+            maximum in `target_tiles`, the mean in `target_tiles`, and this mean times log n, all standardised over the
+            batch. n is the number of tokens in the tile. None if the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 

@@ -34,10 +34,10 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Estimates the numbers of tokens that the context encoder and the predictor process.
+    """Estimates how many tokens the context encoder and the predictor process per token of the batch.
 
-    Both numbers are divided by the number of tokens in the batch. The predictor processes one sequence for each target
-    of a tile. A sequence has the context tokens and the target's tokens.
+    The predictor can process several tokens per token of the batch, because it processes one sequence for each target
+    of a tile. A sequence has the tile's context tokens and the target's tokens.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)

@@ -43,7 +43,7 @@ class Predictor(nn.Module):
             context: encoded context tokens, in the order of `masks.context_index`. [C, D]
             box: bounding box corners of all tokens of the batch. [T, 8]
             modality: modality ids of all tokens of the batch. int64 [T]
-            masks: indices of context tokens and target tokens, and layout of the predictor's sequences.
+            masks: indices of the context tokens, of the target tokens, and of the tokens in the predictor's sequences.
         Returns:
             Predicted vectors, in the order of `masks.target_index`. [M, D]
         """
@@ -80,7 +80,7 @@ class TilePredictor(nn.Module):
         Args:
             context_tiles: maximum and mean over each tile's encoded context tokens, concatenated. [B, 2·D]
         Returns:
-            Predicted tile vectors. Each concatenates maximum, mean, and mean · log n over the n tokens of the tile.
-            [B, 3·D]
+            Predicted tile vectors. Each has three parts: the maximum of the vectors of the tile's n tokens, the mean
+            of these vectors, and the mean times log n. All are standardised over the batch. [B, 3·D]
         """
         return self.mlp(self.norm(context_tiles))

@@ -22,8 +22,8 @@ class Masks:
 
     Attributes:
         context: True for tokens in the context. bool [T]
-        targets: row i is True for the tokens in target i of their tile. Targets of a tile may overlap, and a target may
-            be empty. bool [num_targets, T]
+        targets: `targets[i, t]` is True if token t is in target i of its tile. Targets of a tile may overlap, and a
+            target may be empty. bool [num_targets, T]
         strategy: mask type that was drawn for each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
     """
 

@@ -23,11 +23,11 @@ class MaskIndices:
         context_cu: cumulative numbers of context tokens of the tiles. int64 [B+1]
         target_index: indices of the hidden (target) tokens in the batch: first the tokens of the first target of all
             tiles, then the tokens of the second target, and so on. int64 [M]
-        predictor_index: number of the token in each row of the predictor's input. The numbers 0 to C-1 are the C
-            context tokens, in the order of `context_index`. Higher numbers are mask tokens: C + t is the mask token
-            for token t of the batch. int64 [P]
+        predictor_index: for each of the P tokens in the predictor's input, a number that identifies the token. A number
+            c below C is the context token `context_index[c]`. A number C + t is the mask token for token t of the
+            batch. int64 [P]
         predictor_cu: cumulative sequence lengths of the predictor's input. int64 [num_targets·B+1]
-        predicted_at: rows of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
+        predicted_at: positions of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
     """
 
     context_index: Tensor

@@ -19,12 +19,12 @@ class MaskRates:
         random, area, modality, kind: relative frequencies of the mask types. Modality masks are drawn only for tiles
             with several modalities. The GeoJEPA thesis has no kind masks.
         num_targets: number of targets per tile. A modality mask always has one target.
-        random_ratio: random masks: fraction of the tile's tokens in each target.
-        area_low, area_high: area masks: minimum and maximum area of a target, as a fraction of the tile's area.
-        aspect: area masks: maximum ratio of width to height, and of height to width, of a target.
-        kind_low, kind_high: kind masks: minimum and maximum of the similarity threshold, which is drawn at random.
-            Two entities are similar if the cosine similarity of their content vectors is at least the threshold. The
-            content vector of an entity is computed from its tags, without its position.
+        random_ratio: fraction of a tile's tokens in each target of a random mask.
+        area_low, area_high: minimum and maximum area of a target of an area mask, as a fraction of the tile's area.
+        aspect: maximum ratio of the longer to the shorter side of a target of an area mask.
+        kind_low, kind_high: minimum and maximum of the similarity threshold of kind masks. The threshold is drawn at
+            random for each target. Two entities are similar if the cosine similarity of their content vectors is at
+            least the threshold. The content vector of an entity is computed from its tags, without its position.
         random_context, area_context, modality_context, kind_context: minimum fraction of a tile's tokens that stay
             visible, for each mask type.
         entity: modality id of entity tokens. Kind masks hide only entities.

@@ -35,9 +35,9 @@ def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: f
 
 
 def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates) -> Tensor:
-    """Selects the N targets of area masks: the tokens in a random rectangle inside each tile.
+    """Selects the N targets of area masks. In each tile, N rectangles are drawn at random, one for each target.
 
-    A token is selected if the centre of its bounding box is inside the rectangle.
+    A target has all tokens of the tile for which the centre of the bounding box is inside the target's rectangle.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -82,11 +82,11 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
 def kind_targets(
     content: Tensor, is_entity: Tensor, segments: Tensor, cu_seqlens: Tensor, noise: Tensor, threshold: Tensor
 ) -> Tensor:
-    """Selects the N targets of kind masks: all entities of a tile that are similar to a random entity, the anchor.
+    """Selects the N targets of kind masks. For each target, one entity of the tile is drawn at random: the anchor.
 
-    The anchor is selected too. If the anchor is a house, all houses of the tile are hidden. The model must then predict
-    them from roads and other entities. Random and area masks hide only some of the houses, so a model can predict them
-    from the visible houses.
+    A target has the anchor and all entities of the tile that are similar to the anchor. If the anchor is a house, the
+    target has all houses of the tile. The model must then predict the houses from roads and other entities. Random and
+    area masks hide only some of the houses, so a model can predict them from the visible houses.
 
     Args:
         content: vector of each token, without positional encoding. [T, D]

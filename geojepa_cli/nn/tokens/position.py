@@ -20,9 +20,9 @@ def corner_features(box: Tensor) -> Tensor:
 def rectangle_features(box: Tensor) -> Tensor:
     """Computes features of rotated bounding boxes: position, size and orientation.
 
-    The features do not depend on which corner comes first. Side lengths are logarithms, so doubling a small side
-    changes them about as much as doubling a large side. Orientation is the sine and cosine of the doubled angle of the
-    longer side, so a rotation by 180° has no effect.
+    The features do not depend on which corner comes first. Side lengths are given as logarithms. So doubling a small
+    side changes the features about as much as doubling a large side. Orientation is given as cosine and sine of twice
+    the angle of the longer side. So a rotation by 180° does not change the features.
 
     Args:
         box: corners (x, y) in order around the rectangle, in tile units. [T, 8]

@@ -87,7 +87,8 @@ class TileTokenizer(nn.Module):
             batch: tiles, with or without images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
         Returns:
-            Two values: content plus positional encoding of each token [T, D], and the tokens without the encoding.
+            Two values: the sum of content and positional encoding of each token [T, D], and a `Tokens` object. Its
+            content does not include the positional encoding.
         """
         tokens = self.tokenizer(batch, tag_table)
         return tokens.content + self.position(tokens.box, tokens.modality), tokens
