@@ -86,8 +86,9 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
     Raises:
         UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
-        NotFoundError: the element does not exist, or is not embedded. The message names the element with the nearest
-            id, or states why the element is not embedded.
+        NotFoundError: the element does not exist, or is not embedded. In the first case, the message names an embedded
+            element with the same or the nearest id. In the second case, the message states why the element is not
+            embedded.
     """
     osm_type, osm_id = parse_entity(ref)
     reasons = []

@@ -85,8 +85,9 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
 
     Raises:
         UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
-        NotFoundError: the element does not exist, or was not embedded. The message names the element with the nearest
-            id, or states why the element was not embedded.
+        NotFoundError: the element does not exist, or was not embedded. In the first case, the message names an embedded
+            element with the same or the nearest id. In the second case, the message states why the element was not
+            embedded.
         DataError: the element should have been embedded, but has no vector.
     """
     osm_type, osm_id = parse_entity(ref)

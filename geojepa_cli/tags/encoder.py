@@ -1,4 +1,7 @@
-"""Text encoders, which turn the text of a tag into a vector. The weights are installed as a separate package."""
+"""Text encoders, which turn the text of a tag into a vector.
+
+The weights of an encoder are installed as a separate Python package.
+"""
 
 from __future__ import annotations
 
