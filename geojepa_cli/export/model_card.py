@@ -28,8 +28,8 @@ def model_card(
         config: configuration of the training run.
         seed: random seed of initial weights, tile order and masks.
         inputs: artifacts that the model was trained on, as `kind/name@id`.
-        counts: numbers of tiles, tokens, steps and parameters, by name. The value of `stopped_by` is the name of the
-            limit that ended the run, such as `max_steps`.
+        counts: numbers of tiles, tokens, steps and parameters, by name. The key `stopped_by` holds a text instead: the
+            name of the limit that ended the run, such as `max_steps`.
         last_line: metrics in the last line of `metrics.jsonl`, by name.
         attribution: attribution lines of the training data.
     """

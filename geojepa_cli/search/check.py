@@ -27,7 +27,7 @@ class _Tiles(NamedTuple):
     Attributes:
         name: name of the region.
         z, x, y: zoom, column and row of each tile, int64 [n].
-        tokens: number of entities in each tile, int64 [n].
+        tokens: number of entities in each tile, int64 [n]. Each entity is one token of the model.
         kept: True for tiles that are embedded, because their number of entities is within the limits, bool [n].
     """
 
@@ -85,9 +85,10 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
     Raises:
-        UsageError: `ref` is not node/ID, way/ID or relation/ID.
-        NotFoundError: the element does not exist, or is not embedded. The message names the element with the nearest
-            id, or states why the element is not embedded.
+        UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
+        NotFoundError: the element does not exist, or is not embedded. In the first case, the message names an embedded
+            element with the same or the nearest id. In the second case, the message states why the element is not
+            embedded.
     """
     osm_type, osm_id = parse_entity(ref)
     reasons = []
@@ -113,7 +114,7 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns a command to suggest to the user if the query of a search is missing, malformed or unknown.
+    """Returns a command to suggest to a user whose search has a missing, malformed or unknown query.
 
     The command repeats the search with a query that exists. If `entity` is None, this query is the first embedded tile
     of the regions. If `entity` is given, the query is the first entity of that tile. If no tile is embedded, the
@@ -145,7 +146,7 @@ def parse_entity(ref: str) -> tuple[int, int]:
         Element type (0 node, 1 way, 2 relation) and OSM id.
 
     Raises:
-        UsageError: `ref` is not node/ID, way/ID or relation/ID.
+        UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
     """
     kind, _, number = ref.strip().partition("/")
     if kind not in OSM_TYPES or not (number.isascii() and number.isdecimal()) or len(number) > 18:
@@ -240,10 +241,10 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
 
 
 def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
-    """Returns the embedded OSM element whose id is nearest to the given id; None if no such element exists.
+    """Returns an embedded OSM element to suggest instead of an element that no region contains.
 
-    If an embedded element of another type has exactly the given id, returns this element. Otherwise, returns the
-    element of the given type whose id is nearest.
+    This is the embedded element of another type with the same id, if there is one. Otherwise, it is the embedded
+    element of the same type with the nearest id. Returns None if there is neither.
     """
     best: tuple[bool, int, str] | None = None
     for store in stores:
@@ -262,10 +263,10 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
 
 
 def _wider(count: int, limits: EntityLimits) -> Hint | None:
-    """Returns a command to suggest to the user of a search whose query is not embedded.
+    """Returns the user's search command with another limit, so that tiles with `count` entities are embedded too.
 
-    It is the command of the search, with a lower `--min-entities` or a higher `--max-entities`, so that tiles with
-    `count` entities are embedded too. Returns None if `count` is 0 or within the limits.
+    If `count` is below the minimum of `limits`, the command has a lower `--min-entities`. If `count` is above the
+    maximum, the command has a higher `--max-entities`. Returns None if `count` is 0 or within `limits`.
     """
     if count > limits.high:
         return hints.again(max_entities=count)

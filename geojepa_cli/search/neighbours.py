@@ -84,9 +84,10 @@ def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:
     returned. The size of a part is its area, or its length if it has no area.
 
     Raises:
-        UsageError: `ref` is not node/ID, way/ID or relation/ID.
-        NotFoundError: the element does not exist, or was not embedded. The message names the element with the nearest
-            id, or states why the element was not embedded.
+        UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
+        NotFoundError: the element does not exist, or was not embedded. In the first case, the message names an embedded
+            element with the same or the nearest id. In the second case, the message states why the element was not
+            embedded.
         DataError: the element should have been embedded, but has no vector.
     """
     osm_type, osm_id = parse_entity(ref)
@@ -161,9 +162,10 @@ def _search(
 ) -> list[Hit]:
     """Returns the k tiles or OSM elements of all regions that are most similar to the query, without duplicates.
 
-    Several vectors can belong to the same tile or OSM element, so the nearest vectors can belong to fewer than k tiles
-    or elements. In this case, the region is searched again for four times as many vectors. This is repeated until the
-    vectors found belong to k distinct tiles or elements, or until the region has no more vectors.
+    In each region, the 2 · k vectors most similar to the query are searched first. They can belong to fewer than k
+    tiles or elements, because several vectors can belong to the same tile or element. In this case, the region is
+    searched again for four times as many vectors as before. This is repeated until the vectors found belong to at least
+    k distinct tiles or elements, or until the region has no more vectors.
 
     Args:
         regions: regions to search.

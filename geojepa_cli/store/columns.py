@@ -1,10 +1,11 @@
 """Safe reading of columns (datasets) from untrusted HDF5 files.
 
 `map_columns` maps uncompressed columns into memory. `read_columns` reads small compressed columns. These functions look
-up a column by name and follow hard links only. Before they read a value, they compare the column's data type, number of
-axes and lengths with the caller's `ColumnSpec` and with the size of the file. They ignore everything else in the file.
-So a malicious file cannot make them read other files (external links, external storage, virtual datasets), follow
-pointers (variable-length strings, references), load filter plugins, or read past the end of the file.
+up a column by name and follow hard links only. Before they read a value, they compare the column's data type, its
+number of axes and the length of each axis with the caller's `ColumnSpec`. `map_columns` also checks that the column
+ends before the end of the file. Both functions ignore everything else in the file. So a malicious file cannot make them
+read other files (external links, external storage, virtual datasets), follow pointers (variable-length strings,
+references), load filter plugins, or read past the end of the file.
 """
 
 from __future__ import annotations
@@ -68,11 +69,13 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
 
     Args:
         path: path of the file.
-        expected: columns, attributes and schema that the file must have. Other columns are ignored.
+        expected: schema and columns that the file must have, and attributes to read if the file has them. Other columns
+            are ignored.
         hint: command that makes the file again, for error messages.
 
     Returns:
-        The expected columns by name, as read-only arrays over the mapped file, and the expected attributes by name.
+        Two dicts by name: the columns, as read-only arrays over the mapped file; and the attributes. Optional columns
+        and attributes that the file does not have are left out.
 
     Raises:
         DataError: the file is missing, truncated, not HDF5 or has another schema; or a column is missing, has another
@@ -111,12 +114,13 @@ def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dic
 
     Args:
         path: path of the file.
-        expected: columns, attributes and schema that the file must have. Each column must have a `ColumnSpec` that
-            gives the length of every axis. Other columns are ignored.
+        expected: schema and columns that the file must have, and attributes to read if the file has them. The
+            `ColumnSpec` of each column must give the length of every axis. Other columns are ignored.
         hint: command that makes the file again, for error messages.
 
     Returns:
-        The expected columns by name, as arrays in memory, and the expected attributes by name.
+        Two dicts by name: the columns, as arrays in memory; and the attributes. Optional columns and attributes that
+        the file does not have are left out.
 
     Raises:
         DataError: the file is missing, damaged, not HDF5 or has another schema; or a column is missing, has another

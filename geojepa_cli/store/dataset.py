@@ -1,7 +1,7 @@
 """`Dataset`: reads the `processed.h5` files of several regions as one dataset, without copying them.
 
 The rows of each table are numbered consecutively across all regions: row number in the dataset = row number in the
-region's file + number of rows in the regions before it. An object is an OSM element (node, way or relation). A piece is
+region's file + number of rows of all earlier regions. An object is an OSM element (node, way or relation). A piece is
 the part of an OSM element inside one tile. The vocabulary is the list of distinct tags.
 """
 
@@ -126,7 +126,7 @@ class Dataset:
         return np.flatnonzero((self.tile_zxy == np.array(parse_tile(name))).all(1))
 
     def tile_names(self, rows: npt.ArrayLike | None = None) -> list[str]:
-        """Returns the names of the tiles in the given rows. Default: all tiles."""
+        """Returns the names of the tiles with the given row numbers in the dataset. Default: all tiles."""
         zxy = self.tile_zxy if rows is None else self.tile_zxy[np.asarray(rows, np.int64)]
         return ["_".join(map(str, tile)) for tile in zxy.tolist()]
 
@@ -164,7 +164,10 @@ class Dataset:
 
     @functools.cached_property
     def image_rows(self) -> Rows:
-        """Row of every tile's image in the image file of the region: int64 [tiles]. -1 for a tile without an image."""
+        """Row number of every tile's image in the `images.h5` of the tile's region: int64 [tiles].
+
+        The row number is -1 for a tile without an image.
+        """
         rows = [
             np.full(region.n_tiles, -1, np.int64)
             if store is None
@@ -174,7 +177,10 @@ class Dataset:
         return np.concatenate(rows)
 
     def image_rows_required(self) -> Rows:
-        """Returns the row of every tile's image, like `image_rows`. Checks first that the dataset has images.
+        """Returns the row number of every tile's image in the `images.h5` of the tile's region: int64 [tiles].
+
+        The row number is -1 for a tile without an image. Unlike `image_rows`, this method raises an error if no region
+        was opened with images.
 
         Raises:
             UsageError: no region was opened with images.
@@ -196,7 +202,10 @@ class Dataset:
         return np.concatenate(counts)
 
     def piece_tiles(self, pieces: npt.ArrayLike) -> Rows:
-        """Returns the row of the tile that contains each given piece (part of an OSM element in a tile): int64."""
+        """Returns, for each given piece (part of an OSM element in a tile), the row number of its tile: int64.
+
+        All row numbers, also those of the given pieces, are row numbers in the dataset.
+        """
         ends = np.cumsum(self.tile_piece_counts())
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 

@@ -51,7 +51,8 @@ class Embeddings:
 
     Attributes:
         path: path of the file.
-        model, region: model that made the vectors, and region of the tiles, as `name@id` of the artifacts.
+        model: `name@id` of the model that made the vectors.
+        region: `name@id` of the region to which the tiles belong.
         n_tiles, n_entities: number of tile vectors and of entity vectors.
     """
 
@@ -59,7 +60,7 @@ class Embeddings:
         """Opens an `embeddings.h5` and checks its columns, except the vectors (see `check_vectors`).
 
         Raises:
-            UsageError: `path` is not a path.
+            UsageError: `path` is neither a string nor a `Path`, or contains a null character.
             DataError: the file is unreadable or has another schema; or a column is missing, has another type or
                 length, or has invalid values.
         """
@@ -90,7 +91,7 @@ class Embeddings:
         return {key: row for row, key in enumerate(keys)}
 
     def tile_name(self, row: int) -> str:
-        """Returns the name of the tile in a row, such as `16_18052_25957`.
+        """Returns the name of the tile in a row of the table `tile/`, such as `16_18052_25957`.
 
         Raises:
             UsageError: there is no such row.
@@ -138,8 +139,8 @@ class Embeddings:
     def check_source(self, region: RegionStore) -> None:
         """Checks that the vectors were made from the given `processed.h5`.
 
-        Every row of this file names a tile or an OSM element, and a row number in `processed.h5`. The row with this
-        number must belong to the same tile or OSM element.
+        Each row of `embeddings.h5` holds the position of a tile or the id of an OSM element. It also holds the number
+        of a row in `processed.h5`. That row must belong to the same tile or to the same OSM element.
 
         Args:
             region: opened `processed.h5` from which the vectors were made.

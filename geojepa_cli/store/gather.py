@@ -30,7 +30,8 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
     Args:
         store: dataset to read from.
         view: selection of tiles, tags and pieces of the dataset. Tags and pieces that the view hides are left out.
-        tiles: rows of the tiles to read. The batch has the tiles in this order.
+        tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
+            order.
         needs: modalities to read. Tags and bounding rectangles are always read.
 
     Raises:
@@ -92,7 +93,10 @@ def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -
 
 
 class _Columns:
-    """Arrays of a batch, by the name of the `TileBatch` field. Each `take_` method fills some of the arrays."""
+    """The arrays of a batch, each under the name of its field in `TileBatch`.
+
+    Each method whose name starts with `take_` fills some of the arrays.
+    """
 
     def __init__(self, n_tiles: int, cu_seqlens: Rows) -> None:
         n = int(cu_seqlens[-1])
@@ -167,8 +171,9 @@ class _Columns:
                 region's file, and their last row + 1.
 
         Returns:
-            CSR offsets of the children of all tokens in the batch; for each region, the rows of the batch's array that
-            the region's children fill.
+            Two values. The first holds the CSR offsets of the children of all tokens in the batch. The second is a list
+            with one entry per region: the row numbers, in the batch's array of children, at which the children from
+            this region are stored.
         """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):
@@ -192,7 +197,10 @@ def _take(column: Array, rows: Rows, out: Array, place: Slots) -> None:
 
 
 def _take_pairs(column: Array, rows: Rows) -> Array:
-    """Returns rows of a column [n, 2] of four-byte values. For speed, each row is copied as one eight-byte value."""
+    """Returns the rows of a column with the given row numbers. The column has shape [n, 2] and four-byte values.
+
+    For speed, each row is copied as one eight-byte value.
+    """
     if len(column) == 0:
         return np.empty((0, 2), column.dtype)
     return column.view(np.uint64)[:, 0].take(rows).view(column.dtype).reshape(-1, 2)
@@ -204,7 +212,7 @@ def _take_boxes(region: RegionStore, rows: Rows) -> Array:
 
 
 def _take_xy(column: Array, rows: Rows) -> Array:
-    """Returns rows of a column of vertices, converted to tile units: float32 [n, 2].
+    """Returns the vertices in the given rows of a column, converted to tile units: float32 [n, 2].
 
     One tile unit is the length of the tile's south edge. For speed, x and y are copied together as one value.
     """

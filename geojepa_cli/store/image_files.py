@@ -22,7 +22,10 @@ _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struc
 
 
 def find_images(folder: Path) -> list[tuple[TileId, Path]]:
-    """Returns the image files of a folder that are named like a tile, sorted like the tiles in `tiles.h5`.
+    """Returns the image files of a folder that are named like a tile, with their tiles.
+
+    The files have the order of the tiles in `tiles.h5`: by zoom, then by y and x of the zoom-14 tile that contains the
+    tile, then by y and x of the tile.
 
     Raises:
         DataError: two files are images of the same tile, or the zoom, x or y in the name of a file is out of range.

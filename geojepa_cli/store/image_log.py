@@ -33,7 +33,7 @@ class Row(NamedTuple):
     Attributes:
         position: index of the tile's image in `images.pixels`; -1 if no scene covers the tile.
         valid: fraction of the image's pixels that scenes cover; 0 if no scene covers the tile.
-        scene: index of the newest scene from which the image has pixels, in the list of all scenes; 0 if no scene
+        scene: newest scene from which the image has pixels, as an index into the list of all scenes; 0 if no scene
             covers the tile.
     """
 

@@ -49,11 +49,12 @@ class ImageStore:
 
         Args:
             path: path of the `images.h5`.
-            any_form: True to accept images of other sizes and bands than models can read (224 × 224 px, RGB).
+            any_form: False to accept only images that models can read (224 × 224 px, RGB). True to accept square images
+                with 3 or 4 bands and a side of 16 to 4,096 px.
 
         Raises:
-            DataError: the file is unreadable or damaged, has another schema, lacks a column, or has images of another
-                size or other bands.
+            DataError: the file is unreadable or damaged, has another schema, lacks a column, or has images with a size
+                or bands that are not accepted.
         """
         self.path, self._any_form = Path(path), any_form
         columns, attributes = map_columns(self.path, EXPECTED, _REBUILD)

@@ -34,11 +34,12 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
             `seed`: random seed.
             `split`: `group` if all tiles inside the same zoom-14 tile are in the same split; `random` if each tile is
             assigned to a split independently of the other tiles.
-            `buffer`: 1 if zoom-14 tiles next to a zoom-14 tile of the test set are used neither for training nor for
-            validation, else 0.
+            `buffer`: 1 if there is a buffer around the test set, else 0. The buffer consists of the zoom-14 tiles next
+            to zoom-14 tiles of the test set. Tiles in the buffer are used neither for training nor for validation.
         columns: columns with one row per tile of `processed.h5`, by name:
             `label`: float32, NaN if the tile has no label.
-            `eligible`: bool, True if the tile has a label and passes the filters, such as the limits on entities.
+            `eligible`: bool, True if the tile has a label and was not excluded by an option of `build-tasks` such as
+            `--min-entities`.
             `kept`: bool, True if the tile is eligible and was not removed by thinning. Thinning removes a share of the
             tiles with label 0.
             `split`: uint8, 0 train, 1 val, 2 test, 3 buffer.

@@ -126,9 +126,9 @@ class RegionStore:
         return [text[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends, strict=True)]
 
     def vertices(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Returns the vertices from row `first` to row `last` (excluded) of a `processed.h5`: float32 [n, 2].
+        """Returns the vertices in rows `first` to `last` (excluded) of the column `node/xy`: float32 [n, 2].
 
-        The coordinates (x, y) are in tile units.
+        The coordinates (x, y) are in tile units. One tile unit is the length of the tile's south edge.
         """
         return decode_xy(self["node/xy"][first:last])
 

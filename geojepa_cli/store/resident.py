@@ -70,7 +70,8 @@ class ResidentTiles:
         """Returns tiles as one batch on the device. The batch has the same values as one from `TileStore.read`.
 
         Args:
-            tiles: rows of the tiles in the dataset. The batch has the tiles in this order.
+            tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
+                order.
 
         Raises:
             ValueError: one of the tiles is not selected by the view.
@@ -123,9 +124,9 @@ class ResidentTiles:
         return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
-        """Returns all integers from ends[i] to ends[i + 1] (excluded), for each i in `at` in turn.
+        """Returns, for each i in `at`, all integers from ends[i] to ends[i + 1] (excluded).
 
-        The result is an int64 tensor on the device.
+        The integers of all i are joined in the order of `at` to one int64 tensor on the device.
         """
         counts = np.diff(ends)[at]
         total = int(counts.sum())

@@ -25,7 +25,7 @@ class TokenBudgetSampler:
     """Divides tiles into batches of at most `budget` tokens.
 
     Attributes:
-        tiles: rows of the tiles in the dataset, int64 [n].
+        tiles: row numbers of the tiles in the dataset's table of tiles, int64 [n].
         lengths: number of tokens of each tile, int64 [n].
         budget: maximum number of tokens in a batch. A tile with more tokens becomes a batch of one tile.
         seed: random seed. The order of tiles and batches depends on the seed and the epoch.

@@ -31,7 +31,8 @@ class TileStore(Dataset):
         Args:
             view: selection of tiles, tags and entities of this dataset. Tags and entities that the view hides are left
                 out.
-            tiles: rows of the tiles to read. The batch has the tiles in this order.
+            tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
+                order.
             needs: modalities to read. Tags and bounding rectangles are always read.
 
         Raises:

@@ -37,9 +37,9 @@ class View:
 
     Attributes:
         shape: for every region of the dataset, the number of tiles, of pieces and of distinct tags.
-        tiles: rows of the tiles to keep, in the whole dataset, sorted, int64.
-        dropped_tags: rows of the tags to hide, in the dataset's list of distinct tags, sorted, int64.
-        dropped_pieces: rows of the pieces to hide, in the whole dataset, sorted, int64.
+        tiles: sorted row numbers of the tiles to keep, in the dataset's table of tiles, int64.
+        dropped_tags: sorted row numbers of the tags to hide, in the dataset's list of distinct tags, int64.
+        dropped_pieces: sorted row numbers of the pieces to hide, in the dataset's table of pieces, int64.
         counts: number of dropped tiles or pieces, by the reason for dropping them.
     """
 
@@ -108,7 +108,10 @@ class View:
 
     @classmethod
     def concat(cls, views: Sequence[View]) -> View:
-        """Joins views of single regions to a view of a dataset that consists of these regions, in the same order."""
+        """Joins several views, one for each region, into one view of a dataset with all these regions.
+
+        The dataset must have the regions in the order of the views.
+        """
         base = np.zeros(3, np.int64)
         tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
         counts: dict[str, int] = {}
@@ -129,7 +132,7 @@ class View:
         return tiles, pieces, vocab
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Returns a copy of this view that keeps only those of its tiles that are in `tiles`.
+        """Returns a copy of this view without the tiles that are not in `tiles`.
 
         If `reason` is given, the number of tiles that this call drops is added to `counts[reason]` of the copy.
         """
@@ -156,9 +159,9 @@ class View:
         return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
 
     def region(self, index: int) -> View:
-        """Returns the part of this view that belongs to one region. Its row numbers are those of the region's file.
+        """Returns the part of this view that belongs to one region.
 
-        The returned view has no counts.
+        The row numbers in the returned view are those of the region's file. The returned view has no counts.
         """
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
@@ -181,9 +184,10 @@ PIECE_REASONS = {
 
 
 def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
-    """Returns, for each piece of a region, the reason why the piece is not an entity: uint8 [pieces].
+    """Returns, for each piece of a region, a code that says why the piece is not an entity: uint8 [pieces].
 
-    A reason is a number, which `PIECE_REASONS` describes in words. Pieces that are entities have the value 0.
+    A piece is the part of an OSM element that lies in one tile. Code 0 means that the piece is an entity.
+    `PIECE_REASONS` describes the other codes.
     """
     tokens = region["object/token"]
     by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)

@@ -1,4 +1,7 @@
-"""Text encoders, which turn the text of a tag into a vector. A Python package contains the weights."""
+"""Text encoders, which turn the text of a tag into a vector.
+
+The weights of an encoder are installed as a separate Python package.
+"""
 
 from __future__ import annotations
 
@@ -142,8 +145,8 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
 def _one_thread_each() -> Iterator[int]:
     """Limits PyTorch to one thread per operation inside the `with` block.
 
-    Yields the number of threads that PyTorch used for an operation before the block. The caller can run this number
-    of operations in parallel.
+    Yields PyTorch's previous number of threads per operation. The caller can run as many operations in parallel, each
+    in one thread.
     """
     import torch
 

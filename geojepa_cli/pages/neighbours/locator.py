@@ -71,9 +71,10 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
 
 
 def _clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Divides the bounds of tiles into clusters that are more than `_GAP_DEG` degrees apart.
+    """Divides tiles, given by their bounds, into clusters at gaps of more than `_GAP_DEG` degrees.
 
-    First, the tiles are divided at gaps in longitude. Then, each part is divided at gaps in latitude.
+    First, the tiles are divided at gaps between their west edges. Then, each part is divided at gaps between the south
+    edges. Returns the bounds of the tiles of each cluster.
     """
     clusters = [bounds] if len(bounds) else []
     for axis in (0, 1):
