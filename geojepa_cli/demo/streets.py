@@ -141,8 +141,8 @@ def _settle(
         length: number of tiles along the street.
         districts: district of every tile.
         along: function for the river or motorway that runs parallel to the street. Its argument is a position along the
-            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. In
-            tiles in which the street would be too close to this centreline, the street has a gap.
+            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. In tiles
+            in which the street would be too close to this centreline, the street has a gap.
         across: function for the river or motorway that crosses the street. Its argument is `street.at`, and it returns
             the position of the crossing along the street. If a main street (class in `THROUGH`) exists in all tiles
             near the crossing, it gets a bridge there. Every other street is interrupted: it has a gap in the tiles near

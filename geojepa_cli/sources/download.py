@@ -175,7 +175,7 @@ class _Transfer:
             raise TransientError(f"the server sent {self.done:,} of {self.total:,} bytes")
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Compares a response with the partial file. Returns False if no bytes are missing, True if some must be read."""
+        """Compares a response with the partial file. Returns True if bytes must be read, False if none are missing."""
         status, stated = response.status_code, parse_content_range(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             if stated is None or stated.total != self.done:

@@ -113,8 +113,8 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     Does nothing if the header states no area.
 
     Raises:
-        DataError: the bounding box does not intersect the area of the extract. The error suggests
-            running the failed command again with the bounds of the extract as `--bbox`.
+        DataError: the bounding box does not intersect the area of the extract. The error suggests running the
+            failed command again with the bounds of the extract as `--bbox`.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
