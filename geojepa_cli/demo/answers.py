@@ -107,13 +107,13 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
 
 
 def _crossings(a: float, b: float) -> list[float]:
-    """Returns the places where a line crosses the tile borders of one axis (x or y). Tile borders are at integers.
+    """Returns the places where a line crosses tile borders, which are at integer values of one coordinate (x or y).
 
     Each place is a fraction of the line: 0 is the start of the line and 1 is its end.
 
     Args:
-        a: coordinate of the start of the line on this axis, in tiles.
-        b: coordinate of the end of the line on this axis, in tiles.
+        a: value of this coordinate at the start of the line, in tiles.
+        b: value of this coordinate at the end of the line, in tiles.
     """
     low, high = min(a, b), max(a, b)
     return [(border - a) / (b - a) for border in range(math.ceil(low), math.floor(high) + 1)] if a != b else []

@@ -28,7 +28,7 @@ class Site:
         self._down, self._across = network.in_tile(cell)
 
     def blocks(self) -> Iterator[Rect]:
-        """Yields the blocks of the tile: rectangles (x0, y0, x1, y1) between the tile's streets and its border."""
+        """Yields the blocks of the tile: rectangles (x0, y0, x1, y1) between the streets and the border of the tile."""
         xs = _gaps(self.cell[0], [street.at for street in self._down])
         ys = _gaps(self.cell[1], [street.at for street in self._across])
         for y0, y1 in ys:
@@ -262,7 +262,7 @@ def _gaps(start: int, streets: list[float]) -> list[tuple[float, float]]:
 
 
 def _inset(rect: Rect, share: float) -> Rect:
-    """Returns a smaller rectangle. Each side is moved inwards by the fraction `share` of the width or height."""
+    """Returns a copy of a rectangle with each side moved inwards by the fraction `share` of the width or height."""
     x0, y0, x1, y1 = rect
     dx, dy = share * (x1 - x0), share * (y1 - y0)
     return x0 + dx, y0 + dy, x1 - dx, y1 - dy

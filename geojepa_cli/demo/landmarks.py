@@ -16,7 +16,7 @@ STREAM_Y = 0.5  # position of a stream in its tile, from the north border
 
 
 def draw_river(plan: Plan, sheet: Sheet) -> None:
-    """Adds the river: water areas that each extend over four rows of tiles, and lines along the river's centre."""
+    """Adds the river: water areas, one for every four rows of tiles, and waterway lines along the river's centre."""
     ys = [0.04, *(row + 0.25 * k + 0.02 for row in range(plan.rows) for k in range(4) if row + k > 0), plan.rows - 0.04]
     left, right, middle = ([sheet.node(plan.river(y) + side, y) for y in ys] for side in (-RIVER_HALF, RIVER_HALF, 0.0))
     for start in range(0, len(ys) - 1, 16):
@@ -30,7 +30,7 @@ def draw_river(plan: Plan, sheet: Sheet) -> None:
 def draw_river_paths(plan: Plan, sheet: Sheet, districts: dict[Cell, District], network: Network) -> None:
     """Adds cycle paths along the river in urban districts, and foot bridges over the river.
 
-    Foot bridges are added in some of the rows of tiles in which no street crosses the river.
+    In some rows of tiles, no street crosses the river. Some of these rows get a foot bridge.
     """
     for row in range(plan.rows):
         column = int(plan.river(row + 0.5))
@@ -64,7 +64,10 @@ def draw_foot_bridge(sheet: Sheet, y: float, middle: Callable[[float], float], r
 
 
 def draw_motorway(plan: Plan, sheet: Sheet) -> None:
-    """Adds the motorway: two carriageways with a bridge over the river, and lower speed limits near the city centre."""
+    """Adds the motorway: two carriageways, each with a bridge over the river.
+
+    The speed limit is lower near the city centre.
+    """
     xs = [0.05, *(column + 0.25 * k + 0.13 for column in range(plan.columns) for k in range(4)), plan.columns - 0.05]
     west_of_river = [x < plan.river(plan.motorway(x)) for x in xs]
     last_west = max(i for i, west in enumerate(west_of_river) if west)
@@ -129,8 +132,8 @@ def plan_streams(plan: Plan, districts: dict[Cell, District]) -> dict[Cell, floa
 def draw_streams(plan: Plan, sheet: Sheet, network: Network) -> None:
     """Adds all streams, and the foot bridges and drains that cross them.
 
-    Some of the streams that no street crosses get a foot bridge. Some of the streams without a foot bridge get a drain
-    in a culvert.
+    Some of the streams get a foot bridge, but only where no street crosses them. Some of the streams without a foot
+    bridge get a drain, which crosses the stream in a culvert.
     """
     for (column, row), y in network.streams.items():
         lot = plan.random("stream course", column, row)
@@ -152,7 +155,11 @@ def _foot_bridge_south(sheet: Sheet, x: float, y: float) -> None:
 
 
 def draw_park(plan: Plan, sheet: Sheet) -> None:
-    """Adds the park, which covers several tiles: a multipolygon with two holes (pond and yard), and paths and trees."""
+    """Adds the park, which covers several tiles.
+
+    The park is a multipolygon with two holes (a pond and a yard). Paths, trees, benches and playgrounds are added
+    inside it.
+    """
     x0, y0, x1, y1 = plan.park
     outline = [
         (x0 + 0.06, y1 - 0.05), (x1 - 0.4, y1 - 0.06), (x1 - 0.05, y1 - 0.3), (x1 - 0.06, y0 + 0.05),

@@ -47,8 +47,9 @@ class Plan:
             column to the east.
         motorway_y, motorway_shift_x: the motorway runs east along y = `motorway_y`. At x = `motorway_shift_x`, its
             course shifts one row to the south.
-        rail_column: column of tiles with the railway.
-        park, airfield: rectangles of tiles (x0, y0, x1, y1).
+        rail_column: index of the column of tiles that has the railway.
+        park, airfield: rectangles (x0, y0, x1, y1) that consist of whole tiles, from the north-west corner (x0, y0) to
+            the south-east corner (x1, y1). Column x1 and row y1 are not part of the rectangle.
         seed: seed of all random choices.
     """
 

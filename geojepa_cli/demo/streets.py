@@ -77,7 +77,8 @@ class Network:
     """All streets of the demo city.
 
     Attributes:
-        vertical, horizontal: streets along columns of tiles, and streets along rows of tiles.
+        vertical: streets along columns of tiles.
+        horizontal: streets along rows of tiles.
         streams: dict from tile (column, row) to the y position of the stream in this tile. Streets cross streams on
             bridges.
     """
@@ -140,12 +141,12 @@ def _settle(
         length: number of tiles along the street.
         districts: district of every tile.
         along: function for the river or motorway that runs parallel to the street. Its argument is a position along the
-            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. The street
-            has a gap in tiles in which it is too close to this centreline.
+            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. In tiles
+            in which the street would be too close to this centreline, the street has a gap.
         across: function for the river or motorway that crosses the street. Its argument is `street.at`, and it returns
-            the position of the crossing along the street. A main street (class in `THROUGH`) gets a bridge at the
-            crossing if the street exists in all tiles near the crossing. Otherwise, and for all other streets, the
-            street has a gap in these tiles.
+            the position of the crossing along the street. If a main street (class in `THROUGH`) exists in all tiles
+            near the crossing, it gets a bridge there. Every other street is interrupted: it has a gap in the tiles near
+            the crossing.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))
@@ -262,8 +263,8 @@ def _draw_run(plan: Plan, sheet: Sheet, districts: dict[Cell, District], street:
 def _limit(plan: Plan, districts: dict[Cell, District], street: Street, tile: int) -> int | None:
     """Returns the speed limit of a street in one tile, in miles per hour.
 
-    Returns None if the street has no `maxspeed` tag in this tile. Each street is divided into blocks of four tiles. A
-    random choice for each block decides if the tag is set in all tiles of the block or in none.
+    Returns None if the street has no `maxspeed` tag in this tile. Each street is divided into stretches of four tiles.
+    A random choice for each stretch decides whether all of its tiles have the tag or none of them.
     """
     axis = "column" if street.vertical else "row"
     lot = plan.random("sign", axis, street.at, tile // 4)

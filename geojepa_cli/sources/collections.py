@@ -15,11 +15,11 @@ class Collection(NamedTuple):
         title: name of the collection in messages.
         area: name of the area that the collection covers, for messages.
         collection: id of the collection in the STAC API.
-        attribution: attribution text of the images, which is written to manifests.
+        attribution: attribution text of the images, which is written to the manifests of artifacts.
         stac_api: URL of the STAC API.
-        footprint: regular expression for the ids of STAC items. Its groups capture the parts of an id that name the
-            area of the image. Of all items with the same captured parts, only the newest is used. If None,
-            all items are used.
+        footprint: regular expression for the ids of STAC items. The captured groups identify the area of the image. If
+            several items have the same captured groups, only the newest item is used. If `footprint` is None, all items
+            are used.
     """
 
     name: str

@@ -69,10 +69,10 @@ def fetch_metadata(url: str, policy: RetryPolicy = RetryPolicy()) -> RemoteFile:
 def downloaded(
     url: str, target: Path, meter: Report | None = None, policy: RetryPolicy = RetryPolicy()
 ) -> Iterator[Path]:
-    """Downloads a file, or resumes its download. The file is locked until the end of the `with` block.
+    """Context manager that downloads a file, or resumes its download. The file is locked until the `with` block ends.
 
-    If `<url>.md5` exists, the MD5 of the download must match it. A complete file at `target` with this MD5 is not
-    downloaded again.
+    Yields `target`. If `<url>.md5` exists, the MD5 of the download must match it. A complete file at `target` with this
+    MD5 is not downloaded again.
 
     Args:
         url: URL of the file.
@@ -175,7 +175,7 @@ class _Transfer:
             raise TransientError(f"the server sent {self.done:,} of {self.total:,} bytes")
 
     def _begin(self, response: httpx.Response) -> bool:
-        """Checks a response. Returns True if its body must be read, False if the partial file is already complete."""
+        """Compares a response with the partial file. Returns True if bytes must be read, False if none are missing."""
         status, stated = response.status_code, parse_content_range(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             if stated is None or stated.total != self.done:
@@ -218,8 +218,8 @@ class _Transfer:
     def _can_resume(self) -> bool:
         """Returns True if the download may continue at the end of the partial file.
 
-        The URL and the published MD5 must not differ from those recorded for the partial file. If no MD5 is published,
-        an ETag or modification date must be recorded. `_begin` later compares it with that of the server's response.
+        Returns False if another URL or MD5 is recorded for the partial file. If no MD5 is published, also returns False
+        if no ETag or modification date is recorded. `_begin` compares the recorded value with the server's response.
         """
         if self._state.get("url") not in (None, self.url):
             return False
@@ -243,7 +243,7 @@ class _Transfer:
 
 
 def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
-    """Receives bytes until the file is complete. Returns True if the bytes come from more than one response."""
+    """Receives bytes until the file is complete. Returns True if they came in several responses or several runs."""
     resumed = transfer.done > 0
 
     def report(error: TransientError) -> None:
@@ -285,8 +285,8 @@ def _validator(response: httpx.Response, like: str | None = None) -> str | None:
 
     Args:
         response: response of the server.
-        like: value that was returned for an earlier response. If given, the same header is used, so that the two values
-            can be compared.
+        like: value that was returned for an earlier response. If given, the header from which this value was taken
+            (ETag or modification date) is read again, so that the two values can be compared.
     """
     etag: str | None = response.headers.get("etag")
     modified: str | None = response.headers.get("last-modified")

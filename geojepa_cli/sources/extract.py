@@ -113,8 +113,8 @@ def check_box(extract: Extract, bbox: Bounds | None) -> None:
     Does nothing if the header states no area.
 
     Raises:
-        DataError: the bounding box does not intersect the area of the extract. The error suggests the same command
-            with the bounds of the extract as `--bbox`.
+        DataError: the bounding box does not intersect the area of the extract. The error suggests running the
+            failed command again with the bounds of the extract as `--bbox`.
     """
     boxes = header_boxes(extract) if bbox is not None else []
     if bbox is None or not boxes or any(_meets(box, bbox) for box in boxes):
@@ -140,7 +140,10 @@ def header_boxes(extract: Extract) -> list[Bounds]:
 
 
 def header_bounds(extract: Extract) -> Bounds | None:
-    """Returns the bounds around all bounding boxes in the header of an extract; None if the header has none."""
+    """Returns the bounds that enclose all bounding boxes in the header of an extract.
+
+    Returns None if the header has no bounding box.
+    """
     boxes = header_boxes(extract)
     return _around(boxes) if boxes else None
 
@@ -168,7 +171,7 @@ def extract_bounds(extract: Extract) -> Bounds:
 def format_box(box: Bounds) -> str:
     """Formats a bounding box as a value of `--bbox`, with 7 decimals as in OSM.
 
-    A bounding box without width or height is enlarged slightly.
+    A bounding box whose width or height is 0 is enlarged slightly.
     """
     west, south, east, north = box
     if west >= east:

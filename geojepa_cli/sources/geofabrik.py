@@ -54,14 +54,15 @@ def read_index(
     """Returns all regions of a Geofabrik index.
 
     Args:
-        url: URL (`http(s)://…` or `file://…`) or path of the index, or of the folder that holds `index-v1.json`.
+        url: URL (`http(s)://…` or `file://…`) or local path. It names the index itself, or the folder that contains
+            `index-v1.json`.
         cache: folder for a copy of the index. The copy is used if the index on the server has not changed, or if the
             server cannot be reached.
         policy: retries and timeouts.
 
     Raises:
         OfflineError: the server cannot be reached, and there is no copy.
-        DataError: the content is not an index of Geofabrik.
+        DataError: the file is not an index in Geofabrik's format, or cannot be read.
     """
     url = _index_url(url)
     if not _is_remote(url):
@@ -78,8 +79,9 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
     Args:
         regions: regions of the index.
-        wanted: id of the region (`us/california`), last part of the id (`california`), name (`California`), path or end
-            of the path (`california/norcal`), or the beginning of the id or name (`califor`).
+        wanted: one of: the id of the region (`us/california`); the last part of the id (`california`); the name
+            (`California`); the whole `Region.path`, or the end of it (`california/norcal`); the beginning of the id, of
+            its last part, or of the name (`califor`).
 
     Raises:
         NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the

@@ -86,9 +86,10 @@ def meets(a: Bounds, b: Bounds) -> bool:
 
 
 def convert_hint(path: Path, *command: str) -> Hint:
-    """Returns commands that convert a scene, rename the original to `*.bak`, and run the failed command again.
+    """Returns a hint: commands that convert a scene, rename the original to `*.bak`, and repeat the failed command.
 
-    geojepa ignores files named `*.bak`, so the failed command then reads only the converted scene.
+    The failed command is the geojepa command that could not read the scene. geojepa ignores files named `*.bak`, so the
+    repeated command reads only the converted scene.
 
     Args:
         path: path of the scene.

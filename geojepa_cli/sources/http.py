@@ -1,4 +1,4 @@
-"""HTTP for all sources: retry and timeout policy, retry loop, errors, and headers of range requests."""
+"""HTTP functions that all sources use. They handle retries, timeouts, errors and the headers of range requests."""
 
 from __future__ import annotations
 

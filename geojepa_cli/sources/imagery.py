@@ -158,7 +158,7 @@ def copy_source(extract: Extract, imagery: Imagery | None, folder: Path, link: b
     Args:
         extract, imagery: files to copy, as returned by `inspect_extract` and `inspect_imagery`.
         folder: folder to copy to.
-        link: if the file system supports it, make a hard link to the extract instead of a copy.
+        link: True to make a hard link to the extract instead of a copy, if the file system supports hard links.
 
     Raises:
         DataError: the extract changed since it was inspected.

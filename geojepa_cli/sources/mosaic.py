@@ -62,9 +62,10 @@ class Picture(NamedTuple):
     """The image of a tile.
 
     Attributes:
-        pixels: uint8 [bands, side, side]; pixels that no scene covers are 0.
-        valid: bool [side, side], True for pixels that a scene covers.
-        scene: index, in the mosaic's list of scenes, of the newest scene that contributes pixels to the image.
+        pixels: uint8 [bands, side, side]. Pixels for which no scene has data are 0.
+        valid: bool [side, side], True for pixels for which a scene has data.
+        scene: index of a scene in the list `scenes` of the mosaic. It is the newest scene that contributes pixels to
+            the image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -73,14 +74,14 @@ class Picture(NamedTuple):
 
 
 class Mosaic:
-    """Combines overlapping scenes (georeferenced images) to images of tiles.
+    """Combines overlapping scenes (georeferenced images) into images of tiles.
 
-    Each pixel comes from the newest scene that has data at this position. Scenes are opened when they are needed, and
-    stay open until `close`.
+    Each pixel comes from the newest scene that has data at this position. Scenes are opened when they are needed. The
+    most recently used scenes stay open until `close` is called.
 
     Args:
         scenes: scenes, newest first, all with the same number of bands.
-        scaling: scaling of pixel values to 8 bits, for scenes with more than 8 bits per band.
+        scaling: pixel values that become 0 and 255 in the images, for scenes whose pixels are not 8-bit integers.
         open_scene: function that opens a scene.
         size_px: side length of the images in pixels.
 

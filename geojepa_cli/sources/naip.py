@@ -45,7 +45,7 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
         STAC items as returned by `trim_item`, sorted by id.
 
     Raises:
-        OfflineError: the API cannot be reached, or its response is not that of a STAC API.
+        OfflineError: the API cannot be reached, or the response does not come from a STAC API.
     """
     import pystac_client
     from pystac_client.exceptions import APIError
@@ -116,8 +116,8 @@ def sign(href: str, refused: str | None = None) -> str:
 
     Args:
         href: URL of the image, without a signature.
-        refused: signed URL that the server refused, or None. If the cached signature gives this URL again, a new
-            signature is requested.
+        refused: signed URL that the server refused, or None. If the signature in the cache is the one in this URL, it
+            is replaced by a new signature.
 
     Raises:
         OfflineError: the signature cannot be obtained.
@@ -165,7 +165,8 @@ class RemoteScene:
     def reading(self) -> Iterator[None]:
         """Converts errors of GDAL that are raised in a `with` block to errors of this package.
 
-        If the server caused the failure, raises the error of the server instead.
+        If a request to the server failed, raises the `OfflineError` or `DataError` of that request instead of GDAL's
+        error.
         """
         try:
             with raster_errors(self._path):

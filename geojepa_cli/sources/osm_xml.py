@@ -1,8 +1,9 @@
 """Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
-A file is read in blocks. Its compression ratio, the length of its tags and the depth of nested elements are limited, so
-that a malicious file cannot exhaust memory or time. Only the part before the first node, way or relation is parsed as
-XML here, unless the bounds must be computed from coordinates. The program `geojepa-tiler` parses the whole file later.
+A file is read in blocks. Its compression ratio, the length of its XML tags and the depth of nested elements are
+limited, so that a malicious file cannot exhaust memory or time. This module parses only the part before the first node,
+way or relation as XML, unless the bounds must be computed from coordinates. The program `geojepa-tiler` parses the
+whole file later.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DOWNLOAD_AGAIN = hints.advice("download it again")
 OVERPASS_STATEMENT = hints.advice("ask Overpass with `out body; >; out skel qt;`")
 OBJECTS = ("node", "way", "relation")
 
-_PIECE = 1 << 20  # bytes; block size, and maximum length of a tag, value or comment
+_PIECE = 1 << 20  # bytes; block size, and maximum length of an XML tag, attribute or comment
 _HEADER = 4 << 20  # bytes; maximum size of the part before the first node, way or relation
 _DEPTH = 16  # maximum depth of nested elements
 _FREE = 64 << 20  # bytes; any compressed file may decompress to this size
@@ -142,7 +143,7 @@ class Extent:
 
 
 class _BoundedParser:
-    """An XML parser (Expat) that rejects deep nesting, very long tags, and declarations of XML entities.
+    """An XML parser (Expat) that rejects deep nesting, very long XML tags, and declarations of XML entities.
 
     Args:
         path: path of the file, for messages.
@@ -267,7 +268,10 @@ def _unpacked(packed: IO[bytes], suffix: str) -> IO[bytes]:
 
 
 def _in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Converts blocks of UTF-16 to UTF-8, so that tags can be found as ASCII text. Yields other blocks unchanged."""
+    """Converts blocks of UTF-16 to UTF-8, so that XML tags can be found as ASCII text.
+
+    Yields blocks in other encodings unchanged.
+    """
     decoder = None
     for number, piece in enumerate(pieces):
         if number == 0 and piece.startswith(_UTF16):
@@ -289,4 +293,4 @@ def _without_comments(tail: bytes) -> bytes:
 
 
 def _too_long(path: Path) -> DataError:
-    return DataError(f"`{path}` has a tag, value or comment of more than {_PIECE >> 20} MiB", ANOTHER_EXTRACT)
+    return DataError(f"`{path}` has an XML tag, attribute or comment of more than {_PIECE >> 20} MiB", ANOTHER_EXTRACT)

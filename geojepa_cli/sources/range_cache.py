@@ -10,7 +10,9 @@ MAX_BYTES = 1 << 26
 
 
 class RangeCache:
-    """Cache for byte ranges of remote files, which threads may share. Removes the least recently used ranges first.
+    """Cache for byte ranges of remote files. Threads may share one cache.
+
+    If the cache is full, the least recently used ranges are removed first.
 
     Args:
         max_bytes: maximum number of bytes to keep, for all files together.

@@ -129,7 +129,10 @@ class RangeReader:
         return [found[wanted] for wanted in ranges]
 
     def _read(self, href: str, start: int, end: int, header: bool = False) -> bytes:
-        """Returns the bytes [start, end) of a file, or fewer if the file ends before. Requests only uncached bytes."""
+        """Returns the bytes [start, end) of a file, or fewer if the file ends before `end`.
+
+        Requests only the bytes that are not cached.
+        """
         cached = self._cache.find(href, start, end)
         with self._lock:
             end = min(end, self._sizes.get(href, end))

@@ -53,7 +53,8 @@ class RemoteRaster:
         """Calls a function and returns its result. If the function raises an error, returns `default` instead.
 
         The error is stored in the attribute `failure`, because exceptions cannot pass through GDAL. After the first
-        error, this method calls no more functions, because GDAL repeats failed reads.
+        error, every later call returns `default` without calling the function. Otherwise each failed read would be
+        repeated, because GDAL tries again.
         """
         if self.failure is not None:
             return default

@@ -69,7 +69,9 @@ def _set_context(context: contextvars.Context) -> None:
 
 
 class _Work:
-    """Resamples groups of tiles. Every thread takes a mosaic from a pool for each group.
+    """Resamples groups of tiles. A group consists of all tiles inside one zoom-14 tile.
+
+    For each group, a thread takes a mosaic from a shared pool. It returns the mosaic to the pool afterwards.
 
     Attributes:
         stopped: True when the caller no longer reads the results. The remaining tiles are then skipped.

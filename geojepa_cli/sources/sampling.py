@@ -27,7 +27,8 @@ class PixelGrid(NamedTuple):
     """Position of a tile in a scene, in scene pixels from the scene's upper left corner.
 
     Attributes:
-        columns, rows: positions of 9 × 9 evenly spaced points of the tile, including its edges, float64 [9, 9] each.
+        columns, rows: scene column and scene row of 9 × 9 evenly spaced points of the tile, float64 [9, 9] each. The
+            outermost points lie on the edges of the tile.
         scale: side length of a pixel of the tile's image, in scene pixels.
     """
 
@@ -62,8 +63,9 @@ def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGr
 
 
 def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
-    """Returns the scene column and row of the centre of each pixel of a tile's image: float64 [side, side] each.
+    """Returns the position in the scene of every pixel of a tile's image.
 
+    A position is the scene column and scene row of the pixel's centre. Columns and rows are float64 [side, side] each.
     The positions are computed with a quadratic polynomial that is fitted to the 9 × 9 points of the `PixelGrid`. If the
     fit is not accurate enough, every pixel is projected exactly.
     """
@@ -80,9 +82,9 @@ def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, trans
 def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float) -> Floats:
     """Samples a raster bilinearly. Positions outside the raster get the values at its edge.
 
-    If `scale` is above 1, the raster is smoothed first, along both axes, with the weights (a, 1 - 2a, a). Smoothing and
-    bilinear sampling together then have the same variance as a triangle kernel with a half width of `scale` pixels:
-    2a + 1/6 = scale² / 6. This equation defines the weight `a`.
+    If `scale` is above 1, the raster is smoothed first, along both axes, with the weights (a, 1 - 2a, a). The weight
+    `a` is chosen so that smoothing and bilinear sampling together have the variance of a triangle kernel with a half
+    width of `scale` pixels. The condition is 2a + 1/6 = scale² / 6.
 
     Args:
         data: raster, [bands, height, width].

@@ -20,7 +20,8 @@ _HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 class MaskRule(NamedTuple):
     """Rule that decides which pixels of a scene are valid. A valid pixel contains data.
 
-    If several of `mask_band`, `nodata` and `alpha` are set, a pixel is valid if each of them marks it as valid.
+    If both `nodata` and `alpha` are set, a pixel is valid only if both mark it as valid. If `mask_band` is True, only
+    the mask band is used: `nodata` is empty and `alpha` is None.
 
     Attributes:
         mask_band: True if the dataset has an internal mask or a `.msk` file.
@@ -134,7 +135,7 @@ def find_valid(source: Any, rule: MaskRule, data: npt.NDArray[Any], **how: Any) 
         rule: mask rule of the dataset.
         data: pixels that were read from the dataset, [bands, rows, columns].
         how: keyword arguments of the call `source.read` that returned `data`: `window`, `out_shape` and `resampling`.
-            The masks are read with the same arguments.
+            The mask band, no-data masks or alpha band are read with the same arguments, so that they match `data`.
     """
     valid: npt.NDArray[np.bool_] = np.isfinite(data).all(axis=0)
     if rule.mask_band:

@@ -30,8 +30,8 @@ class ScenePart(NamedTuple):
             resolution of the tile's image.
         valid: mask of valid pixels, bool [rows, columns]; None if all pixels are valid and the tile lies within the
             scene.
-        columns, rows: column and row of `data` at which the centre of each pixel of the tile's image lies, float64
-            [side, side] each. Measured in pixels of `data` from its upper left corner.
+        columns, rows: positions of the pixel centres of the tile's image, as float64 [side, side] each. They are
+            measured in pixels of `data` from its upper left corner.
         scale: side length of a pixel of the tile's image in pixels of `data`, at most 2.
     """
 
@@ -101,8 +101,9 @@ def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: 
 def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
     """Samples a part of a scene at the pixels of a tile's image.
 
-    If some scene pixels are invalid, the values and the mask of valid pixels are both sampled, and the sampled values
-    are divided by the sampled mask. So invalid pixels neither darken their neighbours nor leave a seam.
+    If some scene pixels are invalid, they are set to 0. The values and the mask of valid pixels are then both sampled,
+    and the sampled values are divided by the sampled mask. So invalid pixels neither darken their neighbours nor leave
+    a seam.
 
     Returns:
         Values float32 [bands, side, side] and mask of valid values bool [side, side]; None if no value is valid.
@@ -148,7 +149,7 @@ def _read(
 
     Returns:
         Pixels [bands, rows, columns], and the keyword arguments for `source.read` that downsample in the same way. The
-        caller uses these arguments to read the masks of the same pixels.
+        caller uses these arguments to read the mask band, no-data masks or alpha band of the same pixels.
     """
     from rasterio.enums import Resampling
     from rasterio.windows import Window
@@ -178,10 +179,11 @@ def _average(pixels: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 
 
 def _averaging_factor(source: Any, scale: float) -> int:
-    """Returns the integer factor by which a scene is downsampled for a tile.
+    """Returns the integer factor by which a scene is downsampled for a tile; 1 if the scene is not downsampled.
 
-    An overview is a downsampled copy of the scene in the same file. The pixels are read from the coarsest overview that
-    is still at least as fine as the tile's image. The result is a multiple of the factor of this overview.
+    A scene may have overviews, which are downsampled copies of the scene in the same file. The pixels are read from the
+    coarsest overview that is at least as fine as the tile's image. So the returned factor is a multiple of the
+    downsampling factor of this overview.
 
     Args:
         source: rasterio dataset of the scene.
