@@ -1,8 +1,8 @@
 """Hints: objects that describe a command with which the user can solve the problem behind an error.
 
 When an error is raised, its hint is completed: `--workspace` is added. If the hint repeats the failed command, the
-options of that command are also added. So the printed command can be pasted into a shell. This is true for errors of
-the command line and of the Python API.
+options of that command are also added. So the printed command can be pasted into a shell. Hints are completed in this
+way both on the command line and in the Python API.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ class Hint:
 
     Attributes:
         command: geojepa command, such as `tile`; None to repeat the failed command.
-        options: options of the command, in order.
+        options: options of `command`, in order. If `command` is None, these options are added to the failed command, or
+            replace its options of the same name.
         shell: command of another program, or advice in words; if given, `command` and `options` are ignored.
         first: another hint, whose command must run before this command; printed before it with `&&`.
-        otherwise: another hint, which also solves the problem; printed after this hint with `, or`.
+        otherwise: alternative hint, which also solves the problem. It is printed after this hint, separated by `, or `.
         note: note about this command, which is printed in parentheses after it.
         workspace: directory for `--workspace`; None for the default workspace.
-        wrong: option to remove from the repeated command; `options` are inserted in its place. If None, `options`
-            replace options of the same name.
+        wrong: option to remove from the failed command, if `command` is None; `options` are inserted in its place. None
+            to remove no option.
     """
 
     command: str | None = None
@@ -254,7 +255,11 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
 
 
 def option_words(options: Sequence[Option]) -> list[str]:
-    """Converts options to command-line arguments. A value that begins with a dash becomes `--name=value`."""
+    """Converts options to command-line arguments.
+
+    An option with a value becomes two arguments, `--name` and `value`. If the value begins with a dash, the
+    option becomes one argument, `--name=value`.
+    """
     words: list[str] = []
     for name, value in options:
         words += [name] if value is None else [f"{name}={value}"] if value.startswith("-") else [name, value]

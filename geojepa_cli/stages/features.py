@@ -44,7 +44,7 @@ def process(
         region: names of regions, or `tiles/` artifacts. Default: the only region in the workspace.
         simplify_m: maximum distance between simplified and original geometry, in metres.
         visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
-            another line or ring of the same OSM element, if no segment lies between the two vertices.
+            another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
         threads: number of threads; does not affect the result.
 

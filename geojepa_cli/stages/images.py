@@ -31,7 +31,10 @@ FILE = "images.h5"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the `tile` command that makes the images, with the options of the tiles that belong to the images."""
+    """Returns the `tile` command that makes the images again.
+
+    This is the command that rebuilds the `tiles/` artifact of the images, with the options of the images added.
+    """
     params = remains.params
     zoom = number(params.get("zoom"))
     tiles = open_inputs(remains, "tiles") or _tiles_of(remains)
@@ -49,7 +52,10 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 def _tiles_of(remains: Remains) -> list[Artifact]:
-    """Returns the `tiles/` artifacts with the same source and zoom level as decoded image tiles."""
+    """Returns the `tiles/` artifacts that have the same region, source and zoom level as an `images/` artifact.
+
+    Used for images that were decoded from image tiles, because these images have no `tiles/` artifact as input.
+    """
     sources = inputs_of_kind(remains, "source")
     if remains.root is None or not sources:
         return []
@@ -98,8 +104,8 @@ def make_images(
         The `images/` artifact, or None if the source has no imagery for the tiles.
 
     Raises:
-        UsageError: the source has image tiles, but `form` requires another size or other bands.
-        DataError: an image tile or a scene cannot be read. The next run resumes from the images that were resampled.
+        UsageError: the source has image tiles, but `form` is not 224 × 224 pixels and RGB.
+        DataError: an image tile or a scene cannot be read. The next run keeps the images that are already resampled.
     """
     from geojepa_cli.store.image_files import parse_image_name
     from geojepa_cli.store.image_form import ImageForm
@@ -130,8 +136,10 @@ def make_images(
 def check_image_form(source: Artifact, form: ImageForm) -> None:
     """Checks that images with the size and bands in `form` can be made from a source.
 
+    Scenes can be resampled to any size and bands. Image tiles always become images of 224 × 224 pixels, RGB.
+
     Raises:
-        UsageError: the source has image tiles, but `form` requires another size or other bands.
+        UsageError: the source has image tiles, but `form` is not 224 × 224 pixels and RGB.
     """
     from geojepa_cli.store.image_form import ImageForm
 

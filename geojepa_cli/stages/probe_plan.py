@@ -103,9 +103,15 @@ def check_folds(
 
 
 def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
-    """Warns about models that may have seen test tiles of these regions in training.
+    """Warns about models that may have seen test tiles of the probed regions in training.
 
-    These are models that were trained on all tiles, or whose training data was split with another seed than the task.
+    These models were trained on a probed region, either on all its tiles, or on a split that was made with another seed
+    than the split of the task.
+
+    Args:
+        models: models and baselines to check. Baselines are not trained, so they are skipped.
+        regions: `processed/` artifacts of the probed regions.
+        tasks: `tasks/` artifacts of the probed task.
     """
     names = {region.name for region in regions}
     seed = tasks[0].params["seed"]
@@ -156,9 +162,10 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Returns the ids of the `source/` artifacts from which an artifact was made.
+    """Returns a set with the ids of the `source/` artifacts from which an artifact was made.
 
-    If an input was deleted or is damaged, its sources are unknown. The set then contains the reference to this input.
+    The inputs of the artifact, and their inputs, are searched for `source/` artifacts. For an input that was deleted or
+    is damaged, the set contains the reference `kind/name@id` to this input instead.
     """
     found: set[str] = set()
     for ref in artifact.inputs:

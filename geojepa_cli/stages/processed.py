@@ -47,7 +47,7 @@ def make_processed(
         tiles: `tiles/` artifact of the region.
         simplify_m: maximum distance between simplified and original geometry, in metres.
         visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
-            another line or ring of the same OSM element, if no segment lies between the two vertices.
+            another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         threads: number of threads; does not affect the result.
 
     Raises:

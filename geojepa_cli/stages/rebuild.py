@@ -1,4 +1,4 @@
-"""Parts of the commands that rebuild artifacts: the inputs and parameters in a manifest, as options of a command."""
+"""Converts the inputs and parameters in a manifest to options of the command that rebuilds the artifact."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def open_inputs(remains: Remains, kind: str) -> list[Artifact]:
 
 
 def task_ref(remains: Remains, task: str) -> str:
-    """Returns the value of the option `--task` for the given name of a task.
+    """Returns the value of the option `--task` for a command that rebuilds an artifact.
 
-    Returns `name@id` if exactly one `tasks/` artifact is an input, and if the name alone means a newer artifact.
+    This is normally the name `task`. It is `task@id` if the artifact to rebuild has exactly one `tasks/` artifact as
+    input, and the name alone would select a newer `tasks/` artifact.
     """
     refs = input_refs(remains, "tasks")
     at_id = refs[0].partition("@")[2] if len(refs) == 1 else ""
@@ -59,13 +60,16 @@ def task_ref(remains: Remains, task: str) -> str:
 
 
 def limit_options(params: Mapping[str, Any]) -> Options:
-    """Returns the options `--min-entities` and `--max-entities`. Leaves out defaults."""
+    """Converts the entity limits in the parameters of an artifact to `--min-entities` and `--max-entities`.
+
+    A limit that equals the default has the value None, so it does not become an option.
+    """
     limits = {"min_entities": DEFAULT_LIMITS.low, "max_entities": DEFAULT_LIMITS.high}
     return {name: number(params.get(name), default) for name, default in limits.items()}
 
 
 def number(value: Any, default: float = 0) -> int | float | None:
-    """Returns a parameter that is a number other than the default. Returns None for any other parameter."""
+    """Returns a parameter of a manifest if it is a number and differs from the default; otherwise None."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) and value != default else None
 
 

@@ -153,7 +153,7 @@ def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_fail
     hint = fetch_again if skip_failed else hints.again(skip_failed=True)
     kept = "finished images are kept, and the same command retries only the failed tiles"
     return DataError(
-        f"{describe_failures(failed)}; all errors are listed in `{listed}`; the region needs {of:,} images; {kept}",
+        f"{describe_failures(failed)}; all errors are listed in `{listed}`; images needed in total: {of:,}; {kept}",
         hint,
     )
 

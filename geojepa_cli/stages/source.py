@@ -72,7 +72,7 @@ def fetch(
             default of its option `--bbox`.
         date: date of the Geofabrik extract, such as `2024-01-01`. Default: the latest.
         geofabrik_url: URL or path of a Geofabrik mirror or of its index.
-        stac_url: URL of the STAC API on which images are searched. Default: the API of the image collection.
+        stac_url: URL of the STAC API that is searched for images. Default: the API of the image collection.
 
     Returns:
         One `source/` artifact per region.

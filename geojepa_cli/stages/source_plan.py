@@ -75,9 +75,10 @@ def plan_fetch(
     geofabrik_url: str | Path = GEOFABRIK_INDEX,
     stac_url: str | None = None,
 ) -> FilePlan | list[RegionPlan]:
-    """Returns what `fetch` would copy or download with the same arguments: sizes, dates and numbers of images.
+    """Returns what `fetch` would copy or download with the same arguments.
 
-    Downloads only the Geofabrik index and searches for images. Publishes nothing. This is the function of
+    The result contains the size of each extract, the dates of extracts on a server, and the number, size and dates of
+    the images. Downloads only the Geofabrik index and searches for images. Publishes nothing. This is the function of
     `geojepa fetch --dry-run`; the arguments are described in `geojepa_cli.stages.fetch`.
 
     Returns:
@@ -96,10 +97,15 @@ def plan_fetch(
 def choose_regions(request: Request, cache: Path) -> list[Region]:
     """Returns the requested Geofabrik regions, without duplicates.
 
-    A region is requested by its Geofabrik id (`us/california`), its name (`California`), the beginning of its id or
-    name, or its path in Geofabrik's index (`north-america/us/california`) or the end of this path. Prints the chosen
-    region, unless the user gave its id or the last part of its id. Also checks the names of the regions and the folder
-    of images, so that errors are raised before the download.
+    A region can be requested by:
+
+    - its Geofabrik id (`us/california`), or the last part of the id (`california`)
+    - its name (`California`)
+    - its path in Geofabrik's index (`north-america/us/california`), or the end of this path
+    - the beginning of its id or name (`califor`)
+
+    Prints the chosen region, unless the user gave its id or the last part of its id. Also checks the names of the
+    regions and the folder of images, so that errors are raised before the download.
 
     Args:
         request: arguments of `fetch`, with at least one region.

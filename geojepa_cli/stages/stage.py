@@ -38,12 +38,14 @@ class Stage:
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
         schema: version of the layout of the artifacts' files. A new version gives the artifacts new ids.
         keep: glob patterns of the files that are kept if a run fails, because the next run uses them.
-        resumes_from: glob patterns. A run can resume if each of them matches a file that is not empty. None: as `keep`.
-        made_from: name of the kind from which the artifacts are made; None if they do not have the same names.
+        resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty. If
+            None, the patterns in `keep` are used.
+        made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
+            if an artifact is not made from the artifacts of one region alone.
         of_region: True if the artifacts have the name of a region.
         variant: parameters that distinguish artifacts with the same name, as described in `Kind`.
-        registers: True if this stage makes its kind known to workspaces. False if another stage has the same kind and
-            makes it known.
+        registers: True to make the kind known to workspaces. False if another stage with the same kind does so: for
+            example, tasks and their analyses both have the kind `tasks`.
         files: names of the files that every artifact of this stage contains.
     """
 
@@ -88,8 +90,8 @@ class Stage:
             name: name of the artifact.
             params: parameters that change the content of the artifact.
             inputs: artifacts from which the artifact is made.
-            write: function that writes files to the directory `build.partial` and publishes them as the artifact. Not
-                called if the artifact exists.
+            write: function that takes a `Build`, writes files to its directory `partial`, calls its method `publish`,
+                and returns the published artifact. Not called if the artifact exists.
         """
         with self.build(workspace, name, params, inputs) as build:
             if build.existing is not None:
@@ -175,12 +177,12 @@ def as_list(given: object) -> list[Any]:
 
 
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Returns a decorator for the Python function of a command, which checks arguments and completes hints of errors.
+    """Returns a decorator for the Python function of a command.
 
-    The hint of an error is a command to paste. If the function was called from Python, the hint must contain the
-    options that correspond to the arguments of the call. Each argument that differs from its default becomes the option
-    with the same name. An artifact becomes `--region`, `--model` or `--task`, depending on its kind. If the function
-    was called by the command line, the hint contains the options that the user typed.
+    The decorated function checks its arguments. It also adds options to the hints of its errors, so that a hint is a
+    complete command to paste. On the command line, these are the options that the user typed. In Python, they are made
+    from the arguments of the call: each argument that differs from its default becomes the option with the same name.
+    An artifact becomes `--region`, `--model` or `--task`, depending on its kind.
 
     Args:
         name: name of the command.

@@ -75,7 +75,10 @@ def analyze_task(
 def make_analysis(
     workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: TaskSettings
 ) -> Artifact:
-    """Publishes the artifact `tasks/<region>.<task>.analysis`, made from the tiles of all given regions."""
+    """Publishes the artifact `tasks/<region>.<task>.analysis`, made from the tiles of all given regions.
+
+    `<region>` is the name of the first region. For three regions, it is followed by `+2`.
+    """
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
     name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"
     images = [settings.filters.images(workspace, processed) for processed in regions]

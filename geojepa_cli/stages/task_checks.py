@@ -1,4 +1,7 @@
-"""Warnings about tasks: empty splits, label rules that match no entity, and masks that hide all entities of a tile."""
+"""Warnings about tasks: empty splits, label rules that match no entity, and masks that hide all entities of a tile.
+
+The mask of a task hides the tags and entities that reveal the label of the task.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,16 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            "some tasks have too few test groups (zoom-14 tiles used for testing) for reliable scores: expected at "
-            f"least {FEW_TEST_GROUPS}, got fewer ({counts}); `probe` cross-validates these tasks over all groups"
+            f"some tasks have too few test groups (zoom-14 tiles used for testing) for reliable scores ({counts}; "
+            f"expected at least {FEW_TEST_GROUPS}); `probe` cross-validates these tasks over all groups instead"
         )
 
 
 def warn_of_empty(reports: TaskReports) -> None:
-    """Warns about tasks whose label rules match no entity, and about masks that hide all entities of a tile."""
+    """Warns about tasks whose label rules match no entity, and about masks that hide all entities of a tile.
+
+    The mask of a task hides the tags and entities that reveal the label of the task.
+    """
     for task, by_region in reports.items():
         tiles = {key: sum(report["tiles"][key] for report in by_region) for key in ("eligible", "label_0")}
         if tiles["eligible"] and tiles["eligible"] == tiles["label_0"]:

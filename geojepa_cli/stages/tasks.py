@@ -97,8 +97,8 @@ def build_tasks(
 
     The mask of a task hides the tags and entities that reveal the label.
 
-    Tiles are split by groups: all tiles in the same zoom-14 tile are in the same split. Prints warnings if a split is
-    empty or has few groups, if no entity matches the label rules, or if the mask hides all entities of a tile.
+    By default, tiles are split by groups (zoom-14 tiles): all tiles of a group are in the same split. Warns if a split
+    is empty or has few groups, if no entity matches the label rules, or if the mask hides all entities of a tile.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -113,10 +113,10 @@ def build_tasks(
         split: `group` assigns whole groups to splits. `random` assigns each tile separately; test scores are then too
             good, because neighbouring tiles are in different splits.
         folds: number of cross-validation folds, 2 to 20. Each group is also assigned to a fold. None for no folds.
-        buffer: use groups that are next to a test group neither for training nor for validation.
+        buffer: leave out groups that are next to a test group from training and validation.
 
     Returns:
-        The `tasks/` artifacts: for the first task those of all regions in order, then those of the next task.
+        The `tasks/` artifacts in the order of the tasks; the artifacts of one task are in the order of the regions.
 
     Raises:
         UsageError: the definition of a task or an argument is not valid.

@@ -55,8 +55,8 @@ class Kind:
         name: name of the kind and of its folder in the workspace.
         schema: version of the file layout. Artifacts with another version cannot be opened.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
-        made_from: name of the kind from which artifacts of this kind are made, such as `source` for `tiles`; None if
-            this kind is made from nothing, or from artifacts that have other names.
+        made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
+            if an artifact is not made from the artifacts of one region alone.
         of_region: True if artifacts of this kind have the name of a region.
         variant: parameters that distinguish artifacts with the same name. A new artifact does not replace an older one
             if these parameters differ.

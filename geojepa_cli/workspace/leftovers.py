@@ -29,7 +29,7 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
 
 
 def is_resumable(path: Path) -> bool:
-    """Returns True for a `.partial` directory from whose files the interrupted command can resume."""
+    """Returns True if `path` is a `.partial` directory with files from which an interrupted command can resume."""
     kind = KINDS.get(path.parent.name)
     if kind is None or not kind.resumes_from or not path.name.endswith(PARTIAL) or not path.is_dir():
         return False

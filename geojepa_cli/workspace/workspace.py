@@ -98,9 +98,10 @@ class Workspace:
         return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
     def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
-        """Works like `find`. For a misspelt name, the hint is the failed command with a similar name in `option`.
+        """Works like `find`. If the name is misspelt, the hint repeats the failed command with a similar name.
 
-        If `option` is None, the hint does not repeat the failed command.
+        The similar name is inserted in the format `form`, such as `tiles/{}`. The result becomes the value of the
+        command-line option `option`, such as `--lineage`. If `option` is None, the failed command is not repeated.
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
@@ -226,7 +227,10 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact, its manifest first. So the files that an interruption leaves are not an artifact."""
+        """Deletes an artifact.
+
+        The manifest is deleted first. If the deletion is interrupted, the remaining files do not count as an artifact.
+        """
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 
