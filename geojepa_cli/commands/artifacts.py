@@ -63,7 +63,9 @@ def artifacts(
 
 
 def check_combination(lineage: str | None, modes: Mapping[str, bool], of_prune: Mapping[str, bool]) -> None:
-    """Checks that at most one of `--lineage`, `--verify` and `--prune` is given, and the options of `--prune` with it.
+    """Checks that at most one of `--lineage`, `--verify` and `--prune` is given.
+
+    Also checks that options that require `--prune` are given only together with `--prune`.
 
     Args:
         lineage: value of `--lineage`, or None.

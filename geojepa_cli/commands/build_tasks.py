@@ -37,8 +37,7 @@ def build_tasks(
         str,
         typer.Option(
             help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
-            "split separately. Use `random` only to measure how much scores improve if test tiles are next to training "
-            "tiles."
+            "split separately. Use `random` only to measure how scores improve if test tiles adjoin training tiles."
         ),
     ] = "group",
     folds: Annotated[
@@ -46,14 +45,16 @@ def build_tasks(
         typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
     ] = None,
     buffer: Annotated[
-        bool, typer.Option("--buffer", help="Do not train or validate on zoom-14 tiles that touch a zoom-14 test tile.")
+        bool,
+        typer.Option(
+            "--buffer",
+            help="Do not use a tile for training or validation if its zoom-14 tile touches a zoom-14 tile of the test "
+            "split (with --folds: of the tested fold).",
+        ),
     ] = False,
     analyze: Annotated[
         str | None,
-        typer.Option(
-            help="Instead of building tasks, list and plot the tags that give most information about the label of this "
-            "task."
-        ),
+        typer.Option(help="Do not build tasks, but list and plot the tags that best predict the label of this task."),
     ] = None,
     json: options.Json = False,
 ) -> None:

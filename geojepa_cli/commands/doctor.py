@@ -223,9 +223,9 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Calls `load`, which imports and tries a package.
+    """Checks that a package works, by calling `load`, which imports the package and uses it once.
 
-    If `load` raises an error, the state of the check is `failed` for a needed package, otherwise `warning`.
+    If `load` raises an error, the state of the check is `failed` for a required package, otherwise `warning`.
     """
     try:
         return Check(f"{name} works", "ok", load())

@@ -149,7 +149,9 @@ def _print_file_plan(plan: FilePlan, json: bool) -> None:
         counts = {"images": imagery.images if imagery else 0, "scenes": imagery.scenes if imagery else 0}
         console.emit_json("fetch", None, {**result, **counts, "imagery": _imagery_fields(imagery)})
         return
-    console.print_line(f"would copy `{extract.path}` ({_mebibytes(extract.bytes)} MiB) as source/{plan.name}")
+    console.print_line(
+        f"would copy `{extract.path}` ({_mebibytes(extract.bytes)} MiB) to the artifact `source/{plan.name}`"
+    )
     if imagery is not None:
         console.print_line(_describe_imagery(imagery))
 

@@ -19,7 +19,7 @@ NUMBERS = {
 
 
 def flags_of(group: Any) -> frozenset[str]:
-    """Returns the names of the options of the program and of its commands that take no value."""
+    """Returns the names of all options that take no value, both of the program and of its commands."""
     params = [param for command in (group, *group.commands.values()) for param in command.params]
     return frozenset(name for param in params if param.is_flag for name in (*param.opts, *param.secondary_opts))
 

@@ -31,7 +31,10 @@ def pretrain(
     region: options.Regions = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a configuration value, such as `train.lr=1e-3`. Repeat for several values."),
+        typer.Option(
+            "--set",
+            help="Change a configuration value, such as `train.lr=1e-3`. Repeat the option to change several.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name for the model. Default: the name of the configuration.")

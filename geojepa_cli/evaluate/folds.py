@@ -36,7 +36,7 @@ class ProbeData:
             maximum of the training labels is used instead.
         binary: True if all labels are 0 or 1.
         task_fold: fold to which the task assigns each tile, uint8 [n]; None if the task was built without folds.
-        buffer: True to use the groups next to tested groups neither for training nor for validation.
+        buffer: True to leave the groups next to tested groups out of training and validation.
         random: True if each tile was assigned to a split separately, so that training and test tiles are neighbours.
     """
 
@@ -75,7 +75,7 @@ class Fold:
 
 
 def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
-    """Returns the labels and splits of a task's n eligible tiles, which `ProbeData` defines.
+    """Returns the labels and splits of the n eligible tiles of a task. `ProbeData` explains which tiles are eligible.
 
     Returns:
         The index of each eligible tile in the dataset, int64 [n]; and the `ProbeData` of these tiles.
@@ -97,7 +97,7 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
     """Returns the folds of a probe. A group is the set of tiles in one zoom-14 tile.
 
-    1. If the task was built with folds, these are returned.
+    1. If the task was built with folds, these folds are returned.
     2. Otherwise, the train/validation/test split of the task is the only fold, if it has at least 20 training tiles and
        at least 20 test groups (random split: at least one test group).
     3. Otherwise, the groups are assigned to 5 folds for cross-validation.
@@ -110,8 +110,8 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
         seed: seed for the assignment of groups to the 5 folds.
 
     Raises:
-        DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test. A
-            fold can have no tile to train on if groups next to tested groups (the buffer) are not used for training.
+        DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test. If
+            the task has a buffer, which leaves out groups next to tested groups, a fold may lose all training tiles.
     """
     if data.task_fold is not None:
         _check_size(data)
@@ -155,7 +155,7 @@ def _check_size(data: ProbeData) -> None:
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
     """Returns the training, validation and test tiles of each fold.
 
-    If `data.buffer` is True, groups next to tested groups are used neither for training nor for validation.
+    If `data.buffer` is True, zoom-14 groups next to tested groups are left out of training and validation.
 
     Args:
         data: tiles of the task.
@@ -187,7 +187,7 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """Returns the fold of every tile. Tiles of a group are in the same fold; folds have similar numbers of tiles."""
+    """Returns the fold of every tile. Tiles of a zoom-14 group are in the same fold. Folds have similar sizes."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

@@ -2,9 +2,9 @@
 
 An entity counts for the label if the label of its tile is computed from it, such as a bridge for the number of bridges.
 A label is high if it is above the median of all labels or equal to their maximum. Each tag is analysed in two ways.
-`within` asks: do entities with this tag count for the label? `between` asks: do tiles in which this tag is on an entity
-that does not count have high labels? Both functions compute a lift and the mutual information in bits. The lift of two
-events is their observed frequency divided by the frequency expected by chance, P(a, b) / (P(a) P(b)).
+`within` asks: do entities with this tag count for the label? `between` looks only at entities that do not count for the
+label. It asks: if such an entity has this tag, is the label of its tile high? Both functions compute the mutual
+information in bits and a lift. The lift of events a and b is P(a, b) / (P(a) P(b)), and is 1 if they are independent.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ CLASSES = 4
 
 
 class Occurrences(NamedTuple):
-    """The K tokens (entities that are model inputs) of a region, and its t labelled tiles that thinning did not remove.
+    """The K tokens (entities that are model inputs) of a region, and the labels of its t kept tiles.
 
     Attributes:
         tokens: the tokens of the region, and its vocabulary, which has V distinct tags.
-        labels: labels of the t tiles, float64 [t].
-        tiles: indexes of the t tiles in the region, int64 [t], ascending.
+        labels: labels of the t kept tiles, float64 [t]. `TaskData.kept` explains which tiles are kept.
+        tiles: indexes of the kept tiles, in ascending order, int64 [t]. An index is the tile's position in the region.
         counted: True for tokens that count for the label, bool [K].
-        left: False for tokens that the mask hides completely, otherwise True, bool [K].
-        hidden: True for tags of the vocabulary that the mask hides on all entities, bool [V].
+        left: True for tokens that stay visible, at least in part, when the task's mask is applied, bool [K].
+        hidden: True for tags of the vocabulary that the task's mask hides on all entities, bool [V].
     """
 
     tokens: RegionTokens
@@ -94,8 +94,8 @@ class Association:
             not count for the label has the tag.
         both: for `within`: how many of the entities in `seen` count for the label. For `between`: how many of the tiles
             in `seen` have a high label.
-        lift: observed frequency of tag and label together, divided by the frequency expected by chance.
-        bits: mutual information of tag and label in bits.
+        lift: `both`, divided by the number expected if tag and label were independent.
+        bits: mutual information, in bits, of the tag and the class of an entity or tile (see `information_bits`).
         entities: number of entities with the tag. For `between`, entities that count for the label are excluded.
         left: how many of the entities in `entities` still have the tag when the mask is applied.
     """
@@ -175,7 +175,8 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
     """Returns the tags whose presence in a tile best predicts the tile's label, highest mutual information first.
 
     Args:
-        pooled: entities of all regions. Tags of entities that count for the label are ignored.
+        pooled: entities of all regions. Entities from which the label is computed (`counted`) are left out, because
+            their tags would predict the label trivially.
         top: maximum number of tags; None for all.
     """
     size, n_classes = len(pooled.names), int(pooled.classes.max()) + 1
@@ -227,8 +228,7 @@ class PairLifts:
         same: lift of "an entity has the first tag" and "the entity has the second tag".
         same_label: lift of "an entity has the tag" and "the entity counts for the label".
         apart: lift of "an entity of a tile has the first tag" and "another entity of the tile has the second tag".
-        apart_label: lift of "a tile has the tag on an entity that does not count for the label" and "the tile has
-            a high label".
+        apart_label: lift of "a tile has the tag on an entity that does not count" and "the tile has a high label".
     """
 
     same: Floats

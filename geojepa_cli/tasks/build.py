@@ -50,8 +50,9 @@ class RegionData:
     Attributes:
         store: dataset with this region only.
         tokens: tokens (entities that are model inputs) of the region.
-        base: view that selects the tiles that were not excluded by an option such as `--min-entities`. It hides the
-            parts of OSM elements that are not tokens, such as boundaries.
+        base: view (a selection of tiles, entities and tags). It leaves out the tiles that an option such as
+            `--min-entities` excludes. It hides every part of an OSM element that is not a token, such as a part of a
+            boundary.
     """
 
     store: TileStore
@@ -193,7 +194,7 @@ def _one_line_per_entry(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Returns the histogram of labels and the number of groups of each split, and of each fold if there are any."""
+    """Returns the label histogram and the number of zoom-14 groups of each split, and of each fold if there are any."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:

@@ -42,10 +42,11 @@ class Indicator(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Sparse matrix of features, with one row for each tile and one column for each tag.
+    """Sparse matrix with one row for each tile and one column for each tag (`key=value`) or key (`key=*`).
 
-    Only values above 0 are stored. The i-th stored value is `values[i]`. It belongs to the tile with index `rows[i]`
-    and to the tag `names[columns[i]]`.
+    A value is the number of entities in the tile that have the tag or key. For the feature `presence`, the value is 1
+    instead of this number. Only values above 0 are stored. The i-th stored value is `values[i]`. It belongs to the tile
+    with index `rows[i]` and to the tag or key `names[columns[i]]`.
     """
 
     rows: Ints
@@ -62,7 +63,7 @@ def strongest_tags(
     Args:
         tokens: tokens of the region.
         view: selection of entities and tags; hidden entities and tags are ignored.
-        tiles: indexes in the region of the tiles to use, ascending.
+        tiles: indexes of the tiles to use, in ascending order. An index is the position of the tile in the region.
         labels: labels of these tiles.
         measure: measure of how well a feature predicts the label: `auroc` for labels 0 and 1, otherwise `spearman`.
         top: maximum number of tags.

@@ -90,7 +90,9 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns a view, which selects the eligible tiles, and the entities and tags in them that a model sees.
+        """Returns a view: a selection of the eligible tiles, and of the entities and tags that a model sees in them.
+
+        The attribute `eligible` says which tiles are eligible.
 
         Args:
             masked: True to leave out the tags and entities that the mask of the task hides.

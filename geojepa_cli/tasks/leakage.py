@@ -38,22 +38,24 @@ class Sides(NamedTuple):
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns a list with one item: the tiles to which heads are fitted, and the tiles on which heads are tested.
+    """Returns a list with one `Sides`: the tiles to which heads are fitted and the tiles on which heads are tested.
 
     Args:
         split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
-        kept: False for tiles to leave out, because thinning removed them or they are not eligible, bool [n].
+        kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
+            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
     """
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns for every fold the tiles to which heads are fitted, and the tiles on which heads are tested.
+    """Returns one `Sides` for every fold: the tiles to which heads are fitted and the tiles on which heads are tested.
 
     Args:
         fold: fold of every tile, uint8 [n].
-        kept: False for tiles to leave out, because thinning removed them or they are not eligible, bool [n].
+        kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
+            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
         groups: zoom-14 group of every tile, int64 [n].
         buffer: True if heads are not fitted to tiles whose group is next to a tested group.
     """

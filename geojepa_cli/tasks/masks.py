@@ -18,7 +18,8 @@ SPANS = "relations masked for their members"
 def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
     """Returns for each of the V distinct tags of a region whether the mask hides the tag on all entities, bool [V].
 
-    These are the tags that match a rule in `tags` of the label or of the mask. Exceptions in these rules are ignored.
+    These are the tags that match a rule in `tags` of the label or of the mask. A value that a rule excludes (YAML key
+    `except`), such as `bridge=no`, is hidden, too.
     """
     return tokens.vocabulary.matches((*spec.label.tags, *spec.mask.tags), whatever_value=True)
 
@@ -88,5 +89,11 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """Returns a view without a mask: the view `base`, restricted to the eligible tiles and the entities in them."""
+    """Returns the view of a task without its mask: entities and tags that reveal the label are not hidden.
+
+    Args:
+        store: dataset with one region.
+        eligible: True for tiles that can be selected (see `TaskData.eligible`), bool [n].
+        base: view to restrict to these tiles. The new view hides the same entities and tags as `base`.
+    """
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

@@ -18,11 +18,11 @@ Flags = NDArray[np.bool_]
 
 
 class RuleVocabulary:
-    """The V distinct tags of a region (one per row), against which rules are matched.
+    """The V distinct tags of a region, against which rules are matched.
 
     Args:
-        keys: key of the tag in each row.
-        values: value of the tag in each row.
+        keys: key of each tag.
+        values: value of each tag, in the same order.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class RuleVocabulary:
         return len(self.keys)
 
     def text(self, row: int) -> str:
-        """Returns the tag in a row as text `key=value`."""
+        """Returns the tag with the given index as text `key=value`."""
         return f"{self.keys[row]}={self.values[row]}"
 
     @cached_property
@@ -52,8 +52,8 @@ class RuleVocabulary:
 
         Args:
             rules: rules to match.
-            whatever_value: True to ignore the exceptions of the rules. Masks ignore exceptions, because an excepted
-                tag such as `bridge=no` gives information about bridges, too.
+            whatever_value: True to let a rule also match the values that it excludes (YAML key `except`). Masks need
+                this, because a tag with an excluded value, such as `bridge=no`, gives information about bridges, too.
         """
         found = np.zeros(len(self), np.bool_)
         for rule in rules:

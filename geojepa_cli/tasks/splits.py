@@ -42,7 +42,7 @@ class SplitRule:
             to a split separately, so that neighbouring tiles are in different splits. A random split serves only to
             measure how much leakage improves scores.
         folds: number of folds for cross-validation; None for no folds.
-        buffer: True to use the groups next to a test group neither for training nor for validation.
+        buffer: True to leave the groups next to a test group out of training and validation.
 
     Raises:
         UsageError: a value is out of range, or two values cannot be combined.
@@ -93,7 +93,7 @@ def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
 
 
 def group_names(groups: Groups) -> list[str]:
-    """Returns the name `14_X_Y` of every group."""
+    """Returns the name of every zoom-14 group, `14_X_Y`."""
     return [f"{GROUP_ZOOM}_{group >> 32}_{group & 0xFFFFFFFF}" for group in groups.tolist()]
 
 
@@ -124,7 +124,8 @@ def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -
 def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
     """Assigns every tile to a fold from 0 to k - 1 by its group, uint8 [n].
 
-    Folds are chosen by hash and can differ in size, so that adding data never moves a tile to another fold.
+    The fold is chosen by a hash of the group's name, so that adding data never moves a tile to another fold. Therefore,
+    folds can differ in size.
     """
     return _floor(_by_group(groups, f"fold/{seed}"), k)
 
@@ -132,8 +133,8 @@ def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
     """Moves training and validation tiles to the buffer if their group touches a test group, also at a corner.
 
-    A group is a test group because of the hash of its name, even if the data has no tile in the group. So adding a
-    region never changes the buffer.
+    The hash of a group's name alone decides whether the group is a test group. So a group without tiles in the data can
+    be a test group, and adding a region never changes the buffer.
 
     Args:
         groups: zoom-14 group of every tile, int64 [n].
@@ -195,7 +196,7 @@ def few_groups(count: int) -> list[str]:
 
 
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Returns the number of distinct groups to which selected tiles belong.
+    """Returns the number of distinct zoom-14 groups to which selected tiles belong.
 
     Args:
         groups: zoom-14 group of every tile, int64 [n].
@@ -205,9 +206,15 @@ def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns True for tiles that thinning keeps, given the names of tiles with label 0.
+    """Returns for each tile with label 0 whether thinning keeps the tile, bool [n].
 
-    A tile is kept if the seeded hash of its name, from 0 to 1, is below `share`.
+    A tile is kept if the seeded hash of its name, a number in [0, 1), is below `share`.
+
+    Args:
+        tile_names: names of the n tiles with label 0.
+        share: share of these tiles to keep, from 0 to 1.
+        task: name of the task. Different tasks keep different tiles.
+        seed: seed of the hashes.
     """
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
@@ -225,6 +232,6 @@ def _check_folds(k: int) -> None:
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:
-    """Returns for every tile a hash of its group's name in [0, 1), float64 [n]."""
+    """Returns for every tile a number in [0, 1), float64 [n]: the hash of the name of the tile's group."""
     unique, inverse = np.unique(groups, return_inverse=True)
     return hash_fractions(group_names(unique), salt)[inverse]

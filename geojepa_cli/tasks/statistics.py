@@ -26,10 +26,10 @@ SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Returns number, mean, median and histogram of the labels, as a dict for JSON (see `summary`).
+    """Returns the number, mean, median and histogram of the labels, as a dict for JSON (see `summary`).
 
-    Tiles without the required entities have the label `spec.label.absent`. If this label is below all bins, it gets an
-    extra bin.
+    A tile without the entities that `spec.label.requires` demands has the label `spec.label.absent`. If this label is
+    below all bins, an extra bin is added for it.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:
@@ -63,7 +63,7 @@ def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) ->
 
 
 def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, Any]:
-    """Returns number, mean, median and histogram of values, as a dict for JSON. There is one value for each tile.
+    """Returns the number of values and their mean, median and histogram, as a dict for JSON. Each tile has one value.
 
     The histogram is a list of bins `[upper bound, number of tiles]`. The last bin has no upper bound (None).
     """

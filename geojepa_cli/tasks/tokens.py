@@ -91,7 +91,7 @@ class RegionTokens:
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """Returns the tags of OSM elements as indexes into `vocabulary`, concatenated in the order of the elements."""
+        """Returns the tags of the given OSM elements, one element after the other, as indexes into `vocabulary`."""
         return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 

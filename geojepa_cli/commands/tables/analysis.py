@@ -1,4 +1,7 @@
-"""Tables of `build-tasks --analyze`: tags that give information about the label, and whether the mask hides them."""
+"""Tables of `build-tasks --analyze`: the tags that give most information about the label of a task.
+
+The tables also show whether the mask of the task hides these tags.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ SHOWN = 15
 def print_analysis(made: Artifact) -> None:
     """Prints two tables of tags and the paths of the plots.
 
-    The label of a tile is computed from certain entities, for example from its bridges. The first table has tags of
-    these entities, which "count for the label". The second table has tags of all other entities.
+    The label of a tile is computed from certain entities, for example from its bridges. These entities "count for the
+    label". The first table has the tags of these entities. The second table has the tags of all other entities.
 
     Args:
         made: artifact of the analysis.
@@ -32,7 +35,9 @@ def print_analysis(made: Artifact) -> None:
     )
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift: observed frequency of tag and label together, divided by the frequency expected by chance\n"
+        "lift: the share that counts for the label among entities with the tag, divided by this share among all "
+        "entities (second table: the share with a high label among tiles with the tag, divided by this share among all "
+        "tiles)\n"
         "bits: mutual information of tag and label\n"
         "mask: `hidden` if the mask hides the tag on all entities, `partly` if on some entities, `left` if on none or "
         "almost none (the tag is left visible)\n"

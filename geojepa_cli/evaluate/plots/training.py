@@ -1,4 +1,8 @@
-"""Plot of a training run: loss and its terms, effective rank and spread of vectors, and learning rate by step."""
+"""Plot of the metrics of a training run by step.
+
+The panels show the loss and its terms, the effective rank and the standard deviation of the tile vectors and of the
+entity vectors, the cosine similarity of the entity vectors with their mean, and the learning rate.
+"""
 
 from __future__ import annotations
 
