@@ -95,7 +95,7 @@ class Dataset:
 
     @functools.cached_property
     def shape(self) -> tuple[tuple[int, int, int], ...]:
-        """For every region, the number of tiles, of pieces and of distinct tags.
+        """For every region, the number of tiles, of pieces (parts of OSM elements in a tile) and of distinct tags.
 
         A `View` (selection of tiles, tags and pieces) stores the shape of its dataset. `TileStore.read` refuses a view
         whose shape differs from the shape of the dataset.

@@ -43,7 +43,7 @@ class TextEncoder(Protocol):
     width: int
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """Computes one vector of length 1 for each text. The vector of a text does not depend on the other texts.
+        """Computes one unit vector for each text. The vector of a text does not depend on the other texts.
 
         Args:
             texts: texts to encode.
@@ -100,7 +100,7 @@ class MiniLM:
         self._tokenizer, self._model = _load_minilm(_minilm_path())
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """Computes one vector of length 1 for each text, in the order of the texts: float32 [len(texts), 384]."""
+        """Computes one unit vector for each text, in the order of the texts: float32 [len(texts), 384]."""
         vectors = np.empty((len(texts), self.width), dtype=np.float32)
         batches = list(_equal_lengths([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]))
         done = 0

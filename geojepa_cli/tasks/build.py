@@ -50,9 +50,8 @@ class RegionData:
     Attributes:
         store: dataset with this region only.
         tokens: tokens (entities that are model inputs) of the region.
-        base: view (a selection of tiles, entities and tags). It leaves out the tiles that an option such as
-            `--min-entities` excludes. It hides every part of an OSM element that is not a token, such as a part of a
-            boundary.
+        base: view (a selection of tiles, entities and tags). It contains neither the tiles that an option such as
+            `--min-entities` excludes nor the entities that are not tokens, such as the parts of a boundary.
     """
 
     store: TileStore

@@ -169,7 +169,7 @@ class TaskSpec(_Strict):
         return self.model_dump(mode="json", by_alias=True)
 
     def to_yaml(self) -> str:
-        """Returns the definition with all defaults as YAML for `load_task`. Rules are written in short form."""
+        """Returns the definition as YAML that `load_task` can read. The text includes all default values."""
         plain = self.resolved()
         for part, names in (("label", ("tags", "where", "requires")), ("mask", ("tags", "entities", "signs"))):
             for name in names:

@@ -98,10 +98,10 @@ class Workspace:
         return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
     def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
-        """Works like `find`. If the name is misspelt, the hint repeats the failed command with a similar name.
+        """Works like `find`. If the name is misspelt, the hint of the error is the failed command with a similar name.
 
-        The similar name is inserted in the format `form`, such as `tiles/{}`. The result becomes the value of the
-        command-line option `option`, such as `--lineage`. If `option` is None, the failed command is not repeated.
+        In that command, the value of `option` (such as `--lineage`) is `form` (such as `tiles/{}`), with the similar
+        name in place of `{}`. If `option` is None, the hint is another command.
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
