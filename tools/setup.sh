@@ -9,7 +9,7 @@ mode=${1:-}
 
 build_packages=(g++ cmake ninja-build libosmium2-dev libprotozero-dev libgeos-dev libhdf5-dev libaec-dev libcli11-dev
   zlib1g-dev libbz2-dev libexpat1-dev python3-venv python3-dev ca-certificates)
-test_packages=(doctest-dev clang clang-format clang-tidy libclang-rt-14-dev osmium-tool valgrind chromium
+test_packages=(doctest-dev clang clang-format clang-tidy libclang-rt-14-dev osmium-tool gdal-bin valgrind chromium
   fonts-dejavu-core)
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -45,9 +45,15 @@ find_python() {
   exit 1
 }
 
-packages=("${build_packages[@]}")
-[ "$mode" = "--test" ] && packages+=("${test_packages[@]}")
-command -v apt-get >/dev/null && install_debian_packages "${packages[@]}"
+# The packages of the tests are installed while pip works.
+tests_installed=
+if command -v apt-get >/dev/null; then
+  install_debian_packages "${build_packages[@]}"
+  if [ "$mode" = "--test" ]; then
+    install_debian_packages "${test_packages[@]}" &
+    tests_installed=$!
+  fi
+fi
 
 if ! .venv/bin/python -c '' 2>/dev/null; then
   rm -rf .venv
@@ -59,11 +65,13 @@ stamp() { cat "$@" | sha256sum | cut -c1-16; }
 wanted=$(stamp pyproject.toml constraints.txt)
 if [ "$(cat .venv/dependencies.stamp 2>/dev/null)" != "$wanted" ]; then
   echo "installing Python packages" >&2
-  .venv/bin/python -m pip install -q -c constraints.txt scikit-build-core pyyaml
+  # Python compiles modules when they are first imported. Most modules of these packages never are.
+  .venv/bin/python -m pip install -q --no-compile -c constraints.txt scikit-build-core pyyaml
   # shellcheck disable=SC2046
-  .venv/bin/python -m pip install -q -c constraints.txt $(.venv/bin/python tools/requirements.py)
+  .venv/bin/python -m pip install -q --no-compile -c constraints.txt $(.venv/bin/python tools/requirements.py)
   echo "$wanted" >.venv/dependencies.stamp
 fi
+[ -z "$tests_installed" ] || wait "$tests_installed"
 sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -name '*.pyc' | LC_ALL=C sort)
 # shellcheck disable=SC2086
 wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)

@@ -78,7 +78,8 @@ def check_kills(tmp_path: Path, stage: str, extract: Path, kills: int) -> None:
     assert data_files(disturbed / "workspace", OUTPUT[stage]) == expected
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# Two kills of `pretrain` take a minute. `test_pretrain.py` kills it once in the quick tests.
+@pytest.mark.parametrize("stage", ["tile", "process", pytest.param("pretrain", marks=pytest.mark.slow)])
 def test_a_killed_stage_completes_on_the_next_run_with_the_same_bytes(tmp_path: Path, shared: Path, stage: str) -> None:
     check_kills(tmp_path, stage, shared / "osm/harrisburg.osm.pbf", kills=2)
 

@@ -262,7 +262,7 @@ def test_a_forged_small_column_is_never_read(tmp_path: Path, name: str) -> None:
 def test_a_small_column_is_read_back_and_its_length_is_what_the_reader_expects(tmp_path: Path) -> None:
     path = write_small(tmp_path / "x.h5")
     assert read_columns(path, SMALL, HINT)[0]["a"].tolist() == list(range(6))
-    with pytest.raises(DataError, match=r"is \[6\], expected \[5\]"):
+    with pytest.raises(DataError, match=r"has shape \[6\], expected shape \[5\]"):
         read_columns(path, Expected(1, {"a": ColumnSpec(("<u4",), (5,))}), HINT)
 
 
