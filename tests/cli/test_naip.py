@@ -144,7 +144,7 @@ def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
     done = geojepa("tile", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     printed = done.stderr.replace("\n", " ")
-    assert "answered 404" in printed and "--skip-failed" in printed and "needs 6 images" in printed
+    assert "answered 404" in printed and "--skip-failed" in printed and "images needed in total: 6" in printed
     assert not list(tmp_path.glob("workspace/images/*/manifest.json"))
     (listed,) = tmp_path.glob("workspace/images/*.partial/failed.txt")
     failed = [line.partition("\t")[0] for line in listed.read_text().splitlines()]
