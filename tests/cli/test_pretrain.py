@@ -137,8 +137,9 @@ def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
     assert not partials(place)
 
 
-def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resumes(place: Path) -> None:
-    command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000"]
+def interrupt_when_written(place: Path, file: str, *settings: str) -> tuple[int, str, str]:
+    """Trains, and interrupts with Ctrl-C once `file` exists. Returns exit code, stdout and stderr."""
+    command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000", *settings]
     with subprocess.Popen(
         [*COMMAND, *command],
         cwd=place,
@@ -147,12 +148,17 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
         text=True,
         preexec_fn=heed_ctrl_c,
     ) as running:
-        while not (partials(place) and (partials(place)[0] / "checkpoint.safetensors").is_file()):
+        while not (partials(place) and (partials(place)[0] / file).is_file()):
             assert running.poll() is None
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
         out, message = running.communicate(timeout=60)
-    assert running.returncode == 130
+    return running.returncode, out, message
+
+
+def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resumes(place: Path) -> None:
+    code, out, message = interrupt_when_written(place, "checkpoint.safetensors")
+    assert code == 130
     with safe_open(partials(place)[0] / "checkpoint.safetensors", framework="numpy") as file:
         step = json.loads(file.metadata()["place"])["step"]
     assert f"interrupted; the last checkpoint is from step {step:,}" in message
@@ -167,21 +173,9 @@ def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resu
 
 
 def test_ctrl_c_before_the_first_checkpoint_leaves_nothing_to_resume_from(place: Path) -> None:
-    settings = ["--set", "train.max_steps=100000", "--set", "train.checkpoint_every=100000"]
-    with subprocess.Popen(
-        [*COMMAND, "pretrain", *SMALL, "--region", "oak", *settings],
-        cwd=place,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,
-    ) as running:
-        while not (partials(place) and (partials(place)[0] / "metrics.jsonl").is_file()):
-            assert running.poll() is None
-            time.sleep(0.01)
-        running.send_signal(signal.SIGINT)
-        _, message = running.communicate(timeout=60)
-    assert running.returncode == 130 and "interrupted before the first checkpoint" in message
+    setting = ("--set", "train.checkpoint_every=100000")
+    code, _, message = interrupt_when_written(place, "metrics.jsonl", *setting)
+    assert code == 130 and "interrupted before the first checkpoint" in message
     assert not partials(place)
 
 
