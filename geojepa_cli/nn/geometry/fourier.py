@@ -12,7 +12,7 @@ from geojepa_cli.nn.geometry.tensors import INNER, LINE, OUTER, GeometryTensors
 from geojepa_cli.nn.packing import lengths_of, segment_ids
 
 CHUNK_VALUES = 2**19  # values of a temporary tensor: 4 MB in float64
-MIN_AREA = 1e-9  # smallest area of an area, as a share of the square of its perimeter
+MIN_AREA = 1e-9  # relative to the squared perimeter; below it, rounding would dominate, and rings count as lines
 
 
 class FourierGeometry:
@@ -68,7 +68,7 @@ class FourierGeometry:
             batch: geometry of T entities, read with `Modality.GEOMETRY`.
         Returns:
             Magnitudes, real parts and imaginary parts of the transform, concatenated. All values are in [-1, 1]. Zeros
-            for an entity without nodes. float32 [T, dim]
+            for an entity without nodes, such as an area that covers its tile. float32 [T, dim]
         Raises:
             ValueError: the batch was read without geometry.
         """
@@ -98,7 +98,7 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
     """Computes the Fourier transform of every entity, normalised to 1 at frequency 0.
 
     Only the parts of the highest dimension count, as for the centroid of a mixed collection in GEOS: the area of the
-    rings, if it is positive; else the length of all lines and rings; else all nodes, as points. With k = 2πf and
+    rings, if it is positive (`MIN_AREA`); else the length of all lines and rings; else all nodes, as points. With k = 2πf and
     sinc(z) = sin(z)/z:
 
     - points: mean of exp(-i k·p) over the points p;
