@@ -6,28 +6,15 @@ import fcntl
 import json
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from commandline import Run, invoke, run
+from demo_workspace import SMALL, DemoCity
 from synthetic_workspace import add_region
 
 from geojepa_cli.workspace.workspace import Workspace
 
 NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nothing listens there
-SMALL = ("demo", "--size", "small", "--steps", "2")
-
-
-class DemoCity(NamedTuple):
-    """A copy of the demo city.
-
-    Attributes:
-        folder: working directory; its `workspace/` is the workspace.
-        answer: the JSON of `geojepa demo --json`.
-    """
-
-    folder: Path
-    answer: dict[str, Any]
 
 
 @pytest.fixture(scope="session")

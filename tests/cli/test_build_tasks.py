@@ -160,7 +160,7 @@ def test_masks_that_leave_nothing_and_rules_that_match_nothing_give_a_warning(fo
 def test_folds_and_buffer_are_counted_in_report_and_tables(folder: Path) -> None:
     command = ["build-tasks", "--region", "north", "--region", "south", "--task", "max_speed"]
     output = run_main(*command, "--folds", "2", "--buffer", cwd=folder)
-    assert "train/val/test/buffer" in output and "fold 1" in output
+    assert "train/val/test/buffer" in output and "tiles / zoom-14 groups" in output
     for result in json.loads(run_main(*command, "--folds", "2", "--buffer", "--json", cwd=folder))["result"]:
         assert result["split"] == {"by": "group", "seed": 0, "folds": 2, "buffer": True}
         assert result["leakage"]["used"] == "folds with buffer"

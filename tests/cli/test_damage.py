@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from commandline import COMMAND
-from conftest import DemoCity
+from demo_workspace import DemoCity
 from hint_commands import check_hint, split_hint
 
 from geojepa_cli import app

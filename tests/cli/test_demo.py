@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commandline import COMMAND, artifact_names, geojepa, heed_ctrl_c, run
-from conftest import SMALL, DemoCity
+from demo_workspace import SMALL, DemoCity
 
 from geojepa_cli.demo.city import QUERY_TILE, make_city
 from geojepa_cli.errors import DataError

@@ -41,7 +41,7 @@ def test_more_folds_than_groups_are_refused_and_all_folds_fit_into_one_table(fol
     output = run(*command, "--folds", "12", cwd=folder)
     assert max(len(line) for line in output.splitlines() if line.startswith("│")) <= 140
     table = output.partition("\nfolds\n")[2].splitlines()
-    rows = [re.findall(r"\d+", line) for line in table if re.match(r"│ +\d+ │ +\d+ / \d+ │ +\d+ / \d+ │", line)]
+    rows = [re.findall(r"\d+", line) for line in table if re.match(r"│ +\d+ │ +\d+ / \d+ +│ +\d+ / \d+ +│", line)]
     assert [int(row[0]) for row in rows] == list(range(12))
     reports = json.loads(run(*command, "--folds", "12", "--json", cwd=folder))["result"]
     for column, report in enumerate(reports):

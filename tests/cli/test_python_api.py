@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DemoCity
+from demo_workspace import DemoCity
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
