@@ -98,8 +98,8 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
     """Computes the Fourier transform of every entity, normalised to 1 at frequency 0.
 
     Only the parts of the highest dimension count, as for the centroid of a mixed collection in GEOS: the area of the
-    rings, if it is positive (`MIN_AREA`); else the length of all lines and rings; else all nodes, as points. With k = 2πf and
-    sinc(z) = sin(z)/z:
+    rings, if it is positive (`MIN_AREA`); else the length of all lines and rings; else all nodes, as points. With
+    k = 2πf and sinc(z) = sin(z)/z:
 
     - points: mean of exp(-i k·p) over the points p;
     - lines: Σ |d| exp(-i k·m) sinc(k·d/2) / Σ |d|, over segments with midpoint m and difference d of their ends;
