@@ -28,8 +28,8 @@ class FourierGeometry:
 
     The frequencies are a grid. Along each axis they are 0 and ±w, for a geometric series of w. The half plane fy > 0,
     and fy = 0 with fx > 0, is enough, because F(-f) is the complex conjugate of F(f). The default has F = 112
-    frequencies from 0.5 to 32 cycles per tile along each axis. At 0.5, no two positions in the tile have the same
-    phase. At 32, a period is 15 m in a tile of 480 m, so houses of 5 m and of 10 m have different magnitudes.
+    frequencies from 0.5 to 32 cycles per tile along each axis. At 0.5, different coordinates in the tile have different
+    phases. At 32, a period is 15 m in a tile of 480 m, so houses of 5 m and of 10 m have different magnitudes.
 
     Poly2Vec (Siampou et al. 2025) samples a grid of the same form. Differences:
 
