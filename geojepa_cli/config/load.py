@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from geojepa_cli import hints
 from geojepa_cli.config.describe import describe_error, name_type, section_names, shorten
+from geojepa_cli.config.geometry import SCHEMAS, RunConfig
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import parse_yaml, read_yaml
 from geojepa_cli.errors import UsageError, unknown
@@ -26,7 +27,22 @@ def packed_configs() -> list[str]:
 
 
 def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Reads a training configuration of GeoJEPA. See `load_run_config`.
+
+    Raises:
+        UsageError: the configuration cannot be read, or is of another family.
+    """
+    config = load_run_config(path_or_name, overrides)
+    if not isinstance(config, PretrainConfig):
+        message = f"`{path_or_name}` is a configuration of the family `{config.family}`, expected `jepa`"
+        raise UsageError(message, hints.again(config="tiny.yaml"))
+    return config
+
+
+def load_run_config(path_or_name: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Reads a training configuration from a file, or by name from the package (`t.yaml` or `t`).
+
+    The key `family` selects the schema. It is `jepa` by default.
 
     Args:
         path_or_name: path of a file. If no such file exists, the name of a configuration that comes with the package.
@@ -42,14 +58,18 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
     for override in overrides:
         key, value = _override(raw, override, source)
         given[key] = value
+    family = raw.pop("family", "jepa")
+    if not isinstance(family, str) or family not in SCHEMAS:
+        raise unknown("family", str(family), SCHEMAS, hints.again(config="tiny.yaml"))
+    schema = SCHEMAS[family]
     try:
-        return PretrainConfig.model_validate(raw)
+        return schema.model_validate(raw)
     except ValidationError as error:
-        raise describe_error(error, source, given) from None
+        raise describe_error(error, source, given, schema) from None
 
 
-def dump_config(config: PretrainConfig) -> str:
-    """Returns a configuration as YAML text that `load_config` can read. The text includes all default values."""
+def dump_config(config: RunConfig) -> str:
+    """Returns a configuration as YAML text that `load_run_config` can read. The text includes all default values."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -70,7 +90,7 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     if raw is None:
         return {}, source
     if not isinstance(raw, dict):
-        names = ", ".join(f"`{section}`" for section in section_names())
+        names = ", ".join(f"`{section}`" for section in section_names(PretrainConfig))
         message = f"`{source}` contains {name_type(raw)}, expected sections: {names}"
         raise UsageError(message, hints.again(config="tiny.yaml"))
     return raw, source
