@@ -29,7 +29,7 @@ def geometry_card(
     ]
     sections = {
         name: [
-            "PolygonGNN (Yu et al., KDD 2024): encodes points, lines, polygons and relations as vectors. Made with "
+            "PolygonGNN (Yu et al. 2024): encodes points, lines, polygons and relations as vectors. Made with "
             "`geojepa pretrain`.",
             "",
             f"- Entity vector: {config.model.dim} values. It does not change with rotation, translation and scale",

@@ -28,7 +28,7 @@ RELATIONS = 2  # edge along a part, visibility edge
 class PolygonGNN(nn.Module):
     """Encodes points, lines, polygons and relations by message passing over two-hop paths.
 
-    Source: Yu et al., "PolygonGNN" (KDD 2024), sections 4.3 and 4.4. The vector of an entity does not change when the
+    Source: PolygonGNN (Yu et al. 2024), sections 4.3 and 4.4. The vector of an entity does not change when the
     entity is rotated, translated or scaled, and does not depend on other entities in the batch.
 
     Differences from the paper: a node starts with the role of its part instead of zeros. Edges along a part know their
@@ -65,7 +65,7 @@ class PolygonGNN(nn.Module):
 
 
 class PathConv(MessagePassing):  # type: ignore[misc]
-    """Message-passing layer over two-hop paths i ← j ← k (Yu et al., equations 3 and 4).
+    """Message-passing layer over two-hop paths i ← j ← k (Yu et al. 2024, equations 3 and 4).
 
     Args:
         dim: dimension of node vectors.
