@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import shlex
 import sys
 import traceback
 from collections.abc import Iterable
@@ -21,14 +19,16 @@ from geojepa_cli.commands.build_tasks import build_tasks
 from geojepa_cli.commands.demo import demo
 from geojepa_cli.commands.doctor import doctor
 from geojepa_cli.commands.embed import embed
+from geojepa_cli.commands.examples import command_name, help_text
 from geojepa_cli.commands.fetch import fetch
 from geojepa_cli.commands.knn import knn
+from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
 from geojepa_cli.commands.pretrain import pretrain
 from geojepa_cli.commands.probe import probe
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
-from geojepa_cli.errors import GeojepaError, nearest
+from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint, Invocation
 
 
@@ -51,6 +51,12 @@ class _Command(_PlainHelp, TyperCommand):
 class _Group(_PlainHelp, TyperGroup):
     """The group that contains all commands."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Returns name, command and arguments. Raises `UsageError` if there is no such command."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise unknown_command(args[0], self.list_commands(ctx), hints.running() or Invocation())
+        return super().resolve_command(ctx, args)
+
 
 def _switches(params: Iterable[Any]) -> Iterable[Any]:
     return [param for param in params if getattr(param, "is_flag", False) or getattr(param, "is_bool_flag", False)]
@@ -64,12 +70,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn, demo, report, artifacts, doctor):
-    app.command(name=_command.__name__.replace("_", "-"), cls=_Command)(_command)
+    app.command(name=command_name(_command), cls=_Command, help=help_text(_command))(_command)
 
-HELP: tuple[hints.Option, ...] = (("--help", None),)
 BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT
-COMMANDS = [info.name for info in app.registered_commands if info.name]
 # depending on its version, typer uses its own copy of click or the installed click
 PARSE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -104,11 +108,12 @@ def main() -> NoReturn:
     Exit codes: 0 for success, 1 for data and I/O errors, 2 for usage errors, 70 for bugs, 130 for Ctrl-C.
     """
     debug = "--debug" in sys.argv[1:]
-    with hints.invocation(Invocation.parse(sys.argv[1:])):
+    group = typer.main.get_command(app)
+    with hints.invocation(Invocation.parse(sys.argv[1:], flags_of(group))):
         try:
-            code = app(standalone_mode=False)
+            code = group.main(standalone_mode=False)
         except Exception as error:
-            _end(*_describe(error), debug)
+            _end(*_describe(error, group), debug)
         except KeyboardInterrupt:
             _end(INTERRUPTED, *_interrupted(), debug)
         if code == INTERRUPTED:  # typer returns this code after Ctrl-C
@@ -124,12 +129,15 @@ def _end(code: int, message: str, hint: Hint | None, debug: bool) -> NoReturn:
     sys.exit(code)
 
 
-def _describe(error: Exception) -> tuple[int, str, Hint | None]:
+def _describe(error: Exception, group: Any) -> tuple[int, str, Hint | None]:
     """Returns the exit code, message and hint for an exception."""
     if isinstance(error, GeojepaError):
         return error.exit_code, error.message, error.hint
     if isinstance(error, PARSE_ERROR):
-        return 2, *_describe_parse_error(error)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            console.note(error.ctx.get_help())  # type: ignore[attr-defined]
+            return 2, "", None
+        return 2, *describe_parse_error(error, hints.running() or Invocation(), group)
     if isinstance(error, typer.Abort):
         return 1, "aborted", None
     if _is_out_of_memory(error):
@@ -147,37 +155,11 @@ def _interrupted() -> tuple[str, Hint]:
     return "interrupted; finished artifacts are kept", hints.again().noting("to resume")
 
 
-def _describe_parse_error(error: Any) -> tuple[str, Hint | None]:
-    """Returns the message and hint for a command line that cannot be parsed. Without arguments, prints the help."""
-    context = error.ctx
-    if type(error).__name__ == "NoArgsIsHelpError":
-        console.note(context.get_help())
-        return "", None
-    message = re.sub(r"'([^']*)'", r"`\1`", error.format_message()).rstrip(".")
-    message = message[:1].lower() + message[1:]
-    name = context.info_name if context is not None and context.parent is not None else None
-    if name is None:
-        command = nearest(_first_quoted(message), COMMANDS)
-        return message, Hint(command, HELP) if command else hints.shell("geojepa", "--help")
-    param: Any = getattr(error, "param", None)
-    default = getattr(param, "default", None)
-    if isinstance(default, int | float | str) and not isinstance(default, bool):
-        return message, Hint(options=((param.opts[0], str(default)),))
-    example = re.search(r"Example: (geojepa .*)", context.command.help or "")
-    if type(error).__name__ == "MissingParameter" and example:
-        return message, Hint(name, Invocation.parse(shlex.split(example[1])[1:]).options)
-    return message, Hint(name, HELP)
-
-
-def _first_quoted(message: str) -> str:
-    found = re.search(r"`([^`]*)`", message)
-    return found[1] if found else ""
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """Returns True for out-of-memory errors. On the CPU, torch raises a plain `RuntimeError` for them."""
-    known = isinstance(error, RuntimeError) and re.search("can't allocate memory|out of memory", str(error))
-    return isinstance(error, MemoryError) or bool(known)
+    phrases = ("can't allocate memory", "out of memory")
+    known = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
+    return isinstance(error, MemoryError) or known
 
 
 def _describe_io_error(error: OSError) -> tuple[str, Hint | None]:

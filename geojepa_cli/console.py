@@ -1,6 +1,6 @@
 """Terminal output: results on stdout (as text or JSON), progress and warnings on stderr.
 
-All output goes through this module. Results are printed only by `app` and the commands.
+All output goes through this module. Only `app` and the commands print results; other modules print warnings.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PLAIN_INTERVAL_S = 5.0
 
 PLAIN_WIDTH = 140  # width of tables that are written to a file or a pipe
 
-# control characters that a terminal or browser would execute: C0 except tab and newline, DEL, C1, and bidirectional
-# overrides; also lone surrogates, which cannot be encoded
+# characters to escape: control characters that a terminal or browser would execute (C0 except tab and newline, DEL,
+# C1, bidirectional overrides), and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
@@ -37,17 +37,17 @@ _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
-    """Escapes control characters, such as `\\x1b`. Names and tags in OpenStreetMap may contain them."""
+    """Returns text with control characters escaped, such as `\\x1b`. Texts in OpenStreetMap may contain them."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """Returns a number with its noun: `1 tile`, `2,000 tiles`."""
+    """Returns a number and its noun in singular or plural: `1 tile`, `2,000 tiles`."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Returns JSON with all control characters escaped, including DEL and C1, so that a terminal executes none."""
+    """Returns a value as JSON. All control characters, including DEL and C1, are escaped to protect the terminal."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -57,10 +57,10 @@ def _shown(text: str) -> str:
 
 
 class Meter(Protocol):
-    """Interface of a progress display."""
+    """Interface of the progress displays: a bar, or plain lines."""
 
     def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
-        """Sets the amount of work done and, if it is known, the total and a new description."""
+        """Sets the amount of finished work and, unless None, the total amount and the description."""
 
 
 class _RichMeter:
@@ -78,7 +78,7 @@ class _RichMeter:
 
 
 class _PlainMeter:
-    """Progress display for a stderr that is not a terminal. Prints at most one line every five seconds."""
+    """Progress display used when stderr is not a terminal. Prints at most one line every five seconds."""
 
     def __init__(self, description: str, total: float | None) -> None:
         self._description, self._total, self._started = description, total, time.monotonic()
@@ -101,7 +101,7 @@ class _PlainMeter:
 
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Meter]:
-    """Shows progress as a bar on a terminal, or as plain lines elsewhere. The bar is removed at the end."""
+    """Shows progress on stderr: as a bar on a terminal (removed at the end), otherwise as plain lines."""
     if not _err.is_terminal:
         yield _PlainMeter(description, total)
         return
@@ -117,26 +117,26 @@ def progress(description: str, total: float | None = None) -> Iterator[Meter]:
 
 
 def note(message: str) -> None:
-    """Prints an informational line on stderr."""
+    """Prints a line of information on stderr."""
     _err.print(_shown(message))
 
 
 def warn(message: str, hint: Hint | None = None) -> None:
-    """Prints a warning and its hint on stderr. The running command continues."""
+    """Prints a warning on stderr, followed by a hint on how to fix the problem. The running command continues."""
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
 
 
 def error(message: str, hint: Hint | None = None) -> None:
-    """Prints an error on stderr, followed by a blank line and its hint."""
+    """Prints an error on stderr, followed by a blank line and a hint on how to fix the problem."""
     _err.print(f"[bold red]error:[/bold red] {_shown(message)}")
     if hint is not None:
         _err.print(f"\n[cyan]hint:[/cyan] {_shown(str(hint.completed(hints.running())))}")
 
 
 def print_line(text: str = "") -> None:
-    """Prints a line of text output on stdout."""
+    """Prints a line of a command's result on stdout."""
     _out.print(_shown(text))
 
 
@@ -153,17 +153,18 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 
 def emit_json(command: str, artifact: str | Sequence[str] | None, result: object) -> None:
-    """Prints the result of a command with `--json`: an object with `schema`, `command`, `artifact` and `result`."""
+    """Prints the result of a command as a JSON object with the keys `schema`, `command`, `artifact` and `result`."""
     answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
     print(to_json(answer), flush=True)
 
 
 def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Prints the result of a command that made one or several artifacts as one JSON object.
+    """Prints the results of a command that made one or several artifacts, as one JSON object.
 
     Args:
         command: name of the command.
-        made: `name@id` and result of each artifact. If there are several, `artifact` and `result` are lists.
+        made: `name@id` and result of each artifact. With several artifacts, the keys `artifact` and `result` of the
+            object are lists.
     """
     if len(made) == 1:
         emit_json(command, *made[0])
@@ -172,5 +173,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    """Returns True for a number, with or without a unit, and for the dash that marks a missing number."""
+    """Returns True if a table cell is a number (with or without unit), empty, or a dash for a missing number."""
     return _NUMBER.fullmatch(str(cell).strip()) is not None

@@ -55,30 +55,38 @@ class InterruptedRunError(GeojepaError):
     exit_code = 130
 
 
-def not_yaml(source: str, error: Exception) -> UsageError:
-    """Returns the error for a file that is not valid YAML or UTF-8, with line and column."""
-    hint = hints.again().noting("after the file is corrected")
-    if isinstance(error, UnicodeDecodeError):
-        return UsageError(f"`{source}` is not UTF-8 text: {error.reason}", hint)
-    mark = getattr(error, "problem_mark", None)
-    where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
-    reason = getattr(error, "problem", None) or " ".join(str(error).split())
-    return UsageError(f"`{source}` is not YAML{where}: {reason}", hint)
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Returns the candidate that is most similar to `name`, or None if none is similar."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Returns the candidate that is most similar to `name`, or None if none has a similarity of at least `cutoff`."""
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
-def unknown(what: str, name: str, candidates: Iterable[str], hint: Hint | None = None) -> NotFoundError:
-    """Returns the error for an unknown name. Its message suggests the most similar name, or lists existing names."""
+def unknown(
+    what: str,
+    name: str,
+    candidates: Iterable[str],
+    hint: Hint | None = None,
+    option: str | None = None,
+    form: str = "{}",
+) -> NotFoundError:
+    """Returns the error for an unknown name. Its message suggests the most similar name, or lists existing names.
+
+    Args:
+        what: kind of thing, for the message.
+        name: name that was given.
+        candidates: existing names.
+        hint: hint if no name is similar, or if `option` is None.
+        option: option that has the name, such as `--region`. If a name is similar, the hint is the failed command with
+            that name.
+        form: value of the option for a name, such as `tiles/{}`.
+    """
     names = sorted(set(candidates))
     close = nearest(name, names)
     message = f"unknown {what} `{name}`"
     if close is not None:
         message += f"; did you mean `{close}`?"
+        if option is not None:
+            hint = hints.instead((option, form.format(name)), (option, form.format(close)))
     elif names:
         shown = ", ".join(f"`{n}`" for n in names[:8])
         message += f"; available: {shown}" + (" …" if len(names) > 8 else "")

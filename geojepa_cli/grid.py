@@ -27,7 +27,6 @@ ECCENTRICITY_SQUARED = FLATTENING * (2.0 - FLATTENING)
 
 Floats = npt.NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
-EXAMPLE = hints.run("knn", tile="16_18052_25957")
 _NAME = re.compile(r"(\d{1,2})_(\d{1,8})_(\d{1,8})")
 
 
@@ -52,12 +51,11 @@ def parse_tile(name: str) -> TileId:
     """
     match = _NAME.fullmatch(name.strip())
     if match is None:
-        message = f"`{name}` is not the name of a tile: expected `zoom_x_y`, such as `16_18052_25957`"
-        raise UsageError(message, EXAMPLE)
+        raise UsageError(f"`{name}` is not the name of a tile: expected `zoom_x_y`, such as `16_18052_25957`")
     tile = TileId(*(int(part) for part in match.groups()))
     if tile.z > MAX_ZOOM or tile.x >= 1 << tile.z or tile.y >= 1 << tile.z:
         message = f"tile `{name}` is outside the grid: expected x and y from 0 to 2^zoom - 1, zoom up to {MAX_ZOOM}"
-        raise UsageError(message, EXAMPLE)
+        raise UsageError(message)
     return tile
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ class Hint:
         otherwise: alternative hint, joined by `, or`.
         note: remark in parentheses after the command.
         workspace: directory for `--workspace`; None for the default workspace.
+        wrong: option of the failed command that `options` replace; None to replace options of the same name.
     """
 
     command: str | None = None
@@ -48,6 +49,7 @@ class Hint:
     otherwise: Hint | None = None
     note: str = ""
     workspace: str | None = None
+    wrong: Option | None = None
 
     def after(self, first: Hint) -> Hint:
         """Returns a copy with a hint to run before it."""
@@ -83,8 +85,8 @@ class Hint:
             return hint
         workspace = self.workspace or by.workspace
         if self.command is None:
-            kept = by.without(self.options)
-            return replace(hint, command=by.command, options=(*kept, *self.options), workspace=workspace)
+            options = by.replacing(self.wrong, self.options)
+            return replace(hint, command=by.command, options=options, workspace=workspace, wrong=None)
         # `fetch --region` names a Geofabrik region, which is no region of the workspace
         names = KEPT if self.command == by.command else ("--region",) if self.command in OF_A_REGION else ()
         names = () if by.command == "fetch" else names
@@ -115,15 +117,22 @@ class Invocation:
         command: name of the command, such as `knn`; None if it is missing.
         options: options of the command, in order.
         workspace: value of `--workspace`, or None.
+        rest: arguments after the command that belong to no option.
     """
 
     command: str | None = None
     options: tuple[Option, ...] = ()
     workspace: str | None = None
+    rest: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, words: Sequence[str]) -> Invocation:
-        """Parses the arguments after `geojepa`. Accepts wrong options. No command has positional arguments."""
+    def parse(cls, words: Sequence[str], flags: Collection[str] = ("--debug",)) -> Invocation:
+        """Parses the arguments after `geojepa`. Accepts wrong options. No command has positional arguments.
+
+        Args:
+            words: arguments.
+            flags: options that take no value.
+        """
         options: list[Option] = []
         free: list[str] = []
         waiting = False
@@ -131,22 +140,35 @@ class Invocation:
             if word.startswith("--"):
                 name, equals, value = word.partition("=")
                 options.append((name, value if equals else None))
-                waiting = not equals
+                waiting = not equals and name not in flags
             elif waiting:
                 options[-1] = (options[-1][0], word)
                 waiting = False
             else:
                 free.append(word)
         values = {option: value for option, value in options if option in GLOBAL}
-        command = values.get("--debug") or (
-            free[0] if free else None
-        )  # in `--debug knn`, `knn` is not the value of the flag
-        return cls(command, tuple(o for o in options if o[0] not in GLOBAL), values.get("--workspace"))
+        own = tuple(option for option in options if option[0] not in GLOBAL)
+        return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line that are not overridden by `options`."""
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
+
+    def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
+        """Returns the options of this command line with `right` in place of `wrong`.
+
+        Other options keep their place and value, including further values of the same option. If `wrong` is None or
+        does not occur, `right` replaces options of the same name, as in `without`.
+        """
+        alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
+        places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
+        if not places and len(alike) == 1:  # the value of an option may have been normalised
+            places = alike
+        if not places:
+            return (*self.without(right), *right)
+        rest = [option for i, option in enumerate(self.options) if i not in places]
+        return (*rest[: places[0]], *right, *rest[places[0] :])
 
 
 _running: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
@@ -184,6 +206,11 @@ def run(command: str, **options: Value) -> Hint:
 def again(**options: Value) -> Hint:
     """Returns a hint that repeats the failed command with these options added or replaced."""
     return Hint(None, as_options(options))
+
+
+def instead(wrong: Option, *right: Option) -> Hint:
+    """Returns a hint that repeats the failed command with one option replaced, or left out if `right` is empty."""
+    return Hint(None, right, wrong=wrong)
 
 
 def shell(*words: str) -> Hint:

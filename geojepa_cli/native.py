@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import collections
-import errno
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
-from geojepa_cli.hints import Hint, Invocation
+from geojepa_cli.hints import Hint
 
 BINARY = "geojepa-tiler"
 VARIABLE = "GEOJEPA_TILER"
@@ -25,8 +23,6 @@ PARENT_VARIABLE = "GEOJEPA_PARENT_PID"  # the binary exits when the process with
 MAX_THREADS = 256  # maximum of the binary
 MIN_MEMORY = 1 << 20
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT])?(?:i?B)?", re.IGNORECASE)
-NO_SPACE = os.strerror(errno.ENOSPC)
-_PROGRAMS = ("osmium ", "gunzip ", "bunzip2 ")  # programs that hints of the binary may run
 
 
 def find_binary() -> Path:
@@ -160,12 +156,7 @@ def _failure(
 ) -> GeojepaError:
     if errors:
         kind = UsageError if code == 2 else DataError
-        message, text = str(errors[-1]["message"]), str(errors[-1].get("hint") or "")
-        hint = _event_hint(text)
-        if hint is None and text and not text.startswith(BINARY):  # an explanation in words
-            message = f"{message}; {text}"
-        if NO_SPACE.lower() in message.lower():
-            hint = hints.run("artifacts", prune=True)
+        message, hint = _read_error(errors[-1])
         return kind(message, hint or rebuild)
     output = "\n".join(other)
     if code < 0:
@@ -175,12 +166,17 @@ def _failure(
     return kind(f"`{BINARY}` failed with exit code {code}:\n{output}", rebuild or hints.run("doctor"))
 
 
-def _event_hint(text: str) -> Hint | None:
-    """Converts the hint in an error event: options for the failed command, or a command of another program.
+def _read_error(event: Mapping[str, Any]) -> tuple[str, Hint | None]:
+    """Returns the message and hint of an `error` event.
 
-    Returns:
-        None if the hint is an explanation in words.
+    The hint of an event is one of `options` (options for the failed command), `command` (arguments of another program)
+    and `advice` (words, which become part of the message). `no_space` is true if the disk is full.
     """
-    if text.startswith("--"):
-        return Hint(options=Invocation.parse(shlex.split(text)).options)
-    return Hint(shell=text) if text.startswith(_PROGRAMS) else None
+    message = str(event["message"])
+    if advice := event.get("advice"):
+        message = f"{message}; {advice}"
+    if event.get("no_space"):
+        return message, hints.run("artifacts", prune=True)
+    if options := event.get("options"):
+        return message, hints.again(**options)
+    return message, hints.shell(*event["command"]) if event.get("command") else None

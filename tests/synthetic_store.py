@@ -18,6 +18,7 @@ import numpy as np
 
 from geojepa_cli.grid import ground_size, tile_bounds
 from geojepa_cli.store import schema
+from geojepa_cli.store.columns import write_text
 
 NUMPY = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "u64": "<u8", "i32": "<i4", "i64": "<i8", "f32": "<f4", "f64": "<f8"}
 TAGS: dict[str, tuple[str, ...]] = {
@@ -89,7 +90,7 @@ def write_columns(
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["kind"] = kind
+        write_text(file, "kind", kind)
         file.attrs["zoom"] = np.uint32(zoom)
         for name, column in schema.COLUMNS.items():
             if kind not in column.files:
@@ -107,7 +108,7 @@ def write_synthetic_images(path: Path, tiles: Sequence[tuple[int, int, int]], se
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["kind"] = "images"
+        write_text(file, "kind", "images")
         for i, name in enumerate("zxy"):
             file.create_dataset(name, data=np.array([t[i] for t in tiles], np.uint32))
         file.create_dataset("image", data=rng.integers(0, 256, (len(tiles), 3, 224, 224), np.uint8))
@@ -121,7 +122,7 @@ def write_synthetic_features(path: Path, n_vocab: int, seed: int = 0, width: int
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["encoder"] = encoder
+        write_text(file, "encoder", encoder)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         file.create_dataset("embedding", data=vectors / np.maximum(norms, 1e-12))
         file.create_dataset("source", data=rng.integers(0, 3, n_vocab).astype(np.uint8))

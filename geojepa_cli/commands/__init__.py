@@ -1,1 +1,1 @@
-"""Commands, one per file. A command parses its options, calls the stage, and prints the result."""
+"""Commands of the `geojepa` program, one per file. A command parses options, calls a stage and prints the result."""

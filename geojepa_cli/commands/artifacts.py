@@ -1,4 +1,4 @@
-"""`geojepa artifacts`: lists, verifies and removes artifacts, and shows which inputs they were made from."""
+"""`geojepa artifacts`: lists, verifies and deletes artifacts, and shows the inputs from which an artifact was made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from geojepa_cli import console, hints
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
@@ -20,31 +21,29 @@ from geojepa_cli.workspace.prune import describe_variant, find_prunable
 from geojepa_cli.workspace.workspace import Workspace
 
 
+@example(lineage="processed/state-college")
 def artifacts(
     ctx: typer.Context,
     lineage: Annotated[
         str | None,
-        typer.Option("--lineage", help="Show the inputs of an artifact (`kind/name`), back to the downloaded sources."),
+        typer.Option("--lineage", help="Show all direct and indirect inputs of this artifact, given as `kind/name`."),
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its SHA-256 checksum.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare all files with their SHA-256 checksums.")] = False,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Delete old versions of artifacts that no newest version was made from, and files of killed runs. "
-            "Keeps checkpoints from which a run can be resumed.",
+            help="Delete old versions of artifacts, and files of interrupted runs. Keeps old versions from which the "
+            "newest artifacts were made, and files from which a run can be resumed.",
         ),
     ] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="With --prune: also delete checkpoints of unfinished runs.")
+        bool, typer.Option("--unfinished", help="With --prune: also delete the files of unfinished runs.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete without asking for confirmation.")] = False,
     json: options.Json = False,
 ) -> None:
-    """List, verify or delete the artifacts of the workspace, or show their inputs.
-
-    Example: geojepa artifacts --lineage processed/state-college
-    """
+    """List, verify or delete the artifacts in the workspace, or show the inputs of an artifact."""
     workspace = options.workspace(ctx)
     if lineage:
         show_lineage(trace(workspace, workspace.at(lineage)), json)
@@ -57,7 +56,7 @@ def artifacts(
 
 
 def show_all(workspace: Workspace, json: bool) -> None:
-    """Prints the list of artifacts, and warns about damaged ones."""
+    """Prints a list of all artifacts in the workspace, and a warning for each damaged artifact."""
     found = workspace.everything()
     if json:
         console.emit_json("artifacts", None, [_summary(artifact) for artifact in found])
@@ -72,7 +71,7 @@ def show_all(workspace: Workspace, json: bool) -> None:
 
 
 def show_lineage(root: Lineage, json: bool) -> None:
-    """Prints an artifact and, indented below it, its inputs."""
+    """Prints an artifact and all its direct and indirect inputs as an indented tree."""
     if json:
         ref = root.artifact.ref if root.artifact else root.ref
         console.emit_json("artifacts", ref, _tree(root))
@@ -83,10 +82,10 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares every file with its checksum.
+    """Compares every file of all artifacts with the checksum in its manifest.
 
     Raises:
-        DataError: a file differs. The hint is the command that rebuilds the first damaged artifact.
+        DataError: a file differs from its checksum. The hint is the command that rebuilds the first damaged artifact.
     """
     found = workspace.everything()
     with console.progress("verify", len(found)) as meter:
@@ -102,14 +101,14 @@ def verify_all(workspace: Workspace, json: bool) -> None:
 
 
 def prune_old(workspace: Workspace, yes: bool, json: bool, unfinished: bool = False) -> None:
-    """Deletes old versions of artifacts that no newest version was made from, and files of killed runs.
+    """Deletes old versions of artifacts, and files of interrupted runs.
 
-    Files that a running process uses are kept.
+    Old versions from which the newest artifacts were made are kept. Files that a running process uses are also kept.
 
     Args:
-        workspace: workspace to delete from.
-        yes: delete without asking.
-        json: print JSON; deletes nothing without `yes`.
+        workspace: workspace in which to delete.
+        yes: delete without asking for confirmation.
+        json: print JSON instead of text. Then nothing is deleted unless `yes` is True.
         unfinished: also delete the files from which an unfinished run can be resumed.
     """
     old, left = find_prunable(workspace.everything()), find_leftovers(workspace)
@@ -170,7 +169,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns parameters as one line of text, without the sections of configurations."""
+    """Returns the parameters of an artifact as one line of text; nested values are shortened to their `name`."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 
@@ -184,7 +183,7 @@ def _plain(value: Any) -> str:
 
 
 def _confirmed() -> bool:
-    """Asks for confirmation on the terminal.
+    """Asks on the terminal whether to delete the listed files, and returns the answer.
 
     Raises:
         UsageError: stdin ended without an answer.

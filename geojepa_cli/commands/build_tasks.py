@@ -1,4 +1,4 @@
-"""`geojepa build-tasks`: makes labels, splits and masked views for regions, without copying their data."""
+"""`geojepa build-tasks`: makes the labels, splits and masks of prediction tasks, without copying the tiles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.analysis import print_analysis
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.commands.tables.tasks import print_tasks
@@ -16,6 +17,7 @@ from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
 from geojepa_cli.stages.tasks import REPORT_FILE
 
 
+@example(region="state-college", task="max_speed")
 def build_tasks(
     ctx: typer.Context,
     region: options.Regions = None,
@@ -33,30 +35,27 @@ def build_tasks(
     split: Annotated[
         str,
         typer.Option(
-            help="How to split tiles: `group` keeps each zoom-14 group in one split; `random` assigns single tiles, "
-            "to measure how much leakage improves scores."
+            help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
+            "split separately, to measure how much leakage improves scores."
         ),
     ] = "group",
     folds: Annotated[
         int | None,
-        typer.Option("--folds", help="Also assign the groups to this number of cross-validation folds, 2 to 20."),
+        typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
     ] = None,
     buffer: Annotated[
-        bool, typer.Option("--buffer", help="Remove groups next to a test group from train and validation.")
+        bool, typer.Option("--buffer", help="Leave out tiles next to the zoom-14 tiles of the test split.")
     ] = False,
     analyze: Annotated[
         str | None,
         typer.Option(
-            help="List and plot the tags that are most informative about the label of this task, instead of building "
-            "tasks."
+            help="Instead of building tasks, list and plot the tags that give most information about the label of this "
+            "task."
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Make labels, splits and masked views of tasks.
-
-    Example: geojepa build-tasks --region state-college --task max_speed
-    """
+    """Make labels and train/validation/test splits of prediction tasks, and mask the tags that reveal a label."""
     workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
     shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     if analyze is not None:

@@ -1,4 +1,4 @@
-"""`geojepa demo`: generates a city, runs every stage on it offline, and makes an HTML page of similar tiles."""
+"""`geojepa demo`: generates an artificial city, runs every stage on it offline, and makes a page of similar tiles."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import typer
 
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import ordered_counts
 from geojepa_cli.stages.demo import STEPS
 from geojepa_cli.stages.neighbours import JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example()
 def demo(
     ctx: typer.Context,
     size: Annotated[str, typer.Option(help="Size of the city: `full` (480 tiles) or `small` (64 tiles).")] = "full",
@@ -24,10 +26,7 @@ def demo(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Generate a city and run every stage on it, offline.
-
-    Example: geojepa demo
-    """
+    """Generate an artificial city and run every stage on it, without a network."""
     started = time.monotonic()
     done = stages.demo(options.workspace(ctx), size, steps, seed, threads)
     page = str(done["neighbours"].file(PAGE_FILE))
@@ -44,12 +43,12 @@ def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> No
     console.table("artifacts of the demo", ["stage", "artifact", "counts"], rows)
     columns, scores = _scores(artifact for stage, artifact in done.items() if stage.startswith("probe "))
     if scores:
-        title = "MAE relative to Dummy, which predicts the median (lower is better)"
-        caption = "masked tasks, linear head, cross-validated over zoom-14 groups"
+        title = "error (MAE) divided by the error of always predicting the median label, `dummy` (lower is better)"
+        caption = "tags that reveal the label are masked; linear head; cross-validation over zoom-14 tiles"
         console.table(title, columns, scores, caption)
-    console.print_line(f"all labels equal the known answers of the city; finished in {seconds:.0f} s")
+    console.print_line(f"all labels are equal to the correct labels of the generated city; finished in {seconds:.0f} s")
     console.print_line()
-    console.print_line("HTML page of the tiles most similar to a downtown tile:")
+    console.print_line("HTML page with the tiles that are most similar to a tile in the city centre:")
     console.print_line(page)
     console.print_line()
     query = done["neighbours"].read_json(JSON_FILE)["query"]["tile"]
@@ -61,7 +60,7 @@ def print_summary(done: Mapping[str, Artifact], page: str, seconds: float) -> No
 
 
 def _scores(probes: Iterable[Artifact]) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and rows of a table with one row per task and one column per model."""
+    """Returns the column names and rows of the table of scores, with one row per task and one column per model."""
     names: dict[str, None] = {}
     by_task: dict[str, dict[str, str]] = {}
     for probe in probes:

@@ -1,4 +1,4 @@
-"""`geojepa doctor`: checks the installation, and prints for each failed check the command that fixes it."""
+"""`geojepa doctor`: checks the installation, and prints for each problem the command that fixes it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import typer
 
 from geojepa_cli import __version__, console, hints, native
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.hints import Hint
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
@@ -40,7 +41,7 @@ class Check(NamedTuple):
     Attributes:
         name: name of the part that was checked.
         state: `ok`, `warning` (something optional is missing) or `failed`.
-        found: version, path or problem.
+        found: description of what was found: version and path of the part, or the problem.
         fix: command that fixes the problem, or None.
     """
 
@@ -51,19 +52,19 @@ class Check(NamedTuple):
 
     @property
     def fix_text(self) -> str:
-        """Command that fixes the problem, as text; empty if there is no problem."""
+        """Text of the command that fixes the problem; empty if there is no problem."""
         return str(self.fix.completed(hints.running())) if self.fix else ""
 
 
+@example()
 def doctor(
     ctx: typer.Context,
-    load: Annotated[bool, typer.Option(help="Also import all packages and encode a text (takes some seconds).")] = True,
+    load: Annotated[
+        bool, typer.Option(help="Also import all packages and compute a text embedding. This takes some seconds.")
+    ] = True,
     json: options.Json = False,
 ) -> None:
-    """Check the installation.
-
-    Example: geojepa doctor
-    """
+    """Check the installation and show how to fix problems."""
     checks = run_checks(options.workspace(ctx).root, load)
     failed = [check for check in checks if check.state == "failed"]
     if json:
@@ -81,7 +82,7 @@ def doctor(
 
 
 def run_checks(workspace: Path, load: bool = True) -> list[Check]:
-    """Runs all checks, in the order of the printed table."""
+    """Runs all checks and returns their results, in the order of the printed table."""
     checks = [_python(), Check("geojepa", "ok", __version__), *_packages(load)]
     checks += [_binary(), _workspace(workspace), _disk(workspace)]
     if load:
@@ -97,7 +98,7 @@ def _python() -> Check:
 
 
 def _packages(load: bool) -> list[Check]:
-    """Checks every dependency in the metadata of the installed geojepa: presence, version and, with `load`, import."""
+    """Checks that every required package is installed in an accepted version and, with `load`, can be imported."""
     try:
         from packaging.requirements import Requirement
 
@@ -120,11 +121,11 @@ def _packages(load: bool) -> list[Check]:
 
 
 def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> Check:
-    """Checks that a package is installed in a version that geojepa accepts and that its modules can be imported.
+    """Checks that a package is installed in an accepted version and that its modules can be imported.
 
     Args:
-        requirement: requirement for the package.
-        modules: modules to import, by normalized name of their package.
+        requirement: name and accepted versions of the package.
+        modules: modules to import for each package, by normalized package name.
     """
     name, wanted = requirement.name, str(requirement.specifier)
     fix = hints.shell("pip", "install", f"{name}{wanted}")
@@ -144,9 +145,10 @@ def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> 
 
 
 def _modules() -> dict[str, list[str]]:
-    """Returns the modules to import of every installed package, by the package's normalized name.
+    """Returns the modules to import for each installed package, by normalized package name.
 
-    This is the module with the name of the package, or else all public modules, such as `PIL` of `pillow`.
+    If a package has a module with the same name, only this module is imported; otherwise all public modules of the
+    package are, such as `PIL` of `pillow`.
     """
     found: dict[str, list[str]] = {}
     for module, packages in metadata.packages_distributions().items():
@@ -168,7 +170,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _binary() -> Check:
-    """Checks that the native binary runs and writes the schema that the Python package reads."""
+    """Checks that the native binary runs and writes the file schema that the Python package reads."""
     from geojepa_cli.store import schema
 
     try:
@@ -183,7 +185,7 @@ def _binary() -> Check:
 
 
 def _workspace(root: Path) -> Check:
-    """Checks that artifacts can be written, without creating the workspace."""
+    """Checks that files can be written in the workspace, or in its nearest existing parent."""
     folder = _existing(root)
     if not folder.is_dir():
         return Check("workspace", "failed", f"`{folder}` is not a directory", OTHER_WORKSPACE)
@@ -207,7 +209,7 @@ def _disk(root: Path) -> Check:
 
 
 def _existing(root: Path) -> Path:
-    """Returns the path, or its nearest parent that exists."""
+    """Returns the path if it exists, otherwise its nearest existing parent."""
     path = root.absolute()
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -215,7 +217,7 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Checks that a package can be imported and works."""
+    """Calls `load`, which imports and tries a package; an error means `failed`, or `warning` if not `needed`."""
     try:
         return Check(f"{name} works", "ok", load())
     except GeojepaError as error:

@@ -8,19 +8,21 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import embeddings
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import inputs_of_kind
 
 
+@example(model="tiny", region="state-college")
 def embed(
     ctx: typer.Context,
     model: options.Model = None,
     region: options.Regions = None,
-    task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this task.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this prediction task.")] = None,
     masked: Annotated[
-        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal the label.")
+        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal its label.")
     ] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
@@ -28,10 +30,7 @@ def embed(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Compute embeddings of the tiles and entities of a region.
-
-    Example: geojepa embed --model tiny --region state-college
-    """
+    """Compute embeddings of the tiles and map entities of a region."""
     workspace = options.workspace(ctx)
     made = embeddings.embed(
         workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads

@@ -9,6 +9,7 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.sources.collections import COLLECTIONS
@@ -22,6 +23,7 @@ from geojepa_cli.workspace.leftovers import DOWNLOADS
 _SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
 
 
+@example(pbf="state-college.osm.pbf", name="state-college")
 def fetch(
     ctx: typer.Context,
     region: Annotated[
@@ -31,40 +33,40 @@ def fetch(
         ),
     ] = None,
     pbf: Annotated[Path | None, typer.Option("--pbf", help="Local PBF or OSM XML file to import.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the region in the workspace.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name for the region in the workspace.")] = None,
     imagery: Annotated[
         str,
         typer.Option(
-            help=f"{_SERVED}, a folder of GeoTIFFs, VRTs or image tiles (16_X_Y.webp, .png, .jpg), or `none`."
+            help=f"Imagery to import: {_SERVED} (downloaded), a folder with GeoTIFFs, VRTs or image tiles "
+            "(16_X_Y.webp, .png, .jpg), or `none`."
         ),
     ] = NO_IMAGERY,
-    year: Annotated[int | None, typer.Option(help=f"With --imagery {_SERVED}: only images of this year.")] = None,
+    year: Annotated[
+        int | None, typer.Option(help=f"With --imagery {_SERVED}: use only images taken in this year.")
+    ] = None,
     attribution: Annotated[
         list[str] | None,
-        typer.Option(help="Attribution line to add to that of OpenStreetMap. Repeat for several lines."),
+        typer.Option(help="Line of attribution, in addition to the one of OpenStreetMap. Repeat for several lines."),
     ] = None,
     bbox: Annotated[
         str | None,
         typer.Option(help="Limit imagery and tiles to this bounding box: `west,south,east,north` in degrees."),
     ] = None,
     date: Annotated[
-        str | None, typer.Option(help="With --region: date of the Geofabrik extract, such as `2024-01-01`.")
+        str | None, typer.Option(help="With --region: date of the extract, such as `2024-01-01`. Default: the newest.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the files that would be fetched, without fetching them.")
     ] = False,
     geofabrik_url: Annotated[
-        str, typer.Option(help="URL or path of a Geofabrik mirror or of its index.")
+        str, typer.Option(help="URL or path of a mirror of Geofabrik, or of the mirror's index file.")
     ] = GEOFABRIK_INDEX,
     stac_url: Annotated[
-        str | None, typer.Option(help=f"With --imagery {_SERVED}: URL of another STAC API with this collection.")
+        str | None, typer.Option(help=f"With --imagery {_SERVED}: URL of another STAC API that serves the same images.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Import an OpenStreetMap extract and, optionally, aerial imagery.
-
-    Example: geojepa fetch --pbf state-college.osm.pbf --name state-college
-    """
+    """Import an OpenStreetMap extract and, optionally, aerial imagery."""
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
     chosen = FetchOptions(region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
@@ -90,7 +92,7 @@ def _print_source(source: Artifact) -> None:
 
 
 def _print_plan(request: Request, cache: Path, json: bool) -> None:
-    """Prints the plan of a dry run. If the server cannot be reached, prints a warning instead of raising an error."""
+    """Prints the files that `fetch` would download or copy. If the server cannot be reached, prints a warning."""
     from geojepa_cli.sources.http import OfflineError
 
     if request.pbf is not None:
@@ -131,7 +133,7 @@ def _print_offline(request: Request, error: GeojepaError, json: bool) -> None:
         return
     names = ", ".join(f"`{region}`" for region in request.regions)
     console.warn(f"no network: {error.message}", error.hint)
-    console.print_line(f"would look up {names} in {request.index_url} and download its .osm.pbf; nothing was fetched")
+    console.print_line(f"would look up {names} in {request.index_url} and download the extract; nothing was fetched")
 
 
 def _print_file_plan(plan: FilePlan, json: bool) -> None:

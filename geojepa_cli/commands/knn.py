@@ -1,4 +1,4 @@
-"""`geojepa knn`: finds the tiles or entities that are most similar to a given one."""
+"""`geojepa knn`: finds the tiles or OSM elements that are most similar to a given tile or element."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.stages.neighbours import GEOJSON_FILE, JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example(tile="16_18052_25957", html=True)
 def knn(
     ctx: typer.Context,
-    tile: Annotated[str | None, typer.Option("--tile", help="Tile to compare with, such as 16_18052_25957.")] = None,
-    entity: Annotated[
-        str | None, typer.Option("--entity", help="OSM element to compare with, such as way/123.")
+    tile: Annotated[
+        str | None,
+        typer.Option("--tile", help="Find tiles similar to this one, given as zoom_x_y (for example 16_18052_25957)."),
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="Number of neighbours, 1 to 1000.")] = 8,
+    entity: Annotated[
+        str | None, typer.Option("--entity", help="Find OSM elements similar to this one (for example way/123).")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")] = 8,
     model: options.Model = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
-            "--region", help="Region to search in. Repeat for several regions. Default: all regions with features."
+            "--region", help="Region to search. Repeat for several regions. Default: all regions with text embeddings."
         ),
     ] = None,
     exclude_same_group: Annotated[
         bool,
-        typer.Option("--exclude-same-group", help="Leave out neighbours in the zoom-14 group of the query."),
+        typer.Option("--exclude-same-group", help="Leave out results inside the zoom-14 tile that contains the query."),
     ] = False,
-    html: Annotated[bool, typer.Option("--html", help="Also make an HTML page with a map of each neighbour.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Also make an HTML page with a map of each result.")] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Find the tiles or entities that are most similar to a given one. Computes missing embeddings first.
-
-    Example: geojepa knn --tile 16_18052_25957 --html
-    """
+    """Find the tiles or OSM elements that are most similar to a given one. Computes missing embeddings first."""
     made = stages.knn(
         options.workspace(ctx),
         tile,
@@ -66,7 +68,7 @@ def knn(
 
 
 def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -> None:
-    """Prints the neighbours as a table, then the path of the HTML page or GeoJSON file."""
+    """Prints the nearest neighbours of the query as a table, then the path of the HTML page or GeoJSON file."""
     query = answer["query"]
     rows = []
     for result in answer["neighbours"]:

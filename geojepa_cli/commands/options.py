@@ -21,23 +21,31 @@ if TYPE_CHECKING:
 
 Regions = Annotated[
     list[str] | None,
-    typer.Option("--region", help="Region to use. Repeat for several regions. Default: the only region."),
+    typer.Option(
+        "--region", help="Region to use. Repeat for several regions. Default: the only region in the workspace."
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Model (`name` or `name@id`) or baseline to use. Default: the newest model."),
+    typer.Option("--model", help="Trained model (`name` or `name@id`) or baseline to use. Default: the newest model."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[int, typer.Option("--threads", help="Number of threads. Does not affect the result.")]
+Threads = Annotated[int, typer.Option("--threads", help="Number of CPU threads. Does not affect the result.")]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed, 0 or more. Each seed makes a separate artifact.")]
-Device = Annotated[str, typer.Option("--device", help="Device for the model: `cpu`, `cuda` or `auto`.")]
+Device = Annotated[
+    str, typer.Option("--device", help="Device for the model: `cpu`, `cuda`, or `auto` (CUDA if available).")
+]
 MinEntities = Annotated[
     int | None,
-    typer.Option("--min-entities", help=f"Minimum number of entities in a tile. Default: {DEFAULT_LIMITS.low}."),
+    typer.Option(
+        "--min-entities", help=f"Leave out tiles with fewer entities than this. Default: {DEFAULT_LIMITS.low}."
+    ),
 ]
 MaxEntities = Annotated[
     int | None,
-    typer.Option("--max-entities", help=f"Maximum number of entities in a tile. Default: {DEFAULT_LIMITS.high}."),
+    typer.Option(
+        "--max-entities", help=f"Leave out tiles with more entities than this. Default: {DEFAULT_LIMITS.high}."
+    ),
 ]
 Bbox = Annotated[
     str | None,
@@ -47,12 +55,12 @@ WithImagery = Annotated[bool, typer.Option("--with-imagery", help="Use only tile
 
 
 def default_threads() -> int:
-    """Returns the number of CPU cores that this process can use."""
+    """Returns the default number of threads: the number of CPU cores that this process can use, up to a maximum."""
     return min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
 
 def workspace(ctx: typer.Context) -> Workspace:
-    """Returns the workspace named by `--workspace` or `GEOJEPA_WORKSPACE`. Default: `workspace/`.
+    """Returns the workspace given by `--workspace` or `GEOJEPA_WORKSPACE`, otherwise the one in `workspace/`.
 
     Raises:
         GeojepaError: the path exists and is not a directory.
@@ -68,7 +76,7 @@ def parse_bbox(text: str | None) -> Bounds | None:
     """Parses a bounding box given as `west,south,east,north` in degrees.
 
     Raises:
-        UsageError: the text is not four numbers, a number is out of range, or the order is wrong.
+        UsageError: the text is not four numbers, a number is out of range, or two numbers are in the wrong order.
     """
     if text is None:
         return None
@@ -76,5 +84,5 @@ def parse_bbox(text: str | None) -> Bounds | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         hint = hints.again(bbox="-77.91,40.77,-77.81,40.82")
-        raise UsageError(f"`{text}` is not a bounding box `west,south,east,north`", hint) from None
+        raise UsageError(f"`{text}` is not a bounding box; expected `west,south,east,north` in degrees", hint) from None
     return check_bbox((west, south, east, north))

@@ -8,37 +8,37 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import models
 
 Threads = Annotated[
-    int, typer.Option("--threads", help="Number of threads. Affects rounding, so results differ slightly.")
+    int, typer.Option("--threads", help="Number of CPU threads. Affects rounding, so trained models differ slightly.")
 ]
 
 
+@example(config="tiny.yaml", region="state-college", set={"train.max_minutes": 5})
 def pretrain(
     ctx: typer.Context,
     config: Annotated[
-        str, typer.Option("--config", help="Path of a configuration file, or name of a packaged configuration.")
+        str,
+        typer.Option("--config", help="Packaged configuration of model and training, or path of a YAML file."),
     ] = "tiny.yaml",
     region: options.Regions = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Set a configuration key, such as `train.lr=1e-3`. Repeat for several keys."),
+        typer.Option("--set", help="Change a configuration value, such as `train.lr=1e-3`. Repeat for several values."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model. Default: the name of the configuration.")
+        str | None, typer.Option("--name", help="Name for the model. Default: the name of the configuration.")
     ] = None,
     seed: options.Seed = 0,
-    resume: Annotated[bool, typer.Option(help="Resume an interrupted run from its last checkpoint.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted run, or start again.")] = True,
     device: options.Device = "auto",
     threads: Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Train a model by masked latent prediction on one or several regions.
-
-    Example: geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5
-    """
+    """Train a model by masked latent prediction on one or several regions."""
     workspace = options.workspace(ctx)
     model = models.pretrain(
         workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads

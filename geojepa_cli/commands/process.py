@@ -1,4 +1,4 @@
-"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of its tags."""
+"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of tags."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages.features import DEFAULT_ENCODER, NO_ENCODER
 
 
+@example(region="state-college")
 def process(
     ctx: typer.Context,
     region: options.Regions = None,
     simplify_m: Annotated[float, typer.Option(help="Tolerance of geometry simplification in metres.")] = 0.5,
-    visibility_k: Annotated[int, typer.Option(help="Number of visibility edges per node.")] = 1,
-    text_encoder: Annotated[str, typer.Option(help="Text encoder for tags: `minilm`, or `none`.")] = DEFAULT_ENCODER,
+    visibility_k: Annotated[
+        int,
+        typer.Option(help="Number of edges from each vertex to visible vertices in other parts of the same entity."),
+    ] = 1,
+    text_encoder: Annotated[
+        str, typer.Option(help="Encoder for text embeddings of tags: `minilm`, or `none` for no embeddings.")
+    ] = DEFAULT_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Convert the tiles of a region to model inputs.
-
-    Example: geojepa process --region state-college
-    """
+    """Convert the tiles of a region to model inputs."""
     workspace = options.workspace(ctx)
     made = []
     for processed in stages.process(workspace, region, simplify_m, visibility_k, text_encoder, threads):

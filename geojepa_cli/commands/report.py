@@ -1,4 +1,4 @@
-"""`geojepa report`: makes tables and plots of all probes in the workspace."""
+"""`geojepa report`: makes tables and plots of the scores of all `geojepa probe` runs in the workspace."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import typer
 
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.stages.reports import JSON_FILE, MARKDOWN_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
 
+@example(out="report")
 def report(
     ctx: typer.Context,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Also copy the report and its plots to this folder.")
+        Path | None, typer.Option("--out", help="Also copy the report, with its plots, to this folder.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare the scores of all models that were probed, for each task.
-
-    Example: geojepa report --out report
-    """
+    """Compare the scores of all models that were tested with `geojepa probe`, for each task."""
     made = stages.report(options.workspace(ctx), out)
     tables = made.read_json(JSON_FILE)
     if json:
@@ -33,12 +32,12 @@ def report(
 
 
 def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
-    """Prints the tables of scores and of paired differences, then the path of `report.md`.
+    """Prints a table of scores and a table of paired differences for each set of regions, then the path of `report.md`.
 
     Args:
         tables: content of the report's `report.json`.
-        made: report artifact.
-        out: folder with a copy of the report, or None.
+        made: artifact of the report.
+        out: folder to which the report was copied, or None.
     """
     from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
 
@@ -48,12 +47,13 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         if table["comparisons"]:
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line(
-        "score: mean over tasks of MAE / MAE of Dummy (0 is perfect, 1 is no better than Dummy); harmonic: compared "
-        "with the best models of the table (1 is best in every task)"
+        "score: MAE of the model divided by MAE of Dummy (which predicts the median label), averaged over tasks; 0 is "
+        "perfect, 1 is no better than Dummy; harmonic: best MAE in the table divided by MAE of the model, as harmonic "
+        "mean over tasks; 1 is best in every task"
     )
     if any(table["comparisons"] for table in tables):
         console.print_line(
-            "paired differences: models are compared on the same tiles and folds; with fewer than 20 groups, no model "
-            "is called better"
+            "paired differences: score of model a minus score of model b on the same tiles; no conclusion is drawn "
+            "from fewer than 20 groups (zoom-14 tiles)"
         )
     console.print_line(f"{made.full_ref}: {out / MARKDOWN_FILE if out else made.file(MARKDOWN_FILE)}")

@@ -1,4 +1,4 @@
-"""`geojepa tile`: clips OSM objects to tiles, and makes an image of each tile."""
+"""`geojepa tile`: clips OSM elements to tiles, and makes an image of each tile from imagery."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import typer
 
 from geojepa_cli import console
 from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import tiles as stage
 
-Zoom = Annotated[int, typer.Option(help="Zoom level of the tiles, 14 to 18.")]
+Zoom = Annotated[int, typer.Option(help="Zoom level of the tiles to make, 14 to 18.")]
 Box = Annotated[
     str | None,
     typer.Option(
@@ -27,28 +28,34 @@ Polygon = Annotated[
 Merge = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Merge several regions into one with this name. Objects in several extracts are kept once."
+        metavar="NAME", help="Merge the regions into one with this name. Elements in several extracts are kept once."
     ),
 ]
 KeepTags = Annotated[
     list[str] | None,
-    typer.Option(help="Tag key to keep although the default filter drops it, such as `source:*`. Can be repeated."),
+    typer.Option(help="Tag key to keep that is dropped by default, such as `source:*`. Repeat for several keys."),
 ]
 DropTags = Annotated[
     list[str] | None,
-    typer.Option(help="Tag key to drop. A leading or trailing `*` is a wildcard. Can be repeated."),
+    typer.Option(help="Tag key to drop. A leading or trailing `*` matches any text. Repeat for several keys."),
 ]
-Memory = Annotated[str, typer.Option(help="Target memory use, such as `512M`. Does not affect the result.")]
+Memory = Annotated[str, typer.Option(help="Approximate memory to use, such as `512M`. Does not affect the result.")]
 SkipFailed = Annotated[
-    bool, typer.Option("--skip-failed", help="Leave out images whose imagery cannot be read, instead of failing.")
+    bool, typer.Option("--skip-failed", help="Make no image of tiles whose imagery cannot be read, instead of failing.")
 ]
-ImageSize = Annotated[int, typer.Option(help="Side length in pixels of images made from scenes. Models need 224.")]
-Bands = Annotated[str, typer.Option(help="Bands of images made from scenes: `rgb`, or `rgbn` with near infrared.")]
+ImageSize = Annotated[
+    int, typer.Option(help="Width and height in pixels of tile images cut from GeoTIFFs or VRTs. Models need 224.")
+]
+Bands = Annotated[
+    str, typer.Option(help="Bands of tile images cut from GeoTIFFs or VRTs: `rgb`, or `rgbn` (with near infrared).")
+]
 ImageCodec = Annotated[
-    str, typer.Option(help="Image codec: `raw` (uncompressed, memory-mapped), `webp-lossless` or `webp`.")
+    str, typer.Option(help="Format in which tile images are stored: `raw` (uncompressed), `webp-lossless` or `webp`.")
 ]
 
 
+@example(region="state-college")
+@example(region=["hessen", "bayern"], merge="both", polygon="spessart.geojson")
 def tile(
     ctx: typer.Context,
     region: options.Regions = None,
@@ -66,12 +73,7 @@ def tile(
     image_codec: ImageCodec = "raw",
     json: options.Json = False,
 ) -> None:
-    """Clip the OSM objects of a region to tiles.
-
-    Example: geojepa tile --region state-college
-
-    Example: geojepa tile --region hessen --region bayern --merge both --polygon spessart.geojson
-    """
+    """Clip the OSM elements of a region to tiles."""
     made = stage.tile(
         options.workspace(ctx),
         region,

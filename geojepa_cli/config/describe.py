@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from geojepa_cli import hints
+from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.schema import TOKEN_MODALITIES
+from geojepa_cli.config.section import ConflictError
 from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint
 
-MAX_SHOWN = 80  # maximum number of characters of a wrong value in a message
+KEY_CUTOFF = 0.75  # minimum similarity of a key in another section
 
 Schema = type[BaseModel]
 
@@ -27,7 +28,7 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     Args:
         error: error raised by pydantic.
         source: path or name of the configuration.
-        given: keys and values that were set with the option `--set`.
+        given: arguments of `--set`, such as `train.lr=1`, by their keys.
         schema: schema of the configuration.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
@@ -36,15 +37,14 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     if first["type"] == "extra_forbidden":
         return _unknown_key(path, source, given, schema)
     if first["type"] == "missing":
-        return UsageError(f"required key `{dotted}` is missing in `{source}`", _default_options(path, "", schema))
-    reason = first["msg"].removeprefix("Value error, ")
-    got = first.get("input")
-    shown = "" if isinstance(got, Mapping) or first["type"] == "value_error" else f", got `{shorten(str(got))}`"
+        return UsageError(
+            f"required key `{dotted}` is missing in `{source}`",
+            hints.again(set=valid_values(path, schema) or {"train.epochs": 10}),
+        )
+    conflict = first.get("ctx", {}).get("error")
+    paths = [[*path, key] for key in conflict.keys] if isinstance(conflict, ConflictError) else [path]
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
-    hint = _default_options(path, reason, schema)
-    if dotted in section_names(schema) and dotted in given:  # `--set` can set a key, but not a whole section
-        hint = hints.run("pretrain", config=source, set={key: given[key] for key in given if key != dotted})
-    return UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}{shown}", hint)
+    return UsageError(f"{where}: {describe_reason(first)}", _valid_hint(paths, given, schema))
 
 
 def section_names(schema: Schema) -> list[str]:
@@ -52,12 +52,44 @@ def section_names(schema: Schema) -> list[str]:
     return _keys_at([], schema)
 
 
-def name_type(value: Any) -> str:
-    """Returns words for a YAML value in a message: `a list`, `a text`, `a section`, or the value in back-ticks."""
-    for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
-        if isinstance(value, kind):
-            return name
-    return f"`{shorten(str(value))}`"
+def valid_values(path: Sequence[str], schema: Schema) -> dict[str, object]:
+    """Returns a valid value for the key at a path such as `("train", "lr")`, by its dotted name.
+
+    Returns:
+        The default or example of the key, as YAML; empty if there is no such key.
+    """
+    if len(path) < 2 or path[0] not in _keys_at([], schema) or path[1] not in _keys_at(path[:1], schema):
+        return {}
+    field = _section(path[0], schema).model_fields[path[1]]
+    value = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
+    return {f"{path[0]}.{path[1]}": _as_yaml(value)}
+
+
+def valid_override(override: str, example: bool, schema: Schema) -> list[hints.Option]:
+    """Returns a valid `--set` in place of one that cannot be parsed: with the same key or the most similar one.
+
+    Args:
+        override: argument of `--set`.
+        example: return an example if no key is similar.
+        schema: schema of the configuration.
+    """
+    path = override.partition("=")[0].strip().split(".")
+    close = _nearest_elsewhere(path[-1], schema)
+    values = valid_values(path, schema) or valid_values(close.split(".") if close else [], schema)
+    if not values and example:
+        values = {"train.lr": "1e-3"}
+    return [("--set", f"{key}={value}") for key, value in values.items()]
+
+
+def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str], schema: Schema) -> Hint:
+    """Returns the failed command with valid values for the keys at the given paths."""
+    values: dict[str, object] = {}
+    for path in paths:
+        values |= valid_values(path, schema)
+    wrong = [given[key] for key in given if any(_is_within(key, path[:2]) for path in paths)]
+    if len(wrong) == 1:  # a section has no value, so it is left out
+        return hints.instead(("--set", wrong[0]), *hints.as_options({"set": values}))
+    return hints.again(set=values) if values else hints.again(config="tiny.yaml")
 
 
 def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str], schema: Schema) -> UsageError:
@@ -72,36 +104,22 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str], sch
     else:
         where = f"the keys of `{'.'.join(path[:-1])}` are" if path[:-1] else "the sections are"
         message += f"; {where} {', '.join(f'`{key}`' for key in known)}"
-    wrong = next((key for key in given if f"{key}.".startswith(f"{dotted}.")), None)
+    whole = next((key for key in given if key != dotted and _is_within(dotted, key.split("."))), None)
+    if whole is not None:  # the key is in the value of `--set section={...}`
+        return UsageError(message, hints.instead(("--set", given[whole])))
+    wrong = next((key for key in given if _is_within(key, path)), None)
     if wrong is None:
         return UsageError(message, hints.again().noting(f"after `{source}` is corrected"))
-    rest = {key: value for key, value in given.items() if key != wrong}
-    if better is not None and (better not in section_names(schema) or wrong != dotted):  # a whole section cannot be set
-        rest[better + wrong.removeprefix(dotted)] = given[wrong]
-    return UsageError(message, hints.run("pretrain", config=source, set=rest))
+    right: tuple[hints.Option, ...] = ()
+    if better is not None and (better not in section_names(schema) or wrong != dotted):  # a section has no value
+        value = given[wrong].partition("=")[2]
+        right = (("--set", f"{better}{wrong.removeprefix(dotted)}={value}"),)
+    return UsageError(message, hints.instead(("--set", given[wrong]), *right))
 
 
-def _default_options(path: Sequence[str], reason: str, schema: Schema) -> Hint:
-    """Returns a hint with a corrected command: the failed command with invalid keys set to their default values.
-
-    Args:
-        path: section and key of the invalid value. If it has only a section, the command sets all keys of this section
-            that `reason` mentions.
-        reason: error message of pydantic.
-    """
-    options: dict[str, object] = {}
-    named = set(re.findall(r"\w+", reason))
-    for section in _keys_at([], schema):
-        for key in _keys_at([section], schema):
-            wanted = list(path[:2]) == [section, key] or (list(path) == [section] and key in named)
-            field = _section(section, schema).model_fields[key]
-            value = field.get_default(call_default_factory=True)
-            value = (field.examples or [None])[0] if value is None else value
-            if wanted and value is not None:
-                options[f"{section}.{key}"] = _as_yaml(value)
-    if not options and path[:1] == ["train"]:
-        options["train.epochs"] = 10
-    return hints.again(set=options) if options else hints.again(config="tiny.yaml")
+def _is_within(key: str, path: Iterable[str]) -> bool:
+    """Returns True if a dotted key is the key at a path, or below it."""
+    return f"{key}.".startswith(f"{'.'.join(path)}.")
 
 
 def _as_yaml(value: Any) -> str:
@@ -121,7 +139,6 @@ def _keys_at(path: Sequence[str], schema: Schema) -> list[str]:
 
     Args:
         path: path of the section, such as `["model"]`. An empty path means the whole configuration.
-        schema: schema of the configuration.
     """
     section = schema
     for part in path:
@@ -140,10 +157,5 @@ def _nearest_elsewhere(key: str, schema: Schema) -> str | None:
         The key as `section.key`, or None if no key is similar.
     """
     places = {inner: f"{section}.{inner}" for section in _keys_at([], schema) for inner in _keys_at([section], schema)}
-    close = nearest(key, places)
+    close = nearest(key, places, KEY_CUTOFF)
     return places[close] if close else None
-
-
-def shorten(text: str) -> str:
-    """Cuts a text after `MAX_SHOWN` characters for a message. An ellipsis marks the cut."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

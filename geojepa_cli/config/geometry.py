@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.schema import MAX_COUNT, MAX_DEPTH, MAX_WIDTH, PretrainConfig, Section, TrainConfig
+from geojepa_cli.config.schema import MAX_COUNT, MAX_DEPTH, MAX_WIDTH, PretrainConfig, TrainConfig
+from geojepa_cli.config.section import ConflictError, Section
 
 Fonts = dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=100)]]
 
@@ -46,7 +47,7 @@ class GlyphConfig(Section):
     def _check(self) -> GlyphConfig:
         for low, high in (("size_low", "size_high"), ("gap_low", "gap_high")):
             if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
+                raise ConflictError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}", low, high)
         shared = {*self.train_fonts.values()} & {*self.test_fonts.values()}
         if shared:
             raise ValueError(f"train_fonts and test_fonts share {sorted(shared)[0]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 from geojepa_cli import hints
-from geojepa_cli.config.describe import describe_error, name_type, section_names, shorten
+from geojepa_cli.config.describe import Schema, describe_error, section_names, valid_override
 from geojepa_cli.config.geometry import SCHEMAS, RunConfig
+from geojepa_cli.config.reasons import name_type, shorten
 from geojepa_cli.config.schema import PretrainConfig
-from geojepa_cli.config.yaml import parse_yaml, read_yaml
+from geojepa_cli.config.yaml import describe_yaml_error, is_malformed, parse_yaml, read_yaml
 from geojepa_cli.errors import UsageError, unknown
 
 PRESETS = "geojepa_cli.config.presets"
@@ -54,10 +55,9 @@ def load_run_config(path_or_name: str, overrides: Sequence[str] = ()) -> RunConf
             override is not `section.key=value`.
     """
     raw, source = _read(path_or_name)
-    given: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for override in overrides:
-        key, value = _override(raw, override, source)
-        given[key] = value
+        given[_override(raw, override, given)] = override
     family = raw.pop("family", "jepa")
     if not isinstance(family, str) or family not in SCHEMAS:
         raise unknown("family", str(family), SCHEMAS, hints.again(config="tiny.yaml"))
@@ -86,7 +86,10 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     elif name in packed_configs():
         raw, source = parse_yaml((resources.files(PRESETS) / name).read_text(encoding="utf-8")), name
     else:
-        raise unknown("config", path_or_name, packed_configs(), hints.again(config="tiny.yaml"))
+        candidates = (
+            packed_configs() if path_or_name == name else [stem.removesuffix(".yaml") for stem in packed_configs()]
+        )
+        raise unknown("config", path_or_name, candidates, hints.again(config="tiny.yaml"), "--config")
     if raw is None:
         return {}, source
     if not isinstance(raw, dict):
@@ -96,36 +99,45 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     return raw, source
 
 
-def _override(raw: dict[str, Any], override: str, source: str) -> tuple[str, str]:
-    """Applies one `--set` option to a configuration.
+def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) -> str:
+    """Sets `section.key=value` in nested dicts.
 
     Args:
-        raw: sections of the configuration as nested dicts, changed in place.
-        override: text of the option, `section.key=value`.
-        source: path or name of the configuration, for error messages.
+        raw: sections of the configuration; changed.
+        override: argument of `--set`.
+        earlier: previous arguments of `--set` by their keys.
 
     Returns:
-        `section.key` and the value, both as text.
+        The dotted key.
     """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
-    example = hints.run("pretrain", config=source, set={"train.lr": "1e-3"})
+    corrected = hints.instead(("--set", override), *valid_override(override, not earlier, _schema_of(raw)))
     if not equals or not all(keys) or len(keys) > MAX_KEYS:
-        raise UsageError(f"`--set` expects `section.key=value`, got `{shorten(override)}`", example)
+        raise UsageError(f"`--set` expects `section.key=value`, got `{shorten(override)}`", corrected)
     inner = raw
-    for section in keys[:-1]:
+    for depth, section in enumerate(keys[:-1], 1):
         found = inner.setdefault(section, {})
         if not isinstance(found, dict):
             message = f"cannot set `{shorten(dotted)}`: `{shorten(section)}` is {name_type(found)}, not a section"
-            raise UsageError(message, example)
+            if depth == 1:  # the file or an earlier `--set` gives a section a value
+                wrong = earlier.get(section)
+                corrected = hints.instead(("--set", wrong)) if wrong else hints.again(config="tiny.yaml")
+            raise UsageError(message, corrected)
         inner = found
     try:
         inner[keys[-1]] = _read_number(parse_yaml(text))
     except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or str(error)
-        message = f"`--set`: value `{shorten(text)}` of `{shorten(dotted)}` is not YAML: {reason}"
-        raise UsageError(message, example) from None
-    return ".".join(keys), text
+        problem = " is not YAML" if is_malformed(error) else ""
+        message = f"`--set`: value `{shorten(text)}` of `{shorten(dotted)}`{problem}: {describe_yaml_error(error)}"
+        raise UsageError(message, corrected) from None
+    return ".".join(keys)
+
+
+def _schema_of(raw: Mapping[str, Any]) -> Schema:
+    """Returns the schema of a configuration that is not checked yet. An unknown family counts as `jepa`."""
+    family = raw.get("family")
+    return SCHEMAS[family] if isinstance(family, str) and family in SCHEMAS else PretrainConfig
 
 
 def _read_number(value: Any) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.numbers import Float, Int
+from geojepa_cli.config.section import ConflictError, Section
 
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
@@ -20,14 +22,8 @@ MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
 
-Weight = Annotated[float, Field(ge=0, le=MAX_WEIGHT)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Base class for the sections of a configuration. An unknown key is an error, and values cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[Float, Field(ge=0, le=1)]
 
 
 class ModelConfig(Section):
@@ -38,30 +34,30 @@ class ModelConfig(Section):
         max_length=len(TOKEN_MODALITIES),
         description="modalities that the model reads: tags, image",
     )
-    tag_dim: int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
-    embed_dim: int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
-    depth: int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
-    num_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads in encoder layers")
-    mlp_ratio: float = Field(
+    tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
+    embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
+    depth: Int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
+    num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads in encoder layers")
+    mlp_ratio: Float = Field(
         default=4.0, ge=0.125, le=64, description="hidden dimension of each MLP, divided by the embedding dimension"
     )
-    num_register_tokens: int = Field(
+    num_register_tokens: Int = Field(
         default=0, ge=0, le=4096, description="number of trained register tokens that an encoder adds to each tile"
     )
-    predictor_dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
-    predictor_depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
-    predictor_heads: int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads per predictor layer")
+    predictor_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="embedding dimension of the predictor")
+    predictor_depth: Int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the predictor")
+    predictor_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads per predictor layer")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle",
         description="encoding of bounding boxes: `corners` (GeoJEPA thesis); `rectangle`: centre, sides and angle",
     )
-    input_weight: float | None = Field(
+    input_weight: Float | None = Field(
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
         description="encoder output = sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
     )
-    null_weight: float = Field(
+    null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
@@ -76,33 +72,34 @@ class ModelConfig(Section):
         description="also predict the embedding of the whole tile from its visible tokens (GeoJEPA thesis: false)",
     )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder: trained patch embedding")
-    patch_px: int = Field(
+    patch_px: Int = Field(
         default=32, ge=1, le=224, description="side length of an image patch in pixels; must divide 224"
     )
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         if self.embed_dim % self.num_heads:
-            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
+            raise ConflictError(message, "embed_dim", "num_heads")
         if self.predictor_dim % self.predictor_heads:
-            raise ValueError(
-                f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
-            )
+            message = f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
+            raise ConflictError(message, "predictor_dim", "predictor_heads")
         parameters = self.depth * self.embed_dim**2 * (4 + 2 * self.mlp_ratio)  # of the layers' matrices
         if parameters > MAX_PARAMETERS:
-            raise ValueError(
+            raise ConflictError(
                 f"an encoder of depth {self.depth} and embed_dim {self.embed_dim} has {parameters / 1e9:,.1f} billion "
-                f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion"
+                f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion",
+                *("depth", "embed_dim", "num_heads", "mlp_ratio"),
             )
         if 224 % self.patch_px:
-            raise ValueError(f"patch_px {self.patch_px} does not divide 224")
+            raise ConflictError(f"patch_px {self.patch_px} does not divide 224", "patch_px")
         if Modality.TAGS not in self.modalities:
-            raise ValueError("modalities must include `tags`")
+            raise ConflictError("modalities must include `tags`", "modalities")
         if len(set(self.modalities)) < len(self.modalities):
-            raise ValueError("modalities has a duplicate entry")
+            raise ConflictError("modalities has a duplicate entry", "modalities")
         for modality in self.modalities:
             if modality not in TOKEN_MODALITIES:
-                raise ValueError(f"modalities has `{modality}`, which no model supports")
+                raise ConflictError(f"modalities has `{modality}`, which no model supports", "modalities")
         return self
 
 
@@ -117,46 +114,49 @@ class MaskingConfig(Section):
     kind: Weight = Field(
         default=0.0, description="relative frequency of kind masks, which hide entities with similar tags (thesis: 0)"
     )
-    num_targets: int = Field(
+    num_targets: Int = Field(
         default=4, ge=1, le=256, description="number of targets (hidden token sets) per tile; modality masks have one"
     )
-    random_ratio: float = Field(
+    random_ratio: Float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
     )
-    area_low: float = Field(
+    area_low: Float = Field(
         default=0.35, gt=0, le=1, description="area masks: minimum area of a target, as a fraction of the tile's area"
     )
-    area_high: float = Field(
+    area_high: Float = Field(
         default=0.40, gt=0, le=1, description="area masks: maximum area of a target, as a fraction of the tile's area"
     )
-    aspect: float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
-    kind_low: float = Field(
+    aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
+    kind_low: Float = Field(
         default=0.5, ge=-1, le=1, description="kind masks: minimum of the random cosine threshold for similar entities"
     )
-    kind_high: float = Field(
+    kind_high: Float = Field(
         default=0.99, ge=-1, le=1, description="kind masks: maximum of the random cosine threshold for similar entities"
     )
-    random_context: float = Field(
+    random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
     )
-    area_context: float = Field(
+    area_context: Float = Field(
         default=0.15, ge=0, lt=1, description="area masks: minimum fraction of a tile's tokens that stay visible"
     )
-    modality_context: float = Field(
+    modality_context: Float = Field(
         default=0.15, ge=0, lt=1, description="modality masks: minimum fraction of a tile's tokens that stay visible"
     )
-    kind_context: float = Field(
+    kind_context: Float = Field(
         default=0.10, ge=0, lt=1, description="kind masks: minimum fraction of a tile's tokens that stay visible"
     )
 
     @model_validator(mode="after")
     def _check(self) -> MaskingConfig:
         if self.random + self.area + self.kind <= 0:
-            raise ValueError("random, area and kind are all 0: tiles with one modality would have no mask")
+            message = "random, area and kind are all 0: tiles with one modality would have no mask"
+            raise ConflictError(message, "random", "area", "kind")
         if self.kind_low > self.kind_high:
-            raise ValueError(f"kind_low {self.kind_low} is above kind_high {self.kind_high}")
+            message = f"kind_low {self.kind_low} is above kind_high {self.kind_high}"
+            raise ConflictError(message, "kind_low", "kind_high")
         if self.area_low > self.area_high:
-            raise ValueError(f"area_low {self.area_low} is above area_high {self.area_high}")
+            message = f"area_low {self.area_low} is above area_high {self.area_high}"
+            raise ConflictError(message, "area_low", "area_high")
         return self
 
 
@@ -167,7 +167,7 @@ def _equal_weights() -> dict[Modality, float]:
 class LossConfig(Section):
     """Settings of the training loss: the prediction loss of hidden tokens plus a regulariser."""
 
-    smooth_l1_beta: float = Field(
+    smooth_l1_beta: Float = Field(
         default=2.0,
         ge=1e-6,
         le=MAX_WEIGHT,
@@ -196,25 +196,27 @@ class TrainConfig(Section):
     Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`. Set at least one limit.
     """
 
-    max_steps: int | None = Field(
+    max_steps: Int | None = Field(
         default=None,
         ge=0,
         le=MAX_COUNT,
+        examples=[1000],
         description="maximum number of optimiser steps; 0 publishes the untrained model",
     )
-    epochs: float | None = Field(
+    epochs: Float | None = Field(
         default=None, gt=0, le=MAX_WEIGHT, examples=[10], description="maximum number of passes over the tiles"
     )
-    max_minutes: float | None = Field(
+    max_minutes: Float | None = Field(
         default=None,
         gt=0,
         le=MAX_WEIGHT,
+        examples=[60],
         description="maximum training time in minutes; with this limit, results depend on the speed of the hardware",
     )
-    batch_tokens: int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
-    accumulation: int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser update")
-    lr: float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
-    lr_end: float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
+    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+    accumulation: Int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser update")
+    lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
+    lr_end: Float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(
         default="wsd",
         description="learning-rate schedule after the linear warm-up: `wsd` (warmup-stable-decay) keeps the rate "
@@ -224,43 +226,44 @@ class TrainConfig(Section):
     cooldown: Share = Field(
         default=0.2, description="schedule `wsd`: fraction of the run in which the learning rate falls linearly"
     )
-    weight_decay: float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
-    weight_decay_end: float | None = Field(
+    weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
+    weight_decay_end: Float | None = Field(
         default=None,
         ge=0,
         le=100,
         description="final weight decay, reached along a cosine (GeoJEPA thesis); null: weight decay is constant",
     )
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
-    beta2: float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
+    beta1: Float = Field(default=0.9, ge=0, lt=1, description="beta1 of AdamW")
+    beta2: Float = Field(default=0.95, ge=0, lt=1, description="beta2 of AdamW")
     ema_momentum: Share = Field(default=0.997, description="initial EMA momentum of the target encoder")
     ema_momentum_end: Share | None = Field(
         default=None, description="final EMA momentum, reached linearly (GeoJEPA thesis); null: momentum is constant"
     )
-    grad_clip: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
+    grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
-    log_every: int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between two lines of `metrics.jsonl`")
-    checkpoint_every: int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
+    log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="steps between two lines of `metrics.jsonl`")
+    checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
         if self.max_steps is None and self.epochs is None and self.max_minutes is None:
-            raise ValueError("set max_steps, epochs or max_minutes")
+            raise ConflictError("set max_steps, epochs or max_minutes", "epochs")
         if self.warmup + self.cooldown > 1:
-            raise ValueError(f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1")
+            message = f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1"
+            raise ConflictError(message, "warmup", "cooldown")
         return self
 
 
 class DataConfig(Section):
     """Settings that select the tiles to train on."""
 
-    min_entities: int = Field(
+    min_entities: Int = Field(
         default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="minimum number of entities in a training tile"
     )
-    max_entities: int = Field(
+    max_entities: Int = Field(
         default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="maximum number of entities in a training tile"
     )
-    split_seed: int = Field(
+    split_seed: Int = Field(
         default=0,
         ge=0,
         le=MAX_SEED,
@@ -271,7 +274,8 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
         if self.min_entities > self.max_entities:
-            raise ValueError(f"min_entities {self.min_entities} is above max_entities {self.max_entities}")
+            message = f"min_entities {self.min_entities} is above max_entities {self.max_entities}"
+            raise ConflictError(message, "min_entities", "max_entities")
         return self
 
 

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.parser import ParserError
+from yaml.reader import ReaderError
+from yaml.scanner import ScannerError
 
-from geojepa_cli.errors import not_yaml
+from geojepa_cli import hints
+from geojepa_cli.errors import UsageError
 
 # For comparison: the largest task or configuration in this package has 5 kB and 200 nodes.
 MAX_BYTES = 262_144
@@ -90,8 +95,13 @@ def read_yaml(path: Path, loader: type[BoundedLoader] = BoundedLoader) -> Any:
         if len(content) > MAX_BYTES:
             raise yaml.YAMLError(f"more than {MAX_BYTES:,} bytes")
         return parse_yaml(content.decode("utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise not_yaml(str(path), error) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`{path}` is not UTF-8 text: {error.reason}", _corrected()) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        problem = " is not YAML" if is_malformed(error) else ""
+        raise UsageError(f"`{path}`{problem}{where}: {describe_yaml_error(error)}", _corrected()) from None
 
 
 def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
@@ -110,6 +120,20 @@ def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
         return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
     except (ValueError, OverflowError) as error:  # a date or number that Python cannot represent
         raise yaml.YAMLError(str(error)) from error
+
+
+def is_malformed(error: yaml.YAMLError) -> bool:
+    """Returns True if the text is not YAML, and False if it is YAML that this package does not accept."""
+    return isinstance(error, ScannerError | ParserError | ComposerError | ReaderError)
+
+
+def describe_yaml_error(error: yaml.YAMLError) -> str:
+    """Returns the problem in one line, without the place."""
+    return getattr(error, "problem", None) or " ".join(str(error).split())
+
+
+def _corrected() -> hints.Hint:
+    return hints.again().noting("after the file is corrected")
 
 
 def _children(node: yaml.Node | None) -> list[yaml.Node]:

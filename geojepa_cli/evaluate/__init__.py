@@ -1,1 +1,1 @@
-"""Embedding of tiles, probes on the vectors, comparison of models, and reports."""
+"""Computes embeddings of tiles, tests them with probes, compares models, and makes reports and plots."""

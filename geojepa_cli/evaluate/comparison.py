@@ -1,4 +1,7 @@
-"""Paired comparison of two models on the same tiles of the same tasks, with an interval over zoom-14 groups."""
+"""Paired comparison of two models on the same tiles of the same tasks.
+
+The difference of their scores has a bootstrap interval over zoom-14 groups (tiles in the same zoom-14 tile).
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 
 @dataclass(frozen=True)
 class TaskErrors:
-    """Absolute errors on the kept test tiles of one task, [m] each.
+    """Absolute errors of Dummy and of models on m test tiles of one task, without the tiles removed by thinning.
 
     Attributes:
-        tiles: hash of tiles, folds and labels; errors may be compared only if their hashes are equal.
-        groups: zoom-14 group of every tile, as text.
-        dummy: errors of Dummy (the median of the training labels).
-        models: errors by `model (head)`.
+        tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
+        groups: name of the zoom-14 group of every tile, [m].
+        dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
+        models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head).
     """
 
     tiles: str
@@ -35,14 +38,18 @@ class TaskErrors:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired difference of the scores of two models. A score is the mean over tasks of MAE / MAE of Dummy.
+    """Paired difference of the scores of two models.
+
+    For each task, the MAE of a model is divided by the MAE of Dummy. The score is the mean of these ratios over tasks.
 
     Attributes:
-        a, b: names of the models.
+        a, b: names of the two models, such as `tiny (linear)`.
         tasks: tasks on which both models were tested, with the same tiles and folds.
-        relative_a, relative_b: scores of the models.
-        difference: a − b with its paired interval; below 0 if a is better.
-        random: True if tiles were split at random; then no model may be called better.
+        relative_a, relative_b: scores of the two models.
+        difference: score of a minus score of b, with its confidence interval. A negative difference means that a is
+            better.
+        random: True if each tile was assigned to a split separately. Then scores are too good, and the verdict does
+            not call any model better.
     """
 
     a: str
@@ -55,7 +62,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The conclusion from the interval; no conclusion for a random split or fewer than 20 groups."""
+        """Conclusion from the interval. For a random split or fewer than 20 groups, it is "no claim"."""
         if self.random:
             return "no claim: random split"
         if self.difference.groups < FEW_TEST_GROUPS:
@@ -65,7 +72,7 @@ class Comparison:
         return "a is better" if self.difference.high < 0 else "b is better"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the comparison as JSON values."""
+        """Returns the comparison as a dict for JSON."""
         interval = self.difference
         return {
             "a": {"model": self.a, "relative": self.relative_a},
@@ -78,7 +85,7 @@ class Comparison:
 
 
 def task_errors(predictions: Predictions) -> TaskErrors:
-    """Returns the absolute errors of Dummy and of every `model (head)` on the kept tiles."""
+    """Computes the absolute errors of Dummy and of every model and head, without the tiles removed by thinning."""
     kept = predictions.kept
     errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}
     models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
@@ -87,16 +94,18 @@ def task_errors(predictions: Predictions) -> TaskErrors:
 
 
 def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, random: bool = False) -> Comparison:
-    """Compares two models with a paired bootstrap: both models, Dummy and all tasks use the same draws of groups.
+    """Compares two models with a paired bootstrap over zoom-14 groups.
+
+    Each bootstrap sample of groups is used for both models, for Dummy and for all tasks.
 
     Args:
-        tasks: errors by task; they must include both models.
-        a, b: names of the models.
+        tasks: errors by name of the task; the errors of both models must be in each.
+        a, b: names of the two models, such as `tiny (linear)`.
         seed: seed of the bootstrap.
-        random: True if tiles were split at random.
+        random: True if each tile was assigned to a split separately.
 
     Raises:
-        ValueError: Dummy makes no error in any task.
+        ValueError: the MAE of Dummy is 0 in all tasks.
     """
     names = sorted(tasks)
     found = [tasks[name] for name in names]
@@ -115,16 +124,15 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models that have the same head and were tested on the same tiles and folds of a task.
+    """Compares all pairs of models with the same head that were tested on the same tiles and folds of some task.
 
     Args:
-        tasks: errors of one or several probes by task, oldest first. A newer probe replaces an older one of the same
-            model.
-        models: models as `model (head)`, in the order of the table.
-        random: True if tiles were split at random.
+        tasks: for each task, the errors of its probes, oldest first. For each model, the newest errors are used.
+        models: names of the models, such as `tiny (linear)`, in the order of the report.
+        random: True if each tile was assigned to a split separately.
 
     Returns:
-        Comparisons in the order of `models`. Two models are compared on the tasks on which both were tested.
+        One comparison for each pair, in the order of `models`, over the tasks on which both models were tested.
     """
     newest = {name: {model: errors for errors in probes for model in errors.models} for name, probes in tasks.items()}
     made = []

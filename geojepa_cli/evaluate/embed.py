@@ -1,4 +1,7 @@
-"""Vectors of all tiles and entities of a region, computed in chunks so that a killed run can resume."""
+"""Computes the embeddings of all tiles and entities of a region.
+
+Tiles are embedded in chunks, which are saved one by one, so that an interrupted run can resume.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ Columns = Mapping[str, NDArray[Any]]
 
 EMBEDDINGS = "embeddings.h5"
 CHUNKS = "chunks"
-# Both numbers affect which tiles share a batch, and so the last bit of a vector: change the stage's version with them.
+# Both numbers decide which tiles are in the same batch, which changes the rounding of vectors. When changing a number,
+# also increase the version of the stage.
 CHUNK_TILES = 2048
 BATCH_TOKENS = 16_384
 
@@ -45,26 +49,26 @@ def embed_region(
     meter: Meter,
     device: torch.device | str = "cpu",
 ) -> dict[str, int]:
-    """Embeds a region and writes `embeddings.h5`. Intact chunks of an earlier run are reused.
+    """Computes the embeddings of a region and writes `embeddings.h5`. Reuses undamaged chunks of an interrupted run.
 
     Args:
-        store: store with one region.
-        view: view with the tiles to embed; only visible entities and tags are embedded.
-        embedder: model on `device`.
-        folder: folder of the artifact, for `embeddings.h5` and temporary chunks.
-        attributes: attributes to write to the file.
-        meter: progress display, in tiles.
-        device: device of the embedder.
+        store: dataset with one region.
+        view: selection of the tiles to embed and of the entities and tags that the model sees.
+        embedder: model, already on `device`.
+        folder: folder in which to write `embeddings.h5` and the temporary chunks.
+        attributes: attributes to write to `embeddings.h5`.
+        meter: progress display, which counts tiles.
+        device: device of the model.
 
     Returns:
-        Numbers of `tiles` and `entities`, and the `width` of an entity's vector.
+        Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
 
     Raises:
-        DataError: the view has no tiles or no input for the model, or a vector is not finite.
+        DataError: the view selects no tiles, its tiles have no input for the model, or a vector is not finite.
     """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
-        raise DataError(f"{names} has no tile to embed", hints.run("artifacts"))
+        raise DataError(f"region {names} has no tile to embed", hints.run("artifacts"))
     region = _Region(store, view, embedder, torch.device(device))
     chunks = _Chunks(region, folder / CHUNKS, attributes)
     for number in range(len(chunks)):
@@ -76,11 +80,11 @@ def embed_region(
 
 
 class _Region:
-    """The tiles of a view, and the model that embeds them.
+    """The tiles that a view selects, and the model that embeds them.
 
     Attributes:
-        lengths: number of entities of each tile of the view, int64 [n].
-        tile_width, entity_width: dimensions of the model's tile vectors and entity vectors.
+        lengths: number of entities of each selected tile, int64 [n].
+        tile_width, entity_width: number of dimensions of the model's tile vectors and entity vectors.
     """
 
     def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
@@ -91,13 +95,13 @@ class _Region:
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
 
     def read(self, tiles: Rows) -> TileBatch:
-        """Reads a batch of tiles with the inputs that the model requires, such as images."""
+        """Reads a batch of tiles with the inputs that the model needs, such as images."""
         return self.store.read(self.view, tiles, self.embedder.needs)
 
     def encode(self, batch: TileBatch) -> Embeddings:
-        """Returns the vectors of a batch on the CPU, float32 for tiles and float16 for entities.
+        """Embeds a batch. Returns vectors on the CPU, as float32 for tiles and float16 for entities.
 
-        A batch without any input (a mask may hide all entities) gets tile vectors of zeros.
+        If the batch has no entities (a mask can hide all of them) and no images, its tile vectors are zeros.
         """
         if not _has_input(batch):
             return Embeddings(
@@ -111,22 +115,24 @@ class _Region:
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
         for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
-                raise DataError(f"the model returns {name} vectors that are not finite", hints.run("pretrain"))
+                raise DataError(
+                    f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
+                )
         return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
-        """Returns one tile that is not empty: the tile with the most entities, or else one with an image."""
+        """Returns the row of the tile with the most entities or, without any entity, of a tile with an image."""
         if self.lengths.any():
             return self.view.tiles[[int(self.lengths.argmax())]]
         shown = self.store.image_rows[self.view.tiles] >= 0
         if not (self._images and shown.any()):
             name = self.store.regions[0].name
-            raise DataError(f"no tile of `{name}` has an entity to embed", hints.run("artifacts"))
+            raise DataError(f"no tile of region `{name}` has an entity to embed", hints.run("artifacts"))
         return self.view.tiles[shown][:1]
 
 
 class _Chunks(Sequence[Columns]):
-    """Chunks of consecutive tiles as columns of `embeddings.h5`. The vectors of a chunk are read from its file."""
+    """Sequence of chunks of consecutive tiles. An item is a dict with the chunk's columns of `embeddings.h5`."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)
@@ -146,13 +152,13 @@ class _Chunks(Sequence[Columns]):
             raise IndexError(number)
         vectors = self._read(number)
         if vectors is None:
-            raise DataError(f"`{self._path(number)}` changed while it was read", hints.again())
+            raise DataError(f"`{self._path(number)}` was changed or deleted during the run", hints.again())
         tiles, lengths = self._tiles(number)
         columns = _columns(self._region.store, self._region.store.read(self._region.view, tiles), lengths)
         return {**columns, "tile/vector": vectors.tiles.numpy(), "entity/vector": vectors.entities.numpy()}
 
     def make(self, number: int) -> None:
-        """Embeds a chunk and saves its vectors, unless an intact file of an earlier run exists."""
+        """Embeds the tiles of a chunk and saves the vectors, unless an undamaged file of an earlier run exists."""
         if self._read(number) is not None:
             return
         tiles, lengths = self._tiles(number)
@@ -161,7 +167,7 @@ class _Chunks(Sequence[Columns]):
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def _read(self, number: int) -> Embeddings | None:
-        """Reads the vectors of a chunk; None if its file is missing, damaged, or of other tiles or another model."""
+        """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or of other inputs."""
         tiles, lengths = self._tiles(number)
         try:
             tensors, metadata = read_tensors(self._path(number))
@@ -179,7 +185,7 @@ class _Chunks(Sequence[Columns]):
         return Embeddings(tensors["entities"], tensors["tiles"])
 
     def _identity(self, number: int) -> str:
-        """Returns a hash of the inputs that determine the vectors of a chunk: model, tiles and view."""
+        """Returns a hash of the inputs of a chunk: model, tiles, hidden entities and hidden tags."""
         tiles, lengths = self._tiles(number)
         known = hashlib.sha256(json.dumps(self._attributes, sort_keys=True).encode())
         view = self._region.view
@@ -188,7 +194,7 @@ class _Chunks(Sequence[Columns]):
         return known.hexdigest()
 
     def _tiles(self, number: int) -> tuple[Rows, Rows]:
-        """Returns the tile rows of a chunk, and the number of entities of each tile."""
+        """Returns the dataset rows of a chunk's tiles, and the number of entities of each of these tiles."""
         part = slice(number * CHUNK_TILES, (number + 1) * CHUNK_TILES)
         return self._region.view.tiles[part], self._region.lengths[part].astype(np.int64)
 
@@ -197,7 +203,7 @@ class _Chunks(Sequence[Columns]):
 
 
 def _embed(region: _Region, tiles: Rows, lengths: Rows) -> Embeddings:
-    """Embeds consecutive tiles in batches of tiles with similar numbers of entities; returns vectors in tile order."""
+    """Embeds tiles in batches of tiles with similar numbers of entities. Returns vectors in the order of `tiles`."""
     order = np.argsort(lengths, kind="stable")
     sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False)
     parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
@@ -215,7 +221,7 @@ def _has_input(batch: TileBatch) -> bool:
 
 
 def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
-    """Returns the columns of `embeddings.h5` for consecutive tiles, without the vectors."""
+    """Returns the columns of `embeddings.h5` for the tiles of a batch, except the columns with vectors."""
     zxy = batch.tile_zxy.numpy()
     area, length = batch.area_m2.numpy(), batch.length_m.numpy()
     return {

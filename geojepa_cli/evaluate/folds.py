@@ -1,4 +1,4 @@
-"""Data of a probe: the tiles of a task, and the folds in which heads are fitted and tested."""
+"""Data of a probe: the labels and splits of a task's tiles, and the folds in which heads are fitted and tested."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MIN_GROUPS = 3
 
 @dataclass(frozen=True)
 class ProbeData:
-    """The n eligible tiles of a task.
+    """Labels and splits of the n eligible tiles of a task (tiles with a label that pass the filters).
 
     Attributes:
         labels: label of each tile, float64 [n].
-        kept: True for tiles that were not thinned out, bool [n].
+        kept: False for tiles with label 0 that thinning removed, bool [n].
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
-        groups: zoom-14 group of each tile, int64 [n].
-        clamp: minimum and maximum of predictions; None uses the minimum or maximum of the training labels.
+        groups: zoom-14 group of each tile (number of the zoom-14 tile that contains the tile), int64 [n].
+        clamp: minimum and maximum to which predictions are limited; None stands for that of the training labels.
         binary: True if all labels are 0 or 1.
-        task_fold: fold of each tile in the task, uint8 [n]; None if the task was built without folds.
-        buffer: if True, groups next to tested groups are used neither for fitting nor for validation.
-        random: True if tiles were split one by one, so that neighbouring tiles are in train and in test.
+        task_fold: fold to which the task assigns each tile, uint8 [n]; None if the task was built without folds.
+        buffer: True to use the groups next to tested groups neither for training nor for validation.
+        random: True if each tile was assigned to a split separately, so that training and test tiles are neighbours.
     """
 
     labels: Floats
@@ -49,17 +49,17 @@ class ProbeData:
 
     @property
     def test_groups(self) -> int:
-        """Number of groups of the test split with a kept tile."""
+        """Number of zoom-14 groups with a test tile that thinning did not remove."""
         return len(np.unique(self.groups[self.kept & (self.split == SPLITS.index("test"))]))
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows for training, validation and testing. No row is in two of these sets.
+    """Tiles for training, validation and testing in one fold. No tile is in two of these sets.
 
     Attributes:
-        train, val, test: rows of `ProbeData`, int64.
-        number: index of the fold; 0 for the test split.
+        train, val, test: rows of the tiles in `ProbeData`, int64.
+        number: index of the fold; 0 if the split of the task is used instead of folds.
     """
 
     train: Rows
@@ -69,7 +69,7 @@ class Fold:
 
 
 def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
-    """Returns the eligible tiles of a task: their rows in the store, int64 [n], and their data."""
+    """Returns the rows of a task's eligible tiles in the dataset, int64 [n], and their labels and splits."""
     rows = np.flatnonzero(task.eligible)
     return rows, ProbeData(
         labels=task.labels[rows].astype(np.float64),
@@ -87,15 +87,16 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
     """Returns the folds of a probe.
 
-    These are the folds of the task, if it has any. Otherwise it is one fold with the task's split, if the split is
-    random or has at least 20 test groups. Otherwise these are 5 folds over groups (cross-validation).
+    If the task has folds, they are used. Otherwise, the train/validation/test split of the task is used as the only
+    fold if it has at least 20 training tiles and at least 20 test groups (for a random split: one). Otherwise, groups
+    are assigned to 5 folds for cross-validation.
 
-    Heads are fitted to kept tiles only. All eligible tiles of the test groups are tested, so that the unthinned score
-    comes from the same heads.
+    Heads are fitted only to tiles that thinning did not remove. Removed tiles are tested too, so that the score on
+    all test tiles comes from the same heads.
 
     Args:
         data: tiles of the task.
-        seed: seed of the cross-validation folds.
+        seed: seed for the assignment of groups to the 5 folds.
 
     Raises:
         DataError: there are too few tiles or groups, or the buffer leaves no tile to train on.
@@ -110,25 +111,25 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
 
 
 def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]:
-    """Returns k folds over groups; every group is tested in one fold, and the next fold is the validation set.
+    """Assigns zoom-14 groups to k folds. Each fold is tested once, with the next fold as validation set.
 
     Args:
         data: tiles of the task.
         k: number of folds.
-        seed: seed of the assignment of groups to folds.
+        seed: seed for the assignment of groups to folds.
 
     Raises:
-        DataError: there are fewer than 20 kept tiles or fewer than three groups.
+        DataError: there are fewer than 20 tiles or three groups, without the tiles removed by thinning.
     """
     _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
 
 
 def _check_size(data: ProbeData) -> None:
-    """Checks that there are enough kept tiles and groups for cross-validation.
+    """Checks that there are enough tiles and groups for cross-validation, without the tiles removed by thinning.
 
     Raises:
-        DataError: there are too few.
+        DataError: there are too few tiles or groups.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
     if tiles < MIN_TILES or groups < MIN_GROUPS:
@@ -138,14 +139,14 @@ def _check_size(data: ProbeData) -> None:
 
 
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
-    """Returns one fold for each fold index that has a tile. With a buffer, groups next to test groups are not fitted.
+    """Returns one fold for each fold index that has tiles. With a buffer, groups next to tested groups are left out.
 
     Args:
         data: tiles of the task.
-        fold: fold index in which each tile is tested, int64 [n].
+        fold: index of the fold in which each tile is tested, int64 [n].
 
     Raises:
-        DataError: a fold has no tile to train on, or no kept tile is tested.
+        DataError: a fold has no tile to train on, or all tested tiles were removed by thinning.
     """
     count = int(fold.max(initial=-1)) + 1
     made = []
@@ -164,12 +165,12 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
             raise DataError(message)
         made.append(Fold(np.flatnonzero(train), np.flatnonzero(val), np.flatnonzero(tested), number))
     if not any(data.kept[fold.test].any() for fold in made):
-        raise DataError("the task has no tile for testing")
+        raise DataError("the task has no tile to test")
     return made
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """Returns the fold of every row. Folds have similar numbers of kept tiles; groups without one are only tested."""
+    """Assigns every tile to a fold by its group, such that folds have similar numbers of tiles after thinning."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

@@ -1,4 +1,4 @@
-"""Heads on frozen vectors: Dummy, linear and MLP. Each is fitted to training rows and predicts the test rows."""
+"""Prediction heads on embeddings: Dummy, linear and MLP. A head is fitted to training tiles and predicts test tiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADS = ("linear", "mlp")
 
 
 def predict_dummy(y: Floats, fold: Fold) -> Floats:
-    """Returns the median of the training labels for every test row."""
+    """Predicts the median of the training labels for every test tile."""
     return np.full(len(fold.test), float(np.median(y[fold.train])))
 
 
@@ -27,22 +27,22 @@ def predict_head(
     clamp: tuple[float, float],
     seed: int,
 ) -> Floats:
-    """Fits a head and returns its predictions for the test rows, clamped.
+    """Fits a head and returns its predictions for the test tiles.
 
-    The linear head is fitted to train and val rows; its penalty is chosen by cross-validation over their groups. The
-    MLP is fitted to train rows, with early stopping on val rows.
+    The linear head is fitted to training and validation tiles. Its ridge penalty is chosen by cross-validation over the
+    groups of these tiles. The MLP is fitted to training tiles, with early stopping on validation tiles.
 
     Args:
         head: `linear` or `mlp`.
-        x: vectors, float32 [n, d].
-        y: labels, float64 [n].
-        groups: zoom-14 group of each row, int64 [n].
-        fold: training, validation and test rows of `x`, `y` and `groups`.
-        clamp: minimum and maximum of predictions.
-        seed: seed of the inner folds and of the MLP.
+        x: vectors of all tiles, float32 [n, d].
+        y: labels of all tiles, float64 [n].
+        groups: zoom-14 group of each tile, int64 [n].
+        fold: rows of the training, validation and test tiles in `x`, `y` and `groups`.
+        clamp: minimum and maximum to which predictions are limited.
+        seed: seed of the cross-validation for the penalty, and of the MLP.
 
     Raises:
-        ValueError: unknown head.
+        ValueError: `head` is neither `linear` nor `mlp`.
     """
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])

@@ -1,4 +1,4 @@
-"""`predictions.csv`: the predictions of every head for every tested tile."""
+"""Writes and reads `predictions.csv`, the file with the predictions of every head for every tested tile."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Predictions:
     """Content of a `predictions.csv` with n tested tiles.
 
     Attributes:
-        tested: tile, region, fold, kept and label of every tile, as text [n, 5].
-        groups: zoom-14 group of every tile, as text [n].
-        kept: True for tiles that were not thinned out, bool [n].
+        tested: columns `tile`, `region`, `fold`, `kept` and `label` of the file, as text [n, 5].
+        groups: name of the zoom-14 group of every tile, text [n].
+        kept: False for tiles with label 0 that thinning removed, bool [n].
         labels: label of every tile, float64 [n].
-        predicted: predictions by (model, head), float64 [n] each.
+        predicted: predictions of each head; keys are (model, head), values float64 [n].
     """
 
     tested: NDArray[np.str_]
@@ -45,15 +45,15 @@ def write_predictions(
     fold: NDArray[np.int64],
     predictions: Mapping[tuple[str, str], Floats],
 ) -> None:
-    """Writes one line per tested tile, in the order of the store.
+    """Writes a `predictions.csv` with one line per tested tile, in the order of the dataset.
 
     Args:
         path: file to write.
-        store: store with the tiles, for their names.
-        rows: rows of the probed tiles in the store, int64 [n].
-        data: labels and splits of the probed tiles.
+        store: dataset that has the tiles.
+        rows: rows of the task's tiles in the dataset, int64 [n].
+        data: labels and splits of these tiles.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
-        predictions: predictions by (model, head), float64 [n] each.
+        predictions: predictions of each head; keys are (model, head), values float64 [n].
     """
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
@@ -68,14 +68,14 @@ def write_predictions(
 
 
 def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Predictions:
-    """Reads a `predictions.csv`.
+    """Reads a `predictions.csv` file.
 
     Args:
         path: path of the file.
-        heads: (model, head) of every column of predictions, in order.
+        heads: (model, head) of each column with predictions, in the order of the columns.
 
     Raises:
-        ValueError: unexpected columns, no rows, or values that are not finite numbers.
+        ValueError: the file has unexpected columns, no rows, or values that are not finite numbers.
     """
     with path.open(newline="", encoding="utf-8") as file:
         try:

@@ -1,4 +1,7 @@
-"""Probe: heads on frozen tile vectors, compared with Dummy; errors have bootstrap intervals over zoom-14 groups."""
+"""Probe: tests how well heads on tile vectors predict the labels of a task, compared with the baseline Dummy.
+
+Mean absolute errors (MAE) have bootstrap intervals over zoom-14 groups (tiles in the same zoom-14 tile).
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Result of one head on the vectors of one model.
+    """Errors of one head on the vectors of one model.
 
     Attributes:
-        model, head: names of the model and the head; Dummy has the head `median`.
-        mae: MAE on the kept test tiles, with its interval over groups.
-        mae_unthinned: MAE on all test tiles, including the tiles with label 0 that thinning removed.
-        relative: MAE / MAE of Dummy; None if Dummy makes no error.
-        auroc: AUROC on the kept test tiles; None unless the task has labels 0 and 1 and both occur.
+        model, head: names of the model and the head. The baseline Dummy has the head `median`.
+        mae: MAE on the test tiles, without the tiles with label 0 that thinning removed; with its interval.
+        mae_unthinned: MAE on the test tiles, including the tiles that thinning removed.
+        relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
+        auroc: AUROC on the test tiles of `mae`; None if the task has labels other than 0 and 1, or if all labels
+            are equal.
     """
 
     model: str
@@ -41,7 +45,7 @@ class Score:
     auroc: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the score as JSON values, rounded to six digits."""
+        """Returns the score as a dict for JSON, with numbers rounded to six digits."""
         values = asdict(self)
         values["mae"] = {key: _rounded(value) for key, value in values["mae"].items()}
         return {key: _rounded(value) for key, value in values.items()}
@@ -52,17 +56,17 @@ class ProbeResult:
     """Scores and predictions of a probe.
 
     Attributes:
-        protocol: `test split`, `cross-validation`, or `task folds`.
-        groups: number of tested groups.
-        tiles: number of tested tiles, without thinned-out tiles.
-        tiles_unthinned: number of tested tiles, including thinned-out tiles.
-        test_groups: number of groups in the task's test split; if below 20, cross-validation is used.
-        folds: number of folds; 1 for the test split.
-        scores: scores, Dummy first.
-        predictions: predictions by (model, head), float64 [n] each; NaN for rows that were not tested.
-        fold: fold in which each row was tested, int64 [n]; -1 for rows that were not tested.
-        buffer: if True, groups next to tested groups were used neither for fitting nor for validation.
-        random: True if tiles were split one by one.
+        protocol: test protocol: `test split` or `task folds` of the task, or `cross-validation` with new folds.
+        groups: number of tested zoom-14 groups.
+        tiles: number of tested tiles, without the tiles that thinning removed.
+        tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
+        test_groups: number of groups in the task's test split. With fewer than 20, cross-validation is used.
+        folds: number of folds; 1 for the protocol `test split`.
+        scores: one score for each model and head; the score of Dummy is the first.
+        predictions: predictions of each head, float64 [n], by (model, head); NaN for tiles that were not tested.
+        fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
+        buffer: True if groups next to tested groups were used neither for training nor for validation.
+        random: True if each tile was assigned to a split separately.
     """
 
     protocol: str
@@ -78,7 +82,7 @@ class ProbeResult:
     random: bool = False
 
     def describe(self) -> str:
-        """Describes in one line the protocol, and the numbers of tiles and groups of the scores."""
+        """Returns one line of text with the test protocol and the numbers of tested tiles and zoom-14 groups."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
         return self._describe_protocol() + (
@@ -103,14 +107,14 @@ def run_probe(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ProbeResult:
-    """Fits and tests every head on the vectors of every model.
+    """Fits every head to the vectors of every model, and tests it.
 
     Args:
-        data: tiles of the task.
-        vectors: tile vectors by model, float32 [n, d], rows as in `data`.
-        heads: heads to fit, from `linear` and `mlp`.
-        seed: seed of the folds, the MLP and the bootstrap.
-        progress: function called with the number of finished fits and the total number of fits.
+        data: labels and splits of the n tiles of the task.
+        vectors: vectors of these tiles by name of the model, float32 [n, d].
+        heads: heads to fit: `linear`, `mlp` or both.
+        seed: seed of the cross-validation folds, the MLP and the bootstrap.
+        progress: function called after each fit with the number of finished fits and the total number of fits.
 
     Raises:
         DataError: there are too few labelled tiles or groups.

@@ -1,4 +1,4 @@
-"""Tables of all probes in a workspace: errors by model and task, scores over all tasks, and paired differences."""
+"""Tables for `geojepa report`: errors by model and task, scores over all tasks, and paired differences of models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Score(_Strict):
 
 
 class _Probe(_Strict):
-    """The entries of a probe's `report.json` that are used in a table."""
+    """The entries of a probe's `report.json` that the tables use."""
 
     task: str
     stands_on: str
@@ -48,19 +48,20 @@ class _Probe(_Strict):
 
 @dataclass
 class ReportTable:
-    """A table of probes with the same regions and task variant. Probes of a random split are in a separate table.
+    """Results of the probes on the same regions, with one column per task and one row per model and head.
 
-    A row of the table is a model with one head, such as `tiny (linear)`.
+    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes of a random
+    split are in separate tables.
 
     Attributes:
-        regions: probed artifacts as `name@id`.
-        masked: True for the masked variant of the tasks, False for the plain one.
-        random: True if tiles were split one by one; such scores are too good.
-        maes: MAE by task and row.
-        intervals: interval (low, high) of the MAE by task and row.
-        relative: MAE / MAE of Dummy by task and row.
-        protocols: description of the test protocol by task.
-        errors: absolute errors by task, one entry for each probe, oldest first.
+        regions: tested regions, as `name@id` of their artifacts.
+        masked: True if the tags and entities that reveal the labels were hidden from the models.
+        random: True if each tile was assigned to a split separately, which makes scores too good.
+        maes: mean absolute error (MAE): `maes[task][row]`.
+        intervals: confidence interval (low, high) of the MAE: `intervals[task][row]`.
+        relative: MAE divided by the MAE of Dummy: `relative[task][row]`.
+        protocols: description of the test protocol of each task.
+        errors: for each task, the absolute errors of its probes, oldest probe first.
     """
 
     regions: tuple[str, ...]
@@ -85,40 +86,43 @@ class ReportTable:
 
     @property
     def complete_rows(self) -> list[str]:
-        """Rows with results for every task, best score first. Scores over fewer tasks would not be comparable."""
+        """Names of the rows with results for every task, best score first. Only these rows have comparable scores."""
         rows = set.intersection(*(set(by_row) for by_row in self.maes.values()))
         return sorted(rows, key=lambda row: (self.score(row), row))
 
     @property
     def rows(self) -> list[str]:
-        """All rows: first the complete rows, then the others in alphabetical order."""
+        """Names of all rows: first the complete rows, then the other rows in alphabetical order."""
         complete = self.complete_rows
         others = {row for by_row in self.maes.values() for row in by_row} - set(complete)
         return [*complete, *sorted(others)]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Paired differences of all pairs of models with the same head that were tested on the same tiles."""
+        """Paired differences of all pairs of rows with the same head that were tested on the same tiles."""
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:
-        """Returns the mean over tasks of MAE / MAE of Dummy; NaN if Dummy makes no error in any task."""
+        """Returns the score of a row: the mean over tasks of its MAE divided by the MAE of Dummy.
+
+        Returns NaN if the MAE of Dummy is 0 in all tasks.
+        """
         mine = {task: self.maes[task][row] for task in self.tasks}
         if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
             return float("nan")
         return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
 
     def harmonic(self, row: str) -> float:
-        """Returns the harmonic score of the GeoJEPA thesis, relative to the best row of this table on each task."""
+        """Returns the score of a row compared with the best row of each task (see `metrics.metrics.harmonic_score`)."""
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Returns MAE / MAE of Dummy by row and task; NaN if it is unknown."""
+        """Returns the MAE divided by the MAE of Dummy, by row and task; NaN for tasks without a result of the row."""
         return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the table as JSON values."""
+        """Returns the table as a dict for JSON."""
         complete = self.complete_rows
         return {
             "title": self.title,
@@ -141,11 +145,11 @@ class ReportTable:
 
 
 def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
-    """Builds tables from the `report.json` of probes. A newer probe of a model and task replaces an older one.
+    """Builds tables from probes. Of several probes of the same model and task, the newest is used.
 
     Args:
-        reports: contents of `report.json`, checked by `check_probe`, oldest first.
-        errors: absolute errors of the same probes; None for tables without paired comparisons.
+        reports: content of each probe's `report.json`, oldest probe first. `check_probe` must have accepted each.
+        errors: absolute errors of the same probes, in the same order; None for tables without paired differences.
     """
     tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}
     for place, probe in enumerate(reports):
@@ -165,7 +169,7 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
 
 
 def check_probe(report: object) -> str | None:
-    """Returns a description of the fault in a probe's `report.json`, or None if it is valid."""
+    """Checks the content of a probe's `report.json`. Returns a description of the first fault, or None."""
     try:
         scores = _Probe.model_validate(report).figures
     except ValidationError as error:
@@ -178,10 +182,10 @@ def check_probe(report: object) -> str | None:
 
 
 def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Returns tables as a Markdown document: MAE with 95 % intervals, scores, then paired differences.
+    """Returns a Markdown document with all tables: MAEs with 95 % intervals, scores, and paired differences.
 
     Args:
-        tables: tables as returned by `ReportTable.to_json`.
+        tables: results of `ReportTable.to_json`.
     """
     lines = ["# Probes", ""]
     lines += [
@@ -203,7 +207,7 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns the cells of a table as text: model, one cell for each task, score and harmonic score."""
+    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score."""
     rows = []
     for model in table["models"]:
         row = [model["model"]]
@@ -219,7 +223,7 @@ def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
 
 
 def comparison_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns the paired differences of a table as text, in the order of `COMPARISON_COLUMNS`."""
+    """Returns a row of text cells for each paired difference, in the order of `COMPARISON_COLUMNS`."""
     return [
         [
             comparison["a"]["model"],

@@ -72,7 +72,7 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
         message = f"unknown tile `{tile.name}`; no tile of {named} has {limits} entities"
         raise NotFoundError(message, _wider(most, limits) or hints.run("tile"))
     message = f"unknown tile `{tile.name}` in {named}; the nearest tile is `{close[0]}`, {close[1]} tiles away"
-    raise NotFoundError(message, hints.run("knn", tile=close[0]))
+    raise NotFoundError(message, hints.again(tile=close[0]))
 
 
 def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) -> None:
@@ -106,9 +106,31 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
     named = _named(stores)
     close = _nearest_entity(stores, osm_type, osm_id, limits)
     if close is None:
-        raise NotFoundError(f"unknown entity `{ref}` in {named}", hints.run("artifacts"))
+        raise NotFoundError(f"unknown entity `{ref}` in {named}", existing_query(stores, limits, ref))
     message = f"unknown entity `{ref}` in {named}; the nearest id is `{close}`"
-    raise NotFoundError(message, hints.run("knn", entity=close))
+    raise NotFoundError(message, hints.again(entity=close))
+
+
+def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
+    """Returns the failed command with an embedded tile or entity: the first one of the regions.
+
+    Args:
+        stores: regions to search.
+        limits: minimum and maximum number of entities of embedded tiles.
+        entity: entity that was given, which an entity replaces; None to use a tile.
+    """
+    for store in stores:
+        tiles = _tiles(store, limits)
+        rows = np.flatnonzero(tiles.kept)
+        if not len(rows):
+            continue
+        if entity is None:
+            return hints.again(tile=tiles.tile(int(rows[0])))
+        shown = (csr.parents(store["tile/pieces"]) == rows[0]) & (piece_reasons(store) == 0)
+        first = int(store["piece/object"][np.flatnonzero(shown)[0]])
+        kind, number = OSM_TYPES[int(store["object/osm_type"][first])], int(store["object/osm_id"][first])
+        return hints.instead(("--entity", entity), ("--entity", f"{kind}/{number}"))
+    return hints.run("artifacts")
 
 
 def parse_entity(ref: str) -> tuple[int, int]:
@@ -123,7 +145,7 @@ def parse_entity(ref: str) -> tuple[int, int]:
     kind, _, number = ref.strip().partition("/")
     if kind not in OSM_TYPES or not (number.isascii() and number.isdecimal()) or len(number) > 18:
         message = f"`{ref}` is not an entity: expected node/ID, way/ID or relation/ID"
-        raise UsageError(message, hints.again(entity="way/123"))
+        raise UsageError(message)
     return OSM_TYPES.index(kind), int(number)
 
 
@@ -135,7 +157,7 @@ def _left_out(
     message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, but only tiles with {limits} are embedded"
     if near is None:
         return NotFoundError(message, wider or hints.run("tile"))
-    hint = hints.run("knn", tile=near[0])
+    hint = hints.again(tile=near[0])
     return NotFoundError(f"{message}; the nearest embedded tile is `{near[0]}`", hint.or_else(wider) if wider else hint)
 
 
@@ -149,7 +171,7 @@ def _entity_left_out(
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
         message = f"`{ref}` of `{tiles.name}` has no vector: it is a boundary, or covers the whole tile `{name}`"
-        return NotFoundError(message, Hint("knn", (("--tile", name),)))
+        return NotFoundError(message, hints.instead(("--entity", ref), ("--tile", name)))
     row = int(rows[tokens][0])
     count = int(tiles.tokens[row])
     message = f"`{ref}` is in tile `{tiles.tile(row)}` of `{tiles.name}`, which has {_entities(count)}"
@@ -181,7 +203,7 @@ def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
     else:
         where = f"; there are no tiles at this place, the nearest tile is `{near[0]}`" if near else ""
     close = there[0] if there else near[0] if near else None
-    hint = hints.run("knn", tile=close) if close else hints.run("tile", zoom=tile.z)
+    hint = hints.again(tile=close) if close else hints.run("tile", zoom=tile.z)
     raise NotFoundError(message + where, hint)
 
 

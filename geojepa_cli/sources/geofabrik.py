@@ -20,6 +20,7 @@ HOME_URL = "https://download.geofabrik.de/"
 INDEX_NAME = "index-v1.json"
 _LATEST = "-latest.osm.pbf"
 EXAMPLE_DATE = "2024-01-01"
+EXAMPLE_REGION = hints.run("fetch", region="us/california", dry_run=True)
 
 
 class Region(NamedTuple):
@@ -90,7 +91,12 @@ def find_region(regions: list[Region], wanted: str) -> Region:
         if len(found) == 1:
             return found[0]
         if found:
-            raise unknown("region", wanted, [region.id for region in found], hints.again(region=found[0].id))
+            raise unknown(
+                "region",
+                wanted,
+                [region.id for region in found],
+                hints.instead(("--region", wanted), ("--region", found[0].id)),
+            )
     found = [region for region in regions if plain and f"/{region.path}".endswith(f"/{plain}")]
     found = found or [region for region in regions if plain and _begins(region, plain)]
     if len(found) == 1:
@@ -98,11 +104,11 @@ def find_region(regions: list[Region], wanted: str) -> Region:
     if found:
         several = ", ".join(f"`{region.id}`" for region in sorted(found)[:8])
         message = f"`{wanted}` matches {len(found)} regions: {several}" + (", …" if len(found) > 8 else "")
-        raise NotFoundError(message, hints.again(region=min(found).id))
+        raise NotFoundError(message, hints.instead(("--region", wanted), ("--region", min(found).id)))
     names = [name for region in regions for name in (region.id, region.short)]
     near = nearest(wanted, names)
     known = [region.id for region in regions if near in (region.id, region.short)]
-    hint = hints.again(region=known[0]) if known else hints.run("fetch", region="us/california", dry_run=True)
+    hint = hints.instead(("--region", wanted), ("--region", known[0])) if known else EXAMPLE_REGION
     raise unknown("region", wanted, names, hint)
 
 

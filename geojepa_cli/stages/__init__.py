@@ -1,4 +1,4 @@
-"""Python API of the commands. Importing this package registers all kinds of artifacts."""
+"""Python API of the commands: one function per command. Importing this package registers all kinds of artifacts."""
 
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip

@@ -1,6 +1,6 @@
-"""Checks and converts the arguments of the stage functions, for the command line and Python callers alike.
+"""Checks and converts arguments of the functions in `geojepa_cli.stages`, which commands and Python users call.
 
-Arguments with the same name mean the same in all functions, so there is one rule for each name.
+Arguments with the same name have the same meaning in all of these functions. So there is one check for each name.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ MAX_NEIGHBOURS = 1000
 
 
 class Range(NamedTuple):
-    """Range of an integer argument.
+    """Range of valid values of an integer argument.
 
     Attributes:
-        low, high: smallest and largest value.
-        example: value for the hint.
+        low: smallest valid value.
+        high: largest valid value.
+        example: valid value that the hint of an error suggests.
     """
 
     low: int
@@ -76,17 +77,17 @@ TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the arguments of a stage function and converts them to the types in its signature.
+    """Checks the arguments of a function in `geojepa_cli.stages`, and converts them to the types in its signature.
 
-    A path may be given as text, a single text where a list is expected, and any integer or real type as a number.
-    References to artifacts are checked where the artifacts are looked up.
+    A path may be given as text, a list of texts as a single text, and a number as any integer or real type (such as a
+    NumPy scalar). References to artifacts are not checked here, but when the artifacts are looked up.
 
     Args:
-        signature: signature of the function. An argument may be None if that is its default.
+        signature: signature of the function. None is valid for arguments whose default is None.
         arguments: arguments by name.
 
     Returns:
-        The converted arguments.
+        The converted arguments by name.
 
     Raises:
         UsageError: an argument has a wrong type or is out of range.
@@ -119,25 +120,25 @@ def _check(name: str, value: Any) -> Any:
 
 
 def option(name: str) -> str:
-    """Returns the command-line option of an argument: `--min-entities` for `min_entities`."""
+    """Returns the command-line option for an argument, such as `--min-entities` for `min_entities`."""
     return "--" + name.strip("_").replace("_", "-")
 
 
 def wrong_type(name: str, value: object, expected: str, example: str) -> UsageError:
-    """Returns the error for an argument of a wrong type, which only Python callers can cause.
+    """Returns the error for an argument of a wrong type. Only Python users can cause this error.
 
     Args:
         name: name of the argument.
-        value: the argument.
-        expected: description of the expected values.
-        example: Python expression of a valid argument, for the hint.
+        value: value of the argument.
+        expected: description of valid values, for the message.
+        example: Python expression of a valid value, for the hint.
     """
     got = f"the `{value.kind}` artifact `{value.ref}`" if isinstance(value, Artifact) else _shown(value)
-    return UsageError(f"`{name}` is {got}: expected {expected}", hints.advice(f"pass {name}={example}"))
+    return UsageError(f"the argument `{name}` is {got}: expected {expected}", hints.advice(f"pass {name}={example}"))
 
 
 def check_integer(name: str, value: Any, within: Range) -> int:
-    """Converts an argument to an integer within a range.
+    """Checks that an argument is an integer within a range, and converts it to `int`.
 
     Raises:
         UsageError: the argument is not an integer, or is out of range.
@@ -151,10 +152,10 @@ def check_integer(name: str, value: Any, within: Range) -> int:
 
 
 def check_bbox(value: Any) -> Bounds:
-    """Converts a bounding box to a tuple (west, south, east, north) in degrees.
+    """Checks a bounding box, and converts it to a tuple (west, south, east, north) in degrees.
 
     Raises:
-        UsageError: these are not four numbers, a number is out of range, or the order is wrong.
+        UsageError: the argument is not four numbers, a number is out of range, or the numbers are in the wrong order.
     """
     example = "-77.91,40.77,-77.81,40.82"
     hint = hints.again(bbox=example)
@@ -208,7 +209,7 @@ def _check_type(name: str, value: Any, types: Any, expected: str, example: str) 
 
 
 def _without_null(name: str, value: Any) -> Any:
-    """Checks that a text or path contains no null character, which neither paths nor programs can contain."""
+    """Checks that a text or path contains no null character, because file names cannot contain null characters."""
     if isinstance(value, str | Path) and "\0" in str(value):
         raise UsageError(f"`{option(name)}` contains a null character", hints.advice(f"remove `\\0` from {name}"))
     return value

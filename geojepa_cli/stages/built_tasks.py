@@ -1,4 +1,4 @@
-"""Finds the `tasks/` artifacts of regions, by name or given as artifacts."""
+"""Finds the `tasks/` artifacts of regions. Tasks and regions are given as names or as artifacts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Tasks = str | Artifact | Sequence[Artifact]
 
 
 def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list[Artifact], list[Artifact]]:
-    """Returns the `processed/` artifacts of regions, and the `tasks/` artifact of each of them.
+    """Returns the `processed/` artifacts of regions and, in the same order, the `tasks/` artifacts of a task.
 
     Args:
         workspace: workspace to search.
         task: name of a task, or its `tasks/` artifacts.
-        region: regions, as names or artifacts. Default: the regions of `task` if that is given as artifacts, otherwise
-            the only region.
+        region: regions, as names or artifacts. Default: the regions of the `tasks/` artifacts or, if `task` is a name,
+            the only region in the workspace.
 
     Raises:
-        NotFoundError: a region or task does not exist.
-        UsageError: `task` is neither a name nor artifacts of a task, or has no artifact for a region.
+        NotFoundError: a region does not exist, or the task was not built for a region.
+        UsageError: `task` is neither a name nor `tasks/` artifacts, or contains no `tasks/` artifact for a region.
     """
     if isinstance(task, str):
         regions = find_regions(workspace, "processed", region)
@@ -44,21 +44,21 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
         if missing:
             name = next(iter(by_region.values()))[1].params["task"]["name"]
             hint = hints.run("build-tasks", region=missing[0].name, task=name)
-            raise UsageError(f"`task` has no artifact for the region `{missing[0].ref}`", hint)
+            raise UsageError(f"the argument `task` has no artifact for the region `{missing[0].ref}`", hint)
         by_region = {processed.ref: by_region[processed.ref] for processed in wanted}
     return [processed for processed, _ in by_region.values()], [built for _, built in by_region.values()]
 
 
 def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> Artifact:
-    """Returns the `tasks/<region>.<task>` artifact that was made from a `processed/` artifact.
+    """Returns the artifact `tasks/<region>.<task>` that was made from a given `processed/` artifact.
 
     Args:
         workspace: workspace to search.
         processed: `processed/` artifact of the region.
-        task: `name` for the newest artifact, or `name@id`. The name may begin with that of the region and a dot.
+        task: `name` or `region.name` for the newest artifact; `name@id` or `region.name@id` for a certain artifact.
 
     Raises:
-        NotFoundError: the task is unknown, or was not built. The hint is the command that builds it.
+        NotFoundError: the task is unknown or was not built. The hint is the command that builds the task.
     """
     prefix = f"{processed.name}."
     name, at, id_start = task.removeprefix(prefix).partition("@")
@@ -69,7 +69,7 @@ def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> 
 
         if name not in packed_tasks():
             hint = hints.run("build-tasks", region=processed.name, task="max_speed")
-            raise unknown("task", task, [*packed_tasks(), *built], hint)
+            raise unknown("task", task, [*packed_tasks(), *built], hint, "--task")
     if not at:
         return workspace.derived("tasks", prefix + name, processed)
     found = workspace.find("tasks", f"{prefix}{name}@{id_start}")

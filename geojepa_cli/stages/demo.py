@@ -1,4 +1,4 @@
-"""Demo: generates a city, runs every stage on it, and compares the labels with known answers."""
+"""Demo: generates a city, runs every stage on this city, and checks that the task labels are correct."""
 
 from __future__ import annotations
 
@@ -37,21 +37,23 @@ TOLERANCE = 1e-3  # absolute tolerance of labels, which are stored as float32
 def demo(
     workspace: Workspace, size: str = "full", steps: int = STEPS, seed: int = 0, threads: int = 1
 ) -> dict[str, Artifact]:
-    """Generates a city and runs every stage on it, offline.
+    """Generates a city and runs every stage on this city, without network access.
+
+    Also checks the labels of all tasks: the generator knows the correct labels of its tiles.
 
     Args:
         workspace: workspace to publish to.
         size: `full` (480 tiles) or `small` (64 tiles).
-        steps: number of training steps.
-        seed: seed of the city, the splits, the model and the probes.
+        steps: number of training steps of the model.
+        seed: random seed of the city, the splits, the model and the probes.
         threads: number of threads.
 
     Returns:
-        The artifacts, by their names in the summary of `geojepa demo`.
+        A dict of the artifacts. The keys are those in the summary of `geojepa demo`, such as `tiles`.
 
     Raises:
-        UsageError: the size is unknown.
-        DataError: a label differs from the known answer of the city.
+        UsageError: the size is neither `full` nor `small`.
+        DataError: a label differs from the correct label.
     """
     from geojepa_cli.demo.city import QUERY_TILE, make_city
 
@@ -82,7 +84,7 @@ def demo(
 
 
 def make_demo_source(workspace: Workspace, city: City) -> Artifact:
-    """Publishes map and images of the city like `fetch --pbf`, but without the attribution of OpenStreetMap."""
+    """Publishes the map and the images of the city as a `source/` artifact, without OpenStreetMap's attribution."""
     from geojepa_cli.demo.images import write_images
     from geojepa_cli.demo.write import write_pbf
     from geojepa_cli.sources.extract import inspect_extract
@@ -98,16 +100,16 @@ def make_demo_source(workspace: Workspace, city: City) -> Artifact:
 
 
 def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifact: Artifact) -> None:
-    """Compares the labels of a task with the known answers of the generated city.
+    """Compares the labels of a task with the correct labels, which are known because the city is generated.
 
     Args:
-        answers: known answers of the city, by tile and task.
+        answers: correct label by name of the tile and name of the task; None for a tile without a label.
         task: name of the task.
         processed: `processed/` artifact of the city.
         artifact: `tasks/` artifact of the task.
 
     Raises:
-        DataError: labels differ. The message has the number of wrong labels, and the first one.
+        DataError: labels differ. The message contains the number of wrong labels and the first wrong label.
     """
     import numpy as np
 
@@ -122,8 +124,8 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
     if len(wrong):
         first = wrong[0]
         raise DataError(
-            f"{len(wrong)} of {len(names)} labels of `{task}` differ from the demo city's known answers, the first in "
-            f"tile `{names[first]}`: got {labels[first]:g}, expected {expected[first]:g}",
+            f"{len(wrong)} of {len(names)} labels of the task `{task}` are wrong in the demo city, the first in tile "
+            f"`{names[first]}`: got {labels[first]:g}, expected {expected[first]:g}",
             hints.run("doctor"),
         )
 
@@ -131,11 +133,11 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 def _probe(
     workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
-    """Probes the masked variant of a task with the linear head. Returns None if a small city has too few tiles."""
+    """Probes a task (masked, linear head). Returns None if there are too few tiles and `may_be_few` is True."""
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
     except DataError as error:
         if not may_be_few:
             raise
-        console.warn(f"`{task.name}` was not probed: {error.message}")
+        console.warn(f"the task `{task.name}` was not probed: {error.message}")
         return None

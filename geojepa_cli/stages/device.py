@@ -1,4 +1,4 @@
-"""Selection of the device that models run on."""
+"""Selection of the device that models run on: CPU or CUDA."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ def check_device(name: str) -> None:
     """Checks the name of a device without importing torch.
 
     Raises:
-        UsageError: the name is not in `DEVICES`.
+        UsageError: the name is not `auto`, `cpu` or `cuda`.
     """
     if name not in DEVICES:
         raise UsageError(f"unknown device `{name}`: expected {', '.join(DEVICES)}", hints.again(device="auto"))
 
 
 def pick_device(name: str) -> str:
-    """Returns `cpu` or `cuda`. For `auto`, returns `cuda` if a CUDA device is available.
+    """Returns the device with the given name. `auto` is `cuda` if a CUDA device is available, otherwise `cpu`.
 
     Raises:
-        UsageError: the name is unknown, or there is no CUDA device.
+        UsageError: the name is unknown, or the name is `cuda` and there is no CUDA device.
     """
     import torch
 
     check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("torch finds no CUDA device", hints.again(device="cpu"))
+        raise UsageError("PyTorch finds no CUDA device on this computer", hints.again(device="cpu"))
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

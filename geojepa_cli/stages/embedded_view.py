@@ -1,4 +1,4 @@
-"""Selects the tiles, entities and tags that are embedded."""
+"""Selects the tiles to embed, and the entities and tags that the model reads in them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits: EntityLimits) -> View:
-    """Returns the view of the tiles of a task or, without a task, of all tiles within the limits.
+    """Returns a selection of tiles (`View`): the tiles of a task or, without a task, all tiles within the limits.
 
     Args:
         store: store that contains one region.
         task: `tasks/` artifact of the region, or None.
-        masked: use the masked view of the task, without the tags and entities that reveal its label.
-        limits: minimum and maximum number of entities in a tile; used without a task.
+        masked: hide the tags and entities that reveal the label of the task.
+        limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
 
     Raises:
         DataError: there is no tile to embed.
@@ -42,18 +42,21 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
     if not len(view.tiles):
         region, name = store.regions[0].name, task.params["task"]["name"]
         hint = hints.run("build-tasks", region=region, task=name, min_entities=1, max_entities=100_000)
-        raise DataError(f"`{task.full_ref}` has no tile", hint)
+        raise DataError(f"`{task.full_ref}` has no tile to embed", hint)
     return view
 
 
 def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
-    """Returns the view of one region without entities that lie in several zoom-14 groups of all regions together.
+    """Returns a selection (`View`) of a task's tiles, without the OSM elements that lie in several zoom-14 tiles.
+
+    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the view is in two splits. An
+    element may lie in tiles of several regions. So all regions are opened, but the view contains only one of them.
 
     Args:
-        workspace: workspace of the artifacts.
+        workspace: workspace that contains the artifacts.
         tasks: `tasks/` artifacts of one task, one for each region.
-        processed: `processed/` artifact of the region to return.
-        masked: use the masked view of the task.
+        processed: `processed/` artifact of the region whose view is returned.
+        masked: also hide the tags and entities that reveal the label of the task.
     """
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
@@ -65,14 +68,14 @@ def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], process
 
 
 def check_entities(store: TileStore, view: View, needs: Needs, task: str | None, masked: bool) -> None:
-    """Checks that the view contains anything that the model can embed.
+    """Checks that the selected tiles contain an entity, or that the model also reads images.
 
     Args:
         store: store that contains one region.
-        view: view to embed.
+        view: selection of tiles, entities and tags to embed.
         needs: modalities that the model reads.
         task: name of the task, for the message.
-        masked: whether `view` is the masked view of the task.
+        masked: True if `view` hides the tags and entities that reveal the label of the task.
 
     Raises:
         DataError: no tile has an entity, and the model does not read images.
@@ -82,5 +85,8 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     region = store.regions[0].name
     where = f"all tiles of `{region}` ({len(view.tiles):,})" if len(view.tiles) != 1 else f"the only tile of `{region}`"
     if masked:
-        raise DataError(f"the mask of `{task}` hides all entities in {where}", hints.run("embed", task=task))
-    raise DataError(f"there is no entity in {where}", hints.run("tile", region=region))
+        raise DataError(
+            f"the mask of `{task}` hides all entities in {where}, so there is nothing to embed",
+            hints.run("embed", task=task),
+        )
+    raise DataError(f"there is no entity to embed in {where}", hints.run("tile", region=region))

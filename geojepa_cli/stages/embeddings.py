@@ -1,4 +1,4 @@
-"""Stage `embeddings/`: embeddings of tiles and entities."""
+"""Stage `embeddings/`: computes embeddings of tiles and entities with a trained model or a baseline."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("embed", model=model, region=region or "R", task=task, masked=masked)
 
 
-# schema 2 added `entity/osm_version`
-EMBEDDINGS = Stage("embeddings", version=1, schema=2, rebuild=_rebuild, keep=("chunks/*.safetensors",))
+# schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
+EMBEDDINGS = Stage("embeddings", version=1, schema=3, rebuild=_rebuild, keep=("chunks/*.safetensors",))
 
 
 class Model(NamedTuple):
     """A trained model or baseline that computes embeddings.
 
     Attributes:
-        name: name of the `models/` artifact or of the baseline.
-        artifact: `models/` artifact; None for a baseline.
+        name: name of the `models/` artifact, or name of the baseline.
+        artifact: `models/` artifact of a trained model; None for a baseline.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Model(NamedTuple):
 
     @property
     def ref(self) -> str:
-        """Reference of the model: `name@id`, or the name of a baseline."""
+        """Reference to the model: `name@id` for a trained model, the name for a baseline."""
         return self.artifact.ref if self.artifact else self.name
 
     def needs(self) -> Needs:
@@ -70,7 +70,7 @@ class Model(NamedTuple):
         return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
 
     def open(self, inputs: FrozenInputs) -> Embedder:
-        """Loads the model onto the device of `inputs`.
+        """Loads the model onto the device of `inputs`, and returns an object that computes embeddings.
 
         Raises:
             DataError: the files of the model are damaged.
@@ -100,14 +100,13 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name (`name` or `name@id`) of a model or baseline, or a `models/` artifact. Default: the newest model.
-        region: names of regions, or `processed/` artifacts. Default: the regions of `task` if that
-            is given as artifacts, otherwise the only region.
-        task: name of a task, or its `tasks/` artifacts; only its tiles are embedded. Default: all tiles within the
-            limits.
+        model: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. Default: the newest model.
+        region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
+            there are none, the only region in the workspace.
+        task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
         masked: hide the tags and entities that reveal the label of the task.
-        min_entities: minimum number of entities in a tile, without `task`. Default: 5.
-        max_entities: maximum number of entities in a tile, without `task`. Default: 1250.
+        min_entities: minimum number of entities in a tile. Cannot be combined with `task`. Default: 5.
+        max_entities: maximum number of entities in a tile. Cannot be combined with `task`. Default: 1250.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.
 
@@ -120,12 +119,12 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError("`--masked` requires `--task`: each task has its own mask", hints.again(task="max_speed"))
+        raise UsageError("`--masked` requires `--task`: a mask belongs to a task", hints.again(task="max_speed"))
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
-            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task was built with limits, "
-            "which also select the tiles to embed",
+            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the limits with which the task "
+            "was built select the tiles to embed",
             hints.run("build-tasks", task=task if isinstance(task, str) else None, **limits),
         )
     chosen_limits = entity_limits(min_entities, max_entities)
@@ -152,13 +151,13 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, the name of a baseline, or a `models/` artifact. None for the newest model;
-            if there is no model, the default baseline is returned and a note is printed.
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. None selects the newest model
+            or, if the workspace contains no model, the default baseline; a note is then printed.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact.
         NotFoundError: there is no such model. The message suggests the most similar name.
-        DataError: the model is incomplete or has another schema version. Older models are never used in its place.
+        DataError: the model is incomplete or has another schema version. No older model is used instead.
     """
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
@@ -173,14 +172,14 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
         if newest is not None:
             return Model(newest.name, newest)
         console.note(
-            f"no model in `{workspace.root}`: using the baseline {DEFAULT_BASELINE}, which needs no training; "
-            "`geojepa pretrain` trains a model"
+            f"there is no trained model in `{workspace.root}`: using the baseline {DEFAULT_BASELINE}, which needs no "
+            "training; `geojepa pretrain` trains a model"
         )
         return Model(DEFAULT_BASELINE)
     names = workspace.names("models")
     if ref.partition("@")[0] not in names:
         hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
-        raise unknown("model", ref, [*names, *BASELINES], hint)
+        raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 
@@ -193,11 +192,11 @@ def check_region(
     masked: bool = False,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Checks that a region can be embedded. Commands that embed several regions call this before they embed any.
+    """Checks that a region can be embedded. Commands check all regions before they embed the first one.
 
     Args:
-        workspace: workspace of the artifacts.
-        model, processed, task, masked, limits: as for `make_embeddings`.
+        workspace: workspace that contains the artifacts.
+        model, processed, task, masked, limits: see `make_embeddings`.
 
     Raises:
         NotFoundError: the region has no `features/` artifact.
@@ -223,16 +222,16 @@ def make_embeddings(
     limits: EntityLimits = DEFAULT_LIMITS,
     without_shared: Sequence[Artifact] = (),
 ) -> Artifact:
-    """Publishes `embeddings/<model>.<region>` with the file `embeddings.h5`.
+    """Publishes the artifact `embeddings/<model>.<region>` with the file `embeddings.h5`.
 
     Args:
         workspace: workspace to publish to.
         model: model or baseline.
         processed: `processed/` artifact of the region.
-        task: `tasks/` artifact whose tiles are embedded; None for all tiles within the limits.
-        masked, device, threads: as for `embed`.
-        limits: minimum and maximum number of entities in a tile; used without a task.
-        without_shared: `tasks/` artifacts of all regions. If given, entities in several zoom-14 groups are hidden.
+        task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
+        masked, device, threads: see `embed`.
+        limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
+        without_shared: `tasks/` artifacts of all regions. If given, OSM elements in several zoom-14 tiles are hidden.
 
     Raises:
         DataError: there is no tile to embed, or the model is damaged.

@@ -1,4 +1,4 @@
-"""Checks of the minimum and maximum number of entities in a tile."""
+"""Limits for the number of entities in a tile: tiles with fewer or more entities are not used."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def entity_limits(low: int | None, high: int | None) -> EntityLimits:
-    """Returns the limits for two options. None selects the default.
+    """Returns the limits from the options `--min-entities` and `--max-entities`. None selects the default.
 
     Raises:
-        UsageError: the minimum is above the maximum.
+        UsageError: the minimum is greater than the maximum.
     """
     limits = EntityLimits(
         DEFAULT_LIMITS.low if low is None else low,
@@ -24,21 +24,22 @@ def entity_limits(low: int | None, high: int | None) -> EntityLimits:
     )
     if limits.low > limits.high:
         raise UsageError(
-            f"`--min-entities {limits.low}` is above `--max-entities {limits.high}`",
+            f"`--min-entities {limits.low}` is greater than `--max-entities {limits.high}`",
             hints.again(max_entities=limits.low),
         )
     return limits
 
 
 def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
-    """Checks that at least one tile of a region is within the limits.
+    """Checks that a region has at least one tile whose number of entities is within the limits.
 
     Args:
         store: store that contains one region.
         limits: minimum and maximum number of entities in a tile.
 
     Raises:
-        DataError: no tile is within the limits. The message has the range of entity counts in the region.
+        DataError: no tile is within the limits. The message contains the smallest and the largest number of entities
+            in a tile of the region.
     """
     from geojepa_cli.store.view import View
 
@@ -48,7 +49,7 @@ def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
     region = store.regions[0].name
     if not len(counts) or not counts.max():
         hint = hints.run("tile", region=region, bbox="WEST,SOUTH,EAST,NORTH")
-        raise DataError(f"`{region}` has no tile with an entity", hint)
+        raise DataError(f"no tile of the region `{region}` contains an entity", hint)
     fewest, most = int(counts[counts > 0].min()), int(counts.max())
     tiles, have = ("the only tile", "has") if len(counts) == 1 else (f"the {len(counts):,} tiles", "have")
     wider = hints.again(max_entities=most) if most > limits.high else hints.again(min_entities=fewest)
@@ -56,4 +57,4 @@ def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
         found = f"{tiles} {have} more ({fewest:,} to {most:,})"
     else:
         found = f"{tiles} {have} {int(counts.min()):,} to {most:,} entities"
-    raise DataError(f"no tile of `{region}` has {limits} entities: {found}", wider)
+    raise DataError(f"no tile of the region `{region}` has {limits} entities: {found}", wider)

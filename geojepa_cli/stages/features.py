@@ -1,4 +1,4 @@
-"""Stage `features/`: text embeddings of the tags of a region, computed once per text encoder."""
+"""Stage `features/`: computes a text embedding for each distinct tag of a region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("process", region=remains.name)
 
 
-FEATURES = Stage("features", version=1, rebuild=_rebuild)
+FEATURES = Stage("features", version=2, rebuild=_rebuild)
 
 
 @as_command("process")
@@ -33,21 +33,23 @@ def process(
     text_encoder: str = DEFAULT_ENCODER,
     threads: int = 1,
 ) -> list[Artifact]:
-    """Converts the tiles of regions to model inputs, and computes text embeddings of their tags.
+    """Converts the tiles of regions to model inputs, and computes a text embedding for each of their distinct tags.
 
     Args:
         workspace: workspace to read from and publish to.
-        region: names of regions, or `tiles/` artifacts. Default: the only region.
+        region: names of regions, or `tiles/` artifacts. Default: the only region in the workspace.
         simplify_m: maximum distance between simplified and original geometry, in metres.
-        visibility_k: number of visibility edges per node.
-        text_encoder: text encoder for tags. With `none`, no `features/` artifact is made.
+        visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
+            another line or ring of the same OSM element, if no segment lies between the two vertices.
+        text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
         threads: number of threads; does not affect the result.
 
     Returns:
         The `processed/` artifact of each region.
 
     Raises:
-        NotFoundError: a region has no tiles.
+        NotFoundError: a region has no `tiles/` artifact.
+        UsageError: the text encoder is unknown.
         MissingExtraError: the package of the text encoder is not installed.
     """
     tiles = find_regions(workspace, "tiles", region)
@@ -61,7 +63,7 @@ def process(
 
 
 def make_features(workspace: Workspace, processed: Artifact, encoder: str = DEFAULT_ENCODER) -> Artifact:
-    """Publishes `features/<region>` with the file `tags.h5`: one text embedding for each tag of the vocabulary.
+    """Publishes the artifact `features/<region>` with the file `tags.h5`: a text embedding for each distinct tag.
 
     Args:
         workspace: workspace to publish to.
@@ -83,7 +85,7 @@ def make_features(workspace: Workspace, processed: Artifact, encoder: str = DEFA
 
 
 def check_encoder(encoder: str) -> None:
-    """Checks that a text encoder is available, to fail before a long computation.
+    """Checks that a text encoder is available. Commands call this before a long computation.
 
     Raises:
         UsageError: the encoder is unknown.

@@ -1,4 +1,4 @@
-"""Arguments of `fetch`, and their checks."""
+"""Arguments of the command `fetch`, and checks of these arguments."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ EXAMPLE_DATE = "2024-01-01"
 
 
 class ImageQuery(NamedTuple):
-    """A search for images on a STAC server.
+    """A search for aerial images on a STAC server.
 
     Attributes:
-        collection: collection to search.
-        year: year in which images were taken; None for the newest image of each footprint.
+        collection: image collection to search, such as NAIP.
+        year: year in which the images were taken; None for the newest image of each area.
         url: URL of the STAC API; None for the default API of the collection.
     """
 
@@ -38,7 +38,7 @@ class ImageQuery(NamedTuple):
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Arguments of `geojepa_cli.stages.fetch`, which describes them."""
+    """Unchecked arguments of the function `geojepa_cli.stages.fetch`. See the function for their meaning."""
 
     region: str | Sequence[str] | None = None
     pbf: str | Path | None = None
@@ -53,15 +53,15 @@ class FetchOptions:
 
 
 class Request(NamedTuple):
-    """Checked arguments of `fetch`.
+    """Checked arguments of the command `fetch`.
 
     Attributes:
         regions: names of Geofabrik regions; empty if `pbf` is given.
-        pbf: path of a local extract, or None.
-        name: name of the artifact; None for the default name.
-        imagery: folder of image tiles or scenes, a search for images on a server, or None.
-        attribution: attribution lines to add to those of OpenStreetMap and of the imagery.
-        bbox: bounding box (west, south, east, north) in degrees, or None.
+        pbf: path of a local OpenStreetMap extract; None if `regions` is given.
+        name: name of the region in the workspace; None for the last part of the Geofabrik id.
+        imagery: folder of images, or a search for images on a server; None for a source without images.
+        attribution: attribution lines to add to the lines of OpenStreetMap and of the imagery.
+        bbox: bounding box (west, south, east, north) in degrees; None for the whole extract.
         date: date of the Geofabrik extract; None for the latest.
         index_url: URL or path of the Geofabrik index.
     """
@@ -92,10 +92,15 @@ def check_request(options: FetchOptions) -> Request:
         )
     if date is not None and pbf is not None:
         hint = hints.run("fetch", region="REGION", date=EXAMPLE_DATE)
-        raise UsageError("`--date` cannot be combined with `--pbf`: it selects a Geofabrik extract", hint)
+        raise UsageError(
+            "`--date` cannot be combined with `--pbf`: `--date` selects the version of a Geofabrik extract", hint
+        )
     collection = COLLECTIONS.get(str(imagery))
     if year is not None and collection is None:
-        raise UsageError("`--year` applies only to imagery from a server", hints.again(imagery="naip", year=year))
+        raise UsageError(
+            "`--year` applies only to imagery from a server, such as `--imagery naip`",
+            hints.again(imagery="naip", year=year),
+        )
     if date is not None:
         _check_date(date)
     if pbf is not None and name is None:
@@ -117,7 +122,7 @@ def check_request(options: FetchOptions) -> Request:
 
 
 def _check_date(text: str) -> None:
-    """Checks that the text is a date such as `2024-01-01`.
+    """Checks that a text is a date such as `2024-01-01`.
 
     Raises:
         UsageError: the text is not a date.
@@ -127,4 +132,6 @@ def _check_date(text: str) -> None:
             return
     except ValueError:
         pass
-    raise UsageError(f"`--date {text}` is not a date such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE))
+    raise UsageError(
+        f"`--date {text}` is not a date: expected a date such as {EXAMPLE_DATE}", hints.again(date=EXAMPLE_DATE)
+    )

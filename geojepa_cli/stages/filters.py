@@ -1,4 +1,4 @@
-"""Filters that select tiles of a region: number of entities, bounding box, and imagery."""
+"""Filters that select the tiles of a region by number of entities, bounding box, and imagery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Filters:
     Attributes:
         limits: minimum and maximum number of entities in a tile.
         bbox: bounding box (west, south, east, north) in degrees that the tile must intersect; None for no condition.
-        with_imagery: True if the tile must have an image.
+        with_imagery: if True, the tile must have an image.
     """
 
     limits: EntityLimits = DEFAULT_LIMITS
@@ -33,30 +33,33 @@ class Filters:
     with_imagery: bool = False
 
     def params(self) -> dict[str, Any]:
-        """Returns the filters as parameters of an artifact. Filters that are not set are left out."""
+        """Returns the filters as a dict of artifact parameters. Filters that are not set are left out."""
         given: dict[str, Any] = {"min_entities": self.limits.low, "max_entities": self.limits.high}
         given |= {"bbox": list(self.bbox)} if self.bbox else {}
         return given | ({"with_imagery": True} if self.with_imagery else {})
 
     def images(self, workspace: Workspace, processed: Artifact) -> Artifact | None:
-        """Returns the `images/` artifact of a region if `with_imagery` is set, otherwise None.
+        """Returns the `images/` artifact of a region, or None if the filter `with_imagery` is not set.
 
         Raises:
-            NotFoundError: `with_imagery` is set, and the region has no images.
+            NotFoundError: `with_imagery` is set, but the region has no images.
         """
         if not self.with_imagery:
             return None
         images = joined_images(workspace, processed)
         if images is None:
             hint = hints.run("fetch", pbf="FILE", name=processed.name, imagery="DIR").noting("then `tile`, `process`")
-            raise NotFoundError(f"`{processed.ref}` has no images, which `--with-imagery` requires", hint)
+            raise NotFoundError(
+                f"the region `{processed.ref}` has no images, but `--with-imagery` requires images", hint
+            )
         return images
 
     def open_region(self, workspace: Workspace, processed: Artifact) -> RegionData:
-        """Opens the tiles of a region that meet the conditions.
+        """Opens the tiles of a region that meet all conditions.
 
         Raises:
-            DataError: no tile is left. The message has the number of tiles that each filter removed.
+            DataError: no tile meets all conditions. The message contains the number of tiles that each filter removed.
+            NotFoundError: `with_imagery` is set, but the region has no images.
         """
         from geojepa_cli.tasks.build import RegionData
 
@@ -67,5 +70,7 @@ class Filters:
         if not len(data.base.tiles):
             reasons = [f"{count:,} {reason}" for reason, count in data.base.counts.items() if "tiles" in reason]
             hint = hints.run("build-tasks", region=processed.name)
-            raise DataError(f"no tile of `{processed.name}` is left: {', '.join(reasons)}", hint)
+            raise DataError(
+                f"the filters remove all tiles of the region `{processed.name}`: {', '.join(reasons)}", hint
+            )
         return data

@@ -1,4 +1,8 @@
-"""Stage `images/`: images of the tiles of a region, decoded from image tiles or resampled from scenes."""
+"""Stage `images/`: makes one image for each tile of a region.
+
+The imagery of a region consists either of image tiles (one image file per tile), which are decoded, or of scenes
+(georeferenced images such as GeoTIFF), which are resampled to the tiles.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 # version 3: no-data values and masks are used even if a band looks like an alpha band, and infrared does not affect the
 # weights of colours; a killed run keeps its resampled images (see `store/image_log.py`)
-IMAGES = Stage("images", version=3, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
+IMAGES = Stage("images", version=4, rebuild=_rebuild, keep=("images.pixels", "images.jsonl"))
 
 
 def make_images(
@@ -43,26 +47,26 @@ def make_images(
     skip_failed: bool = False,
     form: ImageForm | None = None,
 ) -> Artifact | None:
-    """Publishes `images/<region>` with the file `images.h5`.
+    """Publishes the artifact `images/<region>` with the file `images.h5`.
 
-    Image tiles of the source are decoded; those of other zoom levels are left out with a warning. Scenes are resampled
-    to the tiles.
+    Image tiles (one image file per tile) are decoded. Image tiles of other zoom levels are left out, with a warning.
+    Scenes (georeferenced images such as GeoTIFF) are resampled to the tiles.
 
     Args:
         workspace: workspace to publish to.
         source: `source/` artifact of the region.
         zoom: zoom level of the tiles.
-        tiles: `tiles/` artifact made from the source. Without it, scenes are not resampled.
+        tiles: `tiles/` artifact that was made from the source. If None, scenes are not resampled.
         threads: number of threads.
-        skip_failed: leave out images whose imagery cannot be read, instead of raising an error.
-        form: size, bands and codec of the images. Default: 224 px, RGB, raw.
+        skip_failed: leave out tiles whose imagery cannot be read, instead of raising an error.
+        form: size, bands and codec of the images. Default: 224 × 224 pixels, RGB, not compressed.
 
     Returns:
-        The artifact, or None if the source has no imagery for the tiles.
+        The `images/` artifact, or None if the source has no imagery for the tiles.
 
     Raises:
-        UsageError: the source has image tiles, and `form` has another size or other bands.
-        DataError: an image, or the imagery of a tile, cannot be read. Resampled images are kept for the next run.
+        UsageError: the source has image tiles, but `form` requires another size or other bands.
+        DataError: an image tile or a scene cannot be read. The next run resumes from the images that were resampled.
     """
     from geojepa_cli.store.image_files import parse_image_name
     from geojepa_cli.store.image_form import ImageForm
@@ -89,10 +93,10 @@ def make_images(
 
 
 def check_image_form(source: Artifact, form: ImageForm) -> None:
-    """Checks that images of this size and with these bands can be made from a source.
+    """Checks that images with the size and bands in `form` can be made from a source.
 
     Raises:
-        UsageError: the source has image tiles, and `form` has another size or other bands.
+        UsageError: the source has image tiles, but `form` requires another size or other bands.
     """
     from geojepa_cli.store.image_form import ImageForm
 
@@ -109,7 +113,7 @@ def _imagery(source: Artifact) -> list[Path]:
 
 
 def _has_scenes(names: Sequence[Path]) -> bool:
-    """Returns True for scenes or a list of scenes on a server, and False for image tiles."""
+    """Returns True if imagery files are scenes or a list of scenes on a server, and False if they are image tiles."""
     from geojepa_cli.sources.collections import COLLECTIONS
     from geojepa_cli.sources.scenes import SUFFIXES
 
@@ -118,7 +122,7 @@ def _has_scenes(names: Sequence[Path]) -> bool:
 
 
 class _NoImageryError(Exception):
-    """No tile intersects a scene."""
+    """Raised if no tile of a region intersects a scene."""
 
 
 def _resample(
@@ -130,7 +134,7 @@ def _resample(
     skip_failed: bool,
     form: ImageForm,
 ) -> Artifact | None:
-    """Publishes images resampled from scenes. Returns None if no tile intersects a scene."""
+    """Resamples scenes to the tiles, and publishes the images. Returns None if no tile intersects a scene."""
     params = {"zoom": zoom, **form.params}
 
     def make(params: dict[str, Any], write: Callable[[Build], Artifact]) -> Artifact:
@@ -176,7 +180,7 @@ def _publish(
     extra: Mapping[str, Any] | None = None,
     timing: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Publishes `images.h5` and deletes all other files of the directory. Arguments are as for `Build.publish`."""
+    """Publishes `images.h5`, and deletes all other files of the build. See `Build.publish` for the arguments."""
     build.clear(keep=(FILE,))
     return build.publish(counts=counts, extra=extra, timing=timing)
 

@@ -1,4 +1,4 @@
-"""Finds the images of processed tiles by lineage, that is, by the artifacts from which both were made."""
+"""Finds the images of processed tiles. Tiles and images belong together if they were made from the same artifacts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 
 def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
-    """Returns the `images/` artifact for processed tiles, or None if there is none.
+    """Returns the `images/` artifact for the tiles in a `processed/` artifact, or None if there are no images.
 
-    Images resampled from scenes match if they were made for the same `tiles/` artifact. Image tiles from a folder match
-    if they have the same zoom and the same source: another source may show another place or year. The newest match is
-    returned, but images of the size and bands that models read (224 px, RGB) come first.
+    Images that were resampled from scenes must have been made for the same `tiles/` artifact. Images from a folder of
+    image tiles must have the same zoom level and the same `source/` artifact, because another source may show another
+    place or year. Of several such artifacts, those that models can read (224 px, RGB) come first, then newer ones.
 
     Raises:
-        DataError: the newest match is damaged.
+        DataError: the `images/` artifact to return is damaged.
     """
     tiles = _input(workspace, processed, "tiles")
     if tiles is None:
@@ -38,7 +38,7 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:
-    """Returns the input that has the given kind, or None if there is no such input or it was removed."""
+    """Returns the input of an artifact that has the given kind. Returns None if there is no such input any more."""
     for ref in inputs_of_kind(artifact, kind):
         try:
             return workspace.at(ref)

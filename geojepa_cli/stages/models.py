@@ -1,4 +1,4 @@
-"""Stage `models/`: pretraining of models."""
+"""Stage `models/`: trains models by masked latent prediction (pretraining)."""
 
 from __future__ import annotations
 
@@ -45,20 +45,22 @@ def pretrain(
 
     Args:
         workspace: workspace to read from and publish to.
-        config: path of a configuration file, or name of a packaged configuration.
-        region: names of regions, or `processed/` artifacts. Default: the only region. A geometry encoder has none.
-        set_: configuration keys to change, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
-        name: name of the model. Default: the name of the configuration.
-        seed: random seed of initial weights, order of tiles, and masks.
+        config: path of a configuration file, or name of a configuration that is part of this package.
+        region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
+            A geometry encoder has none.
+        set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
+        name: name of the model. Default: the name of the configuration file without its extension.
+        seed: random seed of the initial weights, the order of tiles, and the masks.
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
-        threads: number of CPU threads. Affects rounding, so results differ slightly.
+        threads: number of CPU threads. Affects the rounding of sums, so results differ slightly.
 
     Returns:
         The `models/` artifact.
 
     Raises:
-        UsageError: the configuration is wrong, training needs too much memory, or the device does not exist.
+        UsageError: the configuration is not valid, training needs too much memory, or the device does not exist.
+        NotFoundError: an artifact that training needs does not exist.
     """
     from geojepa_cli.config.geometry import GeometryConfig
     from geojepa_cli.config.load import load_run_config
@@ -80,12 +82,12 @@ def pretrain(
 
 
 class TrainingInputs(NamedTuple):
-    """Artifacts to train on, one of each kind for each region.
+    """Artifacts to train on. Each list contains one entry per region.
 
     Attributes:
         processed: `processed/` artifacts.
         features: `features/` artifacts.
-        images: `images/` artifacts; None for regions without images, or if the model does not read images.
+        images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
     """
 
     processed: list[Artifact]
@@ -94,12 +96,14 @@ class TrainingInputs(NamedTuple):
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All artifacts."""
+        """The artifacts of all three lists, without None."""
         return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
 
 
 def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]) -> Artifact:
-    """Publishes `models/<name>` with weights, configuration, metrics, plot of the loss, and model card.
+    """Trains a model, and publishes the artifact `models/<name>`.
+
+    The artifact contains the weights, the configuration, the training metrics, a plot of the loss, and a model card.
 
     Args:
         workspace: workspace to publish to.
@@ -107,7 +111,7 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         run: settings of the run.
 
     Raises:
-        NotFoundError: a region has no `features/` artifact, or the model reads images and no region has any.
+        NotFoundError: a region has no `features/` artifact, or the model reads images but no region has images.
         UsageError: the device does not exist, or training needs too much memory.
     """
     chosen = pick_device(run.device)
@@ -126,20 +130,22 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
 
 
 def check_model_name(name: str) -> None:
-    """Checks the name of a new model.
+    """Checks that a name can be used for a new model.
 
     Raises:
-        UsageError: the name is not valid, or is that of a baseline.
+        UsageError: the name is not valid, or a baseline has this name.
     """
     check_name(name)
     if name in BASELINES:
-        raise UsageError(f"`{name}` is the name of a baseline", hints.again(name=f"my-{name}"))
+        raise UsageError(
+            f"`{name}` is the name of a baseline; choose another name for the model", hints.again(name=f"my-{name}")
+        )
 
 
 def _train(
     build: Build, run: TrainingRun[PretrainConfig], inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a model, writes it to the partial directory, and returns counts and timing."""
+    """Trains a model and writes the files of the model. Returns the counts and the timing for the manifest."""
     import torch
 
     from geojepa_cli.train.data import TrainingData
@@ -187,5 +193,5 @@ def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifac
         names = ", ".join(f"`{region.name}`" for region in processed)
         fetch = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
         hint = fetch.or_else(hints.again(set={"model.modalities": "[tags]"}))
-        raise NotFoundError(f"the model reads images, but there are none for the tiles of {names}", hint)
+        raise NotFoundError(f"the model reads images, but there are no images for the tiles of {names}", hint)
     return found

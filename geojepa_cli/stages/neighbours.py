@@ -1,4 +1,4 @@
-"""Stage `neighbours/`: the tiles or entities most similar to a given one, as JSON, GeoJSON and HTML page."""
+"""Stage `neighbours/`: finds the tiles or entities that are most similar to a query tile or entity."""
 
 from __future__ import annotations
 
@@ -52,35 +52,40 @@ def knn(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Finds the tiles or entities that are most similar to a given one. Computes missing embeddings first.
+    """Finds the tiles or entities with embeddings most similar to the embedding of a query tile or entity.
+
+    Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        tile: name of the query tile, such as `16_18052_25957`. Give either `tile` or `entity`.
-        entity: query OSM element, such as `way/123`.
-        k: number of neighbours.
-        model: name of a model or baseline, or a `models/` artifact. Default: the newest model.
-        region: names or artifacts of the regions to search in. Default: all regions with features.
-        exclude_same_group: leave out neighbours in the zoom-14 group of the query.
-        html: also make an HTML page with a map of each neighbour.
+        tile: query tile as zoom_x_y, such as `16_18052_25957`. Exactly one of `tile` and `entity` is required.
+        entity: query entity, given as an OSM element such as `way/123`.
+        k: number of neighbours to find.
+        model: name of a model or baseline, or `models/` artifact. Default: the newest model.
+        region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
+        exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
+        html: also make an HTML page with a map of the query and of each neighbour.
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads for computing embeddings; does not affect the result.
 
     Returns:
-        The `neighbours/` artifact with `neighbours.json`, `neighbours.geojson` and, with `html`, `neighbours.html`.
+        The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson` and, if `html` is set,
+        `neighbours.html`.
 
     Raises:
-        UsageError: neither or both of `tile` and `entity` are given, or a name is malformed.
+        UsageError: neither or both of `tile` and `entity` are given, or one of them has the wrong form.
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    _check_form(tile, entity)
+    if tile is not None and entity is not None:
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
     regions = find_regions(workspace, "processed", wanted)
+    _check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
@@ -100,10 +105,10 @@ def make_neighbours(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> Artifact:
-    """Publishes `neighbours/<query>.<model>`. The arguments are described in `knn`.
+    """Publishes the artifact `neighbours/<query>.<model>`. See `knn` for the arguments.
 
     Raises:
-        NotFoundError: there is no such tile or entity. Raised before embeddings are computed.
+        NotFoundError: there is no such tile or entity. This is checked before embeddings are computed.
         DataError: a region has no tile within the limits.
     """
     with rebuilding(*regions):
@@ -142,29 +147,39 @@ def make_neighbours(
 
 
 def searchable_regions(workspace: Workspace) -> list[str] | None:
-    """Returns the regions with features. If there are none, returns all processed regions, or None without any."""
+    """Returns the names of the regions to search: those with both a `processed/` and a `features/` artifact.
+
+    If there are no such regions, returns all regions with a `processed/` artifact, or None if there are none either.
+    """
     names, ready = workspace.names("processed"), workspace.names("features")
     return [name for name in names if name in ready] or names or None
 
 
-def _check_form(tile: str | None, entity: str | None) -> None:
-    """Checks that either a tile or an entity is given, and that its name is well formed. Reads no files."""
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.run("knn", tile=tile))
-    if tile is not None:
-        from geojepa_cli.grid import parse_tile
+def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
+    """Checks that a tile or an entity is given, and that its text has the right form.
 
-        parse_tile(tile)
-    elif entity is not None:
-        from geojepa_cli.search.check import parse_entity
+    Raises:
+        UsageError: the hint is the command with a tile or entity of the regions.
+    """
+    from geojepa_cli.grid import parse_tile
+    from geojepa_cli.search.check import existing_query, parse_entity
+    from geojepa_cli.store.reader import RegionStore
 
-        parse_entity(entity)
-    else:
-        raise UsageError("`--tile` or `--entity` is required", hints.again(tile="16_18052_25957"))
+    try:
+        if tile is not None:
+            parse_tile(tile)
+        elif entity is not None:
+            parse_entity(entity)
+        else:
+            raise UsageError("`--tile` or `--entity` is required")
+    except UsageError as error:
+        with rebuilding(*regions):
+            stores = [RegionStore(region.file("processed.h5"), region.name) for region in regions]
+            raise UsageError(error.message, existing_query(stores, limits, entity)) from None
 
 
 def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that the query exists, and that each region has a tile within the limits.
+    """Checks that the query tile or entity exists, and that each region has a tile within the limits.
 
     This runs before embeddings are computed, which can take minutes.
     """
@@ -203,7 +218,7 @@ def _open(
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
-    """Returns the hit of the query, followed by those of its neighbours."""
+    """Returns the query tile or entity, followed by its nearest neighbours."""
     from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
 
     if tile is not None:

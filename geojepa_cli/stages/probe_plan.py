@@ -1,4 +1,7 @@
-"""Plans of probes: finds regions, tasks and models, and checks whether models were trained on test tiles."""
+"""Preparation of probes: finds regions, tasks and models, and checks whether models have seen test tiles.
+
+A probe trains a small prediction head on frozen embeddings, to test how well they predict the label of a task.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ Models = str | Artifact | Sequence[str | Artifact] | None
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """Inputs of a probe.
+    """Regions, tasks, models and heads of a probe.
 
     Attributes:
-        regions: `processed/` artifacts.
-        tasks: `tasks/` artifact of each region, in the same order.
-        models: models to test, including the baseline TagPool.
+        regions: `processed/` artifacts of the regions.
+        tasks: `tasks/` artifacts of one task, one for each region, in the same order.
+        models: models and baselines to test. TagPool is always among them.
         heads: prediction heads to train: `linear`, `mlp` or both.
     """
 
@@ -43,11 +46,11 @@ class ProbePlan:
 
 
 def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions, head: str) -> ProbePlan:
-    """Finds the regions, tasks and models of a probe. The arguments are described in `probe`.
+    """Finds the regions, tasks and models of a probe. See `probe` for the arguments.
 
     Raises:
-        UsageError: the head is unknown.
-        NotFoundError: there is no such region, task or model. The hint is the command that makes it.
+        UsageError: the head is unknown, or no model is given.
+        NotFoundError: a region, task or model does not exist. The hint is the command that makes the missing artifact.
     """
     if head not in HEADS:
         raise UsageError(f"unknown head `{head}`: expected `linear`, `mlp` or `both`", hints.again(head="both"))
@@ -63,17 +66,19 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
 def check_folds(
     workspace: Workspace, data: TaskData, regions: Sequence[Artifact], tasks: Sequence[Artifact], seed: int
 ) -> None:
-    """Checks that a task has enough tiles and groups to fit and test heads.
+    """Checks that a task has enough tiles, in enough different zoom-14 tiles (groups), to train and test heads.
 
     Args:
-        workspace: workspace of the artifacts.
-        data: task over all regions of the probe.
-        regions, tasks: `processed/` and `tasks/` artifacts.
-        seed: seed of the cross-validation folds.
+        workspace: workspace that contains the artifacts.
+        data: labels and splits of the task in all regions of the probe.
+        regions: `processed/` artifacts of the regions.
+        tasks: `tasks/` artifacts of the regions.
+        seed: random seed of the cross-validation folds.
 
     Raises:
-        DataError: there are too few tiles or groups, or the buffer leaves no tile to train on. The hint is the command
-            that builds the task with more regions of the workspace or, without any, the one that fetches a region.
+        DataError: there are too few tiles or groups, or the option `--buffer` removed all tiles to train on. The hint
+            is the command that builds the task with more regions. If the workspace has no other region, it is the
+            command that fetches a region.
     """
     from geojepa_cli.evaluate.folds import make_folds, probe_data
 
@@ -90,9 +95,9 @@ def check_folds(
 
 
 def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
-    """Warns about models that were trained on these regions with another split, or with all tiles.
+    """Warns about models that may have seen test tiles of these regions in training.
 
-    Such models may have seen test tiles in training.
+    These are models that were trained on all tiles, or whose training data was split with another seed.
     """
     names = {region.name for region in regions}
     seed = tasks[0].params["seed"]
@@ -114,18 +119,18 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
 
 
 def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
-    """Returns the number of tested zoom-14 groups whose tiles the model may have seen in pretraining.
+    """Returns the number of test groups (zoom-14 tiles) that the model may have seen in pretraining.
 
-    Pretraining never uses labels. It leaves out the test groups of one split, but cross-validation tests all groups.
+    Pretraining uses no labels, and leaves out the groups of the test split. But cross-validation tests all groups.
 
     Args:
-        workspace: workspace of the artifacts.
+        workspace: workspace that contains the artifacts.
         model: model to check.
         regions: `processed/` artifacts of the probed regions.
-        tested: zoom-14 groups of the tested tiles, int64.
+        tested: group of each test tile, int64.
 
     Returns:
-        The number of groups. It is 0 for baselines, and for models that were pretrained on other sources.
+        The number of groups: 0 for baselines, and for models that were pretrained on other `source/` artifacts.
     """
     import numpy as np
 
@@ -146,7 +151,7 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Returns the ids of the sources of an artifact. Inputs that were removed are represented by their references."""
+    """Returns the ids of the sources from which an artifact was made, and references to inputs that were deleted."""
     found: set[str] = set()
     for ref in artifact.inputs:
         kind, _, name = ref.partition("/")

@@ -1,4 +1,4 @@
-"""Reads the vectors that a probe tests, and makes the content of its report."""
+"""Reads the embeddings that a probe tests, and makes the content of the probe's `report.json`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
-    """Reads the embeddings of tiles: float32 [n, 2D].
+    """Reads the embeddings of n tiles, float32 [n, 2D], where D is the embedding dimension of the model.
 
     Args:
-        store: store with the regions of the probe.
-        rows: rows of the tiles in the store. [n]
-        embeddings: `embeddings/` artifact of each region.
+        store: dataset of all regions of the probe.
+        rows: row of each tile in the store, [n], in ascending order.
+        embeddings: `embeddings/` artifacts of one model, one for each region.
 
     Raises:
         DataError: a tile has no embedding.
@@ -43,13 +43,17 @@ def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Arti
         found = places < len(known)
         found[found] = known[places[found]] == wanted[found]
         if not found.all():
-            raise artifact.broken(f"{int((~found).sum())} tiles of the task have no vector in `{artifact.path}`")
+            raise artifact.broken(f"{int((~found).sum())} tiles of the task have no embedding in `{artifact.path}`")
         parts.append(np.asarray(vectors["tile/vector"][places]))
     return np.concatenate(parts)
 
 
 def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
-    """Returns the number of entities in several zoom-14 groups (`hidden`), and the number of all `entities`."""
+    """Counts the entities that belong to an OSM element in several zoom-14 tiles.
+
+    Returns:
+        A dict with the number of these entities (`hidden`), and the number of all entities of the task (`entities`).
+    """
     from geojepa_cli.tasks.leakage import SHARED
 
     hidden = data.view_without_shared(store, masked).counts.get(SHARED, 0)
@@ -62,10 +66,11 @@ def report_content(
     """Returns the content of `report.json`.
 
     Args:
-        data: task over all regions.
+        data: labels and splits of the task in all regions.
         result: scores of the probe.
-        params: parameters of the artifact.
-        regions, tasks: `processed/` and `tasks/` artifacts, in the same order.
+        params: parameters of the `probes/` artifact.
+        regions: `processed/` artifacts of the regions.
+        tasks: `tasks/` artifacts of the regions, in the same order.
     """
     strongest = {}
     for processed, task in zip(regions, tasks, strict=True):

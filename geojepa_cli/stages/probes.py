@@ -1,4 +1,4 @@
-"""Stage `probes/`: scores of prediction heads trained on frozen tile embeddings."""
+"""Stage `probes/`: trains prediction heads on frozen tile embeddings, and computes their scores on test tiles."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def probe(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Tests how well tile embeddings of models predict the label of a task, compared with Dummy and TagPool.
+    """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    Computes missing embeddings first.
+    The baselines Dummy and TagPool are tested too, for comparison. Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        task: name of a task, or its `tasks/` artifacts.
-        model: names of models or baselines, or `models/` artifacts. Default: the newest model.
-        region: names of regions, or artifacts. Default: the regions of `task` if that
-            is given as artifacts, otherwise the only region.
-        masked: hide the tags and entities that reveal the label.
-        head: prediction head: `linear`, `mlp` or `both`.
-        seed: random seed of folds, heads and confidence intervals.
-        without_shared: also test embeddings made without entities that lie in several zoom-14 groups.
+        task: name of a task, or `tasks/` artifacts of one task.
+        model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model.
+        region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
+            the only region in the workspace.
+        masked: hide from the models the tags and entities that reveal the label of the task.
+        head: prediction heads to train: `linear`, `mlp` or `both`.
+        seed: random seed of the cross-validation folds, the heads and the confidence intervals.
+        without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads for computing embeddings; does not affect the result.
 
@@ -89,7 +89,7 @@ def probe(
     Raises:
         UsageError: the head or device is unknown.
         NotFoundError: there is no such region, task or model.
-        DataError: there are too few tiles or groups, or an input is damaged.
+        DataError: there are too few tiles, the tiles are in too few zoom-14 tiles (groups), or an artifact is damaged.
     """
     check_device(device)
     plan = plan_probe(workspace, task, model, region, head)
@@ -119,17 +119,17 @@ def make_probe(
     threads: int = 1,
     without_shared: bool = False,
 ) -> Artifact:
-    """Publishes `probes/<task>.<model>`, named after the first model.
+    """Publishes the artifact `probes/<task>.<model>`. Its name contains the name of the first model.
 
     Args:
         workspace: workspace to publish to.
-        regions, tasks: `processed/` and `tasks/` artifacts, in the same order.
+        regions, tasks: `processed/` and `tasks/` artifacts: one of each for every region, in the same order.
         models: models to test.
-        masked, seed, device, threads, without_shared: as for `probe`.
-        heads: prediction heads to train: `linear`, `mlp` or both.
+        masked, seed, device, threads, without_shared: see `probe`.
+        heads: names of the prediction heads to train: `linear`, `mlp` or both.
 
     Raises:
-        DataError: there are too few tiles or groups, or a region cannot be embedded. Raised before any embedding.
+        DataError: there are too few tiles or groups, or a region cannot be embedded. Checked before embedding.
     """
     warn_of_other_splits(models, regions, tasks)
 
@@ -194,7 +194,7 @@ def _counts(result: ProbeResult) -> dict[str, int]:
 def _seen(
     workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
 ) -> dict[str, int]:
-    """Returns the number of tested groups that each model may have seen in pretraining, for models with any."""
+    """Returns the number of test groups that each model may have seen in pretraining. Leaves out models with 0."""
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
 
@@ -209,13 +209,13 @@ def _embed(
     threads: int,
     without_shared: bool,
 ) -> dict[str, list[Artifact]]:
-    """Makes or finds the embeddings that a probe needs.
+    """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
-    For plain probes, all tiles within the entity limits of the task are embedded, not only the tiles of the task. So
-    probes of other tasks with the same limits can use the same embeddings.
+    If no tags are hidden, all tiles within the entity limits of the task are embedded, not only the tiles of the task.
+    So probes of other tasks with the same limits can use the same embeddings.
 
     Returns:
-        For each model, by its label in the probe, one `embeddings/` artifact per region.
+        A dict from the label of each model in the report to its `embeddings/` artifacts, one for each region.
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
@@ -244,7 +244,7 @@ def _embed(
 
 
 def _task_limits(task: Artifact) -> EntityLimits:
-    """Returns the entity limits with which a task was built."""
+    """Returns the limits for the number of entities in a tile with which a task was built."""
     low, high = task.params.get("min_entities"), task.params.get("max_entities")
     if not isinstance(low, int) or not isinstance(high, int):
         raise task.broken(f"`{task.path / 'manifest.json'}` has no valid `min_entities` and `max_entities`")

@@ -1,4 +1,4 @@
-"""Stage `processed/`: tiles converted to model inputs by the native binary."""
+"""Stage `processed/`: the program `geojepa-tiler` converts the tiles of a region to model inputs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2: rounding errors stay within the tolerance of the simplification; version 3 added `object/version`
-PROCESSED = Stage("processed", version=3, rebuild=_rebuild)
+PROCESSED = Stage("processed", version=4, rebuild=_rebuild)
 
 
 def make_processed(
     workspace: Workspace, tiles: Artifact, simplify_m: float = 0.5, visibility_k: int = 1, threads: int = 1
 ) -> Artifact:
-    """Publishes `processed/<region>` with the file `processed.h5`. docs/formats.md describes its layout.
+    """Publishes the artifact `processed/<region>` with the file `processed.h5`, described in docs/formats.md.
 
     Args:
         workspace: workspace to publish to.
         tiles: `tiles/` artifact of the region.
         simplify_m: maximum distance between simplified and original geometry, in metres.
-        visibility_k: number of visibility edges per node.
+        visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
+            another line or ring of the same OSM element, if no segment lies between the two vertices.
         threads: number of threads; does not affect the result.
 
     Raises:

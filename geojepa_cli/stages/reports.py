@@ -1,4 +1,4 @@
-"""Stage `reports/`: tables and plots of all probes in the workspace, with paired comparisons of models."""
+"""Stage `reports/`: compares the scores of all models that were probed, in tables and plots."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ REPORTS = Stage("reports", version=1, rebuild=_rebuild)
 
 @as_command("report")
 def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
-    """Compares the scores of all models that were probed, for each task.
+    """Compares all models that were probed in a workspace: makes a table and a plot of their scores for each task.
 
     Args:
         workspace: workspace to read from and publish to.
-        out: folder to which the files are copied, or None.
+        out: folder to which the files of the report are also copied; None for no copy.
 
     Returns:
         The `reports/` artifact with `report.md`, `report.json` and a plot for each table.
 
     Raises:
-        DataError: the workspace has no probes, or none of them can be read.
+        DataError: the workspace contains no probe, or all probes are damaged.
         GeojepaError: the files cannot be copied to `out`.
     """
     probes = read_probes(workspace)
@@ -76,30 +76,32 @@ def read_probes(workspace: Workspace) -> list[tuple[Artifact, dict[str, Any], Ta
     """Reads all probes of a workspace, oldest first. Skips damaged probes with a warning.
 
     Returns:
-        For each probe, the artifact, the content of `report.json`, and the prediction errors of each tile.
+        For each probe: the artifact, the content of its `report.json`, and the prediction errors for its test tiles.
 
     Raises:
-        DataError: the workspace has no probes, or none of them can be read.
+        DataError: the workspace contains no probe, or all probes are damaged.
     """
     for ref, reason in workspace.damaged(PROBES.kind).items():
-        console.warn(f"left out: {reason}", rebuild_hint(PROBES.kind, Remains(name_of(ref))))
+        console.warn(
+            f"damaged probe left out of the report: {reason}", rebuild_hint(PROBES.kind, Remains(name_of(ref)))
+        )
     found: list[tuple[Artifact, dict[str, Any], TaskErrors]] = []
     last: DataError | None = None
     for probe in workspace.artifacts(PROBES.kind):
         try:
             found.append((probe, *read_probe(probe)))
         except DataError as error:
-            console.warn(f"left out: {error.message}", error.hint)
+            console.warn(f"damaged probe left out of the report: {error.message}", error.hint)
             last = error
     if found:
         return found
     if last is not None:
         raise last
-    raise DataError(f"no probes in `{workspace.root}`", hints.run("probe", task="max_speed"))
+    raise DataError(f"there are no probes in `{workspace.root}`", hints.run("probe", task="max_speed"))
 
 
 def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
-    """Reads the content of `report.json` and the prediction errors of each tile from a probe.
+    """Returns the content of a probe's `report.json`, and the prediction errors for its test tiles.
 
     Raises:
         DataError: the probe is damaged. The hint is the command that rebuilds it.
@@ -125,4 +127,6 @@ def _copy(made: Artifact, folder: Path) -> None:
         for name in made.manifest["files"]:
             shutil.copyfile(made.file(name), folder / name)
     except OSError as error:
-        raise GeojepaError(f"`{folder}` cannot be written: {error.strerror}", hints.again(out="report")) from error
+        raise GeojepaError(
+            f"the folder `{folder}` cannot be written: {error.strerror}", hints.again(out="report")
+        ) from error

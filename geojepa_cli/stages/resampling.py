@@ -1,4 +1,4 @@
-"""Resampling of scenes, local or on a server, to images of the tiles of a region."""
+"""Makes the images of a region's tiles from scenes (georeferenced images such as GeoTIFF), local or on a server."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Failures = dict["TileId", GeojepaError]
 
 
 class SourceScenes(NamedTuple):
-    """The scenes of a source, and how to read them.
+    """The scenes of a `source/` artifact, with the settings and functions to read them.
 
     Attributes:
         scenes: all scenes, newest first.
-        scaling: scaling of scenes with more than 8 bits per band to 8 bits; None if there are no such scenes.
-        make_mosaic: function that returns a mosaic. Each thread needs its own.
+        scaling: conversion of scenes with more than 8 bits per band to 8 bits; None if all scenes have 8 bits.
+        make_mosaic: function that returns a new `Mosaic`, which merges the scenes. Each thread needs its own mosaic.
         threads: number of threads for resampling.
-        reader: reader of scenes on a server; None for local scenes.
+        reader: reads parts of scenes on a server; None for local scenes.
     """
 
     scenes: list[Scene]
@@ -47,15 +47,15 @@ class SourceScenes(NamedTuple):
 
     @property
     def traffic(self) -> Traffic | None:
-        """Number of requests and bytes read from servers; None for local scenes."""
+        """Number of requests to servers, and of bytes received; None for local scenes."""
         return self.reader.traffic if self.reader is not None else None
 
 
 def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
-    """Opens the scenes of a source.
+    """Opens the scenes of a `source/` artifact.
 
     Args:
-        source: `source/` artifact.
+        source: `source/` artifact with scenes, or with a list of scenes on a server.
         threads: number of threads for resampling local scenes.
         form: size and bands of the images to make.
     """
@@ -78,12 +78,18 @@ def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes
 
 
 def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
-    """Resamples images of the tiles that are not in the log yet. Returns the tiles that failed, with their errors."""
+    """Makes the images of all tiles that the log does not contain yet, and adds these images to the log.
+
+    Returns:
+        A dict from each tile whose imagery cannot be read to the error.
+    """
     from geojepa_cli.sources.resample import Failed, resample
 
     missing = [tile for tile in wanted if tile not in log.rows]
     if len(missing) < len(wanted):
-        console.note(f"resuming: {len(wanted) - len(missing):,} of {console.counted(len(wanted), 'image tile')} done")
+        console.note(
+            f"resuming: {len(wanted) - len(missing):,} of {console.counted(len(wanted), 'image tile')} are done"
+        )
     failed: Failures = {}
     with console.progress("resample imagery", len(missing)) as meter:
         outcomes = resample(scenes.make_mosaic, missing, scenes.threads)
@@ -101,7 +107,7 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
 def write_images(
     log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Writes the images in the log to `images.h5`. Returns counts and additional entries for the manifest."""
+    """Writes the images in the log to an HDF5 file. Returns the counts and additional entries for the manifest."""
     described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
     images = log.write(wanted, path, described, scenes.threads)
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]
@@ -116,24 +122,33 @@ def write_images(
 
 
 def print_traffic(traffic: Traffic | None) -> None:
-    """Prints the number of bytes and requests read from servers."""
+    """Prints the number of bytes received from servers, and the number of requests."""
     if traffic is not None and traffic.requests:
         of = f", {traffic.bytes / traffic.file_bytes:.1%} of the scenes" if traffic.file_bytes else ""
         console.note(f"imagery: {traffic.bytes / 2**20:,.1f} MiB in {traffic.requests:,} requests{of}")
 
 
 def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_failed: bool) -> DataError:
-    """Writes the list of failed tiles to the file `listed`, and returns the error for them."""
+    """Writes the tiles whose imagery cannot be read to a text file, and returns the error to raise.
+
+    Args:
+        failed: error of each of these tiles.
+        of: number of all tiles.
+        listed: path of the text file.
+        source: `source/` artifact that contains the imagery.
+        skip_failed: True if the command has the option `--skip-failed`. The error then means that no image
+            could be made.
+    """
     listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
     # with `skip_failed`, this error means that no image is left to publish
     fetch_again: Hint = rebuild_hint("source", Remains(source.name)).adding(imagery="DIR")
     hint = fetch_again if skip_failed else hints.again(skip_failed=True)
     kept = "the other images are kept; the same command retries only the failed tiles"
-    return DataError(f"{describe_failures(failed)} (of {of:,}; `{listed}` lists them all); {kept}", hint)
+    return DataError(f"{describe_failures(failed)} (of {of:,} tiles; all errors are in `{listed}`); {kept}", hint)
 
 
 def describe_failures(failed: Mapping[TileId, GeojepaError]) -> str:
-    """Returns a message with the number of failed tiles, some of their names, and the first error."""
+    """Returns a message with the number of tiles whose imagery cannot be read, some tile names, and the first error."""
     names = ", ".join(f"`{tile.name}`" for tile in list(failed)[:_SHOWN])
     more = ", …" if len(failed) > _SHOWN else ""
     first = next(iter(failed.values())).message

@@ -1,4 +1,4 @@
-"""Stage `source/`: an OpenStreetMap extract and, optionally, imagery."""
+"""Stage `source/`: imports or downloads OpenStreetMap extracts (map files) and, optionally, aerial imagery."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def fetch(
     geofabrik_url: str | Path = GEOFABRIK_INDEX,
     stac_url: str | None = None,
 ) -> list[Artifact]:
-    """Imports a local OpenStreetMap extract, or downloads the extracts of Geofabrik regions, optionally with imagery.
+    """Imports a local OpenStreetMap extract, or downloads extracts from Geofabrik. Can also import aerial imagery.
 
     Args:
         workspace: workspace to publish to.
-        region: names of Geofabrik regions to download. Give either `region` or `pbf`.
-        pbf: path of a local PBF or OSM XML file.
-        name: name of the region in the workspace; required with `pbf`. Default: last part of the Geofabrik id.
-        imagery: `naip`, a folder of image tiles, a folder of GeoTIFF and VRT files, or `none`.
-        year: with `naip`, year in which images were taken. Default: the newest image of each footprint.
-        attribution: attribution lines to add to those of OpenStreetMap and of the imagery.
-        bbox: bounding box (west, south, east, north) in degrees that limits tiles and imagery.
+        region: names of Geofabrik regions to download. Exactly one of `region` and `pbf` is required.
+        pbf: path of a local extract in PBF or OSM XML format.
+        name: name of the region in the workspace. Required if `pbf` is given. Default: last part of the Geofabrik id.
+        imagery: `naip` (images from a server), a folder of image tiles, a folder of GeoTIFF and VRT files, or `none`.
+        year: year in which the images from a server were taken. Default: the newest image of each area.
+        attribution: attribution lines to add to the lines of OpenStreetMap and of the imagery.
+        bbox: bounding box (west, south, east, north) in degrees. Limits the imagery and, by default, the tiles.
         date: date of the Geofabrik extract, such as `2024-01-01`. Default: the latest.
         geofabrik_url: URL or path of a Geofabrik mirror or of its index.
-        stac_url: URL of another STAC API with the collection of the imagery.
+        stac_url: URL of the STAC API on which images are searched. Default: the API of the image collection.
 
     Returns:
         One `source/` artifact per region.
@@ -70,7 +70,7 @@ def fetch(
     Raises:
         UsageError: arguments are missing or cannot be combined, or a file does not exist.
         DataError: a file is not an OpenStreetMap extract, or the imagery cannot be used.
-        OfflineError: a server cannot be reached. The next call resumes partial downloads.
+        OfflineError: a server cannot be reached. The next call resumes interrupted downloads.
     """
     options = FetchOptions(region, pbf, name, imagery, year, attribution, bbox, date, geofabrik_url, stac_url)
     request = check_request(options)
@@ -88,16 +88,16 @@ def make_source(
     bbox: Bounds | None = None,
     link: bool = False,
 ) -> Artifact:
-    """Publishes `source/<name>` with the extract as `map.osm.pbf` (or `map.osm`, …) and the imagery in `imagery/`.
+    """Publishes the artifact `source/<name>` with a map file, such as `map.osm.pbf`, and imagery in `imagery/`.
 
     Args:
         workspace: workspace to publish to.
         name: name of the artifact.
-        extract: inspected extract.
-        imagery: inspected imagery, or None.
-        attribution: all attribution lines, including that of OpenStreetMap.
-        bbox: default bounding box of `tile`.
-        link: create a hard link to the extract instead of a copy.
+        extract: OpenStreetMap extract; its file is copied to the artifact.
+        imagery: images to copy to the artifact, or None.
+        attribution: all attribution lines, including the line of OpenStreetMap.
+        bbox: bounding box to which the command `tile` limits the tiles by default.
+        link: create a hard link to the file of the extract, instead of copying the file.
     """
     from geojepa_cli.sources.imagery import copy_source
 
@@ -146,9 +146,10 @@ def _fetch_regions(workspace: Workspace, request: Request) -> list[Artifact]:
 
 
 def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_download: bool = False) -> Artifact:
-    """Inspects an extract and its imagery, and publishes both.
+    """Checks the file of an extract, finds the requested imagery, and publishes both.
 
-    A download is linked instead of copied. If it is not a valid extract, it is deleted.
+    If the file was downloaded, the artifact gets a hard link to the file. If a downloaded file is not a valid extract,
+    the file is deleted.
     """
     from geojepa_cli.sources.extract import (
         OSM_ATTRIBUTION,
@@ -177,15 +178,19 @@ def _publish(workspace: Workspace, pbf: Path, name: str, request: Request, is_do
                 f"no image of `{request.imagery}` intersects the extract with the bounding box {format_box(box)}", hint
             )
         if len(lines) == 1:
-            console.warn(f"imagery `{request.imagery}` has no attribution", hints.again(attribution="TEXT"))
+            console.warn(
+                f"imagery `{request.imagery}` has no attribution: the data source of the images is unknown",
+                hints.again(attribution="TEXT"),
+            )
     return make_source(workspace, name, extract, imagery, lines, request.bbox, link=is_download)
 
 
 def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bounds | None) -> Imagery | None:
-    """Returns the requested imagery for an extract.
+    """Finds the imagery that was requested for an extract.
 
     Returns:
-        None if no imagery is requested. Also None, with a warning, if the server has no imagery for the extract.
+        The imagery, or None if no imagery was requested. If the server has no imagery in the area of the extract,
+        prints a warning and also returns None.
 
     Raises:
         DataError, UsageError: the folder contains no imagery.
@@ -209,13 +214,14 @@ def _find_imagery(imagery: Path | ImageQuery | None, extract: Extract, bbox: Bou
     of = f" of {imagery.year}" if imagery.year else ""
     where = f"the bounding box {format_box(box)} ({collection.title} covers {collection.area})"
     console.warn(
-        f"there are no {collection.title} images{of} in {where}; the source has no imagery", hints.again(imagery="DIR")
+        f"there are no {collection.title} images{of} in {where}, so the region gets no imagery",
+        hints.again(imagery="DIR"),
     )
     return None
 
 
 def _print_scenes(scenes: Sequence[Scene]) -> None:
-    """Prints CRS, pixel size, data type and date of scenes, and warns about coarse scenes."""
+    """Prints CRS, pixel size, data type and date of each scene. Warns if scenes have large pixels."""
     from geojepa_cli.sources.scenes import ground_resolution
 
     coarse: dict[str, float] = {}
@@ -229,4 +235,6 @@ def _print_scenes(scenes: Sequence[Scene]) -> None:
         name, size_m = max(coarse.items(), key=lambda item: item[1])
         have = console.counted(len(coarse), "scene has", "scenes have")
         what = f"{have} pixels of more than {_COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
-        console.warn(f"{what}: images of zoom-16 tiles have pixels of at most 2.7 m, so they will be blurred")
+        console.warn(
+            f"{what}: the images of zoom-16 tiles will be blurred, because their pixels are at most 2.7 m wide"
+        )

@@ -1,4 +1,4 @@
-"""Plans of `fetch`: chooses regions, and looks up sizes and dates before anything is downloaded."""
+"""Plans of the command `fetch`: the regions, file sizes and dates that are known before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _MAX_LAT = 85.0  # approximate limit of Web Mercator, in degrees
 
 
 class ImageryPlan(NamedTuple):
-    """Number and size of images that would be fetched.
+    """Number and size of the images that `fetch` would import or download.
 
     Attributes:
-        images: number of image tiles.
-        scenes: number of scenes.
-        dates: dates of the oldest and newest scenes; empty if they are unknown.
-        bytes: size on disk in bytes.
+        images: number of image tiles in a local folder.
+        scenes: number of scenes (georeferenced images).
+        dates: dates of the oldest and the newest scene; empty if no date is known.
+        bytes: size of the images on disk, in bytes.
         at_most: True if `bytes` is an upper limit.
-        reason: reason why number and size are unknown, or None.
+        reason: reason why number and size are unknown; None if they are known.
     """
 
     images: int = 0
@@ -42,7 +42,7 @@ class ImageryPlan(NamedTuple):
 
 
 class RegionPlan(NamedTuple):
-    """A Geofabrik region that would be downloaded."""
+    """A Geofabrik region that `fetch` would download, with its images."""
 
     region: Region
     file: RemoteFile
@@ -50,7 +50,7 @@ class RegionPlan(NamedTuple):
 
 
 class FilePlan(NamedTuple):
-    """A local extract that would be copied."""
+    """A local OpenStreetMap extract that `fetch` would copy, with its images."""
 
     name: str
     extract: Extract
@@ -58,16 +58,17 @@ class FilePlan(NamedTuple):
 
 
 def choose_regions(request: Request, cache: Path) -> list[Region]:
-    """Returns the requested Geofabrik regions, without duplicates. Prints the full names of abbreviated regions.
+    """Returns the requested Geofabrik regions, without duplicates.
 
-    Also checks names and imagery, so that errors are raised before the download.
+    If a region was requested by anything but its id or the last part of its id, prints the path and name of the region.
+    Also checks the names of the regions and the folder of images, so that errors are raised before the download.
 
     Args:
-        request: request with at least one region.
-        cache: folder for a cached copy of the index.
+        request: arguments of `fetch`, with at least one region.
+        cache: folder for a copy of the Geofabrik index, which lists all regions.
 
     Raises:
-        OfflineError: the index cannot be downloaded, and there is no cached copy.
+        OfflineError: the index cannot be downloaded, and `cache` contains no copy.
         NotFoundError: there is no such region.
         UsageError: two regions would get the same name, or the folder of images does not exist.
         DataError: the folder contains no imagery.
@@ -80,12 +81,13 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
     for wanted in request.regions:
         region = geofabrik.find_region(index, wanted)
         if wanted.lower() not in (region.id, region.short):
-            console.note(f"`{wanted}` is `{region.path}`, {region.name}")
+            console.note(f"`{wanted}` is the region `{region.path}` ({region.name})")
         chosen[region.id] = geofabrik.dated(region, request.date) if request.date else region
     regions = list(chosen.values())
     if request.name is not None and len(regions) > 1:
         raise UsageError(
-            "`--name` can be used with one `--region` only", hints.again(region=regions[0].id, name=request.name)
+            "`--name` can be used with one `--region` only, because regions need different names",
+            hints.again(region=regions[0].id, name=request.name),
         )
     named: dict[str, Region] = {}
     for region in regions:
@@ -94,17 +96,25 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
         other = named.setdefault(name, region)
         if other is not region:
             hint = hints.again(region=region.id, name=legal_name(region.id))
-            raise UsageError(f"`{other.id}` and `{region.id}` would both be named `{name}`: fetch one at a time", hint)
+            raise UsageError(
+                f"the regions `{other.id}` and `{region.id}` would both be named `{name}`: fetch each of them with its "
+                "own `--name`",
+                hint,
+            )
     if isinstance(request.imagery, Path):
         list_imagery(request.imagery)
     return regions
 
 
 def plan_regions(request: Request, cache: Path) -> list[RegionPlan]:
-    """Returns the extracts and images that `fetch` would download. Downloads only the index of regions.
+    """Returns the extracts and images that `fetch` would download. Downloads only the Geofabrik index.
+
+    Args:
+        request: arguments of `fetch`, with at least one region.
+        cache: folder for a copy of the Geofabrik index, which lists all regions.
 
     Raises:
-        OfflineError: the index cannot be downloaded, and there is no cached copy.
+        OfflineError: the index cannot be downloaded, and `cache` contains no copy.
     """
     regions = choose_regions(request, cache)
     files = [_file_metadata(region.url) for region in regions]
@@ -113,7 +123,7 @@ def plan_regions(request: Request, cache: Path) -> list[RegionPlan]:
 
 
 def plan_file(request: Request) -> FilePlan:
-    """Returns the local extract that `fetch` would copy, and the images that it would fetch.
+    """Returns the local extract that `fetch` would copy, and the images that `fetch` would import or download.
 
     Raises:
         DataError: the file is not an OpenStreetMap extract, or the folder contains no imagery.
@@ -130,7 +140,7 @@ def plan_file(request: Request) -> FilePlan:
 def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> ImageryPlan | None:
     """Returns the number, dates and size of the requested images, or None if no imagery is requested.
 
-    The size of images from a server is an upper limit: it assumes an image for every tile in the bounding box.
+    For images from a server, the size is an upper limit: it assumes one image for every tile in the bounding box.
 
     Raises:
         DataError, UsageError: the folder contains no imagery.
@@ -161,7 +171,7 @@ def plan_imagery(imagery: Path | ImageQuery | None, box: Bounds | None) -> Image
 
 
 def _file_metadata(url: str) -> RemoteFile:
-    """Returns the size and date of an extract. Prints a warning if the server cannot be reached."""
+    """Returns the size and date of an extract on a server. Prints a warning if the server cannot be reached."""
     from geojepa_cli.sources.download import RemoteFile, fetch_metadata
     from geojepa_cli.sources.geofabrik import local_path
     from geojepa_cli.sources.http import OfflineError
@@ -185,6 +195,6 @@ def _count_tiles(box: Bounds) -> int:
 
 
 def _range(dates: Sequence[str]) -> tuple[str, ...]:
-    """Returns the first and last of the known dates, or nothing if no date is known."""
+    """Returns the first and the last of the known dates, or an empty tuple if no date is known."""
     known = sorted(date for date in dates if date)
     return (known[0], known[-1]) if known else ()

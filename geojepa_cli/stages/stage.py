@@ -1,4 +1,4 @@
-"""Base of all stages: builds artifacts that do not exist yet, finds regions, and completes hints of errors."""
+"""Parts that all stages use: they make missing artifacts, find regions, and complete the hints of errors."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ OF_REGIONS = ("source", "tiles", "images", "processed", "features")  # kinds who
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: makes artifacts of one kind.
+    """A stage: a step of the pipeline, which makes artifacts of one kind.
 
     Attributes:
         kind: name of the kind of artifact, and of its folder in the workspace.
-        version: version of the code that determines the content of artifacts; part of their ids.
-        rebuild: function that returns the command that rebuilds an artifact.
-        schema: version of the file layout; part of the ids.
-        keep: patterns of the files from which a killed or failed run can be resumed.
-        registers: register the kind. False if another stage with the same kind already does.
+        version: version of the code that makes the artifacts. Affects their ids.
+        rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
+        schema: version of the layout of the files. Affects the ids of the artifacts.
+        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
+        registers: True if this stage registers the kind; False if another stage already registers the same kind.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Stage:
     def build(
         self, workspace: Workspace, name: str, params: Mapping[str, Any], inputs: Sequence[Artifact] = ()
     ) -> Iterator[Build]:
-        """Opens the directory of a new artifact under a lock. See `Workspace.build`."""
+        """Context manager: finds the existing artifact, or opens a directory to build it. See `Workspace.build`."""
         with workspace.build(self.kind, name, params, inputs, self.version, self.keep) as build:
             yield build
 
@@ -65,15 +65,15 @@ class Stage:
         inputs: Sequence[Artifact],
         write: Callable[[Build], Artifact],
     ) -> Artifact:
-        """Returns the artifact if it exists, otherwise makes it. Prints a note if it exists.
+        """Returns the artifact with this name, parameters and inputs. Makes the artifact if it does not exist yet.
 
         Args:
             workspace: workspace to publish to.
             name: name of the artifact.
-            params: parameters that change the result.
-            inputs: artifacts from which it is made.
-            write: function that writes the files to `build.partial` and publishes the artifact. It is called only if
-                the artifact does not exist.
+            params: parameters that change the content of the artifact.
+            inputs: artifacts from which the artifact is made.
+            write: function that writes files to the directory `build.partial` and publishes them as the artifact. Not
+                called if the artifact exists.
         """
         with self.build(workspace, name, params, inputs) as build:
             if build.existing is not None:
@@ -84,9 +84,13 @@ class Stage:
 
 @contextmanager
 def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
-    """Adds a hint to errors that the body raises about a damaged file in one of these artifacts.
+    """Context manager: if its body raises an error about a file of one of these artifacts, adds a hint to the error.
 
-    The hint is the command that rebuilds the artifact. If a message names several files, the first one counts.
+    The hint is the command that rebuilds the artifact. If the message of the error contains several paths, the hint
+    rebuilds the artifact with the first path.
+
+    Args:
+        artifacts: artifacts whose files may be damaged; None is ignored.
     """
     try:
         yield
@@ -99,19 +103,19 @@ def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
 
 
 def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artifact]:
-    """Returns the artifacts of one kind for the given regions, without duplicates.
+    """Returns the artifacts of one kind that belong to the given regions, without duplicates.
 
     Args:
         workspace: workspace to search.
         kind: kind of the artifacts, such as `processed`.
-        wanted: regions, as names or artifacts. An artifact of another kind, such as `tiles`, selects the region with
-            its name. None selects the only region.
+        wanted: regions, as names or artifacts. If an artifact is of another kind, such as `tiles`, its name selects the
+            region. None selects the only region in the workspace.
 
     Raises:
-        NotFoundError: a region is unknown. The message suggests the most similar name; the hint is the command that
-            makes the region.
-        UsageError: `wanted` is None and the workspace has several regions, or `wanted` contains no region or anything
-            other than regions.
+        NotFoundError: a region is unknown. The message suggests the most similar name. The hint is the command that
+            makes the artifact.
+        UsageError: `wanted` is None, but the workspace has several regions; or `wanted` is empty, or contains something
+            that is neither a name nor an artifact of a region.
     """
     if wanted is None:
         return workspace.regions(kind, None)
@@ -131,18 +135,19 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
 
 
 def as_list(given: object) -> list[Any]:
-    """Returns a list of one or several references: names, paths or artifacts. Their types are not checked."""
+    """Converts one or several references (names, paths or artifacts) to a list. Does not check their types."""
     single = isinstance(given, str | bytes | Path | Artifact | Mapping) or not isinstance(given, Iterable)
     return [given] if single else list(given)  # type: ignore[call-overload, no-any-return]
 
 
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates the Python function of a command. Checks its arguments, and completes the hints of its errors.
+    """Returns a decorator for the Python function of a command, which checks arguments and completes hints of errors.
 
-    Arguments are checked and converted by `check_arguments`. Hints contain the equivalent command line: arguments that
-    differ from their defaults become options. A workspace becomes `--workspace`. An artifact becomes `--region`,
-    `--model` or `--task`, depending on its kind. All others become the option with the argument's name. If the function
-    is called by the command line, hints use the typed options instead.
+    `check_arguments` checks and converts the arguments. The hint of an error is a command to paste, so it must contain
+    the command-line options that correspond to the arguments of the call. Each argument that differs from its default
+    becomes the option with the same name. A workspace becomes `--workspace`. An artifact becomes `--region`, `--model`
+    or `--task`, depending on its kind. If the function was called by the command line, hints contain the options that
+    the user typed.
 
     Args:
         name: name of the command.

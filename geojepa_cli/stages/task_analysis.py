@@ -1,4 +1,4 @@
-"""Stage `tasks/<region>.<task>.analysis`: tags that are most informative about the label of a task."""
+"""Artifact `tasks/<region>.<task>.analysis`: lists the tags that are most informative about the label of a task."""
 
 from __future__ import annotations
 
@@ -39,27 +39,30 @@ def analyze_task(
     folds: int | None = None,
     buffer: bool = False,
 ) -> Artifact:
-    """Lists and plots the tags that are most informative about the label of a task, over all given regions together.
+    """Finds the tags that are most informative about the label of a task, and plots them with statistics of the task.
+
+    The tiles of all given regions are analyzed together.
 
     Args:
         workspace: workspace to read from and publish to.
-        analyze: name of a packaged task, path of a YAML file, or `tasks/` artifact. The task does not have to be built.
-        region: names of regions, or artifacts. Default: the only region.
-        seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: as for `build_tasks`.
+        analyze: name of a task that is part of this package, path of a YAML file that defines a task, or `tasks/`
+            artifact. The task does not have to be built.
+        region: names of regions, or artifacts. Default: the only region in the workspace.
+        seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: see `build_tasks`.
 
     Returns:
-        The artifact with `analysis.json`, `cooccurrence.png` and `statistics.png`.
+        The artifact, which contains `analysis.json`, `cooccurrence.png` and `statistics.png`.
 
     Raises:
-        UsageError: the definition of the task or an argument is wrong.
+        UsageError: the definition of the task or an argument is not valid.
         NotFoundError: there is no such region or task.
-        DataError: there are too few tiles, or all labels are equal.
+        DataError: there are too few tiles, or all tiles have the same label.
     """
     from geojepa_cli.tasks.splits import SplitRule
 
     filters = Filters(entity_limits(min_entities, max_entities), bbox, with_imagery)
     settings = TaskSettings(SplitRule(seed, split, folds, buffer), filters)
-    (spec,) = find_specs([analyze])
+    (spec,) = find_specs([analyze], "--analyze")
     regions = find_regions(workspace, "processed", region)
     settings.check(workspace, regions)
     return make_analysis(workspace, regions, spec, settings)
@@ -68,7 +71,7 @@ def analyze_task(
 def make_analysis(
     workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: TaskSettings
 ) -> Artifact:
-    """Publishes `tasks/<region>.<task>.analysis`. See `analyze_task`."""
+    """Publishes the artifact `tasks/<region>.<task>.analysis`. See `analyze_task`."""
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
     name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"
     images = [settings.filters.images(workspace, processed) for processed in regions]
@@ -83,7 +86,9 @@ def make_analysis(
         if not analysis.within and not analysis.between:
             found = f"`{spec.name}` has too few tiles ({analysis.sizes['tiles']} kept), or all their labels are equal"
             other = [*(processed.name for processed in regions), "ANOTHER"]
-            raise DataError(f"{found}: tags would seem informative by chance", hints.again(region=other))
+            raise DataError(
+                f"{found}; an analysis would show tags that seem informative by chance", hints.again(region=other)
+            )
         analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")
         title = f"{spec.title}: {names}"

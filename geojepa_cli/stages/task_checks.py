@@ -1,4 +1,4 @@
-"""Warnings about tasks: empty splits, rules that match nothing, and masks that hide everything."""
+"""Warnings about tasks: empty splits, label rules that match no entity, and masks that hide all entities of a tile."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TaskReports = Mapping[str, Sequence[TaskReport]]  # reports of each region, by t
 
 
 def warn_of_small_splits(reports: TaskReports) -> None:
-    """Warns about tasks with empty splits or folds, or with few test groups in all regions together.
+    """Warns about tasks with empty splits or folds, or with few test groups (zoom-14 tiles) in all regions together.
 
-    Such tasks can still be used: `probe` cross-validates over groups if the test split is too small.
+    Such tasks can still be probed. If the test split is too small, `probe` cross-validates over groups instead.
     """
     from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts
 
@@ -23,7 +23,7 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     for task, by_region in reports.items():
         groups = groups_by_part(by_region)
         if not any(groups.values()):
-            console.warn(f"no tile of task `{task}` has a label, so `probe` cannot test it")
+            console.warn(f"no tile of task `{task}` has a label, so `probe` cannot use this task")
             continue
         if parts := empty_parts(groups):
             empty.setdefault(f"{_listed(parts)}: {_reason(by_region[0])}", []).append(f"`{task}`")
@@ -37,29 +37,37 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     elif few:
         counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
         console.warn(
-            f"fewer than {FEW_TEST_GROUPS} test groups (of zoom 14), so test scores are unreliable; "
-            f"cross-validate over groups instead ({counts})"
+            f"fewer than {FEW_TEST_GROUPS} test groups (zoom-14 tiles used for testing), so scores are unreliable; "
+            f"cross-validate over groups instead (number of test groups by task: {counts})"
         )
 
 
 def warn_of_empty(reports: TaskReports) -> None:
-    """Warns about tasks whose rules match no entity, or whose masks hide all entities of a tile."""
+    """Warns about tasks whose label rules match no entity, and about masks that hide all entities of a tile."""
     for task, by_region in reports.items():
         tiles = {key: sum(report["tiles"][key] for report in by_region) for key in ("eligible", "label_0")}
         if tiles["eligible"] and tiles["eligible"] == tiles["label_0"]:
-            console.warn(f"every tile of task `{task}` has the label 0: no entity matches `label.tags`")
+            console.warn(
+                f"every tile of task `{task}` has the label 0, because no entity matches `label.tags` of the task"
+            )
         emptied = sum(report["mask"]["tiles emptied"] for report in by_region)
         if tiles["eligible"] and emptied == tiles["eligible"]:
             console.warn(f"the mask of task `{task}` hides all entities of all tiles, so models get no input")
         elif emptied:
             of = console.counted(tiles["eligible"], "tile")
-            console.warn(f"the mask of task `{task}` hides all entities of {emptied:,} of {of}")
+            console.warn(
+                f"the mask of task `{task}` hides all entities of {emptied:,} of {of}, so models get no input "
+                "for these tiles"
+            )
 
 
 def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
-    """Returns the number of zoom-14 groups in each split or, if the task has folds, in each fold.
+    """Returns the number of groups (zoom-14 tiles) in each split or, if the task has folds, in each fold.
 
-    A group that lies in two regions counts twice.
+    A group with tiles in two regions is counted twice.
+
+    Args:
+        reports: content of the `report.json` of one task in each region.
     """
     parts = [
         {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]

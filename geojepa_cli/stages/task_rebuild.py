@@ -1,4 +1,4 @@
-"""Finds the command that rebuilds a task artifact, from a manifest that may be damaged or edited."""
+"""Finds the command that rebuilds a `tasks/` artifact from its manifest, which may be damaged or edited."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANALYSIS_SUFFIX = ".analysis"
 
 
 def rebuild_task(remains: Remains) -> Hint:
-    """Returns the `build-tasks` command that rebuilds a task or an analysis, with all options that are not defaults."""
+    """Returns the `build-tasks` command, with all required options, that rebuilds a task or the analysis of a task."""
     base = remains.name.removesuffix(ANALYSIS_SUFFIX)
     region, _, task = base.rpartition(".")
     regions = input_names(remains.inputs, "processed") or [region or base]
@@ -30,9 +30,10 @@ def rebuild_task(remains: Remains) -> Hint:
 
 
 def _task_or_file(task: str, remains: Remains) -> str | Path:
-    """Returns the name of a packaged task, or the path of the definition of any other task.
+    """Returns the value for the option `--task`: the name of a packaged task, or the path of a YAML file.
 
-    The path is that of the copy in the artifact, if the copy is undamaged.
+    The YAML file defines a task that is not packaged. It is the file in the artifact or, if this file is missing or
+    damaged, a file in the current folder with the name of the task.
     """
     from geojepa_cli.tasks.spec import packed_tasks
 

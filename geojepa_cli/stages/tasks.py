@@ -1,4 +1,8 @@
-"""Stage `tasks/`: labels, splits and masked views of a region for one task."""
+"""Stage `tasks/`: prepares the tiles of a region for a prediction task.
+
+A `tasks/` artifact contains the label and the split of each tile, and two selections of tiles, entities and tags: with
+all tags (plain), and without the tags and entities that reveal the label (masked).
+"""
 
 from __future__ import annotations
 
@@ -29,29 +33,29 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 TaskNames = str | Path | Artifact | Sequence[str | Path | Artifact] | None
-TASKS = Stage("tasks", version=3, rebuild=rebuild_task)
+TASKS = Stage("tasks", version=4, rebuild=rebuild_task)
 
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Settings of a task artifact that are not part of the task's definition.
+    """Settings of a `tasks/` artifact that are not part of the task's definition.
 
     Attributes:
-        rule: rule that assigns tiles to splits.
-        filters: conditions that tiles must meet.
+        rule: rule that assigns tiles to train, validation and test.
+        filters: conditions that a tile must meet to be used.
     """
 
     rule: SplitRule
     filters: Filters
 
     def params(self, spec: TaskSpec) -> dict[str, Any]:
-        """Returns the settings and the definition of a task as parameters of an artifact."""
+        """Returns these settings and the definition of a task as a dict of artifact parameters."""
         split = self.rule.as_json()
         seed = split.pop("seed")
         return {"task": spec.resolved(), "seed": seed, "split": split, **self.filters.params()}
 
     def check(self, workspace: Workspace, regions: Sequence[Artifact]) -> None:
-        """Checks that the regions have the required images, and enough zoom-14 groups for the number of folds.
+        """Checks that the regions have the required images, and as many groups (zoom-14 tiles) as folds or more.
 
         Raises:
             NotFoundError: images are required, and a region has none.
@@ -83,31 +87,32 @@ def build_tasks(
     folds: int | None = None,
     buffer: bool = False,
 ) -> list[Artifact]:
-    """Makes labels, splits and masked views of tasks for one or several regions.
+    """Makes the labels, splits and masks of tasks for one or several regions.
 
-    Warns if a split is empty or has few groups, if no entity matches the rules of a task, or if a mask hides all
-    entities of a tile.
+    Tiles are split by groups: all tiles in the same zoom-14 tile are in the same split. Prints warnings if a split is
+    empty or has few groups, if no entity matches the label rules, or if the mask hides all entities of a tile.
 
     Args:
         workspace: workspace to read from and publish to.
-        region: names of regions, or artifacts. Default: the only region.
-        task: names of packaged tasks, paths of YAML files, or `tasks/` artifacts, whose definitions are used. Default:
-            all packaged tasks.
-        seed: random seed of the splits.
+        region: names of regions, or artifacts. Default: the only region in the workspace.
+        task: names of packaged tasks, paths of YAML files that define tasks, or `tasks/` artifacts with the definition
+            of a task. Default: all packaged tasks.
+        seed: random seed of the splits and folds.
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         bbox: bounding box (west, south, east, north) in degrees that tiles must intersect.
         with_imagery: use only tiles that have an image.
-        split: `group` keeps each zoom-14 group in one split; `random` assigns single tiles (see `SplitRule`).
-        folds: number of cross-validation folds to assign the groups to (2 to 20), or None.
-        buffer: remove groups next to a test group from train and validation.
+        split: `group` assigns groups to splits; `random` assigns each tile separately, which lets test scores look too
+            good (see `SplitRule`).
+        folds: number of cross-validation folds, 2 to 20, to which the groups are assigned too; None for no folds.
+        buffer: use groups next to a test group neither for training nor for validation.
 
     Returns:
-        The `tasks/` artifacts in the order of the tasks, and for each task in the order of the regions.
+        The `tasks/` artifacts: for the first task those of all regions in order, then those of the next task.
 
     Raises:
-        UsageError: the definition of a task or an argument is wrong.
-        NotFoundError: there is no such region or task, or `with_imagery` is set and a region has no images.
+        UsageError: the definition of a task or an argument is not valid.
+        NotFoundError: there is no such region or task, or `with_imagery` is set but a region has no images.
         DataError: no tile of a region meets the conditions.
     """
     from geojepa_cli.tasks.splits import SplitRule
@@ -128,11 +133,13 @@ def build_tasks(
     return [artifact for row in by_task for artifact in row]
 
 
-def find_specs(tasks: TaskNames) -> list[TaskSpec]:
-    """Reads and checks the definitions of tasks.
+def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
+    """Returns the definitions of tasks, after reading and checking them.
 
     Args:
-        tasks: names of packaged tasks, paths of YAML files, or `tasks/` artifacts. None for all packaged tasks.
+        tasks: names of packaged tasks, paths of YAML files that define tasks, or `tasks/` artifacts with the definition
+            of a task. None selects all packaged tasks.
+        option: option of the command line that takes the tasks, for hints.
 
     Raises:
         UsageError: a definition is not valid, or two tasks have the same name.
@@ -143,7 +150,7 @@ def find_specs(tasks: TaskNames) -> list[TaskSpec]:
     wanted = list(dict.fromkeys(packed if tasks is None else map(_task_name, as_list(tasks))))
     if not wanted:
         raise wrong_type("task", tasks, "at least one task", '"max_speed"')
-    specs = [find_task(name) for name in wanted]
+    specs = [find_task(name, option) for name in wanted]
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -153,14 +160,15 @@ def find_specs(tasks: TaskNames) -> list[TaskSpec]:
     for given, spec in zip(wanted, specs, strict=True):
         if given not in packed and spec.name in packed and spec != load_task(packed[spec.name]):
             console.warn(
-                f"`{given}` has the same name as the packaged task `{spec.name}`, but differs from it: `--task "
-                f"{spec.name}` will select the one that was built last; give it another `name` to keep both"
+                f"the task in `{given}` has the same name as the packaged task `{spec.name}`, but another definition: "
+                f"`--task {spec.name}` will select the task that was built last; to keep both tasks, change `name` in "
+                f"`{given}`"
             )
     return specs
 
 
 def _task_name(task: object) -> str:
-    """Returns the name of a packaged task, or the path of the file that defines the task."""
+    """Returns the name of a task if the task is packaged, otherwise the path of the YAML file that defines the task."""
     if isinstance(task, Artifact) and task.kind == TASKS.kind and DEFINITION in task.manifest["files"]:
         return str(task.verified_file(DEFINITION))
     if isinstance(task, Path):  # a path without a folder must not be taken for the name of a packaged task
@@ -171,7 +179,7 @@ def _task_name(task: object) -> str:
 
 
 def count_groups(regions: Sequence[Artifact]) -> int:
-    """Returns the number of zoom-14 groups with a tile in all `processed/` artifacts together."""
+    """Returns the number of groups (zoom-14 tiles) that contain a tile of at least one of these regions."""
     import numpy as np
 
     from geojepa_cli.store.store import TileStore
@@ -187,7 +195,7 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes `tasks/<region>.<task>` for tasks of one region, split by groups. Prints no warnings."""
+    """Publishes the artifacts `tasks/<region>.<task>` of one region, split by groups. Prints no warnings."""
     from geojepa_cli.tasks.splits import SplitRule
 
     settings = TaskSettings(SplitRule(seed), Filters(limits))
@@ -197,18 +205,18 @@ def build_region(
 def make_tasks(
     workspace: Workspace, regions: Sequence[Artifact], specs: Sequence[TaskSpec], settings: TaskSettings
 ) -> dict[str, list[Artifact]]:
-    """Publishes `tasks/<region>.<task>` for every region and task.
+    """Publishes an artifact `tasks/<region>.<task>` for every region and task.
 
-    Each artifact has `labels.h5`, `views.h5`, `task.yaml` and `report.json`, described in docs/formats.md.
+    Each artifact contains `labels.h5`, `views.h5`, `task.yaml` and `report.json`. See docs/formats.md for their layout.
 
     Args:
         workspace: workspace to publish to.
         regions: `processed/` artifacts of the regions.
         specs: definitions of the tasks.
-        settings: settings of splits and filters.
+        settings: rule for the splits, and filters for the tiles.
 
     Returns:
-        The artifacts of each region, by its name, in the order of `specs`.
+        A dict from the name of each region to its artifacts, which are in the order of `specs`.
 
     Raises:
         DataError: no tile of a region meets the conditions.

@@ -1,4 +1,4 @@
-"""Stage `tiles/`: OSM objects clipped to tiles by the native binary."""
+"""Stage `tiles/`: the program `geojepa-tiler` clips OSM elements to map tiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ DEFAULT_MEMORY = "1G"
 
 
 def tile_hint(name: str, sources: Sequence[str], **options: hints.Value) -> Hint:
-    """Returns the command that makes the tiles of a region from its sources."""
+    """Returns the command that makes the tiles of a region.
+
+    Args:
+        name: name of the region.
+        sources: names of the `source/` artifacts. Several sources are merged into the region.
+        options: further options of the command.
+    """
     return hints.run("tile", region=sources, merge=name if len(sources) > 1 else None, **options)
 
 
@@ -38,11 +44,11 @@ def _rebuild(remains: Remains) -> Hint:
 # version 3: in each tile, area outlines of a relation come after its other parts;
 # version 4: members with roles such as `subarea` are no area boundaries, duplicate tags count once, and more variants
 # of OSM XML are read
-TILES = Stage("tiles", version=4, rebuild=_rebuild)
+TILES = Stage("tiles", version=5, rebuild=_rebuild)
 
 
 class TiledRegion(NamedTuple):
-    """The tiles of a region, and their images if the source has imagery."""
+    """The `tiles/` artifact of a region, and the `images/` artifact if the source has imagery."""
 
     tiles: Artifact
     images: Artifact | None
@@ -65,26 +71,27 @@ def tile(
     bands: str = "rgb",
     image_codec: str = "raw",
 ) -> list[TiledRegion]:
-    """Clips OSM objects to tiles, and makes images of the tiles if the source has imagery.
+    """Clips OSM elements to map tiles. If the source has imagery, also makes an image for each tile.
 
     Args:
         workspace: workspace to read from and publish to.
-        region: names of regions, or `source/` artifacts. Default: the only region.
+        region: names of regions, or `source/` artifacts. Default: the only region in the workspace.
         zoom: zoom level of the tiles, 14 to 18.
-        bbox: bounding box (west, south, east, north) in degrees that tiles must intersect. Default: that of `fetch`.
+        bbox: bounding box (west, south, east, north) in degrees that tiles must intersect. Default: the bounding box
+            that was given to `fetch`.
         polygon: GeoJSON or Osmosis `.poly` file; only tiles that overlap its polygons are made.
-        merge: merge the regions into one with this name.
-        keep_tags: tag keys to keep although the default filter drops them.
-        drop_tags: additional tag keys to drop.
+        merge: merge all given regions into one region with this name.
+        keep_tags: tag keys to keep although they are dropped by default.
+        drop_tags: tag keys to drop in addition to those that are dropped by default.
         threads: number of threads; does not affect the result.
-        memory: target memory use, such as `512M`; does not affect the result.
-        skip_failed: leave out images whose imagery cannot be read, instead of raising an error.
-        image_size: side length of images made from scenes, in pixels.
-        bands: bands of images made from scenes: `rgb`, or `rgbn` with near infrared.
-        image_codec: codec of images: `raw`, `webp-lossless` or `webp`.
+        memory: approximate limit of memory use, such as `512M`; does not affect the result.
+        skip_failed: make no image for tiles whose imagery cannot be read, instead of raising an error.
+        image_size: side length in pixels of images that are made from scenes (such as GeoTIFF files).
+        bands: bands of images that are made from scenes: `rgb`, or `rgbn` (with near infrared).
+        image_codec: compression of images: `raw` (none), `webp-lossless` or `webp` (lossy).
 
     Returns:
-        The `tiles/` and `images/` artifacts of each region.
+        The `tiles/` and `images/` artifact of each region.
 
     Raises:
         UsageError: an argument is out of range, or arguments cannot be combined.
@@ -121,14 +128,15 @@ def make_tiles(
     memory: str = DEFAULT_MEMORY,
     name: str | None = None,
 ) -> Artifact:
-    """Publishes `tiles/<region>` with the file `tiles.h5`. docs/formats.md describes its layout.
+    """Publishes the artifact `tiles/<region>` with the file `tiles.h5`, described in docs/formats.md.
 
     Args:
         workspace: workspace to publish to.
-        sources: `source/` artifact of the region, or several artifacts to merge.
+        sources: `source/` artifact of the region, or several `source/` artifacts to merge into the region.
         zoom: zoom level of the tiles.
-        area: bounding box, or path of a file with polygons. Default: the bounding box given to `fetch`, if any.
-        keep_tags, drop_tags, threads, memory: as for `tile`.
+        area: bounding box, or path of a file with polygons, that limits the tiles. Default: the bounding box that was
+            given to `fetch`, if any.
+        keep_tags, drop_tags, threads, memory: see `tile`.
         name: name of the region. Default: the name of the first source.
 
     Raises:
@@ -170,10 +178,16 @@ def make_tiles(
 
 
 def _failure(error: DataError, name: str, sources: Sequence[Artifact], area: Bounds | Path | None) -> DataError:
-    """Returns the error for sources that the binary could not read.
+    """Returns the error to raise after `geojepa-tiler` failed, with a better hint.
 
-    If a source is damaged, the hint is the command that fetches it again. Otherwise it is the hint of the binary. If
-    the binary has no hint, it is the command that fetches the source named in the message again.
+    If the file of a source is damaged, or if the program printed no hint, the hint is the command that fetches the
+    source again. Otherwise, it is the hint that the program printed.
+
+    Args:
+        error: error with the message and the hint of the program.
+        name: name of the region.
+        sources: `source/` artifacts that the program read.
+        area: bounding box or polygon file that limits the tiles, or None.
     """
     for source in sources:
         if source.verify():  # damaged files of unchanged size, which `geojepa fetch` alone would not replace
@@ -188,38 +202,39 @@ def _failure(error: DataError, name: str, sources: Sequence[Artifact], area: Bou
 
 
 def fetched_box(sources: Sequence[Artifact]) -> Bounds | None:
-    """Returns the bounding box with which sources were fetched, or None.
+    """Returns the bounding box that was given to `fetch` for these sources, or None if there was no bounding box.
 
     Raises:
-        UsageError: the sources have different bounding boxes.
+        UsageError: the sources were fetched with different bounding boxes.
     """
     boxes = {tuple(source.params.get("bbox") or ()) for source in sources}
     if len(boxes) > 1:
         raise UsageError(
-            "the regions were fetched with different bounding boxes", hints.again(bbox="WEST,SOUTH,EAST,NORTH")
+            "the regions were fetched with different bounding boxes, so `--bbox` is required",
+            hints.again(bbox="WEST,SOUTH,EAST,NORTH"),
         )
     (box,) = boxes
     return (box[0], box[1], box[2], box[3]) if box else None
 
 
 def map_file(source: Artifact) -> Path:
-    """Returns the path of the OpenStreetMap extract in a `source/` artifact."""
+    """Returns the path of the map file (the OpenStreetMap extract) in a `source/` artifact."""
     names = [name for name in source.manifest["files"] if name.startswith("map.")]
     return source.file(names[0] if names else "map.osm.pbf")
 
 
 def check_keys(option: str, keys: Sequence[str]) -> None:
-    """Checks the keys given to `--keep-tags` or `--drop-tags`.
+    """Checks the tag keys that were given to the option `--keep-tags` or `--drop-tags`.
 
     Raises:
-        UsageError: a key is blank.
+        UsageError: a tag key is empty or blank.
     """
     if any(not key.strip() for key in keys):
         raise UsageError(f"`{option}` contains an empty tag key", hints.again(**{option.strip("-"): "source:*"}))
 
 
 def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | None:
-    """Returns the bounding box or the path of the polygon file, whichever is given.
+    """Returns the bounding box or the path of the polygon file, or None if neither is given.
 
     Raises:
         UsageError: both are given, or the polygon file does not exist.
@@ -227,17 +242,22 @@ def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | Non
     if polygon is None:
         return bbox
     if bbox is not None:
-        raise UsageError("`--bbox` cannot be combined with `--polygon`", hints.run("tile", polygon=polygon))
+        raise UsageError(
+            "`--bbox` cannot be combined with `--polygon`: each of them selects the tiles",
+            hints.run("tile", polygon=polygon),
+        )
     if not polygon.is_file():
-        raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="area.geojson"))
+        raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="FILE"))
     return polygon
 
 
 def regions_to_tile(workspace: Workspace, regions: Regions, merge: str | None) -> list[Sequence[Artifact]]:
-    """Returns the `source/` artifacts of each region to make: one per region, or all of them for a merged region.
+    """Returns a list of the regions to make. Each region is a list of its `source/` artifacts.
+
+    With `merge`, there is one region, made from the artifacts of all given regions.
 
     Raises:
-        UsageError: `merge` is given with fewer than two regions, or with the name of an existing region.
+        UsageError: `merge` is given for fewer than two regions, or is the name of an existing region.
     """
     sources = find_regions(workspace, "source", regions)
     if merge is None:
@@ -246,12 +266,14 @@ def regions_to_tile(workspace: Workspace, regions: Regions, merge: str | None) -
     if len(sources) < 2:
         more = hints.again(region=names, merge=merge)
         fetch = hints.run("fetch", pbf="FILE", name="NAME")
-        raise UsageError("`--merge` requires at least two regions", more if len(names) > 1 else fetch)
+        raise UsageError("`--merge` requires at least two regions in `--region`", more if len(names) > 1 else fetch)
     if merge in names:
         raise UsageError(
             f"`--merge {merge}`: a region with this name already exists", hints.again(merge=f"{merge}-and-more")
         )
     with_imagery = [s.name for s in sources if any(name.startswith("imagery/") for name in s.manifest["files"])]
     if with_imagery:
-        console.warn(f"imagery of {', '.join(with_imagery)} is left out: `--merge` merges only the maps")
+        console.warn(
+            f"the imagery of {', '.join(with_imagery)} is left out: `--merge` merges only the maps, not the imagery"
+        )
     return [sources]

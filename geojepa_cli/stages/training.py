@@ -81,7 +81,7 @@ class Trained(NamedTuple):
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again. It uses the configuration of the model, if that is undamaged."""
+    """Returns the command that trains a model again, with the model's own configuration file if it is undamaged."""
     known = remains.files.get(CONFIG)
     path = remains.path / CONFIG if remains.path else None
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
@@ -157,7 +157,7 @@ def train_model(
     with console.progress("pretrain", 100.0) as meter:
         result = train(model, data, run.config.train, build.partial, run.seed, meter)
     if result.resumed_from is not None:
-        console.note(f"resumed from the checkpoint at step {result.resumed_from:,}")
+        console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
     save_model(build.partial, model.module, run.config)
     (build.partial / CHECKPOINT).unlink(missing_ok=True)
     timing = {
@@ -170,7 +170,7 @@ def train_model(
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes it."""
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run."""
     from geojepa_cli.train.checkpoint import checkpoint_step
 
     step = checkpoint_step(build.partial / CHECKPOINT)

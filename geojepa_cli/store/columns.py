@@ -132,6 +132,16 @@ def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dic
     return columns, attributes
 
 
+def write_text(file: h5py.File, name: str, value: str) -> None:
+    """Writes a text attribute to an HDF5 file, in UTF-8.
+
+    The text gets a fixed length, because strings of variable length need a heap of 4 KB in the file, and HDF5 may loop
+    for ever when it reads them from a damaged file.
+    """
+    encoded = value.encode()
+    file.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(len(encoded), 1)))
+
+
 def write_packed(file: h5py.File, name: str, values: Array) -> None:
     """Writes a column to an HDF5 file as one compressed chunk, which `read_columns` can read."""
     options: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "chunks": values.shape}
@@ -234,11 +244,13 @@ def _check_attribute(attribute: Any, path: Path, name: str, kind: type, hint: Hi
     stored, shape = attribute.get_type(), attribute.shape
     sound = shape is not None and (len(shape) == 1 and shape[0] <= LONGEST_TUPLE if kind is tuple else shape == ())
     if kind is str:
-        sound &= stored.get_class() == h5py.h5t.STRING and stored.get_size() <= LONGEST_TEXT
+        # HDF5 may loop for ever when it reads a string of variable length from a damaged file.
+        fixed = stored.get_class() == h5py.h5t.STRING and not stored.is_variable_str()
+        sound &= fixed and stored.get_size() <= LONGEST_TEXT
     else:
         sound &= stored.get_class() == h5py.h5t.INTEGER and stored.get_size() <= 8
     if not sound:
-        wanted = {int: "a whole number", str: "a text", tuple: "whole numbers"}[kind]
+        wanted = {int: "a whole number", str: "a text of fixed length", tuple: "whole numbers"}[kind]
         raise DataError(f"attribute `{name}` of `{path}` is not {wanted}", hint)
 
 

@@ -13,11 +13,11 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import csr, schema
 from geojepa_cli.store.batch import OSM_TYPES
-from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns, write_text
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.reader import RegionStore
 
-EMBEDDINGS_SCHEMA = 2
+EMBEDDINGS_SCHEMA = 3
 
 # Type of each column. There are n tiles and m entities, in the order of the processed file.
 COLUMNS: dict[str, str] = {
@@ -175,7 +175,7 @@ def write_embeddings(
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(EMBEDDINGS_SCHEMA)
         for name, value in attributes.items():
-            file.attrs[name] = value
+            write_text(file, name, value)
         data = {}
         for name, dtype in COLUMNS.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities

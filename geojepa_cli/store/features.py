@@ -14,7 +14,7 @@ import torch
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
-from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns, write_text
 from geojepa_cli.store.dataset import Dataset
 
 SOURCES = 3  # number of distinct values of `source`
@@ -51,7 +51,7 @@ def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.N
     """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        file.attrs["encoder"] = encoder
+        write_text(file, "encoder", encoder)
         file.create_dataset("embedding", data=np.ascontiguousarray(embedding, dtype=np.float32), track_times=False)
         file.create_dataset("source", data=source, track_times=False)
 

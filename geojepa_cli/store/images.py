@@ -17,7 +17,7 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.grid import MAX_ZOOM, TileId
 from geojepa_cli.store import schema
-from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns, write_text
 from geojepa_cli.store.image_files import find_images, read_image
 from geojepa_cli.store.image_form import BANDS, MAX_PX, MIN_PX, RAW, SIZE_PX, ImageForm, PackedImages, pack_all
 
@@ -164,8 +164,9 @@ def put_images(
         threads: number of threads that encode images.
     """
     out.attrs["schema_version"] = np.uint32(schema.VERSION)
-    out.attrs["kind"] = "images"
-    out.attrs["bands"], out.attrs["size_px"] = form.bands, np.uint32(form.size_px)
+    write_text(out, "kind", "images")
+    write_text(out, "bands", form.bands)
+    out.attrs["size_px"] = np.uint32(form.size_px)
     for i, name in enumerate("zxy"):
         out.create_dataset(name, data=np.array([tile[i] for tile in tiles], np.uint32))
     if form.codec == RAW:

@@ -12,7 +12,7 @@ import numpy as np
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.store import schema
-from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, read_columns, write_packed
+from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, read_columns, write_packed, write_text
 
 # column -> its type, and the number of its values if it is an enumeration
 _COLUMNS = {
@@ -36,8 +36,10 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
         for name, value in {"kind": "labels", **attributes}.items():
-            # Strings of fixed length: HDF5 allocates a heap of 4 KB for strings of variable length.
-            file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
+            if isinstance(value, str):
+                write_text(file, name, value)
+            else:
+                file.attrs[name] = value
         for name, values in columns.items():
             write_packed(file, name, values.astype(np.uint8) if values.dtype == np.bool_ else values)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 ALIGNMENT = 64
 
 OSM_TYPE = {"node": 0, "way": 1, "relation": 2}

@@ -17,7 +17,7 @@ import numpy as np
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store import schema
-from geojepa_cli.store.columns import ColumnSpec, Expected, read_columns, write_packed
+from geojepa_cli.store.columns import ColumnSpec, Expected, read_columns, write_packed, write_text
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.dataset import Dataset
 from geojepa_cli.store.view import View
@@ -52,8 +52,7 @@ def save_views(path: Path, plain: View, masked: View) -> None:
     }
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        # A string of fixed length: HDF5 allocates a heap of 4 KB for variable length, twice the size of most views.
-        file.attrs["kind"] = np.bytes_("views")
+        write_text(file, "kind", "views")
         file.attrs["shape"] = np.array(plain.shape[0], np.uint64)
         for name, place in _BITS.items():
             _write_bits(file, name, rows[name], plain.shape[0][place])

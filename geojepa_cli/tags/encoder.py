@@ -177,7 +177,7 @@ def _load_minilm(path: Path) -> tuple[Any, torch.nn.Module]:
 
 def _check(name: str) -> None:
     if name not in ENCODERS:
-        raise unknown("text encoder", name, ENCODERS, hints.again(text_encoder="minilm"))
+        raise unknown("text encoder", name, ENCODERS, hints.again(text_encoder="minilm"), "--text-encoder")
 
 
 def _minilm_path() -> Path:

@@ -1,1 +1,1 @@
-"""Task specifications, labels, masks, splits and co-occurrence."""
+"""Prediction tasks: definitions, labels of tiles, masks of revealing tags, splits, and statistics of tags."""

@@ -1,4 +1,4 @@
-"""Analysis of a task over one or several regions: tags that are informative about the label, and statistics."""
+"""Analysis of a task over one or several regions: tags that give information about the label, and statistics."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ IN_MAP = 12  # number of tags that the heat map takes from each list
 
 @dataclass(frozen=True)
 class Analysis:
-    """Result of an analysis.
+    """Result of the analysis of a task.
 
     Attributes:
-        within: tags of the entities that count for the label, most informative first; see `tasks.association`.
-        between: tags of the other entities in the same tiles, most informative first.
-        map_tags: tags of the heat map, hidden ones first, each with its mask state (`hidden`, `partly` or `left`).
-        lifts: lifts of `map_tags`.
+        within: tags that show whether their entity counts for the label, most informative first; see
+            `tasks.association`.
+        between: tags of the other entities that show whether the tile's label is high, most informative first.
+        map_tags: tags of the heat map. Each is a pair of the tag and its state in masked tiles: `hidden`, `partly`
+            hidden, or `left` visible. Hidden tags are first.
+        lifts: lifts of all pairs of `map_tags`.
         reports: one report for each region, with the same content as the `report.json` of `build-tasks`.
-        sizes: numbers of tiles, entities and counted entities, and the entropy of the labels in bits.
+        sizes: numbers of tiles, entities, and entities that count for the label, and the entropy of labels in bits.
     """
 
     within: list[Association]
@@ -52,7 +54,7 @@ class Analysis:
     sizes: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the result as JSON values."""
+        """Returns the sizes and both lists of tags as a dict for JSON."""
         return {
             **self.sizes,
             "within": [found.as_json() for found in self.within[:LISTED]],
@@ -60,18 +62,18 @@ class Analysis:
         }
 
     def save(self, path: Path) -> None:
-        """Writes the result as JSON to a file."""
+        """Writes the content of `as_json` to a file."""
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
         path.write_text(text + "\n", encoding="utf-8")
 
 
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
-    """Analyses the kept tiles of a task in all regions together.
+    """Analyses the tiles of a task in all regions together, without the tiles removed by thinning.
 
     Args:
-        regions: opened regions.
+        regions: regions to analyse.
         spec: definition of the task.
-        rule: rule that assigns tiles to splits, for the statistics of each split.
+        rule: rule that assigns tiles to splits; the reports have statistics of each split.
     """
     found, reports = [], []
     for data in regions:
@@ -124,7 +126,7 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """Returns the first tags of both lists with their mask states, sorted by state, then by place in the lists."""
+    """Returns the first tags of both lists with their states in masked tiles, sorted by state, then by rank."""
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])
     order = ("hidden", "partly", "left")

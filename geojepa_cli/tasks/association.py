@@ -1,9 +1,9 @@
 """Association of tags with a label, on the entities that count for the label and on the other entities of their tiles.
 
-Lift and mutual information (in bits) answer two questions. Within: does an entity with this tag count for the label?
-Between: does a tile have a high label if one of its other entities has this tag? Lift compares the observed frequency
-of two events with the frequency expected by chance: P(a, b) / (P(a) P(b)). Regions are pooled; tags are identified by
-their text. Each result also has the number of entities on which the mask leaves the tag visible.
+Two questions are asked for each tag. `within`: does an entity with this tag count for the label? `between`: does a
+tile have a high label if one of its other entities has this tag? Each answer has a lift, a mutual information in bits,
+and the number of entities on which the mask leaves the tag visible. The lift is the observed frequency of two events
+divided by the frequency expected by chance: P(a, b) / (P(a) P(b)). All regions are analysed together.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CLASSES = 4
 
 
 class Occurrences(NamedTuple):
-    """The tokens (visible entities) of one region, and the labels of its kept tiles.
+    """The tokens (visible entities) of one region, and its labelled tiles that thinning did not remove (kept tiles).
 
     Attributes:
-        tokens: K tokens of the region.
+        tokens: the K tokens of the region.
         labels: labels of the kept tiles, float64 [t].
-        tiles: rows of the kept tiles, int64 [t], ascending.
+        tiles: rows of the kept tiles in the region, int64 [t], ascending.
         counted: True for tokens that count for the label, bool [K].
-        left: True for tokens that the mask leaves visible, bool [K].
-        hidden: True for vocabulary rows (tags) that the mask hides, bool [V].
+        left: True for tokens that the mask does not hide completely, bool [K].
+        hidden: True for tags (rows of the region's vocabulary) that the mask hides, bool [V].
     """
 
     tokens: RegionTokens
@@ -45,17 +45,17 @@ class Occurrences(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """The kept tiles of all regions: n entities in t tiles, with m (entity, feature) pairs.
+    """All regions together: n entities in t tiles, and the m pairs of an entity and one of its features.
 
-    A feature is `key=value` or `key=*`.
+    A feature is a tag (`key=value`) or a key with any value (`key=*`).
 
     Attributes:
         names: names of the features.
         labels: label of every tile, float64 [t].
-        tile: tile of every entity, int64 [n], ascending.
+        tile: index of every entity's tile, int64 [n], ascending.
         counted: True for entities that count for the label, bool [n].
-        entity, feature: entity and feature of every pair, int64 [m].
-        left: True for pairs that are visible in the masked variant, bool [m].
+        entity, feature: indexes of the entity and of the feature of every pair, int64 [m].
+        left: True for pairs that the mask leaves visible, bool [m].
     """
 
     names: list[str]
@@ -68,32 +68,33 @@ class Pool:
 
     @cached_property
     def high(self) -> Flags:
-        """True for tiles whose label is above the median (for labels 0 and 1: label 1), bool [t]."""
+        """True for tiles with a high label, bool [t]: above the median or, for labels 0 and 1, label 1."""
         return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
 
     @cached_property
     def classes(self) -> Ints:
-        """Class of every tile, int64 [t]: labels cut at their quartiles; equal labels are in the same class."""
+        """Class of every tile, int64 [t]: the quartile of its label. Tiles with equal labels are in the same class."""
         bounds = np.unique(np.quantile(self.labels, np.arange(1, CLASSES) / CLASSES))
         return np.unique(np.searchsorted(bounds, self.labels, side="left"), return_inverse=True)[1]
 
     @property
     def is_informative(self) -> bool:
-        """True if there are at least `FEW_TILES` tiles and their labels differ; with fewer, some tag fits by chance."""
+        """True if there are enough tiles (at least `FEW_TILES`) and their labels are not all equal."""
         return len(self.labels) >= FEW_TILES and len(np.unique(self.labels)) > 1
 
 
 @dataclass(frozen=True)
 class Association:
-    """A tag and its association with the label.
+    """A tag and its association with the label, as computed by `within` or `between`.
 
     Attributes:
-        tag: `key=value`, or `key=*`.
-        seen: number of entities (within) or tiles (between) that have the tag.
-        both: number of these entities that count (within), or of these tiles with a high label (between).
-        lift: lift; 1 if tag and label are independent.
-        bits: mutual information in bits.
-        entities: number of entities that have the tag (between: without the entities that count).
+        tag: `key=value`, or `key=*` for a key with any value.
+        seen: `within`: number of entities with the tag. `between`: number of tiles with such an entity.
+        both: `within`: how many of these entities count for the label. `between`: how many of these tiles have a high
+            label.
+        lift: observed frequency of tag and label together, divided by the frequency expected by chance.
+        bits: mutual information of tag and label in bits.
+        entities: number of entities with the tag; `between` excludes the entities that count for the label.
         left: number of these entities on which the mask leaves the tag visible.
     """
 
@@ -107,18 +108,18 @@ class Association:
 
     @property
     def mask(self) -> str:
-        """`hidden` (on all entities), `left` (visible on 99 % or more), or `partly`."""
+        """Effect of the mask: `hidden` on all entities, `left` visible on at least 99 % of them, or else `partly`."""
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the association as JSON values."""
+        """Returns the association as a dict for JSON."""
         values = {"tag": self.tag, "seen": self.seen, "both": self.both}
         figures = {"lift": round(self.lift, 4), "bits": round(self.bits, 6)}
         return {**values, **figures, "entities": self.entities, "left": self.left, "mask": self.mask}
 
 
 def pool(regions: Iterable[Occurrences]) -> Pool:
-    """Joins the kept tiles of all regions."""
+    """Joins the tiles, entities and features of all regions."""
     ids: dict[str, int] = {}
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("labels", "tile", "counted")}
     pairs: dict[str, list[NDArray[Any]]] = {name: [] for name in ("entity", "feature", "left")}
@@ -150,7 +151,7 @@ def pool(regions: Iterable[Occurrences]) -> Pool:
 
 
 def within(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags that are most informative about whether their entity counts, highest mutual information first.
+    """Returns the tags that best show whether their entity counts for the label, highest mutual information first.
 
     Args:
         pooled: entities of all regions.
@@ -169,7 +170,7 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags of entities that do not count that are most informative about the tile's label, best first.
+    """Returns the tags of the other entities that best show the label of their tile, highest mutual information first.
 
     Args:
         pooled: entities of all regions.
@@ -193,11 +194,11 @@ def between(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def information_bits(table: Ints, totals: Ints) -> Floats:
-    """Returns the mutual information of each feature's presence and the class, in bits, float64 [features].
+    """Returns the mutual information of each feature with the class, in bits, float64 [features].
 
     Args:
-        table: number of members of each class that have each feature, [features, classes].
-        totals: number of members of each class, [classes].
+        table: number of entities or tiles by feature and class, [features, classes].
+        totals: number of all entities or tiles in each class, [classes].
     """
     n = totals.sum()
     bits = np.zeros(len(table))
@@ -210,20 +211,20 @@ def information_bits(table: Ints, totals: Ints) -> Floats:
 
 
 def entropy_bits(classes: NDArray[Any]) -> float:
-    """Returns the entropy of classes in bits: the maximum of their mutual information with a feature."""
+    """Returns the entropy of the classes in bits, which is the highest mutual information that a feature can have."""
     shares = np.unique(classes, return_counts=True)[1] / len(classes)
     return float(-(shares * np.log2(shares)).sum())
 
 
 @dataclass(frozen=True)
 class PairLifts:
-    """Lifts of f tags, float64: of every pair of tags [f, f], and of every tag with the label [f]; NaN for scarce data.
+    """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
 
     Attributes:
-        same: lift of two tags on the same entity.
-        same_label: lift of the tag and of the entity counting for the label.
-        apart: lift of two tags on different entities of the same tile.
-        apart_label: lift of the tag on an entity that does not count and of a high label of the tile.
+        same: lift of both tags being on the same entity.
+        same_label: lift of a tag being on an entity that counts for the label.
+        apart: lift of both tags being on different entities of the same tile.
+        apart_label: lift of a tag being on another entity of a tile with a high label.
     """
 
     same: Floats
@@ -233,7 +234,7 @@ class PairLifts:
 
 
 def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
-    """Computes the lifts of tags; NaN if fewer than one joint case is expected by chance and none is observed."""
+    """Computes the lifts of tags; NaN if no joint case is observed and less than one is expected by chance."""
     position = np.full(len(pooled.names), -1, np.int64)
     ids = {name: number for number, name in enumerate(pooled.names)}
     position[[ids[tag] for tag in tags]] = np.arange(len(tags))
@@ -267,7 +268,7 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Returns tags seen at least `MIN_TILES` times, highest bits first; a key with one value only as `key=value`."""
+    """Returns tags with at least `MIN_TILES` cases, highest bits first. Omits `key=*` if it equals a `key=value`."""
     if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)

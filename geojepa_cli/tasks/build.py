@@ -1,4 +1,4 @@
-"""Builds one task for one region: writes labels, split, both views and the report into a folder."""
+"""Builds one task for one region: writes labels, splits, visible entities and tags, and a report into a folder."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SHOWN_TAGS = 10
 
 @dataclass(frozen=True)
 class RegionData:
-    """A region that is opened once for all its tasks.
+    """An opened region, from which several tasks can be built.
 
     Attributes:
-        store: store with this region only.
+        store: dataset with this region only.
         tokens: tokens (visible entities) of the region.
-        base: view of the tokens, with the tiles that pass the entity limits and the other filters.
+        base: view (selection) of the tiles that pass the filters, and of the tokens.
     """
 
     store: TileStore
@@ -67,14 +67,14 @@ class RegionData:
         bbox: Bounds | None = None,
         images: Path | None = None,
     ) -> RegionData:
-        """Opens a `processed.h5`.
+        """Opens a `processed.h5` file and selects its tiles.
 
         Args:
             path: path of the `processed.h5`.
             name: name of the region.
-            min_entities, max_entities: minimum and maximum number of entities in a tile.
-            bbox: (west, south, east, north) in degrees, or None; only tiles that overlap it are used.
-            images: path of an `images.h5`, or None; only tiles that have an image in it are used.
+            min_entities, max_entities: tiles with fewer or more entities are left out.
+            bbox: bounding box (west, south, east, north) in degrees; tiles outside are left out. Default: no box.
+            images: path of an `images.h5`; tiles without an image in this file are left out. Default: no file.
         """
         store = TileStore.open([path], None if images is None else [images], names=[name])
         base = View.default(store, min_entities, max_entities, imagery_only=images is not None, bbox=bbox)
@@ -82,13 +82,13 @@ class RegionData:
 
     @cached_property
     def names(self) -> list[str]:
-        """The name of every tile."""
+        """Name of every tile, such as `16_18052_25957`."""
         return self.store.tile_names()
 
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """The columns of `labels.h5`, one entry per tile; `fold` is None if the task has no folds."""
+    """The columns of `labels.h5`, with one entry per tile. `fold` is None if the task has no folds."""
 
     labels: Labels
     eligible: Flags
@@ -98,7 +98,7 @@ class TaskColumns:
 
 
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
-    """Computes label, eligibility, thinning and split of every tile."""
+    """Computes for every tile its label, split and fold, whether it is eligible, and whether thinning keeps it."""
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
     within[data.base.tiles] = True
@@ -112,7 +112,7 @@ def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColum
 
 
 def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) -> dict[str, Any]:
-    """Writes `labels.h5`, `views.h5`, `task.yaml` and `report.json`; returns the report."""
+    """Writes `labels.h5`, `views.h5`, `task.yaml` and `report.json` to a folder. Returns the content of the report."""
     columns = task_columns(data, spec, rule)
     plain = plain_view(data.store, columns.eligible, data.base)
     masked = masked_view(data.tokens, spec, plain)
@@ -131,7 +131,7 @@ def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) 
 def make_report(
     data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns, masked: View
 ) -> dict[str, Any]:
-    """Returns the content of `report.json`: counts, label histograms by split, hidden entities and remaining tags."""
+    """Returns the content of `report.json`: counts, histograms of labels, hidden entities, and informative tags."""
     labels = columns.labels.values
     whole_test = labels[columns.eligible & (columns.split == SPLITS.index("test"))]
     kept = np.flatnonzero(columns.kept)
@@ -171,7 +171,7 @@ def make_report(
 
 
 def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
-    """Counts the tiles without any entity in the masked view."""
+    """Counts the tiles in which the mask hides all entities."""
     shown = np.ones(tokens.region.n_pieces, np.bool_)
     shown[masked.dropped_pieces] = False
     left = np.bincount(tokens.tiles[shown[tokens.pieces]], minlength=tokens.n_tiles)
@@ -179,7 +179,7 @@ def _emptied(tokens: RegionTokens, tiles: Flags, masked: View) -> int:
 
 
 def _one_line_per_entry(report: dict[str, Any]) -> str:
-    """Returns JSON with one line per entry: half the size of indented JSON, and still readable in a diff."""
+    """Returns JSON with one line per top-level entry, which is shorter than indented JSON and readable in a diff."""
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
         for key, value in report.items()
@@ -188,7 +188,7 @@ def _one_line_per_entry(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Returns the label histogram and the number of groups of each split and, if the task has folds, of each fold."""
+    """Returns the histogram of labels and the number of groups of each split, and of each fold if there are any."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColum
 
 
 def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
-    """Returns warnings that apply if the results of this region are used alone."""
+    """Returns warnings, such as splits without tiles, that apply if this region is used without other regions."""
     found = [RANDOM_SPLIT] if rule.by == "random" else []
     if rule.folds is not None:
         counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
@@ -214,7 +214,7 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 
 
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Counts shared entities of train and test for each way of splitting: by group, with a buffer, random, by fold."""
+    """Counts OSM elements in both train and test tiles, for splits by group, with a buffer, at random, and by fold."""
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)
     by_tile = np.full(len(kept), BUFFER, np.uint8)

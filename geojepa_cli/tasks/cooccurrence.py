@@ -1,8 +1,9 @@
-"""The strongest remaining tag: the single tag of a masked view that is most informative about the label.
+"""Finds the tags that give most information about the label although the mask leaves them visible.
 
-Each key and each key=value has two features in a tile: its presence, and its number of entities. Each feature is
-compared with the label: by AUROC if labels are 0 or 1, otherwise by Spearman's correlation. Most tags are absent from
-most tiles, so columns are sparse and ranks are computed only for the tiles that have the tag.
+Each tag (`key=value`, or `key=*` for any value) has two features in a tile: whether an entity has the tag (presence),
+and how many entities have the tag (count). Each feature is compared with the label: by AUROC if labels are 0 or 1,
+otherwise by Spearman's correlation. Most tags are absent from most tiles, so features are stored as sparse columns,
+and ranks are computed only for the tiles that have the tag.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from numpy.typing import NDArray
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.tokens import Floats, Ints, RegionTokens
 
-FEW_TILES = 20  # with fewer, some tag always fits by chance
+FEW_TILES = 20  # with fewer tiles, some tag always matches the labels by chance
 MIN_TILES = 5
 Measure = Literal["auroc", "spearman"]
 
 
 class Indicator(NamedTuple):
-    """A feature of a tag, and its agreement with the label.
+    """A tag, its feature that best predicts the label, and the score of this feature.
 
     Attributes:
-        tag: `key=value`, or `key=*`.
-        feature: `presence` or `count`.
-        score: AUROC (0.5: no information) or Spearman's correlation (0: no information).
+        tag: `key=value`, or `key=*` for a key with any value.
+        feature: `presence` of an entity with the tag in a tile, or `count` of these entities.
+        score: AUROC (0.5 means no information) or Spearman's correlation (0 means no information).
         tiles: number of tiles that have the tag.
     """
 
@@ -36,12 +37,12 @@ class Indicator(NamedTuple):
     tiles: int
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the indicator as JSON values."""
+        """Returns the indicator as a dict for JSON."""
         return {"tag": self.tag, "feature": self.feature, "score": round(self.score, 4), "tiles": self.tiles}
 
 
 class Column(NamedTuple):
-    """Sparse features: tile `rows[i]` has the value `values[i]` (above 0) in column `columns[i]` (see `names`)."""
+    """Sparse matrix of features: tile `rows[i]` has the value `values[i]` (above 0) for the tag `names[columns[i]]`."""
 
     rows: Ints
     columns: Ints
@@ -52,18 +53,19 @@ class Column(NamedTuple):
 def strongest_tags(
     tokens: RegionTokens, view: View, tiles: Ints, labels: Floats, measure: Measure, top: int = 20
 ) -> list[Indicator]:
-    """Returns the tags of a view that are most informative about the labels, strongest first.
+    """Returns the visible tags that give most information about the labels, strongest first.
 
     Args:
         tokens: tokens of the region.
-        view: view of the region; only entities and tags that are visible in it are compared.
-        tiles: rows of the tiles to compare, ascending.
+        view: selection of entities and tags; hidden entities and tags are ignored.
+        tiles: rows of the tiles to use, ascending.
         labels: labels of these tiles.
         measure: `auroc` for labels 0 and 1, otherwise `spearman`.
-        top: maximum length of the list; each tag is in it once, with its strongest feature.
+        top: maximum number of tags.
 
     Returns:
-        Indicators; an empty list if there are fewer than `FEW_TILES` tiles or all labels are equal.
+        Each tag with its strongest feature. The list is empty if there are fewer than `FEW_TILES` tiles, or if all
+        labels are equal.
     """
     if len(tiles) < FEW_TILES or len(np.unique(labels)) < 2:
         return []
@@ -77,7 +79,7 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """Returns for each tile the number of entities with each key=value, and the number with each key."""
+    """Returns for each tile the numbers of visible entities by `key=value` (first result) and by `key=*` (second)."""
     shown = np.ones(len(tokens.vocabulary), np.bool_)
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
@@ -94,7 +96,7 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
 
 
 def auroc(features: Column, labels: Floats) -> Floats:
-    """Returns the area under the ROC curve of every column for labels 0 and 1 (Mann-Whitney, ties count half)."""
+    """Returns the area under the ROC curve of every column for labels 0 and 1. Ties count half (Mann-Whitney)."""
     positive = labels > 0
     n, n_positive = len(labels), int(positive.sum())
     ranks, zero_rank, _ = _ranks(features, n)
@@ -104,7 +106,7 @@ def auroc(features: Column, labels: Floats) -> Floats:
 
 
 def spearman(features: Column, labels: Floats) -> Floats:
-    """Returns Spearman's correlation of every column with the labels (Pearson's correlation of average ranks)."""
+    """Returns Spearman's correlation of every column with the labels: Pearson's correlation of their average ranks."""
     n = len(labels)
     wanted = _average_ranks(np.zeros(n, np.int64), labels)
     ranks, zero_rank, size = _ranks(features, n)
@@ -143,14 +145,17 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Returns average ranks of the entries among all n tiles, and each column's rank of zeros and entry count."""
+    """Returns the average rank of each entry in its column of n tiles.
+
+    Also returns for each column the average rank of the tiles with value 0, and the number of entries.
+    """
     size = _per_column(features, np.ones(len(features.rows)))
     zeros = n - size
     return _average_ranks(features.columns, features.values) + zeros[features.columns], (zeros + 1) / 2, size
 
 
 def _average_ranks(columns: Ints, values: Floats) -> Floats:
-    """Returns ranks from 1 within each column; tied values get their mean rank."""
+    """Returns the rank of each value in its column, from 1 up. Equal values get the mean of their ranks."""
     if len(values) == 0:
         return np.empty(0)
     order = np.lexsort((values, columns))

@@ -1,4 +1,4 @@
-"""Labels, splits and views of a task over the regions of a `TileStore`; tile rows are those of the store."""
+"""Reads a built task over the regions of a `TileStore`: labels, splits, and the visible entities and tags."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task over a dataset of n tiles; every array has one entry per tile of the store.
+    """A built task over a dataset with n tiles. Every array has one entry per tile, in the order of the dataset.
 
     Attributes:
         spec: definition of the task.
         labels: label of each tile, float32 [n]; NaN for a tile without a label.
-        eligible: True for tiles with a label that pass the filters, bool [n]; both views contain these tiles.
-        kept: True for eligible tiles that were not thinned out, bool [n]; heads are trained and tested on them.
+        eligible: True for tiles that have a label and pass the filters, bool [n].
+        kept: True for eligible tiles that thinning did not remove, bool [n]. Heads are trained and tested on them.
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
-        groups: zoom-14 group of each tile, int64 [n], as in `TileStore.groups`.
+        groups: zoom-14 tile that contains each tile, as a number, int64 [n]; see `TileStore.groups`.
         rule: rule that assigned tiles to splits.
         fold: fold of each tile, uint8 [n], 0..k-1; None if the task was built without folds.
     """
@@ -51,11 +51,11 @@ class TaskData:
 
     @classmethod
     def open(cls, store: TileStore, artifacts: Sequence[Artifact]) -> TaskData:
-        """Joins the `tasks/` artifacts of the store's regions.
+        """Reads the task artifacts of all regions of a dataset and joins them.
 
         Args:
-            store: store of the regions.
-            artifacts: one task artifact for each region, in the order of the store.
+            store: dataset of the regions.
+            artifacts: one task artifact for each region, in the order of the dataset.
 
         Raises:
             DataError: a file is damaged, the artifacts have different definitions of the task, or an artifact belongs
@@ -69,7 +69,7 @@ class TaskData:
         for artifact, spec in zip(artifacts, specs, strict=True):
             if spec != specs[0] or split_rule(artifact) != rule:
                 what = f"`{artifact.path}` and `{artifacts[0].path}`"
-                raise DataError(f"{what} differ in the task's definition, seed or split", hint)
+                raise DataError(f"{what} cannot be combined: they differ in the task's definition, seed or split", hint)
         columns = [
             read_labels(artifact.verified_file(LABELS), region.n_tiles, rule.folds or 0, hint)
             for artifact, region in zip(artifacts, store.regions, strict=True)
@@ -88,27 +88,26 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns the view of the plain or the masked variant; both contain the `eligible` tiles."""
+        """Returns a view of the eligible tiles: with all tags (plain), or without the tags and entities of the mask."""
         return self._views[int(masked)]
 
     def rows(self, split: str, thinned: bool = True) -> NDArray[np.int64]:
-        """Returns the tile rows of `train`, `val` or `test`.
+        """Returns the rows of a split's tiles in the dataset.
 
         Args:
-            split: name of the split.
-            thinned: if False, the tiles with label 0 that thinning removed are included.
+            split: `train`, `val` or `test`.
+            thinned: False to include the tiles with label 0 that thinning removed.
         """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
     def view_without_shared(self, store: TileStore, masked: bool) -> View:
-        """Returns `view(masked)` without the OSM elements that are in several blocks.
+        """Returns `view(masked)` without the OSM elements that can be in both training and test tiles.
 
-        A block is never divided between splits: it is a zoom-14 group, or a single tile for a random split. So no test
-        tile of the returned view has an element of a train tile.
+        These are the elements that lie in several zoom-14 groups or, for a random split, in several tiles.
 
         Args:
-            store: store of this task's regions.
-            masked: True for the masked variant, False for the plain one.
+            store: dataset of this task's regions.
+            masked: True to also hide the tags and entities that reveal the label.
         """
         blocks = self.groups
         if self.rule.by == "random":  # two regions may have the same tile
@@ -117,10 +116,10 @@ class TaskData:
 
 
 def read_spec(artifact: Artifact) -> TaskSpec:
-    """Reads the definition of a built task.
+    """Reads the definition of a task from its artifact.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file with the definition is damaged.
     """
     try:
         return load_task(artifact.verified_file(SPEC))
@@ -129,10 +128,10 @@ def read_spec(artifact: Artifact) -> TaskSpec:
 
 
 def split_rule(artifact: Artifact) -> SplitRule:
-    """Returns the rule that assigned a task's tiles to splits, from its manifest.
+    """Returns the rule by which a task's tiles were assigned to splits, from the manifest of the task.
 
     Raises:
-        DataError: the manifest has no valid rule.
+        DataError: the manifest has no valid seed or split.
     """
     try:
         values: dict[str, Any] = {"seed": artifact.params["seed"], **artifact.params.get("split", {})}

@@ -1,6 +1,6 @@
-"""Labels: one value per tile, computed from the tags of its tokens (visible entities).
+"""Computes labels: one value per tile, from the tags of the tile's tokens (visible entities).
 
-Rules are matched against each distinct (key, value) of the region once.
+Rules are matched only once against each distinct tag (key, value) of a region.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Labels:
     """The labels of one region.
 
     Attributes:
-        values: label of each tile, float32 [n_tiles]; NaN for a tile without a label (for example, a tile with roads
-            but without a speed limit).
-        read: for kind `max`: number of objects by notation of the value; `unreadable` counts values that could not be
-            parsed.
-        unread: number of objects by value, for values that could not be parsed.
+        values: label of each tile, float32 [n_tiles]. Tiles without a label have NaN, such as tiles with roads but
+            without any speed limit.
+        read: for labels of kind `max`: number of OSM elements by notation of the tag value; the notation is
+            `unreadable` for values that could not be parsed.
+        unread: number of OSM elements by tag value, for values that could not be parsed.
     """
 
     values: NDArray[np.float32]
@@ -56,7 +56,7 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 
 
 def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
-    """Returns True for tokens that match `spec.tags` and, if given, `spec.where`, bool [K]."""
+    """Returns True for tokens that count for the label, bool [K]. They match `spec.tags` and, if set, `spec.where`."""
     matches = tokens.objects_with(tokens.vocabulary.matches(spec.tags))
     if spec.where:
         matches &= tokens.objects_with(tokens.vocabulary.matches(spec.where))
@@ -64,11 +64,11 @@ def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
 
 
 def label_range(labels: Floats, clamp: tuple[float | None, float | None]) -> tuple[float, float]:
-    """Returns the range to which predictions are clamped.
+    """Returns the minimum and maximum to which predictions are limited.
 
     Args:
         labels: labels of the training tiles.
-        clamp: minimum and maximum in the task definition; None uses the minimum or maximum of `labels`.
+        clamp: minimum and maximum in the definition of the task; None stands for that of `labels`.
     """
     low, high = clamp
     return float(labels.min()) if low is None else low, float(labels.max()) if high is None else high
@@ -89,11 +89,16 @@ def _largest(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 def _read_values(
     tokens: RegionTokens, spec: LabelSpec, matches: Flags
 ) -> tuple[dict[str, int], dict[str, int], Floats]:
-    """Reads the numbers in the values of matching vocabulary rows.
+    """Parses the values of the tags that match.
+
+    Args:
+        tokens: tokens of the region.
+        spec: definition of the label.
+        matches: True for tags to parse, bool [V].
 
     Returns:
-        Numbers of objects by notation, numbers of objects by unreadable value, and the number read from every
-        vocabulary row, float64 [V] (-inf if the row does not match or has no number).
+        The number of OSM elements by notation; the number of OSM elements by value that could not be parsed; the
+        parsed number of every tag, float64 [V], which is -inf for tags that do not match or have no number.
     """
     numbers = np.full(len(matches), -np.inf)
     read: Counter[str] = Counter()

@@ -1,8 +1,8 @@
-"""Leakage: OSM elements that are in tiles of both train and test.
+"""Measures leakage: OSM elements that lie in both training and test tiles.
 
-A road or a lake may cross several tiles. If some of them are train tiles and others are test tiles, the model has seen
-a part of the test data. Elements are compared by OSM type and id. Validation tiles count as train tiles: settings of
-heads are chosen on them, and the linear head is fitted to them too.
+A road or a lake may cross several tiles. If it lies in both training and test tiles, heads are fitted to a part of the
+test data. Elements are compared by OSM type and id. Validation tiles count as training tiles: the linear head is fitted
+to them, too, and the MLP uses them for early stopping.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _ID_BITS = 60
 
 
 class Sides(NamedTuple):
-    """The tiles for fitting (train and validation) and the tiles for testing, bool [n] each."""
+    """The tiles to which heads are fitted (train and validation), and the tiles to test, as flags, bool [n] each."""
 
     seen: Flags
     tested: Flags
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns the fitting and test tiles of a split, kept tiles only."""
+    """Returns the fitted and the tested tiles of a split, without the tiles removed by thinning."""
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns the fitting and test tiles of every fold, kept tiles only.
+    """Returns the fitted and the tested tiles of every fold, without the tiles removed by thinning.
 
     Args:
         fold: fold of every tile, uint8 [n].
-        kept: True for kept tiles, bool [n].
+        kept: True for tiles that thinning did not remove, bool [n].
         groups: zoom-14 group of every tile, int64 [n].
-        buffer: if True, groups next to a tested group are used for neither.
+        buffer: True to leave groups next to a tested group out of the fitted tiles.
     """
     sides = []
     for number in np.unique(fold[kept]).tolist():
@@ -56,18 +56,19 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
 
 
 def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
-    """Counts the OSM elements of test tiles that are also in train or validation tiles, summed over folds.
+    """Counts the OSM elements of test tiles that are also in training or validation tiles. Sums over folds.
 
-    A token is an element in one tile; an entity is an element, counted once per fold.
+    A token is the part of an element in one tile. An entity is a whole element, which is counted once in each fold.
 
     Args:
         tokens: tokens of one region.
-        parts: fitting and test tiles of a split, or of each fold.
+        parts: fitted and tested tiles of a split, or of each fold.
 
     Returns:
-        JSON values: `test_tokens` and `test_entities` (numbers in test tiles), `shared_tokens` and `shared_entities`
-        (numbers of these whose element is also in a fitting tile), `share` (shared_tokens / test_tokens), `kinds`
-        (shared entities by kind of geometry) and `tags` (the most frequent tags of shared entities, with counts).
+        A dict for JSON with the numbers of tokens and entities in test tiles (`test_tokens`, `test_entities`); how many
+        of them belong to an element that is also in a fitted tile (`shared_tokens`, `shared_entities`); the ratio
+        `shared_tokens` / `test_tokens` (`share`); the number of shared entities by kind of geometry (`kinds`); and
+        the most frequent tags of shared entities with their counts (`tags`).
     """
     sums = dict.fromkeys(("test_tokens", "shared_tokens", "test_entities", "shared_entities"), 0)
     kinds = np.zeros(len(_KINDS), np.int64)
@@ -92,16 +93,16 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 
 
 def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
-    """Drops the OSM elements that are in more than one block from all tiles of a view.
+    """Returns a view without the OSM elements that lie in more than one block.
 
-    Splits and folds never divide a block, so no test tile of the returned view has an element of a train tile, for any
-    seed. Train tiles lose these elements too, so that train and test tiles have the same kinds of entities. Tiles that
-    lose all their entities stay in the view.
+    A block is a set of tiles that are always in the same split or fold. So the view has no element that lies in both
+    training and test tiles, for any seed. The elements are hidden in all tiles, so that training and test tiles have
+    the same kinds of entities. Tiles that lose all their entities stay in the view.
 
     Args:
-        store: store of one or several regions; an element that is in two regions is the same element.
-        view: plain or masked view of the store.
-        blocks: block of every tile of the store, int64 [n]: zoom-14 groups, or tiles for a random split.
+        store: dataset with one or several regions. The parts of an element in two regions are the same element.
+        view: view of the dataset from which to hide elements.
+        blocks: number of the block of every tile, int64 [n]: its zoom-14 group or, for a random split, the tile.
     """
     shown = np.zeros(store.n_tiles, np.bool_)
     shown[view.tiles] = True
@@ -118,9 +119,9 @@ def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
 
 
 def _entity_keys(store: TileStore, pieces: Ints) -> Ints:
-    """Returns an integer key of the OSM element of every piece (the part of an element in one tile), int64.
+    """Returns for each piece (part of an OSM element in one tile) a number that identifies the element, int64.
 
-    The key holds the OSM type in its highest bits and the OSM id below them.
+    The highest bits of the number are the OSM type, the other bits are the OSM id.
     """
     found = []
     for region, first in zip(store.regions, store.piece_offsets, strict=False):

@@ -1,4 +1,4 @@
-"""Masked variants of tasks: views without the tags and entities that give the label away. No data is copied."""
+"""Masks of tasks: views that hide the tags and entities that reveal the label. No data is copied."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ SPANS = "relations masked for their members"
 
 
 def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
-    """Returns True for tags that the masked variant hides on all entities, bool [V].
+    """Returns True for tags that the mask hides on all entities, bool [V].
 
-    These are the tags that match the label's `tags` or the mask's `tags`; the exceptions of these rules are ignored.
+    These are the tags that match a rule in `tags` of the label or of the mask. Exceptions in these rules are ignored.
     """
     return tokens.vocabulary.matches((*spec.label.tags, *spec.mask.tags), whatever_value=True)
 
 
 def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
-    """Returns the objects that are hidden completely, by reason; bool [n_objects] each.
+    """Returns the OSM elements that the mask hides completely, by the reason for hiding, bool [n_objects] each.
 
-    An object is listed under the first reason that applies:
+    An element is listed only under the first reason that applies:
 
-    - `WHOLE`: the object has a tag of `mask.entities`.
-    - `SIGNS`: the object is a single point with a tag of the label, and each of its other tags is masked or matches
-      `mask.signs`.
-    - `BARE`: masking removes the last tag of the object.
-    - `SPANS`: the object is a relation (not a multipolygon) with a hidden direct member. The relation's geometry
-      consists of its members' geometries, so it would reveal the hidden member.
+    - `WHOLE`: a tag of the element matches a rule in `mask.entities`.
+    - `SIGNS`: the element is a point with a tag of the label, and each of its other tags is masked or matches a rule
+      in `mask.signs`.
+    - `BARE`: all tags of the element are masked.
+    - `SPANS`: the element is a relation (but not a multipolygon), and one of its members is hidden. The relation has
+      the geometries of its members, so it would reveal the hidden member.
     """
     vocabulary = tokens.vocabulary
     whole = tokens.objects_with(vocabulary.matches(spec.mask.entities, whatever_value=True))
@@ -51,14 +51,14 @@ def masked_entities(tokens: RegionTokens, spec: TaskSpec) -> dict[str, Flags]:
 
 
 def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
-    """Returns the relations that consist of their members' geometries and have at least one of some members.
+    """Returns the relations that have one of the given members and consist of the geometries of their members.
 
     Args:
         tokens: tokens of the region.
-        members: True for the members, bool [n_objects].
+        members: True for the given members, bool [n_objects].
 
     Returns:
-        True for the relations, bool [n_objects].
+        True for these relations, bool [n_objects].
     """
     region = tokens.region
     found: Flags = np.zeros(region.n_objects, np.bool_)
@@ -68,12 +68,12 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
-    """Returns the plain view of a region without masked tags and entities. Both views have the same tiles.
+    """Returns a view with the same tiles as the plain view that also hides the tags and entities of the mask.
 
     Args:
         tokens: tokens of the region.
         spec: definition of the task.
-        plain: plain view of this region only.
+        plain: view of this region without a mask.
     """
     view = plain.drop(tags=np.flatnonzero(masked_tags(tokens, spec)))
     in_view = np.isin(tokens.tiles, plain.tiles)
@@ -83,5 +83,5 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """Returns `base` with only the eligible tiles and the pieces (parts of objects) inside them."""
+    """Returns the view `base` restricted to the eligible tiles and the parts of OSM elements in these tiles."""
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

@@ -1,4 +1,4 @@
-"""Parses `maxspeed` values in every notation of the wiki page "Key:maxspeed", in km/h."""
+"""Parses speed limits: values of the OSM key `maxspeed`, in every notation of the wiki page "Key:maxspeed"."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Speed(NamedTuple):
 
     Attributes:
         kmh: limit in km/h; None if the value has no number (`none`, `signals`) or cannot be parsed.
-        form: notation of the value; for a list, the notation of the item with the highest limit.
+        form: notation of the value, such as `number` or `zone`. For a list, this is the notation of the item with the
+            highest limit.
     """
 
     kmh: float | None
@@ -39,7 +40,7 @@ class Speed(NamedTuple):
 
 
 def read_maxspeed(value: str) -> Speed:
-    """Parses a `maxspeed` value. For a list (separated by `;`, or by `|` for lanes), the highest limit is returned.
+    """Parses a `maxspeed` value. Of a list (separated by `;`, or by `|` for lanes), returns the highest limit.
 
     Notations: `50`, `50 km/h`, `35 mph`, `35mph`, `10 knots`, `walk`, `none`, `signals`, `variable`,
     `RU:urban`, `BE-VLG:rural`, `GB:nsl_dual`, `DE:zone30`, `DE:zone:30`, `DE:30`, `FR:urban:30`, and lists of them.

@@ -1,4 +1,7 @@
-"""Matches tag rules against a vocabulary: each distinct (key, value) is compared once for all objects that have it."""
+"""Matches the tag rules of tasks against the vocabulary of a region.
+
+The vocabulary has each distinct tag (key, value) of the region once, however many OSM elements have the tag.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ Flags = NDArray[np.bool_]
 
 
 class RuleVocabulary:
-    """The distinct (key, value) pairs of a region, for matching rules.
+    """The V distinct tags of a region (one per row), against which rules are matched.
 
     Args:
-        keys: key of each vocabulary row.
-        values: value of each vocabulary row.
+        keys: key of the tag in each row.
+        values: value of the tag in each row.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str]) -> None:
@@ -30,27 +33,27 @@ class RuleVocabulary:
         return len(self.keys)
 
     def text(self, row: int) -> str:
-        """Returns `key=value` of a row."""
+        """Returns the tag in a row as text `key=value`."""
         return f"{self.keys[row]}={self.values[row]}"
 
     @cached_property
     def key_names(self) -> list[str]:
-        """Distinct keys in order of first appearance; `key_ids` has indexes into this list."""
+        """The distinct keys, in the order of their first rows."""
         return list(dict.fromkeys(self.keys))
 
     @cached_property
     def key_ids(self) -> NDArray[np.int64]:
-        """Index of each row's key in `key_names`, int64 [V]."""
+        """Index in `key_names` of the key in each row, int64 [V]."""
         ids = {key: index for index, key in enumerate(self.key_names)}
         return np.fromiter((ids[key] for key in self.keys), np.int64, len(self))
 
     def matches(self, rules: Iterable[TagRule], whatever_value: bool = False) -> Flags:
-        """Returns True for rows that match at least one of the rules, bool [V].
+        """Returns True for tags that match at least one of the rules, bool [V].
 
         Args:
             rules: rules to match.
-            whatever_value: if True, the exceptions of the rules are ignored. Masks do so, because an excepted value
-                such as `bridge=no` also gives information about bridges.
+            whatever_value: True to ignore the exceptions of the rules. Masks ignore exceptions, because an excepted
+                tag such as `bridge=no` gives information about bridges, too.
         """
         found = np.zeros(len(self), np.bool_)
         for rule in rules:
@@ -62,12 +65,12 @@ class RuleVocabulary:
 
     @cached_property
     def value_names(self) -> dict[str, int]:
-        """Index of each distinct value, in order of first appearance."""
+        """The distinct values with their indexes, in the order of their first rows."""
         return {value: index for index, value in enumerate(dict.fromkeys(self.values))}
 
     @cached_property
     def value_ids(self) -> NDArray[np.int64]:
-        """Index of each row's value, as in `value_names`, int64 [V]."""
+        """Index in `value_names` of the value in each row, int64 [V]."""
         return np.fromiter((self.value_names[value] for value in self.values), np.int64, len(self))
 
     def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
@@ -91,7 +94,7 @@ _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Matches text against patterns; `*` in a pattern matches any text."""
+    """Callable that returns True for texts that match one of its patterns, in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}
@@ -107,10 +110,10 @@ class _Matcher:
 
 
 def _matches_parts(text: str, parts: Sequence[str]) -> bool:
-    """Returns True if a text begins with the first part, ends with the last, and has the others in between in order.
+    """Returns True if a text matches a pattern with stars, given as the parts of the pattern between the stars.
 
-    Each part is matched at its first position, which leaves the most text for the others, so the search never
-    backtracks. A regular expression with n stars can take time in the n-th power of the length of the text.
+    Each part is matched at its first possible position, which leaves the most text for the next parts, so the search
+    never backtracks. A regular expression with n stars can take time in the n-th power of the length of the text.
     """
     first, *between, last = parts
     if not (len(text) >= len(first) + len(last) and text.startswith(first) and text.endswith(last)):

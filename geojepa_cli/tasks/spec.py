@@ -1,4 +1,4 @@
-"""Task definitions: the data model of `tasks/*.yaml`, and finding a task by its name or file."""
+"""Task definitions: the data model of the YAML files of tasks, and functions to find and read these files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from geojepa_cli import hints
+from geojepa_cli.config.numbers import Float
+from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.yaml import BoundedLoader, read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.hints import Hint
@@ -30,7 +31,7 @@ _REASONS = {
     "invalid_key": "a key must be text",
 }
 MAX_LABEL = 1e30  # labels are float32
-Number = Annotated[float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
+Label = Annotated[Float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
@@ -39,12 +40,15 @@ class _Strict(BaseModel):
 
 
 class TagRule(_Strict):
-    """A rule that matches tags by key and value. `*` in a key or value matches any text; `"bridge"` means `bridge=*`.
+    """A rule that matches tags by key and value.
+
+    `*` in a key or value stands for any text. The short form `bridge` means `bridge=*`.
 
     Attributes:
-        key: key, or pattern for keys.
-        values: values or patterns; the tag's value must match one of them.
-        excluded: values or patterns that never match, even if `values` matches; `except` in YAML.
+        key: key or pattern that the key of a tag must match.
+        values: values or patterns; the value of a tag must match one of them.
+        excluded: values or patterns; a tag whose value matches one of them never matches the rule. The YAML key is
+            `except`.
     """
 
     key: str = Field(min_length=1, max_length=MAX_TEXT)
@@ -58,13 +62,13 @@ class TagRule(_Strict):
             return value
         if not isinstance(value, str):
             raise ValueError(
-                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{_short(str(value))}`"
+                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{shorten(str(value))}`"
             )
         key, equals, pattern = value.partition("=")
         return {"key": key, "values": [pattern]} if equals else {"key": key}
 
     def written(self) -> str | dict[str, Any]:
-        """Returns the rule for YAML: as `key=value` text if possible, otherwise as a mapping."""
+        """Returns the rule as written in YAML: text `key=value` if possible, otherwise a mapping."""
         if "=" in self.key or self.excluded or len(self.values) > 1:
             return self.model_dump(mode="json", by_alias=True)
         return self.key if self.values == ("*",) else f"{self.key}={self.values[0]}"
@@ -78,20 +82,20 @@ Rules = Annotated[tuple[TagRule, ...], Field(max_length=MAX_RULES)]
 
 
 class LabelSpec(_Strict):
-    """Definition of a tile's label.
+    """Definition of a task's label, which is computed for each tile from the tags of the tile's entities.
 
     Attributes:
-        kind: kind of label. `count`: number of entities with a matching tag. `any`: 1 if there is such an entity,
-            otherwise 0. `max`: maximum of the numbers in the values of matching tags. `sum`: sum of the measure `of`
-            over the entities with a matching tag.
+        kind: kind of label. `count`: number of entities that count. `any`: 1 if an entity counts, otherwise 0. `max`:
+            maximum of the numbers in the values of the tags that match `tags`. `sum`: total area or length of the
+            entities that count.
         tags: rules; an entity counts if one of its tags matches one of these rules.
-        where: further rules; if given, an entity counts only if one of its tags also matches one of these.
-        read: for `max`: notation of the numbers in tag values.
-        of: for `sum`: measure on the ground, area or length.
-        requires: rules; a tile without any entity that matches one of these gets the label `absent`.
-        absent: label of a tile without any entity that matches `requires`.
-        unit: unit of the label.
-        clamp: minimum and maximum of predictions; None uses the minimum or maximum of the training labels.
+        where: further rules; if there are any, one of the entity's tags must also match one of these rules.
+        read: only for kind `max`: notation of the tag values, speeds or plain numbers.
+        of: only for kind `sum`: area or length on the ground.
+        requires: rules; a tile without any entity that matches one of these rules gets the label `absent`.
+        absent: label of tiles without any entity that matches `requires`.
+        unit: unit of the label, for tables and plots.
+        clamp: minimum and maximum to which predictions are limited; None stands for that of the training labels.
     """
 
     kind: Literal["count", "any", "max", "sum"]
@@ -100,9 +104,9 @@ class LabelSpec(_Strict):
     read: Literal["speed_kmh", "number"] | None = None
     of: Literal["area_m2", "length_m"] | None = None
     requires: Rules = ()
-    absent: Number | None = None
+    absent: Label | None = None
     unit: Text = ""
-    clamp: tuple[Number | None, Number | None] = (None, None)
+    clamp: tuple[Label | None, Label | None] = (None, None)
 
     @model_validator(mode="after")
     def _complete(self) -> LabelSpec:
@@ -119,13 +123,13 @@ class LabelSpec(_Strict):
 
 
 class MaskSpec(_Strict):
-    """Tags and entities that the masked variant hides, in addition to the tags of the label.
+    """Tags and entities that are hidden because they reveal the label, in addition to the tags of the label.
 
     Attributes:
-        tags: rules for tags that are hidden on every entity.
-        entities: rules for tags whose entities are hidden completely.
-        signs: rules; a single point that counts for the label is hidden completely if each of its other tags is masked
-            or matches one of these.
+        tags: rules; tags that match are hidden on every entity.
+        entities: rules; entities with a tag that matches are hidden completely.
+        signs: rules; a point that counts for the label is hidden completely if each of its other tags is hidden or
+            matches one of these rules.
     """
 
     tags: Rules = ()
@@ -134,21 +138,23 @@ class MaskSpec(_Strict):
 
 
 class TaskSpec(_Strict):
-    """A regression target per tile, with its masked variant; see docs/adr/0004-tasks.md.
+    """A prediction task: a number to predict for each tile, and a mask that hides what reveals this number.
+
+    See docs/adr/0004-tasks.md.
 
     Attributes:
-        name: name of the task and its artifacts, in lower case.
-        title: title in tables and plots.
+        name: name of the task and of its artifacts, in lower case.
+        title: title of the task in tables and plots.
         label: definition of the label.
-        mask: tags and entities that the masked variant hides.
-        keep_zero: share of the tiles with label 0 that are kept, chosen by a seeded hash of the tile's name.
+        mask: tags and entities to hide.
+        keep_zero: share of the tiles with label 0 to keep. Thinning removes the others, chosen by a seeded hash.
     """
 
     name: str = Field(pattern=_NAME, max_length=60)
     title: Text
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
-    keep_zero: float = Field(default=1.0, gt=0.0, le=1.0)
+    keep_zero: Float = Field(default=1.0, gt=0.0, le=1.0)
 
     @property
     def binary(self) -> bool:
@@ -156,11 +162,11 @@ class TaskSpec(_Strict):
         return self.label.kind == "any"
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the definition as JSON values with all defaults; it is part of the artifact's id."""
+        """Returns the definition with all defaults as a dict for JSON. The ids of artifacts depend on this dict."""
         return self.model_dump(mode="json", by_alias=True)
 
     def to_yaml(self) -> str:
-        """Returns `resolved()` as YAML that `load_task` can read, with rules in their short notation."""
+        """Returns the definition with all defaults as YAML for `load_task`. Rules are written in short form."""
         plain = self.resolved()
         for part, names in (("label", ("tags", "where", "requires")), ("mask", ("tags", "entities", "signs"))):
             for name in names:
@@ -169,7 +175,7 @@ class TaskSpec(_Strict):
 
 
 def packed_tasks() -> dict[str, Path]:
-    """Returns the paths of the tasks in the package (or in the `tasks/` folder of a checkout) by name."""
+    """Returns the paths of the packaged task definitions (in a checkout: of the folder `tasks/`) by task name."""
     for folder in _folders():
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if found:
@@ -180,37 +186,41 @@ def packed_tasks() -> dict[str, Path]:
     )
 
 
-def find_task(name_or_file: str) -> TaskSpec:
-    """Returns a task of the package by its name, or reads a task from a YAML file.
+def find_task(name_or_file: str, option: str = "--task") -> TaskSpec:
+    """Reads the definition of a packaged task, or of a task in a YAML file.
 
     Args:
-        name_or_file: name of a task, or path of a YAML file.
+        name_or_file: name of a packaged task, or path of a YAML file.
+        option: option of the command line that takes the name, for hints.
 
     Raises:
-        NotFoundError: no such task or file; the message has the nearest name.
-        UsageError: the file is not a valid task.
+        NotFoundError: there is no such task or file. The message suggests the most similar name of a task.
+        UsageError: the file is not a valid task definition.
     """
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(f"task file `{name_or_file}` not found", hints.run("build-tasks", task="max_speed"))
+            raise NotFoundError(
+                f"task file `{name_or_file}` not found", hints.instead((option, name_or_file), (option, "max_speed"))
+            )
         return load_task(path)
     tasks = packed_tasks()
     if name_or_file not in tasks:
-        close = nearest(name_or_file, tasks) or "max_speed"
-        raise unknown("task", name_or_file, tasks, hints.run("build-tasks", task=close).noting("or a YAML file"))
+        example = hints.instead((option, name_or_file), (option, "max_speed"))
+        raise unknown("task", name_or_file, tasks, example.noting("or a YAML file"), option)
     return load_task(tasks[name_or_file])
 
 
 def load_task(path: Path) -> TaskSpec:
-    """Reads one task definition.
+    """Reads a task definition from a YAML file.
 
     Raises:
-        UsageError: the file is not YAML, or has an unknown key (the message has the nearest one) or a wrong value.
+        UsageError: the file is not YAML, or has an unknown key or a wrong value. For an unknown key, the message
+            suggests the most similar allowed key.
     """
     content = read_yaml(path, _WordsLoader)
     if not isinstance(content, dict):
-        raise UsageError(f"`{path}` is not a task: expected keys such as `name` and `label`", _corrected())
+        raise UsageError(f"`{path}` is not a task definition: expected keys such as `name` and `label`", _corrected())
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:
@@ -218,7 +228,7 @@ def load_task(path: Path) -> TaskSpec:
 
 
 class _WordsLoader(BoundedLoader):
-    """YAML loader with the booleans of YAML 1.2: `no` and `yes` stay text, because they are values of OSM tags."""
+    """YAML loader that reads `no` and `yes` as text (as in YAML 1.2), because they are values of OSM tags."""
 
 
 _WordsLoader.yaml_implicit_resolvers = {
@@ -234,45 +244,30 @@ def _folders() -> Iterator[Path]:
 
 
 def _corrected(keys: list[str] | None = None) -> Hint:
-    """Returns a hint to run the failed command again after the file is corrected.
+    """Returns the hint to correct the file and run the failed command again.
 
     Args:
-        keys: allowed keys to add to the hint, or None.
+        keys: allowed keys to list in the hint, or None.
     """
     return hints.again().noting(CORRECTED if keys is None else f"{CORRECTED}; keys: {', '.join(keys)}")
 
 
 def _invalid(path: Path, error: ValidationError) -> UsageError:
-    """Builds the error for one problem; unknown keys first, because a mistyped key also causes a missing one."""
+    """Returns an error for one problem of a file. Prefers unknown keys, because a mistyped key is also missing."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     known = _keys_at(first["loc"][:-1])
     if first["type"] == "missing":
-        return UsageError(f"`{path}` lacks `{where}`", _corrected(known))
+        return UsageError(f"`{path}` lacks the key `{where}`", _corrected(known))
     if first["type"] != "extra_forbidden":
-        return UsageError(f"`{path}`: `{where or 'task'}`: {_reason(first)}", _corrected())
+        return UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, _REASONS)}", _corrected())
     close = nearest(str(first["loc"][-1]), known)
     guess = f"; did you mean `{close}`?" if close else ""
-    return UsageError(f"`{path}` has an unknown key `{_short(where)}`{guess}", _corrected(known))
-
-
-def _reason(found: ErrorDetails) -> str:
-    """Describes a wrong value without pydantic's type names."""
-    own = _REASONS.get(found["type"])
-    reason = found["msg"].removeprefix("Value error, ")
-    got = found["input"]
-    shown = f", got `{_short(got)}`" if isinstance(got, str | int | float) and found["type"] != "value_error" else ""
-    return (own or reason[:1].lower() + reason[1:]) + shown
-
-
-def _short(value: str | float) -> str:
-    """Returns a value from a file as text, shortened to a readable length."""
-    text = str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return UsageError(f"`{path}` has an unknown key `{shorten(where)}`{guess}", _corrected(known))
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """Returns the keys that are allowed at a location of the YAML document."""
+    """Returns the keys that are allowed at a location in a task definition."""
     names = [part for part in location if isinstance(part, str)]
     models: dict[str, type[BaseModel]] = {"label": LabelSpec, "mask": MaskSpec}
     model: type[BaseModel] = TaskSpec if not names else models.get(names[0], TaskSpec) if len(names) == 1 else TagRule

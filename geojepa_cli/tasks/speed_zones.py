@@ -1,8 +1,8 @@
-"""Legal default speed limits of zones, for values such as `maxspeed=RU:urban`.
+"""Table of the legal speed limits of zones, by country. Tags such as `maxspeed=RU:urban` refer to these limits.
 
-The table has the general limits for cars in the notation of `maxspeed` (km/h without a unit). They follow the wiki page
-"Default speed limits" (https://wiki.openstreetmap.org/wiki/Default_speed_limits). If a limit also depends on lanes,
-season or vehicle, the table has the limit for an ordinary road in good conditions.
+The table has the general limits for cars, in the notation of `maxspeed`: km/h if there is no unit. The limits follow
+the wiki page "Default speed limits" (https://wiki.openstreetmap.org/wiki/Default_speed_limits). If a limit also depends
+on lanes, season or vehicle, the table has the limit for an ordinary road in good conditions.
 """
 
 from __future__ import annotations

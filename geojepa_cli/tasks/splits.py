@@ -1,6 +1,7 @@
-"""Splits by zoom-14 group, folds, and the thinning of tiles with label 0, all decided by seeded hashes of names.
+"""Splits of tiles into train, validation and test, folds for cross-validation, and thinning of tiles with label 0.
 
-The hash of a name depends only on the name and the seed, so adding a region never moves a tile to another split.
+The zoom-14 tile that contains a tile is the tile's group. Splits and folds are decided by a seeded hash of the group's
+name, thinning by a hash of the tile's name. So adding a region never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import GROUP_ZOOM
 
 SPLITS = ("train", "val", "test")
-BUFFER = len(SPLITS)  # in the split column: next to a test group, used neither for training nor for choosing settings
+BUFFER = len(SPLITS)  # in the split column: tiles near a test group, used neither for training nor for validation
 PARTS = (*SPLITS, "buffer")
 SHARES = (0.8, 0.1, 0.1)
 FEW_TEST_GROUPS = 20
@@ -36,11 +37,12 @@ class SplitRule:
     """Rule that assigns tiles to train, validation and test.
 
     Attributes:
-        seed: seed of the hashes that assign groups to splits.
-        by: `group`: all tiles of a zoom-14 group are in the same split. `random`: each tile is assigned separately, so
-            that neighbouring tiles are in different splits. It serves to measure how much leakage improves the scores.
-        folds: number of folds for cross-validation to which groups (or tiles) are also assigned; None for no folds.
-        buffer: if True, the groups next to a test group are removed from train and validation.
+        seed: seed of the hashes.
+        by: `group`: all tiles in the same zoom-14 tile (group) are in the same split. `random`: each tile is assigned
+            to a split separately, so that neighbouring tiles are in different splits. A random split serves only to
+            measure how much leakage improves scores.
+        folds: number of folds for cross-validation; None for no folds.
+        buffer: True to use the groups next to a test group neither for training nor for validation.
 
     Raises:
         UsageError: a value is out of range, or two values cannot be combined.
@@ -57,10 +59,10 @@ class SplitRule:
         if self.folds is not None:
             _check_folds(self.folds)
         if self.buffer and self.by == "random":
-            raise UsageError("a buffer cannot be combined with a random split", hints.again(split="group"))
+            raise UsageError("`--buffer` cannot be combined with `--split random`", hints.again(split="group"))
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the rule as JSON values, as in `report.json`."""
+        """Returns the rule as a dict for JSON, as in the file `report.json`."""
         return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
 
     def splits(self, groups: Groups, names: Sequence[str]) -> PartNumbers:
@@ -76,7 +78,7 @@ class SplitRule:
         return with_buffer(groups, split, self.seed) if self.buffer else split
 
     def fold_numbers(self, groups: Groups, names: Sequence[str]) -> PartNumbers | None:
-        """Returns the fold 0..k-1 of every tile, uint8 [n]; None if there are no folds."""
+        """Returns the fold of every tile, from 0 to `folds` - 1, uint8 [n]; None if the rule has no folds."""
         if self.folds is None:
             return None
         if self.by == "random":
@@ -85,21 +87,21 @@ class SplitRule:
 
 
 def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
-    """Returns a number in [0, 1) for every name: the first 8 bytes of BLAKE2b(`salt/name`), divided by 2^64."""
+    """Returns for every name a hash in [0, 1): the first 8 bytes of BLAKE2b(`salt/name`), divided by 2^64."""
     digests = b"".join(hashlib.blake2b(f"{salt}/{name}".encode(), digest_size=8).digest() for name in names)
     return (np.frombuffer(digests, ">u8") >> np.uint64(11)) / np.float64(1 << 53)  # 53 bits: exact in a double
 
 
 def group_names(groups: Groups) -> list[str]:
-    """Returns `14_X_Y` for every group."""
+    """Returns the name `14_X_Y` of every group."""
     return [f"{GROUP_ZOOM}_{group >> 32}_{group & 0xFFFFFFFF}" for group in groups.tolist()]
 
 
 def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Returns the split of every row by its group: 0 train, 1 val, 2 test, uint8 [n].
+    """Assigns every tile to a split by its group: 0 train, 1 val, 2 test, uint8 [n].
 
     Args:
-        groups: zoom-14 group of every row, int64 [n].
+        groups: zoom-14 group of every tile, int64 [n].
         seed: seed of the hashes.
         shares: shares of train, validation and test; their sum is 1.
     """
@@ -107,7 +109,7 @@ def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) ->
 
 
 def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Returns the split of every row by its number in [0, 1): 0 train, 1 val, 2 test, uint8 [n].
+    """Assigns each number in [0, 1) to a split by cumulative shares: 0 train, 1 val, 2 test, uint8 [n].
 
     Raises:
         ValueError: there are not three shares, a share is negative, or their sum is not 1.
@@ -118,23 +120,26 @@ def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -
 
 
 def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
-    """Returns the fold 0..k-1 of every row by its group, uint8 [n].
+    """Assigns every tile to a fold from 0 to k - 1 by its group, uint8 [n].
 
-    As for splits, adding data never changes a row's fold. Folds therefore differ in size.
+    Folds are chosen by hash and can differ in size, so that adding data never moves a tile to another fold.
     """
     return _floor(_by_group(groups, f"fold/{seed}"), k)
 
 
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
-    """Returns the split with `BUFFER` for train and validation rows whose group touches a test group, also at a corner.
+    """Moves training and validation tiles to the buffer if their group touches a test group, also at a corner.
 
-    A neighbouring group without any data also counts as a test group if its hash makes it one. So adding a region never
-    changes the buffer.
+    Neighbouring groups without any data are test groups, too, if their hash says so. So adding a region never changes
+    the buffer.
 
     Args:
-        groups: zoom-14 group of every row, int64 [n].
-        split: split of every row by `split_groups` with the same seed, uint8 [n].
+        groups: zoom-14 group of every tile, int64 [n].
+        split: result of `split_groups` for these groups and the same seed, uint8 [n].
         seed: seed of the split.
+
+    Returns:
+        Split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
     """
     unique, inverse = np.unique(groups, return_inverse=True)
     around = neighbours(unique)
@@ -144,7 +149,7 @@ def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
 
 
 def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
-    """Returns True for rows whose group is a chosen group or touches one (also at a corner), bool [n]."""
+    """Returns True for tiles whose group is a chosen group or touches one (also at a corner), bool [n]."""
     unique, inverse = np.unique(groups, return_inverse=True)
     touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
     near = np.asarray(touched.any(axis=1), np.bool_)
@@ -154,8 +159,8 @@ def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
 def neighbours(groups: Groups) -> Groups:
     """Returns the eight neighbouring groups of each group, int64 [n, 8].
 
-    Columns wrap around at the antimeridian. There is no group north or south of the grid: there, the group itself is
-    returned instead.
+    Neighbours cross the antimeridian. For a neighbour that would lie north or south of the grid, the group itself is
+    returned.
     """
     steps = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     x: Groups = ((groups >> 32)[:, None] + np.array([dx for dx, _ in steps])) % _SIDE
@@ -164,12 +169,16 @@ def neighbours(groups: Groups) -> Groups:
 
 
 def empty_parts(counts: dict[str, int]) -> list[str]:
-    """Returns the names of splits or folds without a tile, in back-ticks; the buffer is ignored."""
+    """Returns the names of splits or folds without any tile, in back-ticks. The buffer may be empty.
+
+    Args:
+        counts: number of tiles by name of the split or fold.
+    """
     return [f"`{name}`" for name, count in counts.items() if count == 0 and name != PARTS[BUFFER]]
 
 
 def few_groups(count: int) -> list[str]:
-    """Returns a warning if there are too few test groups; an empty list if there are enough or none."""
+    """Returns a list with a warning if there are test groups but too few, otherwise an empty list."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -179,12 +188,12 @@ def few_groups(count: int) -> list[str]:
 
 
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Returns the number of distinct groups among the rows that are True."""
+    """Returns the number of distinct groups of the tiles for which `rows` is True."""
     return len(np.unique(groups[rows]))
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns True for tiles that thinning keeps if their label is 0: their hash is below `share`, bool [n]."""
+    """Returns True for tiles that thinning keeps if they have label 0: the hash of their name is below `share`."""
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
     return hash_fractions(tile_names, f"thin/{task}/{seed}") < share
@@ -201,6 +210,6 @@ def _check_folds(k: int) -> None:
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:
-    """Returns the hash of every row's group, float64 [n]; each group is hashed once."""
+    """Returns for every tile a hash of its group's name in [0, 1), float64 [n]."""
     unique, inverse = np.unique(groups, return_inverse=True)
     return hash_fractions(group_names(unique), salt)[inverse]

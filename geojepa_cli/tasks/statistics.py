@@ -1,4 +1,4 @@
-"""Statistics of a task's tiles as JSON values: entities per tile, most common tags, histograms of labels."""
+"""Statistics of a task's tiles for `report.json`: entities per tile, most common tags, histograms of labels."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Returns the number of labels, their mean and median, and a histogram; see `summary`.
+    """Returns number, mean, median and histogram of the labels, in the form of `summary`.
 
-    If the label `absent` is below all bins, it has a separate bin.
+    If tiles without the required entities have a label (`absent`) below all bins, this label gets an extra bin.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:
@@ -37,16 +37,16 @@ def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, An
 
 
 def entities_per_tile(tokens: RegionTokens, tiles: Flags) -> dict[str, Any]:
-    """Returns the histogram of entities per tile, with the minimum and maximum."""
+    """Returns mean, median, histogram, minimum and maximum of the number of entities in a tile."""
     counts = np.bincount(tokens.tiles, minlength=tokens.n_tiles)[tiles].astype(np.float64)
     ends = {"fewest": int(counts.min()), "most": int(counts.max())} if len(counts) else {"fewest": None, "most": None}
     return {**summary(counts, ENTITY_BINS), **ends}
 
 
 def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) -> list[dict[str, Any]]:
-    """Returns the most common tags of some tiles, with their numbers of entities and of tiles.
+    """Returns the most common tags in the given tiles, with the numbers of entities and of tiles that have each tag.
 
-    An entity that is in several tiles is counted in each of them.
+    An OSM element that lies in several tiles counts as one entity in each tile.
     """
     of_token, rows = tokens.entries
     inside = tiles[tokens.tiles][of_token]
@@ -62,9 +62,9 @@ def commonest_tags(tokens: RegionTokens, tiles: Flags, top: int = SHOWN_TAGS) ->
 
 
 def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, Any]:
-    """Returns the number of values (one for each tile), their mean and median, and a histogram.
+    """Returns number, mean, median and histogram of values, as a dict for JSON. There is one value for each tile.
 
-    Each bin is `[upper bound, number of tiles]`; the upper bound of the last bin is None (`null` in JSON).
+    The histogram is a list of bins `[upper bound, number of tiles]`. The last bin has no upper bound (None).
     """
     counts = np.bincount(np.searchsorted(bins, values, side="left"), minlength=len(bins) + 1).tolist()
     return {
@@ -76,7 +76,7 @@ def summary(values: NDArray[np.float64], bins: tuple[float, ...]) -> dict[str, A
 
 
 def add_histograms(histograms: Iterable[Histogram]) -> dict[float | None, int]:
-    """Adds histograms with the same bins, such as those of several regions. Returns tile counts by upper bound."""
+    """Adds histograms with the same bins. Returns the total number of tiles in each bin, by upper bound of the bin."""
     total: dict[float | None, int] = {}
     for histogram in histograms:
         for bound, count in histogram:

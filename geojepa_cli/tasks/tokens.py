@@ -1,4 +1,4 @@
-"""The tokens of one region as flat arrays, with their tiles and tags."""
+"""The tokens (visible entities) of one region as flat arrays, with their tiles and tags."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ Floats = NDArray[np.float64]
 
 
 class RegionTokens:
-    """The K tokens of one region, in the order of `piece/`.
+    """The K tokens of one region, in the order of the file.
 
-    A piece is the part of an OSM object in one tile. A token is a piece that models can see by default; see
-    `store.view.piece_reasons`. An object has one piece in a tile, so it counts once there, even if clipping cut it into
-    several parts. A tag that an object has twice counts once.
+    An object is an OSM element. A piece is the part of an object in one tile. A token is a piece that models see unless
+    it is masked; see `store.view.piece_reasons`. An object has at most one token in a tile, even if clipping cut it
+    into several parts. A tag that an object has twice counts once.
 
     Attributes:
-        region: columns of the region.
-        vocabulary: distinct (key, value) pairs of the region.
-        pieces: row of `piece/` of every token, int64 [K].
-        objects: row of `object/` of every token, int64 [K].
-        tiles: row of `tile/` of every token, int64 [K], ascending.
+        region: opened file of the region.
+        vocabulary: the V distinct tags (key, value) of the region.
+        pieces: piece of every token, as row of the table `piece/`, int64 [K].
+        objects: object of every token, as row of the table `object/`, int64 [K].
+        tiles: tile of every token, as row of the table `tile/`, int64 [K], ascending.
         n_tiles: number of tiles of the region, with or without tokens.
         n_objects: number of objects of the region.
-        tag_offsets, tag_rows: vocabulary rows of every object as a CSR table, int64 [n_objects + 1] and [tags].
+        tag_offsets, tag_rows: tags of every object as a CSR table of rows of the vocabulary, int64 [n_objects + 1] and
+            int64 [tags].
     """
 
     def __init__(self, region: RegionStore) -> None:
@@ -47,18 +48,22 @@ class RegionTokens:
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
-        """All (token, tag) pairs: index of the token (ascending) and vocabulary row of the tag, int64 each."""
+        """All pairs of a token and one of its tags: index of the token (ascending) and vocabulary row of the tag."""
         lengths = self.tag_offsets[self.objects + 1] - self.tag_offsets[self.objects]
         return np.repeat(np.arange(len(self.objects)), lengths), self._tags_of_each(self.objects)
 
     def objects_in(self, tiles: Flags) -> Flags:
-        """Returns True for objects with a token in one of the tiles (bool [n_tiles]), bool [n_objects]."""
+        """Returns True for objects with a token in one of the chosen tiles, bool [n_objects].
+
+        Args:
+            tiles: True for chosen tiles, bool [n_tiles].
+        """
         found = np.zeros(self.n_objects, np.bool_)
         found[self.objects[tiles[self.tiles]]] = True
         return found
 
     def tags_of(self, objects: Ints) -> Ints:
-        """Returns for each tag the number of the given objects (rows) that have it, int64 [V]."""
+        """Returns for each tag of the vocabulary how many of the given objects have the tag, int64 [V]."""
         return np.bincount(self._tags_of_each(objects), minlength=len(self.vocabulary))
 
     def objects_with(self, matches: Flags) -> Flags:
@@ -72,19 +77,19 @@ class RegionTokens:
         return counts
 
     def largest(self, values: Floats) -> Floats:
-        """Returns the maximum of `values` [V] over the tags of each object, float64 [n_objects]; -inf without tags."""
+        """Returns for each object the maximum of `values` [V] over its tags, float64 [n_objects]; -inf without tags."""
         padded = np.append(values[self.tag_rows], -np.inf)  # reduceat needs every start to be a row
         result = np.maximum.reduceat(padded, self.tag_offsets[:-1]) if self.n_objects else np.empty(0)
         result[np.diff(self.tag_offsets) == 0] = -np.inf
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """Returns the vocabulary rows of the tags of some objects, concatenated in the order of the objects, int64."""
+        """Returns the tags of the given objects as rows of the vocabulary, concatenated in the order of the objects."""
         return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 
 def without_repeats(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
-    """Removes repeated values from each row of a CSR table. The first occurrence in a row stays.
+    """Removes repeated values from each row of a CSR table. The first occurrence in each row is kept.
 
     Args:
         offsets: start of each row, int64 [n + 1].

@@ -1,4 +1,4 @@
-"""Published artifacts: read-only directories with a manifest."""
+"""Published artifacts: read-only directories that contain the files made by a stage, and a manifest."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Artifact:
     """A published artifact: the read-only directory `<kind>/<name>@<id>/`.
 
     Attributes:
-        kind: kind of the artifact, such as `tiles`.
+        kind: kind of the artifact, such as `tiles`. The folder that contains the artifact has the same name.
         name: name of the artifact, often the name of its region.
-        id: hash of everything that determines the content, 12 hex digits.
-        path: path of the directory.
-        manifest: parsed `manifest.json`.
+        id: 12 hex digits: a hash of kind, parameters, inputs and versions, which determine the content.
+        path: path of the artifact's directory.
+        manifest: content of `manifest.json`.
     """
 
     kind: str
@@ -36,41 +36,41 @@ class Artifact:
 
     @property
     def ref(self) -> str:
-        """Short reference of the artifact: `name@id`."""
+        """Short reference to the artifact: `name@id`."""
         return f"{self.name}@{self.id}"
 
     @property
     def full_ref(self) -> str:
-        """Full reference of the artifact: `kind/name@id`."""
+        """Full reference to the artifact: `kind/name@id`."""
         return f"{self.kind}/{self.ref}"
 
     @property
     def size(self) -> int:
-        """Total size of the files in bytes."""
+        """Total size of the files that the manifest lists, in bytes."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """Parameters from which the artifact was made."""
+        """Parameters with which the artifact was made."""
         return self.manifest["parameters"]  # type: ignore[no-any-return]
 
     @property
     def inputs(self) -> list[str]:
-        """Artifacts from which this one was made, as `kind/name@id`."""
+        """References (`kind/name@id`) to the artifacts from which this artifact was made."""
         return list(self.manifest["inputs"])
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """Counts that the stage reported, such as tiles, entities, and items dropped by reason."""
+        """Counts in the manifest by name, such as the number of tiles, of entities, and of dropped entities."""
         return _Counts(self.manifest["counts"], self)
 
     @property
     def attribution(self) -> list[str]:
-        """Attribution lines: data sources and licences to credit."""
+        """Attribution lines: the data sources and licences that users of the artifact must credit."""
         return list(self.manifest["attribution"])
 
     def file(self, name: str) -> Path:
-        """Returns the path of a file of the artifact.
+        """Returns the path of one of the artifact's files. Does not check the content of the file.
 
         Raises:
             DataError: the manifest lists no file with this name.
@@ -80,10 +80,10 @@ class Artifact:
         return self.path / name
 
     def verified_file(self, name: str) -> Path:
-        """Compares a file with its SHA-256 checksum and returns its path. Reads the whole file.
+        """Returns the path of a file after comparing the whole file with its SHA-256 checksum.
 
         Raises:
-            DataError: the file differs. The hint is the command that rebuilds the artifact.
+            DataError: the file does not match its checksum. The hint is the command that rebuilds the artifact.
         """
         path = self.file(name)
         if file_sha256(path) != self.manifest["files"][name]["sha256"]:
@@ -91,10 +91,11 @@ class Artifact:
         return path
 
     def read_json(self, name: str) -> Any:
-        """Compares a file with its SHA-256 checksum and parses it as JSON.
+        """Returns the content of a JSON file after comparing the file with its SHA-256 checksum.
 
         Raises:
-            DataError: the file differs, or is not JSON. The hint is the command that rebuilds the artifact.
+            DataError: the file does not match its checksum, or is not JSON. The hint is the command that rebuilds the
+                artifact.
         """
         path = self.verified_file(name)
         try:
@@ -107,10 +108,14 @@ class Artifact:
         return rebuild_hint(self.kind, remains_of(self.path, self.manifest))
 
     def broken(self, message: str) -> DataError:
-        """Returns the error for damaged content, for which every file still has the size in the manifest.
+        """Returns the error for an artifact with a damaged file, with a hint that deletes and rebuilds the artifact.
 
-        Running the stage again would find the artifact and skip it. So the hint first deletes the artifact. If the
-        command needs a file of the artifact, the hint deletes only the manifest.
+        The command that makes the artifact compares only file sizes, so it would skip the artifact unless the artifact
+        is deleted first. If the command reads a file in the artifact's directory, such as the configuration of a model,
+        the hint deletes only the manifest.
+
+        Args:
+            message: message of the error.
         """
         again = self.rebuild_hint()
         keep = any(value is not None and str(self.path) in value for _, value in again.options)
@@ -118,7 +123,7 @@ class Artifact:
         return DataError(message, again.after(hints.shell(*remove)))
 
     def verify(self) -> list[str]:
-        """Compares every file with its SHA-256 checksum and returns the names of the files that differ."""
+        """Returns the names of the files that are missing or do not match their SHA-256 checksums."""
         return [
             name
             for name, entry in self.manifest["files"].items()
@@ -127,7 +132,7 @@ class Artifact:
 
 
 class _Counts(dict[str, Any]):
-    """Counts of an artifact. Reading a missing count raises a `DataError` with a hint that rebuilds the artifact."""
+    """Counts of an artifact by name. Reading a missing count raises a `DataError`."""
 
     def __init__(self, counts: Mapping[str, Any], artifact: Artifact) -> None:
         super().__init__(counts)

@@ -1,4 +1,4 @@
-"""Builds artifacts: writes into a temporary directory, flushes it to disk, adds the manifest, and renames it."""
+"""Building of artifacts: a stage writes files to a temporary directory. Publishing renames this directory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Build:
     """An artifact that is being built. `Workspace.build` creates instances.
 
     Attributes:
-        existing: the published artifact if it already exists and no build is needed, otherwise None.
-        partial: directory to write files to.
+        existing: the published artifact, if it already exists and does not have to be built; otherwise None.
+        partial: temporary directory to which the stage writes the files of the artifact.
         id: id of the artifact.
-        path: directory of the artifact after publishing.
+        path: final directory of the artifact; publishing renames `partial` to it.
     """
 
     def __init__(self, root: Path, kind: str, name: str, identity: dict[str, Any], inputs: Sequence[Artifact]) -> None:
@@ -40,13 +40,16 @@ class Build:
         extra: Mapping[str, Any] | None = None,
         timing: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Publishes the artifact: writes the manifest, flushes all files to disk, and renames the directory.
+        """Publishes the artifact: flushes its files to disk, writes the manifest, and renames the directory.
 
         Args:
-            counts: counts for the manifest, such as tiles, entities, and items dropped by reason.
-            attribution: attribution lines to add to those of the inputs.
+            counts: counts for the manifest, such as the number of tiles, of entities, and of dropped entities.
+            attribution: attribution lines to add to the attribution lines of the inputs.
             extra: additional entries of the manifest, such as `units`, `crs` or `seed`.
-            timing: additional entries of `timing.json`, such as speeds.
+            timing: additional entries of `timing.json`, such as the number of tokens per second.
+
+        Returns:
+            The published artifact.
         """
         manifest = {
             "manifest_schema": MANIFEST_SCHEMA,
@@ -73,7 +76,11 @@ class Build:
         return Artifact(self._kind, self._name, self.id, self.path, json.loads(text))  # as it will be read again
 
     def clear(self, keep: Sequence[str] = ()) -> None:
-        """Deletes the files of an earlier run from the directory, except regular files that match a `keep` pattern."""
+        """Deletes the files that an earlier run left in the temporary directory.
+
+        Args:
+            keep: glob patterns of regular files that are not deleted.
+        """
         matching = {path for pattern in keep for path in self.partial.glob(pattern)}
         kept = {path for path in matching if path.is_file() and not path.is_symlink()}
         _remove_below(self.partial, kept)
@@ -93,7 +100,7 @@ class Build:
 
 
 def _remove_below(folder: Path, kept: Set[Path]) -> None:
-    """Deletes everything in a folder except the files `kept` and the folders that contain them."""
+    """Deletes everything in a folder, except the files in `kept` and the folders that contain these files."""
     for path in sorted(folder.iterdir()):
         if path in kept:
             continue

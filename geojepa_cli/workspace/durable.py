@@ -1,4 +1,4 @@
-"""Durable writes, checksums, and cleanup after failed runs."""
+"""Writes that survive a power failure, checksums of files, and deletion of empty folders after failed runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def file_sha256(path: Path) -> str:
 
 
 def fsync(path: Path) -> None:
-    """Flushes a file, or the directory entries of a folder, to disk."""
+    """Flushes the content of a file, or the list of entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -25,7 +25,7 @@ def fsync(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Writes a file and flushes its content to disk. The caller must flush the folder."""
+    """Writes a file and flushes its content to disk. The caller must also flush the folder that contains the file."""
     with path.open("w") as file:
         file.write(text)
         file.flush()
@@ -39,7 +39,11 @@ def holds_a_file(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def without_empty(folders: Sequence[Path]) -> Iterator[None]:
-    """Deletes these folders, innermost first, if the body fails. Folders that are not empty are kept."""
+    """Context manager that deletes empty folders if its body fails.
+
+    Args:
+        folders: folders to delete if they are empty. A folder must come before the folder that contains it.
+    """
     try:
         yield
     except BaseException:

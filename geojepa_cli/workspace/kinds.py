@@ -1,6 +1,7 @@
-"""Kinds of artifacts: their names, schema versions, and the commands that rebuild them.
+"""Kinds of artifacts, such as `tiles` and `models`: their names, schema versions and rebuild commands.
 
-A stage registers its kind when it is imported. Creating a `Workspace` imports all stages.
+The module of a stage registers the kind of its artifacts when it is imported. Creating a `Workspace` imports the
+modules of all stages.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ MAX_NAME = 150  # characters; with id and `.partial`, the directory's name must 
 
 @dataclass(frozen=True)
 class Remains:
-    """Known facts about an artifact that must be rebuilt.
+    """Known facts about an artifact that is missing, damaged or outdated, from which its rebuild command is made.
 
     Attributes:
         name: name of the artifact.
-        params: parameters in its manifest; empty if the manifest cannot be read.
-        inputs: inputs in its manifest; empty if the manifest cannot be read.
-        path: directory of the artifact; None if there is none.
-        files: SHA-256 checksums in its manifest, by file name.
+        params: parameters in the manifest; empty if the manifest cannot be read.
+        inputs: references to the inputs in the manifest; empty if the manifest cannot be read.
+        path: directory of the artifact; None if the artifact does not exist.
+        files: SHA-256 checksum of each file in the manifest, by file name; empty if the manifest cannot be read.
     """
 
     name: str
@@ -41,13 +42,13 @@ class Remains:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of artifact.
+    """A kind of artifact, such as `tiles`.
 
     Attributes:
         name: name of the kind and of its folder in the workspace.
-        schema: version of the file layout. Artifacts with another version are rejected.
-        rebuild: function that returns the command that rebuilds an artifact.
-        keep: patterns of the files from which a killed or failed run can be resumed.
+        schema: version of the file layout. Artifacts with another version cannot be opened.
+        rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
+        keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
     """
 
     name: str
@@ -61,30 +62,30 @@ KINDS: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Registers a kind for all workspaces."""
+    """Makes a kind of artifact known to all workspaces."""
     KINDS[kind.name] = kind
 
 
 def register_all() -> None:
-    """Registers the kinds of all stages, if that has not been done yet."""
+    """Registers the kinds of all stages. Does nothing if kinds are already registered."""
     if not KINDS:
         importlib.import_module("geojepa_cli.stages")
 
 
 def rebuild_hint(kind: str, remains: Remains) -> Hint:
-    """Returns the command that rebuilds an artifact.
+    """Returns a hint with the command that rebuilds an artifact.
 
-    The command names the workspace if the directory of the artifact is known.
+    If the directory of the artifact is known, the command includes the path of its workspace.
     """
     hint = KINDS[kind].rebuild(remains) if kind in KINDS else hints.run("artifacts")
     return hint if remains.path is None else hint.within(remains.path.parent.parent)
 
 
 def check_name(name: str) -> None:
-    """Checks the name of an artifact. It becomes part of a directory name, in which `@` separates name and id.
+    """Checks that a name can be used for an artifact, whose directory is called `name@id`.
 
     Raises:
-        UsageError: the name has invalid characters, or is too long.
+        UsageError: the name contains invalid characters or is too long.
     """
     if not _NAME.fullmatch(name) or name.endswith(".partial") or len(name) > MAX_NAME:
         raise UsageError(
@@ -95,11 +96,11 @@ def check_name(name: str) -> None:
 
 
 def legal_name(text: str) -> str:
-    """Converts text to a valid name of an artifact. Returns `NAME` if no valid character remains."""
+    """Converts text to a valid artifact name. Returns `NAME` if the text contains no valid character."""
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
     return kept.removesuffix(".partial") or "NAME"
 
 
 def name_of(ref: str) -> str:
-    """Returns the name part of a reference `kind/name@id` or `name@id`."""
+    """Returns the artifact's name in a reference `kind/name@id` or `name@id`."""
     return ref.rpartition("/")[2].partition("@")[0]

@@ -1,4 +1,4 @@
-"""Finds and deletes leftovers: files and directories of killed runs that no process uses."""
+"""Finds and deletes leftovers: files and directories that killed runs left in a workspace."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DOWNLOADS = "downloads"
 
 
 def find_leftovers(workspace: Workspace) -> list[Path]:
-    """Returns the paths of leftovers that no process uses.
+    """Returns the files and directories that killed runs left in a workspace and that no process uses.
 
-    These are `.partial` directories, directories without a manifest, lock files and downloads.
+    Leftovers are `.partial` directories, directories of artifacts without a manifest, lock files, and downloads.
     """
     paths = [path for kind in KINDS for path in sorted((workspace.root / kind).glob("*@*"))]
     downloads = [path for path in sorted((workspace.root / DOWNLOADS).glob("*")) if _is_download(path)]
@@ -29,7 +29,7 @@ def find_leftovers(workspace: Workspace) -> list[Path]:
 
 
 def is_resumable(path: Path) -> bool:
-    """Returns True for a `.partial` directory with files from which the same command would resume."""
+    """Returns True for a `.partial` directory from whose files the interrupted command can resume."""
     kind = KINDS.get(path.parent.name)
     if kind is None or not path.name.endswith(PARTIAL) or not path.is_dir():
         return False
@@ -37,10 +37,11 @@ def is_resumable(path: Path) -> bool:
 
 
 def remove_leftover(path: Path) -> bool:
-    """Deletes a path that `find_leftovers` returned.
+    """Deletes a file or directory that `find_leftovers` returned.
 
     Returns:
-        False if another process now uses the path. It is then kept.
+        True if the file or directory was deleted. False if it was kept, because another process now uses it or has
+        completed it.
     """
     if path.parent.name == DOWNLOADS:
         return _remove_download(path)
@@ -66,12 +67,12 @@ def _is_leftover(path: Path) -> bool:
 
 
 def _is_download(path: Path) -> bool:
-    """Returns True for a complete or partial download, but not for `index-….json`, the cached Geofabrik index."""
+    """Returns True for complete and partial downloads, and False for the cached Geofabrik index, `index-….json`."""
     return path.is_file() and not (path.name.startswith("index-") and path.suffix == ".json")
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the download that `fetch` locks. For the JSON description of a download, this is the download."""
+    """Returns the file of a download, which `fetch` locks. `path` is this file, or the JSON file that describes it."""
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 
@@ -88,5 +89,5 @@ def _remove_download(path: Path) -> bool:
 
 
 def _lock_of(path: Path) -> Path:
-    """Returns the lock file for the directory of an artifact, for its `.partial` directory, or for the lock itself."""
+    """Returns the path of an artifact's lock file, given its directory, its `.partial` directory or the lock file."""
     return path.with_name(path.name.removesuffix(PARTIAL).removesuffix(LOCK) + LOCK)

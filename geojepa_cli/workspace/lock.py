@@ -1,4 +1,4 @@
-"""Exclusive locks between processes: kernel locks on files that contain the holder's process id."""
+"""Locks that only one process can hold: kernel locks on lock files, which contain the id of that process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Holds an exclusive lock while the body runs. The lock file contains the process id, and is deleted at the end.
+    """Context manager that holds an exclusive lock on a lock file, and deletes the file at the end.
 
     Args:
-        path: path of the lock file. Its folder is created if it does not exist.
-        what: name of the locked artifact, for the error message.
+        path: path of the lock file. The file and its folder are created if they do not exist.
+        what: name of the locked artifact, used in the error message.
 
     Raises:
-        BusyError: another process holds the lock. The message contains its process id and host.
+        BusyError: another process holds the lock. The message contains the id and the host of that process.
     """
     with _open_locked(path, what) as file:
         file.truncate(0)
@@ -41,7 +41,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Returns True if a process holds the lock. Does not change the lock file, which may be missing."""
+    """Returns True if a process holds the lock on a lock file. Returns False if the file does not exist."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +55,7 @@ def is_held(path: Path) -> bool:
 
 
 def _open_locked(path: Path, what: str) -> IO[str]:
-    """Opens and locks the lock file. Tries again if another process deleted the file between opening and locking."""
+    """Opens and locks a lock file. Repeats both steps if another process deletes the file between them."""
     while True:
         try:
             file = path.open("a+")

@@ -1,4 +1,4 @@
-"""Manifests: the files, inputs and parameters of an artifact. Checks manifests, as users may edit or damage them."""
+"""Manifests (`manifest.json`): they list the files, inputs and parameters of an artifact, and are checked when read."""
 
 from __future__ import annotations
 
@@ -36,40 +36,42 @@ _INPUT = re.compile(r"[a-z]+/[^/\s]+@[0-9a-f]+")
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """Returns the id of an artifact: the first 12 hex digits of the SHA-256 of its identity as canonical JSON.
+    """Returns the id of an artifact: the first 12 hex digits of the SHA-256 hash of its identity.
+
+    The identity is hashed as JSON with sorted keys and without spaces.
 
     Args:
-        identity: everything that determines the bytes of the artifact; see `identity_of`.
+        identity: manifest entries that determine the content of the artifact; see `identity_of`.
     """
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
 def split_directory(directory: str) -> tuple[str, str]:
-    """Splits the name of a directory, `name@id`, into name and id. Returns two empty strings for other names."""
+    """Splits the directory name of an artifact, `name@id`, into name and id. Returns ("", "") for any other text."""
     name, _, id_ = directory.rpartition("@")
     return (name, id_) if name and _ID.fullmatch(id_) else ("", "")
 
 
 def published_at(path: Path) -> int:
-    """Returns the time when an artifact was published or last requested, in nanoseconds since 1970."""
+    """Returns the time when the artifact at `path` was published or last requested, in nanoseconds since 1970."""
     return (path / MANIFEST).stat().st_mtime_ns
 
 
 def read_manifest(kind: str, path: Path) -> dict[str, Any]:
     """Reads and checks the manifest of an artifact.
 
-    Checks that all entries have the right types, that the id is the hash of parameters and inputs, that the manifest
-    belongs to this directory, and that every file exists with the right size. Does not compare checksums (`geojepa
-    artifacts --verify` does).
+    Users may edit or damage manifests. So this function checks that all entries have the right types, that the id is
+    the hash of parameters, inputs and versions, that the manifest belongs to this directory, and that every file
+    exists and has the right size. It does not compare checksums; `geojepa artifacts --verify` does.
 
     Args:
         kind: kind of the artifact.
         path: directory of the artifact.
 
     Raises:
-        DataError: the manifest cannot be read, a check fails, or the directory is a renamed copy. The hint is the
-            command that rebuilds the artifact, or the one that deletes the copy.
+        DataError: the manifest cannot be read, or a check fails. The hint is the command that rebuilds the artifact.
+            If the directory is a copy of an artifact under another name, the hint is the command that deletes the copy.
     """
     name = split_directory(path.name)[0]
     try:
@@ -81,7 +83,9 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
         raise DataError(f"`{path / MANIFEST}` is not a manifest: {reason}", hint) from error
     if manifest.get("name", name) != name:
         copied = f"{kind}/{manifest['name']}@{manifest['id']}"
-        raise DataError(f"`{path}` is a copy of `{copied}` under another name", hints.shell("rm", "-r", str(path)))
+        raise DataError(
+            f"`{path}` is a copy of the artifact `{copied}` under another name", hints.shell("rm", "-r", str(path))
+        )
     if wrong := _find_misfit(kind, path, manifest):
         raise DataError(wrong, rebuild_hint(kind, Remains(name, path=path)))
     if wrong := _find_damaged_file(path, manifest):
@@ -90,12 +94,12 @@ def read_manifest(kind: str, path: Path) -> dict[str, Any]:
 
 
 def identity_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the identity of an artifact: the manifest entries from which its id is computed."""
+    """Returns the identity of an artifact: the entries of its manifest from which its id is computed."""
     return {key: manifest[key] for key in ("kind", "schema", "stage_version", "parameters", "inputs")}
 
 
 def check_entries(manifest: Any) -> None:
-    """Checks the JSON types of all entries of a manifest.
+    """Checks that a manifest has all required entries, and that they have the right types.
 
     Raises:
         TypeError: an entry has a wrong type.
@@ -124,7 +128,7 @@ def check_entries(manifest: Any) -> None:
 
 
 def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Returns a message if a manifest does not belong to its directory or has another schema version, else None."""
+    """Returns a message if a manifest belongs to another directory, has another schema or was edited, else None."""
     where = f"`{path / MANIFEST}`"
     if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
         return f"{where} belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
@@ -136,7 +140,7 @@ def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | No
 
 
 def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Returns a message about the first file that is missing or has a wrong size, or None."""
+    """Returns a message about the first file that is missing or has a wrong size, or None if all files are right."""
     for name, entry in manifest["files"].items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
             return f"`{path / MANIFEST}` names a file outside its folder: `{name}`"
@@ -149,14 +153,14 @@ def _find_damaged_file(path: Path, manifest: Mapping[str, Any]) -> str | None:
 
 
 def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
-    """Returns the facts in a valid manifest that are needed to rebuild its artifact."""
+    """Returns the facts in a valid manifest from which the rebuild command of the artifact is made."""
     files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     name = split_directory(path.name)[0]
     return Remains(name, manifest["parameters"], manifest["inputs"], path, files)
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for a mapping of names to numbers, which may be nested."""
+    """Returns True for a number, or a (nested) dict of numbers by name. With `or_text`, texts are allowed too."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)

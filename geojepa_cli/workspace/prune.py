@@ -1,4 +1,4 @@
-"""Finds old versions of artifacts that are no longer needed."""
+"""Finds old artifacts that can be deleted, because newer ones replace them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from geojepa_cli.workspace.artifact import Artifact
 
 
 def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
-    """Returns the artifacts that can be deleted.
+    """Returns the artifacts that are no longer needed, and so can be deleted.
 
-    An artifact is needed if it is the newest version of its kind, name and variant (see `describe_variant`), or if a
-    needed artifact was made from it. All others can be deleted.
+    Of all artifacts with the same kind, name and variant (see `describe_variant`), the newest is needed. The artifacts
+    from which a needed artifact was made are also needed. All others can be deleted.
 
     Args:
-        found: all artifacts of a workspace; of two versions, the older must come first.
+        found: all artifacts of a workspace. An older artifact must come before newer ones of the same name.
     """
     by_ref = {artifact.full_ref: artifact for artifact in found}
     newest = {(a.kind, a.name, describe_variant(a)): a for a in by_ref.values()}
@@ -29,10 +29,11 @@ def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
 
 
 def describe_variant(artifact: Artifact) -> str:
-    """Returns the variant of an artifact as text: the parameters that set it apart from others of the same name.
+    """Returns the parameters that distinguish artifacts with the same kind and name, as text (the variant).
 
-    Artifacts of different variants are not versions of each other. For instance, a masked probe does not replace the
-    plain probe of the same task. Most kinds have one variant, the empty string.
+    An artifact replaces an older artifact only if both have the same variant. For example, tiles of zoom 16 do not
+    replace tiles of zoom 15. A probe without the tags that reveal the label (`masked`) does not replace a probe with
+    all tags (`plain`). The variant is empty for kinds in which the newest artifact always replaces the older ones.
     """
     params = artifact.params
     if artifact.kind in ("tiles", "images"):

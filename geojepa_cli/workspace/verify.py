@@ -1,4 +1,4 @@
-"""Verifies artifacts by comparing their files with the SHA-256 checksums in their manifests."""
+"""Finds damaged artifacts by comparing their files with the SHA-256 checksums in their manifests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from geojepa_cli.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Damage:
-    """A damaged artifact.
+    """A damaged artifact, and the reasons why it counts as damaged.
 
     Attributes:
-        ref: reference of the artifact, `kind/name@id`.
-        reasons: names of the files that differ, or the message of the error if the artifact cannot be opened.
+        ref: reference to the artifact, `kind/name@id`.
+        reasons: names of the files that do not match their checksums. If the artifact cannot be opened: the error
+            message.
         hint: command that rebuilds the artifact.
     """
 
@@ -29,12 +30,12 @@ class Damage:
 def verify(
     workspace: Workspace, artifacts: Sequence[Artifact], progress: Callable[[int], None] = lambda done: None
 ) -> list[Damage]:
-    """Returns the damaged artifacts of a workspace, in the order of the stages.
+    """Returns the damaged artifacts of a workspace, in the order in which the stages run.
 
     Args:
-        workspace: workspace to verify. Artifacts that cannot be opened count as damaged.
+        workspace: workspace to verify. All artifacts in the workspace that cannot be opened count as damaged.
         artifacts: artifacts whose files are compared with their checksums.
-        progress: function that is called with the number of artifacts compared so far.
+        progress: function that is called after each comparison, with the number of artifacts compared so far.
     """
     found = find_unreadable(workspace)
     for done, artifact in enumerate(artifacts, start=1):
@@ -46,7 +47,7 @@ def verify(
 
 
 def find_unreadable(workspace: Workspace) -> list[Damage]:
-    """Returns the artifacts that cannot be opened. Does not compare checksums."""
+    """Returns the artifacts of a workspace that cannot be opened. Does not compare checksums."""
     return [
         Damage(ref, (error.message,), error.hint) for kind in KINDS for ref, error in workspace.damaged(kind).items()
     ]

@@ -1,8 +1,8 @@
-"""Workspaces: directories in which artifacts are found, built under a lock, and published.
+"""Workspaces: directories that contain artifacts. Finds, builds and deletes artifacts.
 
 An artifact is a directory `<workspace>/<kind>/<name>@<id>/` with a `manifest.json`, which is written last. The id is a
-hash of everything that determines the bytes of the artifact. So running a command again on the same inputs finds the
-existing artifact.
+hash of the parameters, inputs and versions that determine the content of the artifact. So repeating a command with the
+same parameters and inputs finds the existing artifact.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write t
 
 
 class Workspace:
-    """A directory of artifacts."""
+    """A directory that contains artifacts. It is created when the first artifact is built."""
 
     def __init__(self, root: Path | str) -> None:
         register_all()
@@ -39,7 +39,7 @@ class Workspace:
     # -- finding -----------------------------------------------------------------------------------------------
 
     def artifacts(self, kind: str, name: str | None = None) -> list[Artifact]:
-        """Returns the published artifacts of a kind, optionally of one name, oldest first. Skips damaged artifacts."""
+        """Returns the artifacts of a kind, or only those with a given name, oldest first. Skips damaged artifacts."""
         found = []
         for path in self._directories(kind):
             with contextlib.suppress(DataError):
@@ -49,11 +49,11 @@ class Workspace:
         return sorted(found, key=lambda artifact: (published_at(artifact.path), artifact.ref))
 
     def everything(self) -> list[Artifact]:
-        """Returns all published artifacts in the order of the stages. Skips damaged artifacts."""
+        """Returns the artifacts of all kinds, in the order in which the stages run. Skips damaged artifacts."""
         return [artifact for kind in KINDS for artifact in self.artifacts(kind)]
 
     def damaged(self, kind: str) -> dict[str, DataError]:
-        """Returns the errors of artifacts of a kind that cannot be opened, by `kind/name@id`."""
+        """Finds the artifacts of a kind that cannot be opened. Returns a dict from `kind/name@id` to the error."""
         found = {}
         for path in self._directories(kind):
             try:
@@ -63,67 +63,68 @@ class Workspace:
         return found
 
     def names(self, kind: str) -> list[str]:
-        """Returns the distinct names of the artifacts of a kind, sorted."""
+        """Returns the names of the artifacts of a kind, sorted and without duplicates."""
         return sorted({split_directory(path.name)[0] for path in self._directories(kind)})
 
     def find(self, kind: str, ref: str) -> Artifact:
-        """Returns an artifact by reference.
+        """Returns the artifact to which a reference refers.
 
         Args:
             kind: kind of the artifact.
-            ref: `name` for the newest artifact of this name, or `name@id`. The id may be shortened to its first digits.
+            ref: `name` for the newest artifact with this name, or `name@id`. The first digits of the id are enough.
 
         Raises:
-            NotFoundError: there is no such artifact. The message suggests the most similar name; the hint is the
-                command that makes the artifact.
-            UsageError: there is no id after the `@`, or several ids begin with it.
+            NotFoundError: there is no such artifact. Message and hint suggest the most similar name, if any.
+            UsageError: there is no id after the `@`, or several ids begin with the given digits.
             DataError: the artifact is incomplete or has another schema version.
         """
+        return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
+
+    def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
+        """Finds an artifact, as `find` does. Option and form are those of `unknown`."""
         name, at, wanted = ref.partition("@")
         if at and not wanted:
-            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` selects the newest", self._listing())
-        paths = [path for path in self._directories(kind) if _is_version(path, name, wanted)]
-        if not paths:
-            raise self._missing(kind, ref)
+            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest artifact", self._listing())
+        if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
+            raise self._missing(kind, ref, option, form)
         if wanted and len(paths) > 1:
-            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} ids of {kind} begin with it", self._listing())
+            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} {kind} artifacts have such an id", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
-        """Returns an artifact by its full reference, `kind/name@id` or `kind/name`. Raises the errors of `find`."""
+        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. See `find` for the errors."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
-            raise unknown("kind of artifact", kind, KINDS, self._listing())
+            raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
         if not ref:
             raise UsageError(f"`{full_ref}` is not a reference to an artifact: expected `kind/name`", self._listing())
-        return self.find(kind, ref)
+        return self._find(kind, ref, "--lineage", f"{kind}/{{}}")
 
     def only(self, kind: str) -> str:
-        """Returns the only name of a kind, for commands that are called without `--region`.
+        """Returns the name that all artifacts of a kind have. Commands without `--region` use this region.
 
         Raises:
             NotFoundError: there is no artifact of this kind.
-            UsageError: there are several names.
+            UsageError: the artifacts have different names.
         """
         names = self.names(kind)
         if len(names) == 1:
             return names[0]
         if not names:
             raise NotFoundError(f"there are no {kind} artifacts in `{self.root}`", self._rebuild_hint(kind, "R"))
-        listed = ", ".join(f"`{name}`" for name in names)
-        hint = hints.again(region=names[0]).within(self.root)
+        listed, hint = ", ".join(f"`{name}`" for name in names), hints.again(region=names[0]).within(self.root)
         raise UsageError(f"`{self.root}` has several regions ({listed}): choose one with `--region`", hint)
 
     def newest(self, kind: str, name: str | None = None, fits: Fits = lambda inputs, params: True) -> Artifact | None:
-        """Returns the newest artifact of a kind (and name) that meets a condition, or None.
+        """Returns the newest artifact of a kind that meets a condition, or None if no artifact meets the condition.
 
         Args:
-            fits: condition, called with the inputs (as `kind/name@id`) and the parameters of an artifact. An artifact
-                whose manifest cannot be read is assumed to meet it.
+            name: name that the artifact must have; None for any name.
+            fits: function of an artifact's inputs (as `kind/name@id`) and parameters that returns True if the condition
+                is met. An artifact whose manifest cannot be read is assumed to meet the condition.
 
         Raises:
-            DataError: the newest artifact is incomplete or has another schema version. Older artifacts are never used
-                in its place.
+            DataError: this artifact is incomplete or has another schema version. No older artifact is used instead.
         """
         paths = [path for path in self._directories(kind) if name in (None, split_directory(path.name)[0])]
         for path in sorted(paths, key=lambda path: (published_at(path), path.name), reverse=True):
@@ -132,22 +133,21 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of each wanted region. Without wanted regions, returns that of the only one."""
+        """Returns the newest artifact of each region in `wanted`. If `wanted` is empty, uses the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
     def derived(self, kind: str, name: str, source: Artifact) -> Artifact:
-        """Returns the newest artifact of a kind and name that has `source` as an input.
+        """Returns the newest artifact with this kind and name that was made from the artifact `source`.
 
         Raises:
             NotFoundError: there is no such artifact. The hint is the command that makes it.
-            DataError: the newest artifact is incomplete or has another schema version. Older artifacts are never used
-                in its place.
+            DataError: this artifact is incomplete or has another schema version. No older artifact is used instead.
         """
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
         if made is None:
             hint = self._rebuild_hint(kind, name)
-            raise NotFoundError(f"no {kind} of `{source.full_ref}` in `{self.root}`", hint)
+            raise NotFoundError(f"there is no {kind} artifact made from `{source.full_ref}` in `{self.root}`", hint)
         return made
 
     # -- building ----------------------------------------------------------------------------------------------
@@ -162,18 +162,18 @@ class Workspace:
         stage_version: int = 1,
         keep: Sequence[str] = (),
     ) -> Iterator[Build]:
-        """Opens the directory `<name>@<id>.partial/` under a lock, or finds the existing artifact.
+        """Context manager that yields the existing artifact, or the locked directory `<name>@<id>.partial/`.
 
         Args:
             kind: kind of the artifact.
             name: name of the artifact.
-            params: parameters that change the result, as JSON values (not threads, paths or verbosity).
-            inputs: artifacts from which it is made.
-            stage_version: version of the code that makes it.
-            keep: patterns of the files that a killed or failed run keeps for resuming; other files are deleted.
+            params: parameters that change the artifact's content, as JSON values (not threads, paths or verbosity).
+            inputs: artifacts from which the artifact is made.
+            stage_version: version of the code that makes the artifact.
+            keep: glob patterns of the files from which an interrupted run can resume. They are kept if a run fails.
 
         Raises:
-            BusyError: another process is building the same artifact. The message contains its process id.
+            BusyError: another process is building the same artifact. The message contains the id of that process.
             UsageError: `name` is not a valid name for an artifact.
         """
         check_name(name)
@@ -204,7 +204,7 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact. The manifest is deleted first, so an interruption never leaves a partial artifact."""
+        """Deletes an artifact. Deletes the manifest first, because without a manifest, the rest is no artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 
@@ -233,7 +233,7 @@ class Workspace:
                 yield path
 
     def _published(self, kind: str, path: Path) -> Artifact | None:
-        """Returns the artifact at `path`, or None if it is missing or damaged and must be built."""
+        """Returns the artifact in the directory `path`, or None if the artifact is missing or damaged."""
         if not (path / MANIFEST).is_file():
             return None
         try:
@@ -244,19 +244,19 @@ class Workspace:
     def _open(self, kind: str, path: Path) -> Artifact:
         return Artifact(kind, *split_directory(path.name), path, read_manifest(kind, path))
 
-    def _missing(self, kind: str, ref: str) -> GeojepaError:
+    def _missing(self, kind: str, ref: str, option: str, form: str) -> GeojepaError:
         name = ref.partition("@")[0]
         what = "region" if kind in ("source", "tiles", "images", "processed", "features") else kind.rstrip("s")
         names, hint = self.names(kind), self._rebuild_hint(kind, name)
         if name in names:
             ids = [artifact.ref for artifact in self.artifacts(kind, name)]
-            return unknown(f"version of {kind}", ref, ids, self._listing())
+            return unknown(f"version of {kind}", ref, ids, self._listing(), option, form)
         earlier = {"tiles": "source", "processed": "tiles", "features": "processed", "tasks": "processed"}.get(kind)
         region = name.partition(".")[0]
         if earlier and (region in self.names(earlier) or kind == "features"):
-            return NotFoundError(f"no {kind} of `{name}` in `{self.root}`", hint)
-        candidates = names or (self.names(earlier) if earlier else [])
-        return unknown(what, ref, candidates, hint)
+            return NotFoundError(f"there is no {kind} artifact with the name `{name}` in `{self.root}`", hint)
+        hint = self._rebuild_hint("source", region) if (what, option) == ("region", "--region") else hint
+        return unknown(what, ref, names or (self.names(earlier) if earlier else []), hint, option, form)
 
     def _rebuild_hint(self, kind: str, name: str) -> Hint:
         return rebuild_hint(kind, Remains(name)).within(self.root)
@@ -274,12 +274,12 @@ class Workspace:
 
 
 def inputs_of_kind(artifact: Artifact, kind: str) -> list[str]:
-    """Returns the inputs of an artifact that have the given kind, as `kind/name@id`."""
+    """Returns the inputs of an artifact that are of the given kind, as references `kind/name@id`."""
     return [ref for ref in artifact.inputs if ref.startswith(f"{kind}/")]
 
 
 def input_names(inputs: Sequence[str], kind: str) -> list[str]:
-    """Returns the names of the inputs that have the given kind."""
+    """Picks the references `kind/name@id` of the given kind, and returns the names in them."""
     return [name_of(ref) for ref in inputs if ref.startswith(f"{kind}/")]
 
 

@@ -86,14 +86,14 @@ void read_all(const std::string& path) {
     geojepa::check_input(path);
     geojepa::Reader reader{{path}, {true, true, true}};
     geojepa::Batch batch{nullptr};
-    std::vector<geojepa::Outline> outlines;
+    std::vector<geojepa::ElementHeader> headers;
     std::vector<geojepa::Copy> copies;
     while (reader.next(batch)) {
         std::size_t bytes = 0;
         using enum geojepa::schema::OsmType;
         for (const auto type : {node, way, relation}) {
             bytes += touch(batch.unpack(type));
-            batch.outline(type, outlines);
+            batch.headers(type, headers);
             batch.copies(type, copies);
         }
         if (bytes == std::numeric_limits<std::size_t>::max()) {

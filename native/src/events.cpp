@@ -10,8 +10,6 @@
 #include <cstring>
 #include <mutex>
 
-#include "errors.hpp"
-
 namespace geojepa {
 namespace {
 
@@ -52,6 +50,18 @@ std::size_t utf8_length(std::string_view text) {
     const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
     const bool out_of_range = (lead == 0xED && byte(1) > 0x9F) || (lead == 0xF4 && byte(1) > 0x8F);
     return overlong || out_of_range ? 0 : length;
+}
+
+std::string json_list(const std::vector<std::string>& texts) {
+    std::string json = "[";
+    for (const std::string& text : texts) {
+        if (&text != &texts.front()) {
+            json += ',';
+        }
+        json += json_string(text);
+    }
+    json += ']';
+    return json;
 }
 
 }  // namespace
@@ -140,9 +150,25 @@ void write_warning(std::string_view message) {
     write_line(event);
 }
 
-void write_error(std::string_view message, std::string_view hint) {
+void write_error(std::string_view message, const Hint& hint) {
     JsonObject event;
-    event.add("event", "error").add("message", message).add("hint", hint);
+    event.add("event", "error").add("message", message);
+    if (!hint.options.empty()) {
+        JsonObject options;
+        for (const auto& [name, value] : hint.options) {
+            options.add(name, value);
+        }
+        event.add("options", options);
+    }
+    if (!hint.command.empty()) {
+        event.add_json("command", json_list(hint.command));
+    }
+    if (!hint.advice.empty()) {
+        event.add("advice", hint.advice);
+    }
+    if (hint.no_space) {
+        event.add_json("no_space", "true");
+    }
     write_line(event);
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "errors.hpp"
+
 namespace geojepa {
 
 /// Builds a JSON object. Keys keep the order in which they are added.
@@ -45,7 +47,9 @@ private:
 };
 
 void write_warning(std::string_view message);
-void write_error(std::string_view message, std::string_view hint);
+/// Writes an `error` event: `message`, and what the hint contains of `options` (an object), `command` (a list),
+/// `advice` (a text) and `no_space` (true).
+void write_error(std::string_view message, const Hint& hint);
 
 /// Writes the summary to stdout. Throws OutputError where that fails.
 void write_summary(const JsonObject& summary);

@@ -91,7 +91,7 @@ int run(int argc, const char* const* argv) {
         if (error.get_exit_code() == 0) {
             return app.exit(error);
         }
-        throw UsageError(error.what(), "geojepa-tiler --help");
+        throw UsageError(error.what(), {.command = {"geojepa-tiler", "--help"}});
     }
     if (version) {
         print_versions();
@@ -106,7 +106,7 @@ int run(int argc, const char* const* argv) {
     if (process_command->parsed()) {
         return run_process(process);
     }
-    throw UsageError("no command given", "geojepa-tiler --help");
+    throw UsageError("no command given", {.command = {"geojepa-tiler", "--help"}});
 }
 
 }  // namespace
@@ -144,11 +144,11 @@ int main(int argc, char** argv) {
     } catch (const geojepa::Error& error) {
         geojepa::write_error(error.what(), error.hint());
     } catch (const std::bad_alloc&) {
-        geojepa::write_error("out of memory", "--bbox=west,south,east,north");
+        geojepa::write_error("out of memory", geojepa::smaller_area);
     } catch (const std::exception& error) {
-        geojepa::write_error(error.what(), "");
+        geojepa::write_error(error.what(), {});
     } catch (...) {
-        geojepa::write_error("unknown error", "");
+        geojepa::write_error("unknown error", {});
     }
     return geojepa::exit_failure;
 }

@@ -16,7 +16,7 @@ constexpr std::uint32_t max_threads = 256;
 
 std::uint32_t worker_threads(std::uint32_t requested) {
     if (requested > max_threads) {
-        throw UsageError("more than " + std::to_string(max_threads) + " threads", "--threads 0");
+        throw UsageError("more than " + std::to_string(max_threads) + " threads", {.options = {{"threads", "1"}}});
     }
     return requested > 0 ? requested : std::max(1U, std::thread::hardware_concurrency());
 }

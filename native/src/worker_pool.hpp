@@ -21,7 +21,7 @@ class WorkerPool {
 public:
     using Task = std::function<Result(Worker&)>;
 
-    struct Limits {
+    struct Capacity {
         std::size_t threads = 1;
         /// Maximum number of unfinished tasks. The more there are, the longer threads have work while `consume` runs.
         std::size_t tasks = 1;
@@ -30,9 +30,9 @@ public:
     };
 
     /// Calls `make_worker` once in each thread, and `consume` in the thread that submits the tasks.
-    WorkerPool(Limits limits, std::function<Worker()> make_worker, std::function<void(Result)> consume)
-        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), limits_(limits) {
-        for (std::size_t i = 0; i < limits_.threads; ++i) {
+    WorkerPool(Capacity capacity, std::function<Worker()> make_worker, std::function<void(Result)> consume)
+        : make_worker_(std::move(make_worker)), consume_(std::move(consume)), capacity_(capacity) {
+        for (std::size_t i = 0; i < capacity_.threads; ++i) {
             threads_.emplace_back([this] { work(); });
         }
     }
@@ -66,7 +66,7 @@ public:
             tasks_.push_back(std::move(packaged));
         }
         wake_.notify_one();
-        while (results_.size() > limits_.tasks || (!results_.empty() && too_many_bytes())) {
+        while (results_.size() > capacity_.tasks || (!results_.empty() && too_many_bytes())) {
             consume_oldest();
         }
     }
@@ -103,7 +103,7 @@ private:
 
     bool too_many_bytes() {
         const std::lock_guard lock{mutex_};
-        return waiting_bytes_ > limits_.waiting_bytes;
+        return waiting_bytes_ > capacity_.waiting_bytes;
     }
 
     void work() {
@@ -112,7 +112,7 @@ private:
             std::unique_lock lock{mutex_};
             // This cannot deadlock: tasks start in order, so the oldest unconsumed result is finished or in progress.
             wake_.wait(lock,
-                       [this] { return stopping_ || (!tasks_.empty() && waiting_bytes_ <= limits_.waiting_bytes); });
+                       [this] { return stopping_ || (!tasks_.empty() && waiting_bytes_ <= capacity_.waiting_bytes); });
             if (stopping_) {
                 return;
             }
@@ -125,7 +125,7 @@ private:
 
     std::function<Worker()> make_worker_;
     std::function<void(Result)> consume_;
-    Limits limits_;
+    Capacity capacity_;
     std::deque<std::future<Result>> results_;
     std::mutex mutex_;
     std::condition_variable wake_;

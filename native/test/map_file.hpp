@@ -41,8 +41,8 @@ inline FirstBatch read_first_batch(const std::string& path, schema::OsmType type
     return {batch.unpack(type), batch};
 }
 
-/// Message and hint of the error that reading ends with; two empty texts where it ends well.
-inline std::pair<std::string, std::string> error_of(const std::string& path) {
+/// Message and hint of the error that reading ends with; both empty where it ends well.
+inline std::pair<std::string, Hint> error_of(const std::string& path) {
     try {
         check_input(path);
         Reader reader{{path}, {.nodes = true, .ways = true, .relations = true}};

@@ -95,7 +95,7 @@ TEST_CASE("outlines become parts of a piece, with or without other parts") {
         parts->push({bounds.east - 5, bounds.north - 5});
     }
     for (int member = 0; member < 3; ++member) {
-        drawn.add_polygon(tile, {{outline_of(bounds)}});
+        drawn.add_polygon(tile, {{rectangle_ring(bounds)}});
     }
     // Outlined tiles without parts are ignored.
     outlined.outlined = {
@@ -129,7 +129,7 @@ TEST_CASE("a piece of outlines alone equals one of drawn rings, and a marked pie
     PieceBuilder builder{grid};
     TiledParts three;
     for (int member = 0; member < 3; ++member) {
-        three.add_polygon(tile, {{outline_of(grid.bounds(tile))}});
+        three.add_polygon(tile, {{rectangle_ring(grid.bounds(tile))}});
     }
     PieceBatch alone;
     (void)builder.add(5, three, alone);

@@ -209,11 +209,13 @@ TEST_CASE("the message names the line and the object") {
     CHECK(contains(error_of(map.path).first, "line 3, way 7: version=\"x\" is not a whole number"));
 }
 
-TEST_CASE("a file of changes is refused with the command that applies it") {
+TEST_CASE("an OsmChange file is refused with the command that applies it") {
     const MapFile map{".osc", "<osmChange version='0.6'></osmChange>"};
     const auto [message, hint] = error_of(map.path);
-    CHECK(contains(message, "file of changes"));
-    CHECK(hint == "osmium apply-changes EXTRACT.osm.pbf '" + map.path + "' -o changed.osm.pbf");
+    CHECK(contains(message, "OsmChange file"));
+    const std::vector<std::string> command{"osmium", "apply-changes",  "EXTRACT.osm.pbf", map.path,
+                                           "-o",     "changed.osm.pbf"};
+    CHECK(hint.command == command);
 }
 
 TEST_CASE("depth, entities and the size of a tag are bounded") {

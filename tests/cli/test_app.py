@@ -65,11 +65,11 @@ def test_an_unknown_name_is_a_usage_error_with_a_hint_and_no_traceback(
     ("arguments", "message", "hint"),
     [
         (["nosuch"], "no such command `nosuch`", "geojepa --help"),
-        (["tile", "--zoom", "13"], "`--zoom`", "geojepa tile --zoom 16"),
-        (["knn", "--k", "0", "--tile", "16_1_2"], "`--k`", "geojepa knn --tile 16_1_2 --k 8"),
+        (["tile", "--zoom", "13"], "`--zoom 13`", "geojepa tile --zoom 16"),
+        (["knn", "--k", "0", "--tile", "16_1_2"], "`--k 0`", "geojepa knn --tile 16_1_2 --k 8"),
         (["knn", "--k", "many"], "`--k`", "geojepa knn --k 8"),
         (["probe"], "missing option `--task`", "geojepa probe --task max_speed --masked"),
-        (["knn", "--taile", "x"], "--taile", "geojepa knn --help"),
+        (["knn", "--taile", "x"], "--taile", "geojepa knn --tile x"),
     ],
 )
 def test_a_line_that_does_not_parse_gets_the_same_form_of_message_and_a_hint(

@@ -143,7 +143,7 @@ def test_a_disk_that_fills_while_tiling_is_an_error_and_nothing_is_published(tmp
     run("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     (tmp_path / "workspace/tiles").mkdir()
     done = in_mount(tmp_path, "mount -t tmpfs -o size=300k none workspace/tiles", "tile", "--region", "x")
-    assert_refused(done, 1, "space")
+    assert_refused(done, 1, "space", "hint: geojepa artifacts --prune")
     assert (tmp_path / "left").read_text() == ""
 
 

@@ -227,7 +227,7 @@ def test_a_probe_of_filtered_tiles_finds_their_vectors(tmp_path: Path) -> None:
         (["--bbox", "1,2,3"], 2, "is not a bounding box"),
         (["--split", "rows"], 2, "unknown split `rows`"),
         (["--folds", "1"], 2, "expected 2 to 20"),
-        (["--split", "random", "--buffer"], 2, "cannot be combined with a random split"),
+        (["--split", "random", "--buffer"], 2, "cannot be combined with `--split random`"),
     ],
 )
 def test_wrong_filters_and_splits_are_refused(folder: Path, arguments: list[str], code: int, says: str) -> None:
@@ -242,7 +242,8 @@ def test_unreadable_values_are_shown_with_their_counts(folder: Path) -> None:
     (folder / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
     done = call("build-tasks", "--region", "north", "--task", "names.yaml", cwd=folder)
     assert done.returncode == 0 and "no tile of task `names` has a label" in done.stderr  # no name is a number
-    assert "names: objects by notation of the value: unreadable" in done.stdout and "`Main Street` (" in done.stdout
+    assert "names: OSM elements by notation of the value: unreadable" in done.stdout
+    assert "`Main Street` (" in done.stdout
 
 
 def test_analyze_lists_informative_tags_marks_hidden_ones_and_plots_them(folder: Path) -> None:

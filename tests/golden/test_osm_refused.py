@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,17 +27,18 @@ from osm_text import (
 )
 from tiles_reader import run_tiler
 
+from geojepa_cli import native
 from geojepa_cli.errors import DataError
 
 LONG = "x" * 1025
 REFUSED: dict[str, tuple[str | bytes, str]] = {
-    "a file of changes": ("<osmChange version='0.6'><create/></osmChange>", "file of changes"),
-    "changes in an extract": (osm(CAFE + "<delete>" + WAY + "</delete>"), "`<delete>` belongs to a file of changes"),
+    "an OsmChange file": ("<osmChange version='0.6'><create/></osmChange>", "OsmChange file"),
+    "changes in an extract": (osm(CAFE + "<delete>" + WAY + "</delete>"), "`<delete>` belongs to an OsmChange file"),
     "differences of Overpass": (osm(f'<action type="create">{CAFE}</action>'), "`<action>` belongs to"),
     "another version": ('<osm version="0.5"><node id="1"/></osm>', "version 0.5"),
     "GPX": ("<gpx version='1.1'></gpx>", "root is `<gpx>`"),
     "an HTML page": (gzip.compress(b"<!doctype html><html></html>"), "HTML page"),
-    "a packed PBF": (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c"), "packed once more"),
+    "a compressed PBF": (gzip.compress(b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x7c"), "compressed twice"),
     "only a centre": (osm(f'{CAFE}<way id="10">{CENTRE}{REFS}{BUILDING_TAG}</way>'), "out center"),
     "only a centre, of a relation": (osm(CAFE + relation(CENTRE + MEMBER)), "out center"),
     "no nodes": (osm(WAY), "no nodes"),
@@ -178,3 +181,26 @@ def test_a_packed_file_that_expands_without_end_is_refused(
     message = "longer than 1 MiB" if name == "one attribute" else "more than 100 times its size"
     with pytest.raises(DataError, match=message):
         run_tiler(path, tmp_path / "tiles.h5", "--threads", "1")
+
+
+EVENTS: dict[str, tuple[str, list[str], dict[str, object]]] = {
+    "options": (osm(CAFE), ["--zoom", "19"], {"options": {"zoom": "16"}}),
+    "negative coordinates": (osm(CAFE), ["--bbox=3,2,1,0"], {"options": {"bbox": "-77.90,40.76,-77.82,40.82"}}),
+    "advice": ("<gpx/>", [], {"advice": "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2"}),
+    "a command": (
+        "<osmChange/>",
+        [],
+        {"command": ["osmium", "apply-changes", "EXTRACT.osm.pbf", "it's one.osm", "-o", "changed.osm.pbf"]},
+    ),
+    "no hint": (osm("<node/>"), [], {}),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_hint_of_an_error_event_is_data(tmp_path: Path, name: str) -> None:
+    text, options, hint = EVENTS[name]
+    (tmp_path / "it's one.osm").write_text(text)
+    command = [native.find_binary(), "tile", "--input", "it's one.osm", "--output", "tiles.h5", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    event = json.loads(done.stderr.splitlines()[-1])
+    assert {key: value for key, value in event.items() if key not in ("event", "message")} == hint

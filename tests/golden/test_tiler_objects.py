@@ -124,7 +124,7 @@ def test_columns_are_contiguous_aligned_and_may_be_empty(tmp_path: Path) -> None
     world.node((0.5, 0.5), amenity="bench")
     tile(tmp_path, world)
     with h5py.File(tmp_path / "tiles.h5") as file:
-        assert file.attrs["kind"] == "tiles" and file.attrs["schema_version"] == 2
+        assert file.attrs["kind"] == b"tiles" and file.attrs["schema_version"] == 3
         assert file["member/object"].shape == (0,) and len(file["role/text"]) == 1
         names: list[str] = []
         file.visit(names.append)

@@ -195,7 +195,7 @@ def test_the_hint_of_a_wrong_override_is_a_command_that_loads(override: str) -> 
 
 
 def test_the_hint_of_a_mistyped_override_keeps_its_value_and_the_others() -> None:
-    assert corrected("--set", "train.lrr=5e-4", "--set", "train.epochs=3") == ["train.epochs=3", "train.lr=5e-4"]
+    assert corrected("--set", "train.lrr=5e-4", "--set", "train.epochs=3") == ["train.lr=5e-4", "train.epochs=3"]
 
 
 def test_a_key_that_occurs_twice_is_an_error_with_its_line(tmp_path: Path) -> None:

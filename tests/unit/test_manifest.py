@@ -160,7 +160,9 @@ def test_a_renamed_copy_is_refused_with_the_command_that_deletes_it(workspace: W
     artifact = publish(workspace, "tiles", "town")
     copy = artifact.path.with_name(artifact.path.name.replace("town", "other"))
     shutil.copytree(artifact.path, copy)
-    with pytest.raises(DataError, match=f"is a copy of `{artifact.full_ref}` under another name") as caught:
+    with pytest.raises(
+        DataError, match=f"is a copy of the artifact `{artifact.full_ref}` under another name"
+    ) as caught:
         workspace.find("tiles", "other")
     assert hint_text(caught.value) == f"rm -r '{copy}'" or hint_text(caught.value) == f"rm -r {copy}"
     assert workspace.artifacts("tiles") == [artifact] and list(workspace.damaged("tiles")) == [f"tiles/{copy.name}"]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,12 +66,12 @@ def test_text_that_is_not_a_size_is_a_usage_error(text: str) -> None:
         native.parse_memory(text)
 
 
-def test_a_hint_that_names_the_binary_is_replaced_by_a_command_of_geojepa(
+def test_words_of_the_binary_become_part_of_the_message_and_the_command_that_rebuilds_is_the_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = '{"event": "error", "message": "cut short", "hint": "geojepa-tiler tile --input X"}'
+    event = json.dumps({"event": "error", "message": "cut short", "advice": "--zoom is not an option here"})
     script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit(1)")
-    with pytest.raises(DataError, match="cut short") as caught:
+    with pytest.raises(DataError, match="cut short; --zoom is not an option here") as caught:
         native.run([], "process", hints.run("tile", region="r"))
     assert str(caught.value.hint) == "geojepa tile --region r"
 
@@ -85,15 +86,21 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 @pytest.mark.parametrize(
     ("hint", "shown"),
     [
-        ("--bbox=-1,0,1,2", "geojepa tile --region r --bbox=-1,0,1,2"),
-        ("osmium sort x.pbf -o y.pbf", "osmium sort x.pbf -o y.pbf"),
+        ({"options": {"bbox": "-1,0,1,2"}}, "geojepa tile --region r --bbox=-1,0,1,2"),
+        ({"options": {"polygon": "a b.geojson"}}, "geojepa tile --region r --polygon 'a b.geojson'"),
+        ({"command": ["osmium", "sort", "x y.pbf", "-o", "y.pbf"]}, "osmium sort 'x y.pbf' -o y.pbf"),
     ],
 )
 @pytest.mark.parametrize(("code", "kind"), [(1, DataError), (2, UsageError)])
 def test_errors_of_the_binary_become_errors_with_its_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[GeojepaError], hint: str, shown: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[GeojepaError],
+    hint: dict[str, Any],
+    shown: str,
 ) -> None:
-    event = json.dumps({"event": "error", "message": "cut short", "hint": hint})
+    event = json.dumps({"event": "error", "message": "cut short", **hint})
     script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit({code})")
     with hints.invocation(Invocation("tile", (("--region", "r"),))), pytest.raises(kind) as caught:
         native.run([], "tile")
@@ -101,7 +108,7 @@ def test_errors_of_the_binary_become_errors_with_its_hint(
 
 
 def test_a_full_disk_gets_the_hint_to_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = json.dumps({"event": "error", "message": "cannot write `x`: No space left on device"})
+    event = json.dumps({"event": "error", "message": "cannot write `x`", "no_space": True})
     script(tmp_path, monkeypatch, f"print({event!r}, file=sys.stderr)\nsys.exit(1)")
     with pytest.raises(DataError) as caught:
         native.run([], "tile")

@@ -49,7 +49,7 @@ def test_generated_files_agree_with_their_source() -> None:
     ("source", "old", "new"),
     [
         ("native/schema.yaml", "covers_tile: {dtype: u8", "covers_tile: {dtype: u16"),
-        ("native/schema.yaml", "\nversion: 2", "\nversion: 3"),
+        ("native/schema.yaml", "\nversion: 3", "\nversion: 4"),
         ("native/areas.yaml", "building: any", "building: {only: [house]}"),
         ("native/tag_filter.yaml", '- "tiger:*"', '- "lion:*"'),
         ("native/src/columns/schema.hpp", "alignment = 64", "alignment = 32"),

@@ -129,7 +129,7 @@ def test_features_have_a_row_per_pair_and_rare_values_share_their_keys(tmp_path:
     assert counts == {"pairs": 7, "described": 2, "plain": 1, "fell_back_to_key": 4, "texts": 6}
     with h5py.File(tmp_path / "tags.h5") as file:
         embedding, source = file["embedding"][:], file["source"][:]
-        assert file.attrs["encoder"] == "all-MiniLM-L6-v2" and file.attrs["schema_version"] == schema.VERSION
+        assert file.attrs["encoder"] == b"all-MiniLM-L6-v2" and file.attrs["schema_version"] == schema.VERSION
         for name in ("embedding", "source"):
             assert file[name].chunks is None
             assert file[name].id.get_offset() % 64 == 0

@@ -154,7 +154,7 @@ def test_a_rule_splits_by_group_and_gives_folds_only_where_asked() -> None:
         ({"by": "tile"}, "`tile`"),
         ({"folds": 1}, "2 to 20"),
         ({"folds": 21}, "2 to 20"),
-        ({"by": "random", "buffer": True}, "cannot be combined with a random split"),
+        ({"by": "random", "buffer": True}, "cannot be combined with `--split random`"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(arguments: dict[str, object], says: str) -> None:

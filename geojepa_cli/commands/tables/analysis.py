@@ -1,4 +1,4 @@
-"""Tables of `build-tasks --analyze`: tags that are informative about the label, and whether the mask hides them."""
+"""Tables of `build-tasks --analyze`: tags that give information about the label, and whether the mask hides them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 15
 
 
 def print_analysis(made: Artifact) -> None:
-    """Prints the tags of counted entities, the tags of the other entities, and the paths of the plots.
+    """Prints two tables of tags (of entities that count for the label, of other entities), and the paths of the plots.
 
     Args:
         made: artifact of the analysis.
@@ -20,7 +20,7 @@ def print_analysis(made: Artifact) -> None:
     result = made.read_json(ANALYSIS_FILE)
     bits = result["entropy_bits"]
     of = console.counted(result["entities"], "entity", "entities")
-    caption = f"{result['entities_that_count']:,} of {of} counted for the label (entropy: {bits['within']:.3f} bits)"
+    caption = f"{result['entities_that_count']:,} of {of} count for the label (entropy: {bits['within']:.3f} bits)"
     _print_list(f"{result['task']}: tags of entities that count for the label", result["within"], "entities", caption)
     of = console.counted(result["tiles"], "tile")
     caption = (
@@ -29,14 +29,15 @@ def print_analysis(made: Artifact) -> None:
     )
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift: observed frequency / frequency expected by chance; bits: mutual information with the label; "
-        "left in mask: entities on which the mask leaves the tag visible"
+        "lift: observed frequency of tag and label together, divided by the frequency expected by chance; bits: mutual "
+        "information with the label; mask: tag is `hidden`, `partly` hidden or `left` visible by the mask; "
+        "visible when masked: entities on which the mask leaves the tag visible"
     )
     console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 
 
 def _print_list(title: str, found: list[dict[str, Any]], what: str, caption: str) -> None:
-    columns = ["tag", what, "lift", "bits", "mask", "left in mask"]
+    columns = ["tag", what, "lift", "bits", "mask", "visible when masked"]
     rows = [
         [
             entry["tag"],

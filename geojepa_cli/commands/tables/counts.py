@@ -1,4 +1,4 @@
-"""Tables of counts, and paths of artifacts."""
+"""Prints the counts in the manifest of an artifact as a table, and the path of the artifact."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ FIRST = ("tiles", "images", "entities", "objects", "pieces", "steps", "parameter
 
 
 def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
-    """Returns the counts of an artifact by name, in the order in which all commands print them.
+    """Returns the names and values of an artifact's counts, in the order in which all commands print them.
 
-    The main counts come first, then the others in alphabetical order. Counts by reason, which are nested, are left out.
+    The main counts come first, then the others in alphabetical order. Counts of dropped or repaired things by reason
+    are left out.
     """
     plain = {name: value for name, value in sorted(artifact.counts.items()) if not isinstance(value, dict)}
     first = [name for name in FIRST if name in plain]
@@ -21,7 +22,7 @@ def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
 
 
 def print_counts(artifact: Artifact) -> None:
-    """Prints the counts of an artifact as a table, including what was dropped or repaired, and its path."""
+    """Prints a table of an artifact's counts, including dropped and repaired things, and the artifact's path."""
     rows = [(_words(name), _number(value)) for name, value in ordered_counts(artifact)]
     for group in ("dropped", "repaired"):
         found = sorted(artifact.counts.get(group, {}).items())
@@ -31,7 +32,7 @@ def print_counts(artifact: Artifact) -> None:
 
 
 def print_path(artifact: Artifact) -> None:
-    """Prints the reference of an artifact and the path of its directory."""
+    """Prints the reference of an artifact (`kind/name@id`) and the path of its directory."""
     console.print_line(f"{artifact.full_ref}: {artifact.path}")
 
 

@@ -1,4 +1,4 @@
-"""Table of `probe`: scores, the test protocol, and the most informative tag that the mask leaves visible."""
+"""Output of `probe`: table of scores, test protocol, and the visible tag with most information about the label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NONE = "–"
 
 
 def print_probe(report: dict[str, Any], made: Artifact) -> None:
-    """Prints the scores of a probe.
+    """Prints the scores of a probe and remarks on their validity.
 
     Args:
         report: content of the probe's `report.json`.
@@ -20,7 +20,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     """
     binary = any(score["auroc"] is not None for score in report["figures"])
     unit = f" {report['unit']}" if report["unit"] else ""
-    columns = ["model", "head", f"MAE{unit}", "95 % interval", "MAE / Dummy", "MAE unthinned"]
+    columns = ["model", "head", f"MAE{unit}", "95 % interval", "MAE / Dummy", "MAE all test tiles"]
     columns += ["AUROC"] if binary else []
     rows = [_row(score)[: len(columns)] for score in report["figures"]]
     variant = "masked" if report["masked"] else "plain"
@@ -34,13 +34,16 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if shared := report.get("shared_entities"):
         of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {of} hidden, as their OSM element is in several zoom-14 groups"
+            f"without shared: {shared['hidden']:,} of {of} hidden: their OSM element is in several zoom-14 groups"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:
             first = strongest["tags"][0]
-            tag = f"`{first['tag']}` ({first['feature']}, {strongest['measure']} {first['score']:.2f})"
-            console.print_line(f"most informative single tag that the mask leaves visible in {region}: {tag}")
+            score = f"{strongest['measure']} {first['score']:.2f} with the label"
+            tag = f"`{first['tag']}` (its {first['feature']} in a tile: {score})"
+            console.print_line(
+                f"most informative single tag in {region}, of the tags that the mask leaves visible: {tag}"
+            )
     print_path(made)
 
 

@@ -16,10 +16,10 @@ NONE = "–"
 
 
 def print_tasks(made: Made) -> None:
-    """Prints all tables. The first has a row for each region and task; the others are summed over regions.
+    """Prints all tables. The first table has one row for each region and task. The other tables are sums over regions.
 
     Args:
-        made: region and content of `report.json` for each built task.
+        made: for each built task, the name of the region and the content of `report.json`.
     """
     by_task: dict[str, list[TaskReport]] = {}
     for _, report in made:
@@ -51,16 +51,17 @@ def _print_tasks(made: Made) -> None:
     split = made[0][1]["split"]
     title = "tasks" + (" (RANDOM SPLIT)" if split["by"] == "random" else "")
     parts = "/".join(made[0][1]["splits"])
-    columns = ["region", "task", "tiles", "kept", parts, "groups", "strongest tag left", ""]
+    columns = ["region", "task", "tiles", "kept", parts, "groups", "most informative visible tag", ""]
     caption = (
-        "kept: tiles left after thinning of label-0 tiles; groups: zoom-14 blocks; strongest tag left: most "
-        "informative tag that the mask leaves visible in kept tiles"
+        "kept: tiles after some tiles with label 0 were removed (thinning); groups: zoom-14 tiles that contain kept "
+        "tiles; most informative visible tag: of the tags that the mask leaves visible, the tag that gives most "
+        "information about the label"
     )
     console.table(title, columns, rows, caption=caption)
 
 
 def strongest(report: TaskReport) -> tuple[str, str]:
-    """Returns the most informative tag of the masked variant, and its score as text.
+    """Returns the tag with most information about the label when the mask is applied, and its score, both as text.
 
     Args:
         report: content of a task's `report.json`.
@@ -73,7 +74,7 @@ def strongest(report: TaskReport) -> tuple[str, str]:
 
 
 def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of tiles by label and by split. A task with folds has one column for all tiles."""
+    """Prints the number of tiles for each label, with one column per split, or one column in all if there are folds."""
     from geojepa_cli.tasks.statistics import add_histograms
 
     if "folds" in reports[0]:
@@ -86,7 +87,7 @@ def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
 
 
 def _print_folds(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints a row for each fold, with the numbers of tiles and groups of each task."""
+    """Prints the numbers of tiles and zoom-14 groups in each fold (row) of each task (column)."""
     tasks = {task: reports for task, reports in by_task.items() if "folds" in reports[0]}
     if not tasks:
         return
@@ -113,9 +114,20 @@ def _print_leakage(by_task: dict[str, list[TaskReport]]) -> None:
             entities = sum(f["shared_entities"] for f in found)
             share = f"{shared / test:.1%}" if test else NONE
             rows.append([task, kind, used, f"{test:,}", share, f"{entities:,}", most or NONE])
-    columns = ["task", "split", "", "test tokens", "seen", "shared entities", "most common tags of shared entities"]
-    caption = "seen: share of tokens in test tiles whose OSM element is also in a train or validation tile"
-    console.table("leakage: entities shared by train and test", columns, rows, caption=caption)
+    columns = [
+        "task",
+        "split",
+        "",
+        "entities in test tiles",
+        "seen",
+        "shared elements",
+        "most common tags of shared elements",
+    ]
+    caption = (
+        "seen: share of the entities in test tiles whose OSM element is also in a train or validation tile (shared); "
+        "used: the split of this task; other splits are listed for comparison"
+    )
+    console.table("leakage: OSM elements in both train and test tiles", columns, rows, caption=caption)
 
 
 def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
@@ -125,7 +137,7 @@ def _print_entities(by_task: dict[str, list[TaskReport]]) -> None:
         task: add_histograms([report["statistics"]["entities_per_tile"]["histogram"] for report in reports])
         for task, reports in by_task.items()
     }
-    _print_histogram("tiles by entities", "entities", per_tile)
+    _print_histogram("tiles by number of entities", "entities", per_tile)
 
 
 def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
@@ -141,13 +153,15 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the number of dropped tiles and entities by reason: filters, the defaults of a view, and the mask."""
+    """Prints the number of tiles and entities dropped by filters and the mask, with one row per reason."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
     }
     for task, reports in by_task.items():
-        totals[task]["label-0 tiles thinned out"] += sum(r["tiles"]["eligible"] - r["tiles"]["kept"] for r in reports)
+        totals[task]["label-0 tiles removed by thinning"] += sum(
+            r["tiles"]["eligible"] - r["tiles"]["kept"] for r in reports
+        )
     reasons = dict.fromkeys(reason for total in totals.values() for reason in total)
     tiles_first = sorted(reasons, key=lambda reason: "tiles" not in reason)
     rows = [[reason, *(f"{totals[task][reason]:,}" for task in totals)] for reason in tiles_first]
@@ -155,9 +169,10 @@ def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of objects by notation of the label's tag value, and the values that could not be parsed.
+    """Prints the notations of the tag values that define the label, and the values that could not be parsed.
 
-    For `maxspeed`, the notations are `number`, `walk`, `zone` and others of `tasks.maxspeed`.
+    Each notation and value is printed with its number of OSM elements. For `maxspeed`, the notations are `number`,
+    `walk`, `zone` and others; see `tasks.maxspeed`.
     """
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
@@ -167,21 +182,23 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
     if not read:
         return
     console.print_line(
-        f"{task}: objects by notation of the value: " + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
+        f"{task}: OSM elements by notation of the value: "
+        + ", ".join(f"{form} {n:,}" for form, n in read.most_common())
     )
     if unread:
         shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
         more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
-        console.print_line(f"{task}: values that could not be parsed (objects): {shown}{more}")
+        console.print_line(f"{task}: values that could not be parsed (number of elements): {shown}{more}")
 
 
 def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
-    """Prints a histogram: a row for each bin, a column for each series. Bins that are empty in all series are left out.
+    """Prints histograms with the same bins as a table with one row per bin. Bins without any tile are left out.
 
     Args:
         title: title of the table.
-        what: quantity that is binned; header of the first column.
-        columns: by series name, the number of tiles by upper bound of the bin; None for the last bin.
+        what: quantity of which the bins are ranges; header of the first column.
+        columns: histograms by column header. A histogram is a dict from the upper bound of a bin to its number of
+            tiles; the last bin has the bound None.
     """
     bounds = list(next(iter(columns.values())))
     rows = []

@@ -1,4 +1,4 @@
-"""Plots of probes and of the report."""
+"""Plots for `geojepa probe` and `geojepa report`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from geojepa_cli.evaluate.probe import ProbeResult
 
 
 def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path: Path) -> None:
-    """Plots predicted against true labels for the best head of every model, and errors by group.
+    """Plots predicted against true labels for the best head of every model, and MAEs by zoom-14 group.
 
     Args:
-        data: tiles of the probe.
+        data: labels and splits of the tested task.
         result: predictions and scores of the probe.
         title: title of the task.
-        unit: unit of the labels; may be empty.
+        unit: unit of the labels, or an empty string.
         path: PNG file to write.
     """
     best = best_heads(result)
@@ -33,7 +33,7 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
     tested = (result.fold >= 0) & data.kept
     for place, (model, head) in enumerate(best.items()):
         predicted = result.predictions[model, head][tested]
-        # many tiles have the same label: a fixed jitter keeps their points apart
+        # many tiles have the same label: random shifts with a fixed seed separate their points
         jitter = np.random.default_rng(place).uniform(-0.15, 0.15, len(predicted))
         spread = jitter * (1.0 if not data.binary else 0.6)
         colour = COLOURS[place % len(COLOURS)]
@@ -53,11 +53,11 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
 def plot_report(
     scores: Mapping[str, float], relative: Mapping[str, Mapping[str, float]], title: str, path: Path
 ) -> None:
-    """Plots MAE / MAE of Dummy by task, with a bar for each model.
+    """Plots for each task a bar for each model: the MAE of the model divided by the MAE of Dummy.
 
     Args:
-        scores: score by model; models are sorted by it, best first.
-        relative: MAE / MAE of Dummy by model and task; NaN if it is unknown.
+        scores: score of each model; models are drawn in this order, lowest (best) score first.
+        relative: MAE divided by the MAE of Dummy, as `relative[model][task]`; NaN draws no bar.
         title: title of the plot.
         path: PNG file to write.
     """
@@ -78,7 +78,7 @@ def plot_report(
 
 
 def best_heads(result: ProbeResult) -> dict[str, str]:
-    """Returns the head with the lowest MAE for each model except Dummy."""
+    """Returns for each model, except Dummy, the name of the head with the lowest MAE."""
     best: dict[str, tuple[float, str]] = {}
     for score in result.scores[1:]:
         best[score.model] = min(best.get(score.model, (np.inf, "")), (score.mae.value, score.head))

@@ -1,4 +1,4 @@
-"""Plots of a task: co-occurrence of tags, and statistics of its tiles."""
+"""Plots of a task: co-occurrence of tags with the label and with each other, and statistics of the task's tiles."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ _PARTS = {"train": COLOURS[0], "val": COLOURS[4], "test": COLOURS[1], "buffer": 
 
 
 def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
-    """Plots two heat maps of log2 of the lift of pairs of tags: on the same entity, and on two entities of a tile.
+    """Plots two heat maps of pairs of tags: both tags on the same entity, and on different entities of a tile.
 
-    The first row and column of a heat map are the label.
+    Colours show log2 of the lift (observed frequency of a pair divided by the frequency expected by chance). The first
+    row and column show the lift of each tag with the label.
 
     Args:
-        analysis: analysis of the task.
+        analysis: result of `tasks.analysis.analyze`.
         title: title of the plot.
         path: PNG file to write.
     """
@@ -60,10 +61,10 @@ def plot_cooccurrence(analysis: Analysis, title: str, path: Path) -> None:
 
 
 def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """Plots labels by split, entities per tile, most common tags, and numbers of dropped tiles and entities by reason.
+    """Plots labels by split, entities per tile, the most common tags, and the dropped tiles and entities by reason.
 
     Args:
-        reports: reports of all regions; their numbers are summed.
+        reports: content of `report.json` of the task in each region; the numbers of all regions are summed.
         title: title of the plot.
         path: PNG file to write.
     """
@@ -98,7 +99,7 @@ def plot_statistics(reports: Sequence[Mapping[str, Any]], title: str, path: Path
 
 
 def _labels(axes: Axes, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Plots a histogram of labels, stacked by split."""
+    """Plots a histogram of labels with stacked bars, one colour for each split."""
     parts: dict[str, dict[float | None, int]] = {}
     names = list(reports[0]["splits"])
     for name in names:
@@ -129,7 +130,7 @@ def _bars(axes: Axes, rows: Sequence[tuple[str, int]], colour: str, longest: int
 def _heat(
     axes: Axes, lifts: NDArray[np.float64], names: Sequence[str], tags: Sequence[tuple[str, str]], most: int
 ) -> AxesImage:
-    """Plots a heat map of log2 of the lift, clipped to -`most`..`most`."""
+    """Plots a heat map of log2 of the lifts. Values are limited to the range from -`most` to `most`."""
     with np.errstate(divide="ignore"):
         shown = np.clip(np.log2(lifts), -most, most)
     shown[lifts == 0] = -most - 1
@@ -155,7 +156,7 @@ def _heat(
 
 
 def _with_label(pairs: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the lifts of pairs with the label added as first row and column; the diagonal is NaN."""
+    """Returns the matrix of lifts with the lifts of the label added as first row and column. The diagonal is NaN."""
     whole = np.full((len(label) + 1, len(label) + 1), np.nan)
     whole[1:, 1:] = pairs
     whole[0, 1:] = whole[1:, 0] = label

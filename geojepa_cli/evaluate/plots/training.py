@@ -1,4 +1,4 @@
-"""Plot of a training run: loss and its terms, effective ranks, spread of vectors, learning rate."""
+"""Plot of a training run: loss and its terms, effective rank and spread of vectors, and learning rate by step."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def plot_metrics(
     title: str,
     panels: Mapping[str, tuple[str, ...]] = PANELS,
 ) -> None:
-    """Plots the lines of `metrics.jsonl` by step. Equal lines produce equal bytes.
+    """Plots the metrics of a training run by step. Equal metrics are saved as equal bytes.
 
     Args:
-        lines: entries of the log.
+        lines: entries of `metrics.jsonl`.
         path: PNG file to write.
         title: title of the plot.
         panels: title of each panel, and the metrics that it shows. An even number of panels.

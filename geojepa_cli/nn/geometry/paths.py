@@ -84,8 +84,8 @@ def two_hop_paths(shapes: Shapes) -> Paths:
 def path_geometry(paths: Paths, xy: Tensor) -> Tensor:
     """Returns the geometry of each path: both distances, and cosine and sine of the signed angle at the middle node.
 
-    The values do not change when all nodes are rotated and translated together (Yu et al. 2024, equation 1). The angle is
-    measured from j → i to j → k. Cosine and sine are 0 if two nodes of the path are at the same place. Yu et al. use
+    The values do not change when all nodes are rotated and translated together (Yu et al. 2024, equation 1). The angle
+    is measured from j → i to j → k. Cosine and sine are 0 if two nodes of the path are at the same place. Yu et al. use
     the angle itself, which is not continuous at ±π.
 
     Args:

@@ -15,7 +15,7 @@ TileWindow window_of(const Grid& grid, const std::array<double, 4>& bbox) {
     const bool finite = std::isfinite(west) && std::isfinite(south) && std::isfinite(east) && std::isfinite(north);
     if (!finite || west >= east || south >= north || west < -180 || east > 180 || south < -90 || north > 90) {
         throw UsageError("--bbox is west,south,east,north in degrees, west below east and south below north",
-                         "--bbox=-77.90,40.76,-77.82,40.82");
+                         {.options = {{"bbox", "-77.90,40.76,-77.82,40.82"}}});
     }
     TileWindow window{
         .first = {grid.column(west * units_per_degree), grid.row(north * units_per_degree)},
@@ -35,7 +35,7 @@ TileSet tiles_of_polygon(const Grid& grid, const std::string& path) {
     TileSet tiles{grid, read_polygons(path)};
     if (tiles.empty()) {
         throw InputError("the polygons of `" + path + "` meet no tile; longitude comes before latitude",
-                         "--polygon area.geojson");
+                         {.options = {{"polygon", "FILE"}}});
     }
     return tiles;
 }
@@ -46,7 +46,7 @@ AreaOfInterest area_of_interest(const Grid& grid, const std::optional<std::array
                                 const std::string& polygon) {
     if (!polygon.empty()) {
         if (bbox) {
-            throw UsageError("--bbox and --polygon exclude each other", "--polygon " + polygon);
+            throw UsageError("--bbox and --polygon exclude each other", {.options = {{"polygon", polygon}}});
         }
         TileSet tiles = tiles_of_polygon(grid, polygon);
         const TileWindow window = tiles.window();

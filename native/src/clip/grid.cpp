@@ -23,7 +23,7 @@ double north_edge_of(std::uint32_t y, std::uint32_t side) {
 
 Grid::Grid(std::uint32_t zoom) : zoom_(zoom), side_(0), column_width_(0) {
     if (zoom < min_zoom || zoom > max_zoom) {
-        throw UsageError("zoom " + std::to_string(zoom) + " is not between 14 and 18", "--zoom 16");
+        throw UsageError("zoom " + std::to_string(zoom) + " is not between 14 and 18", {.options = {{"zoom", "16"}}});
     }
     side_ = 1U << zoom;
     column_width_ = 360 * units_per_degree / side_;

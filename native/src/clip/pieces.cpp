@@ -109,7 +109,7 @@ void PieceView::decode(const Grid& grid, std::span<const std::byte> record) {
         std::memcpy(nodes.data(), record.data(), record.size());
     }
     if (header.outlines > 0) {
-        const Ring outline = outline_of(grid.bounds(grid.from_sort_key(header.key.tile)));
+        const Ring outline = rectangle_ring(grid.bounds(grid.from_sort_key(header.key.tile)));
         for (std::uint32_t i = 0; i < header.outlines; ++i) {
             roles.push_back(schema::Role::outer);
             part_nodes.push_back(static_cast<std::uint32_t>(append_rounded(outline, schema::Role::outer, nodes)));
@@ -200,7 +200,7 @@ void PieceBuilder::measure_outlines(TileIndex tile, std::uint32_t outlines) {
     if (outlines == 0) {
         return;
     }
-    const Ring outline = outline_of(grid_->bounds(tile));
+    const Ring outline = rectangle_ring(grid_->bounds(tile));
     for (std::uint32_t i = 0; i < outlines; ++i) {
         measure(outline, schema::Role::outer, frame_of(tile));
     }

@@ -79,7 +79,7 @@ std::vector<Polygon> make_valid(const std::vector<Ring>& rings) {
 
 std::vector<Polygon> intersect(const Polygon& polygon, const Bounds& bounds) {
     const geos::Geometry a = geos::to_polygon(polygon.rings);
-    const geos::Geometry b = geos::to_polygon({outline_of(bounds)});
+    const geos::Geometry b = geos::to_polygon({rectangle_ring(bounds)});
     const geos::Geometry common = geos::owned(GEOSIntersection_r(geos::context(), a.get(), b.get()));
     std::vector<Polygon> polygons;
     geos::collect_polygons(common.get(), polygons);

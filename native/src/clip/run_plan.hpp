@@ -16,13 +16,13 @@ struct RunPlan {
     /// `threads` may be 0: one per processor. `memory` is in bytes. Throws UsageError for too many threads.
     RunPlan(std::uint32_t requested_threads, std::uint64_t memory);
 
-    std::uint64_t arrays;          ///< bytes for arrays before they move to files
-    std::uint64_t records;         ///< bytes for pieces before they are spilled
-    std::uint64_t vocabulary;      ///< bytes for the vocabulary before it is spilled
-    std::uint32_t threads;         ///< threads that cut
-    std::uint32_t decoders;        ///< threads that decode the input
-    CutterPool::Limits batches;    ///< for batches of nodes or ways
-    CutterPool::Limits relations;  ///< for relations, one of which may take far more memory
+    std::uint64_t arrays;            ///< bytes for arrays before they move to files
+    std::uint64_t records;           ///< bytes for pieces before they are spilled
+    std::uint64_t vocabulary;        ///< bytes for the vocabulary before it is spilled
+    std::uint32_t threads;           ///< threads that cut
+    std::uint32_t decoders;          ///< threads that decode the input
+    CutterPool::Capacity batches;    ///< for batches of nodes or ways
+    CutterPool::Capacity relations;  ///< for relations, one of which may take far more memory
 };
 
 }  // namespace geojepa

@@ -69,7 +69,7 @@ void orient(Polygon& polygon) {
     }
 }
 
-Ring outline_of(const Bounds& bounds) {
+Ring rectangle_ring(const Bounds& bounds) {
     return {{bounds.west, bounds.south},
             {bounds.east, bounds.south},
             {bounds.east, bounds.north},

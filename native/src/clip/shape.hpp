@@ -29,7 +29,7 @@ double twice_area(std::span<const Point> ring);
 void orient(Polygon& polygon);
 
 /// A rectangle as a ring.
-Ring outline_of(const Bounds& bounds);
+Ring rectangle_ring(const Bounds& bounds);
 
 /// A rectangle of tiles that an area covers completely.
 struct CoveredWindow {

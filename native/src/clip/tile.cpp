@@ -84,8 +84,8 @@ public:
         std::int64_t last_way = last_node;
         bool ways_began = false;
         while (reader.next(batch)) {
-            batch.outline(schema::OsmType::node, outlines_);
-            if (!ids_rise(last_node) || (ways_began && !outlines_.empty())) {
+            batch.headers(schema::OsmType::node, headers_);
+            if (!ids_rise(last_node) || (ways_began && !headers_.empty())) {
                 return false;
             }
             add_locations();
@@ -97,7 +97,7 @@ public:
                     pool->finish();
                     locations_.finish();
                 }
-                batch.outline(schema::OsmType::way, outlines_);
+                batch.headers(schema::OsmType::way, headers_);
                 if (!ids_rise(last_way)) {
                     return false;
                 }
@@ -148,14 +148,19 @@ public:
             throw InputError(
                 "ways and relations of which the input gives the centre only, as Overpass's `out center` does: " +
                     std::to_string(counts_.centre_only) + "; their shape is not in the input",
-                overpass_statement);
+                {.advice = overpass_statement});
         }
         if (objects_.size() == 0 || pieces_.totals().pieces == 0) {
             const std::string area = area_.only ? "polygon" : (options_->bbox ? "box" : "");
             const bool elsewhere = !area.empty() && counts_.nodes > counts_.unlocated_nodes;
             const bool bare = notes_.overpass && counts_.nodes == counts_.unlocated_nodes;
-            throw InputError(counts_.reason_for_nothing(area),
-                             elsewhere ? "--bbox=" + counts_.extent() : (bare ? overpass_statement : ""));
+            Hint hint;
+            if (elsewhere) {
+                hint.options = {{"bbox", counts_.extent()}};
+            } else if (bare) {
+                hint.advice = overpass_statement;
+            }
+            throw InputError(counts_.reason_for_nothing(area), std::move(hint));
         }
         objects_.finish();
         const FileCounts file = write_tiles_file(options_->output, grid_, arrays_, objects_, pieces_);
@@ -173,7 +178,7 @@ private:
         return parent.empty() ? "." : parent.string();
     }
 
-    std::unique_ptr<CutterPool> make_pool(CutterPool::Limits limits) {
+    std::unique_ptr<CutterPool> make_pool(CutterPool::Capacity capacity) {
         const CutContext context{
             .grid = &grid_,
             .window = area_.window,
@@ -186,7 +191,7 @@ private:
             .superseded = &superseded_,
         };
         return std::make_unique<CutterPool>(
-            limits, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
+            capacity, [context] { return Cutter{context}; }, [this](CutResult result) { take(std::move(result)); });
     }
 
     void read_pass(const char* stage, ElementTypes types) {
@@ -195,7 +200,7 @@ private:
         const auto pool = make_pool(plan_->batches);
         Batch batch{nullptr};
         while (reader.next(batch)) {
-            batch.outline(schema::OsmType::node, outlines_);
+            batch.headers(schema::OsmType::node, headers_);
             add_locations();
             submit(*pool, batch);
             progress.at(reader.offset());
@@ -236,15 +241,15 @@ private:
         }
     }
 
-    /// Whether the ids in `outlines_` are strictly ascending, starting above `last`. Sets `last` to the last id.
+    /// Whether the ids in `headers_` are strictly ascending, starting above `last`. Sets `last` to the last id.
     bool ids_rise(std::int64_t& last) const {
         return std::ranges::all_of(
-            outlines_, [&](const Outline& element) { return element.id > std::exchange(last, element.id); });
+            headers_, [&](const ElementHeader& element) { return element.id > std::exchange(last, element.id); });
     }
 
-    /// Adds the positions of the nodes in `outlines_`.
+    /// Adds the positions of the nodes in `headers_`.
     void add_locations() {
-        for (const Outline& node : outlines_) {
+        for (const ElementHeader& node : headers_) {
             ++counts_.nodes;
             const bool superseded =
                 !superseded_.nodes.empty() &&
@@ -301,7 +306,7 @@ private:
     MemberWays member_ways_;
     ObjectTable objects_;
     PieceSorter pieces_;
-    std::vector<Outline> outlines_;  // of the current batch
+    std::vector<ElementHeader> headers_;  // of the current batch
     TileCounts counts_;
 };
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -19,6 +20,12 @@
 namespace geojepa {
 
 using hdf5::Handle;
+
+namespace {
+
+constexpr std::size_t max_attribute_bytes = 1024;
+
+}  // namespace
 
 struct ColumnReader::State {
     std::string path;
@@ -48,7 +55,7 @@ ColumnReader::ColumnReader(const std::string& path) {
     hdf5::set_up_library();
     Handle file{H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose};
     if (!file.valid()) {
-        throw InputError("cannot open `" + path + "`: " + hdf5::failure_reason());
+        throw InputError("cannot open `" + path + "`: " + hdf5::take_failure().reason);
     }
     state_ = std::make_unique<State>(State{.path = path, .file = std::move(file)});
 }
@@ -84,15 +91,16 @@ std::string ColumnReader::string_attribute(const char* name) const {
     const std::lock_guard lock{hdf5::library_lock()};
     const Handle attribute = state_->attribute(name);
     const Handle stored{H5Aget_type(attribute.get()), H5Tclose};
-    const Handle type = hdf5::utf8_string_type();
-    char* text = nullptr;
-    if (H5Tget_class(stored.get()) != H5T_STRING || H5Tis_variable_str(stored.get()) <= 0 ||
-        H5Aread(attribute.get(), type.get(), static_cast<void*>(&text)) < 0) {
-        throw SchemaError("`" + state_->path + "`: attribute `" + name + "` is not a string");
+    const Handle space{H5Aget_space(attribute.get()), H5Sclose};
+    const std::size_t size = H5Tget_size(stored.get());
+    std::string value(std::min(size, max_attribute_bytes), '\0');
+    // HDF5 may loop for ever when it reads a string of variable length from a damaged file.
+    if (H5Tget_class(stored.get()) != H5T_STRING || H5Tis_variable_str(stored.get()) != 0 ||
+        H5Sget_simple_extent_npoints(space.get()) != 1 || size > max_attribute_bytes ||
+        H5Aread(attribute.get(), stored.get(), value.data()) < 0) {
+        throw SchemaError("`" + state_->path + "`: attribute `" + name + "` is not a string of fixed length");
     }
-    std::string value{text == nullptr ? "" : text};
-    (void)H5free_memory(text);
-    return value;
+    return value.substr(0, value.find('\0'));
 }
 
 std::size_t ColumnReader::checked_rows(const char* path, ElementType type, std::size_t width) const {
@@ -138,7 +146,7 @@ void ColumnReader::read_rows(const char* path, std::size_t first_row, std::size_
     const Handle memory = hdf5::select_rows(space.get(), first_row, rows);
     if (H5Dread(dataset.get(), native.get(), memory.get(), space.get(), H5P_DEFAULT, values) < 0) {
         throw InputError("cannot read column `" + std::string{path} + "` of `" + state_->path +
-                         "`: " + hdf5::failure_reason());
+                         "`: " + hdf5::take_failure().reason);
     }
 }
 

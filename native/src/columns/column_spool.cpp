@@ -12,8 +12,9 @@ namespace geojepa {
 namespace {
 
 [[noreturn]] void fail(const std::string& path) {
-    throw OutputError("cannot write a temporary file next to `" + path + "`: " + std::strerror(errno),
-                      "free space of about half the size of the output");
+    const int reason = errno;
+    throw OutputError("cannot write a temporary file next to `" + path + "`: " + std::strerror(reason),
+                      {.advice = "free space of about half the size of the output", .no_space = reason == ENOSPC});
 }
 
 }  // namespace

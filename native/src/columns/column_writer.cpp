@@ -23,8 +23,9 @@ struct ColumnWriter::State {
     bool complete = false;
 
     [[noreturn]] void fail(const std::string& what) const {
-        throw OutputError("cannot write " + what + " of `" + path + "`: " + hdf5::failure_reason(),
-                          "free some space there, or write elsewhere");
+        const hdf5::Failure failure = hdf5::take_failure();
+        throw OutputError("cannot write " + what + " of `" + path + "`: " + failure.reason,
+                          {.advice = "free some space there, or write elsewhere", .no_space = failure.no_space});
     }
 
     /// Creates the group of a table. Groups that HDF5 creates implicitly with a dataset would store times.
@@ -51,7 +52,9 @@ ColumnWriter::ColumnWriter(const std::string& path) {
     (void)H5Pset_obj_track_times(creation.get(), false);
     Handle file{H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose};
     if (!file.valid()) {
-        throw OutputError("cannot create `" + path + "`: " + hdf5::failure_reason(), "write to a folder that exists");
+        const hdf5::Failure failure = hdf5::take_failure();
+        throw OutputError("cannot create `" + path + "`: " + failure.reason,
+                          {.advice = "write to a folder that exists", .no_space = failure.no_space});
     }
     state_ = std::make_unique<State>(State{.path = path, .file = std::move(file), .datasets = {}, .complete = false});
 }
@@ -85,12 +88,11 @@ void ColumnWriter::set_attribute(const char* name, std::uint32_t value) {
 
 void ColumnWriter::set_attribute(const char* name, const std::string& value) {
     const std::lock_guard lock{hdf5::library_lock()};
-    const Handle type = hdf5::utf8_string_type();
+    const Handle type = hdf5::utf8_string_type(value.size());
     const Handle space{H5Screate(H5S_SCALAR), H5Sclose};
     const Handle attribute{H5Acreate2(state_->file.get(), name, type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
                            H5Aclose};
-    const char* text = value.c_str();
-    if (!attribute.valid() || H5Awrite(attribute.get(), type.get(), static_cast<const void*>(&text)) < 0) {
+    if (!attribute.valid() || H5Awrite(attribute.get(), type.get(), value.c_str()) < 0) {
         state_->fail(std::string{"attribute `"} + name + "`");
     }
 }

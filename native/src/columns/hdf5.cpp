@@ -1,7 +1,10 @@
 // The lock, error messages and types of the HDF5 library.
 #include "columns/hdf5.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <string_view>
 
 namespace geojepa::hdf5 {
@@ -32,15 +35,19 @@ void set_up_library() {
     // After a failed write, flushing at exit would fail too and crash the program.
     static const bool once = H5dont_atexit() >= 0;
     (void)once;
-    // HDF5 would print its error stack between the JSON lines on stderr. `failure_reason` puts it into the message.
+    // HDF5 would print its error stack between the JSON lines on stderr. `take_failure` puts it into the message.
     (void)H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
-std::string failure_reason() {
+Failure take_failure() {
     std::string reason;
     (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_reason, &reason);
     (void)H5Eclear2(H5E_DEFAULT);
-    return reason.empty() ? "HDF5 gives no reason" : reason;
+    if (reason.empty()) {
+        return {.reason = "HDF5 gives no reason"};
+    }
+    // HDF5 gives the system's error as a text only.
+    return {.reason = reason, .no_space = reason == std::strerror(ENOSPC)};
 }
 
 hid_t file_type(ElementType type) {
@@ -75,9 +82,10 @@ Handle select_rows(hid_t space, std::size_t first, std::size_t rows) {
     return {H5Screate_simple(rank, count.data(), nullptr), H5Sclose};
 }
 
-Handle utf8_string_type() {
+Handle utf8_string_type(std::size_t size) {
     Handle type{H5Tcopy(H5T_C_S1), H5Tclose};
-    (void)H5Tset_size(type.get(), H5T_VARIABLE);
+    (void)H5Tset_size(type.get(), std::max<std::size_t>(size, 1));
+    (void)H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
     (void)H5Tset_cset(type.get(), H5T_CSET_UTF8);
     return type;
 }

@@ -42,8 +42,16 @@ std::mutex& library_lock();
 /// To be called before the first use of the library, under the lock. May be called repeatedly.
 void set_up_library();
 
-/// The reason why the last call failed: the system's message where there is one, else HDF5's. Clears the error stack.
-std::string failure_reason();
+/// The reason why the last call failed.
+struct Failure {
+    /// The system's message where there is one, else HDF5's.
+    std::string reason;
+    /// Whether the disk is full.
+    bool no_space = false;
+};
+
+/// Reads and clears the error stack of the library.
+Failure take_failure();
 
 /// The type of a column in the file. All are little-endian.
 hid_t file_type(ElementType type);
@@ -51,6 +59,7 @@ hid_t file_type(ElementType type);
 /// Selects `rows` rows of `space`, starting at row `first`. Returns the shape of these rows in memory.
 Handle select_rows(hid_t space, std::size_t first, std::size_t rows);
 
-Handle utf8_string_type();
+/// Returns the type of UTF-8 strings of `size` bytes.
+Handle utf8_string_type(std::size_t size);
 
 }  // namespace geojepa::hdf5

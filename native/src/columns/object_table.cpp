@@ -48,7 +48,7 @@ ObjectTable::ObjectTable(ArrayMemory& arrays, std::size_t vocabulary_bytes)
 
 std::uint32_t ObjectTable::add(const CutObject& object, const CutResult& result) {
     if (rows_.size() >= std::numeric_limits<std::uint32_t>::max()) {
-        throw InputError("more than 4,294,967,294 objects", "--bbox=west,south,east,north");
+        throw InputError("more than 4,294,967,294 objects", smaller_area);
     }
     const Row row{
         .key = object_key(object.type, object.id),

@@ -6,7 +6,7 @@
 
 namespace geojepa::schema {
 
-inline constexpr std::uint32_t version = 2;
+inline constexpr std::uint32_t version = 3;
 inline constexpr std::size_t alignment = 64;
 
 /// A dataset of the file: its path, its element type and its values per row.

@@ -22,9 +22,10 @@ constexpr std::uint64_t min_hole_bytes = std::uint64_t{1} << 16U;
 constexpr std::uint64_t max_hole_bytes = std::uint64_t{1} << 22U;
 
 [[noreturn]] void fail(const char* what, const std::string& directory) {
+    const int reason = errno;
     throw OutputError(
-        std::string{"cannot "} + what + " a temporary file in `" + directory + "`: " + std::strerror(errno),
-        "free some space there, or raise --memory");
+        std::string{"cannot "} + what + " a temporary file in `" + directory + "`: " + std::strerror(reason),
+        {.advice = "free some space there, or raise --memory", .no_space = reason == ENOSPC});
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ std::uint32_t Vocabulary::intern(Tag tag) {
         return intern(tag);
     }
     if (numbers() == std::numeric_limits<std::uint32_t>::max()) {
-        throw InputError("more than 4,294,967,294 distinct tags", "--bbox=west,south,east,north");
+        throw InputError("more than 4,294,967,294 distinct tags", smaller_area);
     }
     pairs_.push_back({
         .hash = hash,

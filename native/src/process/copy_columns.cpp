@@ -27,8 +27,7 @@ void copy_offsets(const ColumnReader& input, ColumnWriter& output, schema::Colum
                   schema::Column<std::uint32_t> narrow) {
     const MappedColumn<std::uint64_t> offsets = input.map(wide);
     if (offsets.size() == 0 || !std::is_sorted(offsets.view().begin(), offsets.view().end())) {
-        throw InputError(std::string{"the input is damaged: the offsets of `"} + wide.path + "` are not ascending",
-                         tile_hint);
+        throw InputError(std::string{"the input is damaged: the offsets of `"} + wide.path + "` are not ascending");
     }
     if (offsets[offsets.size() - 1] > std::numeric_limits<std::uint32_t>::max()) {
         copy_column(input, output, wide);
@@ -46,7 +45,7 @@ void copy_members(const ColumnReader& input, ColumnWriter& output) {
     const MappedColumn<std::uint64_t> members = input.map(schema::object_members);
     const std::size_t rows = input.rows(schema::member_object);
     if (members.size() == 0 || members[0] != 0 || members[members.size() - 1] != rows) {
-        throw InputError("the input is damaged: `object/members` does not cover every member", tile_hint);
+        throw InputError("the input is damaged: `object/members` does not cover every member");
     }
     ColumnStream<std::uint32_t> relation{output, schema::member_relation, rows};
     std::size_t object = 0;

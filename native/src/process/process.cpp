@@ -23,23 +23,22 @@ constexpr std::uint64_t waiting_bytes = std::uint64_t{4} << 20U;
 
 void check_options(const ProcessOptions& options) {
     if (!std::isfinite(options.simplify_m) || options.simplify_m < 0) {
-        throw UsageError("--simplify-m must be 0 or more metres", "--simplify-m 0.5");
+        throw UsageError("--simplify-m must be 0 or more metres", {.options = {{"simplify-m", "0.5"}}});
     }
     if (!std::isfinite(options.min_side_m) || options.min_side_m <= 0) {
-        throw UsageError("--min-side-m must be more than 0 metres", "--min-side-m 1.5");
+        throw UsageError("--min-side-m must be more than 0 metres", {.options = {{"min-side-m", "1.5"}}});
     }
 }
 
 void check_layout(const ColumnReader& input, const std::string& path) {
     const std::string kind = input.string_attribute("kind");
     if (kind != "tiles") {
-        throw SchemaError("`" + path + "` has kind `" + kind + "`, `process` reads `tiles`", tile_hint);
+        throw SchemaError("`" + path + "` has kind `" + kind + "`, `process` reads `tiles`");
     }
     const std::uint32_t version = input.u32_attribute("schema_version");
     if (version != schema::version) {
         throw SchemaError("`" + path + "` has schema " + std::to_string(version) + ", this version reads " +
-                              std::to_string(schema::version),
-                          tile_hint);
+                          std::to_string(schema::version));
     }
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t batch_pieces = 8192;
 
 [[noreturn]] void damaged(const std::string& what) {
-    throw InputError("the input is damaged: " + what, tile_hint);
+    throw InputError("the input is damaged: " + what);
 }
 
 void check_offsets(std::span<const std::uint64_t> offsets, std::uint64_t last, const char* column) {

@@ -11,7 +11,6 @@
 namespace geojepa {
 
 /// Hint for an input that cannot be used.
-inline constexpr const char* tile_hint = "geojepa-tiler tile --input EXTRACT --output TILES";
 
 /// The mapped columns that `process` reads. Throws InputError where the lengths of the tables do not match.
 struct Directory {

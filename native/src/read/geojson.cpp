@@ -12,7 +12,7 @@ std::vector<Polygon> polygons_of_geojson(const std::string& text) {
     GEOSGeometry* geometry = GEOSGeoJSONReader_readGeometry_r(context, reader, text.c_str());
     GEOSGeoJSONReader_destroy_r(context, reader);
     if (geometry == nullptr) {
-        throw InputError("the polygon file is not valid GeoJSON", "--polygon area.geojson");
+        throw InputError("the polygon file is not valid GeoJSON", {.options = {{"polygon", "FILE"}}});
     }
     const geos::Geometry owner{geometry};
     std::vector<Polygon> polygons;

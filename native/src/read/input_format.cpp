@@ -16,14 +16,13 @@ namespace geojepa {
 namespace {
 
 constexpr std::size_t head_bytes = 1024;
-constexpr const char* formats_hint = "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2";
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view blanks = " \t\r\n";
 
 std::string first_bytes(const std::string& path) {
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) {
-        throw InputError("`" + path + "` is a directory, not an extract", formats_hint);
+        throw InputError("`" + path + "` is a directory, not an extract", {.advice = extract_formats});
     }
     std::ifstream file{path, std::ios::binary};
     if (!file) {
@@ -119,7 +118,8 @@ InputFormat find_format(const std::string& path) {
     const std::string bytes = first_bytes(path);
     const std::optional<InputFormat> format = format_of(path, bytes);
     if (!format) {
-        throw InputError("`" + path + "` is not an OpenStreetMap extract: " + describe_stranger(bytes), formats_hint);
+        throw InputError("`" + path + "` is not an OpenStreetMap extract: " + describe_stranger(bytes),
+                         {.advice = extract_formats});
     }
     return *format;
 }
@@ -127,19 +127,11 @@ InputFormat find_format(const std::string& path) {
 void check_begins_xml(const std::string& path, std::string_view bytes) {
     bytes = bytes.substr(0, head_bytes);
     if (begins_pbf(bytes)) {
-        throw ReadError("it is a PBF that is packed once more", "gunzip --keep " + shell_quoted(path));
+        throw ReadError("it is a PBF file that is compressed twice", {.command = {"gunzip", "--keep", path}});
     }
     if (is_html(bytes) || !begins_xml(bytes)) {
-        throw ReadError("it is not OSM XML: " + describe_stranger(bytes), formats_hint);
+        throw ReadError("it is not OSM XML: " + describe_stranger(bytes), {.advice = extract_formats});
     }
-}
-
-std::string shell_quoted(std::string_view word) {
-    std::string quoted = "'";
-    for (const char c : word) {
-        quoted += c == '\'' ? std::string{"'\\''"} : std::string{c};
-    }
-    return quoted + "'";
 }
 
 }  // namespace geojepa

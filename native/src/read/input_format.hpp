@@ -7,7 +7,12 @@
 #include <string_view>
 #include <utility>
 
+#include "errors.hpp"
+
 namespace geojepa {
+
+/// The formats of an extract, for hints.
+inline constexpr const char* extract_formats = "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2";
 
 /// OPL is the exception: it has no mark at its start, so its name decides (`.opl`).
 enum class InputFormat : std::uint8_t { pbf, opl, xml, xml_gzip, xml_bzip2 };
@@ -23,13 +28,13 @@ InputFormat find_format(const std::string& path);
 /// Why an input cannot be read. The reader turns it into an InputError that names the file.
 class ReadError : public std::runtime_error {
 public:
-    explicit ReadError(const std::string& reason, std::string hint = {})
+    explicit ReadError(const std::string& reason, Hint hint = {})
         : std::runtime_error(reason), hint_(std::move(hint)) {}
 
-    const std::string& hint() const noexcept { return hint_; }
+    const Hint& hint() const noexcept { return hint_; }
 
 private:
-    std::string hint_;
+    Hint hint_;
 };
 
 /// The bytes contradict themselves or end too early: a broken download, or a disk that failed.
@@ -39,8 +44,5 @@ class DamageError : public ReadError {
 
 /// Throws ReadError where the first bytes of a file, after unpacking, do not begin an XML document.
 void check_begins_xml(const std::string& path, std::string_view bytes);
-
-/// Quotes a word for a shell.
-std::string shell_quoted(std::string_view word);
 
 }  // namespace geojepa

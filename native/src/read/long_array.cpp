@@ -19,7 +19,7 @@ constexpr std::size_t page = 4096;
 [[noreturn]] void fail(const char* what, const std::string& directory, int reason) {
     throw OutputError(
         std::string{"cannot "} + what + " a temporary file in `" + directory + "`: " + std::strerror(reason),
-        "free some space there, or raise --memory");
+        {.advice = "free some space there, or raise --memory", .no_space = reason == ENOSPC});
 }
 
 std::byte* checked(void* address) {

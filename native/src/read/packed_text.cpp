@@ -212,7 +212,7 @@ std::unique_ptr<PackedText::Unpacker> make_unpacker(const std::string& path, Inp
 PackedText::PackedText(const std::string& path, InputFormat format)
     : unpacker_(make_unpacker(path, format)),
       packed_(format != InputFormat::xml),
-      hint_((format == InputFormat::xml_gzip ? "gunzip --keep " : "bunzip2 --keep ") + shell_quoted(path)) {}
+      hint_{.command = {format == InputFormat::xml_gzip ? "gunzip" : "bunzip2", "--keep", path}} {}
 
 PackedText::~PackedText() = default;
 

@@ -42,7 +42,7 @@ private:
 
     std::unique_ptr<Unpacker> unpacker_;
     bool packed_;
-    std::string hint_;
+    Hint hint_;
     std::future<Piece> ahead_;
     std::uint64_t offset_ = 0;
     std::uint64_t unpacked_ = 0;

@@ -18,21 +18,25 @@
 namespace geojepa {
 namespace {
 
-constexpr const char* hint = "--polygon area.geojson";
+const Hint& other_polygon() {
+    static const Hint hint{.options = {{"polygon", "FILE"}}};
+    return hint;
+}
+
 constexpr const char* formats = " (read are GeoJSON with polygons, and Osmosis .poly files)";
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
-    throw InputError("`" + path + "`: " + reason + formats, hint);
+    throw InputError("`" + path + "`: " + reason + formats, other_polygon());
 }
 
 std::string read_text(const std::string& path) {
     std::ifstream file{path, std::ios::binary};
     if (!file) {
-        throw InputError("cannot open `" + path + "`: " + std::strerror(errno), hint);
+        throw InputError("cannot open `" + path + "`: " + std::strerror(errno), other_polygon());
     }
     std::string text{std::istreambuf_iterator<char>{file}, {}};
     if (file.bad()) {
-        throw InputError("cannot read `" + path + "`", hint);
+        throw InputError("cannot read `" + path + "`", other_polygon());
     }
     return text;
 }

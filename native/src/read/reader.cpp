@@ -44,7 +44,7 @@ bool contains(std::string_view text, std::string_view part) {
 [[noreturn]] void fail_in_libosmium(const std::string& path, const std::exception& error) {
     const std::string reason = error.what();
     if (contains(reason, "lz4 blobs")) {
-        fail(path, ReadError{reason, "osmium cat " + shell_quoted(path) + " -o zlib.osm.pbf"});
+        fail(path, ReadError{reason, {.command = {"osmium", "cat", path, "-o", "zlib.osm.pbf"}}});
     }
     const bool whole = contains(reason, "not supported") || contains(reason, "required feature") ||
                        contains(reason, "overlong") || contains(reason, "too long");

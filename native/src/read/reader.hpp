@@ -81,7 +81,7 @@ struct Elements {
 };
 
 /// An element without its tags and references.
-struct Outline {
+struct ElementHeader {
     std::int64_t id;
     std::uint64_t sequence;
     std::uint32_t version;
@@ -115,8 +115,8 @@ public:
     /// Whether a way of the batch has the position of one of its nodes.
     bool has_way_positions() const noexcept;
     Elements unpack(schema::OsmType type) const;
-    /// Writes outlines of nodes or ways to `out`, whose memory is used again.
-    void outline(schema::OsmType type, std::vector<Outline>& out) const;
+    /// Writes the headers of nodes or ways to `out`, whose memory is used again.
+    void headers(schema::OsmType type, std::vector<ElementHeader>& out) const;
     /// The same for copies.
     void copies(schema::OsmType type, std::vector<Copy>& out) const;
 

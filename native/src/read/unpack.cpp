@@ -235,7 +235,7 @@ Elements Batch::unpack(schema::OsmType type) const {
     return elements;
 }
 
-void Batch::outline(schema::OsmType type, std::vector<Outline>& out) const {
+void Batch::headers(schema::OsmType type, std::vector<ElementHeader>& out) const {
     out.clear();
     if (type == schema::OsmType::node) {
         std::uint64_t sequence = state_->first.nodes;

@@ -22,9 +22,9 @@ constexpr std::size_t most_text = osmium::max_osm_string_length;
 constexpr std::size_t most_remarks = 10;
 constexpr std::size_t most_remark_bytes = 1000;
 
-/// The command that applies a file of changes to an extract.
-std::string apply_changes(const std::string& path) {
-    return "osmium apply-changes EXTRACT.osm.pbf " + shell_quoted(path) + " -o changed.osm.pbf";
+/// The command that applies an OsmChange file to an extract.
+Hint apply_changes(const std::string& path) {
+    return {.command = {"osmium", "apply-changes", "EXTRACT.osm.pbf", path, "-o", "changed.osm.pbf"}};
 }
 
 osmium::memory::Buffer new_buffer(std::size_t bytes) {
@@ -154,11 +154,11 @@ void XmlReader::text(std::string_view piece) {
 
 void XmlReader::start_root(std::string_view name, const char* const* attributes) {
     if (name == "osmChange") {
-        throw ReadError("it is a file of changes (`<osmChange>`), not an extract", apply_changes(path_));
+        throw ReadError("it is an OsmChange file (`<osmChange>`), not an extract", apply_changes(path_));
     }
     if (name != "osm") {
         throw ReadError("it is XML, but its root is `<" + std::string{name.substr(0, 100)} + ">` and not `<osm>`",
-                        "an extract is .osm.pbf, .osm, .osm.gz or .osm.bz2");
+                        {.advice = extract_formats});
     }
     for_each_attribute(attributes, [&](std::string_view key, const char* value) {
         if (key == "version" && std::strcmp(value, "0.6") != 0) {
@@ -187,7 +187,7 @@ void XmlReader::start_top(std::string_view name, const char* const* attributes) 
         ++notes_.overpass_areas;
     } else if (name == "create" || name == "modify" || name == "delete" || name == "action") {
         throw ReadError("line " + std::to_string(parser_.line()) + ": `<" + std::string{name} +
-                            ">` belongs to a file of changes, and this is not an extract",
+                            ">` belongs to an OsmChange file, not to an extract",
                         apply_changes(path_));
     }
     skip();

@@ -1,0 +1,23 @@
+"""Number types for configurations and tasks. Booleans are errors, although Python counts them as integers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+
+def refuse_boolean(value: Any) -> Any:
+    """Returns a value unchanged.
+
+    Raises:
+        PydanticCustomError: the value is a boolean; the type of the error is `boolean`.
+    """
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "expected a number, not a boolean")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(refuse_boolean)]
+Float = Annotated[float, BeforeValidator(refuse_boolean)]
