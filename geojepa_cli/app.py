@@ -33,12 +33,12 @@ from geojepa_cli.hints import Hint, Invocation
 
 
 class _PlainHelp:
-    """Hides the type of flags in `--help`. Some versions of typer print `<bool>`, although a flag takes no value."""
+    """Leaves out `<bool>` after flags in the output of `--help`, which some versions of typer print."""
 
     get_params: Any
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Writes the text of `--help`."""
+        """Writes the output of `--help` to `formatter`."""
         for param in _switches(self.get_params(ctx)):
             param.metavar = ""
         super().format_help(ctx, formatter)  # type: ignore[misc]
@@ -49,10 +49,10 @@ class _Command(_PlainHelp, TyperCommand):
 
 
 class _Group(_PlainHelp, TyperGroup):
-    """The group that contains all commands."""
+    """The program `geojepa`, as the typer group of all its commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Returns name, command and arguments. Raises `UsageError` if there is no such command."""
+        """Returns name, object and arguments of a command. Raises `UsageError` if no command has the name."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise unknown_command(args[0], self.list_commands(ctx), hints.running() or Invocation())
         return super().resolve_command(ctx, args)
@@ -98,7 +98,7 @@ def globals_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that come before the command."""
+    """Reads the options that come before the command, such as `--workspace`."""
     ctx.obj = workspace or Path(hints.DEFAULT_WORKSPACE)
 
 

@@ -163,8 +163,8 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
     Args:
         command: name of the command.
-        made: `name@id` and result of each artifact. With several artifacts, the keys `artifact` and `result` of the
-            object are lists.
+        made: one pair (`name@id`, result) for each artifact. If there are several pairs, the keys `artifact` and
+            `result` of the JSON object contain lists.
     """
     if len(made) == 1:
         emit_json(command, *made[0])

@@ -14,8 +14,8 @@ class GeojepaError(Exception):
 
     Attributes:
         message: one line in lower case without a full stop; paths and names are in back-ticks.
-        hint: command that solves the problem, completed with the options of the running command; None if no command
-            helps.
+        hint: command that solves the problem. If the hint repeats the failed command, it contains the options that
+            the user gave. None if no command helps.
         exit_code: exit code of the command line: 1 for data and I/O errors, 2 for usage errors.
     """
 
@@ -56,7 +56,7 @@ class InterruptedRunError(GeojepaError):
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Returns the candidate that is most similar to `name`, or None if none has a similarity of at least `cutoff`."""
+    """Returns the candidate most similar to `name`, or None if all similarities (0 to 1) are below `cutoff`."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
@@ -69,16 +69,16 @@ def unknown(
     option: str | None = None,
     form: str = "{}",
 ) -> NotFoundError:
-    """Returns the error for an unknown name. Its message suggests the most similar name, or lists existing names.
+    """Returns the error for an unknown name. The message suggests the most similar name, or lists existing names.
 
     Args:
-        what: kind of thing, for the message.
-        name: name that was given.
+        what: kind of the named thing, such as `region`; used in the message.
+        name: unknown name that the user gave.
         candidates: existing names.
-        hint: hint if no name is similar, or if `option` is None.
-        option: option that has the name, such as `--region`. If a name is similar, the hint is the failed command with
-            that name.
-        form: value of the option for a name, such as `tiles/{}`.
+        hint: hint of the error if no existing name is similar, or if `option` is None.
+        option: option in which the user gave the name, such as `--region`. If an existing name is similar, the hint
+            repeats the failed command with this name.
+        form: format of the option's value, such as `tiles/{}`; the name replaces `{}`.
     """
     names = sorted(set(candidates))
     close = nearest(name, names)

@@ -1,8 +1,8 @@
-"""Hints: commands that solve the problem behind an error, as data.
+"""Hints: objects that describe a command with which the user can solve the problem behind an error.
 
-A hint is built and completed when its error is raised. Completing adds `--workspace` and, if the hint repeats the
-failed command, the options of that command. So the printed command can be pasted into a shell, whether the error was
-raised by the command line or by the Python API.
+When an error is raised, its hint is completed: `--workspace` is added and, if the hint repeats the failed command, the
+options of that command. So the printed command can be pasted into a shell, whether the error was raised by the command
+line or by the Python API.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class Hint:
     """A command to paste into a shell, or advice in words if no command helps.
 
     Attributes:
-        command: geojepa command, such as `tile`; None for the command that failed.
+        command: geojepa command, such as `tile`; None to repeat the failed command.
         options: options of the command, in order.
-        shell: command of another program, or advice in words; replaces `command` and `options`.
-        first: hint to run before this one, joined by `&&`.
-        otherwise: alternative hint, joined by `, or`.
-        note: remark in parentheses after the command.
+        shell: command of another program, or advice in words; if given, `command` and `options` are ignored.
+        first: another hint, whose command must run before this command; printed before it with `&&`.
+        otherwise: another hint, which also solves the problem; printed after this hint with `, or`.
+        note: note that is printed in parentheses after the command.
         workspace: directory for `--workspace`; None for the default workspace.
-        wrong: option of the failed command that `options` replace; None to replace options of the same name.
+        wrong: option to remove from the repeated command; `options` are inserted in its place. If None, `options`
+            replace options of the same name.
     """
 
     command: str | None = None
@@ -52,29 +53,32 @@ class Hint:
     wrong: Option | None = None
 
     def after(self, first: Hint) -> Hint:
-        """Returns a copy with a hint to run before it."""
+        """Returns a copy of this hint that first runs the command of the hint `first`."""
         return replace(self, first=first)
 
     def or_else(self, otherwise: Hint) -> Hint:
-        """Returns a copy with an alternative hint."""
+        """Returns a copy of this hint that also suggests the hint `otherwise` as an alternative."""
         return replace(self, otherwise=otherwise)
 
     def noting(self, note: str) -> Hint:
-        """Returns a copy with a remark."""
+        """Returns a copy of this hint with a note, which is printed in parentheses after the command."""
         return replace(self, note=note)
 
     def adding(self, **options: Value) -> Hint:
-        """Returns a copy with more options."""
+        """Returns a copy of this hint whose command has these additional options."""
         return replace(self, options=(*self.options, *as_options(options)))
 
     def within(self, workspace: Path) -> Hint:
-        """Returns a copy with this workspace. Hints that have a workspace or are no geojepa command stay unchanged."""
+        """Returns a copy of this hint with the option `--workspace`.
+
+        Returns the hint itself if it already has a workspace, or if it does not contain a geojepa command.
+        """
         if self.shell is not None or self.workspace is not None:
             return self
         return replace(self, workspace=str(workspace))
 
     def completed(self, by: Invocation | None) -> Hint:
-        """Returns a copy with the workspace and options of the failed command.
+        """Returns a copy of this hint with the workspace and options of the failed command added.
 
         Args:
             by: the failed command; None if it is unknown.
@@ -95,7 +99,7 @@ class Hint:
         return replace(hint, options=(*self.options, *more), workspace=workspace)
 
     def words(self) -> list[str]:
-        """Returns the command as a list of arguments, without `first`, `otherwise` and `note`."""
+        """Returns the command as a list of arguments, without the other hints (`first`, `otherwise`) and the note."""
         words = [PROGRAM] if self.command is not None else []
         default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
         if self.workspace is not None and not default:
@@ -127,10 +131,10 @@ class Invocation:
 
     @classmethod
     def parse(cls, words: Sequence[str], flags: Collection[str] = ("--debug",)) -> Invocation:
-        """Parses the arguments after `geojepa`. Accepts wrong options. No command has positional arguments.
+        """Parses a command line. Does not check whether the command and its options exist.
 
         Args:
-            words: arguments.
+            words: arguments after `geojepa`.
             flags: options that take no value.
         """
         options: list[Option] = []
@@ -151,15 +155,15 @@ class Invocation:
         return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
-        """Returns the options of this command line that are not overridden by `options`."""
+        """Returns the options of this command line, except those that `options` replaces."""
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
 
     def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
-        """Returns the options of this command line with `right` in place of `wrong`.
+        """Returns the options of this command line, with the option `wrong` replaced by the options `right`.
 
-        Other options keep their place and value, including further values of the same option. If `wrong` is None or
-        does not occur, `right` replaces options of the same name, as in `without`.
+        All other options stay unchanged, also if an option is repeated and only one of its values is wrong. If `wrong`
+        is None or does not occur, options with the same names as those in `right` are replaced.
         """
         alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
         places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
@@ -181,7 +185,10 @@ def running() -> Invocation | None:
 
 @contextlib.contextmanager
 def invocation(of: Invocation) -> Iterator[None]:
-    """Sets the command line that is running. Nested calls have no effect, so hints repeat the outermost command."""
+    """Context manager that sets the running command line. Hints repeat its command and options.
+
+    Has no effect if a command line is already running, so hints repeat the outermost command.
+    """
     if _running.get() is not None:
         yield
         return
@@ -198,7 +205,8 @@ def run(command: str, **options: Value) -> Hint:
     Args:
         command: name of the command.
         options: options by name. Underscores become dashes. True sets a flag. None, False and empty lists are left out.
-            A list repeats the option. A dict repeats the option with `key=value`, as for `--set`.
+            For a list, the option is repeated with each element. For a dict, the option is repeated with each
+            `key=value`, as in `--set train.lr=0.1`.
     """
     return Hint(command, as_options(options))
 
@@ -209,7 +217,7 @@ def again(**options: Value) -> Hint:
 
 
 def instead(wrong: Option, *right: Option) -> Hint:
-    """Returns a hint that repeats the failed command with one option replaced, or left out if `right` is empty."""
+    """Returns a hint that repeats the failed command with the options `right` in place of the option `wrong`."""
     return Hint(None, right, wrong=wrong)
 
 
@@ -250,11 +258,11 @@ def option_words(options: Sequence[Option]) -> list[str]:
 
 
 def paste(*words: str) -> str:
-    """Joins command-line arguments, quoted for a shell."""
+    """Joins command-line arguments to a text. Arguments are quoted so that the text can be pasted into a shell."""
     return shlex.join(words)
 
 
 def _key(option: Option) -> str:
-    """Returns the identity of an option: its name, for `--set` followed by the configuration key."""
+    """Returns the name of an option. For `--set`, returns `--set` followed by the configuration key."""
     name, value = option
     return f"--set {(value or '').partition('=')[0].strip()}" if name == "--set" else name

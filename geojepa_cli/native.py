@@ -45,7 +45,7 @@ def find_binary() -> Path:
 
 
 def _named_binary(path: Path) -> Path:
-    """Checks the binary named by `$GEOJEPA_TILER`. Never falls back to another one, which would hide the mistake."""
+    """Checks the path in `$GEOJEPA_TILER`. Raises `UsageError` if the path is not an executable file."""
     if path.is_dir():
         what = "is a directory"
     elif not path.exists():
@@ -58,7 +58,7 @@ def _named_binary(path: Path) -> Path:
 
 
 def version() -> dict[str, Any]:
-    """Returns `version`, `schema_version` and library versions of the binary.
+    """Returns the versions of the binary, its file schema (`schema_version`) and its libraries, as a dict.
 
     Raises:
         GeojepaError: the binary is missing or cannot be run.
@@ -99,12 +99,13 @@ def parse_memory(text: str) -> int:
 
 
 def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None) -> dict[str, Any]:
-    """Runs the binary, waits for its end, and returns its summary.
+    """Runs the binary, waits for its end, and returns the JSON object that it prints on stdout, such as counts.
 
     Args:
         arguments: command-line arguments of the binary.
         description: text of the progress display.
-        rebuild: command that rebuilds the input. It is the hint of errors for which the binary has no hint.
+        rebuild: hint with the command that rebuilds the input. If the binary fails without a hint, this hint is
+            used.
 
     Raises:
         UsageError: the binary rejected its arguments (exit code 2).
@@ -130,7 +131,7 @@ def run(arguments: Sequence[str], description: str, rebuild: Hint | None = None)
         try:
             return dict(json.loads(output))
         except ValueError:
-            raise DataError(f"`{path}` exited without a summary", hints.run("doctor")) from None
+            raise DataError(f"`{path}` exited without printing its results", hints.run("doctor")) from None
     raise _failure(process.returncode, errors, other, rebuild)
 
 
@@ -167,10 +168,10 @@ def _failure(
 
 
 def _read_error(event: Mapping[str, Any]) -> tuple[str, Hint | None]:
-    """Returns the message and hint of an `error` event.
+    """Returns the message and hint of an error that the binary printed on stderr as JSON (`event`).
 
-    The hint of an event is one of `options` (options for the failed command), `command` (arguments of another program)
-    and `advice` (words, which become part of the message). `no_space` is true if the disk is full.
+    The hint is in one of these keys: `options` (options to repeat the failed command with), `command` (command of
+    another program) or `advice` (words, which are appended to the message). `no_space` is true if the disk is full.
     """
     message = str(event["message"])
     if advice := event.get("advice"):

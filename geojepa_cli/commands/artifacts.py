@@ -82,7 +82,7 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares every file of all artifacts with the checksum in its manifest.
+    """Compares every file of all artifacts with the checksum in the manifest of the artifact.
 
     Raises:
         DataError: a file differs from its checksum. The hint is the command that rebuilds the first damaged artifact.
@@ -95,7 +95,7 @@ def verify_all(workspace: Workspace, json: bool) -> None:
         console.emit_json("artifacts", None, {"verified": len(found), "damaged": listed})
     if damaged:
         text = "; ".join(f"`{damage.ref}`: {', '.join(damage.reasons)}" for damage in damaged)
-        raise DataError(f"files differ from their manifest: {text}", damaged[0].hint)
+        raise DataError(f"artifacts are damaged: {text}", damaged[0].hint)
     if not json:
         console.print_line(f"{console.counted(len(found), 'artifact')} verified")
 
@@ -169,7 +169,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def _one_line(params: Any) -> str:
-    """Returns the parameters of an artifact as one line of text; nested values are shortened to their `name`."""
+    """Returns the parameters of an artifact as one line of text. For a task definition, the line has only its name."""
     shown = {key: _plain(value) for key, value in params.items()}
     return shorten(" ".join(f"{key}={value}" for key, value in shown.items() if value), 110, placeholder=" …")
 

@@ -24,7 +24,8 @@ def build_tasks(
     task: Annotated[
         Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
         typer.Option(
-            help="Packaged task, or path of a YAML file. Repeat for several tasks. Default: all packaged tasks."
+            help="Name of a task that comes with geojepa, or path of a YAML file. Repeat for several tasks. Default: "
+            "all tasks that come with geojepa."
         ),
     ] = None,
     seed: options.Seed = 0,
@@ -36,7 +37,8 @@ def build_tasks(
         str,
         typer.Option(
             help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
-            "split separately, to measure how much leakage improves scores."
+            "split separately. Use `random` only to measure how much scores improve if test tiles are next to training "
+            "tiles."
         ),
     ] = "group",
     folds: Annotated[
@@ -44,7 +46,7 @@ def build_tasks(
         typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
     ] = None,
     buffer: Annotated[
-        bool, typer.Option("--buffer", help="Leave out tiles next to the zoom-14 tiles of the test split.")
+        bool, typer.Option("--buffer", help="Do not train or validate on zoom-14 tiles next to those with test tiles.")
     ] = False,
     analyze: Annotated[
         str | None,

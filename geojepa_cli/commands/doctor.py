@@ -98,7 +98,7 @@ def _python() -> Check:
 
 
 def _packages(load: bool) -> list[Check]:
-    """Checks that every required package is installed in an accepted version and, with `load`, can be imported."""
+    """Checks that every required package is installed in an accepted version. With `load`, also imports it."""
     try:
         from packaging.requirements import Requirement
 
@@ -147,8 +147,8 @@ def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> 
 def _modules() -> dict[str, list[str]]:
     """Returns the modules to import for each installed package, by normalized package name.
 
-    If a package has a module with the same name, only this module is imported; otherwise all public modules of the
-    package are, such as `PIL` of `pillow`.
+    If a package has a module with the same name as the package, only this module is returned. Otherwise, all public
+    modules of the package are returned. For example, `pillow` has the module `PIL`.
     """
     found: dict[str, list[str]] = {}
     for module, packages in metadata.packages_distributions().items():
@@ -185,7 +185,7 @@ def _binary() -> Check:
 
 
 def _workspace(root: Path) -> Check:
-    """Checks that files can be written in the workspace, or in its nearest existing parent."""
+    """Checks that files can be written in the workspace or, if it does not exist, in its nearest existing parent."""
     folder = _existing(root)
     if not folder.is_dir():
         return Check("workspace", "failed", f"`{folder}` is not a directory", OTHER_WORKSPACE)
@@ -217,7 +217,10 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Calls `load`, which imports and tries a package; an error means `failed`, or `warning` if not `needed`."""
+    """Calls `load`, which imports and tries a package.
+
+    If `load` raises an error, the state of the check is `failed` for a needed package, otherwise `warning`.
+    """
     try:
         return Check(f"{name} works", "ok", load())
     except GeojepaError as error:

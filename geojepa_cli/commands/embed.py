@@ -22,7 +22,8 @@ def embed(
     region: options.Regions = None,
     task: Annotated[str | None, typer.Option("--task", help="Embed only the tiles of this prediction task.")] = None,
     masked: Annotated[
-        bool, typer.Option("--masked", help="With --task: hide the tags and entities that reveal its label.")
+        bool,
+        typer.Option("--masked", help="With --task: hide the tags and entities that reveal the label of the task."),
     ] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,

@@ -1,4 +1,4 @@
-"""Examples of commands, which help texts show and hints repeat."""
+"""Example command lines of each command, for help texts and hints."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ EXAMPLES: dict[str, tuple[Hint, ...]] = {}  # by the name of the command
 
 
 def command_name(command: Callable[..., Any]) -> str:
-    """Returns the name of a command on the command line."""
+    """Returns the name that users type for a command, such as `build-tasks` for `build_tasks`."""
     return command.__name__.replace("_", "-")
 
 
 def example(**options: Value) -> Callable[[Command], Command]:
-    """Returns a decorator that adds an example to a command.
+    """Returns a decorator that adds an example to the help text of a command.
 
     Args:
-        options: options of the command, as in `hints.run`.
+        options: options of the example and their values, such as `region="state-college"`.
     """
 
     def add(command: Command) -> Command:

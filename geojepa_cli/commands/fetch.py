@@ -46,7 +46,7 @@ def fetch(
     ] = None,
     attribution: Annotated[
         list[str] | None,
-        typer.Option(help="Line of attribution, in addition to the one of OpenStreetMap. Repeat for several lines."),
+        typer.Option(help="Attribution text to add to that of OpenStreetMap. Repeat for several lines."),
     ] = None,
     bbox: Annotated[
         str | None,
@@ -133,7 +133,7 @@ def _print_offline(request: Request, error: GeojepaError, json: bool) -> None:
         return
     names = ", ".join(f"`{region}`" for region in request.regions)
     console.warn(f"no network: {error.message}", error.hint)
-    console.print_line(f"would look up {names} in {request.index_url} and download the extract; nothing was fetched")
+    console.print_line(f"would search `{request.index_url}` for {names} and download each extract; nothing was fetched")
 
 
 def _print_file_plan(plan: FilePlan, json: bool) -> None:

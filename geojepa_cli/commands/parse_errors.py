@@ -1,4 +1,4 @@
-"""Messages and hints for command lines that cannot be parsed, from the data of click's exceptions."""
+"""Messages and hints for command lines that cannot be parsed, made from exceptions of click."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NUMBERS = {
 
 
 def flags_of(group: Any) -> frozenset[str]:
-    """Returns the options of all commands that take no value."""
+    """Returns the names of all options that take no value, of the program and of its commands."""
     params = [param for command in (group, *group.commands.values()) for param in command.params]
     return frozenset(name for param in params if param.is_flag for name in (*param.opts, *param.secondary_opts))
 
 
 def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> UsageError:
-    """Returns the error for an unknown command. Its hint is the same command line with the most similar command."""
+    """Returns the error for an unknown command. The hint is the command line with the most similar command name."""
     close = nearest(name, commands)
     if close is None:
         return UsageError(f"no such command `{name}`", hints.shell(hints.PROGRAM, "--help"))
@@ -95,7 +95,7 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
 
 
 def _params(group: Any, command: str | None) -> Sequence[Any]:
-    """Returns the options of a command, or those before the command."""
+    """Returns the options of a command or, if `command` is None, the options of the program."""
     return list(group.params if command is None else group.commands[command].params)
 
 
@@ -104,7 +104,7 @@ def _find(params: Sequence[Any], option: str) -> Any:
 
 
 def _expected(param: Any, message: str) -> str:
-    """Describes the values that an option accepts; `message` if only click knows them."""
+    """Describes the values that an option accepts, such as "expected a number". For other types, returns `message`."""
     # typer has the type and range of an option in its own attributes, or in the `type` of click
     kind = getattr(param, "type", None)
     annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
@@ -122,7 +122,10 @@ def _decapitalised(message: str) -> str:
 
 
 def _valid_value(param: Any, given: Option) -> Hint:
-    """Returns the failed command with the default value of an option, or without the option if it has no default."""
+    """Returns a hint that corrects an invalid option.
+
+    In the hint, the option has its default value. An option that has no default value is left out.
+    """
     default = param.default
     if isinstance(default, int | float | str) and not isinstance(default, bool):
         return hints.instead(given, (param.opts[0], str(default)))

@@ -13,7 +13,11 @@ from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import models
 
 Threads = Annotated[
-    int, typer.Option("--threads", help="Number of CPU threads. Affects rounding, so trained models differ slightly.")
+    int,
+    typer.Option(
+        "--threads",
+        help="Number of CPU threads. Affects the trained model slightly, because of rounding.",
+    ),
 ]
 
 
@@ -22,7 +26,7 @@ def pretrain(
     ctx: typer.Context,
     config: Annotated[
         str,
-        typer.Option("--config", help="Packaged configuration of model and training, or path of a YAML file."),
+        typer.Option("--config", help="Name of a configuration that comes with geojepa, or path of a YAML file."),
     ] = "tiny.yaml",
     region: options.Regions = None,
     set_: Annotated[
@@ -33,7 +37,7 @@ def pretrain(
         str | None, typer.Option("--name", help="Name for the model. Default: the name of the configuration.")
     ] = None,
     seed: options.Seed = 0,
-    resume: Annotated[bool, typer.Option(help="Resume an interrupted run, or start again.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted run, or train from the start.")] = True,
     device: options.Device = "auto",
     threads: Threads = options.default_threads(),
     json: options.Json = False,

@@ -20,7 +20,10 @@ def process(
     simplify_m: Annotated[float, typer.Option(help="Tolerance of geometry simplification in metres.")] = 0.5,
     visibility_k: Annotated[
         int,
-        typer.Option(help="Number of edges from each vertex to visible vertices in other parts of the same entity."),
+        typer.Option(
+            help="Number of visibility edges per vertex. Such an edge joins two near vertices in different lines or "
+            "rings of an OSM element if no segment lies between the vertices."
+        ),
     ] = 1,
     text_encoder: Annotated[
         str, typer.Option(help="Encoder for text embeddings of tags: `minilm`, or `none` for no embeddings.")

@@ -33,7 +33,9 @@ Merge = Annotated[
 ]
 KeepTags = Annotated[
     list[str] | None,
-    typer.Option(help="Tag key to keep that is dropped by default, such as `source:*`. Repeat for several keys."),
+    typer.Option(
+        help="Keep this tag key, which is dropped by default (for example `source:*`). Repeat for several keys."
+    ),
 ]
 DropTags = Annotated[
     list[str] | None,
@@ -41,7 +43,10 @@ DropTags = Annotated[
 ]
 Memory = Annotated[str, typer.Option(help="Approximate memory to use, such as `512M`. Does not affect the result.")]
 SkipFailed = Annotated[
-    bool, typer.Option("--skip-failed", help="Make no image of tiles whose imagery cannot be read, instead of failing.")
+    bool,
+    typer.Option(
+        "--skip-failed", help="If the imagery of a tile cannot be read, make no image of this tile and continue."
+    ),
 ]
 ImageSize = Annotated[
     int, typer.Option(help="Width and height in pixels of tile images cut from GeoTIFFs or VRTs. Models need 224.")

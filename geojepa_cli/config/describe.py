@@ -28,7 +28,7 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
     Args:
         error: error raised by pydantic.
         source: path or name of the configuration.
-        given: arguments of `--set`, such as `train.lr=1`, by their keys.
+        given: arguments of `--set` by their keys, such as `train.lr=1` by `train.lr`.
         schema: schema of the configuration.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
@@ -53,10 +53,15 @@ def section_names(schema: Schema) -> list[str]:
 
 
 def valid_values(path: Sequence[str], schema: Schema) -> dict[str, object]:
-    """Returns a valid value for the key at a path such as `("train", "lr")`, by its dotted name.
+    """Suggests a valid value for one key of a configuration.
+
+    Args:
+        path: section and name of the key, such as `("train", "lr")`.
+        schema: schema of the configuration.
 
     Returns:
-        The default or example of the key, as YAML; empty if there is no such key.
+        Dict with one entry, such as `{"train.lr": "0.001"}`: the dotted key, and its example or default value as YAML.
+        An empty dict if there is no such key.
     """
     if len(path) < 2 or path[0] not in _keys_at([], schema) or path[1] not in _keys_at(path[:1], schema):
         return {}
@@ -66,11 +71,13 @@ def valid_values(path: Sequence[str], schema: Schema) -> dict[str, object]:
 
 
 def valid_override(override: str, example: bool, schema: Schema) -> list[hints.Option]:
-    """Returns a valid `--set` in place of one that cannot be parsed: with the same key or the most similar one.
+    """Suggests a valid `--set` option to replace one that cannot be parsed.
+
+    The suggestion has the same key, or the most similar key if there is no such key.
 
     Args:
-        override: argument of `--set`.
-        example: return an example if no key is similar.
+        override: argument of `--set` that cannot be parsed.
+        example: True to suggest `train.lr=1e-3` if no key is similar. False to suggest nothing.
         schema: schema of the configuration.
     """
     path = override.partition("=")[0].strip().split(".")
@@ -82,12 +89,12 @@ def valid_override(override: str, example: bool, schema: Schema) -> list[hints.O
 
 
 def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str], schema: Schema) -> Hint:
-    """Returns the failed command with valid values for the keys at the given paths."""
+    """Returns a hint: the failed command, with a valid value for each key in `paths`."""
     values: dict[str, object] = {}
     for path in paths:
         values |= valid_values(path, schema)
     wrong = [given[key] for key in given if any(_is_within(key, path[:2]) for path in paths)]
-    if len(wrong) == 1:  # a section has no value, so it is left out
+    if len(wrong) == 1:  # a section has no single value, so the hint leaves it out
         return hints.instead(("--set", wrong[0]), *hints.as_options({"set": values}))
     return hints.again(set=values) if values else hints.again(config="tiny.yaml")
 
@@ -118,7 +125,7 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str], sch
 
 
 def _is_within(key: str, path: Iterable[str]) -> bool:
-    """Returns True if a dotted key is the key at a path, or below it."""
+    """Returns True if a dotted key, such as `model.depth`, equals a path, such as `["model"]`, or starts with it."""
     return f"{key}.".startswith(f"{'.'.join(path)}.")
 
 

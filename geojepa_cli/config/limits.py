@@ -1,4 +1,4 @@
-"""Limits: number of entities in a tile, and number of folds."""
+"""Limits for the number of entities in a tile and for the number of cross-validation folds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class EntityLimits(NamedTuple):
-    """Limits for the number of entities in a tile (GeoJEPA thesis: 5 and 1250). Tiles outside them are not used.
+    """Limits for the number of entities in a tile (GeoJEPA thesis: 5 and 1250). Other tiles are not used.
 
     Attributes:
         low: minimum number of entities.

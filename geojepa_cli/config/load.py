@@ -41,7 +41,7 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
 
 
 def load_run_config(path_or_name: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """Reads a training configuration from a file, or by name from the package (`t.yaml` or `t`).
+    """Reads a training configuration from a file, or by name from the package (such as `t.yaml` or `t`).
 
     The key `family` selects the schema. It is `jepa` by default.
 
@@ -77,7 +77,7 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     """Reads a configuration without checking its keys and values.
 
     Returns:
-        Dict of the sections of the configuration; path or name of the configuration, for error messages.
+        Two values: a dict of the sections, and the path or name of the configuration for error messages.
     """
     path = Path(path_or_name)
     name = path_or_name if path_or_name.endswith(".yaml") else path_or_name + ".yaml"
@@ -103,7 +103,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     """Sets `section.key=value` in nested dicts.
 
     Args:
-        raw: sections of the configuration; changed.
+        raw: nested dicts of the configuration. They are changed in place.
         override: argument of `--set`.
         earlier: previous arguments of `--set` by their keys.
 
@@ -141,9 +141,9 @@ def _schema_of(raw: Mapping[str, Any]) -> Schema:
 
 
 def _read_number(value: Any) -> Any:
-    """Converts a text such as `1e-3` to a float, because YAML 1.1 does not recognise it as a number.
+    """Converts a text that is a number to a float. Returns any other value unchanged.
 
-    Returns any other value unchanged.
+    This is necessary because YAML 1.1 reads numbers such as `1e-3` as text.
     """
     if isinstance(value, str):
         try:

@@ -1,4 +1,4 @@
-"""Number types for configurations and tasks. Booleans are errors, although Python counts them as integers."""
+"""Number types for configurations and tasks. They reject booleans, which Python treats as integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 
 def refuse_boolean(value: Any) -> Any:
-    """Returns a value unchanged.
+    """Returns the value unchanged, or raises an error if the value is a boolean.
 
     Raises:
         PydanticCustomError: the value is a boolean; the type of the error is `boolean`.

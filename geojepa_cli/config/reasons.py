@@ -1,4 +1,4 @@
-"""Reasons for which values of configurations and tasks are wrong, in words."""
+"""Explains in words why a value in a configuration or a task file is invalid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 MAX_SHOWN = 80  # maximum number of characters of a wrong value in a message
 
-# by the type of pydantic's error, whose context fills in the limits
+# texts by pydantic's type of error; the error contains the limits that replace the names in braces
 _REASONS = {
     "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
@@ -40,11 +40,11 @@ _REASONS = {
 
 
 def describe_reason(error: ErrorDetails, reasons: Mapping[str, str] = _REASONS) -> str:
-    """Describes what is expected of a value, and the value itself.
+    """Describes why a value is invalid, for example "expected at least 1, got `0`".
 
     Args:
-        error: one error that pydantic found.
-        reasons: reasons by type of error that are used before the general ones.
+        error: error that pydantic found.
+        reasons: texts by pydantic's type of error. They take precedence over the texts in this file.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
@@ -61,7 +61,7 @@ def shorten(text: str) -> str:
 
 
 def name_type(value: Any) -> str:
-    """Describes the type of a YAML value in words, or quotes the value."""
+    """Returns "a list", "a text" or "a section" for a value of this type, and any other value in back-ticks."""
     for kind, name in ((list, "a list"), (str, "a text"), (dict, "a section")):
         if isinstance(value, kind):
             return name
@@ -69,7 +69,7 @@ def name_type(value: Any) -> str:
 
 
 def _quote(value: Any) -> str:
-    """Returns a value in back-ticks, as it is written in YAML."""
+    """Returns a value as it is written in YAML, in back-ticks."""
     words = {None: "null", True: "true", False: "false"}
     plain = words[value] if value is None or isinstance(value, bool) else str(value)
     return f"`{shorten(plain)}`"

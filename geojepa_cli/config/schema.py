@@ -13,7 +13,7 @@ from geojepa_cli.config.section import ConflictError, Section
 
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
-# No tile model needs more. These maxima catch typing errors before training hangs or runs out of memory.
+# Models of tiles need less than these maxima. They catch typing errors before training hangs or runs out of memory.
 MAX_WIDTH = 8192
 MAX_DEPTH = 256
 MAX_PARAMETERS = 4_000_000_000
@@ -35,7 +35,7 @@ class ModelConfig(Section):
         description="modalities that the model reads: tags, image",
     )
     tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
-    embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of both encoders")
+    embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of the encoders")
     depth: Int = Field(default=12, ge=1, le=MAX_DEPTH, description="number of layers of each encoder")
     num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads in encoder layers")
     mlp_ratio: Float = Field(
@@ -49,13 +49,13 @@ class ModelConfig(Section):
     predictor_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="attention heads per predictor layer")
     position: Literal["corners", "rectangle"] = Field(
         default="rectangle",
-        description="encoding of bounding boxes: `corners` (GeoJEPA thesis); `rectangle`: centre, sides and angle",
+        description="bounding box encoding: `corners` (GeoJEPA thesis), or `rectangle` (centre, sides and angle)",
     )
     input_weight: Float | None = Field(
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="encoder output = sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
+        description="encoder output: sum of all layers + this weight × input; null: last layer (GeoJEPA thesis)",
     )
     null_weight: Float = Field(
         default=0.0,
@@ -115,7 +115,7 @@ class MaskingConfig(Section):
         default=0.0, description="relative frequency of kind masks, which hide entities with similar tags (thesis: 0)"
     )
     num_targets: Int = Field(
-        default=4, ge=1, le=256, description="number of targets (hidden token sets) per tile; modality masks have one"
+        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks: one"
     )
     random_ratio: Float = Field(
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
@@ -128,10 +128,10 @@ class MaskingConfig(Section):
     )
     aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
     kind_low: Float = Field(
-        default=0.5, ge=-1, le=1, description="kind masks: minimum of the random cosine threshold for similar entities"
+        default=0.5, ge=-1, le=1, description="kind masks: lower limit of the random threshold for similar tags"
     )
     kind_high: Float = Field(
-        default=0.99, ge=-1, le=1, description="kind masks: maximum of the random cosine threshold for similar entities"
+        default=0.99, ge=-1, le=1, description="kind masks: upper limit of the random threshold for similar tags"
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
@@ -267,7 +267,7 @@ class DataConfig(Section):
         default=0,
         ge=0,
         le=MAX_SEED,
-        description="seed of the split of zoom-14 tiles into train, validation, test; must equal `build-tasks --seed`",
+        description="seed that splits zoom-14 tiles into train, validation and test; must equal `build-tasks --seed`",
     )
     exclude_test_groups: bool = Field(default=True, description="do not use the tiles of the test split for training")
 

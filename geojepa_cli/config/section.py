@@ -6,16 +6,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Base class for the sections of a configuration. An unknown key is an error, and values cannot be changed."""
+    """Base class for the sections of a configuration. Unknown keys are errors. Values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ConflictError(ValueError):
-    """Values of several keys that cannot be combined.
+    """Error for a value that is invalid in combination with other values of its section.
 
     Attributes:
-        keys: keys of the section whose default values can be combined.
+        keys: keys that the hint resets. The section is valid if all of them have their default values.
     """
 
     def __init__(self, message: str, *keys: str) -> None:

@@ -27,8 +27,8 @@ _INT, _FLOAT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:
 class BoundedLoader(yaml.SafeLoader):
     """YAML loader that limits the nesting depth, the number of nodes and the length of numbers.
 
-    Each use of an alias counts as all nodes that it stands for. A duplicate key in a mapping is an error, while PyYAML
-    silently keeps its last value. A merge key (`<<`) is an error too.
+    An alias (`*name`) counts as many nodes as the content that it refers to. Duplicate keys in a mapping are errors;
+    PyYAML would keep the last value without a warning. Merge keys (`<<`) are errors too.
     """
 
     def __init__(self, stream: str) -> None:
@@ -73,7 +73,7 @@ class BoundedLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Constructs the value of a scalar node. Raises a YAML error if it is a number of too many characters."""
+        """Constructs the value of a scalar node. Raises a YAML error if a number has too many characters."""
         if node.tag in (_INT, _FLOAT) and len(node.value) > MAX_NUMBER:
             raise _error(f"a number of {len(node.value):,} characters", node.start_mark)
         return super().construct_scalar(node)  # type: ignore[arg-type]
@@ -123,12 +123,12 @@ def parse_yaml(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
 
 
 def is_malformed(error: yaml.YAMLError) -> bool:
-    """Returns True if the text is not YAML, and False if it is YAML that this package does not accept."""
+    """Returns True if the error is a syntax error, and False if the YAML is valid but breaks a rule of this package."""
     return isinstance(error, ScannerError | ParserError | ComposerError | ReaderError)
 
 
 def describe_yaml_error(error: yaml.YAMLError) -> str:
-    """Returns the problem in one line, without the place."""
+    """Describes a YAML error in one line, without line and column number."""
     return getattr(error, "problem", None) or " ".join(str(error).split())
 
 

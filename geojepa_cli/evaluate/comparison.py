@@ -1,6 +1,7 @@
 """Paired comparison of two models on the same tiles of the same tasks.
 
-The difference of their scores has a bootstrap interval over zoom-14 groups (tiles in the same zoom-14 tile).
+The difference of their scores has a confidence interval from a bootstrap, which resamples zoom-14 groups. A group is
+the set of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 
 @dataclass(frozen=True)
 class TaskErrors:
-    """Absolute errors of Dummy and of models on m test tiles of one task, without the tiles removed by thinning.
+    """Absolute errors of Dummy and of models on the m test tiles of one task.
+
+    The tiles with label 0 that thinning removed are left out.
 
     Attributes:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
@@ -62,7 +65,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Conclusion from the interval. For a random split or fewer than 20 groups, it is "no claim"."""
+        """Text that says which model is better, or that no difference is shown.
+
+        For a random split, or with fewer than 20 zoom-14 groups, the text is "no claim" with the reason.
+        """
         if self.random:
             return "no claim: random split"
         if self.difference.groups < FEW_TEST_GROUPS:
@@ -85,7 +91,10 @@ class Comparison:
 
 
 def task_errors(predictions: Predictions) -> TaskErrors:
-    """Computes the absolute errors of Dummy and of every model and head, without the tiles removed by thinning."""
+    """Computes the absolute errors of Dummy and of every model and head.
+
+    The tiles with label 0 that thinning removed are left out.
+    """
     kept = predictions.kept
     errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}
     models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
@@ -99,7 +108,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
     Each bootstrap sample of groups is used for both models, for Dummy and for all tasks.
 
     Args:
-        tasks: errors by name of the task; the errors of both models must be in each.
+        tasks: errors by name of the task. Each task must have the errors of both models.
         a, b: names of the two models, such as `tiny (linear)`.
         seed: seed of the bootstrap.
         random: True if each tile was assigned to a split separately.
@@ -124,10 +133,11 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models with the same head that were tested on the same tiles and folds of some task.
+    """Compares all pairs of models that have the same head and at least one task with the same tiles and folds.
 
     Args:
-        tasks: for each task, the errors of its probes, oldest first. For each model, the newest errors are used.
+        tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
+            of the newest are used.
         models: names of the models, such as `tiny (linear)`, in the order of the report.
         random: True if each tile was assigned to a split separately.
 

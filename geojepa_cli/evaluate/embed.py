@@ -64,7 +64,8 @@ def embed_region(
         Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
 
     Raises:
-        DataError: the view selects no tiles, its tiles have no input for the model, or a vector is not finite.
+        DataError: the view selects no tiles, the selected tiles have no input for the model, or the model returned
+            a value that is not finite.
     """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
@@ -121,7 +122,7 @@ class _Region:
         return Embeddings(stored["entity"].cpu(), stored["tile"].cpu())
 
     def _fullest(self) -> Rows:
-        """Returns the row of the tile with the most entities or, without any entity, of a tile with an image."""
+        """Returns the tile with the most entities. If no tile has an entity, returns a tile with an image."""
         if self.lengths.any():
             return self.view.tiles[[int(self.lengths.argmax())]]
         shown = self.store.image_rows[self.view.tiles] >= 0
@@ -132,7 +133,7 @@ class _Region:
 
 
 class _Chunks(Sequence[Columns]):
-    """Sequence of chunks of consecutive tiles. An item is a dict with the chunk's columns of `embeddings.h5`."""
+    """Chunks of consecutive tiles. Each chunk is a dict from column names of `embeddings.h5` to arrays."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)
@@ -167,7 +168,7 @@ class _Chunks(Sequence[Columns]):
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def _read(self, number: int) -> Embeddings | None:
-        """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or of other inputs."""
+        """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or made from other inputs."""
         tiles, lengths = self._tiles(number)
         try:
             tensors, metadata = read_tensors(self._path(number))

@@ -28,9 +28,9 @@ class ProbeData:
     Attributes:
         labels: label of each tile, float64 [n].
         kept: False for tiles with label 0 that thinning removed, bool [n].
-        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: zoom-14 group of each tile (number of the zoom-14 tile that contains the tile), int64 [n].
-        clamp: minimum and maximum to which predictions are limited; None stands for that of the training labels.
+        clamp: minimum and maximum to which predictions are limited. None: minimum or maximum of the training labels.
         binary: True if all labels are 0 or 1.
         task_fold: fold to which the task assigns each tile, uint8 [n]; None if the task was built without folds.
         buffer: True to use the groups next to tested groups neither for training nor for validation.
@@ -87,12 +87,12 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
 def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
     """Returns the folds of a probe.
 
-    If the task has folds, they are used. Otherwise, the train/validation/test split of the task is used as the only
-    fold if it has at least 20 training tiles and at least 20 test groups (for a random split: one). Otherwise, groups
-    are assigned to 5 folds for cross-validation.
+    1. If the task was built with folds, these are returned.
+    2. Otherwise, the train/validation/test split of the task is the only fold, if there are at least 20 training tiles
+       and at least 20 test groups. A random split needs only one test group.
+    3. Otherwise, the zoom-14 groups are assigned to 5 folds for cross-validation.
 
-    Heads are fitted only to tiles that thinning did not remove. Removed tiles are tested too, so that the score on
-    all test tiles comes from the same heads.
+    Training and validation sets are without the tiles with label 0 that thinning removed. Test sets include them.
 
     Args:
         data: tiles of the task.
@@ -119,17 +119,17 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
         seed: seed for the assignment of groups to folds.
 
     Raises:
-        DataError: there are fewer than 20 tiles or three groups, without the tiles removed by thinning.
+        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles that thinning removed do not count.
     """
     _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
 
 
 def _check_size(data: ProbeData) -> None:
-    """Checks that there are enough tiles and groups for cross-validation, without the tiles removed by thinning.
+    """Checks that there are enough tiles and zoom-14 groups for cross-validation.
 
     Raises:
-        DataError: there are too few tiles or groups.
+        DataError: there are too few tiles or groups. Tiles with label 0 that thinning removed do not count.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
     if tiles < MIN_TILES or groups < MIN_GROUPS:
@@ -139,7 +139,9 @@ def _check_size(data: ProbeData) -> None:
 
 
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
-    """Returns one fold for each fold index that has tiles. With a buffer, groups next to tested groups are left out.
+    """Returns the training, validation and test tiles of each fold.
+
+    If `data.buffer` is True, groups next to tested groups are used neither for training nor for validation.
 
     Args:
         data: tiles of the task.
@@ -170,7 +172,7 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """Assigns every tile to a fold by its group, such that folds have similar numbers of tiles after thinning."""
+    """Returns the fold of every tile. Tiles of a group are in the same fold; folds have similar numbers of tiles."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

@@ -38,7 +38,7 @@ def predict_head(
         y: labels of all tiles, float64 [n].
         groups: zoom-14 group of each tile, int64 [n].
         fold: rows of the training, validation and test tiles in `x`, `y` and `groups`.
-        clamp: minimum and maximum to which predictions are limited.
+        clamp: minimum and maximum to which predictions are limited (clipped).
         seed: seed of the cross-validation for the penalty, and of the MLP.
 
     Raises:

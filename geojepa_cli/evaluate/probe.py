@@ -1,6 +1,7 @@
 """Probe: tests how well heads on tile vectors predict the labels of a task, compared with the baseline Dummy.
 
-Mean absolute errors (MAE) have bootstrap intervals over zoom-14 groups (tiles in the same zoom-14 tile).
+Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples zoom-14 groups. A group is the
+set of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Score:
 
     Attributes:
         model, head: names of the model and the head. The baseline Dummy has the head `median`.
-        mae: MAE on the test tiles, without the tiles with label 0 that thinning removed; with its interval.
-        mae_unthinned: MAE on the test tiles, including the tiles that thinning removed.
+        mae: mean absolute error (MAE) and its confidence interval. Tiles with label 0 that thinning removed are left
+            out.
+        mae_unthinned: MAE on all test tiles, including those that thinning removed.
         relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
-        auroc: AUROC on the test tiles of `mae`; None if the task has labels other than 0 and 1, or if all labels
-            are equal.
+        auroc: area under the ROC curve, on the same tiles as `mae`; None if the task has labels other than 0 and 1,
+            or if all labels are equal.
     """
 
     model: str
@@ -56,7 +58,8 @@ class ProbeResult:
     """Scores and predictions of a probe.
 
     Attributes:
-        protocol: test protocol: `test split` or `task folds` of the task, or `cross-validation` with new folds.
+        protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
+            `cross-validation`: new folds are made and tested.
         groups: number of tested zoom-14 groups.
         tiles: number of tested tiles, without the tiles that thinning removed.
         tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
@@ -107,7 +110,7 @@ def run_probe(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ProbeResult:
-    """Fits every head to the vectors of every model, and tests it.
+    """Fits every head to the vectors of every model, and tests the fitted heads.
 
     Args:
         data: labels and splits of the n tiles of the task.

@@ -86,7 +86,10 @@ class ReportTable:
 
     @property
     def complete_rows(self) -> list[str]:
-        """Names of the rows with results for every task, best score first. Only these rows have comparable scores."""
+        """Names of the rows with a result for every task, best score first.
+
+        Scores of other rows cannot be compared, because a score is an average over tasks.
+        """
         rows = set.intersection(*(set(by_row) for by_row in self.maes.values()))
         return sorted(rows, key=lambda row: (self.score(row), row))
 
@@ -103,9 +106,10 @@ class ReportTable:
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:
-        """Returns the score of a row: the mean over tasks of its MAE divided by the MAE of Dummy.
+        """Returns the score of a row, which is a model with its head. 0 is perfect, 1 is as good as Dummy.
 
-        Returns NaN if the MAE of Dummy is 0 in all tasks.
+        For each task, the MAE of the row is divided by the MAE of Dummy (which predicts the median label). The score is
+        the mean of these ratios over tasks. It is NaN if the MAE of Dummy is 0 in all tasks.
         """
         mine = {task: self.maes[task][row] for task in self.tasks}
         if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
@@ -113,12 +117,20 @@ class ReportTable:
         return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
 
     def harmonic(self, row: str) -> float:
-        """Returns the score of a row compared with the best row of each task (see `metrics.metrics.harmonic_score`)."""
+        """Returns the harmonic score of a row, which is 1 if the row is the best in every task.
+
+        For each task, the lowest MAE of all rows is divided by the MAE of the row. The harmonic score is the harmonic
+        mean of these ratios over tasks.
+        """
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Returns the MAE divided by the MAE of Dummy, by row and task; NaN for tasks without a result of the row."""
+        """Returns for each row and task the ratio of two errors: MAE of the row divided by MAE of Dummy.
+
+        The keys of the result are `[row][task]`. A ratio is NaN if the row was not tested on the task, or if the MAE of
+        Dummy is 0.
+        """
         return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
 
     def to_json(self) -> dict[str, Any]:
@@ -145,10 +157,10 @@ class ReportTable:
 
 
 def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
-    """Builds tables from probes. Of several probes of the same model and task, the newest is used.
+    """Builds tables from the reports of probes. Of several probes of the same model and task, the newest is used.
 
     Args:
-        reports: content of each probe's `report.json`, oldest probe first. `check_probe` must have accepted each.
+        reports: content of each probe's `report.json`, oldest probe first. They must be valid (see `check_probe`).
         errors: absolute errors of the same probes, in the same order; None for tables without paired differences.
     """
     tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}

@@ -69,16 +69,18 @@ def bootstrap_relative_difference(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the relative difference between models a and b with its confidence interval. Negative if a is better.
+    """Returns the relative difference between models a and b with its confidence interval.
+
+    The difference is negative if model a has the smaller errors.
 
     For each task, the difference of the two models' mean absolute errors is divided by the mean absolute error of
     Dummy, which always predicts the median of the training labels. The result is the mean of these ratios over tasks.
-    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks. So it does not matter
-    that some places are harder to predict. A task is left out of a sample in which Dummy makes no error on it.
+    The bootstrap is paired: each sample of groups is used for both models, Dummy and all tasks. So places that are hard
+    to predict affect both models equally. If Dummy makes no error on a task in a sample, the sample ignores this task.
 
     Args:
-        errors_a, errors_b, errors_dummy: for each task, the absolute error on each tile [n_task]. If a model has
-            several seeds, the mean of their errors.
+        errors_a, errors_b, errors_dummy: for each task, the absolute error on each tile [n_task]. If a model was
+            trained with several seeds, pass the mean of the errors over the seeds.
         groups: for each task, the group of each tile [n_task]. The same name means the same group in all tasks.
         level: confidence level of the interval.
         draws: number of bootstrap samples.
@@ -104,8 +106,8 @@ def bootstrap_relative_difference(
 def _relative_difference(sums: Floats, weights: Floats) -> Floats:
     """Returns the relative difference between models a and b in each bootstrap sample, [draws].
 
-    It is computed from sums of errors instead of means, because the number of tiles cancels out. The result is NaN for
-    a sample in which Dummy makes no error in any task.
+    The quotient of two mean errors on the same tiles equals the quotient of the sums of errors, so sums are used. The
+    result is NaN for a sample in which Dummy makes no error in any task.
 
     Args:
         sums: sums of absolute errors, [task, (a, b, dummy), group].

@@ -23,9 +23,9 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Searches the k vectors nearest to each query. The nearest comes first; equal scores are ordered by row number.
 
-    Candidates are searched in float32: the k best rows, and all rows whose score is within the rounding error of the
-    k-th best score. The scores of the candidates are then computed in float64, so the result does not depend on the
-    chunk size.
+    The search has two steps. First, scores in float32 select candidates: the k best rows, and all rows whose score is
+    within the rounding error of the k-th best score. Then the candidates are ranked by scores in float64. So the result
+    does not depend on the chunk size.
 
     Args:
         queries: query vectors [q, d].
@@ -58,7 +58,7 @@ def nearest(
 
 
 def _candidates(queries: Tensor, vectors: Tensor, k: int, metric: Metric, excluded: Tensor | None) -> list[Tensor]:
-    """Returns, for each query, the numbers of all rows that may be among its k nearest. Row numbers are ascending."""
+    """Returns, for each query, the ascending numbers of all rows that may be among its k nearest neighbours."""
     query = _prepared(queries, metric)
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(query))]
     floor = torch.full((len(query),), -torch.inf)

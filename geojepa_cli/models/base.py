@@ -74,7 +74,7 @@ class StepLosses:
 
     Attributes:
         loss: total loss to minimise, a scalar with gradient.
-        parts: values for the training log by name: the total as `loss`, and its terms. Scalars without gradient.
+        parts: total loss and its terms by name, for the training log. The total is `loss`. Scalars without gradient.
         tokens: number of tokens in the batch.
     """
 

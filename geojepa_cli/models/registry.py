@@ -28,7 +28,7 @@ BASELINES: dict[str, str] = {
 
 
 class Family(NamedTuple):
-    """Code of a model architecture that `geojepa pretrain` can train. Its functions are imported on first use.
+    """Names of the functions that build and load models of one architecture. Functions are imported on first use.
 
     Attributes:
         build: "module:function" that builds an untrained model: `(config, inputs, seed) -> Pretrainable`.
@@ -54,7 +54,7 @@ def baseline_needs(name: str) -> Needs:
 
 
 def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
-    """Returns a baseline that can compute embeddings.
+    """Returns a baseline to compute embeddings with.
 
     Args:
         name: name of the baseline, a key of `BASELINES`.
@@ -64,10 +64,10 @@ def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
 
 
 def open_published(folder: Path, family: str, inputs: FrozenInputs) -> Embedder:
-    """Loads a trained model that can compute embeddings.
+    """Loads a trained model to compute embeddings with it.
 
     Args:
-        folder: folder of the model in `models/`.
+        folder: folder of the model in `models/` of the workspace.
         family: name of the model's architecture, a key of `FAMILIES`.
         inputs: text embeddings of tags, on the device to compute on.
 

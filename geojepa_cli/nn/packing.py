@@ -27,7 +27,7 @@ def segment_ids(cu_seqlens: Tensor) -> Tensor:
 
 
 def ragged_arange(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Concatenates the integer ranges `start .. start + length - 1`. [S], [S] -> int64 [sum of lengths]."""
+    """Concatenates S ranges of integers: `start` to `start + length - 1` each. [S], [S] -> int64 [sum of lengths]."""
     cu = cu_from_lengths(lengths)
     return torch.arange(int(cu[-1]), device=starts.device) + (starts.long() - cu[:-1]).repeat_interleave(lengths)
 
@@ -57,9 +57,9 @@ def rank_in_segments(keys: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tens
 
 
 def interleave(*cu_seqlens: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes the order that joins several packed tensors sequence by sequence.
+    """Computes the order of tokens that joins several packed tensors sequence by sequence.
 
-    The joined sequence i has the tokens of sequence i of the first tensor, then those of the second tensor, and so on.
+    Sequence i of the result has the tokens of sequence i of the first tensor, then of the second tensor, and so on.
 
     Args:
         cu_seqlens: cumulative sequence lengths of each tensor. All tensors must have B sequences. [B+1] each

@@ -1,4 +1,4 @@
-"""Checks before a search that the query tile or query entity exists in the processed files of the regions."""
+"""Checks before a search that the query tile or query entity exists in a region and is embedded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
     """Checks that a tile exists and has a number of entities within the limits, so that it is embedded.
 
     Args:
-        stores: processed files of the regions to search.
+        stores: opened `processed.h5` of each region to search.
         name: name of the tile, such as `16_18052_25957`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
@@ -79,7 +79,7 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
     """Checks that an OSM element exists and is embedded in at least one tile.
 
     Args:
-        stores: processed files of the regions to search.
+        stores: opened `processed.h5` of each region to search.
         ref: type and id of the element, such as `way/123`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
 
@@ -112,12 +112,15 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
 
 
 def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns the failed command with an embedded tile or entity: the first one of the regions.
+    """Returns the failed command, with its query replaced by a tile or an entity that is embedded.
+
+    The new query is the first embedded tile of the regions, or the first entity of this tile. If no tile is embedded,
+    returns the command `geojepa artifacts` instead.
 
     Args:
-        stores: regions to search.
-        limits: minimum and maximum number of entities of embedded tiles.
-        entity: entity that was given, which an entity replaces; None to use a tile.
+        stores: opened `processed.h5` of each region to search.
+        limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
+        entity: query entity of the failed command; None if the query is not an entity.
     """
     for store in stores:
         tiles = _tiles(store, limits)
@@ -166,7 +169,8 @@ def _entity_left_out(
 ) -> NotFoundError:
     """Returns the error for an OSM element that has no vector.
 
-    Either models do not see the element, or none of the tiles that contain it is embedded.
+    Elements that are not entities, such as boundaries and areas that cover a whole tile, have no vector. An entity has
+    no vector if all tiles that contain it have too few or too many entities to be embedded.
     """
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
@@ -234,9 +238,10 @@ def _nearest_tile(regions: Sequence[_Tiles], tile: TileId) -> tuple[str, int] | 
 
 
 def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, limits: EntityLimits) -> str | None:
-    """Returns the embedded OSM element with the nearest id; None if no element is embedded.
+    """Returns the embedded OSM element whose id is nearest to the given id; None if no such element exists.
 
-    An element of another type with exactly the given id is preferred.
+    Elements of the given type are compared. But if an element of another type has exactly the given id, this element
+    is returned.
     """
     best: tuple[bool, int, str] | None = None
     for store in stores:
@@ -255,9 +260,9 @@ def _nearest_entity(stores: Sequence[RegionStore], osm_type: int, osm_id: int, l
 
 
 def _wider(count: int, limits: EntityLimits) -> Hint | None:
-    """Returns the failed command with wider limits, so that a tile with `count` entities is embedded.
+    """Returns the failed command with other limits, so that tiles with `count` entities are embedded too.
 
-    Returns None if wider limits do not help.
+    Returns None if no limits can help, because the tile has no entities.
     """
     if count > limits.high:
         return hints.again(max_entities=count)

@@ -22,7 +22,7 @@ def to_geojson(results: Sequence[SearchResult], stores: Sequence[RegionStore]) -
 
     Args:
         results: the query, followed by its neighbours.
-        stores: for each result, the processed file of its region.
+        stores: for each result, the opened `processed.h5` of its region.
     """
     features = []
     for result, store in zip(results, stores, strict=True):

@@ -31,7 +31,7 @@ class SearchRegion:
     Attributes:
         name: name of the region.
         vectors: embeddings of the region's tiles and entities by one model.
-        store: processed file from which the embeddings were made.
+        store: opened `processed.h5` from which the embeddings were made.
         images: images of the region's tiles; None if the region has no images.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
     """
@@ -160,8 +160,8 @@ def _search(
 ) -> list[Hit]:
     """Returns the k most similar results of all regions, without duplicates.
 
-    Several vectors can belong to the same tile or element. So in each region, the number of vectors to search for is
-    increased until they belong to k distinct tiles or elements.
+    Several vectors can belong to the same tile or OSM element. So each region is searched several times, each time for
+    four times as many vectors, until the found vectors belong to k distinct tiles or elements.
 
     Args:
         regions: regions to search.
@@ -190,9 +190,10 @@ def _search(
 
 
 def _largest_of_equals(regions: Sequence[SearchRegion], query: Hit, hit: Hit, excluded: Mask) -> Hit:
-    """Returns the largest of those parts of an OSM element that are equally similar to the query.
+    """Returns the largest of the parts of an OSM element that are most similar to the query.
 
-    The largest part is the one that is easiest to see on a map.
+    An element has a vector for its part in each tile. Several of these vectors can have the same similarity to the
+    query. The largest part is the easiest to see on a map.
     """
     vectors = regions[hit.region].vectors
     rows = vectors.rows_of_entity(*_element(vectors, hit.row))

@@ -36,7 +36,7 @@ class EntityRef:
         name: type and id of the element, such as `way/123`.
         version: OSM version of the element; None if the OSM file has no versions.
         record_id: type, id and version in the notation of Overture Maps, such as `w123@7`; None if `version` is None.
-        piece: part of the element inside the result's tile, as a row of `piece/` in the processed file.
+        piece: part of the element inside the result's tile, as a row of `piece/` in `processed.h5`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class SearchResult:
         tags: tags as pairs (`key=value`, count). For a tile: its most distinctive tags, each with the number of the
             tile's entities that have the tag. For an entity: all its tags, each with the count 1.
         url: link to openstreetmap.org.
-        tile_row: row of the tile in the processed file.
+        tile_row: row of the tile in `processed.h5`.
     """
 
     rank: int

@@ -79,8 +79,8 @@ TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Checks the arguments of a function in `geojepa_cli.stages`, and converts them to the types in its signature.
 
-    A path may be given as text, a list of texts as a single text, and a number as any integer or real type (such as a
-    NumPy scalar). References to artifacts are not checked here, but when the artifacts are looked up.
+    Accepts text instead of a path, one text instead of a list of texts, and number types such as NumPy scalars. Does
+    not check names of artifacts; these are checked when the artifacts are looked up.
 
     Args:
         signature: signature of the function. None is valid for arguments whose default is None.

@@ -26,7 +26,7 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
 
     Raises:
         NotFoundError: a region does not exist, or the task was not built for a region.
-        UsageError: `task` is neither a name nor `tasks/` artifacts, or contains no `tasks/` artifact for a region.
+        UsageError: `task` is neither a name nor `tasks/` artifacts, or lacks the `tasks/` artifact of a given region.
     """
     if isinstance(task, str):
         regions = find_regions(workspace, "processed", region)
@@ -55,7 +55,7 @@ def find_task_artifact(workspace: Workspace, processed: Artifact, task: str) -> 
     Args:
         workspace: workspace to search.
         processed: `processed/` artifact of the region.
-        task: `name` or `region.name` for the newest artifact; `name@id` or `region.name@id` for a certain artifact.
+        task: `name` or `region.name` for the newest artifact; `name@id` or `region.name@id` for the one with this id.
 
     Raises:
         NotFoundError: the task is unknown or was not built. The hint is the command that builds the task.

@@ -39,7 +39,7 @@ def demo(
 ) -> dict[str, Artifact]:
     """Generates a city and runs every stage on this city, without network access.
 
-    Also checks the labels of all tasks: the generator knows the correct labels of its tiles.
+    Also checks the labels of all tasks. The correct labels are known, because the city is generated.
 
     Args:
         workspace: workspace to publish to.
@@ -49,7 +49,8 @@ def demo(
         threads: number of threads.
 
     Returns:
-        A dict of the artifacts. The keys are those in the summary of `geojepa demo`, such as `tiles`.
+        A dict from stage to artifact. The keys are stages such as `tiles` and `model`; for tasks and probes, they
+        include the name of the task, as in `task bridge` and `probe bridge`.
 
     Raises:
         UsageError: the size is neither `full` nor `small`.
@@ -103,7 +104,7 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
     """Compares the labels of a task with the correct labels, which are known because the city is generated.
 
     Args:
-        answers: correct label by name of the tile and name of the task; None for a tile without a label.
+        answers: dict from tile name to a dict from task name to correct label; None for a tile without a label.
         task: name of the task.
         processed: `processed/` artifact of the city.
         artifact: `tasks/` artifact of the task.
@@ -133,7 +134,10 @@ def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifac
 def _probe(
     workspace: Workspace, task: Artifact, model: Artifact, seed: int, threads: int, may_be_few: bool
 ) -> Artifact | None:
-    """Probes a task (masked, linear head). Returns None if there are too few tiles and `may_be_few` is True."""
+    """Probes a task with a linear head, without the tags and entities that reveal the label.
+
+    If the probe fails and `may_be_few` is True (too few tiles are expected), prints a warning and returns None.
+    """
     try:
         return probe(workspace, task, model, masked=True, head="linear", seed=seed, threads=threads)
     except DataError as error:

@@ -49,13 +49,13 @@ def view_to_embed(store: TileStore, task: Artifact | None, masked: bool, limits:
 def view_without_shared(workspace: Workspace, tasks: Sequence[Artifact], processed: Artifact, masked: bool) -> View:
     """Returns a selection (`View`) of a task's tiles, without the OSM elements that lie in several zoom-14 tiles.
 
-    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the view is in two splits. An
-    element may lie in tiles of several regions. So all regions are opened, but the view contains only one of them.
+    All tiles in the same zoom-14 tile are in the same split. So no OSM element in the selection is in two splits. All
+    regions are read, because an element may lie in several regions. The selection contains the tiles of one region.
 
     Args:
         workspace: workspace that contains the artifacts.
         tasks: `tasks/` artifacts of one task, one for each region.
-        processed: `processed/` artifact of the region whose view is returned.
+        processed: `processed/` artifact of the region whose tiles are selected.
         masked: also hide the tags and entities that reveal the label of the task.
     """
     from geojepa_cli.store.store import TileStore

@@ -70,7 +70,10 @@ class Model(NamedTuple):
         return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
 
     def open(self, inputs: FrozenInputs) -> Embedder:
-        """Loads the model onto the device of `inputs`, and returns an object that computes embeddings.
+        """Loads the model, and returns an object that computes embeddings.
+
+        Args:
+            inputs: text embeddings of all tags. The model is loaded onto the device that contains them.
 
         Raises:
             DataError: the files of the model are damaged.
@@ -196,7 +199,11 @@ def check_region(
 
     Args:
         workspace: workspace that contains the artifacts.
-        model, processed, task, masked, limits: see `make_embeddings`.
+        model: model or baseline that will compute the embeddings.
+        processed: `processed/` artifact of the region.
+        task: `tasks/` artifact whose tiles will be embedded; None for all tiles within the limits.
+        masked: hide the tags and entities that reveal the label of the task.
+        limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
 
     Raises:
         NotFoundError: the region has no `features/` artifact.
@@ -226,10 +233,10 @@ def make_embeddings(
 
     Args:
         workspace: workspace to publish to.
-        model: model or baseline.
-        processed: `processed/` artifact of the region.
+        model, processed: model or baseline, and `processed/` artifact of the region.
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
-        masked, device, threads: see `embed`.
+        masked: hide the tags and entities that reveal the label of the task.
+        device, threads: device (`cpu`, `cuda` or `auto`), and number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
         without_shared: `tasks/` artifacts of all regions. If given, OSM elements in several zoom-14 tiles are hidden.
 

@@ -60,7 +60,7 @@ class Request(NamedTuple):
         pbf: path of a local OpenStreetMap extract; None if `regions` is given.
         name: name of the region in the workspace; None for the last part of the Geofabrik id.
         imagery: folder of images, or a search for images on a server; None for a source without images.
-        attribution: attribution lines to add to the lines of OpenStreetMap and of the imagery.
+        attribution: attribution lines, in addition to those for OpenStreetMap and the imagery.
         bbox: bounding box (west, south, east, north) in degrees; None for the whole extract.
         date: date of the Geofabrik extract; None for the latest.
         index_url: URL or path of the Geofabrik index.

@@ -180,7 +180,10 @@ def _publish(
     extra: Mapping[str, Any] | None = None,
     timing: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Publishes `images.h5`, and deletes all other files of the build. See `Build.publish` for the arguments."""
+    """Publishes `images.h5` as an artifact, and deletes all temporary files of the build.
+
+    `counts` and `extra` become entries of `manifest.json`, and `timing` of `timing.json`.
+    """
     build.clear(keep=(FILE,))
     return build.publish(counts=counts, extra=extra, timing=timing)
 

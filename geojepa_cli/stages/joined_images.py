@@ -1,4 +1,4 @@
-"""Finds the images of processed tiles. Tiles and images belong together if they were made from the same artifacts."""
+"""Finds the `images/` artifact that contains the images of the tiles in a `processed/` artifact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
     Images that were resampled from scenes must have been made for the same `tiles/` artifact. Images from a folder of
     image tiles must have the same zoom level and the same `source/` artifact, because another source may show another
-    place or year. Of several such artifacts, those that models can read (224 px, RGB) come first, then newer ones.
+    place or year. If several artifacts match, returns the newest one that models can read (224 px, RGB), or else the
+    newest one.
 
     Raises:
         DataError: the `images/` artifact to return is damaged.
@@ -38,7 +39,7 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:
-    """Returns the input of an artifact that has the given kind. Returns None if there is no such input any more."""
+    """Returns the artifact of a given kind from which `artifact` was made, or None if it does not exist."""
     for ref in inputs_of_kind(artifact, kind):
         try:
             return workspace.at(ref)

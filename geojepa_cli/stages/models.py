@@ -45,7 +45,7 @@ def pretrain(
 
     Args:
         workspace: workspace to read from and publish to.
-        config: path of a configuration file, or name of a configuration that is part of this package.
+        config: path of a configuration file, or name of a configuration that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
             A geometry encoder has none.
         set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.

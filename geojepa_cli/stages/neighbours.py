@@ -105,7 +105,9 @@ def make_neighbours(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> Artifact:
-    """Publishes the artifact `neighbours/<query>.<model>`. See `knn` for the arguments.
+    """Finds the neighbours of a query tile or entity, and publishes them as `neighbours/<query>.<model>`.
+
+    The arguments are described in the function `knn`.
 
     Raises:
         NotFoundError: there is no such tile or entity. This is checked before embeddings are computed.
@@ -149,17 +151,18 @@ def make_neighbours(
 def searchable_regions(workspace: Workspace) -> list[str] | None:
     """Returns the names of the regions to search: those with both a `processed/` and a `features/` artifact.
 
-    If there are no such regions, returns all regions with a `processed/` artifact, or None if there are none either.
+    If no region has both, returns all regions with a `processed/` artifact. If there is no such region, returns None.
     """
     names, ready = workspace.names("processed"), workspace.names("features")
     return [name for name in names if name in ready] or names or None
 
 
 def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that a tile or an entity is given, and that its text has the right form.
+    """Checks that a tile or an entity is given, and has the right form, such as `16_18052_25957` or `way/123`.
 
     Raises:
-        UsageError: the hint is the command with a tile or entity of the regions.
+        UsageError: neither is given, or the form is wrong. The hint repeats the command with a tile or entity that
+            exists in the regions.
     """
     from geojepa_cli.grid import parse_tile
     from geojepa_cli.search.check import existing_query, parse_entity

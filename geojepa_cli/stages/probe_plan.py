@@ -35,7 +35,7 @@ class ProbePlan:
     Attributes:
         regions: `processed/` artifacts of the regions.
         tasks: `tasks/` artifacts of one task, one for each region, in the same order.
-        models: models and baselines to test. TagPool is always among them.
+        models: models and baselines to test, always including the baseline TagPool.
         heads: prediction heads to train: `linear`, `mlp` or both.
     """
 
@@ -46,7 +46,15 @@ class ProbePlan:
 
 
 def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions, head: str) -> ProbePlan:
-    """Finds the regions, tasks and models of a probe. See `probe` for the arguments.
+    """Finds the regions, tasks and models of a probe.
+
+    Args:
+        workspace: workspace to search.
+        task: name of a task, or `tasks/` artifacts of one task.
+        model: names of models or baselines, or `models/` artifacts. None selects the newest model.
+        region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
+            none, the only region in the workspace.
+        head: prediction heads to train: `linear`, `mlp` or `both`.
 
     Raises:
         UsageError: the head is unknown, or no model is given.
@@ -121,13 +129,14 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
 def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
     """Returns the number of test groups (zoom-14 tiles) that the model may have seen in pretraining.
 
-    Pretraining uses no labels, and leaves out the groups of the test split. But cross-validation tests all groups.
+    Pretraining normally leaves out the groups of the test split. But a probe with cross-validation tests all groups,
+    including those that were used in pretraining.
 
     Args:
         workspace: workspace that contains the artifacts.
         model: model to check.
         regions: `processed/` artifacts of the probed regions.
-        tested: group of each test tile, int64.
+        tested: number of the zoom-14 tile that contains each test tile, int64.
 
     Returns:
         The number of groups: 0 for baselines, and for models that were pretrained on other `source/` artifacts.

@@ -68,7 +68,8 @@ def probe(
 ) -> Artifact:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    The baselines Dummy and TagPool are tested too, for comparison. Embeddings that do not exist yet are computed first.
+    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which needs no
+    training. Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -119,20 +120,20 @@ def make_probe(
     threads: int = 1,
     without_shared: bool = False,
 ) -> Artifact:
-    """Publishes the artifact `probes/<task>.<model>`. Its name contains the name of the first model.
+    """Publishes the artifact `probes/<task>.<model>`, where `<model>` is the name of the first model.
 
     Args:
-        workspace: workspace to publish to.
-        regions, tasks: `processed/` and `tasks/` artifacts: one of each for every region, in the same order.
-        models: models to test.
-        masked, seed, device, threads, without_shared: see `probe`.
-        heads: names of the prediction heads to train: `linear`, `mlp` or both.
+        workspace, regions, tasks: workspace to publish to; one `processed/` and one `tasks/` artifact per region.
+        models, heads: models to test, and prediction heads to train for each of them (`linear`, `mlp` or both).
+        masked: hide from the models the tags and entities that reveal the label of the task.
+        seed: random seed of the cross-validation folds, the heads and the confidence intervals.
+        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads for computing embeddings.
+        without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
 
     Raises:
         DataError: there are too few tiles or groups, or a region cannot be embedded. Checked before embedding.
     """
     warn_of_other_splits(models, regions, tasks)
-
     store, data = _open(regions, tasks)
     check_folds(workspace, data, regions, tasks, seed)
     _check_regions(workspace, regions, tasks, models, masked)
@@ -194,7 +195,10 @@ def _counts(result: ProbeResult) -> dict[str, int]:
 def _seen(
     workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], tested: NDArray[Any]
 ) -> dict[str, int]:
-    """Returns the number of test groups that each model may have seen in pretraining. Leaves out models with 0."""
+    """Returns a dict from model to the number of test groups (zoom-14 tiles) that it may have seen in pretraining.
+
+    Models that have seen no test group are left out.
+    """
     seen = {model.ref: seen_groups(workspace, model, regions, tested) for model in models}
     return {ref: groups for ref, groups in seen.items() if groups}
 
@@ -215,7 +219,7 @@ def _embed(
     So probes of other tasks with the same limits can use the same embeddings.
 
     Returns:
-        A dict from the label of each model in the report to its `embeddings/` artifacts, one for each region.
+        A dict from the name of each model, as printed in the report, to its `embeddings/` artifacts, one per region.
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]

@@ -47,7 +47,7 @@ class SourceScenes(NamedTuple):
 
     @property
     def traffic(self) -> Traffic | None:
-        """Number of requests to servers, and of bytes received; None for local scenes."""
+        """Number of requests to servers, and number of bytes received; None for local scenes."""
         return self.reader.traffic if self.reader is not None else None
 
 
@@ -78,7 +78,12 @@ def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes
 
 
 def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> Failures:
-    """Makes the images of all tiles that the log does not contain yet, and adds these images to the log.
+    """Makes the images that are not in the log yet, and adds them to the log.
+
+    Args:
+        log: file to which each finished image is appended, so that an interrupted run can resume.
+        scenes: scenes from which the images are made.
+        wanted: all tiles that need an image.
 
     Returns:
         A dict from each tile whose imagery cannot be read to the error.
@@ -107,7 +112,7 @@ def fill_log(log: ImageLog, scenes: SourceScenes, wanted: Sequence[TileId]) -> F
 def write_images(
     log: ImageLog, scenes: SourceScenes, wanted: list[TileId], path: Path
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """Writes the images in the log to an HDF5 file. Returns the counts and additional entries for the manifest."""
+    """Writes the images in the log to the HDF5 file `path`. Returns two dicts: counts and other manifest entries."""
     described = [{"name": scene.path.name, "date": scene.date, "crs": scene.crs} for scene in scenes.scenes]
     images = log.write(wanted, path, described, scenes.threads)
     rows = [log.rows[tile] for tile in wanted if tile in log.rows]
@@ -132,12 +137,12 @@ def failure(failed: Failures, of: int, listed: Path, source: Artifact, skip_fail
     """Writes the tiles whose imagery cannot be read to a text file, and returns the error to raise.
 
     Args:
-        failed: error of each of these tiles.
+        failed: dict from each of these tiles to its error.
         of: number of all tiles.
         listed: path of the text file.
         source: `source/` artifact that contains the imagery.
-        skip_failed: True if the command has the option `--skip-failed`. The error then means that no image
-            could be made.
+        skip_failed: True if the user gave `--skip-failed`, but no image could be made. The hint is then to fetch the
+            imagery again; otherwise, the hint is to use `--skip-failed`.
     """
     listed.write_text("".join(f"{tile.name}\t{error.message}\n" for tile, error in failed.items()), encoding="utf-8")
     # with `skip_failed`, this error means that no image is left to publish

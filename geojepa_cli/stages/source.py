@@ -58,7 +58,7 @@ def fetch(
         name: name of the region in the workspace. Required if `pbf` is given. Default: last part of the Geofabrik id.
         imagery: `naip` (images from a server), a folder of image tiles, a folder of GeoTIFF and VRT files, or `none`.
         year: year in which the images from a server were taken. Default: the newest image of each area.
-        attribution: attribution lines to add to the lines of OpenStreetMap and of the imagery.
+        attribution: attribution lines, in addition to those for OpenStreetMap and the imagery.
         bbox: bounding box (west, south, east, north) in degrees. Limits the imagery and, by default, the tiles.
         date: date of the Geofabrik extract, such as `2024-01-01`. Default: the latest.
         geofabrik_url: URL or path of a Geofabrik mirror or of its index.
@@ -93,7 +93,7 @@ def make_source(
     Args:
         workspace: workspace to publish to.
         name: name of the artifact.
-        extract: OpenStreetMap extract; its file is copied to the artifact.
+        extract: OpenStreetMap extract, whose file is copied to the artifact.
         imagery: images to copy to the artifact, or None.
         attribution: all attribution lines, including the line of OpenStreetMap.
         bbox: bounding box to which the command `tile` limits the tiles by default.
@@ -236,5 +236,5 @@ def _print_scenes(scenes: Sequence[Scene]) -> None:
         have = console.counted(len(coarse), "scene has", "scenes have")
         what = f"{have} pixels of more than {_COARSE_M:g} m, up to {size_m:.3g} m (`{name}`)"
         console.warn(
-            f"{what}: the images of zoom-16 tiles will be blurred, because their pixels are at most 2.7 m wide"
+            f"{what}: images of zoom-16 tiles need pixels of 2.7 m or less, so images from these scenes will be blurred"
         )

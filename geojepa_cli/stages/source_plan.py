@@ -60,7 +60,7 @@ class FilePlan(NamedTuple):
 def choose_regions(request: Request, cache: Path) -> list[Region]:
     """Returns the requested Geofabrik regions, without duplicates.
 
-    If a region was requested by anything but its id or the last part of its id, prints the path and name of the region.
+    A region can also be requested by its name or the beginning of its name. The chosen region is then printed.
     Also checks the names of the regions and the folder of images, so that errors are raised before the download.
 
     Args:
@@ -86,7 +86,7 @@ def choose_regions(request: Request, cache: Path) -> list[Region]:
     regions = list(chosen.values())
     if request.name is not None and len(regions) > 1:
         raise UsageError(
-            "`--name` can be used with one `--region` only, because regions need different names",
+            "`--name` can be used with one `--region` only, because two regions cannot have the same name",
             hints.again(region=regions[0].id, name=request.name),
         )
     named: dict[str, Region] = {}

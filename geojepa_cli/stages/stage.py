@@ -53,7 +53,7 @@ class Stage:
     def build(
         self, workspace: Workspace, name: str, params: Mapping[str, Any], inputs: Sequence[Artifact] = ()
     ) -> Iterator[Build]:
-        """Context manager: finds the existing artifact, or opens a directory to build it. See `Workspace.build`."""
+        """Context manager that yields a `Build`: the existing artifact, or a locked directory to write files to."""
         with workspace.build(self.kind, name, params, inputs, self.version, self.keep) as build:
             yield build
 
@@ -143,11 +143,10 @@ def as_list(given: object) -> list[Any]:
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator for the Python function of a command, which checks arguments and completes hints of errors.
 
-    `check_arguments` checks and converts the arguments. The hint of an error is a command to paste, so it must contain
-    the command-line options that correspond to the arguments of the call. Each argument that differs from its default
-    becomes the option with the same name. A workspace becomes `--workspace`. An artifact becomes `--region`, `--model`
-    or `--task`, depending on its kind. If the function was called by the command line, hints contain the options that
-    the user typed.
+    The hint of an error is a command to paste. If the function was called from Python, the hint must contain the
+    options that correspond to the arguments of the call. Each argument that differs from its default becomes the option
+    with the same name. An artifact becomes `--region`, `--model` or `--task`, depending on its kind. If the function
+    was called by the command line, the hint contains the options that the user typed.
 
     Args:
         name: name of the command.

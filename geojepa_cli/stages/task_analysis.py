@@ -45,10 +45,14 @@ def analyze_task(
 
     Args:
         workspace: workspace to read from and publish to.
-        analyze: name of a task that is part of this package, path of a YAML file that defines a task, or `tasks/`
+        analyze: name of a task that comes with geojepa, path of a YAML file that defines a task, or `tasks/`
             artifact. The task does not have to be built.
         region: names of regions, or artifacts. Default: the only region in the workspace.
-        seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: see `build_tasks`.
+        seed: random seed of the splits and folds.
+        min_entities, max_entities: minimum and maximum number of entities in a tile. Default: 5 and 1250.
+        bbox: bounding box (west, south, east, north) in degrees that tiles must intersect.
+        with_imagery: use only tiles that have an image.
+        split, folds, buffer: rule that assigns tiles to splits. These arguments are described in `build_tasks`.
 
     Returns:
         The artifact, which contains `analysis.json`, `cooccurrence.png` and `statistics.png`.
@@ -71,7 +75,7 @@ def analyze_task(
 def make_analysis(
     workspace: Workspace, regions: Sequence[Artifact], spec: TaskSpec, settings: TaskSettings
 ) -> Artifact:
-    """Publishes the artifact `tasks/<region>.<task>.analysis`. See `analyze_task`."""
+    """Publishes the artifact `tasks/<region>.<task>.analysis`, made from the tiles of all given regions."""
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
     name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"
     images = [settings.filters.images(workspace, processed) for processed in regions]

@@ -64,10 +64,10 @@ def warn_of_empty(reports: TaskReports) -> None:
 def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
     """Returns the number of groups (zoom-14 tiles) in each split or, if the task has folds, in each fold.
 
-    A group with tiles in two regions is counted twice.
+    A group that has tiles in two regions is counted twice.
 
     Args:
-        reports: content of the `report.json` of one task in each region.
+        reports: content of `report.json` of the same task in each region.
     """
     parts = [
         {f"fold {i}": part for i, part in enumerate(report["folds"])} if "folds" in report else report["splits"]

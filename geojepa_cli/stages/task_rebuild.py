@@ -30,10 +30,10 @@ def rebuild_task(remains: Remains) -> Hint:
 
 
 def _task_or_file(task: str, remains: Remains) -> str | Path:
-    """Returns the value for the option `--task`: the name of a packaged task, or the path of a YAML file.
+    """Returns the value for the option `--task`: the name of a task, or the path of a YAML file.
 
-    The YAML file defines a task that is not packaged. It is the file in the artifact or, if this file is missing or
-    damaged, a file in the current folder with the name of the task.
+    A task that comes with geojepa is found by its name. Any other task is defined by a YAML file. This is the file in
+    the artifact or, if that file is missing or damaged, a file in the current folder with the name of the task.
     """
     from geojepa_cli.tasks.spec import packed_tasks
 

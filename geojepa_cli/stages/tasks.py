@@ -55,7 +55,7 @@ class TaskSettings:
         return {"task": spec.resolved(), "seed": seed, "split": split, **self.filters.params()}
 
     def check(self, workspace: Workspace, regions: Sequence[Artifact]) -> None:
-        """Checks that the regions have the required images, and as many groups (zoom-14 tiles) as folds or more.
+        """Checks that the regions have the required images, and at least as many groups (zoom-14 tiles) as folds.
 
         Raises:
             NotFoundError: images are required, and a region has none.
@@ -95,17 +95,17 @@ def build_tasks(
     Args:
         workspace: workspace to read from and publish to.
         region: names of regions, or artifacts. Default: the only region in the workspace.
-        task: names of packaged tasks, paths of YAML files that define tasks, or `tasks/` artifacts with the definition
-            of a task. Default: all packaged tasks.
+        task: names of tasks that come with geojepa, paths of YAML files that define tasks, or `tasks/` artifacts with
+            the definition of a task. Default: all tasks that come with geojepa.
         seed: random seed of the splits and folds.
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         bbox: bounding box (west, south, east, north) in degrees that tiles must intersect.
         with_imagery: use only tiles that have an image.
-        split: `group` assigns groups to splits; `random` assigns each tile separately, which lets test scores look too
-            good (see `SplitRule`).
-        folds: number of cross-validation folds, 2 to 20, to which the groups are assigned too; None for no folds.
-        buffer: use groups next to a test group neither for training nor for validation.
+        split: `group` assigns whole groups to splits. `random` assigns each tile separately; test scores are then too
+            good, because neighbouring tiles are in different splits.
+        folds: number of cross-validation folds, 2 to 20. Each group is also assigned to a fold. None for no folds.
+        buffer: leave out groups that are next to a test group from training and validation.
 
     Returns:
         The `tasks/` artifacts: for the first task those of all regions in order, then those of the next task.
@@ -137,8 +137,8 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     """Returns the definitions of tasks, after reading and checking them.
 
     Args:
-        tasks: names of packaged tasks, paths of YAML files that define tasks, or `tasks/` artifacts with the definition
-            of a task. None selects all packaged tasks.
+        tasks: names of tasks that come with geojepa, paths of YAML files that define tasks, or `tasks/` artifacts with
+            the definition of a task. None selects all tasks that come with geojepa.
         option: option of the command line that takes the tasks, for hints.
 
     Raises:
@@ -160,18 +160,18 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     for given, spec in zip(wanted, specs, strict=True):
         if given not in packed and spec.name in packed and spec != load_task(packed[spec.name]):
             console.warn(
-                f"the task in `{given}` has the same name as the packaged task `{spec.name}`, but another definition: "
-                f"`--task {spec.name}` will select the task that was built last; to keep both tasks, change `name` in "
-                f"`{given}`"
+                f"the task in `{given}` has the same name as the task `{spec.name}` of geojepa, but another "
+                f"definition: `--task {spec.name}` will select the task that was built last; to keep both tasks, "
+                f"change `name` in `{given}`"
             )
     return specs
 
 
 def _task_name(task: object) -> str:
-    """Returns the name of a task if the task is packaged, otherwise the path of the YAML file that defines the task."""
+    """Returns the name of a task that comes with geojepa. For other tasks, returns the path of the defining file."""
     if isinstance(task, Artifact) and task.kind == TASKS.kind and DEFINITION in task.manifest["files"]:
         return str(task.verified_file(DEFINITION))
-    if isinstance(task, Path):  # a path without a folder must not be taken for the name of a packaged task
+    if isinstance(task, Path):  # a path without a folder must not be taken for the name of a task of geojepa
         return str(task if task.suffix in (".yaml", ".yml") else task.absolute())
     if isinstance(task, str):
         return task
@@ -195,7 +195,10 @@ def build_region(
     seed: int = 0,
     limits: EntityLimits = DEFAULT_LIMITS,
 ) -> list[Artifact]:
-    """Publishes the artifacts `tasks/<region>.<task>` of one region, split by groups. Prints no warnings."""
+    """Publishes the artifacts `tasks/<region>.<task>` of one region. Its zoom-14 groups are split at random.
+
+    Prints no warnings.
+    """
     from geojepa_cli.tasks.splits import SplitRule
 
     settings = TaskSettings(SplitRule(seed), Filters(limits))

@@ -136,7 +136,9 @@ def make_tiles(
         zoom: zoom level of the tiles.
         area: bounding box, or path of a file with polygons, that limits the tiles. Default: the bounding box that was
             given to `fetch`, if any.
-        keep_tags, drop_tags, threads, memory: see `tile`.
+        keep_tags: tag keys to keep although they are dropped by default.
+        drop_tags: tag keys to drop in addition to those that are dropped by default.
+        threads, memory: number of threads, and approximate limit of memory use such as `512M`.
         name: name of the region. Default: the name of the first source.
 
     Raises:

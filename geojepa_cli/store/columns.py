@@ -107,8 +107,20 @@ def map_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict
 def read_columns(path: Path, expected: Expected, hint: Hint | None) -> tuple[dict[str, Array], Attributes]:
     """Reads the expected columns of a small HDF5 file into memory. The columns may be compressed.
 
-    Each `ColumnSpec` must give the length of every axis, so that a malicious file cannot make this function allocate
-    more memory. Arguments, return value and errors are those of `map_columns`, except that the arrays are copies.
+    Memory is allocated for the expected shapes only, so a malicious file cannot exhaust the memory.
+
+    Args:
+        path: path of the file.
+        expected: columns, attributes and schema that the file must have. Each column must have a `ColumnSpec` that
+            gives the length of every axis. Other columns are ignored.
+        hint: command that makes the file again, for error messages.
+
+    Returns:
+        The expected columns by name, as arrays in memory, and the expected attributes by name.
+
+    Raises:
+        DataError: the file is missing, damaged, not HDF5 or has another schema; or a column is missing, has another
+            type or shape, or cannot be read safely.
     """
     columns: dict[str, Array] = {}
     try:

@@ -24,7 +24,7 @@ def offsets(counts: Array) -> Rows:
 
 
 def ranges(first: Rows, last: Rows) -> Rows:
-    """Concatenates the integer ranges from first[i] to last[i] (excluded) for all i: int64."""
+    """Returns all integers from first[0] to last[0] (excluded), then from first[1] to last[1], and so on: int64."""
     counts = last - first
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
@@ -34,22 +34,30 @@ def ranges(first: Rows, last: Rows) -> Rows:
 
 
 def spans(ends: Array, rows: Rows) -> tuple[Rows, Rows]:
-    """Returns the index of the first child of each given row, and the end of its children (excluded): int64 [rows]."""
+    """Returns the child rows of each given parent row, as two arrays: first child row, and last child row + 1.
+
+    Args:
+        ends: CSR offsets of all parent rows.
+        rows: parent rows, int64 [n].
+
+    Returns:
+        Two arrays int64 [n].
+    """
     return take_offsets(ends, rows), take_offsets(ends, rows + 1)
 
 
 def children(ends: Array, rows: Rows) -> Rows:
-    """Returns the indices of the children of the given rows, from CSR offsets `ends`: int64."""
+    """Returns the child rows of the given parent rows, one after the other: int64. `ends` are CSR offsets."""
     return ranges(*spans(ends, rows))
 
 
 def parents(ends: Array) -> Rows:
-    """Returns the parent row of every child, from CSR offsets `ends`: int64."""
+    """Returns the parent row of every child row: int64. `ends` are the CSR offsets of all parent rows."""
     signed = ends.astype(np.int64)
     return np.repeat(np.arange(len(ends) - 1), signed[1:] - signed[:-1])
 
 
 def take_offsets(ends: Array, rows: Rows) -> Rows:
-    """Returns the given rows of a column of offsets, converted to int64."""
+    """Returns the values of an offsets column in the given rows, converted to int64."""
     # Offsets are stored as unsigned integers. Below 2^63, signed and unsigned integers have the same bits.
     return (ends.view(np.int64) if ends.dtype == np.uint64 else ends).take(rows).astype(np.int64, copy=False)

@@ -1,4 +1,4 @@
-"""`Dataset`: reads the processed files of several regions as one dataset, without copying them.
+"""`Dataset`: reads the `processed.h5` files of several regions as one dataset, without copying them.
 
 The rows of a table are numbered through all regions: dataset row = row in the region + offset of the region. An object
 is an OSM element (node, way or relation). A piece is the part of an OSM element inside one tile. The vocabulary is the
@@ -28,7 +28,7 @@ class Dataset:
     """Tiles, OSM elements and tags of one or several regions, with common row numbers.
 
     Attributes:
-        regions: opened processed files of the regions, in the order of the dataset.
+        regions: opened `processed.h5` of each region, in the order of the dataset.
         images: opened image files of the regions; None for a region without images.
         tile_offsets, piece_offsets, vocab_offsets: int64 [regions + 1], first row of each region in the
             tables of tiles, pieces (parts of OSM elements inside single tiles) and distinct tags.
@@ -64,7 +64,7 @@ class Dataset:
         Args:
             paths: path of the `processed.h5` of each region.
             images: path of the `images.h5` of each region, None for a region without images. Default: no images.
-            names: names of the regions. Default: for each file, the name of its folder up to `@`.
+            names: names of the regions. Default: for each file, the part before `@` of its folder's name.
 
         Raises:
             DataError: a file is unreadable or has another schema.
@@ -94,7 +94,10 @@ class Dataset:
 
     @functools.cached_property
     def shape(self) -> tuple[tuple[int, int, int], ...]:
-        """For every region, the number of tiles, of pieces and of distinct tags. A `View` stores these numbers."""
+        """For every region, the number of tiles, of pieces and of distinct tags.
+
+        A `View` stores these numbers, so that a view of another dataset is detected.
+        """
         return tuple((r.n_tiles, r.n_pieces, r.n_vocab) for r in self.regions)
 
     # tiles
@@ -182,12 +185,15 @@ class Dataset:
         return np.concatenate(counts)
 
     def piece_tiles(self, pieces: npt.ArrayLike) -> Rows:
-        """Returns the row of the tile that contains each of the given pieces: int64."""
+        """Returns the row of the tile that contains each given piece (part of an OSM element in a tile): int64."""
         ends = np.cumsum(self.tile_piece_counts())
         return np.searchsorted(ends, np.asarray(pieces, np.int64), side="right")
 
     def piece_versions(self, pieces: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-        """Returns the version of the OSM element to which each piece belongs: uint32. 0 if there are no versions."""
+        """Returns the version of the OSM element to which each piece belongs: uint32.
+
+        Versions are 0 if the OSM file has no versions.
+        """
         rows = np.asarray(pieces, np.int64)
         home = np.searchsorted(self.piece_offsets, rows, side="right") - 1
         versions = np.empty(len(rows), np.uint32)

@@ -19,7 +19,7 @@ from geojepa_cli.store.reader import RegionStore
 
 EMBEDDINGS_SCHEMA = 3
 
-# Type of each column. There are n tiles and m entities, in the order of the processed file.
+# Type of each column. There are n tiles and m entities, in the order of `processed.h5`.
 COLUMNS: dict[str, str] = {
     "tile/z": "<u1",
     "tile/x": "<u4",
@@ -54,11 +54,11 @@ class Embeddings:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Opens a file and checks that its columns are consistent. The vectors are not checked (see `check_vectors`).
+        """Opens an `embeddings.h5` and checks its columns, except the vectors (see `check_vectors`).
 
         Raises:
-            DataError: the file is unreadable or has another schema, a column is missing or has another type, or row
-                numbers are inconsistent.
+            DataError: the file is unreadable or has another schema; or a column is missing, has another type or
+                length, or has invalid values.
         """
         self.path = Path(path)
         self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
@@ -72,7 +72,7 @@ class Embeddings:
 
     @functools.cached_property
     def tile_index(self) -> dict[tuple[int, int, int], int]:
-        """Row of each tile in this file, by (zoom, x, y)."""
+        """Dict from the (zoom, x, y) of each tile to the row of the tile in this file."""
         keys = zip(self["tile/z"].tolist(), self["tile/x"].tolist(), self["tile/y"].tolist(), strict=True)
         return {key: row for row, key in enumerate(keys)}
 
@@ -81,19 +81,19 @@ class Embeddings:
         return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
 
     def entity_ref(self, row: int) -> str:
-        """Returns the type and id of the OSM element in an entity row, such as `way/123`."""
+        """Returns the type and id of the OSM element in a row of `entity/`, such as `way/123`."""
         return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
 
     def record_id(self, row: int) -> str | None:
-        """Returns type, id and version of the OSM element in an entity row, as in Overture Maps, such as `w123@7`.
+        """Returns type, id and version of the OSM element in a row of `entity/`, such as `w123@7`.
 
-        Returns None if the OSM file has no versions.
+        This is the notation of Overture Maps. Returns None if the OSM file has no versions.
         """
         osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
         return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
 
     def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
-        """Returns the entity rows of an OSM element, one for each tile that contains a part of the element: int64."""
+        """Returns the rows of an OSM element in `entity/`, one for each tile that contains a part of it: int64."""
         return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
 
     def check_vectors(self, column: str) -> None:
@@ -115,7 +115,7 @@ class Embeddings:
         number must belong to the same tile or OSM element.
 
         Args:
-            region: processed file from which the vectors were made.
+            region: opened `processed.h5` from which the vectors were made.
 
         Raises:
             DataError: a row number of `processed.h5` does not exist, or belongs to another tile or OSM element.

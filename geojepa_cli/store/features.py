@@ -26,10 +26,10 @@ EXPECTED = Expected(
 
 
 class TagEmbeddings(NamedTuple):
-    """Text embeddings of the V distinct tags of a dataset. `TileBatch.tag_ids` are row numbers of `table`.
+    """Text embeddings of the V distinct tags of a dataset.
 
-    `torch.nn.functional.embedding_bag(tag_ids, table, tag_offsets[:-1], mode="mean")` returns the mean tag embedding of
-    each entity.
+    The field `tag_ids` of a `TileBatch` holds row numbers of `table`. The mean tag embedding of each entity in a batch
+    is `torch.nn.functional.embedding_bag(batch.tag_ids, table, batch.tag_offsets[:-1], mode="mean")`.
     """
 
     table: torch.Tensor  # float32 [V, width]
@@ -46,7 +46,8 @@ def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.N
     Args:
         path: file to write.
         embedding: one vector for each distinct tag, in the order of the region's vocabulary, float32 [V, width].
-        source: kind of text that was embedded for each tag, uint8 [V]; see `TagEmbeddings`.
+        source: text that was embedded for each tag: 0 a description, 1 `key=value`, 2 a text of the key alone.
+            uint8 [V]
         encoder: name of the text encoder.
     """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
@@ -64,8 +65,8 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
         store: dataset to which the tags belong.
 
     Raises:
-        DataError: a file is unreadable, damaged, has another schema, does not match the region's tags, or was made by
-            another text encoder than the other files.
+        DataError: a file is unreadable or damaged, has another schema, has another number of tags than the region,
+            or was made by another text encoder than the other files.
     """
     if len(paths) != len(store.regions):
         raise ValueError(f"{len(paths)} feature files for {len(store.regions)} regions")
@@ -82,9 +83,9 @@ def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
         if len(table) != region.n_vocab:
             raise DataError(f"`{path}` has {len(table)} tags, but `{region.path}` has {region.n_vocab}", hint)
         if not np.isfinite(table).all():
-            raise DataError(f"`{path}` is damaged: `embedding` holds values that are not finite", VERIFY)
+            raise DataError(f"`{path}` is damaged: column `embedding` has values that are not finite", VERIFY)
         if len(table) and int(columns["source"].max()) >= SOURCES:
-            raise DataError(f"`{path}` is damaged: `source` holds unknown values", VERIFY)
+            raise DataError(f"`{path}` is damaged: column `source` has unknown values", VERIFY)
         tables.append(table)
         sources.append(columns["source"])
         encoders.append(str(attributes.get("encoder")))

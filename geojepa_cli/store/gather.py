@@ -31,7 +31,7 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
         store: dataset to read from.
         view: selection of tiles, tags and pieces of the dataset. Tags and pieces that the view hides are left out.
         tiles: rows of the tiles to read. The batch has the tiles in this order.
-        needs: modalities to read.
+        needs: modalities to read. Tags and bounding rectangles are always read.
 
     Raises:
         ValueError: one of the tiles does not exist, or is not selected by the view.
@@ -92,7 +92,7 @@ def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -
 
 
 class _Columns:
-    """Columns of a batch. Every method reads the values of all tokens for some of the columns."""
+    """Arrays of a batch, by the name of the `TileBatch` field. Each `take_` method fills some of the arrays."""
 
     def __init__(self, n_tiles: int, cu_seqlens: Rows) -> None:
         n = int(cu_seqlens[-1])
@@ -128,7 +128,10 @@ class _Columns:
         self.arrays |= {"tag_ids": ids, "tag_offsets": ends}
 
     def take_geometry(self, shares: list[_Share]) -> None:
-        """Reads the geometry of every token: its parts (lines and rings), vertices, and visibility edges."""
+        """Reads the geometry of every token: points, lines and rings with their vertices, and visibility edges.
+
+        A visibility edge joins a vertex to a near vertex of another part. No line or ring lies between the two.
+        """
         for share in shares:
             share.region.check_geometry()
         part_spans = [csr.spans(s.region["piece/parts"], s.pieces) for s in shares]
@@ -155,14 +158,15 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Returns where the children (such as tags) of the tokens are stored in the batch.
+        """Computes the rows of a batch at which the children of the tokens (for example their tags) are stored.
 
         Args:
             shares: tokens of the batch, divided by region.
-            spans: for each region, the first child of each token and the end of its children, in the region's file.
+            spans: for each region, two arrays with one value per token: the first row of the token's children in the
+                region's file, and their last row + 1.
 
         Returns:
-            CSR offsets of the children of all tokens, and for each region the rows of its children in the batch.
+            CSR offsets of the children of all tokens in the batch; for each region, the batch rows of its children.
         """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):
@@ -198,7 +202,10 @@ def _take_boxes(region: RegionStore, rows: Rows) -> Array:
 
 
 def _take_xy(column: Array, rows: Rows) -> Array:
-    """Returns vertices in tile units: float32 [n, 2]. For speed, x and y are copied together as one value."""
+    """Returns rows of a column of vertices, converted to tile units: float32 [n, 2].
+
+    One tile unit is the length of the tile's south edge. For speed, x and y are copied together as one value.
+    """
     if len(column) == 0:
         return np.empty((0, 2), np.float32)
     whole = column.view(np.uint32 if column.dtype == np.uint16 else np.uint64)[:, 0]

@@ -107,7 +107,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _set_aside(path: Path) -> Hint:
-    """Returns the commands that rename an image file, so that it is no longer read as an image tile, and run again."""
+    """Returns two commands: rename an image file, so that it is ignored, and repeat the failed command."""
     return hints.again().after(hints.shell("mv", str(path), f"{path}.bak"))
 
 

@@ -50,7 +50,10 @@ class ImageForm(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters of an artifact with images of this form: the attributes that differ from their defaults."""
+        """Dict of the settings (size, bands, codec) that differ from their defaults.
+
+        These settings become parameters of the artifact that contains the images.
+        """
         names = {"size_px": "image_size", "bands": "bands", "codec": "image_codec"}
         default = ImageForm()
         return {names[key]: value for key, value in self._asdict().items() if value != getattr(default, key)}
@@ -140,7 +143,10 @@ class PackedImages:
     def take(
         self, rows: npt.NDArray[np.int64], axis: int = 0, out: Pixels | None = None, mode: str = "raise"
     ) -> Pixels:
-        """Returns the images with the numbers `rows`, decoded: uint8 [n, bands, rows, columns]. Like `numpy.take`."""
+        """Decodes the images with the numbers `rows`: uint8 [n, bands, rows, columns].
+
+        The signature is that of `numpy.ndarray.take`, so that arrays and WebP images are read by the same code.
+        """
         taken = np.empty((len(rows), *self.shape[1:]), np.uint8) if out is None else out
         for position, row in enumerate(rows):
             taken[position] = self[int(row)]

@@ -1,8 +1,8 @@
 """`ImageLog`: stores the tile images that a run of the command `tile` has finished, so that a stopped run can resume.
 
 The file `images.pixels` holds the pixels of all finished images, in the order in which the images were made.
-`images.jsonl` has a header line, then one line for each finished tile. The line of a tile is written after the tile's
-pixels. It holds the fields of `Row`, and a CRC-32 checksum of these fields and the pixels.
+`images.jsonl` has a header line, then one line for each finished tile. The line of a tile holds the fields of `Row`,
+and a CRC-32 checksum of these fields and the pixels. The line is written after the pixels.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ImageLog:
     def __init__(self, folder: Path, form: ImageForm = ImageForm(), key: str = "") -> None:
         """Opens the log in a folder, or creates one. Discards unfinished tiles.
 
-        A log of an earlier run with another `form` or `key` is discarded too.
+        If the folder has a log with another `form` or `key`, this log is discarded and a new one is created.
 
         Args:
             folder: folder of the log.

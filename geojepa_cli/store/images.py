@@ -90,7 +90,7 @@ class ImageStore:
     def _check_tiles(self) -> None:
         z, x, y = self.zxy.T
         if len(z) and (z.max() > MAX_ZOOM or (np.maximum(x, y) >= 1 << z).any()):
-            raise DataError(f"`{self.path}` is damaged: it holds tiles outside the grid of their zoom", VERIFY)
+            raise DataError(f"`{self.path}` is damaged: it has tiles whose zoom, x or y does not exist", VERIFY)
 
     def __len__(self) -> int:
         return len(self.zxy)
@@ -127,7 +127,7 @@ def write_images(
         zoom: zoom of the tiles to write. Default: tiles of every zoom.
         resize: True to resize square images of other sizes to 224 px (Lanczos). If False, another size is an error.
         progress: function that is called after each image with (number of images done, number of all images).
-        codec: encoding of the pixels, see `ImageForm`.
+        codec: encoding of the pixels: `raw` (uncompressed), `webp-lossless` or `webp`.
         threads: number of threads that encode images.
 
     Raises:
@@ -181,5 +181,5 @@ def put_images(
 
 
 def _keys(zxy: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Combines zoom, x and y of each tile to one integer, so that tiles can be sorted and compared: int64."""
+    """Combines zoom, x and y of each tile into one integer, so that tiles can be sorted and compared: int64."""
     return zxy[..., 0] << 56 | zxy[..., 1] << 28 | zxy[..., 2]

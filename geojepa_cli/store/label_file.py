@@ -54,14 +54,14 @@ def read_labels(path: Path, n_tiles: int, folds: int, hint: Hint | None) -> dict
         hint: command that makes the file again, for error messages.
 
     Raises:
-        DataError: the file is unreadable, damaged, or was made for other data.
+        DataError: the file is unreadable or damaged, or was made for a region with another number of tiles.
     """
     specs = {name: ColumnSpec((dtype,), (n_tiles,)) for name, (dtype, _) in _COLUMNS.items() if folds or name != "fold"}
     columns, _ = read_columns(path, Expected(schema.VERSION, specs), hint)
     for name, values in columns.items():
         limit = folds if name == "fold" else _COLUMNS[name][1]
         if limit is not None and len(values) and int(values.max()) >= limit:
-            raise DataError(f"`{path}` is damaged: `{name}` holds values above {limit - 1}", VERIFY)
+            raise DataError(f"`{path}` is damaged: column `{name}` has values above {limit - 1}", VERIFY)
     if np.isinf(columns["label"]).any():
-        raise DataError(f"`{path}` is damaged: `label` holds infinite values", VERIFY)
+        raise DataError(f"`{path}` is damaged: column `label` has infinite values", VERIFY)
     return columns

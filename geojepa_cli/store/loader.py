@@ -31,7 +31,7 @@ class TileLoader:
         store: dataset to read from.
         view: selection of the tiles, tags and entities that batches contain.
         sampler: sampler that divides the tiles into batches.
-        needs: modalities to read, see `TileStore.read`.
+        needs: modalities to read. Tags and bounding rectangles are always read.
         rank, ranks: index of this process, and number of processes. A process reads every `ranks`-th batch of an epoch,
             starting with batch `rank`.
         prefetch: number of batches to read ahead; 0 to read each batch when it is needed. The batches are the same.

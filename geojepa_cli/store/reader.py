@@ -164,8 +164,8 @@ class RegionStore:
         """Checks columns whose values are used as indices or as row numbers of other tables.
 
         Raises:
-            DataError: offsets do not start at 0 or decrease, a row number does not exist, or an enumeration value is
-                unknown.
+            DataError: offsets do not start at 0 or decrease, a row number is too large for the other table, or an
+                enumeration value is unknown.
         """
         for name in names:
             values = self[name]
@@ -230,7 +230,8 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
 
     Args:
         centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
-        side: rows of `piece/box_side`, float32 [n, 3].
+        side: half of one side as a vector (x, y), and the length of the other side divided by the length of this side.
+            float32 [n, 3]
 
     Returns:
         Corners (x, y) of each rectangle, counter-clockwise, float32 [n, 8]. The first corner is the lowest one; of two

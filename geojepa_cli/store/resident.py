@@ -40,7 +40,7 @@ class ResidentTiles:
             store: dataset to read from.
             view: selection of tiles, tags and entities of the dataset.
             device: device that will hold the tiles.
-            needs: modalities to read.
+            needs: modalities to read. Tags and bounding rectangles are always read.
         """
         whole = store.read(view, view.tiles, needs)
         self._place = np.full(store.n_tiles, -1, np.int64)
@@ -123,9 +123,9 @@ class ResidentTiles:
         return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
-        """Concatenates the integer ranges from ends[i] to ends[i + 1] (excluded) for every i in `at`.
+        """Returns all integers from ends[i] to ends[i + 1] (excluded), for each i in `at` in turn.
 
-        Returns an int64 tensor on the device.
+        The result is an int64 tensor on the device.
         """
         counts = np.diff(ends)[at]
         total = int(counts.sum())

@@ -76,8 +76,8 @@ class TokenBudgetSampler:
 
         Args:
             epoch: index of the epoch.
-            position: number of batches of this process to skip, to resume a stopped epoch. The workers share the other
-                batches, so a resumed run may have another number of workers.
+            position: number of batches of this process to skip, to resume a stopped epoch. The remaining batches are
+                divided among the workers, so a resumed run may have another number of workers.
             rank, ranks: index of this process and number of processes.
             worker, workers: index of this worker in its process and number of workers.
         """
@@ -90,7 +90,14 @@ class TokenBudgetSampler:
 
 
 def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]]:
-    """Cuts a sequence of tiles into batches. Each batch is within the budget, or has a single tile.
+    """Cuts a sequence of tiles into batches of at most `budget` tokens and `max_tiles` tiles.
+
+    A tile with more than `budget` tokens becomes a batch of one tile.
+
+    Args:
+        cost: number of tokens of each tile, including the attribute `tile_cost`.
+        budget: maximum number of tokens in a batch.
+        max_tiles: maximum number of tiles in a batch; None for no maximum.
 
     Returns:
         Start and end (excluded) of each batch, as indices into the sequence.

@@ -41,7 +41,7 @@ class TileStore(Dataset):
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Returns the lists of rows to which a view is converted. The result is cached as long as the view exists."""
+        """Converts a view of this dataset to lists of rows. The result is cached as long as the view exists."""
         if view.shape != self.shape:
             raise ValueError(f"the view belongs to another dataset: {view.shape}, expected {self.shape}")
         found = self._compiled.get(view)

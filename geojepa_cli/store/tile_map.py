@@ -22,7 +22,7 @@ class MapObject:
 
     Attributes:
         ref: type and id of the OSM element, such as `way/123`.
-        tags: all stored tags of the element. The tag filter may have removed other tags.
+        tags: tags of the element, except tags that the tag filter removed when the tiles were made.
         parts: points, lines and rings as (role, vertices). An outer ring is followed by its inner rings. Vertices are
             float64 [n, 2]: distances east and north of the tile's south-west corner, divided by the tile's width on the
             ground.

@@ -57,7 +57,7 @@ class View:
 
     @classmethod
     def full(cls, store: Dataset) -> View:
-        """Returns a view that keeps all tiles, tags and pieces, also those that `default` hides, such as boundaries."""
+        """Returns a view that keeps all tiles, tags and pieces, including boundaries, which are not entities."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
@@ -174,9 +174,9 @@ PIECE_REASONS = {
 
 
 def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
-    """Returns, for each piece of a region, the reason why the piece is not an entity by default: uint8 [pieces].
+    """Returns, for each piece of a region, the reason why the piece is not an entity: uint8 [pieces].
 
-    The values are keys of `PIECE_REASONS`. Pieces that are entities have the value 0.
+    A reason is a number, which `PIECE_REASONS` describes in words. Pieces that are entities have the value 0.
     """
     tokens = region["object/token"]
     by_object = np.where(tokens == schema.TOKEN["entity"], 0, tokens + 1).astype(np.uint8)

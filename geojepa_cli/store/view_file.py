@@ -79,7 +79,7 @@ def _load(path: Path, shape: tuple[int, int, int], region: str) -> tuple[View, V
     if attributes.get("kind") != "views":
         raise DataError(f"`{path}` is a `{attributes.get('kind')}` file, expected a `views` file", hint)
     if attributes.get("shape") != shape:
-        made_for = f"made for a region with {attributes.get('shape')} tiles, pieces and tags"
+        made_for = f"made for a region with (tiles, pieces, tags) = {attributes.get('shape')}"
         raise DataError(f"`{path}` was {made_for}, but `{region}` has {shape}", hint)
     packed, _ = read_columns(path, Expected(schema.VERSION, columns, _ATTRIBUTES), hint)
     rows = {name: np.flatnonzero(np.unpackbits(packed[name], count=shape[table])) for name, table in _BITS.items()}

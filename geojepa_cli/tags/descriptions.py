@@ -53,7 +53,7 @@ class Descriptions(NamedTuple):
         version: name and version of the schema.
         free: keys whose values are names, identifiers, addresses, dates or free text.
         keys: key -> name of the key in words.
-        tags: `key=value` -> description: name of the tag in words, search terms and option titles.
+        tags: `key=value` -> description of the tag: the names and the search terms that iD has for this tag.
     """
 
     version: str
@@ -64,7 +64,10 @@ class Descriptions(NamedTuple):
 
 @lru_cache(maxsize=1)
 def load_descriptions() -> Descriptions:
-    """Reads the descriptions from the package. `tools/update_tag_descriptions.py` writes this data file."""
+    """Reads the names and descriptions of tags from a data file that comes with geojepa.
+
+    The file is written by `tools/update_tag_descriptions.py`.
+    """
     data = json.loads(resources.files("geojepa_cli.tags").joinpath(DATA).read_text(encoding="utf-8"))
     return Descriptions(data["schema"], frozenset(data["free"]), data["keys"], data["tags"])
 
@@ -74,7 +77,7 @@ def describe(key: str, value: str, count: int = RARE) -> TagText:
 
     1. If the schema describes the tag, the text is `key=value: description`.
     2. If the tag occurs only once, or its value is a name, an address, an identifier, a measure or a long text, the
-       value is left out. The text is that of `describe_key`.
+       value is left out. The text is `key: name of the key`, or `key` if the schema has no name for the key.
     3. If the schema has a name for the key, the text is `key=value: name of the key: value`.
     4. Otherwise, the text is `key=value`.
 

@@ -1,4 +1,4 @@
-"""Text encoders, which turn the text of a tag into a vector. They work offline: a Python package has the weights."""
+"""Text encoders, which turn the text of a tag into a vector. A Python package contains the weights."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def load_text_encoder(name: str) -> TextEncoder:
 def encoder_identity(name: str) -> dict[str, Any]:
     """Returns the name and version of a text encoder, and the versions of the texts that describe tags.
 
-    They determine the vector of every tag. They are parameters of a `features/` artifact, so a new version of the
-    encoder or of the texts gives a new artifact.
+    These names and versions determine the vector of every tag. They are parameters of a `features/` artifact, so a new
+    version of the encoder or of the texts gives a new artifact.
 
     Raises:
         NotFoundError: no text encoder has this name.
@@ -85,9 +85,9 @@ def encoder_identity(name: str) -> dict[str, Any]:
 class MiniLM:
     """Text encoder all-MiniLM-L6-v2 (Reimers and Gurevych 2019).
 
-    A vector is the mean of the last layer's tokens, scaled to length 1. All texts of a batch have the same number of
-    tokens, so no padding is needed and a vector depends only on its text. Each batch is computed by one thread, so the
-    number of threads does not change any bit of the vectors.
+    The vector of a text is the mean of the last layer's output over all tokens, scaled to length 1. All texts of a
+    batch have the same number of tokens, so no padding is needed and a vector depends only on its text. Each batch is
+    computed by one thread, so the number of threads does not change any bit of the vectors.
     """
 
     name = "all-MiniLM-L6-v2"
@@ -97,7 +97,7 @@ class MiniLM:
         self._tokenizer, self._model = _load_minilm(_minilm_path())
 
     def encode(self, texts: Sequence[str], meter: console.Meter | None = None) -> Vectors:
-        """Computes one vector of length 1 for each text, as described in `TextEncoder.encode`."""
+        """Computes one vector of length 1 for each text, in the order of the texts: float32 [len(texts), 384]."""
         vectors = np.empty((len(texts), self.width), dtype=np.float32)
         batches = list(_equal_lengths([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]))
         done = 0
@@ -126,7 +126,7 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
         token_ids: token ids of each text.
 
     Yields:
-        Row numbers of the texts in `token_ids`; token ids of the same texts.
+        For each batch, the indices of its texts in `token_ids`, and the token ids of these texts.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, ids in enumerate(token_ids):
@@ -142,7 +142,8 @@ def _equal_lengths(token_ids: list[list[int]]) -> Iterator[tuple[list[int], list
 def _one_thread_each() -> Iterator[int]:
     """Limits PyTorch to one thread per operation inside the `with` block.
 
-    Yields the number of threads before the block, which is the size of the thread pool to use.
+    Yields the number of threads that PyTorch used for an operation before the block. The caller can run this number
+    of operations in parallel.
     """
     import torch
 

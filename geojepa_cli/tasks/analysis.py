@@ -36,12 +36,12 @@ class Analysis:
     """Result of the analysis of a task.
 
     Attributes:
-        within: tags that show whether their entity counts for the label, most informative first; see
-            `tasks.association`.
+        within: tags that show whether their entity counts for the label (the label is computed from the entities that
+            count), most informative first.
         between: tags of the other entities that show whether the tile's label is high, most informative first.
-        map_tags: tags of the heat map. Each is a pair of the tag and its state in masked tiles: `hidden`, `partly`
-            hidden, or `left` visible. Hidden tags are first.
-        lifts: lifts of all pairs of `map_tags`.
+        map_tags: tags of the heat map as pairs (tag, effect of the mask). The mask hides the tag on all entities
+            (`hidden`), on some (`partly`) or on almost none (`left`). Hidden tags come first.
+        lifts: for all pairs of `map_tags`: observed frequency of the pair, divided by the frequency expected by chance.
         reports: one report for each region, with the same content as the `report.json` of `build-tasks`.
         sizes: numbers of tiles, entities, and entities that count for the label, and the entropy of labels in bits.
     """
@@ -54,7 +54,7 @@ class Analysis:
     sizes: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the sizes and both lists of tags as a dict for JSON."""
+        """Returns `sizes` and the first tags of `within` and `between` as a dict for JSON."""
         return {
             **self.sizes,
             "within": [found.as_json() for found in self.within[:LISTED]],
@@ -68,12 +68,12 @@ class Analysis:
 
 
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
-    """Analyses the tiles of a task in all regions together, without the tiles removed by thinning.
+    """Analyses the tiles of a task in all regions together, without the tiles with label 0 that thinning removed.
 
     Args:
         regions: regions to analyse.
         spec: definition of the task.
-        rule: rule that assigns tiles to splits; the reports have statistics of each split.
+        rule: rule that assigns tiles to train, validation and test; the reports have statistics of each.
     """
     found, reports = [], []
     for data in regions:
@@ -126,7 +126,10 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """Returns the first tags of both lists with their states in masked tiles, sorted by state, then by rank."""
+    """Returns the tags of the heat map: the most informative tags of both lists.
+
+    Each tag is paired with the effect of the mask (`hidden`, `partly` or `left`), by which the result is sorted.
+    """
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}
     chosen = dict.fromkeys(found.tag for found in [*inside[:IN_MAP], *outside[:IN_MAP]])
     order = ("hidden", "partly", "left")

@@ -1,9 +1,10 @@
 """Association of tags with a label, on the entities that count for the label and on the other entities of their tiles.
 
-Two questions are asked for each tag. `within`: does an entity with this tag count for the label? `between`: does a
-tile have a high label if one of its other entities has this tag? Each answer has a lift, a mutual information in bits,
-and the number of entities on which the mask leaves the tag visible. The lift is the observed frequency of two events
-divided by the frequency expected by chance: P(a, b) / (P(a) P(b)). All regions are analysed together.
+The label of a tile is computed from the entities that count for the label, such as bridges. Two questions are asked for
+each tag. `within`: does an entity with this tag count for the label? `between`: does a tile have a high label if
+one of its other entities has this tag? Each answer has a lift, a mutual information in bits, and the number of entities
+on which the mask leaves the tag visible. The lift is the observed frequency of two events divided by the frequency
+expected by chance: P(a, b) / (P(a) P(b)). All regions are analysed together.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Pool:
 
     @cached_property
     def high(self) -> Flags:
-        """True for tiles with a high label, bool [t]: above the median or, for labels 0 and 1, label 1."""
+        """True for tiles with a high label, bool [t]: a label above the median or, for labels 0 and 1, the label 1."""
         return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
 
     @cached_property
@@ -108,7 +109,7 @@ class Association:
 
     @property
     def mask(self) -> str:
-        """Effect of the mask: `hidden` on all entities, `left` visible on at least 99 % of them, or else `partly`."""
+        """Effect of the mask: `hidden` (on all entities), `left` (visible on at least 99 % of them) or `partly`."""
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:
@@ -170,7 +171,9 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags of the other entities that best show the label of their tile, highest mutual information first.
+    """Returns the tags whose presence in a tile best shows the tile's label, highest mutual information first.
+
+    Only tags of entities that do not count for the label are considered.
 
     Args:
         pooled: entities of all regions.
@@ -224,7 +227,7 @@ class PairLifts:
         same: lift of both tags being on the same entity.
         same_label: lift of a tag being on an entity that counts for the label.
         apart: lift of both tags being on different entities of the same tile.
-        apart_label: lift of a tag being on another entity of a tile with a high label.
+        apart_label: lift of a tag being on an entity that does not count, in a tile with a high label.
     """
 
     same: Floats
@@ -234,7 +237,7 @@ class PairLifts:
 
 
 def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
-    """Computes the lifts of tags; NaN if no joint case is observed and less than one is expected by chance."""
+    """Computes the lifts of tags. A lift is NaN if a pair never occurs and is expected less than once by chance."""
     position = np.full(len(pooled.names), -1, np.int64)
     ids = {name: number for number, name in enumerate(pooled.names)}
     position[[ids[tag] for tag in tags]] = np.arange(len(tags))
@@ -268,7 +271,7 @@ def _lift(both: NDArray[Any], a: NDArray[Any], b: NDArray[Any], n: int) -> Float
 def _ranked(
     pooled: Pool, seen: Ints, both: Ints, lift: Floats, bits: Floats, entities: Ints, left: Ints, top: int | None
 ) -> list[Association]:
-    """Returns tags with at least `MIN_TILES` cases, highest bits first. Omits `key=*` if it equals a `key=value`."""
+    """Returns tags by mutual information. Omits rare tags, and each `key=*` with the same counts as a `key=value`."""
     if not pooled.is_informative:
         return []
     rows = np.flatnonzero(seen >= MIN_TILES)

@@ -88,7 +88,7 @@ class RegionData:
 
 @dataclass(frozen=True)
 class TaskColumns:
-    """The columns of `labels.h5`, with one entry per tile. `fold` is None if the task has no folds."""
+    """Label, split and fold of every tile: the columns of `labels.h5`. `fold` is None if the task has no folds."""
 
     labels: Labels
     eligible: Flags
@@ -98,7 +98,11 @@ class TaskColumns:
 
 
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
-    """Computes for every tile its label, split and fold, whether it is eligible, and whether thinning keeps it."""
+    """Computes the columns of `labels.h5` for a task.
+
+    An eligible tile has a label and passes the filters. A kept tile is eligible and was not removed by thinning (which
+    removes a share of the tiles with label 0).
+    """
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
     within[data.base.tiles] = True
@@ -204,7 +208,7 @@ def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColum
 
 
 def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
-    """Returns warnings, such as splits without tiles, that apply if this region is used without other regions."""
+    """Returns warnings about the splits or folds of this region, such as splits without tiles."""
     found = [RANDOM_SPLIT] if rule.by == "random" else []
     if rule.folds is not None:
         counts = {f"fold {number}": part["tiles"] for number, part in enumerate(parts["folds"])}
@@ -214,7 +218,11 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 
 
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Counts OSM elements in both train and test tiles, for splits by group, with a buffer, at random, and by fold."""
+    """Counts the OSM elements that lie in both training and test tiles.
+
+    For comparison, the counts are made for a split by group, by group with a buffer, and at random. If the task has
+    folds, the counts are also made for the folds.
+    """
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)
     by_tile = np.full(len(kept), BUFFER, np.uint8)

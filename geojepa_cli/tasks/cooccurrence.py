@@ -1,9 +1,9 @@
 """Finds the tags that give most information about the label although the mask leaves them visible.
 
-Each tag (`key=value`, or `key=*` for any value) has two features in a tile: whether an entity has the tag (presence),
-and how many entities have the tag (count). Each feature is compared with the label: by AUROC if labels are 0 or 1,
-otherwise by Spearman's correlation. Most tags are absent from most tiles, so features are stored as sparse columns,
-and ranks are computed only for the tiles that have the tag.
+Each tag (`key=value`, or `key=*` for any value) has two features in a tile: `presence` (1 if an entity has the tag,
+otherwise 0) and `count` (number of entities with the tag). Each feature is compared with the label: by AUROC if labels
+are 0 or 1, otherwise by Spearman's correlation. Most tags are absent from most tiles, so features are stored as sparse
+columns, and ranks are computed only for the tiles that have the tag.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Measure = Literal["auroc", "spearman"]
 
 
 class Indicator(NamedTuple):
-    """A tag, its feature that best predicts the label, and the score of this feature.
+    """A tag and the score with which its best feature (presence or count) predicts the label.
 
     Attributes:
         tag: `key=value`, or `key=*` for a key with any value.
-        feature: `presence` of an entity with the tag in a tile, or `count` of these entities.
+        feature: best feature: `presence` (a tile has an entity with the tag) or `count` (number of these entities).
         score: AUROC (0.5 means no information) or Spearman's correlation (0 means no information).
         tiles: number of tiles that have the tag.
     """
@@ -60,7 +60,7 @@ def strongest_tags(
         view: selection of entities and tags; hidden entities and tags are ignored.
         tiles: rows of the tiles to use, ascending.
         labels: labels of these tiles.
-        measure: `auroc` for labels 0 and 1, otherwise `spearman`.
+        measure: measure of how well a feature predicts the label: `auroc` for labels 0 and 1, otherwise `spearman`.
         top: maximum number of tags.
 
     Returns:
@@ -79,7 +79,7 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """Returns for each tile the numbers of visible entities by `key=value` (first result) and by `key=*` (second)."""
+    """Returns for each tile the number of visible entities with each tag (first result) and each key (second)."""
     shown = np.ones(len(tokens.vocabulary), np.bool_)
     shown[view.dropped_tags] = False
     position = np.full(tokens.n_tiles, -1, np.int64)
@@ -96,7 +96,10 @@ def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column,
 
 
 def auroc(features: Column, labels: Floats) -> Floats:
-    """Returns the area under the ROC curve of every column for labels 0 and 1. Ties count half (Mann-Whitney)."""
+    """Returns for each column the area under the ROC curve with which its values predict labels 0 and 1.
+
+    Ties count half (Mann-Whitney).
+    """
     positive = labels > 0
     n, n_positive = len(labels), int(positive.sum())
     ranks, zero_rank, _ = _ranks(features, n)
@@ -145,7 +148,7 @@ def _per_column(features: Column, weights: NDArray[Any]) -> Floats:
 
 
 def _ranks(features: Column, n: int) -> tuple[Floats, Floats, Floats]:
-    """Returns the average rank of each entry in its column of n tiles.
+    """Returns the rank of each entry in its column of n tiles. Equal values get the mean of their ranks.
 
     Also returns for each column the average rank of the tiles with value 0, and the number of entries.
     """

@@ -1,4 +1,4 @@
-"""Reads a built task over the regions of a `TileStore`: labels, splits, and the visible entities and tags."""
+"""Reads a task that was built for the regions of a dataset: labels, splits, and the visible entities and tags."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABELS, VIEWS, SPEC = "labels.h5", "views.h5", "task.yaml"
 
 @dataclass(frozen=True)
 class TaskData:
-    """A built task over a dataset with n tiles. Every array has one entry per tile, in the order of the dataset.
+    """A task that was built for a dataset of n tiles. Each array has one entry per tile, in the order of the dataset.
 
     Attributes:
         spec: definition of the task.

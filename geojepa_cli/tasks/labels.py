@@ -24,8 +24,8 @@ class Labels:
     Attributes:
         values: label of each tile, float32 [n_tiles]. Tiles without a label have NaN, such as tiles with roads but
             without any speed limit.
-        read: for labels of kind `max`: number of OSM elements by notation of the tag value; the notation is
-            `unreadable` for values that could not be parsed.
+        read: for labels of kind `max`: number of OSM elements by notation of the tag value, such as `number` for
+            `maxspeed=50`. The notation is `unreadable` for values that could not be parsed.
         unread: number of OSM elements by tag value, for values that could not be parsed.
     """
 
@@ -56,7 +56,10 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 
 
 def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
-    """Returns True for tokens that count for the label, bool [K]. They match `spec.tags` and, if set, `spec.where`."""
+    """Returns True for tokens that count for the label, bool [K].
+
+    These tokens have a tag that matches `spec.tags` and, if `spec.where` is not empty, a tag that matches `spec.where`.
+    """
     matches = tokens.objects_with(tokens.vocabulary.matches(spec.tags))
     if spec.where:
         matches &= tokens.objects_with(tokens.vocabulary.matches(spec.where))
@@ -68,7 +71,7 @@ def label_range(labels: Floats, clamp: tuple[float | None, float | None]) -> tup
 
     Args:
         labels: labels of the training tiles.
-        clamp: minimum and maximum in the definition of the task; None stands for that of `labels`.
+        clamp: minimum and maximum in the definition of the task. None: minimum or maximum of `labels`.
     """
     low, high = clamp
     return float(labels.min()) if low is None else low, float(labels.max()) if high is None else high

@@ -26,20 +26,20 @@ _ID_BITS = 60
 
 
 class Sides(NamedTuple):
-    """The tiles to which heads are fitted (train and validation), and the tiles to test, as flags, bool [n] each."""
+    """Flags of the tiles to which heads are fitted (training and validation), and of the tiles to test, bool [n]."""
 
     seen: Flags
     tested: Flags
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns the fitted and the tested tiles of a split, without the tiles removed by thinning."""
+    """Returns the fitted and the tested tiles of a split, without the tiles with label 0 that thinning removed."""
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns the fitted and the tested tiles of every fold, without the tiles removed by thinning.
+    """Returns the fitted and the tested tiles of every fold, without the tiles with label 0 that thinning removed.
 
     Args:
         fold: fold of every tile, uint8 [n].

@@ -16,7 +16,7 @@ SPANS = "relations masked for their members"
 
 
 def masked_tags(tokens: RegionTokens, spec: TaskSpec) -> Flags:
-    """Returns True for tags that the mask hides on all entities, bool [V].
+    """Returns for each of the V distinct tags of a region whether the mask hides the tag on all entities, bool [V].
 
     These are the tags that match a rule in `tags` of the label or of the mask. Exceptions in these rules are ignored.
     """
@@ -83,5 +83,5 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """Returns the view `base` restricted to the eligible tiles and the parts of OSM elements in these tiles."""
+    """Returns a view without a mask: the view `base`, restricted to the eligible tiles and the entities in them."""
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

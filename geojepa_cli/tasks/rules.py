@@ -38,17 +38,17 @@ class RuleVocabulary:
 
     @cached_property
     def key_names(self) -> list[str]:
-        """The distinct keys, in the order of their first rows."""
+        """The distinct keys of the tags, in the order in which they first occur."""
         return list(dict.fromkeys(self.keys))
 
     @cached_property
     def key_ids(self) -> NDArray[np.int64]:
-        """Index in `key_names` of the key in each row, int64 [V]."""
+        """For each tag, the index of its key in `key_names`, int64 [V]."""
         ids = {key: index for index, key in enumerate(self.key_names)}
         return np.fromiter((ids[key] for key in self.keys), np.int64, len(self))
 
     def matches(self, rules: Iterable[TagRule], whatever_value: bool = False) -> Flags:
-        """Returns True for tags that match at least one of the rules, bool [V].
+        """Returns for each of the V tags whether it matches at least one of the rules, bool [V].
 
         Args:
             rules: rules to match.
@@ -65,12 +65,12 @@ class RuleVocabulary:
 
     @cached_property
     def value_names(self) -> dict[str, int]:
-        """The distinct values with their indexes, in the order of their first rows."""
+        """Dict from each distinct value of a tag to its index. Values are numbered in the order in which they occur."""
         return {value: index for index, value in enumerate(dict.fromkeys(self.values))}
 
     @cached_property
     def value_ids(self) -> NDArray[np.int64]:
-        """Index in `value_names` of the value in each row, int64 [V]."""
+        """For each tag, the index of its value in `value_names`, int64 [V]."""
         return np.fromiter((self.value_names[value] for value in self.values), np.int64, len(self))
 
     def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
@@ -94,7 +94,7 @@ _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
 class _Matcher:
-    """Callable that returns True for texts that match one of its patterns, in which `*` stands for any text."""
+    """Function object that checks if a text matches one of several patterns, in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._exact = {pattern for pattern in patterns if "*" not in pattern}

@@ -90,12 +90,12 @@ class LabelSpec(_Strict):
             entities that count.
         tags: rules; an entity counts if one of its tags matches one of these rules.
         where: further rules; if there are any, one of the entity's tags must also match one of these rules.
-        read: only for kind `max`: notation of the tag values, speeds or plain numbers.
-        of: only for kind `sum`: area or length on the ground.
+        read: only for kind `max`: format of the tag values: `speed_kmh` (values of `maxspeed`) or `number`.
+        of: only for kind `sum`: quantity to add up: `area_m2` or `length_m`, measured on the ground.
         requires: rules; a tile without any entity that matches one of these rules gets the label `absent`.
         absent: label of tiles without any entity that matches `requires`.
         unit: unit of the label, for tables and plots.
-        clamp: minimum and maximum to which predictions are limited; None stands for that of the training labels.
+        clamp: minimum and maximum to which predictions are limited. None: minimum or maximum of the training labels.
     """
 
     kind: Literal["count", "any", "max", "sum"]
@@ -147,7 +147,8 @@ class TaskSpec(_Strict):
         title: title of the task in tables and plots.
         label: definition of the label.
         mask: tags and entities to hide.
-        keep_zero: share of the tiles with label 0 to keep. Thinning removes the others, chosen by a seeded hash.
+        keep_zero: share of the tiles with label 0 to keep. The other tiles with label 0 are removed (thinning). A
+            seeded hash selects them.
     """
 
     name: str = Field(pattern=_NAME, max_length=60)
@@ -175,7 +176,7 @@ class TaskSpec(_Strict):
 
 
 def packed_tasks() -> dict[str, Path]:
-    """Returns the paths of the packaged task definitions (in a checkout: of the folder `tasks/`) by task name."""
+    """Returns the paths of the task definitions that come with geojepa, as a dict by task name."""
     for folder in _folders():
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if found:
@@ -187,11 +188,11 @@ def packed_tasks() -> dict[str, Path]:
 
 
 def find_task(name_or_file: str, option: str = "--task") -> TaskSpec:
-    """Reads the definition of a packaged task, or of a task in a YAML file.
+    """Reads the definition of a task that comes with geojepa, or of a task in a YAML file.
 
     Args:
-        name_or_file: name of a packaged task, or path of a YAML file.
-        option: option of the command line that takes the name, for hints.
+        name_or_file: name of a task that comes with geojepa, or path of a YAML file.
+        option: command-line option that was used to give the task; the hints of errors use this option.
 
     Raises:
         NotFoundError: there is no such task or file. The message suggests the most similar name of a task.
@@ -244,7 +245,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _corrected(keys: list[str] | None = None) -> Hint:
-    """Returns the hint to correct the file and run the failed command again.
+    """Returns a hint: the failed command, with the note to correct the file first.
 
     Args:
         keys: allowed keys to list in the hint, or None.
@@ -253,7 +254,11 @@ def _corrected(keys: list[str] | None = None) -> Hint:
 
 
 def _invalid(path: Path, error: ValidationError) -> UsageError:
-    """Returns an error for one problem of a file. Prefers unknown keys, because a mistyped key is also missing."""
+    """Returns an error for the first problem of an invalid file.
+
+    If there are several problems, an unknown key is reported first. Otherwise, a mistyped key would be reported as
+    a missing key.
+    """
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     known = _keys_at(first["loc"][:-1])

@@ -1,7 +1,7 @@
 """Splits of tiles into train, validation and test, folds for cross-validation, and thinning of tiles with label 0.
 
 The zoom-14 tile that contains a tile is the tile's group. Splits and folds are decided by a seeded hash of the group's
-name, thinning by a hash of the tile's name. So adding a region never moves a tile to another split.
+name. Thinning is decided by a hash of the tile's name. So adding a region never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) ->
 
 
 def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Assigns each number in [0, 1) to a split by cumulative shares: 0 train, 1 val, 2 test, uint8 [n].
+    """Assigns numbers in [0, 1) to splits, uint8 [n]: 0 train, 1 val, 2 test.
+
+    With the default shares, numbers below 0.8 are assigned to train, below 0.9 to val, and the others to test.
 
     Raises:
         ValueError: there are not three shares, a share is negative, or their sum is not 1.
@@ -130,8 +132,8 @@ def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
     """Moves training and validation tiles to the buffer if their group touches a test group, also at a corner.
 
-    Neighbouring groups without any data are test groups, too, if their hash says so. So adding a region never changes
-    the buffer.
+    A group is a test group because of the hash of its name, even if the data has no tile in the group. So adding a
+    region never changes the buffer.
 
     Args:
         groups: zoom-14 group of every tile, int64 [n].
@@ -169,7 +171,7 @@ def neighbours(groups: Groups) -> Groups:
 
 
 def empty_parts(counts: dict[str, int]) -> list[str]:
-    """Returns the names of splits or folds without any tile, in back-ticks. The buffer may be empty.
+    """Returns the names of splits or folds without any tile, in back-ticks. An empty buffer is not returned.
 
     Args:
         counts: number of tiles by name of the split or fold.
@@ -178,7 +180,7 @@ def empty_parts(counts: dict[str, int]) -> list[str]:
 
 
 def few_groups(count: int) -> list[str]:
-    """Returns a list with a warning if there are test groups but too few, otherwise an empty list."""
+    """Returns a list with one warning if there are 1 to 19 zoom-14 test groups, otherwise an empty list."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -193,7 +195,10 @@ def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns True for tiles that thinning keeps if they have label 0: the hash of their name is below `share`."""
+    """Returns True for tiles that thinning keeps, given the names of tiles with label 0.
+
+    A tile is kept if the seeded hash of its name, from 0 to 1, is below `share`.
+    """
     if share >= 1.0:
         return np.ones(len(tile_names), np.bool_)
     return hash_fractions(tile_names, f"thin/{task}/{seed}") < share

@@ -26,9 +26,9 @@ SHOWN_TAGS = 10
 
 
 def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, Any]:
-    """Returns number, mean, median and histogram of the labels, in the form of `summary`.
+    """Returns number, mean, median and histogram of the labels, as a dict for JSON (see `summary`).
 
-    If tiles without the required entities have a label (`absent`) below all bins, this label gets an extra bin.
+    The label of tiles without the required entities (`spec.label.absent`) gets an extra bin if it is below all bins.
     """
     bins, absent = BINS[spec.label.kind], spec.label.absent
     if absent is not None and absent < bins[0]:

@@ -48,12 +48,12 @@ class RegionTokens:
 
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
-        """All pairs of a token and one of its tags: index of the token (ascending) and vocabulary row of the tag."""
+        """All pairs of a token and one of its tags, as two arrays: token index (ascending) and row in `vocabulary`."""
         lengths = self.tag_offsets[self.objects + 1] - self.tag_offsets[self.objects]
         return np.repeat(np.arange(len(self.objects)), lengths), self._tags_of_each(self.objects)
 
     def objects_in(self, tiles: Flags) -> Flags:
-        """Returns True for objects with a token in one of the chosen tiles, bool [n_objects].
+        """Returns True for OSM elements with a token in one of the chosen tiles, bool [n_objects].
 
         Args:
             tiles: True for chosen tiles, bool [n_tiles].
@@ -63,28 +63,28 @@ class RegionTokens:
         return found
 
     def tags_of(self, objects: Ints) -> Ints:
-        """Returns for each tag of the vocabulary how many of the given objects have the tag, int64 [V]."""
+        """Returns for each tag of the vocabulary how many of the given OSM elements have the tag, int64 [V]."""
         return np.bincount(self._tags_of_each(objects), minlength=len(self.vocabulary))
 
     def objects_with(self, matches: Flags) -> Flags:
-        """Returns True for objects with at least one tag for which `matches` (bool [V]) is True, bool [n_objects]."""
+        """Returns True for OSM elements with a tag for which `matches` (bool [V]) is True, bool [n_objects]."""
         return self.tag_count(matches) > 0
 
     def tag_count(self, matches: Flags) -> Ints:
-        """Returns for each object the number of its tags for which `matches` (bool [V]) is True, int64 [n_objects]."""
+        """Returns for each OSM element the number of its tags for which `matches` [V] is True, int64 [n_objects]."""
         running = csr.offsets(matches[self.tag_rows])
         counts: Ints = running[self.tag_offsets[1:]] - running[self.tag_offsets[:-1]]
         return counts
 
     def largest(self, values: Floats) -> Floats:
-        """Returns for each object the maximum of `values` [V] over its tags, float64 [n_objects]; -inf without tags."""
+        """Returns for each OSM element the maximum of `values` [V] over its tags, or -inf, float64 [n_objects]."""
         padded = np.append(values[self.tag_rows], -np.inf)  # reduceat needs every start to be a row
         result = np.maximum.reduceat(padded, self.tag_offsets[:-1]) if self.n_objects else np.empty(0)
         result[np.diff(self.tag_offsets) == 0] = -np.inf
         return result
 
     def _tags_of_each(self, objects: Ints) -> Ints:
-        """Returns the tags of the given objects as rows of the vocabulary, concatenated in the order of the objects."""
+        """Returns the tags of the given OSM elements as rows of the vocabulary, concatenated in the given order."""
         return self.tag_rows[csr.children(self.tag_offsets, objects)]
 
 

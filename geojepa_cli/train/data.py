@@ -37,7 +37,7 @@ class TrainingData:
 
     Attributes:
         store: dataset of one or several regions.
-        view: tiles of the dataset to train on, and entities of these tiles that are tokens.
+        view: selection from the dataset: the tiles to train on, and the entities of these tiles that become tokens.
         inputs: text embeddings of tags, on the training device.
         sampler: sampler that shuffles tiles and divides them into batches.
         needs: modalities that batches contain.
@@ -105,7 +105,7 @@ class TrainingData:
         """Yields the batches of an epoch, on the training device.
 
         Args:
-            epoch: number of the epoch. Each epoch has another order of the tiles.
+            epoch: number of the epoch. The order of the tiles differs between epochs.
             position: index of the first batch to yield.
         """
         if self.resident is not None:
@@ -162,7 +162,7 @@ class TrainingData:
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
-    """Returns the tiles of a view that are not in the test split. `seed` is the seed of the split."""
+    """Returns the rows of all tiles of `view` that are not in the test split. `seed` is the seed of the split."""
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
@@ -172,7 +172,7 @@ def _describe_drops(view: View) -> str:
 
 
 def _widen(store: TileStore, config: PretrainConfig) -> Hint:
-    """Returns a hint for the error that no tile is left to train on: a command that keeps at least one tile."""
+    """Returns a hint for the error that no tile is left to train on: a command that provides more tiles."""
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():

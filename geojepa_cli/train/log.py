@@ -43,7 +43,7 @@ class MetricsLog:
     """Writes the training log. Lines have no timestamps, so a repeated run writes the same bytes.
 
     Args:
-        path: path of the log file. An existing file is continued.
+        path: path of the log file. New lines are appended to an existing file.
         keep: number of bytes of an existing file to keep. The bytes after them are deleted: an interrupted run wrote
             them after its last checkpoint, and the resumed run writes these lines again.
 

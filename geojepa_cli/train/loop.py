@@ -79,7 +79,7 @@ def train(
         data: training data, on the model's device.
         config: settings of the optimiser, the schedules and the limits.
         folder: folder for the training log `metrics.jsonl` and the checkpoint `checkpoint.safetensors`.
-        seed: random seed of the training steps, such as the masks.
+        seed: random seed of the training steps, for example of the masks.
         meter: progress display to update, or None.
 
     Raises:
@@ -113,7 +113,7 @@ def generator(seed: int, *place: int) -> torch.Generator:
 
     Args:
         seed: random seed of the run.
-        place: step number, and number of the batch within the step. Each combination gives another generator seed.
+        place: step number, and number of the batch within the step. Both are mixed into the seed.
     """
     mixed = seed & 0xFFFFFFFF
     for number in place:
@@ -164,7 +164,7 @@ class _Run(Generic[BatchT]):
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
     def _batches(self) -> Iterator[BatchT]:
-        """Yields batches endlessly, epoch after epoch, starting at the run's progress. Updates the run's progress."""
+        """Yields batches without end, starting with the next batch of the run. Updates the progress of the run."""
         progress = self.progress
         while True:
             for batch in self.data.batches(progress.epoch, progress.batch):
@@ -212,7 +212,7 @@ class _Run(Generic[BatchT]):
         return {name: float(value) for name, value in losses.parts.items()}
 
     def _share_done(self) -> float:
-        """Returns the completed fraction of the run, 0 to 1, for the limit that is closest to being reached."""
+        """Returns the completed fraction of the run, 0 to 1: the largest of the fractions of steps, epochs and time."""
         config, progress = self.config, self.progress
         shares = [0.0]
         if config.max_steps:

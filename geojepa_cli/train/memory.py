@@ -100,9 +100,9 @@ def _system_bytes() -> int | None:
 
 
 def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
-    """Returns the memory limit of the process's cgroup minus the memory in use, in bytes. None without a limit.
+    """Returns the memory limit of the process's cgroup minus the memory in use, in bytes.
 
-    Cached files that are inactive do not count as used.
+    Inactive cached files do not count as memory in use. Returns None if there is no limit.
 
     Args:
         limit: path of the file with the limit, relative to `CGROUP`.
@@ -141,7 +141,7 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
 def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
     """Halves one setting: the batch size if activations need most of the memory, otherwise the size of a network.
 
-    Of encoder and predictor, the larger network is made smaller.
+    The larger of encoder and predictor is reduced first.
 
     Returns:
         Key of the setting and the changed configuration. None if no setting can be halved.

@@ -110,9 +110,9 @@ class Artifact:
     def broken(self, message: str) -> DataError:
         """Returns the error for an artifact with a damaged file, with a hint that deletes and rebuilds the artifact.
 
-        The command that makes the artifact compares only file sizes, so it would skip the artifact unless the artifact
-        is deleted first. If the command reads a file in the artifact's directory, such as the configuration of a model,
-        the hint deletes only the manifest.
+        The artifact must be deleted first. Otherwise, the rebuild command would skip the artifact, because the command
+        compares only file sizes. If the rebuild command reads a file in the artifact's directory, such as the
+        configuration of a model, the hint deletes only `manifest.json`, so that this file is kept.
 
         Args:
             message: message of the error.

@@ -72,7 +72,7 @@ def _is_download(path: Path) -> bool:
 
 
 def _locked_download(path: Path) -> Path:
-    """Returns the file of a download, which `fetch` locks. `path` is this file, or the JSON file that describes it."""
+    """Returns the file that `fetch` locks during a download, given the downloaded file or its JSON description."""
     return path.with_name(path.name.removesuffix(".json")) if path.name.endswith(f"{PARTIAL}.json") else path
 
 

@@ -41,7 +41,7 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     The identity is hashed as JSON with sorted keys and without spaces.
 
     Args:
-        identity: manifest entries that determine the content of the artifact; see `identity_of`.
+        identity: manifest entries that determine the content of the artifact: kind, parameters, inputs and versions.
     """
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
@@ -54,7 +54,7 @@ def split_directory(directory: str) -> tuple[str, str]:
 
 
 def published_at(path: Path) -> int:
-    """Returns the time when the artifact at `path` was published or last requested, in nanoseconds since 1970."""
+    """Returns the time when a command last made the artifact at `path`, or found it up to date, in ns since 1970."""
     return (path / MANIFEST).stat().st_mtime_ns
 
 
@@ -128,7 +128,7 @@ def check_entries(manifest: Any) -> None:
 
 
 def _find_misfit(kind: str, path: Path, manifest: Mapping[str, Any]) -> str | None:
-    """Returns a message if a manifest belongs to another directory, has another schema or was edited, else None."""
+    """Returns an error message if a manifest was edited, moved or has another schema version, otherwise None."""
     where = f"`{path / MANIFEST}`"
     if manifest["kind"] != kind or manifest["id"] != split_directory(path.name)[1]:
         return f"{where} belongs to `{manifest['kind']}/…@{manifest['id']}`, not to `{kind}/{path.name}`"
@@ -160,7 +160,7 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for a number, or a (nested) dict of numbers by name. With `or_text`, texts are allowed too."""
+    """Returns True for a number or a (nested) dict of numbers. `or_text` allows texts in place of numbers."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)

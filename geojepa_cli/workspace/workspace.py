@@ -81,18 +81,18 @@ class Workspace:
         return self._find(kind, ref, "--model" if kind == "models" else "--region", "{}")
 
     def _find(self, kind: str, ref: str, option: str, form: str) -> Artifact:
-        """Finds an artifact, as `find` does. Option and form are those of `unknown`."""
+        """Returns an artifact, like `find`. If there is none, the hint is the command with a corrected `option`."""
         name, at, wanted = ref.partition("@")
         if at and not wanted:
-            raise UsageError(f"`{ref}` has no id after the `@`; `{name}` is the newest artifact", self._listing())
+            raise UsageError(f"`{ref}` has no id after the `@`; use `{name}` for the newest artifact", self._listing())
         if not (paths := [path for path in self._directories(kind) if _is_version(path, name, wanted)]):
             raise self._missing(kind, ref, option, form)
         if wanted and len(paths) > 1:
-            raise UsageError(f"`{ref}` is ambiguous: {len(paths)} {kind} artifacts have such an id", self._listing())
+            raise UsageError(f"`{ref}` is ambiguous: it matches {len(paths)} {kind} artifacts", self._listing())
         return self._open(kind, max(paths, key=lambda path: (published_at(path), path.name)))
 
     def at(self, full_ref: str) -> Artifact:
-        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. See `find` for the errors."""
+        """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. Raises the same errors as `find`."""
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
             raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
@@ -101,7 +101,7 @@ class Workspace:
         return self._find(kind, ref, "--lineage", f"{kind}/{{}}")
 
     def only(self, kind: str) -> str:
-        """Returns the name that all artifacts of a kind have. Commands without `--region` use this region.
+        """Returns the name of the only region: the name that all artifacts of a kind have.
 
         Raises:
             NotFoundError: there is no artifact of this kind.
@@ -124,7 +124,7 @@ class Workspace:
                 is met. An artifact whose manifest cannot be read is assumed to meet the condition.
 
         Raises:
-            DataError: this artifact is incomplete or has another schema version. No older artifact is used instead.
+            DataError: the newest artifact is incomplete or has another schema version. Older ones are not tried.
         """
         paths = [path for path in self._directories(kind) if name in (None, split_directory(path.name)[0])]
         for path in sorted(paths, key=lambda path: (published_at(path), path.name), reverse=True):
@@ -133,7 +133,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of each region in `wanted`. If `wanted` is empty, uses the only region."""
+        """Returns the newest artifact of each region. Without names (`wanted`), uses the workspace's only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
@@ -142,7 +142,7 @@ class Workspace:
 
         Raises:
             NotFoundError: there is no such artifact. The hint is the command that makes it.
-            DataError: this artifact is incomplete or has another schema version. No older artifact is used instead.
+            DataError: the newest artifact is incomplete or has another schema version. Older ones are not tried.
         """
         made = self.newest(kind, name, lambda inputs, params: source.full_ref in inputs)
         if made is None:
@@ -162,7 +162,7 @@ class Workspace:
         stage_version: int = 1,
         keep: Sequence[str] = (),
     ) -> Iterator[Build]:
-        """Context manager that yields the existing artifact, or the locked directory `<name>@<id>.partial/`.
+        """Context manager that yields a `Build`: the existing artifact, or a locked directory to write files to.
 
         Args:
             kind: kind of the artifact.
@@ -204,7 +204,7 @@ class Workspace:
             yield from self._open_partial(build, keep)
 
     def remove(self, artifact: Artifact) -> None:
-        """Deletes an artifact. Deletes the manifest first, because without a manifest, the rest is no artifact."""
+        """Deletes an artifact: first the manifest, so that an interrupted deletion leaves no incomplete artifact."""
         (artifact.path / MANIFEST).unlink()
         shutil.rmtree(artifact.path)
 

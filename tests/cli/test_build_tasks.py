@@ -69,7 +69,7 @@ def test_json_of_several_artifacts_is_one_document_with_a_list(folder: Path) -> 
 def test_another_task_with_the_name_of_a_packed_one_gives_a_warning(folder: Path) -> None:
     (folder / "mine.yaml").write_text(PARK.replace("park_area", "bridge"))
     output = call("build-tasks", "--region", "south", "--task", "mine.yaml", cwd=folder).stderr
-    assert "`mine.yaml` has the same name as the packaged task `bridge`" in output
+    assert "`mine.yaml` has the same name as the task `bridge` of geojepa" in output
     same = find_task("car_bridge").to_yaml()
     (folder / "same.yaml").write_text(same)
     output = call("build-tasks", "--region", "south", "--task", "same.yaml", cwd=folder).stderr

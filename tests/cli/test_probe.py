@@ -89,7 +89,7 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     hidden = answer["result"]["shared_entities"]
     assert 0 < hidden["hidden"] < hidden["entities"]
     printed = run_here(*command, "--without-shared")
-    assert f"{hidden['hidden']:,} of {hidden['entities']:,} entities hidden" in printed
+    assert f"hid {hidden['hidden']:,} of {hidden['entities']:,} entities" in printed
     embedded = [made for made in workspace.artifacts("embeddings") if made.params.get("without_shared")]
     assert {made.name for made in embedded} == {"tagpool.alpha", "tagpool.beta"}
     counts = sum(made.counts["entities"] for made in embedded)

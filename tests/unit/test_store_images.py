@@ -200,9 +200,9 @@ def store_of(path: Path, form: ImageForm, **columns: np.ndarray) -> Path:
 @pytest.mark.parametrize(
     ("form", "columns", "message"),
     [
-        (ImageForm(), {"x": np.array([1, 65_536], np.uint32)}, "outside the grid"),
-        (ImageForm(), {"z": np.array([16, 99], np.uint32)}, "outside the grid"),
-        (ImageForm(), {"y": np.array([1, 2**32 - 1], np.uint32)}, "outside the grid"),
+        (ImageForm(), {"x": np.array([1, 65_536], np.uint32)}, "whose zoom, x or y does not exist"),
+        (ImageForm(), {"z": np.array([16, 99], np.uint32)}, "whose zoom, x or y does not exist"),
+        (ImageForm(), {"y": np.array([1, 2**32 - 1], np.uint32)}, "whose zoom, x or y does not exist"),
         (ImageForm(), {"z": np.array([16], np.uint32)}, "differ in length"),
         (ImageForm(), {"image": np.zeros((1, 3, 224, 224), np.uint8)}, r"is uint8 \[1, 3, 224, 224\], expected"),
         (ImageForm(), {"image": np.zeros((2, 3, 224, 0), np.uint8)}, "expected"),

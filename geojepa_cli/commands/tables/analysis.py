@@ -12,7 +12,9 @@ SHOWN = 15
 
 
 def print_analysis(made: Artifact) -> None:
-    """Prints two tables of tags (of entities that count for the label, of other entities), and the paths of the plots.
+    """Prints two tables of tags and the paths of the plots.
+
+    The first table has tags of entities that count for the label. The second table has tags of other entities.
 
     Args:
         made: artifact of the analysis.
@@ -30,8 +32,8 @@ def print_analysis(made: Artifact) -> None:
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
         "lift: observed frequency of tag and label together, divided by the frequency expected by chance; bits: mutual "
-        "information with the label; mask: tag is `hidden`, `partly` hidden or `left` visible by the mask; "
-        "visible when masked: entities on which the mask leaves the tag visible"
+        "information with the label; mask: the mask hides the tag on all entities (`hidden`), on some "
+        "(`partly`) or on almost none (`left`); visible when masked: number of entities on which the tag stays visible"
     )
     console.print_line(f"plots: {made.path / COOCCURRENCE_FILE}, {made.path / STATISTICS_FILE}")
 

@@ -13,8 +13,8 @@ FIRST = ("tiles", "images", "entities", "objects", "pieces", "steps", "parameter
 def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
     """Returns the names and values of an artifact's counts, in the order in which all commands print them.
 
-    The main counts come first, then the others in alphabetical order. Counts of dropped or repaired things by reason
-    are left out.
+    The main counts come first, then the others in alphabetical order. Numbers of dropped or repaired OSM elements and
+    tiles, which are listed by reason, are left out.
     """
     plain = {name: value for name, value in sorted(artifact.counts.items()) if not isinstance(value, dict)}
     first = [name for name in FIRST if name in plain]
@@ -22,7 +22,7 @@ def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
 
 
 def print_counts(artifact: Artifact) -> None:
-    """Prints a table of an artifact's counts, including dropped and repaired things, and the artifact's path."""
+    """Prints an artifact's path and a table of its counts. Dropped and repaired items have one row per reason."""
     rows = [(_words(name), _number(value)) for name, value in ordered_counts(artifact)]
     for group in ("dropped", "repaired"):
         found = sorted(artifact.counts.get(group, {}).items())

@@ -1,4 +1,4 @@
-"""Output of `probe`: table of scores, test protocol, and the visible tag with most information about the label."""
+"""Output of `probe`: table of scores, test protocol, and the tag that gives most information about the label."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         console.warn(report["stands_on"])
     for model, groups in report.get("seen_in_pretraining", {}).items():
         tested = console.counted(groups, "tested zoom-14 group")
-        console.print_line(f"`{model}` may have seen tiles of {tested} in pretraining, without labels")
+        console.print_line(f"`{model}` may have seen tiles of {tested} during pretraining (without their labels)")
     if shared := report.get("shared_entities"):
         of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
-            f"without shared: {shared['hidden']:,} of {of} hidden: their OSM element is in several zoom-14 groups"
+            f"`--without-shared` hid {shared['hidden']:,} of {of}: their OSM elements lie in several zoom-14 tiles"
         )
     for region, strongest in report["strongest"].items():
         if strongest["tags"]:

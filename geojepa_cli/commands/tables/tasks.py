@@ -61,7 +61,7 @@ def _print_tasks(made: Made) -> None:
 
 
 def strongest(report: TaskReport) -> tuple[str, str]:
-    """Returns the tag with most information about the label when the mask is applied, and its score, both as text.
+    """Returns the tag that gives most information about the label although the mask leaves it visible, and its score.
 
     Args:
         report: content of a task's `report.json`.
@@ -74,7 +74,7 @@ def strongest(report: TaskReport) -> tuple[str, str]:
 
 
 def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the number of tiles for each label, with one column per split, or one column in all if there are folds."""
+    """Prints the number of tiles for each label, with one column per split. A task with folds has a single column."""
     from geojepa_cli.tasks.statistics import add_histograms
 
     if "folds" in reports[0]:
@@ -87,7 +87,7 @@ def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
 
 
 def _print_folds(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the numbers of tiles and zoom-14 groups in each fold (row) of each task (column)."""
+    """Prints the numbers of tiles and zoom-14 groups in each fold. Rows are folds, columns are tasks."""
     tasks = {task: reports for task, reports in by_task.items() if "folds" in reports[0]}
     if not tasks:
         return
@@ -153,7 +153,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the number of tiles and entities dropped by filters and the mask, with one row per reason."""
+    """Prints the numbers of tiles and entities that filters or the mask removed, with one row per reason."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
@@ -169,10 +169,10 @@ def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the notations of the tag values that define the label, and the values that could not be parsed.
+    """Prints the number of OSM elements by notation of their tag values, and the values that could not be parsed.
 
-    Each notation and value is printed with its number of OSM elements. For `maxspeed`, the notations are `number`,
-    `walk`, `zone` and others; see `tasks.maxspeed`.
+    This applies to tasks that read numbers from tag values. For example, the `maxspeed` values `50` and `DE:zone30`
+    have the notations `number` and `zone`.
     """
     read: Counter[str] = Counter()
     unread: Counter[str] = Counter()
@@ -192,11 +192,11 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
 
 
 def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:
-    """Prints histograms with the same bins as a table with one row per bin. Bins without any tile are left out.
+    """Prints one table for several histograms that have the same bins, with one row per bin. Omits empty bins.
 
     Args:
         title: title of the table.
-        what: quantity of which the bins are ranges; header of the first column.
+        what: header of the first column: the quantity that is divided into bins, such as `label`.
         columns: histograms by column header. A histogram is a dict from the upper bound of a bin to its number of
             tiles; the last bin has the bound None.
     """

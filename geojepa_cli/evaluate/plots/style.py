@@ -1,4 +1,4 @@
-"""Colours of plots, and a function to save figures. Equal figures are saved as equal bytes."""
+"""Colours of plots, and a function to save figures. The same figure always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ GREY = "#999"
 
 
 def save_png(figure: Figure, path: Path, dpi: int) -> None:
-    """Saves a figure as a PNG file without date and software version."""
+    """Saves a figure as a PNG file. The metadata of the file has no date and no software version."""
     figure.savefig(path, dpi=dpi, metadata={"Software": None})

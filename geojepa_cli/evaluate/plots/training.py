@@ -28,7 +28,7 @@ def plot_metrics(
     title: str,
     panels: Mapping[str, tuple[str, ...]] = PANELS,
 ) -> None:
-    """Plots the metrics of a training run by step. Equal metrics are saved as equal bytes.
+    """Plots the metrics of a training run by step. The same metrics always give the same bytes.
 
     Args:
         lines: entries of `metrics.jsonl`.

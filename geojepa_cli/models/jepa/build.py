@@ -61,7 +61,7 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Converts the section `masking` of a configuration to the parameters of `draw_masks`."""
+    """Returns the parameters of the random masks from the section `masking` of a configuration."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 

@@ -35,10 +35,10 @@ class JepaEmbedder:
 
 
 def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
-    """Loads a trained GeoJEPA model that computes embeddings.
+    """Loads a trained GeoJEPA model to compute embeddings with it.
 
     Args:
-        folder: folder of the model in `models/`.
+        folder: folder of the model in `models/` of the workspace.
         inputs: text embeddings of tags, on the device to compute on.
 
     Raises:

@@ -15,7 +15,9 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
 class Encoder(nn.Module):
-    """Transformer for packed tokens, with optional register tokens (Darcet et al. 2024).
+    """Transformer with optional register tokens (Darcet et al. 2024).
+
+    Its input is packed: one tensor contains the tokens of all sequences of a batch, one sequence after the other.
 
     Args:
         transformer: transformer of width D.

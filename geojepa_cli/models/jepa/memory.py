@@ -34,7 +34,7 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Estimates the number of tokens that the context encoder and the predictor process, per token of the batch.
+    """Estimates how many tokens context encoder and predictor process, divided by the number of tokens in the batch.
 
     The predictor processes one sequence for each target. A sequence has the context tokens and the target's tokens.
     """

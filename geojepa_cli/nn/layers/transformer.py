@@ -1,4 +1,4 @@
-"""Transformer for packed tokens, with layer normalisation before attention and MLP (pre-norm)."""
+"""Transformer for packed sequences (see `nn.packing`). Normalises before attention and MLP (pre-norm)."""
 
 from __future__ import annotations
 

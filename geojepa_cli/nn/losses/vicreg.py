@@ -22,7 +22,7 @@ def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
 
     Args:
         x: vectors. [N, D]
-        gamma: standard deviation of a dimension from which its loss is 0.
+        gamma: minimum standard deviation. The loss of a dimension with at least this standard deviation is 0.
         eps: constant added to each variance, so that the square root has a finite gradient.
     Returns:
         Scalar tensor.

@@ -42,8 +42,8 @@ def draw_masks(
 ) -> Masks:
     """Draws a random mask for each tile of a batch: first its type, then its targets and its context.
 
-    A random mask replaces an area mask whose targets contain no token, and a kind mask whose targets contain all
-    tokens of the tile. In a tile with a single token, that token is the context.
+    If the targets of an area mask contain no token, or those of a kind mask contain all tokens of the tile, the tile
+    gets a mask of type RANDOM instead. In a tile with a single token, that token is the context.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]

@@ -19,11 +19,12 @@ class MaskIndices:
     mask token for each token of the target.
 
     Attributes:
-        context_index: batch indices of the visible (context) tokens. int64 [C]
+        context_index: indices, in the batch, of the visible (context) tokens. int64 [C]
         context_cu: cumulative numbers of context tokens of the tiles. int64 [B+1]
-        target_index: batch indices of the hidden (target) tokens, ordered by target, then by tile. int64 [M]
-        predictor_index: token in each row of the predictor's input. A number i below C means context token i; C + t
-            means the mask token of batch token t. int64 [P]
+        target_index: indices, in the batch, of the hidden (target) tokens. They are ordered by target, then by tile.
+            int64 [M]
+        predictor_index: token in each row of the predictor's input. A number i below C means the context token
+            `context_index[i]`. The number C + t means the mask token of token t of the batch. int64 [P]
         predictor_cu: cumulative sequence lengths of the predictor's input. int64 [num_targets·B+1]
         predicted_at: rows of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
     """

@@ -36,7 +36,7 @@ def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: f
 def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates) -> Tensor:
     """Selects the N targets of area masks: the tokens in a random rectangle inside each tile.
 
-    A token is in the rectangle if the centre of its bounding box is.
+    A token is selected if the centre of its bounding box is inside the rectangle.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]

@@ -30,7 +30,7 @@ class Tokenizer(nn.Module):
     """Computes the tokens of entities and image patches.
 
     The input of an entity token is the mean embedding of its tags. The input of a patch token is the patch's pixels.
-    Each is projected linearly to width D and layer-normalised. To add a modality, add a projection and one more
+    Each input is projected linearly to width D and layer-normalised. To add a modality, add a projection and one more
     `TokenPart` in `forward`.
 
     Args:
@@ -87,7 +87,7 @@ class TileTokenizer(nn.Module):
             batch: tiles, with or without images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
         Returns:
-            Content plus positional encoding of each token [T, D]. The tokens without positional encoding.
+            Two values: content plus positional encoding of each token [T, D], and the tokens without the encoding.
         """
         tokens = self.tokenizer(batch, tag_table)
         return tokens.content + self.position(tokens.box, tokens.modality), tokens

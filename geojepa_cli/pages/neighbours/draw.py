@@ -221,7 +221,11 @@ def _highlight(tile: TileMap, ref: str | None, scale: float) -> Iterator[str]:
 
 
 def _to_svg(xy: Points, tile: TileMap) -> Points:
-    """Converts tile units (y northwards) to metres from the north-west corner of the tile (y southwards)."""
+    """Converts stored vertices of a tile to SVG coordinates.
+
+    Stored vertices are distances east and north of the tile's south-west corner, divided by the tile's width. SVG
+    coordinates are metres east and south of the tile's north-west corner.
+    """
     metres = np.asarray(xy, np.float64) * tile.east_m
     return np.stack([metres[:, 0], tile.north_m - metres[:, 1]], axis=1)
 
@@ -229,8 +233,8 @@ def _to_svg(xy: Points, tile: TileMap) -> Points:
 def _path(points: Points) -> str:
     """Returns the SVG path data of a polyline, with coordinates rounded to 0.1 m.
 
-    After the first point, the path has steps from point to point. Points are rounded before the steps are computed, so
-    rounding errors do not add up.
+    Each point after the first is written as its offset from the previous point. Points are rounded before the offsets
+    are computed, so rounding errors do not add up.
     """
     tenths = np.rint(points * 10).astype(np.int64)
     steps = np.diff(tenths, axis=0)

@@ -70,7 +70,10 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
 
 
 def _clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Divides tiles into clusters: at gaps in longitude wider than `_GAP_DEG`, then at such gaps in latitude."""
+    """Divides the bounds of tiles into clusters that are more than `_GAP_DEG` degrees apart.
+
+    First, the tiles are divided at gaps in longitude. Then, each part is divided at gaps in latitude.
+    """
     clusters = [bounds] if len(bounds) else []
     for axis in (0, 1):
         split = []

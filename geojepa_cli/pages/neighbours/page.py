@@ -116,9 +116,10 @@ def _where(lon: float, lat: float) -> str:
 
 
 def _scale_bar(east_m: float) -> dict[str, Any]:
-    """Returns the scale bar of a map: `text` is its length, `percent` its width in percent of the map's width.
+    """Returns the length of a map's scale bar, as a dict with two keys.
 
-    The length is a round number that is at most a quarter of the map's width.
+    `text` is the length in metres or kilometres, such as `200 m`. `percent` is the length in percent of the map's
+    width. The length is a round number that is at most a quarter of the map's width.
 
     Args:
         east_m: width of the map in metres.
