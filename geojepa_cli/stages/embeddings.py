@@ -21,15 +21,13 @@ from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.models import IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
-from geojepa_cli.stages.training import CONFIG
+from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains, legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.geometry import RunConfig
-    from geojepa_cli.config.schema import DataConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
@@ -278,29 +276,3 @@ def make_embeddings(
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
-
-
-def model_config(model: Artifact) -> RunConfig:
-    """Returns the configuration with which a model was trained.
-
-    Raises:
-        DataError: `config.yaml` of the model is damaged.
-    """
-    from geojepa_cli.config.load import load_run_config
-
-    try:
-        return load_run_config(str(model.file(CONFIG)))
-    except UsageError as error:  # `pretrain` wrote the file, so this is a data error
-        raise model.broken(error.message) from error
-
-
-def data_config(model: Artifact) -> DataConfig | None:
-    """Returns the settings that selected the tiles that a model was trained on. None if it was not trained on tiles.
-
-    Raises:
-        DataError: `config.yaml` of the model is damaged.
-    """
-    from geojepa_cli.config.schema import PretrainConfig
-
-    config = model_config(model)
-    return config.data if isinstance(config, PretrainConfig) else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import InterruptedRunError
+from geojepa_cli.errors import InterruptedRunError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
@@ -18,6 +18,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.schema import DataConfig
     from geojepa_cli.models.base import FrozenInputs
     from geojepa_cli.train.loop import Data, Result
 
@@ -167,6 +168,32 @@ def train_model(
         "device": device,
     }
     return Trained(result, model.parameter_counts(), timing)
+
+
+def model_config(model: Artifact) -> RunConfig:
+    """Returns the configuration with which a model was trained.
+
+    Raises:
+        DataError: `config.yaml` of the model is damaged.
+    """
+    from geojepa_cli.config.load import load_run_config
+
+    try:
+        return load_run_config(str(model.file(CONFIG)))
+    except UsageError as error:  # `pretrain` wrote the file, so this is a data error
+        raise model.broken(error.message) from error
+
+
+def data_config(model: Artifact) -> DataConfig | None:
+    """Returns the settings that selected the tiles that a model was trained on. None if it was not trained on tiles.
+
+    Raises:
+        DataError: `config.yaml` of the model is damaged.
+    """
+    from geojepa_cli.config.schema import PretrainConfig
+
+    config = model_config(model)
+    return config.data if isinstance(config, PretrainConfig) else None
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
