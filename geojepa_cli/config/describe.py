@@ -10,15 +10,17 @@ from pydantic import BaseModel, ValidationError
 
 from geojepa_cli import hints
 from geojepa_cli.config.reasons import describe_reason, shorten
-from geojepa_cli.config.schema import TOKEN_MODALITIES, PretrainConfig
+from geojepa_cli.config.schema import TOKEN_MODALITIES
 from geojepa_cli.config.section import ConflictError
 from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint
 
 KEY_CUTOFF = 0.75  # minimum similarity of a key in another section
 
+Schema = type[BaseModel]
 
-def describe_error(error: ValidationError, source: str, given: Mapping[str, str]) -> UsageError:
+
+def describe_error(error: ValidationError, source: str, given: Mapping[str, str], schema: Schema) -> UsageError:
     """Converts a pydantic error about a configuration to a one-line `UsageError`.
 
     Only one problem is reported: the first unknown key, or the first problem if no key is unknown.
@@ -27,47 +29,49 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
         error: error raised by pydantic.
         source: path or name of the configuration.
         given: dict from the key of each `--set` option to its argument, such as `{"train.lr": "train.lr=1"}`.
+        schema: schema of the configuration.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = [shorten(str(part)) for part in first["loc"] if part != "[key]"]
     dotted = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return _unknown_key(path, source, given)
+        return _unknown_key(path, source, given, schema)
     if first["type"] == "missing":
         return UsageError(
             f"required key `{dotted}` is missing in `{source}`",
-            hints.again(set=valid_values(path) or {"train.epochs": 10}),
+            hints.again(set=valid_values(path, schema) or {"train.epochs": 10}),
         )
     conflict = first.get("ctx", {}).get("error")
     paths = [[*path, key] for key in conflict.keys] if isinstance(conflict, ConflictError) else [path]
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
-    return UsageError(f"{where}: {describe_reason(first)}", _valid_hint(paths, given))
+    return UsageError(f"{where}: {describe_reason(first)}", _valid_hint(paths, given, schema))
 
 
-def section_names() -> list[str]:
+def section_names(schema: Schema) -> list[str]:
     """Returns the names of all sections of a training configuration, such as `model`."""
-    return _keys_at([])
+    return _keys_at([], schema)
 
 
-def valid_values(path: Sequence[str]) -> dict[str, object]:
+def valid_values(path: Sequence[str], schema: Schema) -> dict[str, object]:
     """Suggests a valid value for one key of a configuration.
 
     Args:
         path: section and name of the key, such as `("train", "lr")`.
+        schema: schema of the configuration.
 
     Returns:
         Dict with one entry, such as `{"train.lr": "0.001"}`: the section and name of the key, joined by a dot, and a
         valid value as YAML. The value is the example that the schema gives for this key, or the default value if the
         schema gives no example. The dict is empty if the configuration has no such key.
     """
-    if len(path) < 2 or path[0] not in _keys_at([]) or path[1] not in _keys_at(path[:1]):
+    if len(path) < 2 or path[0] not in _keys_at([], schema) or path[1] not in _keys_at(path[:1], schema):
         return {}
-    field = _section(path[0]).model_fields[path[1]]
+    field = _section(path[0], schema).model_fields[path[1]]
     value = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
     return {f"{path[0]}.{path[1]}": _as_yaml(value)}
 
 
-def valid_override(override: str, example: bool) -> list[hints.Option]:
+def valid_override(override: str, example: bool, schema: Schema) -> list[hints.Option]:
     """Suggests a valid `--set` option to replace one that cannot be parsed.
 
     The suggestion keeps the key of `override`, or replaces an unknown key by the most similar valid key.
@@ -75,32 +79,33 @@ def valid_override(override: str, example: bool) -> list[hints.Option]:
     Args:
         override: argument of `--set` that cannot be parsed.
         example: True suggests `train.lr=1e-3` if no valid key is similar. False suggests nothing in that case.
+        schema: schema of the configuration.
     """
     path = override.partition("=")[0].strip().split(".")
-    close = _nearest_elsewhere(path[-1])
-    values = valid_values(path) or valid_values(close.split(".") if close else [])
+    close = _nearest_elsewhere(path[-1], schema)
+    values = valid_values(path, schema) or valid_values(close.split(".") if close else [], schema)
     if not values and example:
         values = {"train.lr": "1e-3"}
     return [("--set", f"{key}={value}") for key, value in values.items()]
 
 
-def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str]) -> Hint:
+def _valid_hint(paths: Sequence[Sequence[str]], given: Mapping[str, str], schema: Schema) -> Hint:
     """Returns a hint: the command that failed, corrected so that each key in `paths` has a valid value."""
     values: dict[str, object] = {}
     for path in paths:
-        values |= valid_values(path)
+        values |= valid_values(path, schema)
     wrong = [given[key] for key in given if any(_is_within(key, path[:2]) for path in paths)]
     if len(wrong) == 1:  # a section has no single value, so the hint leaves it out
         return hints.instead(("--set", wrong[0]), *hints.as_options({"set": values}))
     return hints.again(set=values) if values else hints.again(config="tiny.yaml")
 
 
-def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> UsageError:
+def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str], schema: Schema) -> UsageError:
     """Returns the error for an unknown key of a configuration. The message suggests the most similar valid key."""
     dotted = ".".join(path)
-    known = _keys_at(path[:-1])
+    known = _keys_at(path[:-1], schema)
     close = nearest(path[-1], known)
-    better = ".".join([*path[:-1], close]) if close else _nearest_elsewhere(path[-1])
+    better = ".".join([*path[:-1], close]) if close else _nearest_elsewhere(path[-1], schema)
     message = f"unknown key `{dotted}` in `{source}`"
     if better is not None:
         message += f"; did you mean `{better}`?"
@@ -114,7 +119,7 @@ def _unknown_key(path: Sequence[str], source: str, given: Mapping[str, str]) -> 
     if wrong is None:
         return UsageError(message, hints.again().noting(f"after `{source}` is corrected"))
     right: tuple[hints.Option, ...] = ()
-    if better is not None and (better not in section_names() or wrong != dotted):  # a section has no value
+    if better is not None and (better not in section_names(schema) or wrong != dotted):  # a section has no value
         value = given[wrong].partition("=")[2]
         right = (("--set", f"{better}{wrong.removeprefix(dotted)}={value}"),)
     return UsageError(message, hints.instead(("--set", given[wrong]), *right))
@@ -131,19 +136,19 @@ def _as_yaml(value: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True, width=1000).split("\n...")[0].strip()
 
 
-def _section(name: str) -> type[BaseModel]:
-    section = PretrainConfig.model_fields[name].annotation
+def _section(name: str, schema: Schema) -> type[BaseModel]:
+    section = schema.model_fields[name].annotation
     assert isinstance(section, type) and issubclass(section, BaseModel)
     return section
 
 
-def _keys_at(path: Sequence[str]) -> list[str]:
+def _keys_at(path: Sequence[str], schema: Schema) -> list[str]:
     """Returns the valid keys of a section of the configuration.
 
     Args:
         path: path of the section, such as `["model"]`. An empty path means the whole configuration.
     """
-    section: type[BaseModel] = PretrainConfig
+    section = schema
     for part in path:
         field = section.model_fields.get(part)
         inner = field.annotation if field else None
@@ -153,12 +158,12 @@ def _keys_at(path: Sequence[str]) -> list[str]:
     return list(section.model_fields)
 
 
-def _nearest_elsewhere(key: str) -> str | None:
+def _nearest_elsewhere(key: str, schema: Schema) -> str | None:
     """Searches all sections for the key that is most similar to `key`.
 
     Returns:
         The key as `section.key`, or None if no key is similar.
     """
-    places = {inner: f"{section}.{inner}" for section in _keys_at([]) for inner in _keys_at([section])}
+    places = {inner: f"{section}.{inner}" for section in _keys_at([], schema) for inner in _keys_at([section], schema)}
     close = nearest(key, places, KEY_CUTOFF)
     return places[close] if close else None

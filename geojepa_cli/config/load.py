@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from geojepa_cli import hints
-from geojepa_cli.config.describe import describe_error, section_names, valid_override
+from geojepa_cli.config.describe import Schema, describe_error, section_names, valid_override
+from geojepa_cli.config.geometry import SCHEMAS, RunConfig
 from geojepa_cli.config.reasons import name_type, shorten
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import describe_yaml_error, is_malformed, parse_yaml, read_yaml
@@ -27,7 +28,22 @@ def packed_configs() -> list[str]:
 
 
 def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Reads a training configuration of GeoJEPA. See `load_run_config`.
+
+    Raises:
+        UsageError: the configuration cannot be read, or is of another family.
+    """
+    config = load_run_config(path_or_name, overrides)
+    if not isinstance(config, PretrainConfig):
+        message = f"`{path_or_name}` is a configuration of the family `{config.family}`, expected `jepa`"
+        raise UsageError(message, hints.again(config="tiny.yaml"))
+    return config
+
+
+def load_run_config(path_or_name: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Reads a training configuration from a file, or by name from the package (such as `tiny.yaml` or `tiny`).
+
+    The key `family` selects the schema. It is `jepa` by default.
 
     Args:
         path_or_name: path of a file. If no such file exists, the name of a configuration that comes with the package.
@@ -42,14 +58,18 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
     given: dict[str, str] = {}
     for override in overrides:
         given[_override(raw, override, given)] = override
+    family = raw.pop("family", "jepa")
+    if not isinstance(family, str) or family not in SCHEMAS:
+        raise unknown("family", str(family), SCHEMAS, hints.again(config="tiny.yaml"))
+    schema = SCHEMAS[family]
     try:
-        return PretrainConfig.model_validate(raw)
+        return schema.model_validate(raw)
     except ValidationError as error:
-        raise describe_error(error, source, given) from None
+        raise describe_error(error, source, given, schema) from None
 
 
-def dump_config(config: PretrainConfig) -> str:
-    """Returns a configuration as YAML text that `load_config` can read. The text includes all default values."""
+def dump_config(config: RunConfig) -> str:
+    """Returns a configuration as YAML text that `load_run_config` can read. The text includes all default values."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -73,7 +93,7 @@ def _read(path_or_name: str) -> tuple[dict[str, Any], str]:
     if raw is None:
         return {}, source
     if not isinstance(raw, dict):
-        names = ", ".join(f"`{section}`" for section in section_names())
+        names = ", ".join(f"`{section}`" for section in section_names(PretrainConfig))
         message = f"`{source}` contains {name_type(raw)}, expected sections: {names}"
         raise UsageError(message, hints.again(config="tiny.yaml"))
     return raw, source
@@ -94,7 +114,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
     """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
-    corrected = hints.instead(("--set", override), *valid_override(override, not earlier))
+    corrected = hints.instead(("--set", override), *valid_override(override, not earlier, _schema_of(raw)))
     if not equals or not all(keys) or len(keys) > MAX_KEYS:
         raise UsageError(f"`--set` expects `section.key=value`, got `{shorten(override)}`", corrected)
     inner = raw
@@ -114,6 +134,12 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
         message = f"`--set`: value `{shorten(text)}` of `{shorten(dotted)}`{problem}: {describe_yaml_error(error)}"
         raise UsageError(message, corrected) from None
     return ".".join(keys)
+
+
+def _schema_of(raw: Mapping[str, Any]) -> Schema:
+    """Returns the schema of a configuration that is not checked yet. An unknown family counts as `jepa`."""
+    family = raw.get("family")
+    return SCHEMAS[family] if isinstance(family, str) and family in SCHEMAS else PretrainConfig
 
 
 def _read_number(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -86,8 +86,19 @@ class StepLosses:
     tokens: int
 
 
-class Pretrainable(Protocol):
-    """Interface of a model that `train.loop` can train.
+class Batch(Protocol):
+    """Data of one training step: a `TileBatch`, or a batch of another kind of training data."""
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of samples in the batch."""
+
+
+BatchT = TypeVar("BatchT", bound=Batch, contravariant=True)
+
+
+class Pretrainable(Protocol[BatchT]):
+    """Interface of a model that `train.loop` can train on batches of one kind.
 
     Attributes:
         needs: modalities that the model reads. Batches must contain them.
@@ -98,11 +109,11 @@ class Pretrainable(Protocol):
     needs: Needs
     module: nn.Module
 
-    def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
+    def step(self, batch: BatchT, rng: torch.Generator) -> StepLosses:
         """Computes the losses of a batch. The caller enables autocast if training uses bfloat16.
 
         Args:
-            batch: tiles to train on, on the model's device.
+            batch: data to train on, on the model's device.
             rng: random generator on the CPU. The model must use no other source of random numbers, so that a resumed
                 run gives the same result as an uninterrupted one.
         """
@@ -116,7 +127,7 @@ class Pretrainable(Protocol):
             progress: fraction of the training that is complete, 0 to 1.
         """
 
-    def embed(self, batch: TileBatch) -> BatchVectors:
+    def embed(self, batch: BatchT) -> BatchVectors:
         """Computes the embeddings of a batch with the current weights. The caller disables gradients."""
 
     def activation_bytes(self, tokens: int) -> int:

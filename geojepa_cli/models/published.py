@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from geojepa_cli.config.load import dump_config, load_config
+from geojepa_cli.config.geometry import RunConfig
+from geojepa_cli.config.load import dump_config, load_config, load_run_config
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
@@ -16,21 +17,36 @@ CONFIG = "config.yaml"
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
 
 
-def save_model(folder: Path, module: nn.Module, config: PretrainConfig) -> None:
+def save_model(folder: Path, module: nn.Module, config: RunConfig) -> None:
     """Writes a model to a folder: all weights to `weights.safetensors`, and the configuration to `config.yaml`."""
     save_tensors(folder / WEIGHTS, module.state_dict(), FORMAT)
     (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
 
 
 def read_model(folder: Path) -> tuple[dict[str, Tensor], PretrainConfig]:
-    """Reads the weights (tensors by name) and the configuration of a published model from its folder.
+    """Reads the weights (tensors by name) and the configuration of a published GeoJEPA model from its folder.
+
+    Raises:
+        DataError: the weights are missing or unreadable, or have another format.
+        UsageError: the configuration cannot be read, or is of another family.
+    """
+    config = load_config(str(folder / CONFIG))
+    return _read_weights(folder), config
+
+
+def read_run(folder: Path) -> tuple[dict[str, Tensor], RunConfig]:
+    """Reads the weights and the configuration of a published model of any family from its folder.
 
     Raises:
         DataError: the weights are missing or unreadable, or have another format.
         UsageError: the configuration cannot be read.
     """
-    config = load_config(str(folder / CONFIG))
+    config = load_run_config(str(folder / CONFIG))
+    return _read_weights(folder), config
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
     tensors, metadata = read_tensors(folder / WEIGHTS)
     if metadata != FORMAT:
         raise DataError(f"the metadata of `{folder / WEIGHTS}` is {metadata or 'empty'}, expected {FORMAT}")
-    return tensors, config
+    return tensors

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from geojepa_cli.config.modality import Needs
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.schema import PretrainConfig
+    from geojepa_cli.config.geometry import RunConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs, Pretrainable
 
 DEFAULT_BASELINE = "tagpool"
@@ -41,9 +41,12 @@ class Family(NamedTuple):
     load: str
 
 
-# name of the architecture (`PretrainConfig.family`) -> its code
+# name of the architecture (`family` of its configuration) -> its code
 FAMILIES: dict[str, Family] = {
     "jepa": Family("geojepa_cli.models.jepa.pretraining:build", "geojepa_cli.models.jepa.embedder:load"),
+    "polygon_gnn": Family(
+        "geojepa_cli.models.polygon_gnn.pretraining:build", "geojepa_cli.models.polygon_gnn.embedder:load"
+    ),
 }
 
 
@@ -76,7 +79,7 @@ def open_published(folder: Path, family: str, inputs: FrozenInputs) -> Embedder:
     return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs))
 
 
-def build_pretrainable(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:
+def build_pretrainable(config: RunConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:
     """Returns an untrained model on the device of `inputs`.
 
     Args:

@@ -19,16 +19,15 @@ from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.models import CONFIG
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, check_own, find_regions, rebuilding
+from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
@@ -282,17 +281,3 @@ def make_embeddings(
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
-
-
-def model_config(model: Artifact) -> PretrainConfig:
-    """Returns the configuration with which a model was trained.
-
-    Raises:
-        DataError: `config.yaml` of the model is damaged.
-    """
-    from geojepa_cli.config.load import load_config
-
-    try:
-        return load_config(str(model.file(CONFIG)))
-    except UsageError as error:  # `pretrain` wrote the file, so this is a data error
-        raise model.broken(error.message) from error

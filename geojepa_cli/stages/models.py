@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from geojepa_cli import console, hints
+from geojepa_cli import hints
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.errors import InterruptedRunError, NotFoundError, UsageError
-from geojepa_cli.hints import Hint
+from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.geometry_model import make_geometry_model
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import input_refs, number
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, as_command, find_regions
+from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.durable import file_sha256
-from geojepa_cli.workspace.kinds import Remains, check_name, legal_name
+from geojepa_cli.workspace.kinds import check_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.config.schema import PretrainConfig
-    from geojepa_cli.train.data import TrainingData
-    from geojepa_cli.train.loop import Result
-
-CONFIG = "config.yaml"
-CHECKPOINT = "checkpoint.safetensors"
-METRICS = "metrics.jsonl"
-
-
-def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that trains a model again.
-
-    The command uses the configuration file in the model's artifact or, if this file is missing or damaged, `tiny.yaml`.
-    """
-    known = remains.files.get(CONFIG)
-    path = remains.path / CONFIG if remains.path else None
-    if path is None or known is None or not path.is_file() or file_sha256(path) != known:
-        return hints.run("pretrain", config="tiny.yaml", name=legal_name(remains.name))
-    regions, seed = input_refs(remains, "processed"), number(remains.params.get("seed"))
-    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
-
-
-MODELS = Stage(
-    "models",
-    version=1,
-    rebuild=_rebuild,
-    keep=(CHECKPOINT, METRICS),
-    resumes_from=(CHECKPOINT,),
-    files=(CONFIG, METRICS, "weights.safetensors"),
-)
 
 
 @as_command("pretrain")
@@ -71,12 +40,13 @@ def pretrain(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Trains a model by masked latent prediction on one or several regions.
+    """Trains a model by masked latent prediction on one or several regions, or a geometry encoder on fonts.
 
     Args:
         workspace: workspace to read from and publish to.
         config: path of a configuration file, or name of a configuration that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
+            A geometry encoder has none.
         set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
         name: name of the model. Default: the name of the configuration file without its extension.
         seed: random seed of the initial weights, the order of tiles, and the masks.
@@ -91,37 +61,23 @@ def pretrain(
         UsageError: the configuration is not valid, training needs too much memory, or the device does not exist.
         NotFoundError: an artifact that training needs does not exist.
     """
-    from geojepa_cli.config.load import load_config
+    from geojepa_cli.config.geometry import GeometryConfig
+    from geojepa_cli.config.load import load_run_config
 
     pairs = (
         [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
     )
-    resolved = load_config(str(config), pairs)
+    resolved = load_run_config(str(config), pairs)
     name = name or Path(config).stem
     check_model_name(name)
+    if isinstance(resolved, GeometryConfig):
+        if region:
+            # the hints for geojepa commands keep `--region`
+            words = ("geojepa", "--workspace", str(workspace.root), "pretrain", "--config", str(config))
+            raise UsageError(f"`{config}` trains on fonts, not on regions", hints.shell(*words))
+        return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads))
     run = TrainingRun(resolved, name, seed, resume, device, threads)
     return make_model(workspace, find_regions(workspace, "processed", region), run)
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Settings of a training run.
-
-    Attributes:
-        config: configuration of the model, the data and the training.
-        name: name of the model.
-        seed: random seed of the initial weights, the order of tiles, and the masks.
-        resume: resume an interrupted run from its last checkpoint.
-        device: `cpu`, `cuda` or `auto`.
-        threads: number of CPU threads.
-    """
-
-    config: PretrainConfig
-    name: str
-    seed: int = 0
-    resume: bool = True
-    device: str = "auto"
-    threads: int = 1
 
 
 class TrainingInputs(NamedTuple):
@@ -143,7 +99,7 @@ class TrainingInputs(NamedTuple):
         return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
 
 
-def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun) -> Artifact:
+def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]) -> Artifact:
     """Trains a model, and publishes the artifact `models/<name>`.
 
     The artifact contains the weights, the configuration, the training metrics, a plot of the loss, and a model card.
@@ -163,19 +119,13 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
     if Modality.IMAGE in run.config.needs:
         images = _images(workspace, processed)
     inputs = TrainingInputs(list(processed), features, images)
-    params = {"config": run.config.model_dump(mode="json"), "seed": run.seed}
 
-    def write(build: Build) -> Artifact:
-        if not run.resume:
-            build.clear()
-        try:
-            counts, timing = _train(build, run, inputs, chosen)
-        except KeyboardInterrupt:
-            raise _interrupted(build) from None
+    def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
+        counts, timing = _train(build, run, inputs, chosen)
         _describe(build, run, inputs.artifacts, counts)
-        return build.publish(counts=counts, extra={"seed": run.seed}, timing=timing)
+        return counts, timing
 
-    return MODELS.make(workspace, run.name, params, inputs.artifacts, write)
+    return publish_model(workspace, run, inputs.artifacts, {}, write)
 
 
 def check_model_name(name: str) -> None:
@@ -192,7 +142,7 @@ def check_model_name(name: str) -> None:
 
 
 def _train(
-    build: Build, run: TrainingRun, inputs: TrainingInputs, device: str
+    build: Build, run: TrainingRun[PretrainConfig], inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains a model, and writes the files of the model.
 
@@ -201,73 +151,27 @@ def _train(
     """
     import torch
 
-    from geojepa_cli.models.published import save_model
-    from geojepa_cli.models.registry import build_pretrainable
     from geojepa_cli.train.data import TrainingData
-    from geojepa_cli.train.loop import train
     from geojepa_cli.train.memory import check_memory
 
-    config, seed = run.config, run.seed
-    torch.set_num_threads(run.threads)
-    # otherwise threads add the gradients of repeated rows in random order
-    torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    prepare_torch(device, run.threads)
     data = TrainingData.open(
-        config,
+        run.config,
         [artifact.file(PROCESSED_FILE) for artifact in inputs.processed],
         [artifact.file(FEATURES_FILE) for artifact in inputs.features],
         [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
-        seed,
+        run.seed,
     )
-    check_memory(config, data)
+    check_memory(run.config, data)
     data = data.to(torch.device(device))
-    model = build_pretrainable(config, data.inputs, seed)
-    with console.progress("pretrain", 100.0) as meter:
-        result = train(model, data, config.train, build.partial, seed, meter)
-    if result.resumed_from is not None:
-        console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
-    save_model(build.partial, model.module, config)
-    (build.partial / CHECKPOINT).unlink(missing_ok=True)
-    timing = {
-        "tokens_per_s": round(result.tokens_per_s, 1),
-        "training_s": round(result.progress.elapsed_s, 1),
-        "threads": run.threads,
-        "device": device,
-    }
-    return _counts(data, result, model.parameter_counts()), timing
+    trained = train_model(build, run, data, data.inputs, device)
+    dropped = {reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")}
+    return trained.counts({"tiles": len(data.view.tiles), **dropped}), trained.timing
 
 
-def _counts(data: TrainingData, result: Result, parameters: Mapping[str, int]) -> dict[str, Any]:
-    progress = result.progress
-    return {
-        "tiles": len(data.view.tiles),
-        **{reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")},
-        "steps": progress.step,
-        "epochs": progress.epoch,
-        "tiles_seen": progress.tiles,
-        "tokens_seen": progress.tokens,
-        **parameters,
-        "stopped_by": result.stopped_by,
-    }
-
-
-def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
-
-    Without a checkpoint, no run can resume, so the files of the run are deleted.
-    """
-    from geojepa_cli.train.checkpoint import checkpoint_step
-
-    step = checkpoint_step(build.partial / CHECKPOINT)
-    if step is None:
-        build.clear()
-        earlier = hints.again(set={"train.checkpoint_every": 10})
-        return InterruptedRunError("interrupted before the first checkpoint", earlier)
-    resumed = hints.again().noting("add --no-resume to start again")
-    return InterruptedRunError(f"interrupted; the last checkpoint is from step {step:,}", resumed)
-
-
-def _describe(build: Build, run: TrainingRun, inputs: Sequence[Artifact], counts: Mapping[str, Any]) -> None:
+def _describe(
+    build: Build, run: TrainingRun[PretrainConfig], inputs: Sequence[Artifact], counts: Mapping[str, Any]
+) -> None:
     """Writes the plot of the loss and the model card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card

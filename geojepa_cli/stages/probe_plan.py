@@ -13,8 +13,9 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks
-from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, model_config
+from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model
 from geojepa_cli.stages.stage import Regions, as_list
+from geojepa_cli.stages.training import data_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -120,7 +121,9 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
             continue
         if not names & {name_of(ref) for ref in inputs_of_kind(model.artifact, "processed")}:
             continue
-        data = model_config(model.artifact).data
+        data = data_config(model.artifact)
+        if data is None:
+            continue
         if not data.exclude_test_groups:
             how = "was trained on all tiles, including test groups (`data.exclude_test_groups` is false)"
         elif data.split_seed != seed:
@@ -154,7 +157,9 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
     own = {source for region in regions for source in _sources(workspace, region)}
     if not own & _sources(workspace, model.artifact):
         return 0
-    config = model_config(model.artifact).data
+    config = data_config(model.artifact)
+    if config is None:
+        return 0
     groups = np.unique(tested)
     if config.exclude_test_groups:
         groups = groups[split_groups(groups, config.split_seed) != SPLITS.index("test")]

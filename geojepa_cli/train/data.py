@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.base import FrozenInputs, Pretrainable
 from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
@@ -25,7 +25,9 @@ from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
+from geojepa_cli.train.monitor import collapse_metrics
 
+MONITOR_TILES = 128
 RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory that is used for tiles; the model needs the rest
 
 
@@ -96,6 +98,10 @@ class TrainingData:
         )
         return cls(store, view, FrozenInputs(table), sampler, config.needs)
 
+    def n_batches(self, epoch: int) -> int:
+        """Returns the number of batches in an epoch."""
+        return self.sampler.n_batches(epoch)
+
     def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
         """Yields the batches of an epoch, on the training device.
 
@@ -122,6 +128,11 @@ class TrainingData:
         rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
         return self.store.read(self.view, np.sort(rows), needs=self.needs)
+
+    def monitor(self, seed: int) -> Callable[[Pretrainable[TileBatch]], dict[str, float]]:
+        """Returns a function that computes the collapse metrics of a model on a fixed batch of random tiles."""
+        fixed = self.fixed_batch(MONITOR_TILES, seed).to(self.device)
+        return lambda model: collapse_metrics(model.embed(fixed))
 
     def batch_tokens(self, budget: int) -> int:
         """Returns the number of tokens in the largest possible batch, to estimate the memory of training.

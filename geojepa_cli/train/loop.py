@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -16,16 +16,32 @@ from geojepa_cli import hints
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.models.base import Pretrainable
-from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.models.base import Batch, Pretrainable
 from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.log import METRICS, Means, MetricsLog
-from geojepa_cli.train.monitor import collapse_metrics
 from geojepa_cli.train.schedule import learning_rate, weight_decay
 
-MONITOR_TILES = 128
-MONITOR_LINES = 5  # collapse metrics are written in every fifth line of the log, and in the first and last line
+MONITOR_LINES = 5  # figures of the monitor are written in every fifth line of the log, and in the first and last line
+
+BatchT = TypeVar("BatchT", bound=Batch)
+DataT = TypeVar("DataT", bound=Batch, covariant=True)
+
+
+class Data(Protocol[DataT]):
+    """Interface of training data: `train.data.TrainingData` or `train.glyphs.GlyphData`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device that batches are on."""
+
+    def n_batches(self, epoch: int) -> int:
+        """Returns the number of batches in an epoch."""
+
+    def batches(self, epoch: int, position: int) -> Iterator[DataT]:
+        """Yields the batches of an epoch, from the batch with index `position`."""
+
+    def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], dict[str, float]]:
+        """Returns a function that computes figures of a model for the training log, always on the same data."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,12 @@ class Result:
 
 
 def train(
-    model: Pretrainable, data: TrainingData, config: TrainConfig, folder: Path, seed: int, meter: Meter | None = None
+    model: Pretrainable[BatchT],
+    data: Data[BatchT],
+    config: TrainConfig,
+    folder: Path,
+    seed: int,
+    meter: Meter | None = None,
 ) -> Result:
     """Trains a model until the first limit in the configuration is reached. The model's weights are changed in place.
 
@@ -102,10 +123,12 @@ def generator(seed: int, *place: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
-class _Run:
+class _Run(Generic[BatchT]):
     """State of a training run: model, optimiser, progress and log."""
 
-    def __init__(self, model: Pretrainable, data: TrainingData, config: TrainConfig, folder: Path, seed: int) -> None:
+    def __init__(
+        self, model: Pretrainable[BatchT], data: Data[BatchT], config: TrainConfig, folder: Path, seed: int
+    ) -> None:
         self.model, self.data, self.config, self.folder, self.seed = model, data, config, folder, seed
         self.optimizer = build_optimizer(model.module, config)
         self.progress = Progress()
@@ -116,8 +139,8 @@ class _Run:
         self.means = Means(self.progress.totals, self.progress.total_count)
         self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes)
         self.lines = 0 if self.progress.step == 0 else self.progress.step // config.log_every + 1
-        self.epoch_batches = data.sampler.n_batches(self.progress.epoch)
-        self.fixed = data.fixed_batch(MONITOR_TILES, seed).to(data.device)
+        self.epoch_batches = data.n_batches(self.progress.epoch)
+        self.monitor = data.monitor(seed)
 
     def train(self, meter: Meter | None) -> Result:
         self.model.module.train()
@@ -142,7 +165,7 @@ class _Run:
         seconds = max(time.monotonic() - started, 1e-9)
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
-    def _batches(self) -> Iterator[TileBatch]:
+    def _batches(self) -> Iterator[BatchT]:
         """Yields batches without end, starting with the next batch of the run. Updates the progress of the run."""
         progress = self.progress
         while True:
@@ -150,12 +173,12 @@ class _Run:
                 progress.batch += 1
                 if progress.batch >= self.epoch_batches:
                     progress.epoch, progress.batch = progress.epoch + 1, 0
-                    self.epoch_batches = self.data.sampler.n_batches(progress.epoch)
+                    self.epoch_batches = self.data.n_batches(progress.epoch)
                 yield batch
                 if progress.batch == 0:
                     break
 
-    def _step(self, batches: Iterator[TileBatch]) -> None:
+    def _step(self, batches: Iterator[BatchT]) -> None:
         config, progress = self.config, self.progress
         share = self._share_done()
         for group in self.optimizer.param_groups:
@@ -182,7 +205,7 @@ class _Run:
         self.last_loss = sums["loss"]
         self.means.add(sums)
 
-    def _backward(self, batch: TileBatch, rng: torch.Generator) -> dict[str, float]:
+    def _backward(self, batch: BatchT, rng: torch.Generator) -> dict[str, float]:
         half = self.config.precision == "bfloat16"
         with torch.autocast(self.data.device.type, torch.bfloat16, enabled=half):
             losses = self.model.step(batch, rng)
@@ -220,7 +243,7 @@ class _Run:
         if last or self.lines % MONITOR_LINES == 0:
             self.model.module.eval()
             with torch.no_grad():
-                line |= collapse_metrics(self.model.embed(self.fixed))
+                line |= self.monitor(self.model)
             self.model.module.train()
         self.lines += 1
         self.log.write(line)

@@ -21,8 +21,9 @@ from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
-from geojepa_cli.stages.models import TrainingRun, make_model
+from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.tasks import build_tasks
+from geojepa_cli.stages.training import TrainingRun
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.reader import RegionStore

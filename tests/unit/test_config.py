@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geojepa_cli import hints
-from geojepa_cli.config.load import dump_config, load_config, packed_configs
+from geojepa_cli.config.load import dump_config, load_config, load_run_config, packed_configs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.hints import Invocation
@@ -23,10 +23,25 @@ def refusal(path_or_name: str, *overrides: str) -> str:
 
 @pytest.mark.parametrize("name", packed_configs())
 def test_every_packed_config_loads_and_is_written_back_whole(name: str, tmp_path: Path) -> None:
-    config = load_config(name)
+    config = load_run_config(name)
     written = tmp_path / "config.yaml"
     written.write_text(dump_config(config))
-    assert load_config(str(written)) == config
+    assert load_run_config(str(written)) == config
+
+
+def test_the_family_selects_the_schema() -> None:
+    assert load_run_config("geometry").family == "polygon_gnn"
+    assert load_run_config("tiny").family == load_run_config("tiny", ["family=jepa"]).family == "jepa"
+    assert "expected `jepa`" in refusal("geometry")
+    with pytest.raises(UsageError, match=r"did you mean `glyphs\.shear`"):
+        load_run_config("geometry", ["glyphs.sheer=0.1"])
+    with pytest.raises(UsageError, match="`polygon_gnn`"):
+        load_run_config("geometry", ["family=polygon_gn"])
+
+
+def test_a_font_cannot_be_trained_on_and_tested_on() -> None:
+    with pytest.raises(UsageError, match="share Lato"):
+        load_run_config("geometry", ["glyphs.train_fonts={fonts-lato: Lato-*}"])
 
 
 def test_t_has_the_thesis_size() -> None:

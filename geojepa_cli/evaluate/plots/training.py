@@ -18,23 +18,36 @@ PANELS = {
     "spread": ("std_tiles", "std_tokens", "similarity_tokens"),
     "learning rate": ("lr",),
 }
+GEOMETRY_PANELS = {
+    "loss": ("loss", "loss_unseen_fonts", "loss_unseen_instances"),
+    "accuracy": ("accuracy", "accuracy_unseen_fonts", "accuracy_unseen_instances"),
+    "gradient norm": ("grad_norm",),
+    "learning rate": ("lr",),
+}
 
 
-def plot_metrics(lines: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+def plot_metrics(
+    lines: Sequence[Mapping[str, Any]],
+    path: Path,
+    title: str,
+    panels: Mapping[str, tuple[str, ...]] = PANELS,
+) -> None:
     """Plots the metrics of a training run by step. The same metrics always give the same bytes.
 
     Args:
         lines: entries of `metrics.jsonl`.
         path: PNG file to write.
         title: title of the plot.
+        panels: title of each panel, and the metrics that it shows. An even number of panels.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")
+    columns = len(panels) // 2
+    figure = Figure(figsize=(4 * columns, 6), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    for axes, (panel, names) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
+    for axes, (panel, names) in zip(figure.subplots(2, columns).flat, panels.items(), strict=True):
         axes.set_title(panel, fontsize=10)
         for name in names:
             points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]

@@ -1,0 +1,1 @@
+"""Two-digit multipolygons from font outlines: labelled geometry that trains and tests the geometry encoder."""

@@ -1,0 +1,95 @@
+"""Finds the font files of a configuration and reads the outlines of their digits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from geojepa_cli import hints
+from geojepa_cli.config.geometry import GlyphConfig
+from geojepa_cli.errors import NotFoundError
+from geojepa_cli.glyphs.outlines import Outline, read_outlines
+
+SUFFIXES = (".otf", ".ttf")
+
+Styles = list[list[list[Outline]]]  # outlines of each style (file), digit and tolerance
+
+
+class FontFiles(NamedTuple):
+    """Font files by Debian package, sorted by name."""
+
+    train: dict[str, list[Path]]
+    test: dict[str, list[Path]]
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the contents of all files, with their packages."""
+        total = hashlib.sha256()
+        for group, packages in zip(("train", "test"), self, strict=True):
+            for package, paths in sorted(packages.items()):
+                for path in paths:
+                    total.update(
+                        f"{group} {package} {path.name} ".encode() + hashlib.sha256(path.read_bytes()).digest()
+                    )
+        return total.hexdigest()
+
+
+class Families(NamedTuple):
+    """Outlines of the digits of all families. Files that lack a digit or have crossing outlines are left out."""
+
+    train: list[Styles]
+    test: list[Styles]
+    counts: dict[str, int]  # families and styles that are used, and files that are left out
+
+
+def find_fonts(config: GlyphConfig) -> FontFiles:
+    """Finds the font files of all packages.
+
+    Raises:
+        NotFoundError: the folder has no file of a package. The hint is the command that installs the packages.
+    """
+    folder = Path(config.folder)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    unique = {path.name: path for path in reversed(files)}  # packages install some files twice, as links
+    groups = [_match(patterns, unique) for patterns in (config.train_fonts, config.test_fonts)]
+    absent = sorted(package for group in groups for package, paths in group.items() if not paths)
+    if absent:
+        names = ", ".join(f"`{package}`" for package in absent[:3]) + (", …" if len(absent) > 3 else "")
+        hint = hints.shell("sudo", "apt-get", "install", *absent).or_else(hints.again(set={"glyphs.folder": "DIR"}))
+        raise NotFoundError(f"`{folder}` has no fonts of {names} ({len(absent)} packages)", hint)
+    return FontFiles(*groups)
+
+
+def read_families(files: FontFiles) -> Families:
+    """Reads the outlines of all font files.
+
+    Raises:
+        DataError: a file is not a font.
+        NotFoundError: no font to train on, or none to test on, has usable outlines.
+    """
+    families: list[list[Styles]] = []
+    styles = left_out = 0
+    for packages in files:
+        group = []
+        for paths in packages.values():
+            read = [read_outlines(path) for path in paths]
+            usable = [outlines for outlines in read if outlines is not None]
+            styles, left_out = styles + len(usable), left_out + len(read) - len(usable)
+            group += [usable] if usable else []
+        families.append(group)
+    if not all(families):
+        missing = "train_fonts" if not families[0] else "test_fonts"
+        raise NotFoundError(
+            f"no font of `glyphs.{missing}` has outlines of all digits", hints.again(config="geometry.yaml")
+        )
+    counts = {"train_families": len(families[0]), "test_families": len(families[1])}
+    return Families(families[0], families[1], {**counts, "styles": styles, "fonts_left_out": left_out})
+
+
+def _match(patterns: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, list[Path]]:
+    return {
+        package: [path for name, path in sorted(files.items()) if fnmatchcase(name, pattern)]
+        for package, pattern in sorted(patterns.items())
+    }

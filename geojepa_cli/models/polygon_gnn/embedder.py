@@ -1,0 +1,82 @@
+"""Computes embeddings of geometry with a trained geometry encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from geojepa_cli.config.geometry import GeometryConfig
+from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.errors import DataError
+from geojepa_cli.models.base import BatchVectors, FrozenInputs
+from geojepa_cli.models.published import CONFIG, WEIGHTS, read_run
+from geojepa_cli.nn.geometry.shapes import Shapes
+from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.store.batch import TileBatch
+
+if TYPE_CHECKING:
+    from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
+
+PREFIX = "encoder."  # of the encoder's weights in the published model; the rest is the classifier
+
+
+class PolygonEmbedder:
+    """Computes embeddings of the geometry of entities. Tags and images are not read.
+
+    Args:
+        encoder: trained geometry encoder.
+    """
+
+    name = "polygon_gnn"
+    needs: Needs = frozenset({Modality.GEOMETRY})
+
+    def __init__(self, encoder: PolygonGNN) -> None:
+        self.encoder = encoder
+
+    def encode(self, batch: TileBatch) -> BatchVectors:
+        """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
+        entities = self.encoder(shapes_of(batch))
+        return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
+
+
+def load(folder: Path, inputs: FrozenInputs) -> PolygonEmbedder:
+    """Loads a trained geometry encoder that computes embeddings.
+
+    Args:
+        folder: folder of the model in `models/`.
+        inputs: device to compute on; the tags are not used.
+
+    Raises:
+        DataError: the weights are missing or unreadable, or do not match the model's configuration.
+    """
+    tensors, config = read_run(folder)
+    if not isinstance(config, GeometryConfig):
+        raise DataError(f"`{folder / CONFIG}` is of the family `{config.family}`, expected `polygon_gnn`")
+    try:
+        encoder = build_encoder(config, tensors)
+    except RuntimeError as error:
+        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
+    return PolygonEmbedder(encoder.to(inputs.device))
+
+
+def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> PolygonGNN:
+    """Returns a trained encoder from the weights of a published model. Its weights do not require gradients."""
+    from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
+
+    encoder = PolygonGNN(config.model.dim, config.model.depth)
+    encoder.load_state_dict({name.removeprefix(PREFIX): x for name, x in tensors.items() if name.startswith(PREFIX)})
+    return encoder.requires_grad_(False).eval()
+
+
+def shapes_of(batch: TileBatch) -> Shapes:
+    """Returns the geometry of a batch.
+
+    Raises:
+        ValueError: the batch was read without geometry.
+    """
+    found = [getattr(batch, name) for name in Shapes._fields]
+    if any(tensor is None for tensor in found):
+        raise ValueError("the batch has no geometry")
+    return Shapes(*found)

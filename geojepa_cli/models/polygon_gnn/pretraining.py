@@ -1,0 +1,109 @@
+"""Training of the geometry encoder: classifies two-digit multipolygons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geojepa_cli.config.geometry import GeometryConfig, PolygonModelConfig
+from geojepa_cli.glyphs.draw import GlyphBatch
+from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
+
+if TYPE_CHECKING:
+    from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
+
+TENS, UNITS = 9, 10  # tens 1 to 9, units 0 to 9
+BYTES_PER_GLYPH = 1 << 24  # activations per multipolygon and layer at dim 256: about 600 paths × 5 tensors
+
+
+class GlyphClassifier(nn.Module):
+    """Geometry encoder with a classifier of the numbers 10 to 99.
+
+    The logit of a number is the sum of a logit of its tens and one of its units, so that every digit has examples in
+    all numbers that contain it.
+
+    Args:
+        encoder: geometry encoder.
+        config: size of the encoder, and dropout.
+    """
+
+    def __init__(self, encoder: PolygonGNN, config: PolygonModelConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.ReLU(), nn.Linear(config.dim, TENS + UNITS))
+        self.dropout = config.dropout
+
+    def forward(self, batch: GlyphBatch, rng: torch.Generator | None = None) -> Tensor:
+        """Returns the logits of the classes: float [T, 90].
+
+        Args:
+            batch: multipolygons.
+            rng: random generator of the dropout, on the CPU. None: no dropout.
+        """
+        x = self.encoder(batch.shapes)
+        if rng is not None and self.dropout > 0:
+            kept = torch.rand(x.shape, generator=rng) >= self.dropout
+            x = x * kept.to(x.device) / (1.0 - self.dropout)
+        tens, units = self.head(x).split((TENS, UNITS), dim=1)
+        return (tens[:, :, None] + units[:, None]).flatten(1)
+
+
+class PolygonPretraining:
+    """Geometry encoder with its classifier and loss, for the training loop. Implements `Pretrainable`.
+
+    Args:
+        module: encoder and classifier.
+        config: configuration of the training run.
+    """
+
+    def __init__(self, module: GlyphClassifier, config: GeometryConfig) -> None:
+        self.needs = config.needs
+        self.module = module
+        self._config = config
+
+    def step(self, batch: GlyphBatch, rng: torch.Generator) -> StepLosses:
+        """Classifies the multipolygons of a batch, and returns the cross-entropy."""
+        logits = self.module(batch, rng).float()
+        loss = F.cross_entropy(logits, batch.labels)
+        accuracy = (logits.argmax(1) == batch.labels).float().mean()
+        parts = {"loss": loss.detach(), "accuracy": accuracy}
+        return StepLosses(loss, parts, batch.n_tiles)
+
+    def finish_step(self, progress: float) -> None:
+        """Does nothing: the optimiser updates all weights."""
+
+    def embed(self, batch: GlyphBatch) -> BatchVectors:
+        """Computes the vectors of a batch's multipolygons. Each one is a tile with one entity."""
+        vectors = self.module.encoder(batch.shapes)
+        return BatchVectors(vectors, vectors)
+
+    def activation_bytes(self, tokens: int) -> int:
+        """Estimates the bytes of memory that activations need in one training step on `tokens` multipolygons."""
+        model = self._config.model
+        return tokens * model.depth * BYTES_PER_GLYPH * model.dim // 256
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Returns the numbers of parameters of the encoder and of the classifier, by name."""
+        return {
+            "parameters": sum(p.numel() for p in self.module.encoder.parameters()),
+            "classifier_parameters": sum(p.numel() for p in self.module.head.parameters()),
+        }
+
+
+def build(config: GeometryConfig, inputs: FrozenInputs, seed: int) -> PolygonPretraining:
+    """Returns an untrained geometry encoder on the device of `inputs`.
+
+    Args:
+        config: configuration of the training run.
+        inputs: device of the model; the tags are not used.
+        seed: random seed of the initial weights.
+    """
+    from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = GlyphClassifier(PolygonGNN(config.model.dim, config.model.depth), config.model)
+    return PolygonPretraining(module.to(inputs.device), config)

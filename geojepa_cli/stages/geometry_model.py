@@ -1,0 +1,70 @@
+"""Training of the geometry encoder on numbers from font outlines. Part of the stage `models/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from geojepa_cli.stages.device import pick_device
+from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.config.geometry import GeometryConfig
+    from geojepa_cli.glyphs.fonts import FontFiles
+
+
+def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) -> Artifact:
+    """Publishes `models/<name>` with weights, configuration, metrics, plot of the accuracy, and model card.
+
+    Args:
+        workspace: workspace to publish to.
+        run: settings of the run.
+
+    Raises:
+        NotFoundError: the fonts of a package are not in the folder.
+        UsageError: the device does not exist.
+        DataError: a font file is damaged.
+    """
+    from geojepa_cli.glyphs.fonts import find_fonts
+
+    device = pick_device(run.device)
+    fonts = find_fonts(run.config.glyphs)
+
+    def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
+        counts, timing = _train(build, run, fonts, device)
+        _describe(build, run, counts)
+        return counts, timing
+
+    params = {"fonts_sha256": fonts.digest()}
+    return publish_model(workspace, run, [], params, write)
+
+
+def _train(
+    build: Build, run: TrainingRun[GeometryConfig], fonts: FontFiles, device: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains a model, writes it to the partial directory, and returns counts and timing."""
+    import torch
+
+    from geojepa_cli.glyphs.fonts import read_families
+    from geojepa_cli.train.glyphs import GlyphData
+
+    prepare_torch(device, run.threads)
+    families = read_families(fonts)
+    data = GlyphData(families, run.config, run.seed, torch.device(device))
+    trained = train_model(build, run, data, data.inputs, device)
+    return trained.counts(families.counts), trained.timing
+
+
+def _describe(build: Build, run: TrainingRun[GeometryConfig], counts: Mapping[str, Any]) -> None:
+    """Writes the plot of loss and accuracy, and the model card."""
+    from geojepa_cli.evaluate.plots.training import GEOMETRY_PANELS, plot_metrics
+    from geojepa_cli.export.geometry_card import geometry_card
+    from geojepa_cli.train.log import read_metrics
+
+    lines = read_metrics(build.partial / METRICS)
+    plot_metrics(lines, build.partial / "loss.png", run.name, GEOMETRY_PANELS)
+    card = geometry_card(run.name, run.config, run.seed, counts, lines[-1])
+    (build.partial / "model_card.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,222 @@
+"""Parts that all training runs share: the stage `models/`, the settings of a run, and the run itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from geojepa_cli import console, hints
+from geojepa_cli.errors import InterruptedRunError, UsageError
+from geojepa_cli.hints import Hint
+from geojepa_cli.stages.rebuild import input_refs, number
+from geojepa_cli.stages.stage import Stage
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.build import Build
+from geojepa_cli.workspace.durable import file_sha256
+from geojepa_cli.workspace.kinds import Remains, legal_name
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.schema import DataConfig
+    from geojepa_cli.models.base import FrozenInputs
+    from geojepa_cli.train.loop import Data, Result
+
+CONFIG = "config.yaml"
+CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
+
+ConfigT = TypeVar("ConfigT", bound="RunConfig", covariant=True)
+
+
+@dataclass(frozen=True)
+class TrainingRun(Generic[ConfigT]):
+    """Settings of a training run.
+
+    Attributes:
+        config: configuration.
+        name: name of the model.
+        seed: random seed of initial weights, order of tiles, and masks.
+        resume: resume an interrupted run from its last checkpoint.
+        device: `cpu`, `cuda` or `auto`.
+        threads: number of CPU threads.
+    """
+
+    config: ConfigT
+    name: str
+    seed: int = 0
+    resume: bool = True
+    device: str = "auto"
+    threads: int = 1
+
+
+class Trained(NamedTuple):
+    """Outcome of a training run.
+
+    Attributes:
+        result: progress at the end of the run.
+        parameters: numbers of parameters of the model's parts, by name.
+        timing: entries of `timing.json`.
+    """
+
+    result: Result
+    parameters: dict[str, int]
+    timing: dict[str, Any]
+
+    def counts(self, first: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the counts for the manifest.
+
+        Args:
+            first: counts of the training data.
+        """
+        progress = self.result.progress
+        return {
+            **first,
+            "steps": progress.step,
+            "epochs": progress.epoch,
+            "tiles_seen": progress.tiles,
+            "tokens_seen": progress.tokens,
+            **self.parameters,
+            "stopped_by": self.result.stopped_by,
+        }
+
+
+def _rebuild(remains: Remains) -> Hint:
+    """Returns the command that trains a model again.
+
+    The command uses the configuration file in the model's artifact or, if this file is missing or damaged, `tiny.yaml`.
+    """
+    known = remains.files.get(CONFIG)
+    path = remains.path / CONFIG if remains.path else None
+    if path is None or known is None or not path.is_file() or file_sha256(path) != known:
+        return hints.run("pretrain", config="tiny.yaml", name=legal_name(remains.name))
+    regions, seed = input_refs(remains, "processed"), number(remains.params.get("seed"))
+    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
+
+
+MODELS = Stage(
+    "models",
+    version=1,
+    rebuild=_rebuild,
+    keep=(CHECKPOINT, METRICS),
+    resumes_from=(CHECKPOINT,),
+    files=(CONFIG, METRICS, "weights.safetensors"),
+)
+
+
+def publish_model(
+    workspace: Workspace,
+    run: TrainingRun[RunConfig],
+    inputs: Sequence[Artifact],
+    params: Mapping[str, Any],
+    write: Callable[[Build], tuple[dict[str, Any], dict[str, Any]]],
+) -> Artifact:
+    """Publishes `models/<name>`, or returns it if it exists.
+
+    Args:
+        workspace: workspace to publish to.
+        run: settings of the run.
+        inputs: artifacts to train on.
+        params: parameters that change the result, in addition to configuration and seed.
+        write: function that trains the model, writes its files to `build.partial`, and returns counts and timing.
+
+    Raises:
+        InterruptedRunError: the run was stopped with Ctrl-C.
+    """
+
+    def publish(build: Build) -> Artifact:
+        if not run.resume:
+            build.clear()
+        try:
+            counts, timing = write(build)
+        except KeyboardInterrupt:
+            raise _interrupted(build) from None
+        return build.publish(counts=counts, extra={"seed": run.seed}, timing=timing)
+
+    identity = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **params}
+    return MODELS.make(workspace, run.name, identity, inputs, publish)
+
+
+def prepare_torch(device: str, threads: int) -> None:
+    """Sets the number of threads of torch, and makes its results on a CPU repeatable."""
+    import torch
+
+    torch.set_num_threads(threads)
+    # otherwise threads add the gradients of repeated rows in random order
+    torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def train_model(
+    build: Build, run: TrainingRun[RunConfig], data: Data[Any], inputs: FrozenInputs, device: str
+) -> Trained:
+    """Trains a new model, and writes weights, configuration and metrics to the partial directory.
+
+    Args:
+        build: directory of the new artifact. An interrupted run is resumed from its checkpoint.
+        run: settings of the run.
+        data: training data, on the device.
+        inputs: inputs of the model that are computed before training, on the device.
+        device: name of the device.
+    """
+    from geojepa_cli.models.published import save_model
+    from geojepa_cli.models.registry import build_pretrainable
+    from geojepa_cli.train.loop import train
+
+    model = build_pretrainable(run.config, inputs, run.seed)
+    with console.progress("pretrain", 100.0) as meter:
+        result = train(model, data, run.config.train, build.partial, run.seed, meter)
+    if result.resumed_from is not None:
+        console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
+    save_model(build.partial, model.module, run.config)
+    (build.partial / CHECKPOINT).unlink(missing_ok=True)
+    timing = {
+        "tokens_per_s": round(result.tokens_per_s, 1),
+        "training_s": round(result.progress.elapsed_s, 1),
+        "threads": run.threads,
+        "device": device,
+    }
+    return Trained(result, model.parameter_counts(), timing)
+
+
+def model_config(model: Artifact) -> RunConfig:
+    """Returns the configuration with which a model was trained.
+
+    Raises:
+        DataError: `config.yaml` of the model is damaged.
+    """
+    from geojepa_cli.config.load import load_run_config
+
+    try:
+        return load_run_config(str(model.file(CONFIG)))
+    except UsageError as error:  # `pretrain` wrote the file, so this is a data error
+        raise model.broken(error.message) from error
+
+
+def data_config(model: Artifact) -> DataConfig | None:
+    """Returns the settings that selected the tiles that a model was trained on. None if it was not trained on tiles.
+
+    Raises:
+        DataError: `config.yaml` of the model is damaged.
+    """
+    from geojepa_cli.config.schema import PretrainConfig
+
+    config = model_config(model)
+    return config.data if isinstance(config, PretrainConfig) else None
+
+
+def _interrupted(build: Build) -> InterruptedRunError:
+    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
+
+    Without a checkpoint, no run can resume, so the files of the run are deleted.
+    """
+    from geojepa_cli.train.checkpoint import checkpoint_step
+
+    step = checkpoint_step(build.partial / CHECKPOINT)
+    if step is None:
+        build.clear()
+        earlier = hints.again(set={"train.checkpoint_every": 10})
+        return InterruptedRunError("interrupted before the first checkpoint", earlier)
+    resumed = hints.again().noting("add --no-resume to start again")
+    return InterruptedRunError(f"interrupted; the last checkpoint is from step {step:,}", resumed)
