@@ -1,7 +1,7 @@
-"""`views.h5`: reads and writes the two views (selections of tiles, tags and pieces) of a region for one task.
+"""`views.h5`: reads and writes the two selections of tiles, tags and parts of OSM elements (`View`) of a task.
 
-The plain view hides no tags. The masked view hides the tags that reveal a label, and it keeps the same tiles. For the
-plain view, the file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked view, it stores
+The plain selection hides no tags. The masked selection hides the tags and parts that reveal a label, and has the same
+tiles. A part of an OSM element inside one tile is called a piece. For the plain selection, the file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked view, it stores
 one bit for every piece (1: hidden only by the masked view) and every tag (1: hidden). The bits are compressed. The
 number of tiles and pieces dropped for each reason is not in this file but in the task's report.
 """
