@@ -43,9 +43,7 @@ class GlyphConfig(Section):
         le=1_000_000,
         description="number of test multipolygons drawn from the training fonts, and number drawn from the test fonts",
     )
-    rotation_deg: float = Field(
-        default=180, ge=0, le=180, description="maximum angle of random rotations, in degrees"
-    )
+    rotation_deg: float = Field(default=180, ge=0, le=180, description="maximum angle of random rotations, in degrees")
     shear: float = Field(
         default=0.3, ge=0, le=2, description="maximum shear to either side: horizontal shift divided by height"
     )

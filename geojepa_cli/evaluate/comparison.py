@@ -1,7 +1,7 @@
 """Paired comparison of two models on the same tiles of the same tasks.
 
-The difference of their scores has a confidence interval from a bootstrap, which resamples zoom-14 groups. A group is
-the set of all tiles in the same zoom-14 tile.
+The difference of their scores has a confidence interval from a bootstrap, which resamples groups. A group is the set
+of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TaskErrors:
 
     Attributes:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
-        groups: name of the zoom-14 group of every tile, [m].
+        groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
         models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head).
     """
@@ -67,7 +67,7 @@ class Comparison:
     def verdict(self) -> str:
         """Text that says which model is better, or that no difference is shown.
 
-        For a random split, or with fewer than 20 zoom-14 groups, the text is "no claim" with the reason.
+        For a random split, or with tiles in fewer than 20 zoom-14 tiles, the text is "no claim" with the reason.
         """
         if self.random:
             return "no claim: random split"
@@ -103,7 +103,7 @@ def task_errors(predictions: Predictions) -> TaskErrors:
 
 
 def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, random: bool = False) -> Comparison:
-    """Compares two models with a paired bootstrap over zoom-14 groups.
+    """Compares two models with a paired bootstrap over groups (zoom-14 tiles).
 
     Each bootstrap sample of groups is used for both models, for Dummy and for all tasks.
 

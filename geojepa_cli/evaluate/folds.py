@@ -31,7 +31,7 @@ class ProbeData:
         labels: label of each tile, float64 [n].
         kept: False for tiles that thinning removed (a share of the tiles with label 0), bool [n].
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
-        groups: zoom-14 group of each tile (number of the zoom-14 tile that contains the tile), int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
             maximum of the training labels is used instead.
         binary: True if all labels are 0 or 1.
@@ -52,7 +52,7 @@ class ProbeData:
 
     @property
     def test_groups(self) -> int:
-        """Number of zoom-14 groups with at least one test tile.
+        """Number of groups (zoom-14 tiles) with at least one test tile.
 
         Test tiles that thinning removed (a share of the tiles with label 0) are not counted.
         """
@@ -123,7 +123,7 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
 
 
 def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]:
-    """Assigns zoom-14 groups to k folds. Each fold is tested once, with the next fold as validation set.
+    """Assigns groups (zoom-14 tiles) to k folds. Each fold is tested once, with the next fold as validation set.
 
     Args:
         data: tiles of the task.
@@ -139,7 +139,7 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
 
 
 def _check_size(data: ProbeData) -> None:
-    """Checks that there are enough tiles and zoom-14 groups for cross-validation.
+    """Checks that there are enough tiles and groups (zoom-14 tiles) for cross-validation.
 
     Raises:
         DataError: there are too few tiles or groups. Tiles that thinning removed (a share of the tiles with label 0)
@@ -155,7 +155,7 @@ def _check_size(data: ProbeData) -> None:
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
     """Returns the training, validation and test tiles of each fold.
 
-    If `data.buffer` is True, zoom-14 groups next to tested groups are left out of training and validation.
+    If `data.buffer` is True, groups (zoom-14 tiles) next to tested groups are left out of training and validation.
 
     Args:
         data: tiles of the task.
@@ -187,7 +187,7 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """Returns the fold of every tile. Tiles of a zoom-14 group are in the same fold. Folds have similar sizes."""
+    """Returns the fold of every tile. Tiles in the same zoom-14 tile are in the same fold. Folds have similar sizes."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

@@ -36,7 +36,7 @@ def predict_head(
         head: `linear` or `mlp`.
         x: vectors of all tiles, float32 [n, d].
         y: labels of all tiles, float64 [n].
-        groups: zoom-14 group of each tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         fold: indexes of the training, validation and test tiles in `x`, `y` and `groups`.
         clamp: minimum and maximum to which predictions are limited (clipped).
         seed: seed of the cross-validation for the penalty, and of the MLP.

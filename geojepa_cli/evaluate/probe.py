@@ -2,8 +2,8 @@
 
 The baseline, named Dummy, predicts the median of the training labels for every tile.
 
-Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples zoom-14 groups. A group is the
-set of all tiles in the same zoom-14 tile.
+Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples groups. A group is the set of
+all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class ProbeResult:
     Attributes:
         protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
             `cross-validation`: new folds are made and tested.
-        groups: number of tested zoom-14 groups.
+        groups: number of tested groups (zoom-14 tiles).
         tiles: number of tested tiles, without the tiles that thinning removed (a share of the tiles with label 0).
         tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
-        test_groups: number of zoom-14 groups in the task's test split. A task without folds is tested by
+        test_groups: number of groups (zoom-14 tiles) in the task's test split. A task without folds is tested by
             `cross-validation` if this number is below 20 (for a random split: if it is 0), or if the task has fewer
             than 20 training tiles.
         folds: number of folds; 1 for the protocol `test split`.
@@ -89,7 +89,7 @@ class ProbeResult:
     random: bool = False
 
     def describe(self) -> str:
-        """Returns one line of text with the test protocol and the numbers of tested tiles and zoom-14 groups."""
+        """Returns one line of text: test protocol, number of tested tiles, and number of zoom-14 tiles with these."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
         return self._describe_protocol() + (

@@ -51,7 +51,7 @@ class ReportTable:
     """Results of the probes on the same regions, with one column per task and one row per model and head.
 
     A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes with all tags
-    are never in the same table. Probes of a split by zoom-14 group and probes of a random split are never in the same
+    are never in the same table. Probes of a split by zoom-14 tile and probes of a random split are never in the same
     table, either.
 
     Attributes:

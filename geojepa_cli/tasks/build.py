@@ -50,8 +50,8 @@ class RegionData:
     Attributes:
         store: dataset with this region only.
         tokens: tokens (entities that are model inputs) of the region.
-        base: view (a selection of tiles, entities and tags). It contains neither the tiles that an option such as
-            `--min-entities` excludes nor the entities that are not tokens, such as the parts of a boundary.
+        base: selection of tiles, entities and tags. It contains neither the tiles that an option such as
+            `--min-entities` excludes, nor parts of OSM elements that are not tokens, such as those of a boundary.
     """
 
     store: TileStore
@@ -193,7 +193,7 @@ def _one_line_per_entry(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Returns the label histogram and the number of zoom-14 groups of each split, and of each fold if there are any."""
+    """Returns label histogram and number of groups (zoom-14 tiles) of each split, and of each fold if there are any."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:
@@ -221,8 +221,8 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
     """Counts the OSM elements that lie in both training and test tiles.
 
-    For comparison, counts the elements for three splits: by zoom-14 group, by group with a buffer (groups next to test
-    groups are not used), and random. If the task has folds, also counts the elements for the folds.
+    For comparison, counts the elements for three splits: by zoom-14 tile (group), by group with a buffer (groups next
+    to test groups are not used), and random. If the task has folds, also counts the elements for the folds.
     """
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)

@@ -90,9 +90,7 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns a view: a selection of the eligible tiles, and of the entities and tags that a model sees in them.
-
-        The attribute `eligible` says which tiles are eligible.
+        """Selects the tiles of the task (attribute `eligible`), and the entities and tags that a model sees in them.
 
         Args:
             masked: True to leave out the tags and entities that the mask of the task hides.
@@ -109,9 +107,9 @@ class TaskData:
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
     def view_without_shared(self, store: TileStore, masked: bool) -> View:
-        """Returns `view(masked)` without the OSM elements that can be in both training and test tiles.
+        """Works like `view`, but also hides the OSM elements that can be in both training and test tiles.
 
-        These are the elements that lie in several zoom-14 groups or, for a random split, in several tiles.
+        These are the elements that lie in several zoom-14 tiles or, for a random split, in several tiles.
 
         Args:
             store: dataset of this task's regions.

@@ -56,7 +56,7 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
         fold: fold of every tile, uint8 [n].
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
             `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
-        groups: zoom-14 group of every tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         buffer: True if heads are not fitted to tiles whose group is next to a tested group.
     """
     sides = []
@@ -109,16 +109,20 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 
 
 def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
-    """Returns a view without the OSM elements that lie in more than one block.
+    """Removes from a selection the OSM elements that lie in more than one block.
 
-    A block is a set of tiles that are always in the same split or fold. So no element in the view lies in both training
+    A block is a set of tiles that are always in the same split or fold. So no remaining element lies in both training
     and test tiles, whatever the seed of the split is. The elements are hidden in all tiles, so that training and test
-    tiles have the same kinds of entities. Tiles that lose all their entities stay in the view.
+    tiles have the same kinds of entities. Tiles that lose all their entities stay selected.
 
     Args:
         store: dataset with one or several regions. An OSM element that lies in two regions is treated as one element.
-        view: view of the dataset from which to hide elements.
-        blocks: number of the block of every tile, int64 [n]: its zoom-14 group or, for a random split, the tile.
+        view: selection of tiles, tags and entities of the dataset.
+        blocks: number of the block of every tile, int64 [n]. The block is the zoom-14 tile that contains the tile or,
+            for a random split, the tile itself.
+
+    Returns:
+        A new selection, in which the elements are hidden too.
     """
     shown = np.zeros(store.n_tiles, np.bool_)
     shown[view.tiles] = True

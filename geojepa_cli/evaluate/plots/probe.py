@@ -18,7 +18,7 @@ from geojepa_cli.evaluate.probe import ProbeResult
 
 
 def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path: Path) -> None:
-    """Plots predicted against true labels for the best head of every model, and MAEs by zoom-14 group.
+    """Plots predicted against true labels for the best head of every model, and the MAEs in each zoom-14 tile.
 
     Args:
         data: labels and splits of the tested task.
