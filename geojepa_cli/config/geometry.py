@@ -28,7 +28,7 @@ class GlyphConfig(Section):
     """
 
     folder: str = Field(
-        default="/usr/share/fonts", description="folder of the font files, searched with its subfolders"
+        default="/usr/share/fonts", description="folder that is searched for font files, with its subfolders"
     )
     train_fonts: Fonts = Field(
         default_factory=dict, description="fonts to train on: pattern of font file names, by Debian package"
@@ -51,7 +51,7 @@ class GlyphConfig(Section):
         default=1.3,
         ge=1,
         le=4,
-        description="maximum factor by which the width is multiplied and the height divided, or vice versa",
+        description="maximum factor by which the width of the digits is multiplied and the height divided, or vice versa",
     )
     size_low: float = Field(
         default=0.02, gt=1e-3, le=1, description="minimum height of the digits, as a fraction of the tile side"

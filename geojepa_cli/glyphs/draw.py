@@ -20,7 +20,7 @@ from geojepa_cli.nn.geometry.shapes import INNER, OUTER, Shapes
 
 LOWEST = 10  # lowest number
 CLASSES = 90  # numbers 10 to 99
-LATTICE = 1 << 15  # coordinates are integers from 0 to this along a tile's side, as in the native binary
+LATTICE = 1 << 15  # side of a tile in integer coordinates, as in the native binary
 
 Font = Sequence[Sequence[Outline]]  # for each digit, one outline per simplification tolerance
 Family = Sequence[Font]  # all styles of a font family

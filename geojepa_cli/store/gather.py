@@ -121,7 +121,7 @@ class _Columns:
         self.arrays["piece_rows"][share.place] = share.pieces + share.piece_base
 
     def take_tags(self, shares: list[_Share]) -> None:
-        """Reads the tags of every token into `tag_ids` and `tag_offsets`. Tags that are hidden in the batch are skipped."""
+        """Reads the tags of every token into `tag_ids` and `tag_offsets`. Skips tags that are hidden in the batch."""
         spans = [csr.spans(s.view.tag_ends, s.objects) for s in shares]
         ends, places = self._children(shares, spans)
         ids = np.empty(int(ends[-1]), np.int64)

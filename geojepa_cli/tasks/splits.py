@@ -133,7 +133,7 @@ def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
     """Assigns training and validation tiles that are close to the test set to the buffer, which is not used.
 
-    These are the tiles for which the zoom-14 tile that contains it (its group) touches a test group, also at a corner.
+    A tile is close if the zoom-14 tile that contains it (its group) touches a test group, also at a corner.
     The hash of a group's name alone decides whether the group is a test group. So a group without tiles in the data can
     be a test group, and adding a region never changes the buffer.
 

@@ -15,7 +15,7 @@ from geojepa_cli.glyphs.fonts import Families
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
 
 EVALUATED = 128  # number of multipolygons that are evaluated at once
-_TRAIN, _TEST = 1, 2  # separate streams of random numbers
+_TRAIN, _TEST = 1, 2  # part of the random seed, so that training and test data differ
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
         frequencies: frequencies (fx, fy), in cycles per tile. [F, 2]
     Returns:
         Transform of each entity at each frequency. Zeros for an entity without nodes. The result for an entity does
-        not depend on the other entities; on a CPU, it is equal to the bit. complex128 [T, F]
+        not depend on the other entities; on a CPU, not even in the last bit. complex128 [T, F]
     Raises:
         ValueError: the batch was read without geometry.
     """
@@ -207,7 +207,7 @@ def _segments(geometry: GeometryTensors) -> _Segments:
 
 
 def _tensors(geometry: GeometryTensors) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns the geometry without None: `node_xy`, `node_offsets`, `part_offsets`, `part_node_offsets`, `part_role`.
+    """Returns five fields of the geometry: `node_xy`, `node_offsets`, `part_offsets`, `part_node_offsets`, `part_role`.
 
     Coordinates are converted to float64, and offsets to int64.
 

@@ -110,9 +110,7 @@ class PathConv(MessagePassing):  # type: ignore[misc]
 
     def message(self, near_i: Tensor, middle: Tensor, far: Tensor, geometry: Tensor, weight: Tensor) -> Tensor:
         """Returns the message of each path: float [M, dim]."""
-        return (
-            geometry.add_(near_i).add_(middle).add_(far).relu_() * weight
-        )  # in place, because these are the largest tensors
+        return geometry.add_(near_i).add_(middle).add_(far).relu_() * weight  # in place, to save memory
 
 
 def _pick(x: Tensor, node: Tensor, edge_type: Tensor) -> Tensor:
