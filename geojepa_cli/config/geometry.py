@@ -51,7 +51,8 @@ class GlyphConfig(Section):
         default=1.3,
         ge=1,
         le=4,
-        description="maximum factor by which the width of the digits is multiplied and the height divided, or vice versa",
+        description="maximum factor by which the width of the digits is multiplied and their height divided, "
+        "or vice versa",
     )
     size_low: float = Field(
         default=0.02, gt=1e-3, le=1, description="minimum height of the digits, as a fraction of the tile side"

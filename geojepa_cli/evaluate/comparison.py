@@ -24,7 +24,7 @@ from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 class TaskErrors:
     """Absolute errors of Dummy and of models on the m test tiles of one task.
 
-    Thinning removes a share of the tiles with label 0. The removed tiles are not among the m test tiles.
+    The m test tiles do not include tiles with label 0 that were removed to reduce their number (thinning).
 
     Attributes:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
@@ -93,7 +93,7 @@ class Comparison:
 def task_errors(predictions: Predictions) -> TaskErrors:
     """Computes the absolute errors of Dummy and of every model and head.
 
-    Tiles that thinning removed (a share of the tiles with label 0) are left out.
+    Leaves out tiles with label 0 that were removed to reduce their number (thinning).
     """
     kept = predictions.kept
     errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}

@@ -29,7 +29,7 @@ class ProbeData:
 
     Attributes:
         labels: label of each tile, float64 [n].
-        kept: False for tiles that thinning removed (a share of the tiles with label 0), bool [n].
+        kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
@@ -54,7 +54,7 @@ class ProbeData:
     def test_groups(self) -> int:
         """Number of groups (zoom-14 tiles) with at least one test tile.
 
-        Test tiles that thinning removed (a share of the tiles with label 0) are not counted.
+        Does not count tiles with label 0 that were removed to reduce their number (thinning).
         """
         return len(np.unique(self.groups[self.kept & (self.split == SPLITS.index("test"))]))
 
@@ -102,7 +102,7 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
        at least 20 test groups (random split: at least one test group).
     3. Otherwise, the groups are assigned to 5 folds for cross-validation.
 
-    Thinning removes a share of the tiles with label 0. The removed tiles are left out of training and validation sets,
+    Tiles with label 0 that were removed to reduce their number (thinning) are left out of training and validation sets,
     but not of test sets.
 
     Args:
@@ -131,8 +131,8 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
         seed: seed for the assignment of groups to folds.
 
     Raises:
-        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles that thinning removed (a share of the
-            tiles with label 0) are not counted.
+        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles with label 0 that were removed to
+            reduce their number (thinning) are not counted.
     """
     _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
@@ -142,8 +142,8 @@ def _check_size(data: ProbeData) -> None:
     """Checks that there are enough tiles and groups (zoom-14 tiles) for cross-validation.
 
     Raises:
-        DataError: there are too few tiles or groups. Tiles that thinning removed (a share of the tiles with label 0)
-            are not counted.
+        DataError: there are too few tiles or groups. Tiles with label 0 that were removed to reduce their number
+            (thinning) are not counted.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
     if tiles < MIN_TILES or groups < MIN_GROUPS:
@@ -162,8 +162,8 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
         fold: index of the fold in which each tile is tested, int64 [n].
 
     Raises:
-        DataError: a fold has no tile to train on, or thinning removed the test tiles of all folds. Thinning removes a
-            share of the tiles with label 0.
+        DataError: a fold has no tile to train on, or no fold has a test tile except tiles with label 0 that were
+            removed to reduce their number (thinning).
     """
     count = int(fold.max(initial=-1)) + 1
     made = []

@@ -25,7 +25,7 @@ class Predictions:
     Attributes:
         tested: columns `tile`, `region`, `fold`, `kept` and `label` of the file, as text [n, 5].
         groups: name of the zoom-14 tile that contains each tile, text [n].
-        kept: False for tiles with label 0 that thinning removed, bool [n].
+        kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         labels: label of every tile, float64 [n].
         predicted: predictions of each head; keys are (model, head), values float64 [n].
     """

@@ -33,9 +33,9 @@ class Score:
 
     Attributes:
         model, head: names of the model and the head. The baseline Dummy has the head `median`.
-        mae: mean absolute error (MAE) and its confidence interval, without the test tiles that thinning removed (a
-            share of the tiles with label 0).
-        mae_unthinned: MAE on all test tiles, including those that thinning removed.
+        mae: mean absolute error (MAE) and its confidence interval, without tiles with label 0 that were removed to
+            reduce their number (thinning).
+        mae_unthinned: MAE on all test tiles, including those that were removed by thinning.
         relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
         auroc: area under the ROC curve, on the same tiles as `mae`; None if the task has labels other than 0 and 1,
             or if all labels are equal.
@@ -63,8 +63,8 @@ class ProbeResult:
         protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
             `cross-validation`: new folds are made and tested.
         groups: number of tested groups (zoom-14 tiles).
-        tiles: number of tested tiles, without the tiles that thinning removed (a share of the tiles with label 0).
-        tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
+        tiles: number of tested tiles, without tiles with label 0 that were removed to reduce their number (thinning).
+        tiles_unthinned: number of tested tiles, including those that were removed by thinning.
         test_groups: number of groups (zoom-14 tiles) in the task's test split. A task without folds is tested by
             `cross-validation` if this number is below 20 (for a random split: if it is 0), or if the task has fewer
             than 20 training tiles.

@@ -73,7 +73,7 @@ class Analysis:
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
     """Analyses the tiles of a task in all regions together.
 
-    Tiles that thinning removed (a share of the tiles with label 0) are left out.
+    Leaves out tiles with label 0 that were removed to reduce their number (thinning).
 
     Args:
         regions: regions to analyse.

@@ -33,8 +33,8 @@ class TaskData:
         labels: label of each tile, float32 [n]; NaN for a tile without a label.
         eligible: True for tiles that have a label and were not excluded by an option of `build-tasks` such as
             `--min-entities`, bool [n].
-        kept: True for eligible tiles that thinning did not remove, bool [n]. Thinning removes a share of the tiles with
-            label 0. Heads are trained and tested on the kept tiles.
+        kept: True for eligible tiles that were not removed by thinning, bool [n]. Thinning removes tiles with label 0,
+            to reduce their number. Heads are trained and tested on the kept tiles.
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: zoom-14 tile that contains each tile, as a number, int64 [n]; see `TileStore.groups`.
         rule: rule that assigned tiles to splits.
@@ -102,7 +102,7 @@ class TaskData:
 
         Args:
             split: `train`, `val` or `test`.
-            thinned: False to include the tiles that thinning removed (a share of the tiles with label 0).
+            thinned: False to include tiles with label 0 that were removed to reduce their number (thinning).
         """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 

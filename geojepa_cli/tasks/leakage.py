@@ -43,7 +43,7 @@ def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
     Args:
         split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
-            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
+            `build-tasks`, and tiles with label 0 that were removed to reduce their number (thinning).
     """
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
@@ -55,7 +55,7 @@ def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -
     Args:
         fold: fold of every tile, uint8 [n].
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
-            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
+            `build-tasks`, and tiles with label 0 that were removed to reduce their number (thinning).
         groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         buffer: True if heads are not fitted to tiles whose group is next to a tested group.
     """

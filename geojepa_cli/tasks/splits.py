@@ -1,7 +1,8 @@
-"""Splits of tiles into train, validation and test, folds for cross-validation, and thinning of tiles with label 0.
+"""Splits of tiles into train, validation and test, folds for cross-validation, and thinning.
 
 The zoom-14 tile that contains a tile is the tile's group. Splits and folds are decided by a seeded hash of the group's
-name. Thinning is decided by a hash of the tile's name. So adding a region never moves a tile to another split.
+name. Thinning removes some of the tiles with label 0; it is decided by a hash of the tile's name. So adding a region
+never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -207,9 +208,10 @@ def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns for each tile with label 0 whether thinning keeps the tile, bool [n].
+    """Returns True for tiles with label 0 that are kept, and False for those that are removed. bool [n]
 
-    A tile is kept if the seeded hash of its name, a number in [0, 1), is below `share`.
+    Tiles are removed to reduce their number (thinning). A tile is kept if the seeded hash of its name, from 0 to 1, is
+    below `share`.
 
     Args:
         tile_names: names of the n tiles with label 0.
