@@ -28,13 +28,13 @@ class GlyphConfig(Section):
     """
 
     folder: str = Field(
-        default="/usr/share/fonts", description="folder that is searched for font files, with its subfolders"
+        default="/usr/share/fonts", description="folder with the font files; subfolders are searched too"
     )
     train_fonts: Fonts = Field(
-        default_factory=dict, description="fonts to train on: pattern of font file names, by Debian package"
+        default_factory=dict, description="training fonts: for each Debian package, a pattern of font file names"
     )
     test_fonts: Fonts = Field(
-        default_factory=dict, description="fonts to test on: pattern of font file names, by Debian package"
+        default_factory=dict, description="test fonts: for each Debian package, a pattern of font file names"
     )
     samples: int = Field(default=10_000, ge=1, le=MAX_COUNT, description="number of multipolygons in an epoch")
     test_samples: int = Field(

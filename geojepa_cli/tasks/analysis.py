@@ -138,7 +138,7 @@ def _map_tags(inside: list[Association], outside: list[Association]) -> list[tup
     tags are sorted in this order of effects.
 
     Args:
-        inside: associations with entities that count for the label, as returned by `within`.
+        inside: associations of tags with the entities from which the label is computed, as returned by `within`.
         outside: associations with tiles with a high label, as returned by `between`.
     """
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}

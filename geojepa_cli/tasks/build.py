@@ -101,8 +101,8 @@ class TaskColumns:
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
     """Computes the columns of `labels.h5` for a task.
 
-    An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. A kept
-    tile is an eligible tile, except tiles with label 0 that were removed to reduce their number (thinning).
+    An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. Kept
+    tiles are the eligible tiles without those with label 0 that were removed to reduce their number (thinning).
     """
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
