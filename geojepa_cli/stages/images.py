@@ -165,7 +165,7 @@ def _has_scenes(names: Sequence[Path]) -> bool:
 
 
 class _NoImageryError(Exception):
-    """Raised if no tile of a region intersects a scene."""
+    """Raised if no tile of a region intersects a scene (georeferenced image)."""
 
 
 def _resample(
