@@ -43,7 +43,8 @@ class TaskErrors:
 class Comparison:
     """Paired difference of the scores of two models.
 
-    For each task, the MAE of a model is divided by the MAE of Dummy. The score is the mean of these ratios over tasks.
+    For each task, the MAE of a model is divided by the MAE of the baseline Dummy (predicts the median). The score is
+    the mean of these ratios over tasks.
 
     Attributes:
         a, b: names of the two models, such as `tiny (linear)`.
@@ -91,7 +92,7 @@ class Comparison:
 
 
 def task_errors(predictions: Predictions) -> TaskErrors:
-    """Computes the absolute errors of Dummy and of every model and head.
+    """Computes the absolute errors of each prediction head of each model, and of the baseline Dummy (median).
 
     Leaves out tiles with label 0 that were removed to reduce their number (thinning).
     """
@@ -105,7 +106,7 @@ def task_errors(predictions: Predictions) -> TaskErrors:
 def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, random: bool = False) -> Comparison:
     """Compares two models with a paired bootstrap over groups (zoom-14 tiles).
 
-    Each bootstrap sample of groups is used for both models, for Dummy and for all tasks.
+    Each bootstrap sample of groups is used for both models, for the baseline Dummy and for all tasks.
 
     Args:
         tasks: errors by name of the task. Each task must have the errors of both models.
@@ -114,7 +115,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
         random: True if each tile was assigned to a split separately.
 
     Raises:
-        ValueError: the MAE of Dummy is 0 in all tasks.
+        ValueError: the MAE of the baseline Dummy (which predicts the median) is 0 in all tasks.
     """
     names = sorted(tasks)
     found = [tasks[name] for name in names]

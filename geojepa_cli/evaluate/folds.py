@@ -1,4 +1,4 @@
-"""Data of a probe: the labels and splits of a task's tiles, and the folds in which heads are fitted and tested."""
+"""Data of a probe: the labels and splits of a task's tiles, and the folds in which prediction heads are tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prediction heads on embeddings: Dummy, linear and MLP. A head is fitted to training tiles and predicts test tiles."""
+"""Prediction heads on embeddings: a linear model and an MLP. Also the baseline Dummy, which predicts the median.
+
+A head is fitted to training tiles and predicts the labels of test tiles.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ HEADS = ("linear", "mlp")
 
 
 def predict_dummy(y: Floats, fold: Fold) -> Floats:
-    """Predicts the median of the training labels for every test tile."""
+    """Returns the predictions of the baseline Dummy: the median of the training labels, for every test tile."""
     return np.full(len(fold.test), float(np.median(y[fold.train])))
 
 
@@ -27,10 +30,11 @@ def predict_head(
     clamp: tuple[float, float],
     seed: int,
 ) -> Floats:
-    """Fits a head and returns its predictions for the test tiles.
+    """Fits a prediction head, and returns its predictions for the test tiles.
 
     The linear head is fitted to training and validation tiles. Its ridge penalty is chosen by cross-validation over the
-    groups of these tiles. The MLP is fitted to training tiles, with early stopping on validation tiles.
+    zoom-14 tiles (groups) that contain these tiles. The MLP is fitted to training tiles, with early stopping on
+    validation tiles.
 
     Args:
         head: `linear` or `mlp`.

@@ -1,4 +1,4 @@
-"""Writes and reads `predictions.csv`, the file with the predictions of every head for every tested tile."""
+"""Writes and reads `predictions.csv`, the predictions of every prediction head for every tested tile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probe: tests how well heads on tile vectors predict the labels of a task, compared with a baseline.
+"""Probe: tests how well prediction heads on tile vectors predict the labels of a task, compared with a baseline.
 
 The baseline, named Dummy, predicts the median of the training labels for every tile.
 
@@ -29,10 +29,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of one head on the vectors of one model.
+    """Errors of one prediction head on the tile vectors of one model.
 
     Attributes:
-        model, head: names of the model and the head. The baseline Dummy has the head `median`.
+        model, head: names of the model and the head. The baseline Dummy, which predicts the median, has the head
+            `median`.
         mae: mean absolute error (MAE) and its confidence interval, without tiles with label 0 that were removed to
             reduce their number (thinning).
         mae_unthinned: MAE on all test tiles, including those that were removed by thinning.
@@ -114,7 +115,7 @@ def run_probe(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ProbeResult:
-    """Fits every head to the vectors of every model, and tests the fitted heads.
+    """Fits every prediction head to the tile vectors of every model, and tests the fitted heads.
 
     Args:
         data: labels and splits of the n tiles of the task.

@@ -40,11 +40,11 @@ class OpenScene(Protocol):
         """Returns a context manager that converts errors of rasterio and GDAL to errors of this package."""
 
     def close(self) -> None:
-        """Closes the scene's dataset."""
+        """Closes the rasterio dataset of the scene."""
 
 
 class LocalScene:
-    """A scene in a local file that is opened for reading."""
+    """A scene (georeferenced image) in a local file, opened for reading."""
 
     def __init__(self, scene: Scene) -> None:
         self._path, self.mask = scene.path, scene.mask

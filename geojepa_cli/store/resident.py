@@ -59,7 +59,13 @@ class ResidentTiles:
 
     @staticmethod
     def estimate_bytes(store: TileStore, view: View, needs: Needs = TAGS_ONLY) -> int:
-        """Estimates the size in bytes of the tiles that `view` selects, by reading an evenly spaced sample of them."""
+        """Estimates the size of selected tiles in bytes, by reading an evenly spaced sample of these tiles.
+
+        Args:
+            store: dataset to read from.
+            view: selection of tiles, tags and entities of the dataset.
+            needs: modalities to read.
+        """
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)

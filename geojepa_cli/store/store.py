@@ -60,5 +60,9 @@ class TileStore(Dataset):
         return found
 
     def lengths(self, view: View) -> Rows:
-        """Returns the number of visible tokens (entities) of every tile that `view` selects: int64 [selected tiles]."""
+        """Returns the number of tokens (entities) of each selected tile: int64 [selected tiles].
+
+        Args:
+            view: selection of tiles, tags and entities of this dataset.
+        """
         return self.compiled(view).lengths[view.tiles].astype(np.int64)

@@ -132,10 +132,10 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """Returns the tags to show in the heat map of co-occurrences, each with the effect of the mask on this tag.
+    """Returns the tags to show in the heat map of co-occurrences, each with the effect of the task's mask on it.
 
-    These are the most informative tags of each argument. The effect of the mask is `hidden`, `partly` or `left`, and
-    tags are sorted in this order of effects.
+    These are the most informative tags of each argument. The mask hides a tag everywhere (`hidden`), on some entities
+    (`partly`) or almost nowhere (`left`), and tags are sorted in this order of effects.
 
     Args:
         inside: associations of tags with the entities from which the label is computed, as returned by `within`.

@@ -56,7 +56,7 @@ class Pool:
         tile: index of every entity's tile, int64 [n], ascending.
         counted: True for entities from which the label is computed, bool [n].
         entity, feature: indexes of the entity and of the feature of every pair, int64 [m].
-        left: True for pairs that the mask leaves visible, bool [m].
+        left: True for pairs that the task's mask leaves visible, bool [m].
     """
 
     names: list[str]
@@ -97,7 +97,7 @@ class Association:
         lift: `both`, divided by the number expected if tag and label were independent.
         bits: mutual information, in bits, of the tag and the class of an entity or tile (see `information_bits`).
         entities: number of entities with the tag. For `between`, entities from which the label is computed are ignored.
-        left: how many of the entities in `entities` still have the tag when the mask is applied.
+        left: how many of the entities in `entities` still have the tag when the task's mask is applied.
     """
 
     tag: str
@@ -110,7 +110,7 @@ class Association:
 
     @property
     def mask(self) -> str:
-        """Effect of the mask: `hidden` (on all entities), `left` (visible on at least 99 % of them) or `partly`."""
+        """Effect of the task's mask on the tag: `hidden` (on all entities), `left` (99 % visible) or `partly`."""
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Builds one task for one region: writes labels, splits, visible entities and tags, and a report into a folder."""
+"""Builds one task for one region: writes labels, splits, hidden entities and tags, and a report into a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a task that was built for the regions of a dataset: labels, splits, and the visible entities and tags."""
+"""Reads a task that was built for the regions of a dataset: labels, splits, and hidden entities and tags."""
 
 from __future__ import annotations
 

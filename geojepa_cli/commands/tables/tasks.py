@@ -155,7 +155,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the numbers of tiles and entities that filters or the mask removed, with one row per reason."""
+    """Prints the numbers of tiles and entities that filters or the mask of a task removed, with one row per reason."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()
