@@ -134,7 +134,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models that have the same head and at least one task with the same tiles and folds.
+    """Compares all pairs of models with the same prediction head that were tested on the same tiles of a task.
 
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors

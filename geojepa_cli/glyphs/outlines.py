@@ -37,7 +37,7 @@ def read_outlines(path: Path) -> list[list[Outline]] | None:
 
     Returns:
         For each digit, a list with one outline for each tolerance in `TOLERANCES`. None if the font lacks a digit, or
-        if the rings of a digit cross. Strokes of some variable fonts overlap.
+        if the rings of a digit cross (in some variable fonts, strokes overlap).
 
     Raises:
         DataError: the file is not a font.

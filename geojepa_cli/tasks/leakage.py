@@ -29,7 +29,7 @@ class Sides(NamedTuple):
     """Training and test tiles of one split or fold of n tiles.
 
     Attributes:
-        seen: True for tiles to which heads are fitted (training and validation tiles), bool [n].
+        seen: True for tiles to which prediction heads are fitted (training and validation tiles), bool [n].
         tested: True for tiles on which heads are tested, bool [n].
     """
 
@@ -38,10 +38,10 @@ class Sides(NamedTuple):
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns a list with one `Sides`: the tiles to which heads are fitted and the tiles on which heads are tested.
+    """Returns a list of one `Sides`: tiles to which prediction heads are fitted, and tiles on which they are tested.
 
     Args:
-        split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
             `build-tasks`, and tiles with label 0 that were removed to reduce their number (thinning).
     """
@@ -50,7 +50,7 @@ def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns one `Sides` for every fold: the tiles to which heads are fitted and the tiles on which heads are tested.
+    """Returns for every fold the tiles to which prediction heads are fitted, and the tiles on which they are tested.
 
     Args:
         fold: fold of every tile, uint8 [n].

@@ -67,7 +67,7 @@ class SplitRule:
         return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
 
     def splits(self, groups: Groups, names: Sequence[str]) -> PartNumbers:
-        """Returns the split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        """Returns the split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
 
         Args:
             groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
@@ -144,7 +144,7 @@ def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
         seed: seed of the split.
 
     Returns:
-        Split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        Split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
     """
     unique, inverse = np.unique(groups, return_inverse=True)
     around = neighbours(unique)
