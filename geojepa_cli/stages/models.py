@@ -19,7 +19,7 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
@@ -100,7 +100,7 @@ def pretrain(
     name = name or Path(config).stem
     check_model_name(name)
     run = TrainingRun(resolved, name, seed, resume, device, threads)
-    return make_model(workspace, find_regions(workspace, "processed", region), run)
+    return make_model(workspace, in_fixed_order(find_regions(workspace, "processed", region)), run)
 
 
 @dataclass(frozen=True)

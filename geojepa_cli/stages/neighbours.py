@@ -16,7 +16,7 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -103,7 +103,7 @@ def knn(
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    regions = find_regions(workspace, "processed", wanted)
+    regions = in_fixed_order(find_regions(workspace, "processed", wanted))
     _check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model)
     return make_neighbours(

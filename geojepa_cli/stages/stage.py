@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,15 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     if not found:
         raise wrong_type("region", wanted, "at least one region", '"NAME"')
     return list(found.values())
+
+
+def in_fixed_order(regions: Iterable[Artifact]) -> list[Artifact]:
+    """Sorts artifacts by their references.
+
+    The id of an artifact does not depend on the order of its inputs. So its content must not depend on the order in
+    which the user gave the regions.
+    """
+    return sorted(regions, key=lambda region: region.full_ref)
 
 
 def check_own(workspace: Workspace, given: object) -> None:
