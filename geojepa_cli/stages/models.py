@@ -16,7 +16,7 @@ from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
-from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.joined_images import joined_images, with_same_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order
@@ -46,7 +46,8 @@ def _rebuild(remains: Remains) -> Hint:
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
         return hints.run("pretrain", config="tiny.yaml", name=legal_name(remains.name))
     regions, seed = input_refs(remains, "processed"), number(remains.params.get("seed"))
-    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
+    again = hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
+    return with_same_images(remains, again)
 
 
 MODELS = Stage(
