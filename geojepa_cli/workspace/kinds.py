@@ -118,7 +118,7 @@ def legal_name(text: str) -> str:
     If the text contains no valid character, returns the text `NAME`: a placeholder that the user replaces.
     """
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
-    return kept.removesuffix(".partial") or "NAME"
+    return re.sub(r"(\.partial)+$", "", kept) or "NAME"
 
 
 def name_of(ref: str) -> str:

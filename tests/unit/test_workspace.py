@@ -13,6 +13,7 @@ import pytest
 from workspace_artifacts import hint_text, publish
 
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.workspace.kinds import check_name, legal_name
 from geojepa_cli.workspace.lineage import trace
 from geojepa_cli.workspace.manifest import MANIFEST
 from geojepa_cli.workspace.prune import find_prunable, plan_pruning
@@ -224,3 +225,10 @@ def test_manifests_are_utf_8_in_every_locale(workspace: Workspace) -> None:
     ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | ascii_only)
     assert workspace.find("source", "r").attribution == ["©"]
+
+
+@pytest.mark.parametrize(("text", "name"), [("a.partial.partial", "a"), ("-ä b", "b"), ("ä", "NAME")])
+def test_the_hint_for_a_wrong_name_has_a_valid_name(text: str, name: str) -> None:
+    legal = legal_name(text)
+    assert legal == name
+    check_name(legal)
