@@ -1,0 +1,109 @@
+"""Makes the folder of a model that comes with the package from a trained model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geojepa_cli.config.load import load_config
+from geojepa_cli.config.schema import ModelConfig
+from geojepa_cli.errors import DataError
+from geojepa_cli.export.shipped_card import ShippingFacts, shipped_card
+from geojepa_cli.models.jepa.build import build_encoder
+from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS
+from geojepa_cli.store.tensors import read_tensors, save_tensors
+from geojepa_cli.train.log import METRICS, read_metrics
+
+CARD = "model_card.md"
+MAX_BYTES = 12_000_000  # of the whole folder
+MAX_LINES = 40  # of the shortened training log
+PREFIX = "target_encoder."
+
+
+def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = WEIGHTS) -> int:
+    """Writes the folder of a model that comes with the package. Replaces an existing folder.
+
+    The folder contains the weights of the target encoder as float16, the configuration, a shortened training log, and
+    the model card.
+
+    Args:
+        source: folder of a trained GeoJEPA model, with weights, `config.yaml` and, optionally, `metrics.jsonl`.
+        target: folder to write.
+        facts: facts for the model card.
+        weights: name of the weights file in `source`.
+
+    Returns:
+        Size of the folder in bytes.
+
+    Raises:
+        DataError: the weights are unreadable, do not match the configuration or exceed the range of float16, or the
+            folder would be larger than `MAX_BYTES`. An existing folder is then kept.
+        UsageError: the configuration cannot be read, or is not of a GeoJEPA model.
+    """
+    config = load_config(str(source / CONFIG))
+    tensors, metadata = read_tensors(source / weights)
+    if metadata != FORMAT:
+        raise DataError(f"the metadata of `{source / weights}` is {metadata or 'empty'}, expected {FORMAT}")
+    small = _target_encoder(tensors, config.model, source / weights)
+    lines = read_metrics(source / METRICS) if (source / METRICS).is_file() else []
+    card = shipped_card(facts, config, _tile_width(config.model), lines[-1] if lines else {})
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        save_tensors(partial / WEIGHTS, small, FORMAT)
+        shutil.copyfile(source / CONFIG, partial / CONFIG)
+        _write_metrics(source / METRICS, partial / METRICS)
+        (partial / CARD).write_text(card, encoding="utf-8")
+        size = sum(path.stat().st_size for path in partial.iterdir())
+        if size > MAX_BYTES:
+            raise DataError(f"the model takes {size:,} bytes as float16, expected at most {MAX_BYTES:,}")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return size
+
+
+def _target_encoder(tensors: Mapping[str, Tensor], config: ModelConfig, path: Path) -> dict[str, Tensor]:
+    """Returns the weights of the target encoder as float16.
+
+    Raises:
+        DataError: the weights do not match the configuration, or a value is not finite as float16.
+    """
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+    try:
+        build_encoder(config).load_state_dict({name.removeprefix(PREFIX): kept[name] for name in kept})
+    except RuntimeError as error:
+        raise DataError(f"`{path}` does not match the model in `{CONFIG}`: {error}") from error
+    small = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
+    for name, tensor in small.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DataError(f"`{name}` in `{path}` has values that are not finite as float16")
+    return small
+
+
+def _tile_width(config: ModelConfig) -> int:
+    """Returns the number of values of a tile vector: maximum and mean over the tile's tokens."""
+    return 2 * config.embed_dim
+
+
+def _write_metrics(source: Path, target: Path) -> None:
+    """Copies at most `MAX_LINES` lines of a training log at equal distances, including the last line."""
+    text = source.read_text(encoding="utf-8") if source.is_file() else ""
+    lines = [line for line in text.splitlines() if line]
+    step = -(-len(lines) // MAX_LINES) or 1
+    kept = lines[::-1][::step][::-1]
+    target.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def manifest_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those facts that the manifest of a `models/` artifact contains: regions, attribution and counts."""
+    refs = [ref.partition("/") for ref in manifest["inputs"]]
+    regions = sorted({name.partition("@")[0] for kind, _, name in refs if kind == "processed"})
+    return {"regions": regions, "attribution": list(manifest["attribution"]), "counts": dict(manifest["counts"])}
