@@ -69,7 +69,7 @@ class GeometryConfig(Section):
     @property
     def needs(self) -> Needs:
         """Modalities that the encoder reads."""
-        return frozenset({Modality.GEOMETRY})
+        return frozenset({Modality.NODES})
 
 
 RunConfig = PretrainConfig | GeometryConfig  # configuration of a training run of any family

@@ -70,7 +70,7 @@ def test_nbytes_is_the_size_of_the_tensors_and_the_estimate_is_close(tmp_path: P
     have = [tuple(map(int, zxy)) for zxy in bare.tile_zxy[:20]]
     store = TileStore.open([path], images=[write_synthetic_images(tmp_path / "images.h5", have)])
     view = View.full(store)
-    for needs in (TAGS_ONLY, frozenset({Modality.GEOMETRY}), frozenset(Modality)):
+    for needs in (TAGS_ONLY, frozenset({Modality.NODES}), frozenset(Modality)):
         whole = store.read(view, view.tiles, needs)
         held = sum(tensor.numel() * tensor.element_size() for tensor in vars(whole).values() if tensor is not None)
         assert ResidentTiles(store, view, "cpu", needs).nbytes == held

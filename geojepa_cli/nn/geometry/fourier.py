@@ -65,7 +65,7 @@ class FourierGeometry:
         """Encodes every entity of a batch.
 
         Args:
-            batch: geometry of T entities, read with `Modality.GEOMETRY`.
+            batch: geometry of T entities, read with `Modality.NODES`.
         Returns:
             Magnitudes, real parts and imaginary parts of the transform, concatenated. All values are in [-1, 1]. Zeros
             for an entity without nodes, such as an area that covers its tile. float32 [T, dim]
