@@ -9,7 +9,7 @@ from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 FLOAT = 4  # bytes
 PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
 LAYER = 9.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
-FUSION = 9.0  # vectors of width D that the fusion of tags and geometry stores per token
+FUSION = 10.0  # vectors of width D that the fusion of tags and geometry stores per token
 TAGS = 4.0  # tags of an entity
 # Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
 # freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2

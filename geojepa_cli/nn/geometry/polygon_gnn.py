@@ -109,7 +109,7 @@ class PathConv(MessagePassing):  # type: ignore[misc]
 def _pick(x: Tensor, node: Tensor, edge_type: Tensor) -> Tensor:
     """Selects, for each path, the vector of a node under the matrix of an edge's relation: float [M, dim]."""
     rows = RELATIONS * node + (edge_type == VISIBLE)
-    return x.view(RELATIONS * len(x), -1).index_select(0, rows)
+    return x.view(RELATIONS * len(x), x.shape[1] // RELATIONS).index_select(0, rows)
 
 
 def normalise(xy: Tensor, owner: Tensor, entities: int) -> Tensor:

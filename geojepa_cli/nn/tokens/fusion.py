@@ -13,7 +13,8 @@ NOTHING, TAGS, GEOMETRY = range(3)  # input of an entity that is dropped
 class EntityFusion(nn.Module):
     """Fuses the tags and the geometry of each entity by an MLP on their concatenation.
 
-    A learned vector replaces a missing input. An entity with neither tags nor geometry gets both learned vectors.
+    A learned vector replaces a missing input. An entity with neither tags nor geometry gets both learned vectors. The
+    published code of the thesis uses zeros, and drops an input of a whole batch instead of single entities.
 
     Args:
         geometry_dim: width G of the geometry vectors.
@@ -28,7 +29,7 @@ class EntityFusion(nn.Module):
         self.no_geometry = nn.Parameter(torch.zeros(embed_dim))
         for missing in (self.no_tags, self.no_geometry):
             nn.init.trunc_normal_(missing, std=0.02)
-        self.mlp = Mlp(2 * embed_dim, embed_dim, embed_dim)
+        self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, embed_dim)
 
     def forward(self, tags: Tensor, tagged: Tensor, geometry: Tensor | None, dropped: Tensor | None = None) -> Tensor:
         """Computes the content of entity tokens.
