@@ -130,7 +130,7 @@ def write_synthetic_features(path: Path, n_vocab: int, seed: int = 0, width: int
 
 
 def write_synthetic_geometry(
-    path: Path, n_pieces: int, seed: int = 0, dim: int = 6, encoder: str = "fourier", version: str = "1"
+    path: Path, n_pieces: int, seed: int = 0, dim: int = 6, encoder: str = "fourier", version: str = "v1"
 ) -> Path:
     """Writes a features `geometry.h5` with random vectors for `n_pieces` pieces."""
     vectors = np.random.default_rng(seed).uniform(-1, 1, (n_pieces, dim)).astype(np.float16)

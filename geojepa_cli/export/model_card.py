@@ -63,7 +63,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
     model = config.model
     letters = {Modality.GEOMETRY: "G", Modality.TAGS: "T", Modality.IMAGE: "I"}
     kind = "GeoJEPA-" + "".join(letter for modality, letter in letters.items() if modality in model.modalities)
-    geometry = f"- Geometry encoder: {model.geometry_encoder}, version {model.geometry_version or 'unknown'}, "
+    geometry = f"- Geometry encoder: {model.geometry_encoder} {model.geometry_version or '(unknown version)'}, "
     return [
         f"{kind}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
         "data. Made with `geojepa pretrain`.",

@@ -24,7 +24,7 @@ from geojepa_cli.store.reader import RegionStore
 if TYPE_CHECKING:
     from geojepa_cli.nn.geometry.tensors import GeometryTensors
 
-FOURIER = GeometryKind("fourier", "1", FourierGeometry().dim)  # another version if the vectors change
+FOURIER = GeometryKind("fourier", "v1", FourierGeometry().dim)  # another version if the vectors change
 POLYGON_GNN = "polygon_gnn"
 
 # These numbers decide which pieces are in the same batch, which changes the rounding of PolygonGNN's vectors. When
@@ -58,7 +58,7 @@ def polygon_encoder(folder: Path, version: str) -> GeometryEncoder:
 
     Args:
         folder: folder of the model in `models/` of the workspace.
-        version: version of the encoder: the first digits of the SHA-256 checksum of its weights.
+        version: version of the encoder: `sha256-` and the first digits of the checksum of its weights.
 
     Raises:
         DataError: the weights are missing or unreadable.

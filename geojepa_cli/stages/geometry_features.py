@@ -180,11 +180,11 @@ def _polygon_gnn(model: Artifact) -> GeometrySource:
         digest, dim = model.manifest["files"][WEIGHTS]["sha256"], model.params["config"]["model"]["dim"]
     except (KeyError, TypeError):
         raise model.broken(f"the manifest of `{model.path}` does not describe a geometry encoder") from None
-    return GeometrySource(GeometryKind(POLYGON_GNN, digest[:VERSION_DIGITS], int(dim)), model)
+    return GeometrySource(GeometryKind(POLYGON_GNN, f"sha256-{digest[:VERSION_DIGITS]}", int(dim)), model)
 
 
 def _no_weights(workspace: Workspace, version: str) -> NotFoundError:
-    message = f"the model reads geometry vectors of `{POLYGON_GNN}` version {version}, which is not in"
+    message = f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in"
     return NotFoundError(f"{message} `{workspace.root}`", hints.run("pretrain", config="geometry.yaml"))
 
 

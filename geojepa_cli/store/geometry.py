@@ -35,7 +35,8 @@ class GeometryKind(NamedTuple):
 
     Attributes:
         encoder: name of the encoder, such as `fourier`.
-        version: version of the encoder. For an encoder with weights, the first digits of their SHA-256 checksum.
+        version: version of the encoder, such as `v1`. For an encoder with weights, the first digits of their checksum,
+            such as `sha256-0123456789ab`.
         dim: width of the vectors.
     """
 
@@ -44,7 +45,7 @@ class GeometryKind(NamedTuple):
     dim: int
 
     def __str__(self) -> str:
-        return f"`{self.encoder}` version {self.version} ({self.dim} values)"
+        return f"`{self.encoder}` {self.version} ({self.dim} values)"
 
 
 class GeometryStore:

@@ -129,7 +129,10 @@ def test_the_context_encoder_drops_inputs_and_the_target_encoder_sees_all() -> N
     context = seen["context"]
     whole = model.context_encoder.tokens(batch, table)[1].content
     expected = draw_dropout(110, 0.3, rng(5)) == NOTHING
-    assert torch.equal(torch.isclose(context, whole, atol=1e-6).all(1), expected) and 0.5 < float(expected.float().mean()) < 0.9
+    assert (
+        torch.equal(torch.isclose(context, whole, atol=1e-6).all(1), expected)
+        and 0.5 < float(expected.float().mean()) < 0.9
+    )
     torch.testing.assert_close(seen["target"], model.target_encoder.tokens(batch, table)[1].content)
 
 
@@ -174,7 +177,9 @@ def test_gradients_reach_every_parameter_and_every_dimension_of_the_missing_vect
             (output.predicted - output.target).square().mean().backward()
         assert all(p.grad is None for p in model.target_encoder.parameters())
         for module in (model.context_encoder, model.predictor):
-            silent = [name for name, p in module.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())]
+            silent = [
+                name for name, p in module.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())
+            ]
             assert silent == []
         fusion = model.context_encoder.tokens.tokenizer.fusion
         assert fusion is not None

@@ -29,7 +29,7 @@ from geojepa_cli.store.view import View
 
 VECTORS = frozenset({Modality.TAGS, Modality.GEOMETRY})
 NODES = frozenset({Modality.NODES})
-GNN = GeometryKind("polygon_gnn", "0123456789ab", 16)
+GNN = GeometryKind("polygon_gnn", "sha256-0123456789ab", 16)
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_truncated_file_is_refused(processed: Path, tmp_path: Path, size: int)
 
 
 @pytest.mark.parametrize(
-    "other", [{"dim": 7}, {"version": "2"}, {"encoder": "polygon_gnn"}], ids=lambda change: next(iter(change))
+    "other", [{"dim": 7}, {"version": "v2"}, {"encoder": "polygon_gnn"}], ids=lambda change: next(iter(change))
 )
 def test_regions_must_have_vectors_of_the_same_encoder(tmp_path: Path, other: dict[str, object]) -> None:
     store = two_regions(tmp_path)
