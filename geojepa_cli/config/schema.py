@@ -176,8 +176,8 @@ class TrainConfig(Section):
         description="learning-rate schedule after the linear warm-up: `wsd` (warmup-stable-decay) keeps the rate "
         "constant, then lowers it linearly; `cosine` lowers it along a cosine (GeoJEPA thesis)",
     )
-    warmup: Share = Field(default=0.1, description="fraction of the run in which the learning rate rises linearly")
-    cooldown: Share = Field(default=0.2, description="schedule `wsd`: fraction of the run with a falling learning rate")
+    warmup: Share = Field(default=0.1, description="fraction of training, at its start, with a rising learning rate")
+    cooldown: Share = Field(default=0.2, description="`wsd`: fraction of training, at its end, with a falling rate")
     weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
     weight_decay_end: Float | None = Field(
         default=None,

@@ -9,7 +9,7 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import GeojepaError, GeometryMismatchError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
-from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, is_encoder
+from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
@@ -60,8 +60,18 @@ class Model(NamedTuple):
             return None
         return find_encoder_of(workspace, processed, config.model)
 
+    def geometry_features(self, workspace: Workspace, processed: Artifact, threads: int = 1) -> Artifact | None:
+        """Returns the geometry vectors that the model reads in a region, or None. Computes missing vectors.
+
+        Raises:
+            NotFoundError: the vectors do not exist, and neither do the weights of the geometry encoder.
+            DataError: a file of the model or the region is damaged.
+        """
+        source = self.geometry(workspace, processed)
+        return geometry_features(workspace, processed, source, threads) if source else None
+
     def open(self, inputs: FrozenInputs) -> Embedder:
-        """Loads the model, and returns an object that computes embeddings.
+        """Loads the model, and returns an `Embedder`, which computes embeddings.
 
         Args:
             inputs: text embeddings of all tags. The model is loaded onto the device that contains them.

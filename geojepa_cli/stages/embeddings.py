@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
@@ -17,7 +18,6 @@ from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
-from geojepa_cli.stages.geometry_features import geometry_features
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -161,8 +161,7 @@ def make_embeddings(
         DataError: there is no tile to embed, or the model is damaged.
     """
     features = tag_features(workspace, processed)
-    source = model.geometry(workspace, processed)
-    geometry = geometry_features(workspace, processed, source, threads) if source else None
+    geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
@@ -181,9 +180,7 @@ def make_embeddings(
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        image_files = [images.file(IMAGES_FILE)] if images else None
-        vectors = [geometry.file(GEOMETRY_FILE)] if geometry else None
-        store = TileStore.open([processed.file(PROCESSED_FILE)], image_files, [processed.name], vectors)
+        store = TileStore.open(**_files(processed, images, geometry))
         if without_shared:
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
@@ -198,3 +195,13 @@ def make_embeddings(
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
+
+
+def _files(processed: Artifact, images: Artifact | None, geometry: Artifact | None) -> dict[str, Any]:
+    """Returns the arguments of `TileStore.open` for one region."""
+    return {
+        "paths": [processed.file(PROCESSED_FILE)],
+        "images": [images.file(IMAGES_FILE)] if images else None,
+        "names": [processed.name],
+        "geometry": [geometry.file(GEOMETRY_FILE)] if geometry else None,
+    }
