@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -21,3 +21,6 @@ def refuse_boolean(value: Any) -> Any:
 
 Int = Annotated[int, BeforeValidator(refuse_boolean)]
 Float = Annotated[float, BeforeValidator(refuse_boolean)]
+
+MAX_WEIGHT = 1e6  # catches typing errors
+Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]

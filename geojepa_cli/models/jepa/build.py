@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, count_numbers
-from geojepa_cli.config.schema import MaskingConfig, ModelConfig, PretrainConfig
+from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 from geojepa_cli.models.jepa.encoder import Encoder, TileEncoder
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
@@ -14,7 +15,7 @@ from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenNumbers
+from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
 
 NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
@@ -40,8 +41,15 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
     """Returns an untrained tile encoder: tokenizer, positional encoding and transformer."""
-    patch_px = config.patch_px if Modality.IMAGE in config.modalities else 0
-    tokenizer = Tokenizer(config.tag_dim, config.embed_dim, NUMBERS, patch_px)
+    sizes = TokenizerSizes(
+        config.tag_dim,
+        config.embed_dim,
+        geometry_dim=config.geometry_dim if Modality.GEOMETRY in config.modalities else 0,
+        patch_px=config.patch_px if Modality.IMAGE in config.modalities else 0,
+        weight_tags=config.tag_weighting == "learned",
+        modality_dropout=config.modality_dropout,
+    )
+    tokenizer = Tokenizer(sizes, NUMBERS)
     position = _position(config, config.embed_dim)
     transformer = Transformer(
         config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight, config.null_weight

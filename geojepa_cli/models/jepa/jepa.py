@@ -84,15 +84,17 @@ class Jepa(nn.Module):
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
         """Draws a mask for each tile of a batch, and runs both encoders and the predictors.
 
+        If the model reads geometry, some entities of the context encoder lose their tags or their geometry first.
+
         Args:
             batch: tiles to train on.
             tag_table: text embedding of every distinct tag of the dataset. [V, E]
             rates: parameters of the masks that hide tokens.
-            rng: random generator on the CPU.
+            rng: random generator on the CPU, for modality dropout and masks.
         """
-        x, tokens = self.context_encoder.tokens(batch, tag_table)
+        x, tokens = self.context_encoder.tokens(batch, tag_table, rng)
         cu = tokens.cu_seqlens
-        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.content)
+        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.kind)
         masks = MaskIndices.of(drawn, cu)
         context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
         predicted = self.predictor(context, tokens.box, tokens.modality, masks)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths
+from geojepa_cli.nn.tokens.fusion import EntityFusion, draw_dropout
 from geojepa_cli.nn.tokens.image import PatchEmbed
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags
 from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, Tokens, join_parts
 
 
@@ -26,41 +27,72 @@ class TokenNumbers(NamedTuple):
     image: int
 
 
+class TokenizerSizes(NamedTuple):
+    """Sizes and switches of the tokenizer.
+
+    Attributes:
+        tag_dim: width E of the tag embeddings.
+        embed_dim: width D of the tokens.
+        geometry_dim: width G of the geometry vectors. 0: the tokenizer ignores geometry.
+        patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
+        weight_tags: learn the weights of an entity's tags. False: all tags of an entity have the same weight.
+        modality_dropout: fraction of the entities that lose their tags or their geometry in training.
+    """
+
+    tag_dim: int
+    embed_dim: int
+    geometry_dim: int = 0
+    patch_px: int = 0
+    weight_tags: bool = False
+    modality_dropout: float = 0.0
+
+
 class Tokenizer(nn.Module):
     """Computes the tokens of entities and image patches.
 
-    The input of an entity token is the mean embedding of its tags. The input of a patch token is the patch's pixels.
-    Each input is projected linearly to width D and layer-normalised. To add a modality, add a projection and one more
-    `TokenPart` in `forward`.
+    The input of an entity token is the mean embedding of its tags and, if the tokenizer reads geometry, the vector of
+    its geometry. The input of a patch token is the patch's pixels. Each input is projected linearly to width D and
+    layer-normalised. Tags and geometry are then fused by an MLP. To add a modality with own tokens, add a projection
+    and one more `TokenPart` in `forward`.
 
     Args:
-        tag_dim: width of the tag embeddings.
-        embed_dim: width D of the tokens.
+        sizes: sizes and switches.
         numbers: modality ids of entity tokens and patch tokens.
-        patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
     """
 
-    def __init__(self, tag_dim: int, embed_dim: int, numbers: TokenNumbers, patch_px: int = 0) -> None:
+    def __init__(self, sizes: TokenizerSizes, numbers: TokenNumbers) -> None:
         super().__init__()
         self.numbers = numbers
-        self.tags = nn.Linear(tag_dim, embed_dim)
-        self.tags_norm = nn.LayerNorm(embed_dim)
-        self.image = PatchEmbed(embed_dim, patch_px) if patch_px else None
-        self.image_norm = nn.LayerNorm(embed_dim) if patch_px else None
+        self.dropout = sizes.modality_dropout
+        self.weights = WeightedTags(sizes.tag_dim) if sizes.weight_tags else None
+        self.tags = nn.Linear(sizes.tag_dim, sizes.embed_dim)
+        self.tags_norm = nn.LayerNorm(sizes.embed_dim)
+        self.fusion = EntityFusion(sizes.geometry_dim, sizes.embed_dim) if sizes.geometry_dim else None
+        self.image = PatchEmbed(sizes.embed_dim, sizes.patch_px) if sizes.patch_px else None
+        self.image_norm = nn.LayerNorm(sizes.embed_dim) if sizes.patch_px else None
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> Tokens:
+    def forward(self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None = None) -> Tokens:
         """Computes the tokens of a batch of tiles.
 
         Args:
-            batch: tiles, with or without images.
+            batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
+            rng: random generator of the modality dropout, on the CPU. None: no dropout.
         """
-        parts = (self._entities(batch, tag_table), self._patches(batch))
+        parts = (self._entities(batch, tag_table, rng), self._patches(batch))
         return join_parts([part for part in parts if part is not None])
 
-    def _entities(self, batch: TileTensors, tag_table: Tensor) -> TokenPart:
-        content = self.tags_norm(self.tags(mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)))
-        return TokenPart(content, batch.box, batch.cu_seqlens.long(), self.numbers.entity)
+    def _entities(self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None) -> TokenPart:
+        pool = mean_tags if self.weights is None else self.weights
+        tags = self.tags_norm(self.tags(pool(tag_table, batch.tag_ids, batch.tag_offsets)))
+        cu_seqlens = batch.cu_seqlens.long()
+        if self.fusion is None:
+            return TokenPart(tags, batch.box, cu_seqlens, self.numbers.entity)
+        dropped = None
+        if rng is not None and self.dropout > 0:
+            dropped = draw_dropout(len(tags), self.dropout, rng).to(tags.device, non_blocking=True)
+        content = self.fusion(tags, batch.tag_offsets.diff() > 0, batch.geometry, dropped)
+        return TokenPart(content, batch.box, cu_seqlens, self.numbers.entity, kind=tags)
 
     def _patches(self, batch: TileTensors) -> TokenPart | None:
         if self.image is None or self.image_norm is None or batch.images is None or batch.image_tiles is None:
@@ -80,15 +112,18 @@ class TileTokenizer(nn.Module):
         self.tokenizer = tokenizer
         self.position = position
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> tuple[Tensor, Tokens]:
+    def forward(
+        self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None = None
+    ) -> tuple[Tensor, Tokens]:
         """Computes the encoder input of a batch of tiles.
 
         Args:
-            batch: tiles, with or without images.
+            batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
+            rng: random generator of the modality dropout, on the CPU. None: no dropout.
         Returns:
             Two values: the sum of content and positional encoding of each token [T, D], and a `Tokens` object. Its
             content does not include the positional encoding.
         """
-        tokens = self.tokenizer(batch, tag_table)
+        tokens = self.tokenizer(batch, tag_table, rng)
         return tokens.content + self.position(tokens.box, tokens.modality), tokens

@@ -20,6 +20,7 @@ class TileTensors(Protocol):
         box: bounding box corners of each entity, in tile units. float [T, 8]
         tag_ids: tags of all entities, entity by entity, as row indices of the table of tag embeddings. int64 [K]
         tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+        geometry: geometry vector of each entity. None for a batch without geometry. float16 [T, G]
         images: images of those tiles that have one. None for a batch without images. uint8 [N, 3, 224, 224]
         image_tiles: for each image, the index of its tile in the batch, in ascending order. None for a batch without
             images. int64 [N]
@@ -29,6 +30,7 @@ class TileTensors(Protocol):
     box: Tensor
     tag_ids: Tensor
     tag_offsets: Tensor
+    geometry: Tensor | None
     images: Tensor | None
     image_tiles: Tensor | None
 
@@ -42,12 +44,14 @@ class TokenPart:
         box: bounding box corners of each token, in tile units. [N, 8]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
         modality: modality id of all these tokens.
+        kind: vector of each token by which kind masks compare tokens. None: `content`. [N, D]
     """
 
     content: Tensor
     box: Tensor
     cu_seqlens: Tensor
     modality: int
+    kind: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Tokens:
         modality: modality id of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
         entity_index: indices of the tokens that are entities, in the order of the batch's entities. int64 [entities]
+        kind: vector of each token by which kind masks compare tokens: the tags of entities, without geometry. [T, D]
     """
 
     content: Tensor
@@ -67,6 +72,7 @@ class Tokens:
     modality: Tensor
     cu_seqlens: Tensor
     entity_index: Tensor
+    kind: Tensor
 
 
 def join_parts(parts: Sequence[TokenPart]) -> Tokens:
@@ -82,12 +88,21 @@ def join_parts(parts: Sequence[TokenPart]) -> Tokens:
     modality = torch.cat([torch.full((n,), p.modality, device=device) for n, p in zip(sizes, parts, strict=True)])
     if len(parts) == 1:
         entity_index = torch.arange(sizes[0], device=device)
-        return Tokens(entities.content, entities.box, modality, entities.cu_seqlens, entity_index)
+        return Tokens(entities.content, entities.box, modality, entities.cu_seqlens, entity_index, _kind(entities))
     index, cu_seqlens = interleave(*(part.cu_seqlens for part in parts))
+    content = torch.cat([part.content.to(entities.content.dtype) for part in parts]).index_select(0, index)
+    kind = content
+    if entities.kind is not None:
+        kind = torch.cat([_kind(part).to(entities.kind.dtype) for part in parts]).index_select(0, index)
     return Tokens(
-        content=torch.cat([part.content.to(entities.content.dtype) for part in parts]).index_select(0, index),
+        content=content,
         box=torch.cat([part.box.to(entities.box.dtype) for part in parts]).index_select(0, index),
         modality=modality.index_select(0, index),
         cu_seqlens=cu_seqlens,
         entity_index=(index < sizes[0]).nonzero().flatten(),
+        kind=kind,
     )
+
+
+def _kind(part: TokenPart) -> Tensor:
+    return part.content if part.kind is None else part.kind
