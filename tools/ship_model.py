@@ -3,8 +3,8 @@
 
     .venv/bin/python tools/ship_model.py workspace/models/NAME@ID --name geojepa-small --command "geojepa pretrain …"
 
-SOURCE is a `models/` artifact, or a folder with `weights.safetensors` and `config.yaml`. Regions, attribution and counts
-come from the manifest of the artifact. For a folder without a manifest, `--regions` is required.
+SOURCE is a `models/` artifact, or a folder with `weights.safetensors` and `config.yaml`. Regions, attribution and
+counts come from the manifest of the artifact. For a folder without a manifest, `--regions` is required.
 """
 
 from __future__ import annotations

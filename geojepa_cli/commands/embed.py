@@ -11,6 +11,7 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import embeddings
+from geojepa_cli.stages.shipped import ref_in
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import inputs_of_kind
 
@@ -45,6 +46,6 @@ def embed(
 
 def _result(artifact: Artifact) -> dict[str, Any]:
     (region,) = inputs_of_kind(artifact, "processed")
-    models = inputs_of_kind(artifact, "models")  # empty for a baseline
-    model = models[0].partition("/")[2] if models else artifact.params["model"]
+    models = inputs_of_kind(artifact, "models")  # empty for a shipped model or a baseline
+    model = models[0].partition("/")[2] if models else ref_in(artifact.params) or artifact.params["model"]
     return {"model": model, "region": region.partition("/")[2], "counts": artifact.counts}

@@ -29,8 +29,8 @@ ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="Model to use: a trained model (`name` or `name@id`), or a baseline such as `tagpool`. Default: the "
-        "newest trained model.",
+        help="Model to use: a trained model (`name` or `name@id`), `geojepa-small`, which comes with geojepa, or a "
+        "baseline such as `tagpool`. Default: the newest trained model or, if there is none, `geojepa-small`.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

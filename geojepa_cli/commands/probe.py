@@ -19,7 +19,11 @@ def probe(
     task: Annotated[str, typer.Option("--task", help="Name of a task that was built by `build-tasks`.")],
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Model to test. Repeat for several models. Default: the newest model."),
+        typer.Option(
+            "--model",
+            help="Model to test. Repeat for several models. Default: the newest model or, "
+            "if there is none, `geojepa-small`, which comes with geojepa.",
+        ),
     ] = None,
     region: options.Regions = None,
     masked: Annotated[

@@ -1,22 +1,27 @@
-"""Models that compute embeddings: finds a trained model or a baseline, and loads it."""
+"""Models that compute embeddings: finds a trained model, a shipped model or a baseline, and loads it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import GeojepaError, GeometryMismatchError, unknown
+from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
+from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.kinds import legal_name
-from geojepa_cli.workspace.workspace import Workspace
+from geojepa_cli.workspace.kinds import legal_name, name_of
+from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
+    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.schema import DataConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
@@ -26,17 +31,58 @@ class Model(NamedTuple):
     """A trained model or baseline that computes embeddings.
 
     Attributes:
-        name: name of the `models/` artifact, or name of the baseline.
-        artifact: `models/` artifact of a trained model; None for a baseline.
+        name: name of the `models/` artifact, of the shipped model, or of the baseline.
+        artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
+        shipped: model that comes with the package; None for others.
     """
 
     name: str
     artifact: Artifact | None = None
+    shipped: ShippedModel | None = None
 
     @property
     def ref(self) -> str:
-        """Reference to the model: `name@id` for a trained model, the name for a baseline."""
-        return self.artifact.ref if self.artifact else self.name
+        """Reference to the model: `name@id` for a trained or shipped model, the name for a baseline."""
+        source = self.artifact or self.shipped
+        return source.ref if source else self.name
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Parameters of embeddings that identify the model, in addition to the `models/` artifact in their inputs."""
+        return {"model": self.name, **(self.shipped.params if self.shipped else {})}
+
+    @property
+    def attribution(self) -> tuple[str, ...]:
+        """Attribution lines that embeddings do not inherit from their inputs: those of a shipped model."""
+        return self.shipped.header.attribution if self.shipped else ()
+
+    @property
+    def regions(self) -> set[str]:
+        """Names of the regions that the model was trained on."""
+        if self.artifact is None:
+            return set(self.shipped.header.regions) if self.shipped else set()
+        return {name_of(ref) for ref in inputs_of_kind(self.artifact, "processed")}
+
+    def config(self) -> RunConfig | None:
+        """Returns the configuration with which the model was trained. None for a baseline.
+
+        Raises:
+            DataError: `config.yaml` of the model is damaged.
+        """
+        if self.artifact is None:
+            return self.shipped.config() if self.shipped else None
+        return model_config(self.artifact)
+
+    def data_config(self) -> DataConfig | None:
+        """Returns the settings that selected the training tiles. None if the model was not trained on tiles.
+
+        Raises:
+            DataError: `config.yaml` of the model is damaged.
+        """
+        from geojepa_cli.config.schema import PretrainConfig
+
+        config = self.config()
+        return config.data if isinstance(config, PretrainConfig) else None
 
     def needs(self) -> Needs:
         """Returns the modalities that the model reads.
@@ -44,7 +90,20 @@ class Model(NamedTuple):
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
-        return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
+        config = self.config()
+        return baseline_needs(self.name) if config is None else config.needs
+
+    def tag_features(self, workspace: Workspace, processed: Artifact) -> Artifact:
+        """Returns the `features/` artifact with the tag embeddings of a region.
+
+        Raises:
+            NotFoundError: there is no such artifact.
+            DataError: the shipped model cannot read these tag embeddings.
+        """
+        features = tag_features(workspace, processed)
+        if self.shipped is not None:
+            self.shipped.check_tags(features)
+        return features
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> GeometrySource | None:
         """Returns the geometry encoder whose vectors the model reads. None if it reads none.
@@ -55,7 +114,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = None if self.artifact is None else model_config(self.artifact)
+        config = self.config()
         if not isinstance(config, PretrainConfig) or Modality.GEOMETRY not in config.needs:
             return None
         return find_encoder_of(workspace, processed, config.model)
@@ -79,24 +138,31 @@ class Model(NamedTuple):
         Raises:
             DataError: the files of the model are damaged.
         """
-        if self.artifact is None:
+        config = self.config()
+        if config is None:
             return open_baseline(self.name, inputs)
-        config = model_config(self.artifact)
+        source = self.artifact or self.shipped
+        assert source is not None
+        folder = source.path if isinstance(source, Artifact) else source.folder
         try:
-            return open_published(self.artifact.path, config.family, inputs)
+            return open_published(folder, config.family, inputs)
         except GeometryMismatchError:
             raise
         except GeojepaError as error:
-            raise self.artifact.broken(error.message) from error
+            if isinstance(source, Artifact):
+                raise source.broken(error.message) from error
+            raise DataError(error.message, REINSTALL) from error
 
 
-def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
+def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact] = ()) -> Model:
     """Finds a model or baseline.
 
     Args:
         workspace: workspace to search.
         ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. None selects the newest model,
-            except geometry encoders. If the workspace contains none, the default baseline is used and a note printed.
+            except geometry encoders. If the workspace contains none, the model that comes with the package is used or,
+            if this model cannot embed the regions, the default baseline. A note names the selected model.
+        regions: `processed/` artifacts of the regions to embed.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
@@ -110,20 +176,50 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
         raise wrong_type(
             "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
         )
+    if ref is None:
+        return _default_model(workspace, regions)
     if ref in BASELINES:
         return Model(ref)
-    if ref is None:
-        newest = workspace.newest("models", None, lambda inputs, params: not is_encoder(params))
-        if newest is not None:
-            return Model(newest.name, newest)
-        console.note(
-            f"there is no trained model in `{workspace.root}`: using the baseline {DEFAULT_BASELINE}, which needs no "
-            "training; `geojepa pretrain` trains a model"
-        )
-        return Model(DEFAULT_BASELINE)
+    name = ref.partition("@")[0]
+    if name in shipped_names():
+        return Model(name, shipped=open_shipped(ref))
     names = workspace.names("models")
-    if ref.partition("@")[0] not in names:
-        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
-        raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
+    if name not in names:
+        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(name))
+        raise unknown("model", ref, [*names, *BASELINES, *shipped_names()], hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
+
+
+def _default_model(workspace: Workspace, regions: Sequence[Artifact]) -> Model:
+    newest = workspace.newest("models", None, lambda inputs, params: not is_encoder(params))
+    if newest is not None:
+        console.note(f"using the model {newest.ref}, the newest in `{workspace.root}`")
+        return Model(newest.name, newest)
+    missing = f"there is no trained model in `{workspace.root}`"
+    if DEFAULT_SHIPPED in shipped_names():
+        model = Model(DEFAULT_SHIPPED, shipped=open_shipped(DEFAULT_SHIPPED))
+        obstacle = _obstacle(workspace, model, regions)
+        if obstacle is None:
+            console.note(f"{missing}: using {model.ref}, which comes with geojepa; `geojepa pretrain` trains a model")
+            return model
+        missing += f", and {model.name} cannot be used ({obstacle})"
+    console.note(
+        f"{missing}: using the baseline {DEFAULT_BASELINE}, which needs no training; `geojepa pretrain` trains a model"
+    )
+    return Model(DEFAULT_BASELINE)
+
+
+def _obstacle(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -> str | None:
+    """Returns the reason why a shipped model cannot embed one of the regions, or None if it can embed all of them."""
+    for processed in regions:
+        try:
+            tag_features(workspace, processed)
+        except GeojepaError:  # no model can embed this region; the command reports the error
+            continue
+        try:
+            model.tag_features(workspace, processed)
+            model.geometry(workspace, processed)
+        except GeojepaError as error:
+            return error.message
+    return None

@@ -16,7 +16,6 @@ from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
-from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
@@ -55,7 +54,8 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. Default: the newest model.
+        model: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. Default: the newest model
+            or, if there is none, the model that comes with the package.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
@@ -85,7 +85,6 @@ def embed(
         )
     chosen_limits = entity_limits(min_entities, max_entities)
     check_device(device)
-    chosen = find_model(workspace, model)
     regions: list[Artifact]
     tasks: Sequence[Artifact | None]
     if task is None:
@@ -93,6 +92,7 @@ def embed(
         tasks = [None] * len(regions)
     else:
         regions, tasks = find_tasks(workspace, task, region)
+    chosen = find_model(workspace, model, regions)
     pairs = list(zip(regions, tasks, strict=True))
     for processed, built in pairs if len(pairs) > 1 else ():
         check_region(workspace, chosen, processed, built, masked, chosen_limits)
@@ -127,7 +127,7 @@ def check_region(
     """
     from geojepa_cli.store.store import TileStore
 
-    tag_features(workspace, processed)
+    model.tag_features(workspace, processed)
     model.geometry(workspace, processed)
     with rebuilding(processed):
         store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
@@ -160,10 +160,10 @@ def make_embeddings(
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
     """
-    features = tag_features(workspace, processed)
+    features = model.tag_features(workspace, processed)
     geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
-    params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
+    params: dict[str, object] = {**model.params, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
@@ -192,7 +192,7 @@ def make_embeddings(
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
         with console.progress(title, len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
-        return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
+        return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 

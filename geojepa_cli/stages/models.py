@@ -21,6 +21,7 @@ from geojepa_cli.stages.geometry_model import make_geometry_model
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
 from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.workspace.artifact import Artifact
@@ -169,12 +170,13 @@ def check_model_name(name: str) -> None:
     """Checks that a name can be used for a new model.
 
     Raises:
-        UsageError: the name is not valid, or a baseline has this name.
+        UsageError: the name is not valid, or a baseline or a model of the package has this name.
     """
     check_name(name)
-    if name in BASELINES:
+    if name in BASELINES or name in shipped_names():
+        what = "a baseline" if name in BASELINES else "the model that comes with geojepa"
         raise UsageError(
-            f"`{name}` is the name of a baseline; choose another name for the model", hints.again(name=f"my-{name}")
+            f"`{name}` is the name of {what}; choose another name for the model", hints.again(name=f"my-{name}")
         )
 
 

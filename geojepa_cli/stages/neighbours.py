@@ -82,7 +82,8 @@ def knn(
         tile: query tile as zoom_x_y, such as `16_18052_25957`. Exactly one of `tile` and `entity` is required.
         entity: query entity, given as an OSM element such as `way/123`.
         k: number of neighbours to find.
-        model: name of a model or baseline, or `models/` artifact. Default: the newest model.
+        model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none,
+            the model that comes with the package.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
         exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
         html: also make an HTML page with a map of the query and of each neighbour.
@@ -107,7 +108,7 @@ def knn(
     wanted = searchable_regions(workspace) if region is None else region
     regions = in_fixed_order(find_regions(workspace, "processed", wanted))
     _check_form(regions, tile, entity, limits)
-    chosen = find_model(workspace, model)
+    chosen = find_model(workspace, model, regions)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
     )

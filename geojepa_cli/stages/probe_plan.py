@@ -15,10 +15,8 @@ from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.stage import Regions, as_list, in_fixed_order
-from geojepa_cli.stages.training import data_config
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.kinds import name_of
-from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +66,7 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
     wanted = as_list(model)
     if not wanted:
         raise wrong_type("model", model, "at least one model", '"tagpool"')
-    models = list(dict.fromkeys(find_model(workspace, one) for one in wanted))
+    models = list(dict.fromkeys(find_model(workspace, one, regions) for one in wanted))
     models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
     return ProbePlan(regions, [found[one] for one in regions], models, HEADS[head])
 
@@ -118,11 +116,9 @@ def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], t
     names = {region.name for region in regions}
     seed = tasks[0].params["seed"]
     for model in models:
-        if model.artifact is None:
+        if not names & model.regions:
             continue
-        if not names & {name_of(ref) for ref in inputs_of_kind(model.artifact, "processed")}:
-            continue
-        data = data_config(model.artifact)
+        data = model.data_config()
         if data is None:
             continue
         if not data.exclude_test_groups:
@@ -147,24 +143,30 @@ def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact],
         tested: for each test tile, the number that identifies the zoom-14 tile in which it lies, int64 [n].
 
     Returns:
-        The number of groups: 0 for baselines, and for models that were pretrained on other `source/` artifacts.
+        The number of groups: 0 for baselines, for models that were pretrained on other `source/` artifacts, and for
+        models of the package that were pretrained on regions with other names.
     """
     import numpy as np
 
     from geojepa_cli.tasks.splits import SPLITS, split_groups
 
-    if model.artifact is None:
+    if not _may_have_seen(workspace, model, regions):
         return 0
-    own = {source for region in regions for source in _sources(workspace, region)}
-    if not own & _sources(workspace, model.artifact):
-        return 0
-    config = data_config(model.artifact)
+    config = model.data_config()
     if config is None:
         return 0
     groups = np.unique(tested)
     if config.exclude_test_groups:
         groups = groups[split_groups(groups, config.split_seed) != SPLITS.index("test")]
     return len(groups)
+
+
+def _may_have_seen(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -> bool:
+    """Returns True if the model was pretrained on one of the regions. For a shipped model, compares their names."""
+    if model.artifact is None:
+        return any(region.name in model.regions for region in regions)
+    own = {source for region in regions for source in _sources(workspace, region)}
+    return bool(own & _sources(workspace, model.artifact))
 
 
 def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:

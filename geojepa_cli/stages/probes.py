@@ -85,7 +85,8 @@ def probe(
     Args:
         workspace: workspace to read from and publish to.
         task: name of a task, or `tasks/` artifacts of one task.
-        model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model.
+        model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model or,
+            if there is none, the model that comes with the package.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
             the only region in the workspace.
         masked: hide from the models the tags and entities that reveal the label of the task.

@@ -20,7 +20,6 @@ from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.config.geometry import RunConfig
-    from geojepa_cli.config.schema import DataConfig
     from geojepa_cli.models.base import FrozenInputs
     from geojepa_cli.train.loop import Data, Result
 
@@ -196,18 +195,6 @@ def model_config(model: Artifact) -> RunConfig:
         return load_run_config(str(model.file(CONFIG)))
     except UsageError as error:  # `pretrain` wrote the file, so this is a data error
         raise model.broken(error.message) from error
-
-
-def data_config(model: Artifact) -> DataConfig | None:
-    """Returns the settings by which the training tiles of a model were selected. None if it was not trained on tiles.
-
-    Raises:
-        DataError: `config.yaml` of the model is damaged.
-    """
-    from geojepa_cli.config.schema import PretrainConfig
-
-    config = model_config(model)
-    return config.data if isinstance(config, PretrainConfig) else None
 
 
 def _interrupted(build: Build) -> InterruptedRunError:

@@ -58,6 +58,20 @@ def write_features(path: Path, embedding: npt.NDArray[np.float32], source: npt.N
         file.create_dataset("source", data=source, track_times=False)
 
 
+def tag_encoder(path: Path, hint: hints.Hint | None = None) -> tuple[str, int]:
+    """Returns the name of the text encoder of a `tags.h5` file, and the number of values of a tag embedding.
+
+    Args:
+        path: path of the file.
+        hint: command that makes the file again, for error messages.
+
+    Raises:
+        DataError: the file is missing or damaged, or has another schema.
+    """
+    columns, attributes = map_columns(path, EXPECTED, hint)
+    return str(attributes.get("encoder")), columns["embedding"].shape[1]
+
+
 def open_features(paths: Sequence[Path | str], store: Dataset) -> TagEmbeddings:
     """Reads the `tags.h5` of every region of a dataset as one matrix, in the order of the dataset's distinct tags.
 

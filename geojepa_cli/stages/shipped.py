@@ -1,0 +1,143 @@
+"""Trained models that come with the package. They embed regions without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.durable import file_sha256
+from geojepa_cli.workspace.manifest import identity_hash
+
+if TYPE_CHECKING:
+    from geojepa_cli.config.schema import PretrainConfig
+    from geojepa_cli.export.shipped_card import CardHeader
+
+FOLDER = Path(__file__).resolve().parents[1] / "shipped"
+DEFAULT_SHIPPED = "geojepa-small"
+CARD, CONFIG, WEIGHTS = "model_card.md", "config.yaml", "weights.safetensors"
+WEIGHTS_PARAM, CONFIG_PARAM = "weights_sha256", "config_sha256"  # parameters of the embeddings
+REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
+
+
+class ShippedModel(NamedTuple):
+    """A trained model that comes with the package.
+
+    Attributes:
+        name: name of the model, for the option `--model`.
+        folder: folder with weights, configuration and model card.
+        weights_sha256, config_sha256: SHA-256 checksums of the weights and of the configuration.
+        header: header of the model card: training regions, attribution, text encoder.
+    """
+
+    name: str
+    folder: Path
+    weights_sha256: str
+    config_sha256: str
+    header: CardHeader
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Parameters that identify the model in artifacts that are made with it."""
+        return {WEIGHTS_PARAM: self.weights_sha256, CONFIG_PARAM: self.config_sha256}
+
+    @property
+    def ref(self) -> str:
+        """Reference to the model: `name@id`, where the id is a hash of weights and configuration."""
+        return f"{self.name}@{identity_hash(self.params)}"
+
+    def config(self) -> PretrainConfig:
+        """Returns the configuration with which the model was trained.
+
+        Raises:
+            DataError: the configuration is damaged.
+        """
+        from geojepa_cli.config.load import load_config
+
+        try:
+            return load_config(str(self.folder / CONFIG))
+        except UsageError as error:
+            raise DataError(error.message, REINSTALL) from error
+
+    def check_tags(self, features: Artifact) -> None:
+        """Checks that the model can read the tag embeddings of a region.
+
+        Args:
+            features: `features/` artifact of the region with tag embeddings.
+
+        Raises:
+            DataError: the tag embeddings are of another text encoder or have another width.
+        """
+        from geojepa_cli.store.features import tag_encoder
+
+        found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())
+        wanted = (self.header.text_encoder, self.config().model.tag_dim)
+        if found != wanted:
+            raise DataError(
+                f"the tag embeddings of `{features.name}` are of the text encoder `{found[0]}` ({found[1]} values); "
+                f"`{self.name}` reads `{wanted[0]}` ({wanted[1]} values)",
+                hints.again(model="tagpool"),
+            )
+
+
+def shipped_names() -> list[str]:
+    """Returns the names of all models that come with the package. A source checkout may have none."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
+
+
+def open_shipped(ref: str) -> ShippedModel:
+    """Opens a model that comes with the package. Does not load its weights.
+
+    Args:
+        ref: `name` or `name@id` of the model. The name is in `shipped_names()`.
+
+    Raises:
+        NotFoundError: the installed model has another id.
+        DataError: a file of the model is missing or damaged. The hint is the command that installs the package again.
+    """
+    from geojepa_cli.export.shipped_card import read_header
+
+    name, at, wanted = ref.partition("@")
+    folder = FOLDER / name
+    try:
+        sums = file_sha256(folder / WEIGHTS), file_sha256(folder / CONFIG)
+        header = read_header((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD))
+    except DataError as error:
+        raise DataError(error.message, REINSTALL) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the model `{name}` in `{folder}` cannot be read: {error}", REINSTALL) from error
+    model = ShippedModel(name, folder, *sums, header)
+    if at and not (wanted and model.ref.startswith(ref)):
+        message = f"this version of geojepa comes with the model `{model.ref}`, not with `{ref}`"
+        raise NotFoundError(message, hints.instead(("--model", ref), ("--model", name)))
+    return model
+
+
+def ref_in(params: Mapping[str, Any]) -> str | None:
+    """Returns the reference to the shipped model in the parameters of an `embeddings/` artifact.
+
+    Returns None if the embeddings were made with another model.
+    """
+    sums = {name: params.get(name) for name in (WEIGHTS_PARAM, CONFIG_PARAM)}
+    return f"{params.get('model')}@{identity_hash(sums)}" if all(sums.values()) else None
+
+
+def note_of_version(params: Mapping[str, Any]) -> str:
+    """Returns a note for the command that rebuilds embeddings.
+
+    The text is empty if this installation has the model, or if the embeddings were made with another model.
+    """
+    ref = ref_in(params)
+    if ref is None:
+        return ""
+    name = ref.partition("@")[0]
+    try:
+        if name in shipped_names() and open_shipped(name).ref == ref:
+            return ""
+    except DataError:
+        return ""
+    return f"with a version of geojepa that comes with the model {ref}"
