@@ -78,9 +78,9 @@ def ship(options: argparse.Namespace) -> int:
     return ship_model(options.source, options.into / options.name, facts, options.weights)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Runs the tool. Returns the exit code."""
-    options = parse_arguments()
+    options = parse_arguments(words)
     try:
         size = ship(options)
     except GeojepaError as error:

@@ -54,8 +54,7 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. Default: the newest model
-            or, if there is none, the model that comes with the package.
+        model: name (`name` or `name@id`) or `models/` artifact. Default: the newest, or else the model of the package.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.

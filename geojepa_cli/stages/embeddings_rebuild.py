@@ -6,7 +6,7 @@ from geojepa_cli import hints
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, limit_options, task_ref, text
-from geojepa_cli.stages.shipped import note_of_version
+from geojepa_cli.stages.shipped import noting_version, ref_in
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, name_of
 from geojepa_cli.workspace.workspace import Workspace
@@ -27,9 +27,7 @@ def rebuild_embeddings(remains: Remains) -> Hint:
     task = task and task_ref(remains, task)
     limits = {} if task else limit_options(params)
     again = hints.run("embed", model=model, region=regions or region or "R", task=task, masked=masked, **limits)
-    if note := note_of_version(params):
-        again = again.noting(note)
-    return with_same_images(remains, again)
+    return noting_version(with_same_images(remains, again), [ref_in(params)])
 
 
 def _split_name(remains: Remains) -> tuple[str, str]:

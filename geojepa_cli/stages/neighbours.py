@@ -17,6 +17,7 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images, with_same_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
+from geojepa_cli.stages.shipped import noting_version, ref_in
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -51,7 +52,7 @@ def _rebuild(remains: Remains) -> Hint:
         html=params.get("html") is True,
         **limit_options(known.params),
     )
-    return with_same_images(remains, again)
+    return noting_version(with_same_images(remains, again), [ref_in(known.params)])
 
 
 # version 2 added `osm_version` and `record_id` of entities

@@ -18,6 +18,7 @@ from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
+from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -49,7 +50,7 @@ def _rebuild(remains: Remains) -> Hint:
         seed=number(params.get("seed")),
         without_shared=params.get("without_shared") is True,
     )
-    return with_same_images(remains, again)
+    return noting_version(with_same_images(remains, again), texts(params.get("models")))
 
 
 # schema 2 renamed two entries of `report.json`: `scores` and `protocol_description`

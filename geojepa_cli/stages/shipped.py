@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.hints import Hint
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.durable import file_sha256
@@ -108,8 +110,10 @@ def open_shipped(ref: str) -> ShippedModel:
         header = read_header((folder / CARD).read_text(encoding="utf-8"), str(folder / CARD))
     except DataError as error:
         raise DataError(error.message, REINSTALL) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the model `{name}` in `{folder}` cannot be read: {error}", REINSTALL) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"`{folder / CARD}` is not UTF-8 text: {error.reason}", REINSTALL) from error
+    except OSError as error:
+        raise DataError(f"`{error.filename or folder}` cannot be read: {error.strerror}", REINSTALL) from error
     model = ShippedModel(name, folder, *sums, header)
     if at and not (wanted and model.ref.startswith(ref)):
         message = f"this version of geojepa comes with the model `{model.ref}`, not with `{ref}`"
@@ -126,18 +130,18 @@ def ref_in(params: Mapping[str, Any]) -> str | None:
     return f"{params.get('model')}@{identity_hash(sums)}" if all(sums.values()) else None
 
 
-def note_of_version(params: Mapping[str, Any]) -> str:
-    """Returns a note for the command that rebuilds embeddings.
+def noting_version(hint: Hint, refs: Iterable[str | None]) -> Hint:
+    """Adds a note to a command that rebuilds an artifact, if this version of geojepa comes with another model.
 
-    The text is empty if this installation has the model, or if the embeddings were made with another model.
+    Args:
+        hint: command that rebuilds the artifact.
+        refs: references to the models with which the artifact was made. Only those to shipped models matter.
     """
-    ref = ref_in(params)
-    if ref is None:
-        return ""
-    name = ref.partition("@")[0]
-    try:
-        if name in shipped_names() and open_shipped(name).ref == ref:
-            return ""
-    except DataError:
-        return ""
-    return f"with a version of geojepa that comes with the model {ref}"
+    for ref in refs:
+        name = (ref or "").partition("@")[0]
+        if ref is None or name not in {*shipped_names(), DEFAULT_SHIPPED}:
+            continue
+        with contextlib.suppress(DataError):
+            if name not in shipped_names() or open_shipped(name).ref != ref:
+                return hint.noting(f"with a version of geojepa that comes with the model {ref}")
+    return hint
