@@ -57,6 +57,7 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
     partial.mkdir(parents=True)
     try:
         save_tensors(partial / WEIGHTS, small, FORMAT)
+        (partial / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
         shutil.copyfile(source / CONFIG, partial / CONFIG)
         _write_metrics(source / METRICS, partial / METRICS)
         (partial / CARD).write_text(card, encoding="utf-8")

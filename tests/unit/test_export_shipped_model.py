@@ -72,6 +72,7 @@ def test_only_the_target_encoder_is_kept(source: Path, tmp_path: Path) -> None:
     assert set(kept) == {name for name in all_ if name.startswith("target_encoder.")} < set(all_)
     assert {tensor.dtype for tensor in kept.values()} == {torch.float16}
     assert metadata == FORMAT
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in (tmp_path / "small").iterdir())
     assert (tmp_path / "small" / CONFIG).read_bytes() == (source / CONFIG).read_bytes()
 
 
