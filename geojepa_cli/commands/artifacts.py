@@ -13,6 +13,7 @@ from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.stages.shipped import ref_in
 from geojepa_cli.workspace import verify as verification
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.leftovers import PARTIAL, is_resumable
@@ -108,6 +109,8 @@ def show_lineage(root: Lineage, json: bool) -> None:
     for depth, node in root.walk():
         what = _one_line(node.artifact.params) if node.artifact else "(removed or damaged)"
         console.print_line("  " * depth + f"{node.ref}  {what}")
+        if node.artifact and (shipped := ref_in(node.artifact.params)):
+            console.print_line("  " * (depth + 1) + f"{shipped}  (comes with geojepa)")
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:

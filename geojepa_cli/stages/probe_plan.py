@@ -50,7 +50,8 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
     Args:
         workspace: workspace to search.
         task: name of a task, or `tasks/` artifacts of one task.
-        model: names of models or baselines, or `models/` artifacts. None selects the newest model.
+        model: names of models or baselines, or `models/` artifacts. None selects the newest model or,
+            if there is none, the model that comes with the package.
         region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
             none, the only region in the workspace.
         head: prediction heads to train: `linear`, `mlp` or `both`.

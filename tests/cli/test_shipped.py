@@ -143,7 +143,7 @@ def test_hints_rebuild_what_was_made_with_it(workspace: Workspace, model: Shippe
         succeed(workspace, *shlex.split(hint)[3:])
         assert workspace.find(artifact.kind, artifact.ref).id == artifact.id
     shown = succeed(workspace, "artifacts", "--lineage", made[0].full_ref).stdout
-    assert DEFAULT_SHIPPED in shown and "source/town" in shown
+    assert f"  {model.ref}  (comes with geojepa)\n" in shown and "source/town" in shown
 
 
 def test_a_probe_warns_of_regions_that_it_was_trained_on(
