@@ -70,6 +70,11 @@ class ModelConfig(Section):
     predict_tile: bool = Field(
         default=False, description="also predict a tile's vector from its visible tokens (GeoJEPA thesis: false)"
     )
+    shared_context: bool = Field(
+        default=False,
+        description="compute the context tokens of a tile once in the predictor, for all targets together; context "
+        "tokens then do not attend to mask tokens (GeoJEPA thesis: false)",
+    )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
     patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
@@ -243,6 +248,14 @@ class TrainConfig(Section):
     )
     grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
+    compile: bool = Field(
+        default=False, description="compile transformer layers with torch.compile; a CPU needs a C++ compiler for it"
+    )
+    recompute: bool = Field(
+        default=False,
+        description="recompute the activations of each transformer layer in the backward pass, which needs less memory "
+        "and more time (activation checkpointing)",
+    )
     log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps per line of the training log")
     checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 

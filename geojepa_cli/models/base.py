@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -109,8 +109,12 @@ class Pretrainable(Protocol[BatchT]):
     needs: Needs
     module: nn.Module
 
-    def step(self, batch: BatchT, rng: torch.Generator) -> StepLosses:
-        """Computes the losses of a batch. The caller enables autocast if training uses bfloat16.
+    def prepare(self, batch: BatchT, rng: torch.Generator) -> Callable[[], StepLosses]:
+        """Prepares a training step, and returns the function that computes its losses with the weights of that time.
+
+        Everything that does not depend on the weights belongs into the preparation, for example drawing masks: it runs
+        while a GPU is busy with earlier steps. The returned function should not wait for the GPU: it should not read
+        values of tensors. The caller enables autocast if training uses bfloat16.
 
         Args:
             batch: data to train on, on the model's device.

@@ -20,7 +20,7 @@ def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
         Maximum and mean of each sequence, concatenated. Zeros for an empty sequence. [B, 2·D]
     """
     lengths = lengths_of(cu_seqlens)
-    index = segment_ids(cu_seqlens)[:, None].expand_as(x)
+    index = segment_ids(cu_seqlens, len(x))[:, None].expand_as(x)
     shape = (len(lengths), x.shape[1])
     largest = x.new_zeros(shape).scatter_reduce(0, index, x, "amax", include_self=False)
     mean = x.new_zeros(shape).scatter_add(0, index, x) / lengths.clamp_min(1)[:, None].to(x.dtype)

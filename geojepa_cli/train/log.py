@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
@@ -17,25 +20,31 @@ METRICS = "metrics.jsonl"
 class Means:
     """Averages each loss term over the steps between two lines of the training log.
 
+    The sums stay on the device of the terms, so that adding a step does not wait for a GPU.
+
     Attributes:
-        totals: sum of each loss term since the last line. Checkpoints contain it.
-        count: number of steps in `totals`. Checkpoints contain it.
+        count: number of steps since the last line. Checkpoints contain it.
     """
 
     def __init__(self, totals: dict[str, float] | None = None, count: int = 0) -> None:
-        self.totals: dict[str, float] = dict(totals or {})
+        self._totals: dict[str, Tensor | float] = dict(totals or {})
         self.count = count
 
-    def add(self, parts: dict[str, float]) -> None:
-        """Adds the loss terms of one step."""
+    @property
+    def totals(self) -> dict[str, float]:
+        """Sum of each loss term since the last line. Checkpoints contain it."""
+        return {name: float(total) for name, total in self._totals.items()}
+
+    def add(self, parts: Mapping[str, Tensor]) -> None:
+        """Adds the loss terms of one step. All are scalars."""
         for name, value in parts.items():
-            self.totals[name] = self.totals.get(name, 0.0) + value
+            self._totals[name] = value.double() + self._totals.get(name, 0.0)
         self.count += 1
 
     def take(self) -> dict[str, float]:
         """Returns the mean of each loss term, and resets all sums to zero."""
         means = {name: total / max(self.count, 1) for name, total in self.totals.items()}
-        self.totals, self.count = {}, 0
+        self._totals, self.count = {}, 0
         return means
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from geojepa_cli.nn.attention import GROUP_RATIO, PackedLayout, SelfAttention, packed_attention
+from geojepa_cli.nn.attention import SelfAttention, packed_attention, shared_attention
 from geojepa_cli.nn.layers.transformer import Transformer
+from geojepa_cli.nn.layouts import GROUP_RATIO, PackedLayout, SharedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
 from geojepa_cli.nn.pooling import max_mean
 
@@ -55,9 +56,10 @@ def test_gradients_of_packed_attention_equal_the_loops(null: float) -> None:
 
 def test_a_layout_groups_only_sequences_of_like_length_and_pads_no_others() -> None:
     layout = PackedLayout.of(cu_from_lengths(torch.tensor([100, 99, 80, 10, 9, 1])))
-    assert [(group.count, group.length) for group in layout.groups] == [(3, 100), (2, 10), (1, 1)]
-    assert int(layout.padding.sum()) == (1 + 20) + 1
-    assert all(group.length * GROUP_RATIO - 2 <= 80 for group in layout.groups[:1])
+    padded = layout.padded
+    assert [(group.count, group.keys) for group in padded.groups] == [(3, 100), (2, 10), (1, 1)]
+    assert int(padded.keys.padding.sum()) == (1 + 20) + 1
+    assert all(group.keys * GROUP_RATIO - 2 <= 80 for group in padded.groups[:1])
 
 
 def test_a_null_weight_lets_attention_tell_many_from_few() -> None:
@@ -87,14 +89,70 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
         SelfAttention(10, 4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
-def test_the_variable_length_kernel_equals_the_padded_one() -> None:
-    lengths = [7, 1, 40, 3, 39, 12]
-    cu = cu_from_lengths(torch.tensor(lengths)).cuda()
-    qkv = torch.randn(sum(lengths), 3 * 64, device="cuda")
-    layout = PackedLayout.of(cu)
-    kernel = packed_attention(qkv.bfloat16(), 2, layout).float()
-    torch.testing.assert_close(kernel, packed_attention(qkv, 2, layout), atol=3e-2, rtol=3e-2)
+def shared_by_formula(query: Tensor, keys: Tensor, heads: int, contexts: list[int], targets: list[list[int]]) -> Tensor:
+    """One query at a time: it attends to the context of its tile, a target's query also to its target."""
+    dim = query.shape[1]
+    width = dim // heads
+    of_tile = list(torch.arange(sum(contexts)).split(contexts))
+    attended = [(q, of_tile[tile]) for tile in range(len(contexts)) for q in of_tile[tile].tolist()]
+    row = sum(contexts)
+    for counts in targets:
+        for tile, count in enumerate(counts):
+            own = torch.arange(row, row + count)
+            attended += [(int(q), torch.cat([of_tile[tile], own])) for q in own]
+            row += count
+    out = torch.zeros_like(query)
+    for q, others in attended:
+        for head in range(heads):
+            columns = slice(head * width, (head + 1) * width)
+            key, value = keys[others, :dim][:, columns], keys[others, dim:][:, columns]
+            out[q, columns] = torch.softmax(key @ query[q, columns] / math.sqrt(width), 0) @ value
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 10_000))
+def test_attention_with_a_shared_context_equals_a_loop_over_the_queries(tiles: int, sets: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    contexts = torch.randint(1, 30, (tiles,), generator=rng).tolist()
+    targets = (torch.randint(-5, 20, (sets, tiles), generator=rng).clamp_min(0)).tolist()
+    layout = SharedLayout.of(
+        cu_from_lengths(torch.tensor(contexts)), cu_from_lengths(torch.tensor(targets).flatten())
+    )
+    tokens = sum(contexts) + sum(map(sum, targets))
+    query = torch.randn(tokens, 8, generator=rng, dtype=torch.float64, requires_grad=True)
+    keys = torch.randn(tokens, 16, generator=rng, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(tokens, 8, generator=rng, dtype=torch.float64)
+    found = shared_attention(query, keys, 2, layout)
+    expected = shared_by_formula(query, keys, 2, contexts, targets)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad((out * weight).sum(), (query, keys)) for out in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
+
+
+@CUDA
+@pytest.mark.parametrize("null", [0.0, 0.5, 64.0])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_variable_length_kernel_and_its_gradients_equal_the_padded_ones(shared: bool, null: float) -> None:
+    if shared:
+        contexts, targets = torch.tensor([5, 1, 40]), torch.tensor([7, 0, 12, 3, 30, 0])
+        layout: PackedLayout | SharedLayout = SharedLayout.of(
+            cu_from_lengths(contexts).cuda(), cu_from_lengths(targets).cuda()
+        )
+        tokens = int(contexts.sum() + targets.sum())
+    else:
+        layout = PackedLayout.of(cu_from_lengths(torch.tensor([7, 1, 40, 3, 39, 12])).cuda())
+        tokens = 102
+    qkv = torch.randn(tokens, 3 * 96, device="cuda").bfloat16().float().requires_grad_()
+    weight = torch.randn(tokens, 96, device="cuda")
+    module = SelfAttention(96, 2, null).cuda()
+    outputs = [module.attend(x, layout) for x in (qkv.bfloat16(), qkv)]
+    torch.testing.assert_close(outputs[0].float(), outputs[1], atol=3e-2, rtol=3e-2)
+    gradients = [torch.autograd.grad((out.float() * weight).sum(), qkv)[0] for out in outputs]
+    torch.testing.assert_close(gradients[0], gradients[1], atol=6e-2, rtol=6e-2)
 
 
 def test_interleaving_puts_the_parts_of_each_sequence_side_by_side() -> None:

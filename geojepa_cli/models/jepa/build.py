@@ -30,7 +30,7 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
         torch.manual_seed(seed)
         encoder, predictor = build_encoder(config), build_predictor(config)
         tiles = TilePredictor(config.embed_dim).apply(init_weights) if config.predict_tile else None
-        model = Jepa(encoder, predictor, tiles)
+        model = Jepa(encoder, predictor, tiles, shared=config.shared_context)
     if config.freeze_tags:
         tokenizer = model.context_encoder.tokens.tokenizer
         for part in (tokenizer.tags, tokenizer.tags_norm):

@@ -12,14 +12,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.jepa.encoder import Sequences, TileEncoder
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.masks.draw import draw_masks
-from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.tokens.tokens import TileTensors
+from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPlaces
+
+
+@dataclass(frozen=True)
+class JepaInput:
+    """A batch of tiles with its masks, and with all indices that the model needs.
+
+    Everything that a GPU must report to the CPU, such as the number of hidden tokens, is in this object. It does not
+    depend on the weights, so it can be computed while the GPU is busy with an earlier batch.
+
+    Attributes:
+        tiles: tiles to train on.
+        places: position and modality of the tokens.
+        masks: indices of the visible and the hidden tokens.
+        whole: sequences of all tokens, for the target encoder.
+        context: sequences of the visible tokens, for the context encoder.
+        arranged: input of the predictor.
+    """
+
+    tiles: TileTensors
+    places: TokenPlaces
+    masks: MaskIndices
+    whole: Sequences
+    context: Sequences
+    arranged: PredictorInput
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens in the batch."""
+        return len(self.places.modality)
 
 
 @dataclass(frozen=True)
@@ -51,11 +81,6 @@ class JepaOutput:
     predicted_tiles: Tensor | None
     lengths: Tensor
 
-    @property
-    def tokens(self) -> int:
-        """Number of tokens in the batch."""
-        return int(self.lengths.sum())
-
 
 class Jepa(nn.Module):
     """GeoJEPA model in training: predicts the target encoder's vectors of hidden tokens from the visible tokens.
@@ -69,19 +94,27 @@ class Jepa(nn.Module):
         context_encoder: untrained encoder. The target encoder starts as a copy of it.
         predictor: predictor of the hidden tokens' vectors.
         tile_predictor: predictor of the tile vector. None: the model does not predict tile vectors.
+        shared: True: all targets of a tile share its context tokens in the predictor. False: the predictor reads one
+            sequence per target. See `PredictorInput`.
     """
 
     def __init__(
-        self, context_encoder: TileEncoder, predictor: Predictor, tile_predictor: TilePredictor | None = None
+        self,
+        context_encoder: TileEncoder,
+        predictor: Predictor,
+        tile_predictor: TilePredictor | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
         self.tile_predictor = tile_predictor
+        self.shared = shared
 
-    def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
-        """Draws a mask for each tile of a batch, and runs both encoders and the predictors.
+    @torch.no_grad()
+    def prepare(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaInput:
+        """Draws a mask for each tile of a batch, and computes all indices of the training step.
 
         Args:
             batch: tiles to train on.
@@ -89,28 +122,55 @@ class Jepa(nn.Module):
             rates: parameters of the masks.
             rng: random generator on the CPU.
         """
-        x, tokens = self.context_encoder.tokens(batch, tag_table)
-        cu = tokens.cu_seqlens
-        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.content)
-        masks = MaskIndices.of(drawn, cu)
-        context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
-        predicted = self.predictor(context, tokens.box, tokens.modality, masks)
+        encoder = self.context_encoder
+        places = encoder.tokens.tokenizer.place(batch)
+        cu = places.cu_seqlens
+        content = self._tag_vectors(batch, tag_table, places) if rates.kind else None
+        masks = MaskIndices.of(draw_masks(places.box, places.modality, cu, rates, rng, content), cu)
+        return JepaInput(
+            tiles=batch,
+            places=places,
+            masks=masks,
+            whole=encoder.encoder.sequences(cu),
+            context=encoder.encoder.sequences(masks.context_cu),
+            arranged=PredictorInput.shared(masks) if self.shared else PredictorInput.separate(masks),
+        )
+
+    def forward(self, batch: JepaInput, tag_table: Tensor) -> JepaOutput:
+        """Runs both encoders and the predictors on a batch with masks.
+
+        Args:
+            batch: result of `prepare`.
+            tag_table: text embedding of every distinct tag of the dataset. [V, E]
+        """
+        places, masks = batch.places, batch.masks
+        cu = places.cu_seqlens
+        x = self.context_encoder.tokens(batch.tiles, tag_table, places)
+        context = self.context_encoder.encoder(x.index_select(0, masks.context_index), batch.context)
+        predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
-            whole, _ = self.target_encoder.tokens(batch, tag_table)
-            whole = self.target_encoder.encoder(whole, cu)
+            whole = self.target_encoder.tokens(batch.tiles, tag_table, places)
+            whole = self.target_encoder.encoder(whole, batch.whole)
             target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
         context_tiles = max_mean(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
             target=target,
-            target_modality=tokens.modality[masks.target_index],
+            target_modality=places.modality[masks.target_index],
             context=context,
-            context_modality=tokens.modality[masks.context_index],
+            context_modality=places.modality[masks.context_index],
             context_tiles=context_tiles,
             target_tiles=max_mean(whole, cu),
             predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
             lengths=cu.diff(),
         )
+
+    @staticmethod
+    def _tag_vectors(batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+        """Returns the mean tag embedding of each entity token, and zeros for other tokens. [T, E]"""
+        entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
+        vectors = entities.new_zeros(len(places.modality), entities.shape[1])
+        return vectors.index_copy_(0, places.entity_index, entities)
 
     def update_target(self, momentum: float) -> None:
         """Moves the target encoder's weights towards those of the context encoder.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
-from geojepa_cli.models.jepa.jepa import Jepa
+from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.store.batch import TileBatch
@@ -30,13 +32,17 @@ class JepaPretraining:
         self._rates = mask_rates(config.masking)
         self._weights = modality_weights(config, inputs.device)
 
-    def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        """Masks random tokens of a batch, predicts their vectors, and returns the losses."""
-        output = self.module(batch, self._inputs.tag_table, self._rates, rng)
+    def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
+        """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
+        prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        return lambda: self._losses(prepared)
+
+    def _losses(self, batch: JepaInput) -> StepLosses:
+        output = self.module(batch, self._inputs.tag_table)
         with torch.autocast(self._inputs.device.type, enabled=False):
             losses = jepa_losses(output, self._config.loss, self._weights)
         parts = {name: value.detach() for name, value in losses.items()}
-        return StepLosses(losses["loss"], parts, output.tokens)
+        return StepLosses(losses["loss"], parts, batch.tokens)
 
     def finish_step(self, progress: float) -> None:
         """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""

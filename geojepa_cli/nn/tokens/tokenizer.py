@@ -11,7 +11,7 @@ from geojepa_cli.nn.packing import cu_from_lengths
 from geojepa_cli.nn.tokens.image import PatchEmbed
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tags import mean_tags
-from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, Tokens, join_parts
+from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, TokenPlaces, join_parts
 
 
 class TokenNumbers(NamedTuple):
@@ -30,8 +30,8 @@ class Tokenizer(nn.Module):
     """Computes the tokens of entities and image patches.
 
     The input of an entity token is the mean embedding of its tags. The input of a patch token is the patch's pixels.
-    Each input is projected linearly to width D and layer-normalised. To add a modality, add a projection and one more
-    `TokenPart` in `forward`.
+    Each input is projected linearly to width D and layer-normalised. To add a modality, add a projection, one more
+    `TokenPart` in `place`, and its vectors in `forward`.
 
     Args:
         tag_dim: width of the tag embeddings.
@@ -48,28 +48,35 @@ class Tokenizer(nn.Module):
         self.image = PatchEmbed(embed_dim, patch_px) if patch_px else None
         self.image_norm = nn.LayerNorm(embed_dim) if patch_px else None
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> Tokens:
-        """Computes the tokens of a batch of tiles.
+    def place(self, batch: TileTensors) -> TokenPlaces:
+        """Returns position and modality of the tokens of a batch of tiles.
+
+        Args:
+            batch: tiles, with or without images.
+        """
+        parts = [TokenPart(batch.box, batch.cu_seqlens.long(), self.numbers.entity)]
+        if self.image is not None and batch.images is not None and batch.image_tiles is not None:
+            per_tile = torch.zeros_like(batch.cu_seqlens[1:], dtype=torch.int64)
+            per_tile[batch.image_tiles] = self.image.patches
+            boxes = self.image.boxes.repeat(len(batch.images), 1)
+            parts.append(TokenPart(boxes, cu_from_lengths(per_tile), self.numbers.image))
+        return join_parts(parts)
+
+    def forward(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+        """Computes the vectors of the tokens of a batch of tiles, without positional encoding.
 
         Args:
             batch: tiles, with or without images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
+            places: result of `place` for the batch.
+        Returns:
+            Token vectors. [T, D]
         """
-        parts = (self._entities(batch, tag_table), self._patches(batch))
-        return join_parts([part for part in parts if part is not None])
-
-    def _entities(self, batch: TileTensors, tag_table: Tensor) -> TokenPart:
         content = self.tags_norm(self.tags(mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)))
-        return TokenPart(content, batch.box, batch.cu_seqlens.long(), self.numbers.entity)
-
-    def _patches(self, batch: TileTensors) -> TokenPart | None:
-        if self.image is None or self.image_norm is None or batch.images is None or batch.image_tiles is None:
-            return None
-        content = self.image_norm(self.image(batch.images))
-        per_tile = torch.zeros_like(batch.cu_seqlens[1:], dtype=torch.int64)
-        per_tile[batch.image_tiles] = self.image.patches
-        boxes = self.image.boxes.repeat(len(batch.images), 1)
-        return TokenPart(content, boxes, cu_from_lengths(per_tile), self.numbers.image)
+        if places.order is None or self.image is None or self.image_norm is None or batch.images is None:
+            return content
+        patches = self.image_norm(self.image(batch.images))
+        return torch.cat([content, patches.to(content.dtype)]).index_select(0, places.order)
 
 
 class TileTokenizer(nn.Module):
@@ -80,15 +87,14 @@ class TileTokenizer(nn.Module):
         self.tokenizer = tokenizer
         self.position = position
 
-    def forward(self, batch: TileTensors, tag_table: Tensor) -> tuple[Tensor, Tokens]:
+    def forward(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
         """Computes the encoder input of a batch of tiles.
 
         Args:
             batch: tiles, with or without images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
+            places: position and modality of the tokens, see `Tokenizer.place`.
         Returns:
-            Two values: the sum of content and positional encoding of each token [T, D], and a `Tokens` object. Its
-            content does not include the positional encoding.
+            Sum of content and positional encoding of each token. [T, D]
         """
-        tokens = self.tokenizer(batch, tag_table)
-        return tokens.content + self.position(tokens.box, tokens.modality), tokens
+        return self.tokenizer(batch, tag_table, places) + self.position(places.box, places.modality)

@@ -1,0 +1,285 @@
+"""Layouts of attention: which tokens attend to which tokens, and how sequences are padded.
+
+A layout is computed once per batch and used by all layers. A kernel for sequences of different lengths needs only the
+cumulative lengths. Without such a kernel, sequences of similar length form groups, and the sequences of a group are
+padded to the same length (property `padded`, computed on first use).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of, ragged_arange, segment_ids
+
+# Minimum length of the shortest sequence in a group, divided by the length of the longest sequence in the group.
+GROUP_RATIO = 0.75
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sequences that are padded to the same number of queries and the same number of keys.
+
+    Attributes:
+        query_start: first row of the group in the padded buffer of queries.
+        key_start: first row of the group in the padded buffer of keys.
+        count: number of sequences in the group.
+        queries: number of queries of each sequence, including padding.
+        keys: number of keys of each sequence, including padding.
+        mask: value to add to attention scores: -inf for padded keys, otherwise 0. None if no key is padding.
+            float [count, 1, 1, keys]
+    """
+
+    query_start: int
+    key_start: int
+    count: int
+    queries: int
+    keys: int
+    mask: Tensor | None
+
+
+class Buffer(NamedTuple):
+    """Rows of packed sequences, with padding after each sequence.
+
+    Attributes:
+        source: for each row, the index of the packed item that is copied to the row. 0 for padding. int64 [P]
+        row_of: for each packed item, its row. int64 [T]
+        padding: True for rows that are padding. bool [P]
+    """
+
+    source: Tensor
+    row_of: Tensor
+    padding: Tensor
+
+
+class Padded(NamedTuple):
+    """Padded buffers of a batch. In self-attention, `queries` and `keys` are the same buffer.
+
+    Attributes:
+        groups: groups of sequences, in the order of the rows.
+        queries: buffer of the queries.
+        keys: buffer of the keys.
+    """
+
+    groups: tuple[Group, ...]
+    queries: Buffer
+    keys: Buffer
+
+
+@dataclass(frozen=True)
+class PackedLayout:
+    """Self-attention within packed sequences: each token attends to all tokens of its sequence.
+
+    Attributes:
+        cu_seqlens: cumulative sequence lengths. int64 [B+1]
+        max_length: length of the longest sequence.
+    """
+
+    cu_seqlens: Tensor
+    max_length: int
+
+    @classmethod
+    def of(cls, cu_seqlens: Tensor) -> PackedLayout:
+        """Returns the layout of packed sequences. A sequence may be empty.
+
+        Args:
+            cu_seqlens: cumulative sequence lengths. [B+1]
+        """
+        cu = cu_seqlens.long()
+        return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0)
+
+    @cached_property
+    def padded(self) -> Padded:
+        """Padded buffers. The longest sequences come first."""
+        lengths = lengths_of(self.cu_seqlens)
+        order = lengths.argsort(descending=True, stable=True)
+        sizes = lengths[order].tolist()
+        spans = _similar(sizes)
+        padded_lengths = [sizes[first] for first, last in spans for _ in range(first, last)]
+        padded_lengths += [0] * (len(sizes) - len(padded_lengths))
+        buffer = _pad(self.cu_seqlens, order, padded_lengths)
+        return Padded(tuple(_groups(spans, padded_lengths, padded_lengths, buffer)), buffer, buffer)
+
+    @cached_property
+    def null_keys(self) -> tuple[Tensor, Tensor]:
+        """Keys with one additional key after each sequence.
+
+        Index of the token of each key, with the number of tokens for an additional key [T+B]. Cumulative key counts
+        [B+1].
+        """
+        return _null_keys(self.cu_seqlens, None)
+
+
+@dataclass(frozen=True)
+class SharedLayout:
+    """Attention of several sets of tokens (targets) that share a context.
+
+    There are C context tokens, followed by M target tokens. A context token attends to the context tokens of its tile.
+    A target token attends to the context tokens of its tile and to the tokens of its own target. So the vectors of the
+    context tokens are the same for all targets of a tile, and are computed once.
+
+    Attributes:
+        cu_queries: cumulative numbers of queries of the S sequences: first one sequence per tile with its context
+            tokens, then one per target that has tokens. int64 [S+1]
+        cu_keys: cumulative numbers of keys of the sequences. int64 [S+1]
+        key_token: for each of the K keys, the index of its token. int64 [K]
+        context_keys: for each context token, the positions of its keys: in the sequence of its tile, and in the
+            sequence of each target. 0 where a target has no tokens. int64 [1+N, C]
+        context_used: 1 where `context_keys` is a key, otherwise 0. float [1+N, C]
+        target_keys: for each target token, the position of its key. int64 [M]
+        max_queries: largest number of queries of a sequence.
+        max_keys: largest number of keys of a sequence.
+    """
+
+    cu_queries: Tensor
+    cu_keys: Tensor
+    key_token: Tensor
+    context_keys: Tensor
+    context_used: Tensor
+    target_keys: Tensor
+    max_queries: int
+    max_keys: int
+
+    @classmethod
+    def of(cls, context_cu: Tensor, target_cu: Tensor) -> SharedLayout:
+        """Computes the layout of N targets per tile.
+
+        Args:
+            context_cu: cumulative numbers of context tokens of the B tiles. [B+1]
+            target_cu: cumulative numbers of tokens of the targets: first those of the first target of all tiles, then
+                those of the second target, and so on. [N·B+1]
+        """
+        device, tiles, count = context_cu.device, len(context_cu) - 1, int(context_cu[-1])
+        lengths = lengths_of(target_cu)
+        known = torch.where(lengths > 0, lengths_of(context_cu).repeat(len(lengths) // tiles), 0)
+        known_cu = cu_from_lengths(known)
+        starts = context_cu[:-1].repeat(len(lengths) // tiles)
+        shared = ragged_arange(starts, known)
+        index, cu = interleave(known_cu, target_cu)
+        own = count + torch.arange(int(target_cu[-1]), device=device)
+        key_token = torch.cat([torch.arange(count, device=device), torch.cat([shared, own]).index_select(0, index)])
+        position = torch.empty_like(index)  # of each entry of `shared` and `own` among the keys
+        position[index] = count + torch.arange(len(index), device=device)
+        segments = segment_ids(context_cu, count)
+        offset = torch.arange(count, device=device) - context_cu[segments]
+        entry = (known_cu[:-1].view(-1, tiles)[:, segments] + offset).clamp_max(max(len(shared) - 1, 0))
+        used = known.view(-1, tiles)[:, segments] > 0
+        in_targets = torch.where(used, position[entry], 0) if len(index) else torch.zeros_like(entry)
+        some = lengths > 0
+        cu_queries = torch.cat([context_cu, count + target_cu[1:][some]])
+        cu_keys = torch.cat([context_cu, count + cu[1:][some]])
+        return cls(
+            cu_queries=cu_queries,
+            cu_keys=cu_keys,
+            key_token=key_token,
+            context_keys=torch.cat([torch.arange(count, device=device)[None], in_targets]),
+            context_used=torch.cat([torch.ones(1, count, device=device), used.float()]),
+            target_keys=position[len(shared) :],
+            max_queries=int(cu_queries.diff().max()),
+            max_keys=int(cu_keys.diff().max()),
+        )
+
+    @cached_property
+    def padded(self) -> Padded:
+        """Padded buffers. The items of the buffer of keys are the K keys."""
+        queries, keys = lengths_of(self.cu_queries).tolist(), lengths_of(self.cu_keys).tolist()
+        kinds = [(_bucket(k), _bucket(q)) for q, k in zip(queries, keys, strict=True)]
+        order = sorted(range(len(kinds)), key=lambda i: (kinds[i], keys[i]), reverse=True)
+        spans, first = [], 0
+        for i in range(1, len(order) + 1):
+            if i == len(order) or kinds[order[i]] != kinds[order[first]]:
+                spans.append((first, i))
+                first = i
+        padded_queries, padded_keys = [0] * len(order), [0] * len(order)
+        for first, last in spans:
+            members = order[first:last]
+            padded_queries[first:last] = [max(queries[i] for i in members)] * len(members)
+            padded_keys[first:last] = [max(keys[i] for i in members)] * len(members)
+        ordered = torch.tensor(order, device=self.cu_queries.device)
+        query_buffer = _pad(self.cu_queries, ordered, padded_queries)
+        key_buffer = _pad(self.cu_keys, ordered, padded_keys)
+        return Padded(tuple(_groups(spans, padded_queries, padded_keys, key_buffer)), query_buffer, key_buffer)
+
+    @cached_property
+    def null_keys(self) -> tuple[Tensor, Tensor]:
+        """Keys with one additional key after each sequence, see `PackedLayout.null_keys`."""
+        return _null_keys(self.cu_keys, self.key_token)
+
+
+def _null_keys(cu_keys: Tensor, key_token: Tensor | None) -> tuple[Tensor, Tensor]:
+    count, sequences = int(cu_keys[-1]), len(cu_keys) - 1
+    every = torch.arange(sequences + 1, device=cu_keys.device)
+    index, cu = interleave(cu_keys, every)
+    tokens = torch.arange(count, device=cu_keys.device) if key_token is None else key_token
+    null = torch.full((sequences,), int(tokens.max()) + 1 if count else 0, device=cu_keys.device)
+    return torch.cat([tokens, null]).index_select(0, index), cu
+
+
+def _similar(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Divides sequences into groups of similar length. `GROUP_RATIO` defines which lengths are similar.
+
+    Args:
+        sizes: lengths of the sequences, in descending order.
+    Returns:
+        For each group, two indices into `sizes`: first index, and last index + 1. Empty sequences are in no group.
+    """
+    spans: list[tuple[int, int]] = []
+    first = 0
+    for i, size in enumerate(sizes):
+        if size == 0:
+            if i > first:
+                spans.append((first, i))
+            return spans
+        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: very short sequences share a group, because padding is cheap
+            spans.append((first, i))
+            first = i
+    if len(sizes) > first:
+        spans.append((first, len(sizes)))
+    return spans
+
+
+def _bucket(size: int) -> int:
+    """Returns a number that is equal for similar lengths."""
+    return int(math.log(size + 8) / math.log(1.0 / GROUP_RATIO))
+
+
+def _pad(cu: Tensor, order: Tensor, padded_lengths: Sequence[int]) -> Buffer:
+    """Computes the padded buffer of packed sequences.
+
+    Args:
+        cu: cumulative sequence lengths. [B+1]
+        order: order of the sequences in the buffer. int64 [B]
+        padded_lengths: number of rows of each sequence, in this order. Empty sequences may have none.
+    """
+    device = cu.device
+    padded_cu = cu_from_lengths(torch.tensor(padded_lengths, dtype=torch.int64)).to(device)
+    rows = sum(padded_lengths)
+    sequence = segment_ids(padded_cu, rows)  # index into `order`
+    offset = torch.arange(rows, device=device) - padded_cu[sequence]
+    padding = offset >= lengths_of(cu)[order][sequence]
+    source = torch.where(padding, 0, cu[order[sequence]] + offset)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=device)
+    segments = segment_ids(cu)
+    row_of = padded_cu[place[segments]] + torch.arange(len(segments), device=device) - cu[segments]
+    return Buffer(source, row_of, padding)
+
+
+def _groups(
+    spans: Sequence[tuple[int, int]], queries: Sequence[int], keys: Sequence[int], buffer: Buffer
+) -> list[Group]:
+    """Returns the groups. `queries` and `keys` are the padded lengths, `buffer` is the buffer of the keys."""
+    groups, query_start, key_start = [], 0, 0
+    for first, last in spans:
+        count = last - first
+        pad = buffer.padding[key_start : key_start + count * keys[first]].view(count, 1, 1, keys[first])
+        mask = torch.zeros(pad.shape, device=pad.device).masked_fill_(pad, float("-inf")) if pad.any() else None
+        groups.append(Group(query_start, key_start, count, queries[first], keys[first], mask))
+        query_start, key_start = query_start + count * queries[first], key_start + count * keys[first]
+    return groups
