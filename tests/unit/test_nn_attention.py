@@ -116,9 +116,7 @@ def test_attention_with_a_shared_context_equals_a_loop_over_the_queries(tiles: i
     rng = torch.Generator().manual_seed(seed)
     contexts = torch.randint(1, 30, (tiles,), generator=rng).tolist()
     targets = (torch.randint(-5, 20, (sets, tiles), generator=rng).clamp_min(0)).tolist()
-    layout = SharedLayout.of(
-        cu_from_lengths(torch.tensor(contexts)), cu_from_lengths(torch.tensor(targets).flatten())
-    )
+    layout = SharedLayout.of(cu_from_lengths(torch.tensor(contexts)), cu_from_lengths(torch.tensor(targets).flatten()))
     tokens = sum(contexts) + sum(map(sum, targets))
     query = torch.randn(tokens, 8, generator=rng, dtype=torch.float64, requires_grad=True)
     keys = torch.randn(tokens, 16, generator=rng, dtype=torch.float64, requires_grad=True)
