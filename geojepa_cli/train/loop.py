@@ -164,7 +164,7 @@ class _Run(Generic[BatchT]):
             reason = self._stop_reason()
             ends_line = reason is not None or self.progress.step % self.config.log_every == 0
             ends_part = self.progress.step % self.config.checkpoint_every == 0
-            if ends_line or ends_part or not self.data.device.type == "cuda":
+            if ends_line or ends_part or self.data.device.type != "cuda":
                 self._check()
             if ends_line:
                 self._write_line(last=reason is not None)

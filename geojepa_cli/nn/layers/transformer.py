@@ -14,7 +14,6 @@ from geojepa_cli.nn.attention import SelfAttention
 from geojepa_cli.nn.layers.mlp import Mlp
 from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 
-
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 

@@ -50,8 +50,9 @@ class PredictorInput:
     """Arrangement of context tokens and mask tokens in the predictor's input.
 
     Attributes:
-        index: for each of the P tokens in the predictor's input, a number that identifies the token. A number c below C
-            is the context token `context_index[c]`. A number C + t is the mask token for token t of the batch. int64 [P]
+        index: for each of the P tokens in the predictor's input, a number that identifies the token. A number c below
+            C is the context token `context_index[c]`. A number C + t is the mask token for token t of the batch.
+            int64 [P]
         predicted_at: positions of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
         layout: layout of attention.
     """
