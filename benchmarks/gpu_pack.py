@@ -1,9 +1,7 @@
 """Packs the regions of a workspace into one small file for `benchmarks/gpu.sh`, and unpacks it on the GPU machine.
 
-The file is small because a machine that is lent for minutes often takes little data. What models do not read, such as
-OSM ids, is set to 0. Text embeddings of tags are rounded: frequent tags to 8 bits per value, rare tags to the mean of
-all tags with the same key plus a few principal components. So the packed data is for training and speed, not for
-publishing: the regions of the workspace give the exact embeddings.
+The file is small because a machine that is lent for minutes often takes little data: columns that models do not read,
+such as OSM ids, are set to 0, and text embeddings that many tags share are stored once.
 
     python benchmarks/gpu_pack.py pack --workspace workspace --out gpu/store.tar.xz --without honolulu
     python benchmarks/gpu_pack.py unpack --file gpu/store.tar.xz --out store
@@ -13,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import lzma
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +28,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from geojepa_cli.store.features import write_features
 
 CLEARED = ("piece/length_m", "piece/area_m2", "object/osm_id", "object/version")
-FREQUENT = 3  # tags with at least this count keep all dimensions
-COMPONENTS = 32  # principal components of rare tags
-Floats = npt.NDArray[np.float32]
 
 
 def main() -> None:
@@ -76,71 +69,29 @@ def unpack(path: Path, out: Path) -> None:
     with lzma.open(path) as file, tarfile.open(fileobj=file, mode="r") as tar:
         tar.extractall(out, filter="data")
     with np.load(out / "tags.npz", allow_pickle=False) as packed:
-        table = _table({name: packed[name] for name in packed.files})
         for name in packed["regions"].tolist():
             rows = packed[f"rows_{name}"]
-            write_features(out / name / "tags.h5", table[rows], packed[f"source_{name}"], str(packed["encoder"]))
+            write_features(
+                out / name / "tags.h5", packed["table"][rows], packed[f"source_{name}"], str(packed["encoder"])
+            )
 
 
 def _pack_tags(workspace: Path, regions: dict[str, Path]) -> bytes:
-    """Rounds the text embeddings of all distinct tags. Returns a NumPy archive."""
-    rows: dict[tuple[bytes, bytes], int] = {}
-    counts: Counter[int] = Counter()
-    vectors: list[Floats] = []
+    """Returns a NumPy archive with all distinct text embeddings, and with their rows for each region."""
+    rows: dict[bytes, int] = {}
     arrays: dict[str, npt.NDArray[Any]] = {"regions": np.array(list(regions))}
-    for name, path in regions.items():
+    for name in regions:
         features = next(iter(sorted(workspace.glob(f"features/{name}@*/tags.h5"))))
-        with h5py.File(path) as region, h5py.File(features) as file:
-            tags = list(zip(_texts(region, "key"), _texts(region, "value"), strict=True))
-            found = region["vocab/count"][...]
-            embedding = file["embedding"][...]
+        with h5py.File(features) as file:
+            vectors = [vector.tobytes() for vector in file["embedding"][...]]
             arrays[f"source_{name}"] = file["source"][...]
             arrays["encoder"] = np.array(bytes(file.attrs["encoder"]).decode())
-        own = np.empty(len(tags), np.int32)
-        for i, tag in enumerate(tags):
-            if tag not in rows:
-                rows[tag] = len(rows)
-                vectors.append(embedding[i])
-            own[i] = rows[tag]
-            counts[rows[tag]] += int(found[i])
-        arrays[f"rows_{name}"] = own
-    keys = {key: i for i, key in enumerate(sorted({key for key, _ in rows}))}
-    key_of = np.array([keys[key] for key, _ in rows], np.int32)
-    arrays |= _round(np.stack(vectors), key_of, np.array([counts[i] for i in range(len(rows))]))
+        arrays[f"rows_{name}"] = np.array([rows.setdefault(vector, len(rows)) for vector in vectors], np.int32)
+    arrays["table"] = np.stack([np.frombuffer(vector, np.float32) for vector in rows])
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    print(f"{len(rows):,} distinct tags, {int((arrays['full'] > 0).sum()):,} with all dimensions")
+    print(f"{len(rows):,} distinct text embeddings")
     return buffer.getvalue()
-
-
-def _round(table: Floats, key_of: npt.NDArray[np.int32], counts: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    means = np.zeros((key_of.max() + 1, table.shape[1]), np.float32)
-    np.add.at(means, key_of, table)
-    means = (means / np.bincount(key_of)[:, None]).astype(np.float16)
-    rest = table - means[key_of].astype(np.float32)
-    full = counts >= FREQUENT
-    basis = np.linalg.svd(rest[~full][:20_000], full_matrices=False)[2][:COMPONENTS].astype(np.float32)
-    rare = rest[~full] @ basis.T
-    scales = np.array([np.abs(rest[full]).max() / 127, np.abs(rare).max() / 127], np.float32)
-    rounded = [np.rint(x / scale).astype(np.int8) for x, scale in zip((rest[full], rare), scales, strict=True)]
-    kept = 1.0 - np.square(rest[~full] - rare @ basis).sum() / np.square(table[~full]).sum()
-    print(f"rare tags keep {kept:.1%} of their squared length")
-    arrays = {"full": full.astype(np.uint8), "frequent": rounded[0], "rare": rounded[1], "scales": scales}
-    return arrays | {"means": means, "key_of": key_of, "basis": basis}
-
-
-def _table(arrays: dict[str, npt.NDArray[Any]]) -> Floats:
-    """Returns the rounded table of text embeddings. [V, width]"""
-    table: Floats = arrays["means"][arrays["key_of"]].astype(np.float32)
-    full = arrays["full"].astype(bool)
-    table[full] += arrays["frequent"] * arrays["scales"][0]
-    table[~full] += (arrays["rare"] * arrays["scales"][1]) @ arrays["basis"]
-    return table
-
-
-def _texts(region: h5py.File, column: str) -> list[bytes]:
-    text, ends = region[f"vocab/{column}_utf8"][...].tobytes(), region[f"vocab/{column}"][...].tolist()
-    return [text[a:b] for a, b in itertools.pairwise(ends)]
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

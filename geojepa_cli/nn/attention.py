@@ -166,10 +166,10 @@ def _kernel(
         cu_queries, cu_keys, longest = layout.cu_seqlens, layout.cu_seqlens, (layout.max_length, layout.max_length)
     if null_weight:
         cu_keys, longest = layout.null_keys[1], (longest[0], longest[1] + 1)
-        score = torch.tensor(math.log(null_weight) / scale)
-        first = score.to(query.dtype)
+        score = math.log(null_weight) / scale
+        first = float(torch.tensor(score).to(query.dtype))
         columns = query.new_zeros(NULL_COLUMNS)
-        columns[0], columns[1] = first, (score - first.float()).to(query.dtype)
+        columns[0], columns[1] = first, score - first
         query = torch.cat([query, columns.expand(tokens, heads, -1)], dim=2)
         is_null = torch.zeros(len(key), dtype=key.dtype, device=key.device)
         is_null[cu_keys[1:] - 1] = 1.0

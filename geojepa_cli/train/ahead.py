@@ -56,6 +56,8 @@ class Ahead(Generic[ItemT]):
         self._current: ItemT | None = None
         self._thread: threading.Thread | None = None
         if device.type == "cuda":
+            self._started = torch.cuda.Event()  # after everything that made the data
+            self._started.record(torch.cuda.current_stream(device))
             self._thread = threading.Thread(target=self._work, name="geojepa-ahead", daemon=True)
             self._thread.start()
 
@@ -92,7 +94,9 @@ class Ahead(Generic[ItemT]):
 
     def _work(self) -> None:
         try:
-            with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.Stream(self._device)):
+            stream = torch.cuda.Stream(self._device)
+            stream.wait_event(self._started)
+            with torch.cuda.device(self._device), torch.cuda.stream(stream):
                 for item in self._items:
                     event = torch.cuda.Event()
                     event.record()

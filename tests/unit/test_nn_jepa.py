@@ -21,6 +21,7 @@ SMALL = ModelConfig(
 )
 WITH_IMAGES = SMALL.model_copy(update={"modalities": (Modality.TAGS, Modality.IMAGE), "patch_px": 112})
 WITH_REGISTERS = SMALL.model_copy(update={"num_register_tokens": 3})
+SHARED = SMALL.model_copy(update={"shared_context": True})
 PREDICTS_TILES = SMALL.model_copy(update={"predict_tile": True})
 RATES = rates()
 
@@ -112,6 +113,31 @@ def test_each_target_is_predicted_on_its_own() -> None:
     arranged = PredictorInput.separate(indices)
     predicted = model.predictor(output.context, batch.box, modality, indices, arranged)
     torch.testing.assert_close(predicted, output.predicted[: len(predicted)], atol=1e-5, rtol=1e-4)
+
+
+def test_predicting_all_targets_in_one_pass_equals_predicting_one_target_after_the_other() -> None:
+    model, table, batch = loud(build_jepa(SHARED, 0)), tag_table(), random_batch([40, 3, 17])
+    prepared = model.prepare(batch, table, RATES, rng())
+    output, masks = model(prepared, table), prepared.masks
+    ends = masks.target_cu.tolist()
+    places, predictor = prepared.places, model.predictor
+    position = predictor.position(places.box, places.modality)
+    context_ends = masks.context_cu.tolist()
+    for number in range(len(ends) - 1):
+        tile = number % 3
+        visible = slice(context_ends[tile], context_ends[tile + 1])
+        hidden = masks.target_index[ends[number] : ends[number + 1]]
+        known = predictor.proj_in(output.context[visible]) + position[masks.context_index[visible]]
+        x = torch.cat([known, predictor.mask_token + position[hidden]])
+        for block in predictor.transformer.blocks:  # context tokens attend to the context, the others to all
+            qkv = block.attn.qkv(block.norm1(x))
+            query, key, value = qkv.view(len(x), 3, 2, 8).permute(1, 2, 0, 3)
+            scores = query @ key.transpose(1, 2) / 8**0.5
+            scores[:, : len(known), len(known) :] = -torch.inf
+            x = x + block.attn.proj((scores.softmax(2) @ value).transpose(0, 1).reshape(len(x), 16))
+            x = x + block.mlp(block.norm2(x))
+        expected = predictor.proj_out(predictor.transformer.norm(x))[len(known) :]
+        torch.testing.assert_close(output.predicted[ends[number] : ends[number + 1]], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_reach_context_encoder_and_predictor_but_not_the_target() -> None:
