@@ -40,7 +40,7 @@ from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activations
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train.ahead import Ahead
+from geojepa_cli.train.ahead import Ahead, Prepared
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
 
@@ -86,6 +86,8 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         _wait(data.device)
         seconds = time.perf_counter() - started
         run._check()
+        if options.profile:
+            profile(run, steps, options.profile)
     finally:
         steps.close()
         run.log.close()
@@ -104,6 +106,19 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         "loss": run.last_loss,
         "parameters": trained,
     }
+
+
+def profile(run: _Run, steps: Ahead[Prepared], path: Path) -> None:
+    """Profiles three steps, and writes the operators with the most time to a file."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as found:
+        for _ in range(3):
+            run._step(steps)
+        _wait(run.data.device)
+    order = "self_cuda_time_total" if run.data.device.type == "cuda" else "self_cpu_time_total"
+    averages = found.key_averages()
+    tables = [averages.table(sort_by=name, row_limit=40) for name in (order, "self_cpu_time_total")]
+    path.write_text("\n".join(tables), encoding="utf-8")
 
 
 class Count:
@@ -206,6 +221,9 @@ def _memory(device: torch.device) -> float:
 
 def _files(options: argparse.Namespace) -> tuple[list[Path], list[Path], list[Path | None]]:
     """Returns the paths of `processed.h5` and `tags.h5` of all regions, and no images."""
+    if options.store:
+        processed = sorted(options.store.glob("*/processed.h5"))
+        return processed, [path.with_name("tags.h5") for path in processed], [None] * len(processed)
     processed = sorted(options.workspace.glob("processed/*/processed.h5"))
     if options.region:
         processed = [path for path in processed if path.parent.name.partition("@")[0] in options.region]
@@ -220,6 +238,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="t.yaml", help="configuration file, or name of a packed one")
     parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="workspace with processed regions")
+    parser.add_argument("--store", type=Path, help="folder that `gpu_pack.py unpack` wrote, instead of a workspace")
+    parser.add_argument("--profile", type=Path, help="also profile three steps, and write a table to this file")
     parser.add_argument("--region", action="append", help="region to train on; repeat it for several (default: all)")
     parser.add_argument("--set", action="append", default=[], help="setting to replace, such as train.compile=true")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
