@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.jepa.gram import GramTeacher
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.masks.draw import draw_masks
 from geojepa_cli.nn.masks.indices import MaskIndices
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.tokens.tokenizer import Tokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors
 
 
@@ -28,21 +30,29 @@ class JepaOutput:
 
     Attributes:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
-        target: vectors that the target encoder computes for the hidden tokens, layer-normalised. No gradient. [M, D]
+        target: vectors that the target encoder computes for the hidden tokens, layer-normalised, or random projections
+            of their inputs. No gradient. [M, D]
+        target_tile: index of each hidden token's tile. int64 [M]
         target_modality: modality id of each hidden token. int64 [M]
         context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
         context_modality: modality id of each visible token. int64 [C]
-        context_tiles: for each tile, the maximum and the mean of its vectors in `context`, concatenated. [B, 2·D]
+        context_tiles: for each tile, the pooled vectors in `context`. [B, W]
         target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
-            tokens of the tile, concatenated. No gradient. [B, 2·D]
+            tokens of the tile, concatenated. Used only if `predicted_tiles` is not None. No gradient. [B, 2·D]
         predicted_tiles: tile vectors that are predicted from `context_tiles`. Each has three parts, which predict the
             maximum in `target_tiles`, the mean in `target_tiles`, and this mean times log n, all standardised over the
             batch. n is the number of tokens in the tile. None if the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
+        context_lengths: number of visible tokens of each tile. int64 [B]
+        content: output of the context encoder's tokenizer. [T, D]
+        modality: modality id of each token. int64 [T]
+        gram: vectors that the Gram teacher computes for the visible tokens from these tokens. None before the Gram
+            teacher exists. No gradient. [C, D]
     """
 
     predicted: Tensor
     target: Tensor
+    target_tile: Tensor
     target_modality: Tensor
     context: Tensor
     context_modality: Tensor
@@ -50,6 +60,10 @@ class JepaOutput:
     target_tiles: Tensor
     predicted_tiles: Tensor | None
     lengths: Tensor
+    context_lengths: Tensor
+    content: Tensor
+    modality: Tensor
+    gram: Tensor | None
 
     @property
     def tokens(self) -> int:
@@ -69,16 +83,26 @@ class Jepa(nn.Module):
         context_encoder: untrained encoder. The target encoder starts as a copy of it.
         predictor: predictor of the hidden tokens' vectors.
         tile_predictor: predictor of the tile vector. None: the model does not predict tile vectors.
+        target_tokenizer: untrained tokenizer. Its output is predicted in place of the target encoder's output, as in
+            OlmoEarth (Herzog et al. 2025), and its weights stay as they are. None: predict the target encoder's output.
+        gram: True: the model has a Gram teacher, which `start_gram` activates.
     """
 
     def __init__(
-        self, context_encoder: TileEncoder, predictor: Predictor, tile_predictor: TilePredictor | None = None
+        self,
+        context_encoder: TileEncoder,
+        predictor: Predictor,
+        tile_predictor: TilePredictor | None = None,
+        target_tokenizer: Tokenizer | None = None,
+        gram: bool = False,
     ) -> None:
         super().__init__()
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
         self.tile_predictor = tile_predictor
+        self.target_tokenizer = None if target_tokenizer is None else target_tokenizer.requires_grad_(False)
+        self.gram_teacher = GramTeacher(self.target_encoder) if gram else None
 
     def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
         """Draws a mask for each tile of a batch, and runs both encoders and the predictors.
@@ -96,21 +120,48 @@ class Jepa(nn.Module):
         context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
         predicted = self.predictor(context, tokens.box, tokens.modality, masks)
         with torch.no_grad():
-            whole, _ = self.target_encoder.tokens(batch, tag_table)
-            whole = self.target_encoder.encoder(whole, cu)
-            target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
-        context_tiles = max_mean(context, masks.context_cu)
+            target, target_tiles = self._targets(batch, tag_table, masks.target_index)
+        context_tiles = self.context_encoder.pool(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
             target=target,
+            target_tile=torch.bucketize(masks.target_index, cu[1:], right=True),
             target_modality=tokens.modality[masks.target_index],
             context=context,
             context_modality=tokens.modality[masks.context_index],
             context_tiles=context_tiles,
-            target_tiles=max_mean(whole, cu),
+            target_tiles=target_tiles,
             predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
             lengths=cu.diff(),
+            context_lengths=masks.context_cu.diff(),
+            content=tokens.content,
+            modality=tokens.modality,
+            gram=self._gram(batch, tag_table, masks),
         )
+
+    def _targets(self, batch: TileTensors, tag_table: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the vectors to predict: of hidden tokens [M, D], and of tiles [B, 2·D] (empty if not needed)."""
+        tiles = whole = tag_table.new_zeros(0)
+        if self.target_tokenizer is None or self.tile_predictor is not None:
+            x, tokens = self.target_encoder.tokens(batch, tag_table)
+            whole = self.target_encoder.encoder(x, tokens.cu_seqlens)
+            tiles = max_mean(whole, tokens.cu_seqlens)
+        if self.target_tokenizer is not None:
+            return self.target_tokenizer(batch, tag_table).content.index_select(0, target_index), tiles
+        return F.layer_norm(whole, whole.shape[1:]).index_select(0, target_index), tiles
+
+    @torch.no_grad()
+    def _gram(self, batch: TileTensors, tag_table: Tensor, masks: MaskIndices) -> Tensor | None:
+        """Returns the Gram teacher's vectors of the visible tokens, computed from these tokens alone. [C, D]"""
+        if self.gram_teacher is None or not self.gram_teacher.active:
+            return None
+        x, _ = self.gram_teacher.encoder.tokens(batch, tag_table)
+        return self.gram_teacher.encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
+
+    def start_gram(self) -> None:
+        """Copies the target encoder to the Gram teacher, unless this was done before."""
+        if self.gram_teacher is not None and not self.gram_teacher.active:
+            self.gram_teacher.take(self.target_encoder)
 
     def update_target(self, momentum: float) -> None:
         """Moves the target encoder's weights towards those of the context encoder.
