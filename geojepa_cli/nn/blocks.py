@@ -76,7 +76,9 @@ class Blocks:
             offset = torch.arange(sizes[first], device=device)
             valid = offset < ordered[first:last, None]
             blocks.append(Block(torch.where(valid, starts[order[first:last], None] + offset, 0), valid))
-        first_row = torch.empty_like(starts).index_copy(0, order, cu_from_lengths(padded)[:-1].to(device))
+        first_row = torch.empty_like(starts).index_copy(
+            0, order, cu_from_lengths(padded)[:-1].to(device, non_blocking=True)
+        )
         sequence = torch.repeat_interleave(torch.arange(len(sizes), device=device), lengths, output_size=tokens)
         offset = torch.arange(tokens, device=device) - starts[sequence]
         return cls(tuple(blocks), order, first_row[sequence] + offset)

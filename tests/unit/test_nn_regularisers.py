@@ -98,3 +98,22 @@ def test_too_few_vectors_have_no_sigreg_loss(count: int) -> None:
     loss.backward()
     assert loss.item() == 0.0
     assert torch.equal(x.grad, torch.zeros(count, 3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_regularisers_on_a_gpu_do_not_wait_for_it_and_equal_those_on_the_cpu() -> None:
+    def losses(x: Tensor, modality: Tensor) -> list[Tensor]:
+        terms = vicreg(x, modality, 4)
+        directions = random_directions(5, 7, generator(1), x.device)
+        return [terms.variance, terms.covariance, sigreg(x, modality, 4, directions)]
+
+    x, modality = vectors().cuda().requires_grad_(), MODALITIES.cuda()
+    losses(x, modality)  # the first call initialises libraries
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = losses(x, modality)
+        sum(found).backward()  # type: ignore[union-attr]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for value, expected in zip(found, losses(vectors(), MODALITIES), strict=True):
+        torch.testing.assert_close(value.cpu(), expected, atol=1e-5, rtol=1e-4)
