@@ -145,7 +145,7 @@ class Counted(JepaPretraining):
             self.count.flops += flops
             self.count.rows += rows
             self.count.padded_rows += padded
-            return self._losses(prepared)
+            return self._losses(prepared, rng)
 
         return losses
 

@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from geojepa_cli import hints
+from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.reasons import describe_reason, shorten
-from geojepa_cli.config.schema import TOKEN_MODALITIES
 from geojepa_cli.config.section import ConflictError
 from geojepa_cli.errors import UsageError, nearest
 from geojepa_cli.hints import Hint

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+MAX_WEIGHT = 1e6
 
 
 def refuse_boolean(value: Any) -> Any:
@@ -21,3 +23,5 @@ def refuse_boolean(value: Any) -> Any:
 
 Int = Annotated[int, BeforeValidator(refuse_boolean)]
 Float = Annotated[float, BeforeValidator(refuse_boolean)]
+Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[Float, Field(ge=0, le=1)]

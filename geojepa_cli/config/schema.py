@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
-from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.numbers import Float, Int
+from geojepa_cli.config.loss import LossConfig
+from geojepa_cli.config.modality import TOKEN_MODALITIES, Modality, Needs
+from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share, Weight
 from geojepa_cli.config.section import ConflictError, Section
-
-TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
 # Models of tiles need less than these maxima. They catch typing errors before training hangs or runs out of memory.
 MAX_WIDTH = 8192
@@ -20,10 +19,6 @@ MAX_PARAMETERS = 4_000_000_000
 MAX_COUNT = 1_000_000_000  # steps, tiles, entities
 MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
-MAX_WEIGHT = 1e6
-
-Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]
-Share = Annotated[Float, Field(ge=0, le=1)]
 
 
 class ModelConfig(Section):
@@ -75,6 +70,11 @@ class ModelConfig(Section):
         description="compute the context tokens of a tile once in the predictor, for all targets together; context "
         "tokens then do not attend to mask tokens (GeoJEPA thesis: false)",
     )
+    pooling: Literal["max_mean", "counts", "sum", "attention"] = Field(
+        default="max_mean",
+        description="how a tile's vector is computed from its n tokens: `max_mean` (maximum and mean, GeoJEPA thesis), "
+        "`counts` (also mean times log n), `sum` (also the sum), or `attention` (learned weights; needs predict_tile)",
+    )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
     patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
@@ -93,6 +93,8 @@ class ModelConfig(Section):
                 f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion",
                 *("depth", "embed_dim", "num_heads", "mlp_ratio"),
             )
+        if self.pooling == "attention" and not self.predict_tile:
+            raise ConflictError("pooling `attention` is trained only if predict_tile is true", "pooling")
         if 224 % self.patch_px:
             raise ConflictError(f"patch_px {self.patch_px} does not divide 224", "patch_px")
         if Modality.TAGS not in self.modalities:
@@ -171,36 +173,6 @@ class MaskingConfig(Section):
             message = f"area_low {self.area_low} is above area_high {self.area_high}"
             raise ConflictError(message, "area_low", "area_high")
         return self
-
-
-def _equal_weights() -> dict[Modality, float]:
-    return dict.fromkeys(TOKEN_MODALITIES, 1.0)
-
-
-class LossConfig(Section):
-    """Settings of the training loss: the prediction loss of hidden tokens plus a regulariser."""
-
-    smooth_l1_beta: Float = Field(
-        default=2.0,
-        ge=1e-6,
-        le=MAX_WEIGHT,
-        description="difference of prediction and target above which the smooth L1 loss is linear, not quadratic",
-    )
-    modality_weights: dict[Modality, Weight] = Field(
-        default_factory=_equal_weights, description="weight of each modality in the prediction loss"
-    )
-    tile_prediction_weight: Weight = Field(
-        default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
-    )
-    regulariser: Literal["vicreg", "none"] = Field(
-        default="vicreg", description="regulariser that prevents collapse (equal embeddings for all inputs), or `none`"
-    )
-    vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction loss has weight 1")
-    variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
-    covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
-    tile_weight: Weight = Field(
-        default=1.0, description="weight of VICReg on tile vectors; VICReg on tokens has weight 1 (GeoJEPA thesis: 0)"
-    )
 
 
 class TrainConfig(Section):

@@ -10,6 +10,12 @@ from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import PretrainConfig
 
 _METRICS = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
+_POOLINGS = {  # name, and number of values per dimension of a token
+    "max_mean": ("max ‖ mean", 2),
+    "counts": ("max ‖ mean ‖ mean · log n", 3),
+    "sum": ("max ‖ mean ‖ sum", 3),
+    "attention": ("attention of a trained query", 1),
+}
 
 
 def model_card(
@@ -61,12 +67,13 @@ def model_card(
 
 def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
     model = config.model
+    pooled, width = _POOLINGS[model.pooling]
     kind = "GeoJEPA-" + ("TI" if Modality.IMAGE in model.modalities else "T")
     return [
         f"{kind}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
         "data. Made with `geojepa pretrain`.",
         "",
-        f"- Tile vector: max ‖ mean over the target encoder's tokens, {2 * model.embed_dim} values",
+        f"- Tile vector: {pooled} over the target encoder's tokens, {width * model.embed_dim} values",
         f"- Entity vector: the target encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",

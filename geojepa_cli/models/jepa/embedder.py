@@ -30,7 +30,7 @@ class JepaEmbedder:
         self._inputs = inputs
 
     def encode(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
+        """Computes the vectors of the batch's entities [T, D] and tiles [B, W]."""
         return self.encoder(batch, self._inputs.tag_table)
 
 

@@ -11,7 +11,7 @@ from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.layouts import PackedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of
-from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.pooling import Pooling
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors
 
@@ -93,20 +93,26 @@ class TileEncoder(nn.Module):
     """Encoder of whole tiles: tokenizer, positional encoding and transformer.
 
     A GeoJEPA model has two of them: the context encoder and the target encoder.
+
+    Args:
+        tokens: tokenizer with positional encoding.
+        encoder: transformer with register tokens.
+        pool: pooling of a tile's encoded tokens to the tile's vector.
     """
 
-    def __init__(self, tokens: TileTokenizer, encoder: Encoder) -> None:
+    def __init__(self, tokens: TileTokenizer, encoder: Encoder, pool: Pooling) -> None:
         super().__init__()
         self.tokens = tokens
         self.encoder = encoder
+        self.pool = pool
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
 
         Returns:
-            Entity vectors [T, D]. Tile vectors [B, 2·D]: maximum and mean over the tile's encoded tokens, concatenated.
+            Entity vectors [T, D]. Tile vectors [B, W]: pooled from the tile's encoded tokens.
         """
         places = self.tokens.tokenizer.place(batch)
         x = self.tokens(batch, tag_table, places)
         encoded = self.encoder(x, self.encoder.sequences(places.cu_seqlens))
-        return BatchVectors(encoded.index_select(0, places.entity_index), max_mean(encoded, places.cu_seqlens))
+        return BatchVectors(encoded.index_select(0, places.entity_index), self.pool(encoded, places.cu_seqlens))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geojepa_cli.models.jepa.encoder import Sequences, TileEncoder
+from geojepa_cli.models.jepa.gram import GramTeacher
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.masks.draw import draw_masks
@@ -20,6 +21,7 @@ from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.nn.tokens.tokenizer import Tokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPlaces
 
 
@@ -58,22 +60,30 @@ class JepaOutput:
 
     Attributes:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
-        target: vectors that the target encoder computes for the hidden tokens, layer-normalised. No gradient. [M, D]
+        target: vectors that the target encoder computes for the hidden tokens, layer-normalised, or random projections
+            of their inputs. No gradient. [M, D]
+        target_tile: index of each hidden token's tile. int64 [M]
         target_modality: modality id of each hidden token. int64 [M]
         context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
         context_modality: modality id of each visible token. int64 [C]
-        context_tiles: for each tile, the maximum and the mean of its vectors in `context`, concatenated. [B, 2·D]
+        context_tiles: for each tile, the pooled vectors in `context`. [B, W]
         target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
-            tokens of the tile, concatenated. No gradient. [B, 2·D]
+            tokens of the tile, concatenated. Used only if `predicted_tiles` is not None. No gradient. [B, 2·D]
         predicted_tiles: for each tile, three vectors that are predicted from `context_tiles`, concatenated. They
             predict the maximum in `target_tiles`, the mean in `target_tiles`, and this mean times the logarithm of the
             number of tokens in the tile. The predicted values are those after standardisation over the batch. None if
             the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
+        context_lengths: number of visible tokens of each tile. int64 [B]
+        content: input of the context encoder. [T, D]
+        modality: modality id of each token. int64 [T]
+        gram: vectors that the Gram teacher computes for the visible tokens from these tokens. None before the Gram
+            teacher exists. No gradient. [C, D]
     """
 
     predicted: Tensor
     target: Tensor
+    target_tile: Tensor
     target_modality: Tensor
     context: Tensor
     context_modality: Tensor
@@ -81,6 +91,10 @@ class JepaOutput:
     target_tiles: Tensor
     predicted_tiles: Tensor | None
     lengths: Tensor
+    context_lengths: Tensor
+    content: Tensor
+    modality: Tensor
+    gram: Tensor | None
 
 
 class Jepa(nn.Module):
@@ -95,6 +109,9 @@ class Jepa(nn.Module):
         context_encoder: untrained encoder. The target encoder starts as a copy of it.
         predictor: predictor of the hidden tokens' vectors.
         tile_predictor: predictor of the tile vector. None: the model does not predict tile vectors.
+        target_tokenizer: untrained tokenizer. Its output is predicted in place of the target encoder's output, as in
+            OlmoEarth (Herzog et al. 2025), and its weights stay as they are. None: predict the target encoder's output.
+        gram: True: the model has a Gram teacher, which `start_gram` activates.
         shared: True: all targets of a tile share its context tokens in the predictor. False: the predictor reads one
             sequence per target. See `PredictorInput`.
     """
@@ -104,6 +121,8 @@ class Jepa(nn.Module):
         context_encoder: TileEncoder,
         predictor: Predictor,
         tile_predictor: TilePredictor | None = None,
+        target_tokenizer: Tokenizer | None = None,
+        gram: bool = False,
         shared: bool = False,
     ) -> None:
         super().__init__()
@@ -111,6 +130,8 @@ class Jepa(nn.Module):
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
         self.tile_predictor = tile_predictor
+        self.target_tokenizer = None if target_tokenizer is None else target_tokenizer.requires_grad_(False)
+        self.gram_teacher = GramTeacher(self.target_encoder) if gram else None
         self.shared = shared
 
     @torch.no_grad()
@@ -150,20 +171,23 @@ class Jepa(nn.Module):
         context = self.context_encoder.encoder(x.index_select(0, masks.context_index), batch.context)
         predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
-            whole = self.target_encoder.tokens(batch.tiles, tag_table, places)
-            whole = self.target_encoder.encoder(whole, batch.whole)
-            target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
-        context_tiles = max_mean(context, masks.context_cu)
+            target, target_tiles = self._targets(batch, tag_table)
+        context_tiles = self.context_encoder.pool(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
             target=target,
+            target_tile=torch.bucketize(masks.target_index, cu[1:], right=True),
             target_modality=places.modality[masks.target_index],
             context=context,
             context_modality=places.modality[masks.context_index],
             context_tiles=context_tiles,
-            target_tiles=max_mean(whole, cu),
+            target_tiles=target_tiles,
             predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
             lengths=cu.diff(),
+            context_lengths=masks.context_cu.diff(),
+            content=x,
+            modality=places.modality,
+            gram=self._gram(batch, tag_table),
         )
 
     @staticmethod
@@ -172,6 +196,31 @@ class Jepa(nn.Module):
         entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
         vectors = entities.new_zeros(len(places.modality), entities.shape[1])
         return vectors.index_copy_(0, places.entity_index, entities)
+
+    def _targets(self, batch: JepaInput, tag_table: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the vectors to predict: of hidden tokens [M, D], and of tiles [B, 2·D] (empty if not needed)."""
+        hidden = batch.masks.target_index
+        tiles = whole = tag_table.new_zeros(0)
+        if self.target_tokenizer is None or self.tile_predictor is not None:
+            x = self.target_encoder.tokens(batch.tiles, tag_table, batch.places)
+            whole = self.target_encoder.encoder(x, batch.whole)
+            tiles = max_mean(whole, batch.places.cu_seqlens)
+        if self.target_tokenizer is not None:
+            return self.target_tokenizer(batch.tiles, tag_table, batch.places).index_select(0, hidden), tiles
+        return F.layer_norm(whole, whole.shape[1:]).index_select(0, hidden), tiles
+
+    @torch.no_grad()
+    def _gram(self, batch: JepaInput, tag_table: Tensor) -> Tensor | None:
+        """Returns the Gram teacher's vectors of the visible tokens, computed from these tokens alone. [C, D]"""
+        if self.gram_teacher is None or not self.gram_teacher.active:
+            return None
+        x = self.gram_teacher.encoder.tokens(batch.tiles, tag_table, batch.places)
+        return self.gram_teacher.encoder.encoder(x.index_select(0, batch.masks.context_index), batch.context)
+
+    def start_gram(self) -> None:
+        """Copies the target encoder to the Gram teacher, unless this was done before."""
+        if self.gram_teacher is not None and not self.gram_teacher.active:
+            self.gram_teacher.take(self.target_encoder)
 
     def update_target(self, momentum: float) -> None:
         """Moves the target encoder's weights towards those of the context encoder.

@@ -69,18 +69,19 @@ class TilePredictor(nn.Module):
 
     Args:
         embed_dim: width D of the encoders.
+        tile_dim: width W of tile vectors.
     """
 
-    def __init__(self, embed_dim: int) -> None:
+    def __init__(self, embed_dim: int, tile_dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2 * embed_dim)
-        self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, 3 * embed_dim)
+        self.norm = nn.LayerNorm(tile_dim)
+        self.mlp = Mlp(tile_dim, 2 * embed_dim, 3 * embed_dim)
 
     def forward(self, context_tiles: Tensor) -> Tensor:
         """Predicts tile vectors.
 
         Args:
-            context_tiles: maximum and mean over each tile's encoded context tokens, concatenated. [B, 2·D]
+            context_tiles: tile vectors, pooled from each tile's encoded context tokens. [B, W]
         Returns:
             Predicted tile vectors. Each has three parts: the maximum of the vectors of the tile's n tokens, the mean
             of these vectors, and the mean times log n. All are standardised over the batch. [B, 3·D]

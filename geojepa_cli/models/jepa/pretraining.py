@@ -9,6 +9,7 @@ import torch
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
+from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
@@ -31,25 +32,32 @@ class JepaPretraining:
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
         self._weights = modality_weights(config, inputs.device)
+        self._modalities = {str(modality): modality.number for modality in config.model.modalities}
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
-        return lambda: self._losses(prepared)
+        return lambda: self._losses(prepared, rng)
 
-    def _losses(self, batch: JepaInput) -> StepLosses:
+    def _losses(self, batch: JepaInput, rng: torch.Generator) -> StepLosses:
         output = self.module(batch, self._inputs.tag_table)
         with torch.autocast(self._inputs.device.type, enabled=False):
-            losses = jepa_losses(output, self._config.loss, self._weights)
+            losses = jepa_losses(output, self._config.loss, self._weights, rng, self._modalities)
         parts = {name: value.detach() for name, value in losses.items()}
+        parts |= watch_gradients(output.content, output.modality, self._modalities)
         return StepLosses(losses["loss"], parts, batch.tokens)
 
     def finish_step(self, progress: float) -> None:
-        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""
+        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average).
+
+        Copies the target encoder to the Gram teacher when Gram anchoring starts.
+        """
         self.module.update_target(ema_momentum(self._config.train, progress))
+        if progress >= self._config.loss.gram_start:
+            self.module.start_gram()
 
     def embed(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of a batch's entities [T, D] and tiles [B, 2·D] with the target encoder."""
+        """Computes the vectors of a batch's entities [T, D] and tiles [B, W] with the target encoder."""
         return self.module.target_encoder(batch, self._inputs.tag_table)
 
     def activation_bytes(self, tokens: int) -> int:
@@ -72,7 +80,7 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
         inputs: text embeddings of tags.
         seed: random seed of the initial weights.
     """
-    return JepaPretraining(build_jepa(config.model, seed).to(inputs.device), config, inputs)
+    return JepaPretraining(build_jepa(config.model, seed, config.loss).to(inputs.device), config, inputs)
 
 
 def ema_momentum(config: TrainConfig, progress: float) -> float:
