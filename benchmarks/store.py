@@ -32,7 +32,7 @@ from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View, piece_reasons
 
-CONTENTS: dict[str, Needs] = {"tags_boxes": TAGS_ONLY, "geometry": frozenset({Modality.GEOMETRY})}
+CONTENTS: dict[str, Needs] = {"tags_boxes": TAGS_ONLY, "geometry": frozenset({Modality.NODES})}
 MASKED_KEYS = ("bridge", "layer", "maxspeed", "traffic_signals", "crossing:signals")
 TOKEN_FIELDS = ("box", "kind", "area_m2", "length_m", "osm_type", "osm_id", "tag_ids")
 GEOMETRY_FIELDS = ("node_xy", "part_role", "edges")
@@ -182,7 +182,7 @@ def write_peer(path: Path, store: TileStore, view: View, tiles: np.ndarray) -> N
 
 
 def read_peer(file: h5py.File, tiles: np.ndarray, needs: Needs) -> dict[str, torch.Tensor]:
-    geometry = Modality.GEOMETRY in needs
+    geometry = Modality.NODES in needs
     fields = (*TOKEN_FIELDS, *GEOMETRY_FIELDS) if geometry else TOKEN_FIELDS
     offsets = OFFSETS if geometry else OFFSETS[:1]
     items = [{name: file[str(row)][name][...] for name in (*fields, *offsets)} for row in tiles.tolist()]

@@ -43,6 +43,10 @@ class DataError(GeojepaError):
     """An input or artifact cannot be read, is incomplete, or has another schema version."""
 
 
+class GeometryMismatchError(DataError):
+    """A model needs geometry vectors of another encoder than the available ones."""
+
+
 class BusyError(GeojepaError):
     """Another process holds the lock of the artifact."""
 

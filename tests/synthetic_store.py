@@ -129,6 +129,20 @@ def write_synthetic_features(path: Path, n_vocab: int, seed: int = 0, width: int
     return path
 
 
+def write_synthetic_geometry(
+    path: Path, n_pieces: int, seed: int = 0, dim: int = 6, encoder: str = "fourier", version: str = "v1"
+) -> Path:
+    """Writes a features `geometry.h5` with random vectors for `n_pieces` pieces."""
+    vectors = np.random.default_rng(seed).uniform(-1, 1, (n_pieces, dim)).astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        write_text(file, "encoder", encoder)
+        write_text(file, "encoder_version", version)
+        file.create_dataset("vector", data=vectors)
+    return path
+
+
 def _tiles(rng: np.random.Generator, n: int, zoom: int, corner: tuple[int, int]) -> list[tuple[int, int, int]]:
     """Returns `n` distinct tiles of a square a third larger, in the order of a file."""
     side = max(1, math.ceil(math.sqrt(n * 4 / 3)))

@@ -22,6 +22,7 @@ class Batch:
     box: Tensor
     tag_ids: Tensor
     tag_offsets: Tensor
+    geometry: Tensor | None = None
     images: Tensor | None = None
     image_tiles: Tensor | None = None
 

@@ -1,4 +1,4 @@
-"""`geojepa process`: converts the tiles of a region to model inputs, and computes text embeddings of tags."""
+"""`geojepa process`: converts the tiles of a region to model inputs, and computes features of tags and geometry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
-from geojepa_cli.stages.features import DEFAULT_ENCODER, NO_ENCODER
+from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
+from geojepa_cli.stages.geometry_features import NO_ENCODER, find_encoder, find_geometry
 
 
 @example(region="state-college")
@@ -29,19 +30,30 @@ def process(
     text_encoder: Annotated[
         str, typer.Option(help="Encoder for text embeddings of tags: `minilm`, or `none` for no embeddings.")
     ] = DEFAULT_ENCODER,
+    geometry_encoder: Annotated[
+        str,
+        typer.Option(
+            help="Encoder for geometry vectors: `fourier`, `polygon_gnn` (the newest trained one, or its name), or "
+            "`none`. `pretrain` and `embed` compute missing vectors themselves."
+        ),
+    ] = NO_ENCODER,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
     """Convert the tiles of a region to model inputs."""
     workspace = options.workspace(ctx)
     made = []
-    for processed in stages.process(workspace, region, simplify_m, visibility_k, text_encoder, threads):
-        features = None
-        if text_encoder != NO_ENCODER:
-            features = workspace.derived("features", processed.name, processed)
-        made.append((processed.ref, {"counts": processed.counts, "features": features and features.ref}))
+    for processed in stages.process(
+        workspace, region, simplify_m, visibility_k, text_encoder, geometry_encoder, threads
+    ):
+        features = None if text_encoder == NO_ENCODER else tag_features(workspace, processed)
+        geometry = None
+        if geometry_encoder != NO_ENCODER:
+            geometry = find_geometry(workspace, processed, find_encoder(workspace, geometry_encoder))
+        refs = {"features": features and features.ref, "geometry": geometry and geometry.ref}
+        made.append((processed.ref, {"counts": processed.counts, **refs}))
         if not json:
-            for artifact in filter(None, (processed, features)):
+            for artifact in filter(None, (processed, features, geometry)):
                 print_counts(artifact)
     if json:
         console.emit_json_each("process", made)

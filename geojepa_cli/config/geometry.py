@@ -93,7 +93,7 @@ class GeometryConfig(Section):
     @property
     def needs(self) -> Needs:
         """Modalities that the encoder reads: only geometry. Batches must contain them."""
-        return frozenset({Modality.GEOMETRY})
+        return frozenset({Modality.NODES})
 
 
 RunConfig = PretrainConfig | GeometryConfig  # configuration of a training run of any family

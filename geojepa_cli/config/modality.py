@@ -11,11 +11,15 @@ class Modality(StrEnum):
 
     Models identify a modality by its id (property `number`), which is its position in this enum. Trained weights depend
     on these ids, so new modalities must be added at the end.
+
+    Tags and geometry describe an entity, so both go into one token, which has the id of tags. `GEOMETRY` is the vector
+    that a geometry encoder computed from the nodes of an entity; `NODES` are these nodes.
     """
 
     TAGS = "tags"
     IMAGE = "image"
     GEOMETRY = "geometry"
+    NODES = "nodes"
 
     @property
     def number(self) -> int:
@@ -28,15 +32,16 @@ TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model ca
 Needs = frozenset[Modality]  # modalities that a model needs in its batches
 
 TAGS_ONLY: Needs = frozenset({Modality.TAGS})
+TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities with tokens; the order is that of their ids
 
 
 def count_numbers(modalities: Iterable[Modality]) -> int:
-    """Returns the number of modality ids that a model has weights for: the highest id of its modalities, plus one.
+    """Returns the number of modality ids that a model has weights for: the highest id of its tokens, plus one.
 
     The ids of tags and images are always counted. So a model that reads only tags has weights of the same shapes as a
-    model that reads tags and images.
+    model that reads tags and images. Geometry is not counted, because it has no tokens.
 
     Args:
         modalities: modalities that the model reads.
     """
-    return 1 + max(modality.number for modality in (Modality.IMAGE, *modalities))
+    return 1 + max(modality.number for modality in (Modality.IMAGE, *modalities) if modality in TOKEN_MODALITIES)

@@ -8,9 +8,12 @@ from pydantic import Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.loss import LossConfig
-from geojepa_cli.config.modality import TOKEN_MODALITIES, Modality, Needs
-from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share, Weight
+from geojepa_cli.config.masking import MaskingConfig
+from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share
 from geojepa_cli.config.section import ConflictError, Section
+
+MODEL_MODALITIES = (Modality.TAGS, Modality.GEOMETRY, Modality.IMAGE)  # modalities that a model can read
 
 # Models of tiles need less than these maxima. They catch typing errors before training hangs or runs out of memory.
 MAX_WIDTH = 8192
@@ -25,7 +28,9 @@ class ModelConfig(Section):
     """Settings of the model's architecture. Default sizes: GeoJEPA-T in the GeoJEPA thesis (section 7.6, table 34)."""
 
     modalities: tuple[Modality, ...] = Field(
-        default=(Modality.TAGS,), max_length=len(TOKEN_MODALITIES), description="input modalities: tags, image"
+        default=(Modality.TAGS,),
+        max_length=len(MODEL_MODALITIES),
+        description="input modalities: tags, geometry, image",
     )
     tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
     embed_dim: Int = Field(default=384, ge=8, le=MAX_WIDTH, description="embedding dimension of the encoders")
@@ -75,6 +80,22 @@ class ModelConfig(Section):
         description="how a tile's vector is computed from its n tokens: `max_mean` (maximum and mean, GeoJEPA thesis), "
         "`counts` (also mean times log n), `sum` (also the sum), or `attention` (learned weights; needs predict_tile)",
     )
+    tag_weighting: Literal["mean", "learned"] = Field(
+        default="mean",
+        description="weights of an entity's tags: `mean`: equal (GeoJEPA thesis), or `learned`: a softmax of scores",
+    )
+    geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
+        default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"
+    )
+    geometry_dim: Int = Field(default=336, ge=1, le=MAX_WIDTH, description="dimension of the geometry vectors")
+    geometry_version: str | None = Field(
+        default=None, max_length=100, description="version of the geometry encoder; null: `pretrain` fills it in"
+    )
+    modality_dropout: Share = Field(
+        default=0.3,
+        description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
+        "geometry",
+    )
     image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
     patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
@@ -102,76 +123,8 @@ class ModelConfig(Section):
         if len(set(self.modalities)) < len(self.modalities):
             raise ConflictError("modalities has a duplicate entry", "modalities")
         for modality in self.modalities:
-            if modality not in TOKEN_MODALITIES:
+            if modality not in MODEL_MODALITIES:
                 raise ConflictError(f"modalities has `{modality}`, which no model supports", "modalities")
-        return self
-
-
-class MaskingConfig(Section):
-    """Settings of the masks that hide tokens of a tile (GeoJEPA thesis, section 7.6.8, table 14)."""
-
-    random: Weight = Field(default=0.2, description="relative frequency of random masks, which hide random tokens")
-    area: Weight = Field(default=0.6, description="relative frequency of area masks, which hide rectangles of the tile")
-    modality: Weight = Field(
-        default=0.2, description="relative frequency of modality masks, which hide all modalities except one"
-    )
-    kind: Weight = Field(
-        default=0.0,
-        description="relative frequency of kind masks, which hide a random entity and all entities with similar tags "
-        "(GeoJEPA thesis: 0)",
-    )
-    num_targets: Int = Field(
-        default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks have 1"
-    )
-    random_ratio: Float = Field(
-        default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
-    )
-    area_low: Float = Field(
-        default=0.35, gt=0, le=1, description="masks that hide rectangles: minimum area as a fraction of the tile"
-    )
-    area_high: Float = Field(
-        default=0.40, gt=0, le=1, description="masks that hide rectangles: maximum area as a fraction of the tile"
-    )
-    aspect: Float = Field(default=2.0, ge=1, le=1000, description="masks that hide rectangles: maximum aspect ratio")
-    kind_low: Float = Field(
-        default=0.5,
-        ge=-1,
-        le=1,
-        description="masks that hide similar entities: lower end of the range from which the similarity threshold of "
-        "each target is drawn; the target hides all entities of the tile that are at least this similar to a randomly "
-        "chosen entity",
-    )
-    kind_high: Float = Field(
-        default=0.99,
-        ge=-1,
-        le=1,
-        description="masks that hide similar entities: upper end of the range from which the similarity threshold of "
-        "each target is drawn",
-    )
-    random_context: Float = Field(
-        default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
-    )
-    area_context: Float = Field(
-        default=0.15, ge=0, lt=1, description="masks that hide rectangles: minimum visible fraction of a tile's tokens"
-    )
-    modality_context: Float = Field(
-        default=0.15, ge=0, lt=1, description="masks that hide modalities: minimum visible fraction of a tile's tokens"
-    )
-    kind_context: Float = Field(
-        default=0.10, ge=0, lt=1, description="masks that hide similar entities: minimum visible fraction of the tokens"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> MaskingConfig:
-        if self.random + self.area + self.kind <= 0:
-            message = "random, area and kind are all 0: tiles with one modality would have no mask"
-            raise ConflictError(message, "random", "area", "kind")
-        if self.kind_low > self.kind_high:
-            message = f"kind_low {self.kind_low} is above kind_high {self.kind_high}"
-            raise ConflictError(message, "kind_low", "kind_high")
-        if self.area_low > self.area_high:
-            message = f"area_low {self.area_low} is above area_high {self.area_high}"
-            raise ConflictError(message, "area_low", "area_high")
         return self
 
 

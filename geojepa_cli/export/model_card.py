@@ -68,7 +68,9 @@ def model_card(
 def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
     model = config.model
     pooled, width = _POOLINGS[model.pooling]
-    kind = "GeoJEPA-" + ("TI" if Modality.IMAGE in model.modalities else "T")
+    letters = {Modality.GEOMETRY: "G", Modality.TAGS: "T", Modality.IMAGE: "I"}
+    kind = "GeoJEPA-" + "".join(letter for modality, letter in letters.items() if modality in model.modalities)
+    geometry = f"- Geometry encoder: {model.geometry_encoder} {model.geometry_version or '(unknown version)'}, "
     return [
         f"{kind}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
         "data. Made with `geojepa pretrain`.",
@@ -77,6 +79,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
         f"- Entity vector: the target encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",
+        *([f"{geometry}{model.geometry_dim} values"] if Modality.GEOMETRY in model.modalities else []),
         f"- Seed: {seed}",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import torch
@@ -11,25 +11,32 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.modality import Needs
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.geometry import GeometryKind
 
 
 @dataclass(frozen=True)
 class FrozenInputs:
-    """Text embeddings of tags. They are computed before training and do not change.
+    """Inputs that are computed before training and do not change.
 
-    Models read these embeddings together with batches of tiles.
+    Models read the text embeddings of tags together with batches of tiles. Geometry vectors are part of the batches.
 
     Attributes:
         tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
             tag ids in `TileBatch.tag_ids`. float32 [V, E]
+        geometry: encoder of the geometry vectors in the batches. None: the batches have none.
     """
 
     tag_table: Tensor
+    geometry: GeometryKind | None = None
 
     @property
     def device(self) -> torch.device:
         """Device that the tag embeddings and the model are on."""
         return self.tag_table.device
+
+    def to(self, device: torch.device | str) -> FrozenInputs:
+        """Returns a copy on a device."""
+        return replace(self, tag_table=self.tag_table.to(device))
 
 
 @dataclass(frozen=True)

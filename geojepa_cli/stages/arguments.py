@@ -82,6 +82,7 @@ TEXTS = {
     "bands": '"rgb"',
     "image_codec": '"raw"',
     "text_encoder": '"minilm"',
+    "geometry_encoder": '"fourier"',
     "stac_url": '"URL"',
 }
 TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")

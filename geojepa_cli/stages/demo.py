@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints, native
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, process
+from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, process, tag_features
 from geojepa_cli.stages.images import make_images
 from geojepa_cli.stages.models import pretrain
 from geojepa_cli.stages.neighbours import knn
@@ -70,7 +70,7 @@ def demo(
     if images is not None:
         done["images"] = images
     (processed,) = process(workspace, done["tiles"], threads=threads)
-    done["processed"], done["features"] = processed, workspace.derived("features", NAME, processed)
+    done["processed"], done["features"] = processed, tag_features(workspace, processed)
     tasks = {task.params["task"]["name"]: task for task in build_tasks(workspace, processed, seed=seed)}
     for name, task in tasks.items():
         check_answers(city.answers, name, processed, task)

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import GeojepaError, UsageError, unknown
-from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
-from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
+from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.features import tag_features
+from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, Stage, as_command, check_own, find_regions, rebuilding
-from geojepa_cli.stages.training import model_config
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from geojepa_cli.models.base import Embedder, FrozenInputs
-
-TAGPOOL = DEFAULT_BASELINE
-
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
 VARIANT = ("task", "masked", "without_shared")
@@ -44,48 +37,6 @@ EMBEDDINGS = Stage(
     variant=VARIANT,
     files=("embeddings.h5",),
 )
-
-
-class Model(NamedTuple):
-    """A trained model or baseline that computes embeddings.
-
-    Attributes:
-        name: name of the `models/` artifact, or name of the baseline.
-        artifact: `models/` artifact of a trained model; None for a baseline.
-    """
-
-    name: str
-    artifact: Artifact | None = None
-
-    @property
-    def ref(self) -> str:
-        """Reference to the model: `name@id` for a trained model, the name for a baseline."""
-        return self.artifact.ref if self.artifact else self.name
-
-    def needs(self) -> Needs:
-        """Returns the modalities that the model reads.
-
-        Raises:
-            DataError: `config.yaml` of the model is damaged.
-        """
-        return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
-
-    def open(self, inputs: FrozenInputs) -> Embedder:
-        """Loads the model, and returns an `Embedder`, which computes embeddings.
-
-        Args:
-            inputs: text embeddings of all tags. The model is loaded onto the device that contains them.
-
-        Raises:
-            DataError: the files of the model are damaged.
-        """
-        if self.artifact is None:
-            return open_baseline(self.name, inputs)
-        config = model_config(self.artifact)
-        try:
-            return open_published(self.artifact.path, config.family, inputs)
-        except GeojepaError as error:
-            raise self.artifact.broken(error.message) from error
 
 
 @as_command("embed")
@@ -151,45 +102,6 @@ def embed(
     ]
 
 
-def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
-    """Finds a model or baseline.
-
-    Args:
-        workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. None selects the newest model
-            or, if the workspace contains no model, the default baseline; a note is then printed.
-
-    Raises:
-        UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
-        NotFoundError: there is no such model. The message suggests the most similar name.
-        DataError: the model is incomplete or has another schema version. No older model is used instead.
-    """
-    check_own(workspace, ref)
-    if isinstance(ref, Artifact) and ref.kind == "models":
-        return Model(ref.name, ref)
-    if ref is not None and not isinstance(ref, str):
-        raise wrong_type(
-            "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
-        )
-    if ref in BASELINES:
-        return Model(ref)
-    if ref is None:
-        newest = workspace.newest("models")
-        if newest is not None:
-            return Model(newest.name, newest)
-        console.note(
-            f"there is no trained model in `{workspace.root}`: using the baseline {DEFAULT_BASELINE}, which needs no "
-            "training; `geojepa pretrain` trains a model"
-        )
-        return Model(DEFAULT_BASELINE)
-    names = workspace.names("models")
-    if ref.partition("@")[0] not in names:
-        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
-        raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
-    artifact = workspace.find("models", ref)
-    return Model(artifact.name, artifact)
-
-
 def check_region(
     workspace: Workspace,
     model: Model,
@@ -209,12 +121,14 @@ def check_region(
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
 
     Raises:
-        NotFoundError: the region has no `features/` artifact.
+        NotFoundError: the region has no `features/` artifact, or the weights of the model's geometry encoder do not
+            exist.
         DataError: there is no tile to embed, or the model is damaged.
     """
     from geojepa_cli.store.store import TileStore
 
-    workspace.derived("features", processed.name, processed)
+    tag_features(workspace, processed)
+    model.geometry(workspace, processed)
     with rebuilding(processed):
         store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
         view = view_to_embed(store, task, masked, limits)
@@ -246,14 +160,15 @@ def make_embeddings(
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
     """
-    features = workspace.derived("features", processed.name, processed)
+    features = tag_features(workspace, processed)
+    geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
     params: dict[str, object] = {"model": model.name, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
     images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
     others = [one for one in without_shared if one != task]
-    inputs = [processed, features, *(item for item in (model.artifact, task, images) if item), *others]
+    inputs = [processed, features, *(item for item in (model.artifact, task, geometry, images) if item), *others]
     inputs += [processed_of(workspace, one) for one in others]
 
     def write(build: Build) -> Artifact:
@@ -265,14 +180,13 @@ def make_embeddings(
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        image_files = [images.file(IMAGES_FILE)] if images else None
-        store = TileStore.open([processed.file(PROCESSED_FILE)], image_files, [processed.name])
+        store = TileStore.open(**_files(processed, images, geometry))
         if without_shared:
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
             view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        embedder = model.open(FrozenInputs(tags.table.to(pick_device(device))))
+        embedder = model.open(FrozenInputs(tags.table, store.geometry_kind).to(pick_device(device)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
@@ -281,3 +195,13 @@ def make_embeddings(
         return build.publish(counts=counts, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
+
+
+def _files(processed: Artifact, images: Artifact | None, geometry: Artifact | None) -> dict[str, Any]:
+    """Returns the arguments of `TileStore.open` for one region."""
+    return {
+        "paths": [processed.file(PROCESSED_FILE)],
+        "images": [images.file(IMAGES_FILE)] if images else None,
+        "names": [processed.name],
+        "geometry": [geometry.file(GEOMETRY_FILE)] if geometry else None,
+    }

@@ -1,31 +1,48 @@
-"""Stage `features/`: computes a text embedding for each distinct tag of a region."""
+"""Stage `features/`: computes a text embedding for each distinct tag of a region, and geometry vectors of its pieces.
+
+Both are artifacts of the kind `features` with the name of the region. Their parameters tell them apart.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from geojepa_cli import hints
+from geojepa_cli.errors import NotFoundError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.geometry_features import ENCODER, NO_ENCODER, find_encoder, make_geometry, rebuild_geometry
 from geojepa_cli.stages.processed import DEFAULT_SIMPLIFY_M, DEFAULT_VISIBILITY_K, make_processed
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import open_inputs, text
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains
+from geojepa_cli.workspace.kinds import Remains, rebuild_hint
 from geojepa_cli.workspace.workspace import Workspace
 
 FILE = "tags.h5"
 DEFAULT_ENCODER = "minilm"
-NO_ENCODER = "none"
 
 
 def _rebuild(remains: Remains) -> Hint:
+    if ENCODER in remains.params:
+        return rebuild_geometry(remains)
     processed = open_inputs(remains, "processed")
     encoder = text(remains.params.get("encoder"))
     base = processed[0].rebuild_hint() if processed else hints.run("process", region=remains.name)
     return base.adding(text_encoder=None if encoder == DEFAULT_ENCODER else encoder)
 
 
-FEATURES = Stage("features", version=2, rebuild=_rebuild, made_from="processed", of_region=True, files=(FILE,))
+FEATURES = Stage(
+    "features",
+    version=2,
+    rebuild=_rebuild,
+    made_from="processed",
+    of_region=True,
+    variant=(ENCODER,),
+    files=(FILE,),
+)
 
 
 @as_command("process")
@@ -35,6 +52,7 @@ def process(
     simplify_m: float = DEFAULT_SIMPLIFY_M,
     visibility_k: int = DEFAULT_VISIBILITY_K,
     text_encoder: str = DEFAULT_ENCODER,
+    geometry_encoder: str = NO_ENCODER,
     threads: int = 1,
 ) -> list[Artifact]:
     """Converts the tiles of regions to model inputs, and computes a text embedding for each of their distinct tags.
@@ -46,23 +64,47 @@ def process(
         visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
             another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
+        geometry_encoder: geometry encoder for the vectors that models with geometry read: `fourier`, `polygon_gnn` for
+            the newest trained PolygonGNN, or the name of a trained one. With `none`, no vectors are computed; then
+            `pretrain` and `embed` compute them if a model needs them.
         threads: number of threads; does not affect the result.
 
     Returns:
         The `processed/` artifact of each region.
 
     Raises:
-        NotFoundError: a region has no `tiles/` artifact.
+        NotFoundError: a region has no `tiles/` artifact, or the geometry encoder does not exist.
         UsageError: the text encoder is unknown.
         MissingExtraError: the package of the text encoder is not installed.
     """
     tiles = find_regions(workspace, "tiles", region)
     check_encoder(text_encoder)
+    geometry = None if geometry_encoder == NO_ENCODER else find_encoder(workspace, geometry_encoder)
     made = []
     for one in tiles:
         made.append(make_processed(workspace, one, simplify_m, visibility_k, threads))
         if text_encoder != NO_ENCODER:
             make_features(workspace, made[-1], text_encoder)
+        if geometry is not None:
+            make_geometry(workspace, made[-1], geometry, threads)
+    return made
+
+
+def tag_features(workspace: Workspace, processed: Artifact) -> Artifact:
+    """Returns the newest `features/` artifact with the text embeddings of a region's tags.
+
+    Raises:
+        NotFoundError: there is no such artifact. The hint is the command that makes it.
+        DataError: the artifact is incomplete or has another schema version.
+    """
+
+    def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
+        return processed.full_ref in inputs and ENCODER not in params
+
+    made = workspace.newest("features", processed.name, fits)
+    if made is None:
+        message = f"there is no features artifact made from `{processed.full_ref}` in `{workspace.root}`"
+        raise NotFoundError(message, rebuild_hint("features", Remains(processed.name, workspace=workspace.root)))
     return made
 
 

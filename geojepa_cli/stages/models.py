@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,9 @@ from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.features import tag_features
+from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
+from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_model import make_geometry_model
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
@@ -89,18 +93,25 @@ class TrainingInputs(NamedTuple):
 
     Attributes:
         processed: `processed/` artifacts.
-        features: `features/` artifacts.
+        features: `features/` artifacts with text embeddings of tags.
+        geometry: `features/` artifacts with geometry vectors; None if the model does not read geometry.
         images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
     """
 
     processed: list[Artifact]
     features: list[Artifact]
+    geometry: list[Artifact] | None
     images: list[Artifact | None]
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All artifacts in `processed`, `features` and `images`, without None."""
-        return [*self.processed, *self.features, *(artifact for artifact in self.images if artifact)]
+        """All artifacts in `processed`, `features`, `geometry` and `images`, without None."""
+        return [
+            *self.processed,
+            *self.features,
+            *(self.geometry or []),
+            *(artifact for artifact in self.images if artifact),
+        ]
 
 
 def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]) -> Artifact:
@@ -114,15 +125,19 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         run: settings of the run.
 
     Raises:
-        NotFoundError: a region has no `features/` artifact, or the model reads images but no region has images.
+        NotFoundError: a region has no `features/` artifact, the model reads images but no region has images, or the
+            geometry encoder has not been trained.
         UsageError: the device does not exist, or training needs too much memory.
     """
     chosen = pick_device(run.device)
-    features = [workspace.derived("features", region.name, region) for region in processed]
+    features = [tag_features(workspace, region) for region in processed]
     images: list[Artifact | None] = [None] * len(processed)
     if Modality.IMAGE in run.config.needs:
         images = _images(workspace, processed)
-    inputs = TrainingInputs(list(processed), features, images)
+    geometry = None
+    if Modality.GEOMETRY in run.config.needs:
+        run, geometry = _with_geometry(workspace, processed, run)
+    inputs = TrainingInputs(list(processed), features, geometry, images)
 
     def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
         counts, timing = _train(build, run, inputs, chosen)
@@ -130,6 +145,24 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         return counts, timing
 
     return publish_model(workspace, run, inputs.artifacts, {}, write)
+
+
+def _with_geometry(
+    workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]
+) -> tuple[TrainingRun[PretrainConfig], list[Artifact]]:
+    """Returns the geometry vectors of the regions, and the run with the version of their encoder in its configuration.
+
+    Computes vectors that do not exist yet.
+
+    Raises:
+        NotFoundError: the geometry encoder has not been trained.
+        DataError: the vectors have another width than the configuration.
+    """
+    model = run.config.model
+    source = find_encoder_of(workspace, processed[0], model)
+    found = [geometry_features(workspace, region, source, run.threads) for region in processed]
+    model = model.model_copy(update={"geometry_version": source.kind.version})
+    return replace(run, config=run.config.model_copy(update={"model": model})), found
 
 
 def check_model_name(name: str) -> None:
@@ -165,6 +198,7 @@ def _train(
         [artifact.file(FEATURES_FILE) for artifact in inputs.features],
         [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
         run.seed,
+        [artifact.file(GEOMETRY_FILE) for artifact in inputs.geometry] if inputs.geometry else None,
     )
     check_memory(run.config, data)
     data = data.to(torch.device(device))

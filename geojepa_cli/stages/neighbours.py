@@ -10,7 +10,8 @@ from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device
-from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
+from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images, with_same_images

@@ -13,7 +13,7 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks
-from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model
+from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.stage import Regions, as_list, in_fixed_order
 from geojepa_cli.stages.training import data_config
 from geojepa_cli.workspace.artifact import Artifact

@@ -11,7 +11,8 @@ from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
-from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
+from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors

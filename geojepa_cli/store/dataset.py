@@ -18,6 +18,7 @@ import numpy.typing as npt
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile, tiles_bounds
+from geojepa_cli.store.geometry import GeometryKind, GeometryStore, check_same_kind
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
@@ -30,19 +31,30 @@ class Dataset:
     Attributes:
         regions: opened `processed.h5` of each region, in the order of the dataset.
         images: opened image files of the regions; None for a region without images.
+        geometry: opened files with the geometry vectors of the regions; None if the dataset was opened without them.
         tile_offsets, piece_offsets, vocab_offsets: first row number of each region in the tables of tiles, pieces
             (parts of OSM elements inside single tiles) and distinct tags. The last value is the number of rows of all
             regions together. int64 [regions + 1]
         tile_zxy: int64 [tiles, 3], zoom, column (x) and row (y) of every tile.
     """
 
-    def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
+    def __init__(
+        self,
+        regions: Sequence[RegionStore],
+        images: Sequence[ImageStore | None] | None = None,
+        geometry: Sequence[GeometryStore] | None = None,
+    ) -> None:
         if not regions:
             raise UsageError("no regions to read: a dataset needs at least one region", hints.run("artifacts"))
         self.regions = tuple(regions)
         self.images = tuple(images) if images is not None else (None,) * len(self.regions)
         if len(self.images) != len(self.regions):
             raise ValueError(f"{len(self.images)} image stores for {len(self.regions)} regions")
+        self.geometry = None if geometry is None else tuple(geometry)
+        if self.geometry is not None:
+            if len(self.geometry) != len(self.regions):
+                raise ValueError(f"{len(self.geometry)} geometry stores for {len(self.regions)} regions")
+            check_same_kind(self.geometry)
         for region in self.regions:
             if region.kind != "processed":
                 hint = hints.run("process", region=region.name)
@@ -59,24 +71,35 @@ class Dataset:
         paths: Sequence[Path | str],
         images: Sequence[Path | str | None] | None = None,
         names: Sequence[str] | None = None,
+        geometry: Sequence[Path | str] | None = None,
     ) -> Self:
-        """Opens the `processed.h5` of each region and, if given, its `images.h5`.
+        """Opens the `processed.h5` of each region and, if given, its `images.h5` and `geometry.h5`.
 
         Args:
             paths: path of the `processed.h5` of each region.
             images: path of the `images.h5` of each region, None for a region without images. Default: no images.
             names: names of the regions. Default: for each file, the part before `@` of its folder's name.
+            geometry: path of the `geometry.h5` of each region. Default: no geometry vectors.
 
         Raises:
-            DataError: a file is unreadable or has another schema.
+            DataError: a file is unreadable or has another schema, or the geometry vectors of the regions are of
+                different encoders.
         """
         given = names if names is not None else [None] * len(paths)
         regions = [RegionStore(path, name) for path, name in zip(paths, given, strict=True)]
         opened = None if images is None else [None if path is None else ImageStore(path) for path in images]
-        return cls(regions, opened)
+        if geometry is None:
+            return cls(regions, opened)
+        pairs = zip(geometry, regions, strict=True)
+        return cls(regions, opened, [GeometryStore(path, region.n_pieces, region.name) for path, region in pairs])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.regions, self.images))
+        return (type(self), (self.regions, self.images, self.geometry))
+
+    @property
+    def geometry_kind(self) -> GeometryKind | None:
+        """Encoder of the geometry vectors. None if the dataset was opened without them."""
+        return self.geometry[0].kind if self.geometry else None
 
     @property
     def n_tiles(self) -> int:

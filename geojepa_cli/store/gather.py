@@ -7,6 +7,7 @@ of the batch, which is fast to write. The sampler orders the tiles of shuffled b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.compiled_view import CompiledRegion, CompiledView
 from geojepa_cli.store.csr import Array, Rows
 from geojepa_cli.store.dataset import Dataset
+from geojepa_cli.store.geometry import GeometryStore
 from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy
 
@@ -45,8 +47,10 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
     for share in shares:
         columns.take_tokens(share)
     columns.take_tags(shares)
-    if Modality.GEOMETRY in needs:
-        columns.take_geometry(shares)
+    if Modality.NODES in needs:
+        columns.take_nodes(shares)
+    if Modality.GEOMETRY in needs and store.geometry is not None:
+        columns.take_geometry(shares, store.geometry)
     values = {name: torch.from_numpy(array) for name, array in columns.arrays.items()}
     if Modality.IMAGE in needs:
         values |= _take_images(store, tiles)
@@ -66,6 +70,7 @@ class _Share(NamedTuple):
     pieces: Rows  # piece row of each token in the region
     objects: Rows  # object row of each token in the region
     place: Slots  # rows of these tokens in the batch
+    region_index: int  # index of the region in the dataset
     piece_base: int
     vocab_base: int
 
@@ -88,7 +93,7 @@ def _shares(store: Dataset, view: CompiledView, tiles: Rows, cu_seqlens: Rows) -
         pieces = part.pieces.take(csr.children(part.tile_ends, rows)).astype(np.int64)
         objects = store.regions[index]["piece/object"].take(pieces).astype(np.int64)
         bases = int(store.piece_offsets[index]), int(store.vocab_offsets[index])
-        shares.append(_Share(store.regions[index], part, pieces, objects, place, *bases))
+        shares.append(_Share(store.regions[index], part, pieces, objects, place, index, *bases))
     return shares
 
 
@@ -131,7 +136,14 @@ class _Columns:
                 ids[place] += share.vocab_base
         self.arrays |= {"tag_ids": ids, "tag_offsets": ends}
 
-    def take_geometry(self, shares: list[_Share]) -> None:
+    def take_geometry(self, shares: list[_Share], stores: Sequence[GeometryStore]) -> None:
+        """Reads the geometry vector of every token."""
+        vectors = np.empty((self.n_tokens, stores[0].kind.dim), np.float16)
+        for share in shares:
+            _take(stores[share.region_index].vector, share.pieces, vectors, share.place)
+        self.arrays["geometry"] = vectors
+
+    def take_nodes(self, shares: list[_Share]) -> None:
         """Reads the geometry of every token: points, lines and rings with their vertices, and visibility edges.
 
         A visibility edge joins two near vertices of different parts (points, lines or rings) of the same OSM element,

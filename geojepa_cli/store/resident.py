@@ -90,8 +90,10 @@ class ResidentTiles:
         values = {name: getattr(whole, name)[tokens] for name in TOKENS}
         values["tag_ids"] = whole.tag_ids[self._runs(self._tags, at)]
         values["tag_offsets"] = _ends(whole.tag_offsets.diff()[tokens])
+        if whole.geometry is not None:
+            values["geometry"] = whole.geometry[tokens]
         if whole.edges is not None:
-            values |= self._geometry(at, tokens)
+            values |= self._take_nodes(at, tokens)
         if whole.image_tiles is not None:
             values |= self._take_images(at)
         places = torch.from_numpy(at).to(self.device)
@@ -103,7 +105,7 @@ class ResidentTiles:
             **values,
         )
 
-    def _geometry(self, at: Rows, tokens: Tensor) -> dict[str, Tensor]:
+    def _take_nodes(self, at: Rows, tokens: Tensor) -> dict[str, Tensor]:
         whole = self._whole
         assert whole.node_xy is not None and whole.node_offsets is not None and whole.edges is not None
         assert whole.part_offsets is not None and whole.part_node_offsets is not None and whole.part_role is not None

@@ -13,6 +13,7 @@ from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.compiled_view import CompiledView
 from geojepa_cli.store.dataset import Dataset, Rows
 from geojepa_cli.store.gather import gather
+from geojepa_cli.store.geometry import GeometryStore
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import View
@@ -21,8 +22,13 @@ from geojepa_cli.store.view import View
 class TileStore(Dataset):
     """A dataset whose tiles can be read as tensors. Models read all their data with the method `read`."""
 
-    def __init__(self, regions: Sequence[RegionStore], images: Sequence[ImageStore | None] | None = None) -> None:
-        super().__init__(regions, images)
+    def __init__(
+        self,
+        regions: Sequence[RegionStore],
+        images: Sequence[ImageStore | None] | None = None,
+        geometry: Sequence[GeometryStore] | None = None,
+    ) -> None:
+        super().__init__(regions, images, geometry)
         self._compiled: weakref.WeakKeyDictionary[View, CompiledView] = weakref.WeakKeyDictionary()
 
     def read(self, view: View, tiles: npt.ArrayLike, needs: Needs = TAGS_ONLY) -> TileBatch:
@@ -33,11 +39,12 @@ class TileStore(Dataset):
                 left out.
             tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
                 order.
-            needs: modalities to read. Tags and bounding rectangles are always read.
+            needs: modalities to read. Tags and bounding rectangles are always read. Images and geometry vectors are
+                read only if the dataset was opened with them.
 
         Raises:
             ValueError: `view` does not select one of the tiles, or belongs to another dataset.
-            DataError: geometry is requested, but the geometry in the file is damaged.
+            DataError: nodes are requested, but the geometry in the file is damaged.
         """
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 

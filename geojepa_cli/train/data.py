@@ -15,6 +15,7 @@ from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
+from geojepa_cli.models.jepa.geometry import check_geometry
 from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
@@ -65,6 +66,7 @@ class TrainingData:
         features: Sequence[Path],
         images: Sequence[Path | None],
         seed: int,
+        geometry: Sequence[Path] | None = None,
     ) -> TrainingData:
         """Opens the training data of one or several regions.
 
@@ -74,18 +76,25 @@ class TrainingData:
             features: path of `tags.h5` of each region.
             images: path of `images.h5` of each region, or None for a region without images.
             seed: random seed of the order of the tiles.
+            geometry: path of `geometry.h5` of each region. Required if the model reads geometry.
 
         Raises:
-            DataError: no tile is left to train on, or the width of the tag embeddings is not `model.tag_dim`.
+            DataError: no tile is left to train on, the width of the tag embeddings is not `model.tag_dim`, or the
+                geometry vectors are not those that the configuration requires.
         """
         with_images = Modality.IMAGE in config.needs
-        store = TileStore.open(processed, images if with_images else None)
+        with_geometry = Modality.GEOMETRY in config.needs
+        if with_geometry and geometry is None:
+            raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
+        store = TileStore.open(processed, images if with_images else None, geometry=geometry if with_geometry else None)
         table = open_features(features, store).table
         if table.shape[1] != config.model.tag_dim:
             raise DataError(
                 f"tag embeddings have {table.shape[1]} dimensions, but `model.tag_dim` is {config.model.tag_dim}",
                 hints.again(set={"model.tag_dim": table.shape[1]}),
             )
+        if store.geometry_kind is not None:
+            check_geometry(config.model, store.geometry_kind)
         view = View.default(store, config.data.min_entities, config.data.max_entities)
         if config.data.exclude_test_groups:
             view = view.restrict(_outside_test(store, view, config.data.split_seed), "tiles of test groups")
@@ -96,7 +105,7 @@ class TrainingData:
         sampler = TokenBudgetSampler(
             view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
         )
-        return cls(store, view, FrozenInputs(table), sampler, config.needs)
+        return cls(store, view, FrozenInputs(table, store.geometry_kind), sampler, config.needs)
 
     def n_batches(self, epoch: int) -> int:
         """Returns the number of batches in an epoch."""
@@ -159,7 +168,7 @@ class TrainingData:
         spare = RESIDENT_SHARE * free_bytes
         fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, needs=self.needs) <= spare
         resident = ResidentTiles(self.store, self.view, device, needs=self.needs) if fits else None
-        return replace(self, inputs=FrozenInputs(self.inputs.tag_table.to(device)), resident=resident)
+        return replace(self, inputs=self.inputs.to(device), resident=resident)
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:

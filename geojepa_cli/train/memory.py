@@ -68,7 +68,9 @@ def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimat
     """Estimates the memory of a training run. The model is built without allocating memory for its weights."""
     table = data.inputs.tag_table
     with torch.device("meta"):
-        model = build_pretrainable(config, FrozenInputs(torch.empty_like(table, device="meta")), seed=0)
+        model = build_pretrainable(
+            config, FrozenInputs(torch.empty_like(table, device="meta"), data.inputs.geometry), seed=0
+        )
     weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
     trained = sum(parameter.nbytes for parameter in model.module.parameters() if parameter.requires_grad)
     activations = model.activation_bytes(data.batch_tokens(config.train.batch_tokens))

@@ -20,7 +20,8 @@ from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs
-from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model, make_embeddings
+from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
+from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.stages.training import TrainingRun

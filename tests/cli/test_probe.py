@@ -21,7 +21,7 @@ from geojepa_cli import Workspace, stages
 from geojepa_cli.app import app
 from geojepa_cli.config.load import dump_config, load_config
 from geojepa_cli.errors import DataError, NotFoundError
-from geojepa_cli.stages.embeddings import TAGPOOL, Model
+from geojepa_cli.stages.embedding_model import TAGPOOL, Model
 from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
 from geojepa_cli.stages.tasks import build_tasks

@@ -37,7 +37,7 @@ def batches(store: TileStore, data: TaskData, masked: bool) -> list[TileBatch]:
     """All tiles of a variant, in blocks, with geometry."""
     view = data.view(masked)
     return [
-        store.read(view, view.tiles[i : i + BLOCK], frozenset({Modality.GEOMETRY}))
+        store.read(view, view.tiles[i : i + BLOCK], frozenset({Modality.NODES}))
         for i in range(0, len(view.tiles), BLOCK)
     ]
 

@@ -90,7 +90,7 @@ def test_overrides_are_typed_and_later_ones_win() -> None:
         ("train.lr.x=1", "not a section"),
         ("model=3", "`model`"),
         ("loss.modality_weights.sound=1", "modality_weights"),
-        ("model.modalities=[tags, geometry]", "no model supports"),
+        ("model.modalities=[tags, nodes]", "no model supports"),
         ("model.modalities=[tags, tags]", "duplicate"),
         ("model.modalities=[tags, sound]", "`model.modalities.1`"),
         ("data.min_entities=2000", "above max_entities 1250"),

@@ -40,7 +40,7 @@ def test_edges_of_real_pieces_equal_those_of_the_binary(shared: Path, tmp_path: 
     arguments = ["--input", str(tmp_path / "tiles.h5"), "--output", str(tmp_path / "processed.h5")]
     native.run(["process", *arguments, "--simplify-m", "0.5", "--visibility-k", str(per_node)], "process")
     store = TileStore.open([tmp_path / "processed.h5"])
-    batch = store.read(View.full(store), range(store.n_tiles), needs=frozenset({Modality.GEOMETRY}))
+    batch = store.read(View.full(store), range(store.n_tiles), needs=frozenset({Modality.NODES}))
     lattice = np.rint(batch.node_xy.double().numpy() * XY_SCALE).astype(np.int64)
     nodes, parts, edges = (x.numpy() for x in (batch.node_offsets, batch.part_offsets, batch.edge_offsets))
     begins, rings = batch.part_node_offsets.numpy(), batch.part_role.numpy() >= OUTER

@@ -23,7 +23,7 @@ from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.workspace.workspace import Workspace
 
-GEOMETRY = frozenset({Modality.GEOMETRY})
+GEOMETRY = frozenset({Modality.NODES})
 AREA = 2  # kind of an entity
 
 

@@ -135,7 +135,7 @@ def test_gradients_reach_every_parameter() -> None:
 def check_alone(encoder: PolygonGNN, store: TileStore, count: int) -> None:
     """Asserts that entities of a batch of tiles have the vectors that they have in a batch of one tile."""
     view = View.default(store, 1, None)
-    needs = frozenset({Modality.TAGS, Modality.GEOMETRY})
+    needs = frozenset({Modality.TAGS, Modality.NODES})
     rows = view.tiles[:: max(len(view.tiles) // count, 1)][:count]
     together = encoder(shapes_of_batch(store.read(view, rows, needs=needs)))
     alone = [encoder(shapes_of_batch(store.read(view, rows[i : i + 1], needs=needs))) for i in range(len(rows))]

@@ -18,7 +18,8 @@ from geojepa_cli.app import app
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.models import registry
 from geojepa_cli.models.base import FrozenInputs
-from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
+from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore, box_corners, decode_xy

@@ -150,7 +150,7 @@ def test_a_batch_equals_a_slow_loop_for_any_view_and_order_of_tiles(
     tiles = data.draw(st.lists(st.sampled_from(view.tiles.tolist()), max_size=30)) if len(view.tiles) else []
     if data.draw(st.booleans()):
         tiles = sorted(tiles)
-    batch = store.read(view, tiles, frozenset({Modality.GEOMETRY}))
+    batch = store.read(view, tiles, frozenset({Modality.NODES}))
     assert_same(tokens_of(batch), slow_read(files, view, tiles))
     assert batch.tile_rows.tolist() == tiles
     assert tile_names(batch) == store.tile_names(tiles)
@@ -160,14 +160,14 @@ def test_the_synthetic_regions_hold_the_hard_cases(store: TileStore) -> None:
     default = View.default(store, min_entities=0)
     lengths = store.lengths(default)
     assert 0 in lengths and 1 in lengths and lengths.max() > 5
-    full = store.read(View.full(store), np.arange(store.n_tiles), frozenset({Modality.GEOMETRY}))
+    full = store.read(View.full(store), np.arange(store.n_tiles), frozenset({Modality.NODES}))
     assert full.part_offsets is not None and full.edges is not None
     assert 0 in full.part_offsets.diff()  # entities without a vertex
     assert full.edges.shape[1] > 0
 
 
 def test_every_tensor_has_the_type_of_the_contract(store: TileStore) -> None:
-    batch = store.read(View.full(store), [0, 30], frozenset({Modality.GEOMETRY}))
+    batch = store.read(View.full(store), [0, 30], frozenset({Modality.NODES}))
     types = {
         "tile_rows": torch.int64, "tile_zxy": torch.int64, "cu_seqlens": torch.int32, "box": torch.float32,
         "kind": torch.uint8, "area_m2": torch.float32, "length_m": torch.float32, "tag_ids": torch.int64,
@@ -203,7 +203,7 @@ def test_no_tiles_and_all_tags_dropped_give_empty_tensors_of_the_right_shape(sto
     nothing = store.read(View.full(store), [], frozenset(Modality))
     assert nothing.box.shape == (0, 8) and nothing.cu_seqlens.tolist() == [0] and nothing.edges.shape == (2, 0)
     view = View.full(store).drop(tags=np.arange(store.n_vocab))
-    bare = store.read(view, [0, 1], frozenset({Modality.GEOMETRY}))
+    bare = store.read(view, [0, 1], frozenset({Modality.NODES}))
     assert bare.cu_seqlens.tolist() == [0, 0, 0] and bare.node_xy.shape == (0, 2) and bare.tag_offsets.tolist() == [0]
 
 
@@ -251,7 +251,7 @@ def test_mean_tag_embeddings_equal_a_loop_over_keys_and_values(
 
 
 def test_moving_a_batch_keeps_every_field(store: TileStore) -> None:
-    batch = store.read(View.full(store), [3, 1], frozenset({Modality.GEOMETRY}))
+    batch = store.read(View.full(store), [3, 1], frozenset({Modality.NODES}))
     moved = batch.to("cpu")
     assert all(v is getattr(moved, k) or torch.equal(v, getattr(moved, k)) for k, v in vars(batch).items())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_store import write_synthetic_images, write_synthetic_processed
+from synthetic_store import write_synthetic_geometry, write_synthetic_images, write_synthetic_processed
 
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
 from geojepa_cli.store.batch import TileBatch
@@ -26,7 +26,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TileStore:
     paths = [write_synthetic_processed(folder / f"r{i}@0" / "processed.h5", seed=i, n_tiles=30) for i in range(2)]
     bare = TileStore.open(paths)
     have = [tuple(map(int, bare.tile_zxy[i])) for i in (9, 4, 0)]
-    return TileStore.open(paths, images=[write_synthetic_images(folder / "images.h5", have), None])
+    images = [write_synthetic_images(folder / "images.h5", have), None]
+    counts = [region.n_pieces for region in bare.regions]
+    vectors = [write_synthetic_geometry(folder / f"g{i}.h5", count, seed=i) for i, count in enumerate(counts)]
+    return TileStore.open(paths, images=images, geometry=vectors)
 
 
 def assert_equal(got: TileBatch, expected: TileBatch) -> None:
@@ -70,7 +73,7 @@ def test_nbytes_is_the_size_of_the_tensors_and_the_estimate_is_close(tmp_path: P
     have = [tuple(map(int, zxy)) for zxy in bare.tile_zxy[:20]]
     store = TileStore.open([path], images=[write_synthetic_images(tmp_path / "images.h5", have)])
     view = View.full(store)
-    for needs in (TAGS_ONLY, frozenset({Modality.GEOMETRY}), frozenset(Modality)):
+    for needs in (TAGS_ONLY, frozenset({Modality.NODES}), frozenset(Modality)):
         whole = store.read(view, view.tiles, needs)
         held = sum(tensor.numel() * tensor.element_size() for tensor in vars(whole).values() if tensor is not None)
         assert ResidentTiles(store, view, "cpu", needs).nbytes == held
@@ -85,4 +88,5 @@ def test_batches_are_gathered_on_the_gpu(store: TileStore) -> None:
     tiles = view.tiles[::-3]
     batch = resident.read(tiles)
     assert batch.box.is_cuda and batch.edges is not None and batch.edges.is_cuda
+    assert batch.geometry is not None and batch.geometry.is_cuda
     assert_equal(batch.to("cpu"), store.read(view, tiles, frozenset(Modality)))

@@ -149,7 +149,7 @@ def test_pretrain_publishes_an_encoder_of_real_geometry(tmp_path: Path) -> None:
     embedder = open_published(model.path, "polygon_gnn", FrozenInputs(torch.empty(0, 0)))
     store = TileStore.open([tmp_path / "processed.h5"])
     view = View.default(store, 1, None)
-    batch = store.read(view, view.tiles, needs=frozenset({Modality.TAGS, Modality.GEOMETRY}))
+    batch = store.read(view, view.tiles, needs=frozenset({Modality.TAGS, Modality.NODES}))
     vectors = embedder.encode(batch)
     assert vectors.entities.shape == (batch.n_tokens, 32) and vectors.tiles.shape == (len(view.tiles), 64)
     assert bool(vectors.entities.isfinite().all())

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from geojepa_cli.config.loss import LossConfig
+from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, count_numbers
-from geojepa_cli.config.schema import MaskingConfig, ModelConfig, PretrainConfig
+from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 from geojepa_cli.models.jepa.encoder import Encoder, TileEncoder
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
@@ -16,7 +17,7 @@ from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import build_pooling
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenNumbers
+from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
 
 NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
@@ -60,8 +61,15 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
 
 def build_tokenizer(config: ModelConfig) -> Tokenizer:
     """Returns an untrained tokenizer."""
-    patch_px = config.patch_px if Modality.IMAGE in config.modalities else 0
-    return Tokenizer(config.tag_dim, config.embed_dim, NUMBERS, patch_px)
+    sizes = TokenizerSizes(
+        config.tag_dim,
+        config.embed_dim,
+        geometry_dim=config.geometry_dim if Modality.GEOMETRY in config.modalities else 0,
+        patch_px=config.patch_px if Modality.IMAGE in config.modalities else 0,
+        weight_tags=config.tag_weighting == "learned",
+        modality_dropout=config.modality_dropout,
+    )
+    return Tokenizer(sizes, NUMBERS)
 
 
 def build_predictor(config: ModelConfig) -> Predictor:

@@ -36,6 +36,7 @@ class JepaInput:
         tiles: tiles to train on.
         places: position and modality of the tokens.
         masks: indices of the visible and the hidden tokens.
+        dropped: input that each entity loses in the context encoder, see `EntityFusion`. None: no entity loses one.
         whole: sequences of all tokens, for the target encoder.
         context: sequences of the visible tokens, for the context encoder.
         arranged: input of the predictor.
@@ -44,6 +45,7 @@ class JepaInput:
     tiles: TileTensors
     places: TokenPlaces
     masks: MaskIndices
+    dropped: Tensor | None
     whole: Sequences
     context: Sequences
     arranged: PredictorInput
@@ -75,8 +77,7 @@ class JepaOutput:
             the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
         context_lengths: number of visible tokens of each tile. int64 [B]
-        content: input of the context encoder. [T, D]
-        modality: modality id of each token. int64 [T]
+        content: input of the context encoder. [C, D]
         gram: vectors that the Gram teacher computes for the visible tokens from these tokens. None before the Gram
             teacher exists. No gradient. [C, D]
     """
@@ -93,7 +94,6 @@ class JepaOutput:
     lengths: Tensor
     context_lengths: Tensor
     content: Tensor
-    modality: Tensor
     gram: Tensor | None
 
 
@@ -138,21 +138,26 @@ class Jepa(nn.Module):
     def prepare(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaInput:
         """Draws a mask for each tile of a batch, and computes all indices of the training step.
 
+        If the model reads geometry, some entities of the context encoder lose their tags or their geometry first.
+
         Args:
             batch: tiles to train on.
             tag_table: text embedding of every distinct tag of the dataset. [V, E]
             rates: parameters of the masks that hide tokens.
-            rng: random generator on the CPU.
+            rng: random generator on the CPU, for modality dropout and masks.
         """
         encoder = self.context_encoder
-        places = encoder.tokens.tokenizer.place(batch)
+        tokenizer = encoder.tokens.tokenizer
+        places = tokenizer.place(batch)
         cu = places.cu_seqlens
+        dropped = tokenizer.draw_dropout(len(batch.box), rng)
         content = self._tag_vectors(batch, tag_table, places) if rates.kind else None
         masks = MaskIndices.of(draw_masks(places.box, places.modality, cu, rates, rng, content), cu)
         return JepaInput(
             tiles=batch,
             places=places,
             masks=masks,
+            dropped=None if dropped is None else dropped.to(cu.device),
             whole=encoder.encoder.sequences(cu),
             context=encoder.encoder.sequences(masks.context_cu),
             arranged=PredictorInput.shared(masks) if self.shared else PredictorInput.separate(masks),
@@ -167,8 +172,8 @@ class Jepa(nn.Module):
         """
         places, masks = batch.places, batch.masks
         cu = places.cu_seqlens
-        x = self.context_encoder.tokens(batch.tiles, tag_table, places)
-        context = self.context_encoder.encoder(x.index_select(0, masks.context_index), batch.context)
+        x = self.context_encoder.tokens(batch.tiles, tag_table, places, masks.context_index, batch.dropped)
+        context = self.context_encoder.encoder(x, batch.context)
         predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
             target, target_tiles = self._targets(batch, tag_table)
@@ -186,7 +191,6 @@ class Jepa(nn.Module):
             lengths=cu.diff(),
             context_lengths=masks.context_cu.diff(),
             content=x,
-            modality=places.modality,
             gram=self._gram(batch, tag_table),
         )
 
@@ -214,8 +218,8 @@ class Jepa(nn.Module):
         """Returns the Gram teacher's vectors of the visible tokens, computed from these tokens alone. [C, D]"""
         if self.gram_teacher is None or not self.gram_teacher.active:
             return None
-        x = self.gram_teacher.encoder.tokens(batch.tiles, tag_table, batch.places)
-        return self.gram_teacher.encoder.encoder(x.index_select(0, batch.masks.context_index), batch.context)
+        x = self.gram_teacher.encoder.tokens(batch.tiles, tag_table, batch.places, batch.masks.context_index)
+        return self.gram_teacher.encoder.encoder(x, batch.context)
 
     def start_gram(self) -> None:
         """Copies the target encoder to the Gram teacher, unless this was done before."""

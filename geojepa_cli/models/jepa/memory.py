@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from geojepa_cli.config.schema import MaskingConfig, PretrainConfig
+from geojepa_cli.config.masking import MaskingConfig
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 
 FLOAT = 4  # bytes
 PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
 LAYER = 9.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
+FUSION = 10.0  # vectors of width D that the fusion of tags and geometry stores per token
+TAGS = 4.0  # tags of an entity
 # Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
 # freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2
 # predictor layers 1.8 and 2.0 GB, `tiny` with 8 targets and 8,000 tokens 1.0 and 0.9 GB, `ti` with 3 layers and 4,000
@@ -30,7 +34,17 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
     encoder = context * model.depth * per_layer * model.embed_dim
     predictor = predicted * model.predictor_depth * per_layer * model.predictor_dim
     buffers = (6 + 2 * model.mlp_ratio) * model.embed_dim
-    return int(PEAK * FLOAT * tokens * (encoder + predictor + buffers))
+    return int(PEAK * FLOAT * tokens * (encoder + predictor + buffers + _tokenizer_values(model)))
+
+
+def _tokenizer_values(model: ModelConfig) -> float:
+    """Estimates the values per token that the tokenizer stores for geometry and for learned weights of tags."""
+    values = 0.0
+    if Modality.GEOMETRY in model.modalities:
+        values += model.geometry_dim + FUSION * model.embed_dim
+    if model.tag_weighting == "learned":
+        values += TAGS * model.tag_dim
+    return values
 
 
 def _token_shares(masking: MaskingConfig) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
@@ -32,7 +33,8 @@ class JepaPretraining:
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
         self._weights = modality_weights(config, inputs.device)
-        self._modalities = {str(modality): modality.number for modality in config.model.modalities}
+        tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
+        self._modalities = {str(modality): modality.number for modality in tokens}
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
@@ -44,7 +46,7 @@ class JepaPretraining:
         with torch.autocast(self._inputs.device.type, enabled=False):
             losses = jepa_losses(output, self._config.loss, self._weights, rng, self._modalities)
         parts = {name: value.detach() for name, value in losses.items()}
-        parts |= watch_gradients(output.content, output.modality, self._modalities)
+        parts |= watch_gradients(output.content, output.context_modality, self._modalities)
         return StepLosses(losses["loss"], parts, batch.tokens)
 
     def finish_step(self, progress: float) -> None:

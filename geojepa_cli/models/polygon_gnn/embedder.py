@@ -30,7 +30,7 @@ class PolygonEmbedder:
     """
 
     name = "polygon_gnn"
-    needs: Needs = frozenset({Modality.GEOMETRY})
+    needs: Needs = frozenset({Modality.NODES})
 
     def __init__(self, encoder: PolygonGNN) -> None:
         self.encoder = encoder
@@ -51,14 +51,18 @@ def load(folder: Path, inputs: FrozenInputs) -> PolygonEmbedder:
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
+    return PolygonEmbedder(load_encoder(folder).to(inputs.device))
+
+
+def load_encoder(folder: Path) -> PolygonGNN:
+    """Loads a trained geometry encoder from the folder of its model. Raises the same errors as `load`."""
     tensors, config = read_run(folder)
     if not isinstance(config, GeometryConfig):
         raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `polygon_gnn`")
     try:
-        encoder = build_encoder(config, tensors)
+        return build_encoder(config, tensors)
     except RuntimeError as error:
         raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
-    return PolygonEmbedder(encoder.to(inputs.device))
 
 
 def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> PolygonGNN:

@@ -73,7 +73,7 @@ class FourierGeometry:
         """Encodes every entity of a batch.
 
         Args:
-            batch: batch with T entities that was read with `Modality.GEOMETRY`.
+            batch: batch with T entities that was read with `Modality.NODES`.
         Returns:
             One vector per entity: the magnitudes at all frequencies, then the real parts, then the imaginary parts of
             the Fourier transform. All values are in [-1, 1]. An entity without nodes, such as an area that covers its

@@ -123,7 +123,7 @@ def _pick(x: Tensor, node: Tensor, edge_type: Tensor) -> Tensor:
         edge_type: type of an edge of each path. It decides which of the node's two vectors is selected. int64 [M]
     """
     rows = RELATIONS * node + (edge_type == VISIBLE)
-    return x.view(RELATIONS * len(x), -1).index_select(0, rows)
+    return x.view(RELATIONS * len(x), x.shape[1] // RELATIONS).index_select(0, rows)
 
 
 def normalise(xy: Tensor, owner: Tensor, entities: int) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths
+from geojepa_cli.nn.tokens.fusion import EntityFusion, draw_dropout
 from geojepa_cli.nn.tokens.image import PatchEmbed
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags
 from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, TokenPlaces, join_parts
 
 
@@ -26,27 +27,49 @@ class TokenNumbers(NamedTuple):
     image: int
 
 
+class TokenizerSizes(NamedTuple):
+    """Sizes and switches of the tokenizer.
+
+    Attributes:
+        tag_dim: width E of the tag embeddings.
+        embed_dim: width D of the tokens.
+        geometry_dim: width G of the geometry vectors. 0: the tokenizer ignores geometry.
+        patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
+        weight_tags: learn the weights of an entity's tags. False: all tags of an entity have the same weight.
+        modality_dropout: fraction of the entities that lose their tags or their geometry in training.
+    """
+
+    tag_dim: int
+    embed_dim: int
+    geometry_dim: int = 0
+    patch_px: int = 0
+    weight_tags: bool = False
+    modality_dropout: float = 0.0
+
+
 class Tokenizer(nn.Module):
     """Computes the tokens of entities and image patches.
 
-    The input of an entity token is the mean embedding of its tags. The input of a patch token is the patch's pixels.
-    Each input is projected linearly to width D and layer-normalised. To add a modality, add a projection, one more
-    `TokenPart` in `place`, and its vectors in `forward`.
+    The input of an entity token is the mean embedding of its tags and, if the tokenizer reads geometry, the vector of
+    its geometry. The input of a patch token is the patch's pixels. Each input is projected linearly to width D and
+    layer-normalised. Tags and geometry are then fused by an MLP. To add a modality with own tokens, add a projection,
+    one more `TokenPart` in `place`, and its vectors in `forward`.
 
     Args:
-        tag_dim: width of the tag embeddings.
-        embed_dim: width D of the tokens.
+        sizes: sizes and switches.
         numbers: modality ids of entity tokens and patch tokens.
-        patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
     """
 
-    def __init__(self, tag_dim: int, embed_dim: int, numbers: TokenNumbers, patch_px: int = 0) -> None:
+    def __init__(self, sizes: TokenizerSizes, numbers: TokenNumbers) -> None:
         super().__init__()
         self.numbers = numbers
-        self.tags = nn.Linear(tag_dim, embed_dim)
-        self.tags_norm = nn.LayerNorm(embed_dim)
-        self.image = PatchEmbed(embed_dim, patch_px) if patch_px else None
-        self.image_norm = nn.LayerNorm(embed_dim) if patch_px else None
+        self.dropout = sizes.modality_dropout
+        self.weights = WeightedTags(sizes.tag_dim) if sizes.weight_tags else None
+        self.tags = nn.Linear(sizes.tag_dim, sizes.embed_dim)
+        self.tags_norm = nn.LayerNorm(sizes.embed_dim)
+        self.fusion = EntityFusion(sizes.geometry_dim, sizes.embed_dim) if sizes.geometry_dim else None
+        self.image = PatchEmbed(sizes.embed_dim, sizes.patch_px) if sizes.patch_px else None
+        self.image_norm = nn.LayerNorm(sizes.embed_dim) if sizes.patch_px else None
 
     def place(self, batch: TileTensors) -> TokenPlaces:
         """Returns position and modality of the tokens of a batch of tiles.
@@ -62,21 +85,51 @@ class Tokenizer(nn.Module):
             parts.append(TokenPart(boxes, cu_from_lengths(per_tile), self.numbers.image))
         return join_parts(parts)
 
-    def forward(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+    def draw_dropout(self, entities: int, rng: torch.Generator) -> Tensor | None:
+        """Draws the input that each entity loses in training, see `fusion.draw_dropout`. None: no entity loses one."""
+        if self.fusion is None or self.dropout == 0:
+            return None
+        return draw_dropout(entities, self.dropout, rng)
+
+    def forward(
+        self,
+        batch: TileTensors,
+        tag_table: Tensor,
+        places: TokenPlaces,
+        rows: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
         """Computes the vectors of the tokens of a batch of tiles, without positional encoding.
 
         Args:
-            batch: tiles, with or without images.
+            batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
             places: result of `place` for the batch.
+            rows: indices of the tokens to compute. None: all. int64 [R]
+            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
         Returns:
-            Token vectors. [T, D]
+            Token vectors. [T, D] or [R, D]
         """
-        content = self.tags_norm(self.tags(mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)))
         if places.order is None or self.image is None or self.image_norm is None or batch.images is None:
-            return content
+            return self._entities(batch, tag_table, rows, dropped)
+        entities = self._entities(batch, tag_table, None, dropped)
         patches = self.image_norm(self.image(batch.images))
-        return torch.cat([content, patches.to(content.dtype)]).index_select(0, places.order)
+        order = places.order if rows is None else places.order.index_select(0, rows)
+        return torch.cat([entities, patches.to(entities.dtype)]).index_select(0, order)
+
+    def _entities(self, batch: TileTensors, tag_table: Tensor, rows: Tensor | None, dropped: Tensor | None) -> Tensor:
+        pool = mean_tags if self.weights is None else self.weights
+        tags = _select(pool(tag_table, batch.tag_ids, batch.tag_offsets), rows)
+        tags = self.tags_norm(self.tags(tags))
+        if self.fusion is None:
+            return tags
+        tagged = _select(batch.tag_offsets.diff() > 0, rows)
+        geometry = None if batch.geometry is None else _select(batch.geometry, rows)
+        return self.fusion(tags, tagged, geometry, None if dropped is None else _select(dropped, rows))
+
+
+def _select(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x.index_select(0, rows)
 
 
 class TileTokenizer(nn.Module):
@@ -87,14 +140,24 @@ class TileTokenizer(nn.Module):
         self.tokenizer = tokenizer
         self.position = position
 
-    def forward(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+    def forward(
+        self,
+        batch: TileTensors,
+        tag_table: Tensor,
+        places: TokenPlaces,
+        rows: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
         """Computes the encoder input of a batch of tiles.
 
         Args:
-            batch: tiles, with or without images.
+            batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
             places: position and modality of the tokens, see `Tokenizer.place`.
+            rows: indices of the tokens to compute. None: all. int64 [R]
+            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
         Returns:
             Sum of content and positional encoding of each token. [T, D]
         """
-        return self.tokenizer(batch, tag_table, places) + self.position(places.box, places.modality)
+        content = self.tokenizer(batch, tag_table, places, rows, dropped)
+        return content + self.position(_select(places.box, rows), _select(places.modality, rows))

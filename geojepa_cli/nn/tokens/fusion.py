@@ -1,0 +1,68 @@
+"""Fusion of the tags and the geometry of an entity to one token (GeoJEPA thesis, sections 7.6.2 and 7.6.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from geojepa_cli.nn.layers.mlp import Mlp
+
+NOTHING, TAGS, GEOMETRY = range(3)  # input of an entity that is dropped
+
+
+class EntityFusion(nn.Module):
+    """Fuses the tags and the geometry of each entity by an MLP on their concatenation.
+
+    A learned vector replaces a missing input. An entity with neither tags nor geometry gets both learned vectors. The
+    published code of the thesis uses zeros, and drops an input of a whole batch instead of single entities.
+
+    Args:
+        geometry_dim: width G of the geometry vectors.
+        embed_dim: width D of the tokens.
+    """
+
+    def __init__(self, geometry_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.geometry = nn.Linear(geometry_dim, embed_dim)
+        self.geometry_norm = nn.LayerNorm(embed_dim)
+        self.no_tags = nn.Parameter(torch.zeros(embed_dim))
+        self.no_geometry = nn.Parameter(torch.zeros(embed_dim))
+        for missing in (self.no_tags, self.no_geometry):
+            nn.init.trunc_normal_(missing, std=0.02)
+        self.mlp = Mlp(2 * embed_dim, 2 * embed_dim, embed_dim)
+
+    def forward(self, tags: Tensor, tagged: Tensor, geometry: Tensor | None, dropped: Tensor | None = None) -> Tensor:
+        """Computes the content of entity tokens.
+
+        Args:
+            tags: projected and layer-normalised tags of each entity. Ignored for entities without tags. [T, D]
+            tagged: True for entities with tags. bool [T]
+            geometry: geometry vector of each entity. None: no entity has a geometry. [T, G]
+            dropped: input of each entity that counts as missing: NOTHING, TAGS or GEOMETRY. An input is not dropped if
+                the other one is missing. None: all inputs are used. int [T]
+        Returns:
+            Content of each token. [T, D]
+        """
+        if geometry is None:
+            shape = self.no_geometry.expand_as(tags)
+        else:
+            shape = self.geometry_norm(self.geometry(geometry.to(self.geometry.weight.dtype)))
+            if dropped is not None:
+                tagged, known = tagged & (dropped != TAGS), ~tagged | (dropped != GEOMETRY)
+                shape = torch.where(known[:, None], shape, self.no_geometry)
+        tags = torch.where(tagged[:, None], tags, self.no_tags)
+        return self.mlp(torch.cat([tags, shape.to(tags.dtype)], dim=1))
+
+
+def draw_dropout(entities: int, rate: float, rng: torch.Generator) -> Tensor:
+    """Draws the input that each entity of a batch loses: the tags or the geometry, with the same probability.
+
+    Args:
+        entities: number of entities.
+        rate: fraction of the entities that lose one of the inputs.
+        rng: random generator on the CPU, so that the result is the same on any device.
+    Returns:
+        NOTHING, TAGS or GEOMETRY for each entity, on the CPU. uint8 [T]
+    """
+    chance = torch.rand(entities, generator=rng, dtype=torch.float64)
+    return (chance < rate).to(torch.uint8) + ((chance >= rate / 2) & (chance < rate)).to(torch.uint8)

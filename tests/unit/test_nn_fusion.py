@@ -1,0 +1,241 @@
+"""Fusion of tags and geometry, modality dropout, and learned weights of tags."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tile_batches import Batch, offsets, random_batch, rates, tag_table
+
+from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.schema import ModelConfig
+from geojepa_cli.models.jepa.build import build_encoder, build_jepa
+from geojepa_cli.models.jepa.jepa import Jepa, JepaOutput
+from geojepa_cli.nn.tokens.fusion import GEOMETRY, NOTHING, TAGS, EntityFusion, draw_dropout
+from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags, segment_softmax
+from geojepa_cli.nn.tokens.tokenizer import Tokenizer
+
+G = 6
+SMALL = ModelConfig(
+    tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2
+)
+GT = SMALL.model_copy(update={"modalities": (Modality.TAGS, Modality.GEOMETRY), "geometry_dim": G})
+GTI = GT.model_copy(update={"modalities": (*GT.modalities, Modality.IMAGE), "patch_px": 112})
+LEARNED = GT.model_copy(update={"tag_weighting": "learned"})
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch_of(lengths: list[int], seed: int = 0, image_tiles: list[int] | None = None) -> Batch:
+    """Random tiles with geometry."""
+    batch = random_batch(lengths, seed, image_tiles=image_tiles)
+    return replace(batch, geometry=torch.rand(sum(lengths), G, generator=rng(seed + 50)).half())
+
+
+def loud(model: Jepa) -> Jepa:
+    """Larger weights than at the start, so that every input shows."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=rng(9)))
+    return model
+
+
+def tokenizer_of(config: ModelConfig = GT) -> Tokenizer:
+    return loud(build_jepa(config, 0)).context_encoder.tokens.tokenizer
+
+
+def linear_norm(x: torch.Tensor, layer: torch.nn.Linear, norm: torch.nn.LayerNorm) -> torch.Tensor:
+    """Projection and layer normalisation, written out."""
+    y = x @ layer.weight.T + layer.bias
+    return (y - y.mean()) / (y.var(correction=0) + 1e-5).sqrt() * norm.weight + norm.bias
+
+
+def fused(fusion: EntityFusion, tags: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
+    """MLP on the concatenation, written out: linear, GELU, linear."""
+    hidden = torch.cat([tags, shape]) @ fusion.mlp.fc1.weight.T + fusion.mlp.fc1.bias
+    hidden = 0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2)))
+    return hidden @ fusion.mlp.fc2.weight.T + fusion.mlp.fc2.bias
+
+
+def test_a_token_is_the_mlp_of_projected_tags_and_projected_geometry() -> None:
+    tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([5, 9])
+    found = tokenizer(batch, table).content
+    fusion = tokenizer.fusion
+    assert fusion is not None and batch.geometry is not None
+    for token in range(14):
+        ids = batch.tag_ids[int(batch.tag_offsets[token]) : int(batch.tag_offsets[token + 1])]
+        tags = linear_norm(table[ids].sum(0) / len(ids), tokenizer.tags, tokenizer.tags_norm)
+        shape = linear_norm(batch.geometry[token].float(), fusion.geometry, fusion.geometry_norm)
+        torch.testing.assert_close(found[token], fused(fusion, tags, shape), atol=1e-5, rtol=1e-4)
+
+
+def test_learned_vectors_replace_missing_tags_and_missing_geometry() -> None:
+    tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([4])
+    fusion = tokenizer.fusion
+    assert fusion is not None and batch.geometry is not None
+    tagged = [int(n) for n in batch.tag_offsets.diff()]
+    bare = replace(batch, tag_ids=batch.tag_ids[tagged[0] :], tag_offsets=offsets([0, *tagged[1:]]))
+    shape = linear_norm(batch.geometry[0].float(), fusion.geometry, fusion.geometry_norm)
+    expected = fused(fusion, fusion.no_tags, shape)
+    torch.testing.assert_close(tokenizer(bare, table).content[0], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(tokenizer(bare, table).content[1:], tokenizer(batch, table).content[1:])
+    tags = linear_norm(table[batch.tag_ids[: tagged[0]]].mean(0), tokenizer.tags, tokenizer.tags_norm)
+    alone = tokenizer(replace(batch, geometry=None), table).content
+    torch.testing.assert_close(alone[0], fused(fusion, tags, fusion.no_geometry), atol=1e-5, rtol=1e-4)
+    neither = tokenizer(replace(bare, geometry=None), table).content[0]
+    torch.testing.assert_close(neither, fused(fusion, fusion.no_tags, fusion.no_geometry), atol=1e-5, rtol=1e-4)
+
+
+def test_a_dropped_input_is_replaced_unless_the_other_is_missing() -> None:
+    fusion = EntityFusion(G, 8)
+    loud(fusion)  # type: ignore[arg-type]
+    tags, geometry = torch.randn(6, 8, generator=rng()), torch.rand(6, G, generator=rng(1))
+    tagged = torch.tensor([True, True, True, False, False, False])
+    dropped = torch.tensor([NOTHING, TAGS, GEOMETRY] * 2)
+    found = fusion(tags, tagged, geometry, dropped)
+    plain = fusion(tags, tagged, geometry)
+    none = torch.zeros(6, dtype=torch.bool)
+    assert torch.equal(found[0], plain[0])
+    assert torch.equal(found[1], fusion(tags, none, geometry)[1]) and not torch.equal(found[1], plain[1])
+    torch.testing.assert_close(found[2], fusion(tags, tagged, None)[2])
+    assert torch.equal(found[3:], plain[3:])
+    assert torch.equal(fusion(tags, tagged, None, dropped), fusion(tags, tagged, None))
+
+
+def test_dropout_takes_the_stated_share_one_input_of_an_entity_at_a_time() -> None:
+    count, rate = 200_000, 0.3
+    drawn = draw_dropout(count, rate, rng(3))
+    shares = torch.bincount(drawn.long(), minlength=3) / count
+    assert drawn.dtype == torch.uint8 and int(drawn.max()) == GEOMETRY
+    assert shares.tolist() == pytest.approx([0.7, 0.15, 0.15], abs=5 * math.sqrt(0.25 / count))
+    assert torch.equal(drawn, draw_dropout(count, rate, rng(3)))
+    assert not torch.equal(drawn, draw_dropout(count, rate, rng(4)))
+    assert not draw_dropout(1000, 0.0, rng()).any() and draw_dropout(1000, 1.0, rng()).all()
+
+
+def test_the_context_encoder_drops_inputs_and_the_target_encoder_sees_all() -> None:
+    batch, table = batch_of([60, 50]), tag_table()
+    model = loud(build_jepa(GT, 0))
+    seen: dict[str, torch.Tensor] = {}
+    for name in ("context", "target"):
+        tokens = getattr(model, f"{name}_encoder").tokens
+        tokens.register_forward_hook(lambda _, given, found, name=name: seen.__setitem__(name, found[1].content))
+    model(batch, table, rates(), rng(5))
+    context = seen["context"]
+    whole = model.context_encoder.tokens(batch, table)[1].content
+    expected = draw_dropout(110, 0.3, rng(5)) == NOTHING
+    assert (
+        torch.equal(torch.isclose(context, whole, atol=1e-6).all(1), expected)
+        and 0.5 < float(expected.float().mean()) < 0.9
+    )
+    torch.testing.assert_close(seen["target"], model.target_encoder.tokens(batch, table)[1].content)
+
+
+def test_a_step_is_decided_by_its_generator_alone() -> None:
+    batch, table, model = batch_of([30, 20]), tag_table(), loud(build_jepa(GT, 0))
+
+    def step(seed: int) -> JepaOutput:
+        torch.manual_seed(int(torch.randint(1 << 30, ())))  # the global generator must not matter
+        return model(batch, table, rates(), rng(seed))
+
+    assert torch.equal(step(1).predicted, step(1).predicted)
+    assert not torch.equal(step(1).context[:5], step(2).context[:5])
+
+
+def test_without_dropout_the_masks_are_those_of_a_model_without_geometry() -> None:
+    batch, table = batch_of([30, 20]), tag_table()
+    without = build_jepa(GT.model_copy(update={"modality_dropout": 0.0}), 0)(batch, table, rates(), rng(4))
+    plain = build_jepa(SMALL, 0)(batch, table, rates(), rng(4))
+    assert without.context_tiles.shape == plain.context_tiles.shape
+    assert len(without.context) == len(plain.context) and len(without.predicted) == len(plain.predicted)
+
+
+def test_kind_masks_compare_tags_without_geometry_and_dropout() -> None:
+    tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([40])
+    mean = mean_tags(table, batch.tag_ids, batch.tag_offsets)
+    expected = tokenizer.tags_norm(tokenizer.tags(mean))
+    assert torch.equal(tokenizer(batch, table, rng(1)).kind, expected)
+    with_images = batch_of([7, 5], image_tiles=[1])
+    tokens = tokenizer_of(GTI)(with_images, table, rng(1))
+    assert tokens.kind.shape == tokens.content.shape
+    images = tokens.modality == Modality.IMAGE.number
+    assert int(images.sum()) == 4 and torch.equal(tokens.kind[images], tokens.content[images])
+    assert not torch.equal(tokens.kind[~images], tokens.content[~images])
+
+
+def test_gradients_reach_every_parameter_and_every_dimension_of_the_missing_vectors() -> None:
+    for config in (GT, GTI, LEARNED):
+        model = loud(build_jepa(config, 0))
+        batch = batch_of([40, 29, 34], image_tiles=[0, 2])
+        for seed in range(4):  # of images, a single mask may hide all
+            output = model(batch, tag_table(), rates(), rng(seed))
+            (output.predicted - output.target).square().mean().backward()
+        assert all(p.grad is None for p in model.target_encoder.parameters())
+        for module in (model.context_encoder, model.predictor):
+            silent = [
+                name for name, p in module.named_parameters() if p.numel() and (p.grad is None or not p.grad.any())
+            ]
+            assert silent == []
+        fusion = model.context_encoder.tokens.tokenizer.fusion
+        assert fusion is not None
+        for missing in (fusion.no_tags, fusion.no_geometry):
+            assert missing.grad is not None and bool((missing.grad != 0).all())
+
+
+def test_a_model_with_geometry_reads_a_batch_without() -> None:
+    encoder = build_encoder(GT).eval()
+    found = encoder(random_batch([3, 6]), tag_table())
+    assert found.tiles.shape == (2, 48) and bool(found.tiles.isfinite().all())
+
+
+def test_a_tiles_vectors_do_not_depend_on_the_other_tiles() -> None:
+    model, batch, table = loud(build_jepa(LEARNED, 0)).eval(), batch_of([5, 30, 1]), tag_table()
+    together = model.target_encoder(batch, table)
+    assert batch.geometry is not None
+    for tile, (start, end) in enumerate([(0, 5), (5, 35), (35, 36)]):
+        alone = model.target_encoder(replace(batch.take([tile]), geometry=batch.geometry[start:end]), table)
+        torch.testing.assert_close(alone.entities, together.entities[start:end], atol=1e-5, rtol=1e-4)
+
+
+def test_a_model_without_geometry_has_no_new_parameters_and_ignores_the_vectors() -> None:
+    names = {name for name, _ in build_encoder(SMALL).named_parameters()}
+    assert not any("fusion" in name or "weights" in name for name in names)
+    batch, table, model = batch_of([20]), tag_table(), build_jepa(SMALL, 0)
+    first, second = (model(b, table, rates(), rng(2)) for b in (batch, replace(batch, geometry=None)))
+    assert torch.equal(first.predicted, second.predicted)
+    positions = build_jepa(GT, 0).predictor.position.num_modalities
+    assert positions == build_jepa(SMALL, 0).predictor.position.num_modalities == 2
+
+
+def test_learned_weights_are_the_softmax_of_scores_of_an_entitys_tags() -> None:
+    table, batch = tag_table(), random_batch([50], vocab=50)
+    pool = WeightedTags(16)
+    with torch.no_grad():
+        pool.query.copy_(3 * torch.randn(16, generator=rng(8)))
+    tag_offsets = torch.cat([batch.tag_offsets, batch.tag_offsets[-1:]])  # the last entity has no tags
+    found = pool(table, batch.tag_ids, tag_offsets)
+    assert not found[-1].any()
+    for token in range(50):
+        tags = table[batch.tag_ids[int(tag_offsets[token]) : int(tag_offsets[token + 1])]]
+        raised = [math.exp(float(score)) for score in (tags @ pool.query).detach()]
+        expected = sum(tag * (value / sum(raised)) for tag, value in zip(tags, raised, strict=True))
+        torch.testing.assert_close(found[token], expected)
+
+
+def test_learned_weights_start_as_the_mean_and_their_gradient_is_exact() -> None:
+    table, batch = tag_table().double(), random_batch([12])
+    pool = WeightedTags(16)
+    torch.testing.assert_close(
+        pool(table, batch.tag_ids, batch.tag_offsets), mean_tags(table, batch.tag_ids, batch.tag_offsets)
+    )
+    scores = torch.randn(7, dtype=torch.float64, generator=rng(), requires_grad=True)
+    ends = torch.tensor([0, 3, 3, 4, 7])
+    assert torch.autograd.gradcheck(lambda s: segment_softmax(s, ends), (scores,))
+    weights = segment_softmax(scores.detach() + 1000.0, ends)
+    torch.testing.assert_close(weights[:3], F.softmax(scores.detach()[:3], 0))
+    assert weights[3].item() == 1.0
