@@ -32,6 +32,8 @@ class JepaPretraining:
         self._config = config
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
+        half = config.train.precision == "bfloat16"
+        self._flex = config.train.compile and half and inputs.device.type == "cuda"
         self._weights = modality_weights(config, inputs.device)
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
@@ -39,6 +41,8 @@ class JepaPretraining:
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        if self._flex:
+            prepared = prepared.with_blocks()
         return lambda: self._losses(prepared, rng)
 
     def _losses(self, batch: JepaInput, rng: torch.Generator) -> StepLosses:
