@@ -127,9 +127,18 @@ def shared_attention(
     return _by_group(queries, keys, num_heads, padded, null_weight)
 
 
+def needs_padding(device: torch.device, half: bool) -> bool:
+    """Returns True if attention reads the property `padded` of layouts.
+
+    Args:
+        device: device of the tokens.
+        half: True if the tokens have half precision.
+    """
+    return device.type != "cuda" or not half or _varlen_attn() is None
+
+
 def _has_kernel(x: Tensor) -> bool:
-    half = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
-    return half and _varlen_attn() is not None
+    return not needs_padding(x.device, x.dtype in (torch.bfloat16, torch.float16))
 
 
 @cache

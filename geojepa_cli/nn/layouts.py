@@ -79,10 +79,12 @@ class PackedLayout:
     Attributes:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
         max_length: length of the longest sequence.
+        tokens: number of tokens T.
     """
 
     cu_seqlens: Tensor
     max_length: int
+    tokens: int
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
@@ -92,7 +94,7 @@ class PackedLayout:
             cu_seqlens: cumulative sequence lengths. [B+1]
         """
         cu = cu_seqlens.long()
-        return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0)
+        return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0, int(cu[-1]))
 
     @cached_property
     def padded(self) -> Padded:
@@ -113,7 +115,7 @@ class PackedLayout:
         Index of the token of each key, with the number of tokens for an additional key [T+B]. Cumulative key counts
         [B+1].
         """
-        return _null_keys(self.cu_seqlens, None)
+        return _null_keys(self.cu_seqlens, torch.arange(self.tokens, device=self.cu_seqlens.device), self.tokens)
 
 
 @dataclass(frozen=True)
@@ -209,16 +211,21 @@ class SharedLayout:
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:
         """Keys with one additional key after each sequence, see `PackedLayout.null_keys`."""
-        return _null_keys(self.cu_keys, self.key_token)
+        return _null_keys(self.cu_keys, self.key_token, self.context_keys.shape[1] + len(self.target_keys))
 
 
-def _null_keys(cu_keys: Tensor, key_token: Tensor | None) -> tuple[Tensor, Tensor]:
-    count, sequences = int(cu_keys[-1]), len(cu_keys) - 1
-    every = torch.arange(sequences + 1, device=cu_keys.device)
-    index, cu = interleave(cu_keys, every)
-    tokens = torch.arange(count, device=cu_keys.device) if key_token is None else key_token
-    null = torch.full((sequences,), int(tokens.max()) + 1 if count else 0, device=cu_keys.device)
-    return torch.cat([tokens, null]).index_select(0, index), cu
+def _null_keys(cu_keys: Tensor, key_token: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+    """Adds a key after each sequence of keys. Does not wait for a GPU.
+
+    Args:
+        cu_keys: cumulative numbers of keys. [S+1]
+        key_token: index of the token of each key. int64 [K]
+        tokens: number of tokens, the index of the added keys.
+    """
+    sequences, keys = len(cu_keys) - 1, len(key_token)
+    place = torch.arange(keys, device=cu_keys.device) + segment_ids(cu_keys, keys)
+    index = torch.full((keys + sequences,), tokens, device=cu_keys.device).scatter_(0, place, key_token)
+    return index, cu_keys + torch.arange(sequences + 1, device=cu_keys.device)
 
 
 def _similar(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -128,6 +128,20 @@ def test_attention_with_a_shared_context_equals_a_loop_over_the_queries(tiles: i
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_null_keys_stand_after_the_keys_of_each_sequence(shared: bool) -> None:
+    if shared:
+        layout: PackedLayout | SharedLayout = SharedLayout.of(torch.tensor([0, 3, 5]), torch.tensor([0, 2, 2, 2, 5]))
+        expected = [[0, 1, 2], [3, 4], [0, 1, 2, 5, 6], [3, 4, 7, 8, 9]]  # context of both tiles, two targets
+        tokens = 10
+    else:
+        layout = PackedLayout.of(torch.tensor([0, 2, 2, 5]))
+        expected, tokens = [[0, 1], [], [2, 3, 4]], 5
+    index, ends = layout.null_keys
+    assert [part.tolist() for part in index.tensor_split(ends[1:-1])] == [[*keys, tokens] for keys in expected]
+    assert int(ends[0]) == 0 and int(ends[-1]) == len(index)
+
+
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from synthetic_store import write_synthetic_images
 from test_nn_jepa import SMALL, WITH_IMAGES, loud, run
 from tile_batches import Batch, random_batch, tag_table
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import config_of, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.loss import LossConfig
@@ -79,6 +81,37 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(switch: str
     now = dict(model.module.named_parameters())
     moved = {name.split(".")[0] for name, before in frozen.items() if not torch.equal(now[name], before)}
     assert moved == {"target_encoder"}
+
+
+class Reads(TorchDispatchMode):
+    """Collects operations that read values of tensors. On a GPU, they make the CPU wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        selects = name in ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_") and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        repeats = name == "repeat_interleave" and not (kwargs or {}).get("output_size")
+        if selects or repeats or name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "bincount"):
+            self.found.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("switch", ["default", "sigreg", "random_projection"])
+def test_a_prepared_step_reads_no_values_of_tensors(monkeypatch: pytest.MonkeyPatch, switch: str, pooling: str) -> None:
+    changed = {"pooling": pooling, "predict_tile": True, "num_register_tokens": 2, "null_weight": 8.0}
+    for shared in (False, True):
+        config = WITH_IMAGES.model_copy(update={**changed, "shared_context": shared})
+        step = pretraining(config, LossConfig(**SWITCHES[switch])).prepare(images(), rng())
+        with monkeypatch.context() as patch, Reads() as reads:
+            patch.setattr(torch.Tensor, "tolist", None)
+            step().loss.backward()
+        assert reads.found == set()
 
 
 @pytest.mark.parametrize("switch", ["default", "info_nce", "random_projection", "random_projection, info_nce", "gram"])

@@ -55,6 +55,11 @@ class JepaInput:
         """Number of tokens in the batch."""
         return len(self.places.modality)
 
+    def pad(self) -> None:
+        """Computes the padded buffers of all layouts, which attention otherwise computes when it first reads them."""
+        for layout in (self.whole.layout, self.context.layout, self.arranged.layout):
+            _ = layout.padded
+
 
 @dataclass(frozen=True)
 class JepaOutput:

@@ -14,6 +14,7 @@ from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
+from geojepa_cli.nn.attention import needs_padding
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -39,6 +40,8 @@ class JepaPretraining:
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        if needs_padding(self._inputs.device, self._config.train.precision == "bfloat16"):
+            prepared.pad()
         return lambda: self._losses(prepared, rng)
 
     def _losses(self, batch: JepaInput, rng: torch.Generator) -> StepLosses:
