@@ -139,6 +139,8 @@ class Counted(JepaPretraining):
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Counts the operations of a step while it is prepared, because the count reads values of tensors."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        if self._flex:
+            prepared = prepared.with_blocks()
         flops, (rows, padded) = step_flops(prepared, self.config, batch), _rows(prepared)
 
         def losses() -> StepLosses:

@@ -2,20 +2,24 @@
 
 Sequences are divided into groups of similar length. The sequences of a group are padded to the same length, and scaled
 dot-product attention runs once per group. On CUDA in half precision, PyTorch's attention kernel for sequences of
-different lengths is used instead. Both methods compute the same result as a loop over the sequences.
+different lengths is used instead, or FlexAttention (see `nn.flex`) if training compiles its layers. All methods compute
+the same result as a loop over the sequences.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geojepa_cli.nn.layouts import Group, PackedLayout, Padded, SharedLayout
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 NULL_COLUMNS = 8  # additional columns per head for a null key; attention kernels need a multiple of 8
 
@@ -84,6 +88,9 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
         Weighted sums of the values. [T, D]
     """
     dim = qkv.shape[1] // 3
+    if layout.blocks is not None:
+        query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
+        return _flex(query, key, value, layout.blocks, null_weight)
     if _has_kernel(qkv):
         query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
         if null_weight:
@@ -108,14 +115,16 @@ def shared_attention(
     Returns:
         Weighted sums of the values. [C+M, D]
     """
-    if _has_kernel(query):
+    if layout.blocks is not None or _has_kernel(query):
         shape = (-1, 2, num_heads, query.shape[1] // num_heads)
-        if null_weight:
+        if null_weight and layout.blocks is None:
             keys = _select_with_null(key_value, layout.null_keys[0])
         else:
             uses = (layout.context_keys, layout.context_used, layout.target_keys)
             keys = _TakeKeys.apply(key_value, layout.key_token, *uses)
         key, value = keys.view(shape).unbind(1)
+        if layout.blocks is not None:
+            return _flex(query.unflatten(1, shape[2:]), key, value, layout.blocks, null_weight)
         return _kernel(query.unflatten(1, shape[2:]), key, value, layout, null_weight)
     padded = layout.padded
     row_of = padded.keys.row_of
@@ -125,6 +134,12 @@ def shared_attention(
     keys = _TakeKeys.apply(key_value, source, context_rows, layout.context_used, row_of[layout.target_keys])
     queries = _Pad.apply(query, padded.queries.source, padded.queries.row_of)
     return _by_group(queries, keys, num_heads, padded, null_weight)
+
+
+def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_weight: float) -> Tensor:
+    from geojepa_cli.nn.flex import attend  # imported here, because this import takes seconds
+
+    return attend(query, key, value, blocks, null_weight)
 
 
 def needs_padding(device: torch.device, half: bool) -> bool:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of, ragged_arange, segment_ids
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 # Minimum length of the shortest sequence in a group, divided by the length of the longest sequence in the group.
 GROUP_RATIO = 0.75
@@ -80,11 +83,13 @@ class PackedLayout:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
         max_length: length of the longest sequence.
         tokens: number of tokens T.
+        blocks: blocks of tokens for FlexAttention (see `nn.flex`). None: attention does not use it.
     """
 
     cu_seqlens: Tensor
     max_length: int
     tokens: int
+    blocks: BlockMask | None = None
 
     @classmethod
     def of(cls, cu_seqlens: Tensor) -> PackedLayout:
@@ -95,6 +100,12 @@ class PackedLayout:
         """
         cu = cu_seqlens.long()
         return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0, int(cu[-1]))
+
+    def with_blocks(self) -> PackedLayout:
+        """Returns a copy for FlexAttention."""
+        from geojepa_cli.nn.flex import block_mask  # imported here, because this import takes seconds
+
+        return replace(self, blocks=block_mask(self.cu_seqlens, self.cu_seqlens, self.tokens, self.tokens))
 
     @cached_property
     def padded(self) -> Padded:
@@ -137,6 +148,7 @@ class SharedLayout:
         target_keys: for each target token, the position of its key. int64 [M]
         max_queries: largest number of queries of a sequence.
         max_keys: largest number of keys of a sequence.
+        blocks: blocks of tokens for FlexAttention (see `nn.flex`). None: attention does not use it.
     """
 
     cu_queries: Tensor
@@ -147,6 +159,7 @@ class SharedLayout:
     target_keys: Tensor
     max_queries: int
     max_keys: int
+    blocks: BlockMask | None = None
 
     @classmethod
     def of(cls, context_cu: Tensor, target_cu: Tensor) -> SharedLayout:
@@ -186,6 +199,13 @@ class SharedLayout:
             max_queries=int(cu_queries.diff().max()),
             max_keys=int(cu_keys.diff().max()),
         )
+
+    def with_blocks(self) -> SharedLayout:
+        """Returns a copy for FlexAttention."""
+        from geojepa_cli.nn.flex import block_mask  # imported here, because this import takes seconds
+
+        queries, keys = int(self.cu_queries[-1]), len(self.key_token)
+        return replace(self, blocks=block_mask(self.cu_queries, self.cu_keys, queries, keys))
 
     @cached_property
     def padded(self) -> Padded:

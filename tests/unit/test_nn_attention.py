@@ -142,26 +142,42 @@ def test_null_keys_stand_after_the_keys_of_each_sequence(shared: bool) -> None:
     assert int(ends[0]) == 0 and int(ends[-1]) == len(index)
 
 
+def layout_of(shared: bool, device: str = "cpu") -> tuple[PackedLayout | SharedLayout, int]:
+    """A layout of 300 to 400 tokens, and their number."""
+    if not shared:
+        lengths = torch.tensor([7, 1, 0, 140, 3, 39, 12, 130])
+        return PackedLayout.of(cu_from_lengths(lengths).to(device)), int(lengths.sum())
+    contexts, targets = torch.tensor([5, 1, 140]), torch.tensor([7, 0, 12, 3, 130, 0])
+    cu = [cu_from_lengths(lengths).to(device) for lengths in (contexts, targets)]
+    return SharedLayout.of(*cu), int(contexts.sum() + targets.sum())
+
+
+@pytest.mark.parametrize("null", [0.0, 8.0])
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_by_blocks_equals_attention_by_groups(shared: bool, null: float) -> None:
+    layout, tokens = layout_of(shared)
+    qkv = torch.randn(tokens, 3 * 32, generator=torch.Generator().manual_seed(1))
+    module = SelfAttention(32, 2, null)
+    outputs = [module.attend(qkv, one) for one in (layout, layout.with_blocks())]
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+
+
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
 
 
 @CUDA
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("null", [0.0, 0.5, 64.0])
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_variable_length_kernel_and_its_gradients_equal_the_padded_ones(shared: bool, null: float) -> None:
-    if shared:
-        contexts, targets = torch.tensor([5, 1, 40]), torch.tensor([7, 0, 12, 3, 30, 0])
-        layout: PackedLayout | SharedLayout = SharedLayout.of(
-            cu_from_lengths(contexts).cuda(), cu_from_lengths(targets).cuda()
-        )
-        tokens = int(contexts.sum() + targets.sum())
-    else:
-        layout = PackedLayout.of(cu_from_lengths(torch.tensor([7, 1, 40, 3, 39, 12])).cuda())
-        tokens = 102
+def test_attention_on_a_gpu_in_half_precision_equals_attention_by_groups(
+    shared: bool, null: float, blocks: bool
+) -> None:
+    layout, tokens = layout_of(shared, "cuda")
     qkv = torch.randn(tokens, 3 * 96, device="cuda").bfloat16().float().requires_grad_()
     weight = torch.randn(tokens, 96, device="cuda")
     module = SelfAttention(96, 2, null).cuda()
-    outputs = [module.attend(x, layout) for x in (qkv.bfloat16(), qkv)]
+    fast = layout.with_blocks() if blocks else layout
+    outputs = [module.attend(qkv.bfloat16(), fast), module.attend(qkv, layout)]
     torch.testing.assert_close(outputs[0].float(), outputs[1], atol=3e-2, rtol=3e-2)
     gradients = [torch.autograd.grad((out.float() * weight).sum(), qkv)[0] for out in outputs]
     torch.testing.assert_close(gradients[0], gradients[1], atol=6e-2, rtol=6e-2)

@@ -6,7 +6,7 @@ Source: GeoJEPA thesis, section 7.6.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,12 @@ class JepaInput:
         """Computes the padded buffers of all layouts, which attention otherwise computes when it first reads them."""
         for layout in (self.whole.layout, self.context.layout, self.arranged.layout):
             _ = layout.padded
+
+    def with_blocks(self) -> JepaInput:
+        """Returns a copy whose attention uses FlexAttention, see `nn.flex`."""
+        whole, context = (replace(x, layout=x.layout.with_blocks()) for x in (self.whole, self.context))
+        arranged = replace(self.arranged, layout=self.arranged.layout.with_blocks())
+        return replace(self, whole=whole, context=context, arranged=arranged)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class JepaPretraining:
         self._config = config
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
+        self._half = config.train.precision == "bfloat16"
+        self._flex = config.train.compile and self._half and inputs.device.type == "cuda"
         self._weights = modality_weights(config, inputs.device)
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
@@ -40,7 +42,9 @@ class JepaPretraining:
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
-        if needs_padding(self._inputs.device, self._config.train.precision == "bfloat16"):
+        if self._flex:
+            prepared = prepared.with_blocks()
+        elif needs_padding(self._inputs.device, self._half):
             prepared.pad()
         return lambda: self._losses(prepared, rng)
 
