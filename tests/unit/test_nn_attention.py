@@ -12,8 +12,9 @@ from torch import Tensor
 
 from geojepa_cli.nn.attention import SelfAttention, packed_attention, shared_attention
 from geojepa_cli.nn.layers.transformer import Transformer
-from geojepa_cli.nn.layouts import GROUP_RATIO, PackedLayout, SharedLayout
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
+from geojepa_cli.nn.padding import GROUP_RATIO
 from geojepa_cli.nn.pooling import max_mean
 
 LENGTHS = [7, 1, 0, 40, 3, 3, 0, 39, 12]
