@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 
 from geojepa_cli.nn.packing import segment_ids
 
@@ -73,9 +73,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, null_weig
     if not null_weight:
         mixed = function(*padded, block_mask=mask)
     else:
-        mixed, log_sum = function(*padded, block_mask=mask, return_lse=True)
+        mixed, rest = function(*padded, block_mask=mask, return_aux=AuxRequest(lse=True))
         # weights are exp(s) / (w + Σ exp(s)) instead of exp(s) / Σ exp(s)
-        mixed = mixed * torch.sigmoid(log_sum - math.log(null_weight)).unsqueeze(3).to(mixed.dtype)
+        mixed = mixed * torch.sigmoid(rest.lse - math.log(null_weight)).unsqueeze(3).to(mixed.dtype)
     return mixed[0].transpose(0, 1)[: len(query)].flatten(1)
 
 
