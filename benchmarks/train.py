@@ -139,8 +139,7 @@ class Counted(JepaPretraining):
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Counts the operations of a step while it is prepared, because the count reads values of tensors."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
-        if self._flex:
-            prepared = prepared.with_blocks()
+        prepared = self._complete(prepared)
         flops, (rows, padded) = step_flops(prepared, self.config, batch), _rows(prepared)
 
         def losses() -> StepLosses:

@@ -143,18 +143,9 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_wei
     return attend(query, key, value, blocks, null_weight)
 
 
-def needs_padding(device: torch.device, half: bool) -> bool:
-    """Returns True if attention reads the property `padded` of layouts.
-
-    Args:
-        device: device of the tokens.
-        half: True if the tokens have half precision.
-    """
-    return device.type != "cuda" or not half or _varlen_attn() is None
-
-
 def _has_kernel(x: Tensor) -> bool:
-    return not needs_padding(x.device, x.dtype in (torch.bfloat16, torch.float16))
+    half = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
+    return half and _varlen_attn() is not None
 
 
 @cache

@@ -55,11 +55,6 @@ class JepaInput:
         """Number of tokens in the batch."""
         return len(self.places.modality)
 
-    def pad(self) -> None:
-        """Computes the padded buffers of all layouts, which attention otherwise computes when it first reads them."""
-        for layout in (self.whole.layout, self.context.layout, self.arranged.layout):
-            _ = layout.padded
-
     def with_blocks(self) -> JepaInput:
         """Returns a copy whose attention uses FlexAttention, see `nn.flex`."""
         whole, context = (replace(x, layout=x.layout.with_blocks()) for x in (self.whole, self.context))

@@ -14,7 +14,6 @@ from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
-from geojepa_cli.nn.attention import needs_padding
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -33,8 +32,8 @@ class JepaPretraining:
         self._config = config
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
-        self._half = config.train.precision == "bfloat16"
-        self._flex = config.train.compile and self._half and inputs.device.type == "cuda"
+        self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
+        self._flex = self._kernel and config.train.compile
         self._weights = modality_weights(config, inputs.device)
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
@@ -42,11 +41,19 @@ class JepaPretraining:
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
-        if self._flex:
-            prepared = prepared.with_blocks()
-        elif needs_padding(self._inputs.device, self._half):
-            prepared.pad()
+        prepared = self._complete(prepared)
         return lambda: self._losses(prepared, rng)
+
+    def _complete(self, batch: JepaInput) -> JepaInput:
+        """Computes what attention needs, so that the training step does not have to wait for it."""
+        if self._flex:
+            return batch.with_blocks()
+        for layout in (batch.whole.layout, batch.context.layout, batch.arranged.layout):
+            if not self._kernel:
+                _ = layout.padded
+            elif self._config.model.null_weight:
+                _ = layout.null_keys
+        return batch
 
     def _losses(self, batch: JepaInput, rng: torch.Generator) -> StepLosses:
         output = self.module(batch, self._inputs.tag_table)
