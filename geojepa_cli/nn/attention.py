@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli.nn.layouts import Group, PackedLayout, Padded, SharedLayout
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
+from geojepa_cli.nn.padding import Group, Padded
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask

@@ -7,72 +7,18 @@ padded to the same length (property `padded`, computed on first use).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of, ragged_arange, segment_ids
+from geojepa_cli.nn.padding import Padded, bucket, make_groups, pad_sequences, similar_spans
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
-
-# Minimum length of the shortest sequence in a group, divided by the length of the longest sequence in the group.
-GROUP_RATIO = 0.75
-
-
-@dataclass(frozen=True)
-class Group:
-    """Sequences that are padded to the same number of queries and the same number of keys.
-
-    Attributes:
-        query_start: first row of the group in the padded buffer of queries.
-        key_start: first row of the group in the padded buffer of keys.
-        count: number of sequences in the group.
-        queries: number of queries of each sequence, including padding.
-        keys: number of keys of each sequence, including padding.
-        mask: value to add to attention scores: -inf for padded keys, otherwise 0. None if no key is padding.
-            float [count, 1, 1, keys]
-    """
-
-    query_start: int
-    key_start: int
-    count: int
-    queries: int
-    keys: int
-    mask: Tensor | None
-
-
-class Buffer(NamedTuple):
-    """Rows of packed sequences, with padding after each sequence.
-
-    Attributes:
-        source: for each row, the index of the packed item that is copied to the row. 0 for padding. int64 [P]
-        row_of: for each packed item, its row. int64 [T]
-        padding: True for rows that are padding. bool [P]
-    """
-
-    source: Tensor
-    row_of: Tensor
-    padding: Tensor
-
-
-class Padded(NamedTuple):
-    """Padded buffers of a batch. In self-attention, `queries` and `keys` are the same buffer.
-
-    Attributes:
-        groups: groups of sequences, in the order of the rows.
-        queries: buffer of the queries.
-        keys: buffer of the keys.
-    """
-
-    groups: tuple[Group, ...]
-    queries: Buffer
-    keys: Buffer
 
 
 @dataclass(frozen=True)
@@ -82,11 +28,13 @@ class PackedLayout:
     Attributes:
         cu_seqlens: cumulative sequence lengths. int64 [B+1]
         max_length: length of the longest sequence.
+        tokens: number of tokens T.
         blocks: blocks of tokens for FlexAttention (see `nn.flex`). None: attention does not use it.
     """
 
     cu_seqlens: Tensor
     max_length: int
+    tokens: int
     blocks: BlockMask | None = None
 
     @classmethod
@@ -97,14 +45,13 @@ class PackedLayout:
             cu_seqlens: cumulative sequence lengths. [B+1]
         """
         cu = cu_seqlens.long()
-        return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0)
+        return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0, int(cu[-1]))
 
     def with_blocks(self) -> PackedLayout:
         """Returns a copy for FlexAttention."""
         from geojepa_cli.nn.flex import block_mask  # imported here, because this import takes seconds
 
-        tokens = int(self.cu_seqlens[-1])
-        return replace(self, blocks=block_mask(self.cu_seqlens, self.cu_seqlens, tokens, tokens))
+        return replace(self, blocks=block_mask(self.cu_seqlens, self.cu_seqlens, self.tokens, self.tokens))
 
     @cached_property
     def padded(self) -> Padded:
@@ -112,11 +59,11 @@ class PackedLayout:
         lengths = lengths_of(self.cu_seqlens)
         order = lengths.argsort(descending=True, stable=True)
         sizes = lengths[order].tolist()
-        spans = _similar(sizes)
+        spans = similar_spans(sizes)
         padded_lengths = [sizes[first] for first, last in spans for _ in range(first, last)]
         padded_lengths += [0] * (len(sizes) - len(padded_lengths))
-        buffer = _pad(self.cu_seqlens, order, padded_lengths)
-        return Padded(tuple(_groups(spans, padded_lengths, padded_lengths, buffer)), buffer, buffer)
+        buffer = pad_sequences(self.cu_seqlens, order, padded_lengths)
+        return Padded(tuple(make_groups(spans, padded_lengths, padded_lengths, buffer)), buffer, buffer)
 
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:
@@ -125,7 +72,7 @@ class PackedLayout:
         Index of the token of each key, with the number of tokens for an additional key [T+B]. Cumulative key counts
         [B+1].
         """
-        return _null_keys(self.cu_seqlens, None)
+        return _null_keys(self.cu_seqlens, torch.arange(self.tokens, device=self.cu_seqlens.device), self.tokens)
 
 
 @dataclass(frozen=True)
@@ -210,7 +157,7 @@ class SharedLayout:
     def padded(self) -> Padded:
         """Padded buffers. The items of the buffer of keys are the K keys."""
         queries, keys = lengths_of(self.cu_queries).tolist(), lengths_of(self.cu_keys).tolist()
-        kinds = [(_bucket(k), _bucket(q)) for q, k in zip(queries, keys, strict=True)]
+        kinds = [(bucket(k), bucket(q)) for q, k in zip(queries, keys, strict=True)]
         order = sorted(range(len(kinds)), key=lambda i: (kinds[i], keys[i]), reverse=True)
         spans, first = [], 0
         for i in range(1, len(order) + 1):
@@ -223,84 +170,25 @@ class SharedLayout:
             padded_queries[first:last] = [max(queries[i] for i in members)] * len(members)
             padded_keys[first:last] = [max(keys[i] for i in members)] * len(members)
         ordered = torch.tensor(order, device=self.cu_queries.device)
-        query_buffer = _pad(self.cu_queries, ordered, padded_queries)
-        key_buffer = _pad(self.cu_keys, ordered, padded_keys)
-        return Padded(tuple(_groups(spans, padded_queries, padded_keys, key_buffer)), query_buffer, key_buffer)
+        query_buffer = pad_sequences(self.cu_queries, ordered, padded_queries)
+        key_buffer = pad_sequences(self.cu_keys, ordered, padded_keys)
+        return Padded(tuple(make_groups(spans, padded_queries, padded_keys, key_buffer)), query_buffer, key_buffer)
 
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:
         """Keys with one additional key after each sequence, see `PackedLayout.null_keys`."""
-        return _null_keys(self.cu_keys, self.key_token)
+        return _null_keys(self.cu_keys, self.key_token, self.context_keys.shape[1] + len(self.target_keys))
 
 
-def _null_keys(cu_keys: Tensor, key_token: Tensor | None) -> tuple[Tensor, Tensor]:
-    count, sequences = int(cu_keys[-1]), len(cu_keys) - 1
-    every = torch.arange(sequences + 1, device=cu_keys.device)
-    index, cu = interleave(cu_keys, every)
-    tokens = torch.arange(count, device=cu_keys.device) if key_token is None else key_token
-    null = torch.full((sequences,), int(tokens.max()) + 1 if count else 0, device=cu_keys.device)
-    return torch.cat([tokens, null]).index_select(0, index), cu
-
-
-def _similar(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Divides sequences into groups of similar length. `GROUP_RATIO` defines which lengths are similar.
+def _null_keys(cu_keys: Tensor, key_token: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+    """Adds a key after each sequence of keys. Does not wait for a GPU.
 
     Args:
-        sizes: lengths of the sequences, in descending order.
-    Returns:
-        For each group, two indices into `sizes`: first index, and last index + 1. Empty sequences are in no group.
+        cu_keys: cumulative numbers of keys. [S+1]
+        key_token: index of the token of each key. int64 [K]
+        tokens: number of tokens, the index of the added keys.
     """
-    spans: list[tuple[int, int]] = []
-    first = 0
-    for i, size in enumerate(sizes):
-        if size == 0:
-            if i > first:
-                spans.append((first, i))
-            return spans
-        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: very short sequences share a group, because padding is cheap
-            spans.append((first, i))
-            first = i
-    if len(sizes) > first:
-        spans.append((first, len(sizes)))
-    return spans
-
-
-def _bucket(size: int) -> int:
-    """Returns a number that is equal for similar lengths."""
-    return int(math.log(size + 8) / math.log(1.0 / GROUP_RATIO))
-
-
-def _pad(cu: Tensor, order: Tensor, padded_lengths: Sequence[int]) -> Buffer:
-    """Computes the padded buffer of packed sequences.
-
-    Args:
-        cu: cumulative sequence lengths. [B+1]
-        order: order of the sequences in the buffer. int64 [B]
-        padded_lengths: number of rows of each sequence, in this order. Empty sequences may have none.
-    """
-    device = cu.device
-    padded_cu = cu_from_lengths(torch.tensor(padded_lengths, dtype=torch.int64)).to(device)
-    rows = sum(padded_lengths)
-    sequence = segment_ids(padded_cu, rows)  # index into `order`
-    offset = torch.arange(rows, device=device) - padded_cu[sequence]
-    padding = offset >= lengths_of(cu)[order][sequence]
-    source = torch.where(padding, 0, cu[order[sequence]] + offset)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=device)
-    segments = segment_ids(cu)
-    row_of = padded_cu[place[segments]] + torch.arange(len(segments), device=device) - cu[segments]
-    return Buffer(source, row_of, padding)
-
-
-def _groups(
-    spans: Sequence[tuple[int, int]], queries: Sequence[int], keys: Sequence[int], buffer: Buffer
-) -> list[Group]:
-    """Returns the groups. `queries` and `keys` are the padded lengths, `buffer` is the buffer of the keys."""
-    groups, query_start, key_start = [], 0, 0
-    for first, last in spans:
-        count = last - first
-        pad = buffer.padding[key_start : key_start + count * keys[first]].view(count, 1, 1, keys[first])
-        mask = torch.zeros(pad.shape, device=pad.device).masked_fill_(pad, float("-inf")) if pad.any() else None
-        groups.append(Group(query_start, key_start, count, queries[first], keys[first], mask))
-        query_start, key_start = query_start + count * queries[first], key_start + count * keys[first]
-    return groups
+    sequences, keys = len(cu_keys) - 1, len(key_token)
+    place = torch.arange(keys, device=cu_keys.device) + segment_ids(cu_keys, keys)
+    index = torch.full((keys + sequences,), tokens, device=cu_keys.device).scatter_(0, place, key_token)
+    return index, cu_keys + torch.arange(sequences + 1, device=cu_keys.device)

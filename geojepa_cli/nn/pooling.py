@@ -96,7 +96,7 @@ class AttentionPooling(Pooling):
         scores = (keys * query).sum(2) / query.shape[1] ** 0.5  # [T, H]
         weights = softmax_in_segments(scores, cu_seqlens)
         values = self.value(x).float().view(keys.shape)
-        index = segment_ids(cu_seqlens)
+        index = segment_ids(cu_seqlens, len(x))
         pooled = values.new_zeros(len(cu_seqlens) - 1, *values.shape[1:])
         return pooled.index_add(0, index, weights[:, :, None] * values).flatten(1)
 
@@ -110,7 +110,7 @@ def softmax_in_segments(scores: Tensor, cu_seqlens: Tensor) -> Tensor:
     Returns:
         Weights. For each column, those of a sequence sum to 1. [T, H]
     """
-    index = segment_ids(cu_seqlens)
+    index = segment_ids(cu_seqlens, len(scores))
     shape = (len(cu_seqlens) - 1, scores.shape[1])
     rows = index[:, None].expand_as(scores)
     largest = scores.new_zeros(shape).scatter_reduce(0, rows, scores.detach(), "amax", include_self=False)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from geojepa_cli.nn.attention import SelfAttention, packed_attention, shared_attention
 from geojepa_cli.nn.layers.transformer import Transformer
-from geojepa_cli.nn.layouts import GROUP_RATIO, PackedLayout, SharedLayout
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
+from geojepa_cli.nn.padding import GROUP_RATIO
 from geojepa_cli.nn.pooling import max_mean
 
 LENGTHS = [7, 1, 0, 40, 3, 3, 0, 39, 12]
@@ -126,6 +127,20 @@ def test_attention_with_a_shared_context_equals_a_loop_over_the_queries(tiles: i
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad((out * weight).sum(), (query, keys)) for out in (found, expected)]
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_null_keys_stand_after_the_keys_of_each_sequence(shared: bool) -> None:
+    if shared:
+        layout: PackedLayout | SharedLayout = SharedLayout.of(torch.tensor([0, 3, 5]), torch.tensor([0, 2, 2, 2, 5]))
+        expected = [[0, 1, 2], [3, 4], [0, 1, 2, 5, 6], [3, 4, 7, 8, 9]]  # context of both tiles, two targets
+        tokens = 10
+    else:
+        layout = PackedLayout.of(torch.tensor([0, 2, 2, 5]))
+        expected, tokens = [[0, 1], [], [2, 3, 4]], 5
+    index, ends = layout.null_keys
+    assert [part.tolist() for part in index.tensor_split(ends[1:-1])] == [[*keys, tokens] for keys in expected]
+    assert int(ends[0]) == 0 and int(ends[-1]) == len(index)
 
 
 def layout_of(shared: bool, device: str = "cpu") -> tuple[PackedLayout | SharedLayout, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from synthetic_store import write_synthetic_images
-from test_nn_jepa import SMALL, WITH_IMAGES, loud
-from tile_batches import Batch, random_batch, rates, tag_table
+from test_nn_jepa import SMALL, WITH_IMAGES, loud, run
+from tile_batches import Batch, random_batch, tag_table
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import config_of, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.loss import LossConfig
@@ -67,7 +69,7 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(switch: str
         for parameter in model.module.context_encoder.parameters():  # away from the Gram teacher
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng(5)))
     frozen = {name: p.clone() for name, p in model.module.named_parameters() if not p.requires_grad}
-    model.step(images(), rng()).loss.backward()
+    model.prepare(images(), rng())().loss.backward()
     trained = {name: p.grad for name, p in model.module.named_parameters() if p.requires_grad}
     assert {name.split(".")[0] for name in trained} == {"context_encoder", "predictor", "tile_predictor"}
     assert [name for name, gradient in trained.items() if gradient is None or not bool(gradient.any())] == []
@@ -81,6 +83,37 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(switch: str
     assert moved == {"target_encoder"}
 
 
+class Reads(TorchDispatchMode):
+    """Collects operations that read values of tensors. On a GPU, they make the CPU wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        selects = name in ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_") and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        repeats = name == "repeat_interleave" and not (kwargs or {}).get("output_size")
+        if selects or repeats or name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "bincount"):
+            self.found.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("switch", ["default", "sigreg", "random_projection"])
+def test_a_prepared_step_reads_no_values_of_tensors(monkeypatch: pytest.MonkeyPatch, switch: str, pooling: str) -> None:
+    changed = {"pooling": pooling, "predict_tile": True, "num_register_tokens": 2, "null_weight": 8.0}
+    for shared in (False, True):
+        config = WITH_IMAGES.model_copy(update={**changed, "shared_context": shared})
+        step = pretraining(config, LossConfig(**SWITCHES[switch])).prepare(images(), rng())
+        with monkeypatch.context() as patch, Reads() as reads:
+            patch.setattr(torch.Tensor, "tolist", None)
+            step().loss.backward()
+        assert reads.found == set()
+
+
 @pytest.mark.parametrize("switch", ["default", "info_nce", "random_projection", "random_projection, info_nce", "gram"])
 def test_the_loss_of_a_sample_does_not_depend_on_the_rest_of_the_batch(switch: str) -> None:
     config = LossConfig(**{**SWITCHES[switch], "regulariser": "none"})
@@ -88,7 +121,7 @@ def test_the_loss_of_a_sample_does_not_depend_on_the_rest_of_the_batch(switch: s
     loud(model.module)
     model.finish_step(0.0)
     batch, table = random_batch([12, 30, 7, 21]), tag_table()
-    output = model.module(batch, table, rates(), rng())
+    output = run(model.module, batch, table)
     found = jepa_losses(output, config, torch.ones(2), rng(), {"tags": 0})
     terms, weights = [], []
     for tile in range(4):
@@ -122,18 +155,20 @@ def context_rows(lengths: torch.Tensor, tile: int) -> slice:
 def test_random_projections_depend_on_a_tokens_own_input_and_never_change() -> None:
     model = pretraining(SMALL, LossConfig(targets="random_projection"))
     batch, table = random_batch([30, 20]), tag_table()
-    before = model.module(batch, table, rates(), rng())
-    expected = model.module.target_tokenizer(batch, table).content
+    before = run(model.module, batch, table)
+    tokenizer = model.module.target_tokenizer
+    assert tokenizer is not None
+    expected = tokenizer(batch, table, tokenizer.place(batch))
     indices = [row for row in range(50) if any(torch.equal(expected[row], vector) for vector in before.target)]
     assert len(indices) > 10
     optimizer = torch.optim.SGD([p for p in model.module.parameters() if p.requires_grad], lr=0.1)
     for seed in range(3):
-        model.step(batch, rng(seed)).loss.backward()
+        model.prepare(batch, rng(seed))().loss.backward()
         optimizer.step()
         model.finish_step(0.1)
-    assert torch.equal(model.module(batch, table, rates(), rng()).target, before.target)
+    assert torch.equal(run(model.module, batch, table).target, before.target)
     other = pretraining(SMALL, LossConfig(targets="random_projection"))
-    assert torch.equal(other.module(batch, table, rates(), rng()).target, before.target)
+    assert torch.equal(run(other.module, batch, table).target, before.target)
 
 
 def test_the_first_weights_do_not_depend_on_the_switches() -> None:
@@ -146,20 +181,20 @@ def test_the_gram_teacher_is_the_target_encoder_at_the_start_of_anchoring() -> N
     model = pretraining(SMALL, LossConfig(gram_weight=1.0, gram_start=0.5))
     module, batch = loud(model.module), random_batch([30, 20])
     model.finish_step(0.49)
-    assert "gram" not in model.step(batch, rng()).parts
+    assert "gram" not in model.prepare(batch, rng())().parts
     model.finish_step(0.5)
     copied = {name: tensor.clone() for name, tensor in module.target_encoder.state_dict().items()}
     with torch.no_grad():
         for parameter in module.context_encoder.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng(5)))
-    step = model.step(batch, rng())
+    step = model.prepare(batch, rng())()
     model.finish_step(0.6)
     assert not same_weights(module.gram_teacher.encoder, module.target_encoder)
     taken = module.gram_teacher.encoder.state_dict()
     assert all(torch.equal(taken[name], tensor) for name, tensor in copied.items())
     assert float(step.parts["gram"]) > 0
     module.context_encoder.load_state_dict(copied)
-    assert float(model.step(batch, rng()).parts["gram"]) < 1e-10
+    assert float(model.prepare(batch, rng())().parts["gram"]) < 1e-10
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,16 @@ from geojepa_cli.nn.losses.prediction import members
 
 
 def watch_gradients(content: Tensor, modality: Tensor, modalities: Mapping[str, int]) -> dict[str, Tensor]:
-    """Measures the gradient of the tokenizer's output in the next backward pass, for each modality.
+    """Measures the gradient of the context encoder's input in the next backward pass, for each modality.
 
     The norm of a modality is the Euclidean norm of the gradients of all its tokens together. A modality's share is its
     norm divided by the sum of the norms. The backward pass writes the shares to the returned tensors, without
     waiting for a GPU. So the values are valid after the backward pass, and 0 before.
 
     Args:
-        content: content of each token, the output of the tokenizer. [T, D]
-        modality: modality id of each token. int64 [T]
+        content: input of the context encoder: content plus positional encoding of each visible token. Its gradient
+            equals that of the tokenizer's output. [C, D]
+        modality: modality id of each visible token. int64 [C]
         modalities: name and id of each modality that the model reads.
     Returns:
         Dict of scalars: `grad_share_<name>` for each modality. Empty if the model reads one modality only, or if no
