@@ -9,6 +9,7 @@ the same result as a loop over the sequences.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,13 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
         return _kernel(query, key, value, layout, null_weight)
     padded = layout.padded
     rows = _Pad.apply(qkv, padded.queries.source, padded.queries.row_of)
-    return _by_group(rows[:, :dim], rows[:, dim:], num_heads, padded, null_weight)
+    sizes = [group.count * group.queries for group in padded.groups]
+    mixed = []
+    # split, not narrow: the backward pass of narrow fills a tensor of the whole size for each group
+    for part, group in zip(rows.split(sizes), padded.groups, strict=True):
+        split = part.view(group.count, group.keys, 3, num_heads, dim // num_heads).permute(2, 0, 3, 1, 4)
+        mixed.append(_group_attention(*split.unbind(0), group, null_weight))  # each [N, H, L, D/H]
+    return _unpad(mixed, padded)
 
 
 def shared_attention(
@@ -134,7 +141,14 @@ def shared_attention(
     context_rows = row_of[layout.context_keys]
     keys = _TakeKeys.apply(key_value, source, context_rows, layout.context_used, row_of[layout.target_keys])
     queries = _Pad.apply(query, padded.queries.source, padded.queries.row_of)
-    return _by_group(queries, keys, num_heads, padded, null_weight)
+    sizes = [[g.count * g.queries for g in padded.groups], [g.count * g.keys for g in padded.groups]]
+    mixed = []
+    for part, other, group in zip(queries.split(sizes[0]), keys.split(sizes[1]), padded.groups, strict=True):
+        heads = (num_heads, query.shape[1] // num_heads)
+        first = part.view(group.count, group.queries, *heads).transpose(1, 2)
+        split = other.view(group.count, group.keys, 2, *heads).permute(2, 0, 3, 1, 4)
+        mixed.append(_group_attention(first, *split.unbind(0), group, null_weight))
+    return _unpad(mixed, padded)
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_weight: float) -> Tensor:
@@ -201,37 +215,31 @@ def _select_with_null(x: Tensor, index: Tensor) -> Tensor:
     return torch.cat([x, x.new_zeros(1, *x.shape[1:])]).index_select(0, index)
 
 
-def _by_group(queries: Tensor, keys: Tensor, num_heads: int, padded: Padded, null_weight: float) -> Tensor:
-    """Computes attention group by group.
+def _unpad(mixed: Sequence[Tensor], padded: Padded) -> Tensor:
+    """Joins the results of all groups, and removes the padding. [T, D]"""
+    buffer = padded.queries
+    return _Unpad.apply(torch.cat(list(mixed)), buffer.source, buffer.row_of, buffer.padding)
+
+
+def _group_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, null_weight: float) -> Tensor:
+    """Computes attention in the N sequences of a group.
 
     Args:
-        queries: queries of the padded buffer. [P, D]
-        keys: keys and values of the padded buffer, concatenated. [Q, 2·D]
-        num_heads: number of attention heads.
-        padded: padded buffers.
+        query: queries. [N, H, L, D/H]
+        key: keys. [N, H, K, D/H]
+        value: values. [N, H, K, D/H]
+        group: mask of the padding.
         null_weight: see `packed_attention`.
     Returns:
-        Weighted sums of the values of all tokens. [T, D]
+        Weighted sums of the values, sequence by sequence. [N·L, D]
     """
-    mixed = torch.cat([_group_attention(queries, keys, group, num_heads, null_weight) for group in padded.groups])
-    buffer = padded.queries
-    return _Unpad.apply(mixed, buffer.source, buffer.row_of, buffer.padding)
-
-
-def _group_attention(queries: Tensor, keys: Tensor, group: Group, num_heads: int, null_weight: float) -> Tensor:
-    dim = queries.shape[1]
-    rows = queries.narrow(0, group.query_start, group.count * group.queries)
-    query = rows.view(group.count, group.queries, num_heads, dim // num_heads).transpose(1, 2)  # [N, H, L, D/H]
-    rows = keys.narrow(0, group.key_start, group.count * group.keys)
-    split = rows.view(group.count, group.keys, 2, num_heads, dim // num_heads)
-    key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
     mask = None if group.mask is None else group.mask.to(query.dtype)
     if null_weight:
         key, value = F.pad(key, (0, 0, 0, 1)), F.pad(value, (0, 0, 0, 1))
         known = query.new_zeros(group.count, 1, 1, group.keys) if mask is None else mask
         mask = F.pad(known, (0, 1), value=math.log(null_weight))
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return mixed.transpose(1, 2).reshape(-1, dim)
+    return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class SelfAttention(nn.Module):
