@@ -105,7 +105,8 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
     # split, not narrow: the backward pass of narrow fills a tensor of the whole size for each group
     for part, group in zip(rows.split(sizes), padded.groups, strict=True):
         split = part.view(group.count, group.keys, 3, num_heads, dim // num_heads).permute(2, 0, 3, 1, 4)
-        mixed.append(_group_attention(*split.unbind(0), group, null_weight))  # each [N, H, L, D/H]
+        query, key, value = split.unbind(0)  # [N, H, L, D/H]
+        mixed.append(_group_attention(query, key, value, group, null_weight))
     return _unpad(mixed, padded)
 
 
@@ -147,7 +148,8 @@ def shared_attention(
         heads = (num_heads, query.shape[1] // num_heads)
         first = part.view(group.count, group.queries, *heads).transpose(1, 2)
         split = other.view(group.count, group.keys, 2, *heads).permute(2, 0, 3, 1, 4)
-        mixed.append(_group_attention(first, *split.unbind(0), group, null_weight))
+        key, value = split.unbind(0)
+        mixed.append(_group_attention(first, key, value, group, null_weight))
     return _unpad(mixed, padded)
 
 
