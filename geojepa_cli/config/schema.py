@@ -10,6 +10,7 @@ from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.numbers import Float, Int
 from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.watching import WatchConfig
 
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
 
@@ -197,7 +198,7 @@ class LossConfig(Section):
     )
 
 
-class TrainConfig(Section):
+class TrainConfig(WatchConfig):
     """Training settings. Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`."""
 
     max_steps: Int | None = Field(

@@ -13,6 +13,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
+BEST_WEIGHTS = "weights-best.safetensors"  # chosen by the figure `train.select`
 CONFIG = "config.yaml"
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
 

@@ -13,6 +13,7 @@ from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.glyphs.draw import GlyphBatch, draw_batch
 from geojepa_cli.glyphs.fonts import Families
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
+from geojepa_cli.train.monitor import Look
 
 EVALUATED = 128  # multipolygons that are evaluated at once
 _TRAIN, _TEST = 1, 2  # separate streams of random numbers
@@ -56,10 +57,10 @@ class GlyphData:
             count = min(size, glyphs.samples - batch * size)
             yield draw_batch(self.families.train, count, glyphs, rng, unseen=False).to(self.device)
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], dict[str, float]]:
+    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], Look]:
         """Returns a function that computes the accuracy of a model on the test data. `seed` is not used."""
         fixed = self.fixed_batches()
-        return lambda model: accuracies(model, fixed)
+        return lambda model: Look(accuracies(model, fixed))
 
     def fixed_batches(self) -> list[GlyphBatch]:
         """Returns the test data: `test_samples` new drawings of the training fonts, and as many of the test fonts."""

@@ -69,7 +69,13 @@ class TileEncoder(nn.Module):
 
         Returns:
             Entity vectors [T, D]. Tile vectors [B, 2·D]: maximum and mean over the tile's encoded tokens, concatenated.
+            Vectors of image patches [P, D], or None if the batch has no images.
         """
         x, tokens = self.tokens(batch, tag_table)
         encoded = self.encoder(x, tokens.cu_seqlens)
-        return BatchVectors(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))
+        tiles = max_mean(encoded, tokens.cu_seqlens)
+        if len(tokens.entity_index) == len(encoded):
+            return BatchVectors(encoded.index_select(0, tokens.entity_index), tiles)
+        others = torch.ones(len(encoded), dtype=torch.bool, device=encoded.device)
+        others[tokens.entity_index] = False
+        return BatchVectors(encoded.index_select(0, tokens.entity_index), tiles, encoded[others])

@@ -1,0 +1,110 @@
+"""Detects collapsed representations in the figures of the monitor, and describes them in words.
+
+The thresholds lie between healthy and collapsed models, with a wide margin on both sides. `docs/architecture.md` lists
+the measured values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from geojepa_cli.metrics.spread import Spread
+
+# relative spread of equal vectors. Rounding in bfloat16 alone gives 0.004
+EQUAL = 0.01
+# effective rank of collapsed vectors: at most this share of the largest possible rank, and at most 3 if that is more
+LOW_RANK_SHARE = 0.02
+LOW_RANK = 2.0
+# largest share of dead dimensions of a healthy model
+DEAD_SHARE = 0.1
+# smallest relative change of vectors if the data of a modality are exchanged
+UNUSED = 0.01
+MIN_VECTORS = 16  # with fewer vectors, figures say nothing about the model
+GRACE_STEPS = 100  # no warning before this step: vectors of an untrained model change quickly
+
+
+class Finding(NamedTuple):
+    """Sign of a collapse.
+
+    Attributes:
+        kind: kind of the collapse and the vectors concerned, such as `rank tiles`.
+        sentence: description, with the field `{step}`.
+    """
+
+    kind: str
+    sentence: str
+
+
+def find_collapse(name: str, label: str, found: Spread, rank: float, n: int, dim: int) -> list[Finding]:
+    """Finds collapses in the vectors of one kind: constant vectors, low effective rank, or dead dimensions.
+
+    Args:
+        name: name of the vectors in the figures, such as `tiles`.
+        label: name of the vectors in sentences, such as `tile vectors`.
+        found: spread of the vectors.
+        rank: effective rank of the vectors, after their mean is subtracted.
+        n: number of vectors.
+        dim: number of dimensions.
+    """
+    if n < MIN_VECTORS:
+        return []
+    if found.relative <= EQUAL:
+        words = f"all {label} are equal (they differ by {100 * found.relative:.1f} % of their length)"
+        return [Finding(f"constant {name}", f"representations collapsed at step {{step}}: {words}")]
+    findings = []
+    if rank <= max(LOW_RANK, LOW_RANK_SHARE * min(n - 1, dim)):
+        words = f"effective rank {rank:.0f} of {min(n - 1, dim)} ({label})"
+        findings.append(Finding(f"rank {name}", f"representations collapsed at step {{step}}: {words}"))
+    if found.dead > DEAD_SHARE:
+        words = f"{round(found.dead * dim):,} of {dim:,} dimensions of the {label} are constant"
+        findings.append(Finding(f"dead {name}", f"dead dimensions at step {{step}}: {words}"))
+    return findings
+
+
+def find_unused(modality: str, change: float) -> list[Finding]:
+    """Finds a modality that does not change the vectors.
+
+    Args:
+        modality: name of the modality.
+        change: relative change of the vectors when the data of this modality are exchanged.
+    """
+    if change > UNUSED:
+        return []
+    words = f"exchanging it between entities or tiles changes the vectors by {100 * change:.1f} %"
+    return [Finding(f"unused {modality}", f"modality `{modality}` is constant at step {{step}}: {words}")]
+
+
+@dataclass
+class Alarms:
+    """Decides which findings are worth a warning.
+
+    A warning needs the same finding in two looks in a row, so that one unusual look is ignored. It is given once, and
+    again only if the finding disappeared in between.
+
+    Attributes:
+        suspected: kinds of the findings of the last look.
+        active: kinds of the findings that a warning was given for and that still hold.
+    """
+
+    suspected: list[str] = field(default_factory=list)
+    active: list[str] = field(default_factory=list)
+
+    def update(self, findings: Sequence[Finding], step: int) -> list[str]:
+        """Takes the findings of a look. Returns the warnings to give."""
+        kinds = [finding.kind for finding in findings]
+        confirmed = set(self.suspected) & set(kinds) if step >= GRACE_STEPS else set()
+        new = [finding for finding in findings if finding.kind in confirmed - set(self.active)]
+        self.active = sorted(set(kinds) & (set(self.active) | confirmed))
+        self.suspected = kinds
+        return [finding.sentence.format(step=f"{step:,}") for finding in new]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the state for a checkpoint."""
+        return {"suspected": list(self.suspected), "active": list(self.active)}
+
+
+def all_sentences(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """Returns all warnings in the lines of a training log."""
+    return [sentence for line in lines for sentence in line.get("warnings", ())]
