@@ -34,22 +34,23 @@ class JepaEmbedder:
         return self.encoder(batch, self._inputs.tag_table)
 
 
-def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
+def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbedder:
     """Loads a trained GeoJEPA model to compute embeddings with it.
 
     Args:
         folder: folder of the model in `models/` of the workspace.
         inputs: text embeddings of tags, on the device to compute on.
+        weights: name of the weights file.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    tensors, config = read_model(folder)
+    tensors, config = read_model(folder, weights)
     encoder = build_encoder(config.model)
     prefix = "target_encoder."
     target = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     try:
         encoder.load_state_dict(target)
     except RuntimeError as error:
-        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
+        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
     return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

@@ -41,23 +41,24 @@ class PolygonEmbedder:
         return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
 
 
-def load(folder: Path, inputs: FrozenInputs) -> PolygonEmbedder:
+def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonEmbedder:
     """Loads a trained geometry encoder that computes embeddings.
 
     Args:
         folder: folder of the model in `models/`.
         inputs: device to compute on; the tags are not used.
+        weights: name of the weights file.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    tensors, config = read_run(folder)
+    tensors, config = read_run(folder, weights)
     if not isinstance(config, GeometryConfig):
         raise DataError(f"`{folder / CONFIG}` is of the family `{config.family}`, expected `polygon_gnn`")
     try:
         encoder = build_encoder(config, tensors)
     except RuntimeError as error:
-        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
+        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
     return PolygonEmbedder(encoder.to(inputs.device))
 
 
