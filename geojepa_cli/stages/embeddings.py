@@ -34,7 +34,6 @@ TAGPOOL = DEFAULT_BASELINE
 BEST = "-best"  # suffix of a model's name
 BEST_WEIGHTS = "weights-best.safetensors"
 
-
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
 VARIANT = ("task", "masked", "without_shared")
 EMBEDDINGS = Stage(
@@ -163,7 +162,7 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
         workspace: workspace to search.
         ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. With the suffix `-best` of the
             name: the model's weights that the figure `train.select` chose. None selects the newest model or, if the
-            workspace contains no model, the default baseline; a note is then printed.
+            workspace has no model, the default baseline; a note is then printed.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
