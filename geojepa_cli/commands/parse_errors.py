@@ -39,7 +39,7 @@ def describe_parse_error(error: Any, line: Invocation, group: Any) -> tuple[str,
     Args:
         error: `UsageError` of click, or a subclass.
         line: the command line.
-        group: click's group of all commands.
+        group: object of click that contains all commands.
     """
     # depending on its version, typer uses its own copy of click or the installed click
     kind = type(error).__name__
@@ -75,7 +75,7 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
         wrong: name of the option.
         command: command that the option follows; None for an option before the command.
         line: the command line.
-        group: click's group of all commands.
+        group: object of click that contains all commands.
     """
     message = f"no such option `{wrong}`"
     if command is not None and _find(group.params, wrong):

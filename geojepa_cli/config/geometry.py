@@ -1,4 +1,4 @@
-"""Schema of the configuration of the geometry encoder's training (`geometry.yaml`)."""
+"""Schema of configurations for training the geometry encoder, such as `geometry.yaml`."""
 
 from __future__ import annotations
 
@@ -14,34 +14,58 @@ Fonts = dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_len
 
 
 class PolygonModelConfig(Section):
-    """Size of the geometry encoder."""
+    """Settings of the geometry encoder's architecture."""
 
-    dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of node vectors and of the result")
+    dim: int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of node vectors and of entity vectors")
     depth: int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of message-passing layers")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout of the vector before the classifier")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="probability of dropout before the classifier")
 
 
 class GlyphConfig(Section):
-    """Training data: numbers 10 to 99 drawn from font outlines under random affine maps."""
+    """Settings of the training data: multipolygons in the shape of the numbers 10 to 99, drawn from fonts.
 
-    folder: str = Field(default="/usr/share/fonts", description="folder with the font files, searched recursively")
+    Each multipolygon is transformed by a random affine map.
+    """
+
+    folder: str = Field(
+        default="/usr/share/fonts", description="folder with the font files; subfolders are searched too"
+    )
     train_fonts: Fonts = Field(
-        default_factory=dict, description="fonts to train on: Debian package, and pattern of its file names"
+        default_factory=dict, description="training fonts: for each Debian package, a pattern of font file names"
     )
     test_fonts: Fonts = Field(
-        default_factory=dict, description="fonts to test on: Debian package, and pattern of its file names"
+        default_factory=dict, description="test fonts: for each Debian package, a pattern of font file names"
     )
     samples: int = Field(default=10_000, ge=1, le=MAX_COUNT, description="number of multipolygons in an epoch")
     test_samples: int = Field(
-        default=1_000, ge=1, le=1_000_000, description="number of test multipolygons from each group of fonts"
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="number of test multipolygons drawn from the training fonts, and number drawn from the test fonts",
     )
-    rotation_deg: float = Field(default=180, ge=0, le=180, description="maximum rotation in either direction")
-    shear: float = Field(default=0.3, ge=0, le=2, description="maximum shear in either direction")
-    stretch: float = Field(default=1.3, ge=1, le=4, description="maximum ratio of one axis to its length before")
-    size_low: float = Field(default=0.02, gt=1e-3, le=1, description="minimum height of the digits in tile units")
-    size_high: float = Field(default=0.5, gt=1e-3, le=1, description="maximum height of the digits in tile units")
-    gap_low: float = Field(default=0.05, gt=0, le=1, description="minimum gap between the digits, in digit heights")
-    gap_high: float = Field(default=0.3, gt=0, le=1, description="maximum gap between the digits, in digit heights")
+    rotation_deg: float = Field(default=180, ge=0, le=180, description="maximum angle of random rotations, in degrees")
+    shear: float = Field(
+        default=0.3, ge=0, le=2, description="maximum shear to either side: horizontal shift divided by height"
+    )
+    stretch: float = Field(
+        default=1.3,
+        ge=1,
+        le=4,
+        description="maximum factor by which the width of the digits is multiplied and their height divided, "
+        "or vice versa",
+    )
+    size_low: float = Field(
+        default=0.02, gt=1e-3, le=1, description="minimum height of the digits, as a fraction of the tile side"
+    )
+    size_high: float = Field(
+        default=0.5, gt=1e-3, le=1, description="maximum height of the digits, as a fraction of the tile side"
+    )
+    gap_low: float = Field(
+        default=0.05, gt=0, le=1, description="minimum gap between both digits, as a fraction of their height"
+    )
+    gap_high: float = Field(
+        default=0.3, gt=0, le=1, description="maximum gap between both digits, as a fraction of their height"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> GlyphConfig:
@@ -55,7 +79,7 @@ class GlyphConfig(Section):
 
 
 class GeometryConfig(Section):
-    """Complete configuration of a training run of the geometry encoder, except the seed.
+    """Complete configuration of a training run of the geometry encoder, except the random seed.
 
     Attributes:
         family: name of the model's architecture, a key of `models.registry.FAMILIES`.
@@ -68,7 +92,7 @@ class GeometryConfig(Section):
 
     @property
     def needs(self) -> Needs:
-        """Modalities that the encoder reads."""
+        """Modalities that the encoder reads: only geometry. Batches must contain them."""
         return frozenset({Modality.GEOMETRY})
 
 

@@ -121,37 +121,37 @@ class MaskingConfig(Section):
         default=0.45, gt=0, lt=1, description="random masks: fraction of a tile's tokens that each target hides"
     )
     area_low: Float = Field(
-        default=0.35, gt=0, le=1, description="area masks: minimum area of a target, as a fraction of the tile's area"
+        default=0.35, gt=0, le=1, description="masks that hide rectangles: minimum area as a fraction of the tile"
     )
     area_high: Float = Field(
-        default=0.40, gt=0, le=1, description="area masks: maximum area of a target, as a fraction of the tile's area"
+        default=0.40, gt=0, le=1, description="masks that hide rectangles: maximum area as a fraction of the tile"
     )
-    aspect: Float = Field(default=2.0, ge=1, le=1000, description="area masks: maximum aspect ratio of a target")
+    aspect: Float = Field(default=2.0, ge=1, le=1000, description="masks that hide rectangles: maximum aspect ratio")
     kind_low: Float = Field(
         default=0.5,
         ge=-1,
         le=1,
-        description="kind masks: minimum of the similarity threshold, which is drawn at random for each target; the "
-        "target hides all entities of the tile that are at least this similar to a randomly chosen entity",
+        description="masks that hide similar entities: minimum similarity threshold. Each target draws a threshold "
+        "and hides all entities of the tile that are at least this similar to a randomly chosen entity",
     )
     kind_high: Float = Field(
         default=0.99,
         ge=-1,
         le=1,
-        description="kind masks: maximum of the similarity threshold, which is drawn at random for each target; the "
-        "target hides all entities of the tile that are at least this similar to a randomly chosen entity",
+        description="masks that hide similar entities: maximum similarity threshold. Each target draws a threshold "
+        "and hides all entities of the tile that are at least this similar to a randomly chosen entity",
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"
     )
     area_context: Float = Field(
-        default=0.15, ge=0, lt=1, description="area masks: minimum fraction of a tile's tokens that stay visible"
+        default=0.15, ge=0, lt=1, description="masks that hide rectangles: minimum visible fraction of a tile's tokens"
     )
     modality_context: Float = Field(
-        default=0.15, ge=0, lt=1, description="modality masks: minimum fraction of a tile's tokens that stay visible"
+        default=0.15, ge=0, lt=1, description="masks that hide modalities: minimum visible fraction of a tile's tokens"
     )
     kind_context: Float = Field(
-        default=0.10, ge=0, lt=1, description="kind masks: minimum fraction of a tile's tokens that stay visible"
+        default=0.10, ge=0, lt=1, description="masks that hide similar entities: minimum visible fraction of the tokens"
     )
 
     @model_validator(mode="after")
@@ -227,8 +227,8 @@ class TrainConfig(WatchConfig):
         description="learning-rate schedule after the linear warm-up: `wsd` (warmup-stable-decay) keeps the rate "
         "constant, then lowers it linearly; `cosine` lowers it along a cosine (GeoJEPA thesis)",
     )
-    warmup: Share = Field(default=0.1, description="fraction of the run in which the learning rate rises linearly")
-    cooldown: Share = Field(default=0.2, description="schedule `wsd`: fraction of the run with a falling learning rate")
+    warmup: Share = Field(default=0.1, description="fraction of training, at its start, with a rising learning rate")
+    cooldown: Share = Field(default=0.2, description="`wsd`: fraction of training, at its end, with a falling rate")
     weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
     weight_decay_end: Float | None = Field(
         default=None,

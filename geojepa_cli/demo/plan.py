@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 ZOOM = 16
-GROUP = 4  # tiles of zoom 16 along the side of a zoom-14 group
+GROUP = 4  # tiles of zoom 16 along the side of a zoom-14 tile
 
 Rect = tuple[float, float, float, float]  # x0, y0, x1, y1
 

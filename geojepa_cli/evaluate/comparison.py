@@ -1,7 +1,7 @@
 """Paired comparison of two models on the same tiles of the same tasks.
 
-The difference of their scores has a confidence interval from a bootstrap, which resamples zoom-14 groups. A group is
-the set of all tiles in the same zoom-14 tile.
+The difference of their scores has a confidence interval from a bootstrap, which resamples groups. A group is the set
+of all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 class TaskErrors:
     """Absolute errors of Dummy and of models on the m test tiles of one task.
 
-    Thinning removes a share of the tiles with label 0. The removed tiles are not among the m test tiles.
+    The m test tiles do not include tiles with label 0 that were removed to reduce their number (thinning).
 
     Attributes:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
-        groups: name of the zoom-14 group of every tile, [m].
+        groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
         models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head).
     """
@@ -43,7 +43,8 @@ class TaskErrors:
 class Comparison:
     """Paired difference of the scores of two models.
 
-    For each task, the MAE of a model is divided by the MAE of Dummy. The score is the mean of these ratios over tasks.
+    For each task, the MAE of a model is divided by the MAE of the baseline Dummy (predicts the median). The score is
+    the mean of these ratios over tasks.
 
     Attributes:
         a, b: names of the two models, such as `tiny (linear)`.
@@ -67,7 +68,7 @@ class Comparison:
     def verdict(self) -> str:
         """Text that says which model is better, or that no difference is shown.
 
-        For a random split, or with fewer than 20 zoom-14 groups, the text is "no claim" with the reason.
+        For a random split, or with tiles in fewer than 20 zoom-14 tiles, the text is "no claim" with the reason.
         """
         if self.random:
             return "no claim: random split"
@@ -91,9 +92,9 @@ class Comparison:
 
 
 def task_errors(predictions: Predictions) -> TaskErrors:
-    """Computes the absolute errors of Dummy and of every model and head.
+    """Computes the absolute errors of each prediction head of each model, and of the baseline Dummy (median).
 
-    Tiles that thinning removed (a share of the tiles with label 0) are left out.
+    Leaves out tiles with label 0 that were removed to reduce their number (thinning).
     """
     kept = predictions.kept
     errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}
@@ -103,9 +104,9 @@ def task_errors(predictions: Predictions) -> TaskErrors:
 
 
 def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, random: bool = False) -> Comparison:
-    """Compares two models with a paired bootstrap over zoom-14 groups.
+    """Compares two models with a paired bootstrap over groups (zoom-14 tiles).
 
-    Each bootstrap sample of groups is used for both models, for Dummy and for all tasks.
+    Each bootstrap sample of groups is used for both models, for the baseline Dummy and for all tasks.
 
     Args:
         tasks: errors by name of the task. Each task must have the errors of both models.
@@ -114,7 +115,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
         random: True if each tile was assigned to a split separately.
 
     Raises:
-        ValueError: the MAE of Dummy is 0 in all tasks.
+        ValueError: the MAE of the baseline Dummy (which predicts the median) is 0 in all tasks.
     """
     names = sorted(tasks)
     found = [tasks[name] for name in names]
@@ -133,7 +134,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models that have the same head and at least one task with the same tiles and folds.
+    """Compares all pairs of models with the same prediction head that were tested on the same tiles of a task.
 
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors

@@ -63,7 +63,7 @@ def embed_region(
         Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
 
     Raises:
-        DataError: the view selects no tiles, the selected tiles have no input for the model, or the model returned
+        DataError: no tiles are selected, the selected tiles have no input for the model, or the model returned
             a value that is not finite.
     """
     if not len(view.tiles):
@@ -82,7 +82,7 @@ def embed_region(
 class _Region:
     """The selected tiles of a region, and the model that embeds them.
 
-    A view selects these tiles, and the entities and tags that the model sees.
+    The tiles, and the entities and tags that the model sees in them, are selected by a `View`.
 
     Attributes:
         lengths: number of entities of each selected tile, int64 [n].

@@ -1,4 +1,4 @@
-"""Data of a probe: the labels and splits of a task's tiles, and the folds in which heads are fitted and tested."""
+"""Data of a probe: the labels and splits of a task's tiles, and the folds in which prediction heads are tested."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ProbeData:
 
     Attributes:
         labels: label of each tile, float64 [n].
-        kept: False for tiles that thinning removed (a share of the tiles with label 0), bool [n].
+        kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
-        groups: zoom-14 group of each tile (number of the zoom-14 tile that contains the tile), int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
             maximum of the training labels is used instead.
         binary: True if all labels are 0 or 1.
@@ -52,9 +52,9 @@ class ProbeData:
 
     @property
     def test_groups(self) -> int:
-        """Number of zoom-14 groups with at least one test tile.
+        """Number of groups (zoom-14 tiles) with at least one test tile.
 
-        Test tiles that thinning removed (a share of the tiles with label 0) are not counted.
+        Does not count tiles with label 0 that were removed to reduce their number (thinning).
         """
         return len(np.unique(self.groups[self.kept & (self.split == SPLITS.index("test"))]))
 
@@ -102,7 +102,7 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
        at least 20 test groups (random split: at least one test group).
     3. Otherwise, the groups are assigned to 5 folds for cross-validation.
 
-    Thinning removes a share of the tiles with label 0. The removed tiles are left out of training and validation sets,
+    Tiles with label 0 that were removed to reduce their number (thinning) are left out of training and validation sets,
     but not of test sets.
 
     Args:
@@ -123,7 +123,7 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
 
 
 def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]:
-    """Assigns zoom-14 groups to k folds. Each fold is tested once, with the next fold as validation set.
+    """Assigns groups (zoom-14 tiles) to k folds. Each fold is tested once, with the next fold as validation set.
 
     Args:
         data: tiles of the task.
@@ -131,19 +131,19 @@ def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]
         seed: seed for the assignment of groups to folds.
 
     Raises:
-        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles that thinning removed (a share of the
-            tiles with label 0) are not counted.
+        DataError: there are fewer than 20 tiles or fewer than three groups. Tiles with label 0 that were removed to
+            reduce their number (thinning) are not counted.
     """
     _check_size(data)
     return _make_folds(data, _assign(data, k, seed))
 
 
 def _check_size(data: ProbeData) -> None:
-    """Checks that there are enough tiles and zoom-14 groups for cross-validation.
+    """Checks that there are enough tiles and groups (zoom-14 tiles) for cross-validation.
 
     Raises:
-        DataError: there are too few tiles or groups. Tiles that thinning removed (a share of the tiles with label 0)
-            are not counted.
+        DataError: there are too few tiles or groups. Tiles with label 0 that were removed to reduce their number
+            (thinning) are not counted.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
     if tiles < MIN_TILES or groups < MIN_GROUPS:
@@ -155,15 +155,15 @@ def _check_size(data: ProbeData) -> None:
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
     """Returns the training, validation and test tiles of each fold.
 
-    If `data.buffer` is True, zoom-14 groups next to tested groups are left out of training and validation.
+    If `data.buffer` is True, groups (zoom-14 tiles) next to tested groups are left out of training and validation.
 
     Args:
         data: tiles of the task.
         fold: index of the fold in which each tile is tested, int64 [n].
 
     Raises:
-        DataError: a fold has no tile to train on, or thinning removed the test tiles of all folds. Thinning removes a
-            share of the tiles with label 0.
+        DataError: a fold has no tile to train on, or no fold has a test tile except tiles with label 0 that were
+            removed to reduce their number (thinning).
     """
     count = int(fold.max(initial=-1)) + 1
     made = []
@@ -187,7 +187,7 @@ def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:
 
 
 def _assign(data: ProbeData, k: int, seed: int) -> NDArray[np.int64]:
-    """Returns the fold of every tile. Tiles of a zoom-14 group are in the same fold. Folds have similar sizes."""
+    """Returns the fold of every tile. Tiles in the same zoom-14 tile are in the same fold. Folds have similar sizes."""
     fold = np.full(len(data.labels), -1, np.int64)
     fold[data.kept] = group_folds(data.groups[data.kept], k, seed)
     names, first = np.unique(data.groups[data.kept], return_index=True)

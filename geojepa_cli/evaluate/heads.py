@@ -1,4 +1,7 @@
-"""Prediction heads on embeddings: Dummy, linear and MLP. A head is fitted to training tiles and predicts test tiles."""
+"""Prediction heads on embeddings: a linear model and an MLP. Also the baseline Dummy, which predicts the median.
+
+A head is fitted to training tiles and predicts the labels of test tiles.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ HEADS = ("linear", "mlp")
 
 
 def predict_dummy(y: Floats, fold: Fold) -> Floats:
-    """Predicts the median of the training labels for every test tile."""
+    """Returns the predictions of the baseline Dummy: the median of the training labels, for every test tile."""
     return np.full(len(fold.test), float(np.median(y[fold.train])))
 
 
@@ -27,16 +30,17 @@ def predict_head(
     clamp: tuple[float, float],
     seed: int,
 ) -> Floats:
-    """Fits a head and returns its predictions for the test tiles.
+    """Fits a prediction head, and returns its predictions for the test tiles.
 
     The linear head is fitted to training and validation tiles. Its ridge penalty is chosen by cross-validation over the
-    groups of these tiles. The MLP is fitted to training tiles, with early stopping on validation tiles.
+    zoom-14 tiles (groups) that contain these tiles. The MLP is fitted to training tiles, with early stopping on
+    validation tiles.
 
     Args:
         head: `linear` or `mlp`.
         x: vectors of all tiles, float32 [n, d].
         y: labels of all tiles, float64 [n].
-        groups: zoom-14 group of each tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         fold: indexes of the training, validation and test tiles in `x`, `y` and `groups`.
         clamp: minimum and maximum to which predictions are limited (clipped).
         seed: seed of the cross-validation for the penalty, and of the MLP.

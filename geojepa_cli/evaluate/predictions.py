@@ -1,4 +1,4 @@
-"""Writes and reads `predictions.csv`, the file with the predictions of every head for every tested tile."""
+"""Writes and reads `predictions.csv`, the predictions of every prediction head for every tested tile."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Predictions:
 
     Attributes:
         tested: columns `tile`, `region`, `fold`, `kept` and `label` of the file, as text [n, 5].
-        groups: name of the zoom-14 group of every tile, text [n].
-        kept: False for tiles with label 0 that thinning removed, bool [n].
+        groups: name of the zoom-14 tile that contains each tile, text [n].
+        kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         labels: label of every tile, float64 [n].
         predicted: predictions of each head; keys are (model, head), values float64 [n].
     """

@@ -1,9 +1,9 @@
-"""Probe: tests how well heads on tile vectors predict the labels of a task, compared with a baseline.
+"""Probe: tests how well prediction heads on tile vectors predict the labels of a task, compared with a baseline.
 
 The baseline, named Dummy, predicts the median of the training labels for every tile.
 
-Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples zoom-14 groups. A group is the
-set of all tiles in the same zoom-14 tile.
+Mean absolute errors (MAE) have confidence intervals from a bootstrap, which resamples groups. A group is the set of
+all tiles in the same zoom-14 tile.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of one head on the vectors of one model.
+    """Errors of one prediction head on the tile vectors of one model.
 
     Attributes:
-        model, head: names of the model and the head. The baseline Dummy has the head `median`.
-        mae: mean absolute error (MAE) and its confidence interval, without the test tiles that thinning removed (a
-            share of the tiles with label 0).
-        mae_unthinned: MAE on all test tiles, including those that thinning removed.
+        model, head: names of the model and the head. The baseline Dummy, which predicts the median, has the head
+            `median`.
+        mae: mean absolute error (MAE) and its confidence interval, without tiles with label 0 that were removed to
+            reduce their number (thinning).
+        mae_unthinned: MAE on all test tiles, including those that were removed by thinning.
         relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
         auroc: area under the ROC curve, on the same tiles as `mae`; None if the task has labels other than 0 and 1,
             or if all labels are equal.
@@ -62,10 +63,10 @@ class ProbeResult:
     Attributes:
         protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
             `cross-validation`: new folds are made and tested.
-        groups: number of tested zoom-14 groups.
-        tiles: number of tested tiles, without the tiles that thinning removed (a share of the tiles with label 0).
-        tiles_unthinned: number of tested tiles, including the tiles that thinning removed.
-        test_groups: number of zoom-14 groups in the task's test split. A task without folds is tested by
+        groups: number of tested groups (zoom-14 tiles).
+        tiles: number of tested tiles, without tiles with label 0 that were removed to reduce their number (thinning).
+        tiles_unthinned: number of tested tiles, including those that were removed by thinning.
+        test_groups: number of groups (zoom-14 tiles) in the task's test split. A task without folds is tested by
             `cross-validation` if this number is below 20 (for a random split: if it is 0), or if the task has fewer
             than 20 training tiles.
         folds: number of folds; 1 for the protocol `test split`.
@@ -89,7 +90,7 @@ class ProbeResult:
     random: bool = False
 
     def describe(self) -> str:
-        """Returns one line of text with the test protocol and the numbers of tested tiles and zoom-14 groups."""
+        """Returns one line of text: test protocol, number of tested tiles, and number of zoom-14 tiles with these."""
         if self.random:
             return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
         return self._describe_protocol() + (
@@ -114,7 +115,7 @@ def run_probe(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ProbeResult:
-    """Fits every head to the vectors of every model, and tests the fitted heads.
+    """Fits every prediction head to the tile vectors of every model, and tests the fitted heads.
 
     Args:
         data: labels and splits of the n tiles of the task.

@@ -51,7 +51,7 @@ class ReportTable:
     """Results of the probes on the same regions, with one column per task and one row per model and head.
 
     A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes with all tags
-    are never in the same table. Probes of a split by zoom-14 group and probes of a random split are never in the same
+    are never in the same table. Probes of a split by zoom-14 tile and probes of a random split are never in the same
     table, either.
 
     Attributes:
@@ -60,7 +60,7 @@ class ReportTable:
         random: True if each tile was assigned to a split separately, which makes scores too good.
         maes: mean absolute error (MAE): `maes[task][row]`.
         intervals: confidence interval (low, high) of the MAE: `intervals[task][row]`.
-        relative: MAE divided by the MAE of Dummy: `relative[task][row]`.
+        relative: MAE divided by the MAE of the baseline Dummy (predicts the median): `relative[task][row]`.
         protocols: description of the test protocol of each task.
         errors: for each task, the absolute errors of its probes, oldest probe first.
     """
@@ -107,7 +107,7 @@ class ReportTable:
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:
-        """Returns the score of a row, which is a model with its head. 0 is perfect, 1 is as good as Dummy.
+        """Returns the score of a row, which is a model with its head. 0 is perfect, 1 is as good as the baseline Dummy.
 
         For each task, the MAE of the row is divided by the MAE of Dummy (which predicts the median label). The score is
         the mean of these ratios over tasks. It is NaN if the MAE of Dummy is 0 in all tasks.
@@ -127,7 +127,7 @@ class ReportTable:
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Returns for each row and task the ratio of two errors: MAE of the row divided by MAE of Dummy.
+        """Returns for each row and task: MAE of the row, divided by MAE of the baseline Dummy (predicts the median).
 
         The keys of the result are `[row][task]`. A ratio is NaN if the row was not tested on the task, or if the MAE of
         Dummy is 0.

@@ -17,8 +17,9 @@ def geometry_card(
     Args:
         name: name of the model.
         config: configuration of the training run.
-        seed: random seed of initial weights and drawings.
-        counts: table of counts by name: fonts, steps, parameters, and the limit that stopped the run.
+        seed: random seed of the initial weights and of the training data.
+        counts: numbers of fonts, steps and parameters, by name. The key `stopped_by` holds a text instead: the name of
+            the limit that ended the run, such as `max_steps`.
         last_line: metrics in the last line of `metrics.jsonl`, by name.
     """
     glyphs = config.glyphs

@@ -1,1 +1,1 @@
-"""Two-digit multipolygons from font outlines: labelled geometry that trains and tests the geometry encoder."""
+"""Multipolygons in the shape of two-digit numbers, drawn from fonts. They train and test the geometry encoder."""

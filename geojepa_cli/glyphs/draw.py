@@ -1,4 +1,7 @@
-"""Draws two-digit multipolygons: pairs of digits of one font under random affine maps, with visibility edges."""
+"""Draws multipolygons in the shape of two-digit numbers, with the number as label.
+
+Both digits have the same font. Each multipolygon is transformed by a random affine map, and gets visibility edges.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ from geojepa_cli.glyphs.outlines import TOLERANCES, Outline
 from geojepa_cli.glyphs.visibility import visibility_edges
 from geojepa_cli.nn.geometry.shapes import INNER, OUTER, Shapes
 
-LOWEST = 10  # first label
-CLASSES = 90  # labels 10 to 99
-LATTICE = 1 << 15  # steps of a tile's side; visibility is tested on integers, as in the native binary
+LOWEST = 10  # lowest number
+CLASSES = 90  # numbers 10 to 99
+LATTICE = 1 << 15  # side of a tile in integer coordinates, as in the native binary
 
-Font = Sequence[Sequence[Outline]]  # outlines of each digit, one per tolerance
-Family = Sequence[Font]  # styles
+Font = Sequence[Sequence[Outline]]  # for each digit, one outline per simplification tolerance
+Family = Sequence[Font]  # all styles of a font family
 Points = NDArray[np.float64]
 
 
 class GlyphBatch(NamedTuple):
-    """Labelled multipolygons. The training loop counts each one as a tile with one token."""
+    """Multipolygons with their labels. The training loop counts each multipolygon as one tile with one token."""
 
     shapes: Shapes
     labels: Tensor  # int64 [T], number minus 10
-    unseen: Tensor  # bool [T], drawn from a font that training does not use
+    unseen: Tensor  # bool [T], True if training does not use the font
 
     @property
     def n_tiles(self) -> int:
@@ -51,14 +54,16 @@ class _Piece(NamedTuple):
 def draw_batch(
     families: Sequence[Family], count: int, rates: GlyphConfig, rng: np.random.Generator, unseen: bool
 ) -> GlyphBatch:
-    """Draws multipolygons with random numbers, families, styles and affine maps. Both digits have the same style.
+    """Draws multipolygons in the shape of random numbers from 10 to 99.
+
+    Number, font family, style and affine map are random. Both digits of a number have the same font family and style.
 
     Args:
-        families: outlines to draw from. All families have the same probability.
+        families: digit outlines of the font families. All families have the same probability.
         count: number of multipolygons.
-        rates: ranges of the affine maps.
+        rates: ranges of the random affine maps, and of the gap between the digits.
         rng: random generator.
-        unseen: value of `GlyphBatch.unseen`.
+        unseen: True if training does not use these font families. The value is stored in the batch.
     """
     numbers = rng.integers(LOWEST, LOWEST + CLASSES, count)
     pieces = [_piece(families[int(rng.integers(len(families)))], int(number), rates, rng) for number in numbers]
@@ -67,7 +72,7 @@ def draw_batch(
 
 
 def join(batches: Sequence[GlyphBatch]) -> GlyphBatch:
-    """Concatenates batches."""
+    """Joins several batches into one batch, in the given order."""
     shapes = [batch.shapes for batch in batches]
     first = [0, *np.cumsum([len(one.node_xy) for one in shapes])[:-1].tolist()]
     joined = Shapes(
@@ -83,7 +88,14 @@ def join(batches: Sequence[GlyphBatch]) -> GlyphBatch:
 
 
 def affine(rates: GlyphConfig, rng: np.random.Generator) -> Points:
-    """Draws the matrix of a random affine map: rotation · shear · unequal scale of the axes · size in tile units."""
+    """Returns the matrix of a random affine map, for points of digits with height 1. [2, 2]
+
+    The map stretches one axis and shrinks the other, then shears, rotates, and scales to a size in tile units.
+
+    Args:
+        rates: ranges of these transformations.
+        rng: random generator.
+    """
     turn = np.deg2rad(rng.uniform(-rates.rotation_deg, rates.rotation_deg))
     shear = rng.uniform(-rates.shear, rates.shear)
     stretch = np.exp(rng.uniform(-1, 1) * np.log(rates.stretch))

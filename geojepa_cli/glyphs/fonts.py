@@ -1,4 +1,4 @@
-"""Finds the font files of a configuration and reads the outlines of their digits."""
+"""Finds the font files that a configuration selects, and reads the outlines of the digits from them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ Styles = list[list[list[Outline]]]  # outlines of each style (file), digit and t
 
 
 class FontFiles(NamedTuple):
-    """Font files by Debian package, sorted by name."""
+    """Font files to train on and to test on: dicts from Debian package to its files, sorted by file name."""
 
     train: dict[str, list[Path]]
     test: dict[str, list[Path]]
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the contents of all files, with their packages."""
+        """Returns one SHA-256 checksum for all font files.
+
+        It changes if the content, name or package of a file changes, or if a file is moved from training to testing.
+        """
         total = hashlib.sha256()
         for group, packages in zip(("train", "test"), self, strict=True):
             for package, paths in sorted(packages.items()):
@@ -37,37 +40,41 @@ class FontFiles(NamedTuple):
 
 
 class Families(NamedTuple):
-    """Outlines of the digits of all families. Files that lack a digit or have crossing outlines are left out."""
+    """Digit outlines of all font families to train on and to test on.
+
+    Font files that lack a digit, or in which the outlines of a digit cross, are left out.
+    """
 
     train: list[Styles]
     test: list[Styles]
-    counts: dict[str, int]  # families and styles that are used, and files that are left out
+    counts: dict[str, int]  # numbers of used families, used styles, and left-out files
 
 
 def find_fonts(config: GlyphConfig) -> FontFiles:
-    """Finds the font files of all packages.
+    """Finds the font files of all Debian packages that a configuration names.
 
     Raises:
-        NotFoundError: the folder has no file of a package. The hint is the command that installs the packages.
+        NotFoundError: the folder contains no font file of one of the packages. The hint is the command that installs
+            the missing packages.
     """
     folder = Path(config.folder)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    unique = {path.name: path for path in reversed(files)}  # packages install some files twice, as links
+    unique = {path.name: path for path in reversed(files)}  # some packages install a file twice, as a link
     groups = [_match(patterns, unique) for patterns in (config.train_fonts, config.test_fonts)]
     absent = sorted(package for group in groups for package, paths in group.items() if not paths)
     if absent:
         names = ", ".join(f"`{package}`" for package in absent[:3]) + (", …" if len(absent) > 3 else "")
         hint = hints.shell("sudo", "apt-get", "install", *absent).or_else(hints.again(set={"glyphs.folder": "DIR"}))
-        raise NotFoundError(f"`{folder}` has no fonts of {names} ({len(absent)} packages)", hint)
+        raise NotFoundError(f"`{folder}` has no fonts of the Debian packages {names} (missing: {len(absent)})", hint)
     return FontFiles(*groups)
 
 
 def read_families(files: FontFiles) -> Families:
-    """Reads the outlines of all font files.
+    """Reads the outlines of the digits from all font files.
 
     Raises:
         DataError: a file is not a font.
-        NotFoundError: no font to train on, or none to test on, has usable outlines.
+        NotFoundError: no font for training, or no font for testing, has usable outlines of all digits.
     """
     families: list[list[Styles]] = []
     styles = left_out = 0
@@ -82,7 +89,8 @@ def read_families(files: FontFiles) -> Families:
     if not all(families):
         missing = "train_fonts" if not families[0] else "test_fonts"
         raise NotFoundError(
-            f"no font of `glyphs.{missing}` has outlines of all digits", hints.again(config="geometry.yaml")
+            f"no font in the setting `glyphs.{missing}` has outlines of all digits",
+            hints.again(config="geometry.yaml"),
         )
     counts = {"train_families": len(families[0]), "test_families": len(families[1])}
     return Families(families[0], families[1], {**counts, "styles": styles, "fonts_left_out": left_out})

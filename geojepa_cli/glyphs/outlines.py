@@ -1,4 +1,4 @@
-"""Outlines of digits: reads them from font files, and flattens and simplifies them to rings."""
+"""Reads the outlines of digits from font files, and converts their curves to rings with few nodes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 
 DIGITS = "0123456789"
-# tolerance of the simplification relative to the height of the digit; each level is a version of the outline
+# simplification tolerances, relative to the height of the digit; each tolerance gives one version of the outline
 TOLERANCES = (0.006, 0.015, 0.03)
-MIN_AREA = 2e-4  # smaller rings, relative to the square of the height, are artefacts of the font
+MIN_AREA = 2e-4  # minimum area of a ring, relative to the squared height; smaller rings are artefacts of the font
 
 Points = NDArray[np.float64]
 
 
 class Outline(NamedTuple):
-    """Rings of one digit, with height 1 and the lower left corner at (0, 0)."""
+    """Rings of one digit. Its bounding box has height 1 and its lower left corner at (0, 0)."""
 
     rings: tuple[Points, ...]  # each [n, 2]; outer rings are counter-clockwise, inner rings clockwise
-    inner: tuple[bool, ...]  # whether each ring is a hole
+    inner: tuple[bool, ...]  # for each ring, True if it is a hole
 
     @property
     def width(self) -> float:
-        """Width relative to the height."""
+        """Width of the digit, whose height is 1."""
         return float(max(ring[:, 0].max() for ring in self.rings))
 
 
@@ -36,8 +36,8 @@ def read_outlines(path: Path) -> list[list[Outline]] | None:
     """Reads the outlines of the digits 0 to 9 from a font file.
 
     Returns:
-        For each digit, one outline per tolerance. None if the font lacks a digit, or if the rings of a digit cross
-        (variable fonts join overlapping strokes only when they are drawn).
+        For each digit, a list with one outline for each tolerance in `TOLERANCES`. None if the font lacks a digit, or
+        if the rings of a digit cross (in some variable fonts, strokes overlap).
 
     Raises:
         DataError: the file is not a font.
@@ -65,9 +65,13 @@ def read_outlines(path: Path) -> list[list[Outline]] | None:
 
 
 def outlines_of(rings: list[Points]) -> list[Outline] | None:
-    """Returns one outline per tolerance from closed rings. None if there is no ring, or if rings cross.
+    """Converts the closed rings of a digit to outlines, one for each tolerance in `TOLERANCES`.
 
-    A ring inside an odd number of other rings is a hole.
+    A ring inside an odd number of other rings is a hole. If simplification makes rings cross, the outline for the
+    smallest tolerance is used instead.
+
+    Returns:
+        The outlines. None if there is no usable ring, or if the rings cross even with the smallest tolerance.
     """
     rings = [_open(ring) for ring in rings]
     if not rings:
@@ -96,7 +100,7 @@ def signed_area(ring: Points) -> float:
 
 
 def contains(ring: Points, point: Points) -> bool:
-    """Returns whether a point lies inside a ring (even-odd rule)."""
+    """Returns True if a point lies inside a ring (even-odd rule)."""
     ahead = np.roll(ring, -1, axis=0)
     spans = (ring[:, 1] > point[1]) != (ahead[:, 1] > point[1])
     a, b = ring[spans], ahead[spans]
@@ -105,9 +109,10 @@ def contains(ring: Points, point: Points) -> bool:
 
 
 def simplify(ring: Points, tolerance: float) -> Points:
-    """Simplifies a ring (Douglas and Peucker 1973), but keeps at least three nodes.
+    """Simplifies a ring with the algorithm of Douglas and Peucker (1973). Keeps at least three nodes.
 
-    The first node and the node farthest from it are kept, and both halves are simplified as lines.
+    The first node and the node farthest from it are always kept. The two lines between these nodes are simplified
+    separately.
     """
     far = int(((ring - ring[0]) ** 2).sum(1).argmax())
     closed = np.concatenate([ring, ring[:1]])
@@ -130,7 +135,7 @@ def simplify(ring: Points, tolerance: float) -> Points:
 
 
 def crossing(rings: Sequence[Points]) -> bool:
-    """Returns whether two segments of the rings cross at a point inside both."""
+    """Returns True if two segments of the rings cross. Segments that only touch at an end do not cross."""
     a = np.concatenate(rings)
     b = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
     side = _cross(b[:, None] - a[:, None], a[None] - a[:, None]), _cross(b[:, None] - a[:, None], b[None] - a[:, None])
@@ -139,12 +144,12 @@ def crossing(rings: Sequence[Points]) -> bool:
 
 
 def _open(ring: Points) -> Points:
-    """Returns a ring without repeated nodes."""
+    """Returns a ring without nodes that equal the next node. The last node then differs from the first."""
     return np.asarray(ring[(ring != np.roll(ring, -1, axis=0)).any(1)])
 
 
 def _distance(points: Points, a: Points, b: Points) -> Points:
-    """Returns the distances of points from the segment a–b."""
+    """Returns the distance of each point from the segment between a and b."""
     along = b - a
     squared = float(along @ along)
     share = np.clip((points - a) @ along / squared, 0.0, 1.0) if squared > 0 else np.zeros(len(points))

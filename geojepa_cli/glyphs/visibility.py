@@ -1,4 +1,7 @@
-"""Visibility edges between the parts of one entity, by the rule of the native binary (docs/adr/0003)."""
+"""Finds visibility edges between the parts (points, lines and rings) of one entity.
+
+The native binary `geojepa-tiler` uses the same rule (docs/adr/0003).
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,35 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-BLOCK = 8  # candidates of a viewer that are tested at once
+BLOCK = 8  # number of candidates that are tested at once for each node
 
 
 class _Points(NamedTuple):
-    """Points on a lattice, with separate coordinates, because NumPy is fast on contiguous arrays only."""
+    """Points with integer coordinates. x and y are separate arrays, because NumPy is faster on contiguous arrays."""
 
     x: Ints
     y: Ints
 
     def at(self, index: Ints) -> _Points:
-        """Returns the points at an index of the arrays."""
+        """Returns the points with the given indices."""
         return _Points(self.x[index], self.y[index])
 
 
 def visibility_edges(nodes: Ints, parts: Ints, rings: Flags, per_node: int = 1) -> Ints:
-    """Joins each node to the nearest visible nodes of other parts.
+    """Joins each node of an entity to the nearest visible nodes of other parts (points, lines or rings) of the entity.
 
-    Two nodes see each other if the straight line between them has no point in common with any segment of any part,
-    except a shared end. A node inside a segment sees nothing. Of equal distances, the lower node number wins.
+    Two nodes see each other if the straight line between them does not meet any segment of the entity. It may only
+    meet the segments that start or end at one of the two nodes, at this node. A node that lies on a segment, but not at
+    its end, sees no other node. Of several nodes at the same distance, the node with the lowest index is used.
 
     Args:
-        nodes: positions on a lattice, with coordinates below 2²⁴. [N, 2]
-        parts: first node of each part, then the number of nodes. [P + 1]
-        rings: True for parts whose last node is joined to the first. [P]
-        per_node: number of visible nodes that each node is joined to.
+        nodes: positions of the nodes, as integers below 2²⁴. [N, 2]
+        parts: index of the first node of each part. The last value is the number of nodes. [P + 1]
+        rings: True for parts whose last node is joined to the first node. [P]
+        per_node: maximum number of visible nodes to which each node is joined.
 
     Returns:
-        Edges, the lower node first, sorted and unique. [E, 2]
+        Edges as pairs of node indices, sorted and without duplicates. The lower index comes first. [E, 2]
     """
     points = _Points(*np.ascontiguousarray(nodes.T))
     part_of = np.repeat(np.arange(len(rings)), np.diff(parts))
@@ -67,7 +71,7 @@ def visibility_edges(nodes: Ints, parts: Ints, rings: Flags, per_node: int = 1) 
 
 
 def _segments(points: _Points, parts: Ints, rings: Flags, part_of: Ints) -> tuple[_Points, _Points]:
-    """Returns the first and second ends of all segments, with the closing segments of rings."""
+    """Returns the start points and the end points of all segments, including those that close the rings."""
     index = np.arange(len(part_of))
     last = index == parts[1:][part_of] - 1
     closes = rings[part_of] & (np.diff(parts)[part_of] > 2)
@@ -77,22 +81,22 @@ def _segments(points: _Points, parts: Ints, rings: Flags, part_of: Ints) -> tupl
 
 
 def _cross(origin: _Points, a: _Points, b: _Points) -> Ints:
-    """Returns twice the signed area of the triangles (origin, a, b)."""
+    """Returns twice the signed area of each triangle (origin, a, b)."""
     return np.asarray((a.x - origin.x) * (b.y - origin.y) - (a.y - origin.y) * (b.x - origin.x))
 
 
 def _between(point: _Points, begin: _Points, end: _Points) -> Flags:
-    """Returns whether points on the lines of segments lie between their ends."""
+    """Returns True for points between the ends of a segment. The points must lie on the line through the segment."""
     return np.asarray((point.x - begin.x) * (point.x - end.x) + (point.y - begin.y) * (point.y - end.y) < 0)
 
 
 def _inside(point: _Points, begin: _Points, end: _Points) -> Flags:
-    """Returns whether points lie on segments, but not at an end."""
+    """Returns True for points that lie on a segment, but not at one of its ends."""
     return np.asarray((_cross(point, begin, end) == 0) & _between(point, begin, end))
 
 
 def _blocked(a: _Points, b: _Points, begin: _Points, end: _Points) -> Flags:
-    """Returns whether segments block the line from a to b, where a and b lie inside no segment."""
+    """Returns True for segments that block the line from a to b. a and b must not lie between the ends of a segment."""
     side_begin, side_end = _cross(a, b, begin), _cross(a, b, end)
     apart = (side_begin < 0) != (side_end < 0)
     apart &= (side_begin != 0) & (side_end != 0)

@@ -21,7 +21,7 @@ class Interval:
     Attributes:
         value: value computed from all data.
         low, high: lower and upper end of the interval.
-        groups: number of groups in the data.
+        groups: number of groups (zoom-14 tiles) in the data.
         level: confidence level of the interval, such as 0.95.
     """
 
@@ -39,9 +39,10 @@ def bootstrap_mean(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean of `values` and its confidence interval. Bootstrap samples draw groups with replacement.
+    """Returns the mean of `values` and its confidence interval.
 
-    Each value in a sample has the same weight, so large groups have more influence than small groups.
+    Each bootstrap sample draws groups of values (all values in a zoom-14 tile) with replacement. Each value in a sample
+    has the same weight, so large groups have more influence than small groups.
 
     Args:
         values: values to average [n].
@@ -135,7 +136,7 @@ def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) ->
 
 
 def _draw(n_groups: int, draws: int, seed: int) -> Floats:
-    """Draws bootstrap samples of groups. Returns how often each sample contains each group, [draws, n_groups]."""
+    """Draws bootstrap samples of groups of tiles. Returns how often each sample has each group, [draws, n_groups]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=draws).astype(np.float64)
 

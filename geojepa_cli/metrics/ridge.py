@@ -1,4 +1,4 @@
-"""Ridge regression in closed form. Cross-validation over groups chooses the penalty."""
+"""Ridge regression in closed form. Cross-validation over groups of tiles chooses the penalty."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class SearchResult:
     def to_json(self) -> dict[str, Any]:
         """Returns the result as a JSON object.
 
-        Leaves out `group`, and the row numbers `tile_row` and `entity.piece`, which refer to rows of `processed.h5`.
+        Leaves out the name of the zoom-14 tile, and the row numbers that refer to rows of `processed.h5`.
         """
         entity = self.entity
         record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}

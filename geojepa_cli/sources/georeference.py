@@ -66,7 +66,7 @@ def scene_bounds(source: Any, path: Path) -> Bounds:
 
 
 def transform_near(source: Any, tile: TileId) -> Any:
-    """Returns the affine transform of a scene, for sampling the scene at a tile.
+    """Returns the affine transform of a scene (georeferenced image), for sampling the scene at a tile.
 
     If the CRS is in degrees, the transform is shifted in longitude by the multiple of 360° that brings the scene
     closest to the tile. The shift is needed for scenes whose longitudes exceed 180° or range from 0° to 360°.

@@ -40,11 +40,11 @@ class OpenScene(Protocol):
         """Returns a context manager that converts errors of rasterio and GDAL to errors of this package."""
 
     def close(self) -> None:
-        """Closes the scene's dataset."""
+        """Closes the rasterio dataset of the scene."""
 
 
 class LocalScene:
-    """A scene in a local file that is opened for reading."""
+    """A scene (georeferenced image) in a local file, opened for reading."""
 
     def __init__(self, scene: Scene) -> None:
         self._path, self.mask = scene.path, scene.mask
@@ -103,12 +103,12 @@ class Mosaic:
         self.unreachable = UnreachableScenes()
 
     def close(self) -> None:
-        """Closes all open scenes."""
+        """Closes all open scenes (georeferenced images)."""
         while self._open:
             self._open.popitem()[1].close()
 
     def picture(self, tile: TileId) -> Picture | None:
-        """Returns the image of a tile; None if no scene has data inside the tile.
+        """Returns the image of a tile; None if no scene (georeferenced image) has data inside the tile.
 
         Raises:
             DataError: the file of a scene cannot be read.
@@ -142,7 +142,7 @@ class Mosaic:
         return found
 
     def _sample(self, index: int, scene: Scene, tile: TileId) -> tuple[Floats, Mask] | None:
-        """Samples a scene at the pixels of a tile's image.
+        """Samples a scene (georeferenced image) at the pixels of a tile's image.
 
         Returns the values [bands, side, side] and the mask of valid values [side, side]; None if the scene has no valid
         pixel in the tile.

@@ -33,7 +33,7 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
     same zoom-14 tile (a group) are resampled on the same thread, because they need the same blocks of the scenes.
 
     Args:
-        make: function that returns a new mosaic. It is called once for each thread. The mosaics are closed at the end.
+        make: function that returns a new `Mosaic`, which makes tile images from scenes. Each thread has its own one.
         tiles: tiles to resample. The tiles of a group must be consecutive.
         threads: number of threads.
     """
@@ -71,7 +71,7 @@ def _set_context(context: contextvars.Context) -> None:
 class _Work:
     """Resamples groups of tiles. A group consists of all tiles inside one zoom-14 tile.
 
-    For each group, a thread takes a mosaic from a shared pool. It returns the mosaic to the pool afterwards.
+    For each group, a thread takes a `Mosaic` (reader of scenes) from a shared pool, and returns it afterwards.
 
     Attributes:
         stopped: True when the caller no longer reads the results. The remaining tiles are then skipped.

@@ -24,7 +24,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 class PixelGrid(NamedTuple):
-    """Position of a tile in a scene, in scene pixels from the scene's upper left corner.
+    """Position of a tile in a scene (georeferenced image), in scene pixels from the scene's upper left corner.
 
     Attributes:
         columns, rows: scene column and scene row of 9 × 9 evenly spaced points of the tile, float64 [9, 9] each. The
@@ -47,7 +47,7 @@ def tile_transform(tile: TileId, size_px: int) -> Any:
 
 
 def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGrid | None:
-    """Returns the position of a tile in a scene with the given CRS and transform.
+    """Returns the position of a tile in a scene (georeferenced image) with the given CRS and transform.
 
     Returns None if the tile cannot be projected to the CRS.
     """
@@ -63,7 +63,7 @@ def locate_tile(tile: TileId, size_px: int, crs: Any, transform: Any) -> PixelGr
 
 
 def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, transform: Any) -> tuple[Doubles, Doubles]:
-    """Returns the position in the scene of every pixel of a tile's image.
+    """Returns the position in the scene (georeferenced image) of every pixel of a tile's image.
 
     A position is the scene column and scene row of the pixel's centre. Columns and rows are float64 [side, side] each.
     The positions are computed with a quadratic polynomial that is fitted to the 9 × 9 points of the `PixelGrid`. If the
@@ -132,7 +132,7 @@ def _smooth(values: Floats, a: float) -> Floats:
 
 
 def _fit_parabola(grid: PixelGrid) -> Doubles | None:
-    """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene.
+    """Fits quadratic polynomials that convert positions in a tile to columns and rows of a scene (georeferenced image).
 
     Returns:
         Coefficients [6, 2] of the terms 1, u, v, u², uv and v², where (u, v) is the position in the tile, from -1 to 1.
@@ -160,7 +160,7 @@ def _solver() -> Doubles:
 def _project(
     tile: TileId, size_px: int, crs: Any, transform: Any, columns: Doubles, rows: Doubles
 ) -> tuple[Doubles, Doubles]:
-    """Converts pixel positions in a tile's image to pixel positions in a scene.
+    """Converts pixel positions in a tile's image to pixel positions in a scene (georeferenced image).
 
     Positions that cannot be projected become infinite.
     """

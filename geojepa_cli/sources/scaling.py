@@ -1,4 +1,4 @@
-"""Scaling of scenes with more than 8 bits per band to 8 bits."""
+"""Scaling of scenes (georeferenced images) with more than 8 bits per band to 8 bits."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _HALF = 128  # minimum value of valid pixels in masks from 0 to 255
 
 
 class MaskRule(NamedTuple):
-    """Rule that decides which pixels of a scene are valid. A valid pixel contains data.
+    """Rule that decides which pixels of a scene (georeferenced image) are valid. A valid pixel contains data.
 
     If both `nodata` and `alpha` are set, a pixel is valid only if both mark it as valid. If `mask_band` is True, only
     the mask band is used: `nodata` is empty and `alpha` is None.

@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class ScenePart(NamedTuple):
-    """The part of a scene that a tile needs.
+    """The part of a scene (georeferenced image) that a tile needs.
 
     Attributes:
         data: pixels of the part, [bands, rows, columns]. They are downsampled if the scene has at least twice the
@@ -99,7 +99,7 @@ def read_part(source: Any, scene: Scene, mask: MaskRule, tile: TileId, size_px: 
 
 
 def sample_part(part: ScenePart) -> tuple[Floats, Mask] | None:
-    """Samples a part of a scene at the pixels of a tile's image.
+    """Samples a part of a scene (georeferenced image) at the pixels of a tile's image.
 
     If some scene pixels are invalid, they are set to 0. The values and the mask of valid pixels are then both sampled,
     and the sampled values are divided by the sampled mask. So invalid pixels neither darken their neighbours nor leave

@@ -96,7 +96,7 @@ def write_as_geotiff(vrt: Path, target: Path) -> None:
 
 
 def uncompressed_bytes(path: Path) -> int:
-    """Returns the size in bytes of a scene's pixels without compression."""
+    """Returns the size in bytes of the pixels of a scene (georeferenced image) without compression."""
     with opened(path) as source:
         size: int = source.width * source.height * sum(np.dtype(name).itemsize for name in source.dtypes)
         return size

@@ -28,7 +28,7 @@ class UnreachableScenes:
         self._in_a_row = 0
 
     def check(self, scene: int) -> None:
-        """Checks that a run should still try to read a scene.
+        """Checks that a run should still try to read a scene (georeferenced image).
 
         Raises:
             OfflineError: too many reads of this scene failed in a row, or too many scenes in a row were unreachable.
@@ -43,7 +43,7 @@ class UnreachableScenes:
         raise OfflineError(f"scene not read, because {why}", hints.again())
 
     def add_failure(self, scene: int) -> None:
-        """Counts a failed read of a scene."""
+        """Counts a failed read of a scene (georeferenced image)."""
         with self._lock:
             self._failures[scene] += 1
             if self._failures[scene] >= _MAX_FAILURES and scene not in self._scenes:

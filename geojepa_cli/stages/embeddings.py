@@ -75,7 +75,7 @@ class Model(NamedTuple):
         return baseline_needs(self.name) if self.artifact is None else model_config(self.artifact).needs
 
     def open(self, inputs: FrozenInputs) -> Embedder:
-        """Loads the model, and returns an object that computes embeddings.
+        """Loads the model, and returns an `Embedder`, which computes embeddings.
 
         Args:
             inputs: text embeddings of all tags. The model is loaded onto the device that contains them.

@@ -43,7 +43,7 @@ def _split_name(remains: Remains) -> tuple[str, str]:
 
 
 def _probes_with(remains: Remains) -> list[Artifact]:
-    """Returns the probes that were made from these embeddings."""
+    """Returns the `probes/` artifacts that were made from the given `embeddings/` artifact."""
     if remains.path is None:
         return []
     ref = f"embeddings/{remains.path.name}"

@@ -57,7 +57,7 @@ class Filters:
         return images
 
     def open_region(self, workspace: Workspace, processed: Artifact) -> RegionData:
-        """Opens the tiles of a region that meet all conditions.
+        """Opens the tiles of a region that meet the conditions of all filters.
 
         Raises:
             DataError: no tile meets all conditions. The message contains the number of tiles that each filter removed.

@@ -1,4 +1,4 @@
-"""Training of the geometry encoder on numbers from font outlines. Part of the stage `models/`."""
+"""Trains the geometry encoder on numbers that are drawn from fonts. Part of the stage `models/`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) -> Artifact:
-    """Publishes `models/<name>` with weights, configuration, metrics, plot of the accuracy, and model card.
+    """Trains a geometry encoder, and publishes the artifact `models/<name>`.
+
+    The artifact contains the weights, the configuration, the training metrics, a plot of loss and accuracy, and a model
+    card.
 
     Args:
         workspace: workspace to publish to.
-        run: settings of the run.
+        run: settings of the training run.
 
     Raises:
-        NotFoundError: the fonts of a package are not in the folder.
+        NotFoundError: the fonts of a Debian package in the configuration are not installed.
         UsageError: the device does not exist.
         DataError: a font file is damaged.
     """
@@ -45,7 +48,11 @@ def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) 
 def _train(
     build: Build, run: TrainingRun[GeometryConfig], fonts: FontFiles, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a model, writes it to the partial directory, and returns counts and timing."""
+    """Trains a geometry encoder, and writes its files to the directory of `build`.
+
+    Returns:
+        Two dicts: the counts for `manifest.json`, such as the number of steps, and the entries for `timing.json`.
+    """
     import torch
 
     from geojepa_cli.glyphs.fonts import read_families
@@ -59,7 +66,7 @@ def _train(
 
 
 def _describe(build: Build, run: TrainingRun[GeometryConfig], counts: Mapping[str, Any]) -> None:
-    """Writes the plot of loss and accuracy, and the model card."""
+    """Writes the plot of loss and accuracy, and the model card, to the directory of `build`."""
     from geojepa_cli.evaluate.plots.training import GEOMETRY, plot_metrics
     from geojepa_cli.export.geometry_card import geometry_card
     from geojepa_cli.train.log import read_metrics

@@ -33,7 +33,7 @@ FILE = "images.h5"
 def _rebuild(remains: Remains) -> Hint:
     """Returns the `tile` command that makes the images again.
 
-    This is the command that rebuilds the `tiles/` artifact of the images, with the options of the images added.
+    The command that rebuilds the `tiles/` artifact also makes the images. The options for images are added to it.
     """
     params = remains.params
     zoom = number(params.get("zoom"))
@@ -165,7 +165,7 @@ def _has_scenes(names: Sequence[Path]) -> bool:
 
 
 class _NoImageryError(Exception):
-    """Raised if no tile of a region intersects a scene."""
+    """Raised if no tile of a region intersects a scene (georeferenced image)."""
 
 
 def _resample(

@@ -40,13 +40,15 @@ def pretrain(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Trains a model by masked latent prediction on one or several regions, or a geometry encoder on fonts.
+    """Trains a model by masked latent prediction on the tiles of one or several regions.
+
+    With a configuration such as `geometry.yaml`, trains a geometry encoder on numbers that are drawn from fonts.
 
     Args:
         workspace: workspace to read from and publish to.
         config: path of a configuration file, or name of a configuration that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
-            A geometry encoder has none.
+            Must not be given for a geometry encoder.
         set_: values that replace those in the configuration, such as `{"train.lr": 1e-3}` or `["train.lr=1e-3"]`.
         name: name of the model. Default: the name of the configuration file without its extension.
         seed: random seed of the initial weights, the order of tiles, and the masks.
@@ -74,7 +76,9 @@ def pretrain(
         if region:
             # the hints for geojepa commands keep `--region`
             words = ("geojepa", "--workspace", str(workspace.root), "pretrain", "--config", str(config))
-            raise UsageError(f"`{config}` trains on fonts, not on regions", hints.shell(*words))
+            raise UsageError(
+                f"`{config}` trains on fonts, so it cannot be combined with `--region`", hints.shell(*words)
+            )
         return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads))
     run = TrainingRun(resolved, name, seed, resume, device, threads)
     return make_model(workspace, find_regions(workspace, "processed", region), run)

@@ -94,7 +94,7 @@ def knn(
         `neighbours.html`.
 
     Raises:
-        UsageError: neither or both of `tile` and `entity` are given, or one of them has the wrong form.
+        UsageError: neither or both of `tile` and `entity` are given, or one of them has the wrong format.
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
@@ -177,11 +177,11 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
 
 
 def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that a tile or an entity is given, and has the right form, such as `16_18052_25957` or `way/123`.
+    """Checks that a query tile or entity is given, and is written like `16_18052_25957` or `way/123`.
 
     Raises:
-        UsageError: neither is given, or the form is wrong. The hint repeats the command with a tile or entity that
-            exists in the regions.
+        UsageError: neither is given, or the text has another format. The hint repeats the command with a tile or entity
+            that exists in the regions.
     """
     from geojepa_cli.grid import parse_tile
     from geojepa_cli.search.check import existing_query, parse_entity

@@ -20,14 +20,17 @@ Options = dict[str, hints.Value]
 def input_refs(remains: Remains, kind: str) -> list[str]:
     """Returns references to the inputs of the given kind, as values of an option such as `--region`.
 
-    A reference is the name of the input if this name means the right version, or if the input does not exist any more.
-    Otherwise, the reference is `name@id`.
+    A reference is `name@id`. The name alone is used if the input is the newest artifact with this name, or if the input
+    no longer exists.
     """
     return [short_ref(remains, kind, ref.partition("/")[2]) for ref in inputs_of_kind(remains, kind)]
 
 
 def short_ref(remains: Remains, kind: str, ref: str) -> str:
-    """Returns a reference `name@id` to an artifact in its shortest form, as described in `input_refs`."""
+    """Returns the shortest reference to an artifact: its name, or `name@id` if a newer artifact has the same name.
+
+    Also returns the name if the artifact no longer exists.
+    """
     name = name_of(ref)
     if remains.root is None or not (remains.root / kind / ref / MANIFEST).is_file():
         return name

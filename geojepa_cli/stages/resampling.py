@@ -52,7 +52,7 @@ class SourceScenes(NamedTuple):
 
 
 def open_scenes(source: Artifact, threads: int, form: ImageForm) -> SourceScenes:
-    """Opens the scenes of a `source/` artifact.
+    """Opens the scenes (georeferenced images) of a `source/` artifact.
 
     Args:
         source: `source/` artifact with scenes, or with a list of scenes on a server.

@@ -43,7 +43,7 @@ class Stage:
         made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
             if an artifact is not made from the artifacts of one region alone.
         of_region: True if the artifacts have the name of a region.
-        variant: parameters that distinguish artifacts with the same name, as described in `Kind`.
+        variant: names of parameters. If they differ, a new artifact with the same name does not replace an older one.
         registers: True to make the kind known to workspaces. False if another stage with the same kind does so: for
             example, tasks and their analyses both have the kind `tasks`.
         files: names of the files that every artifact of this stage contains.

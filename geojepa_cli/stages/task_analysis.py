@@ -77,7 +77,8 @@ def make_analysis(
 ) -> Artifact:
     """Publishes the artifact `tasks/<region>.<task>.analysis`, made from the tiles of all given regions.
 
-    `<region>` is the name of the first region. For three regions, it is followed by `+2`.
+    `<region>` is the name of the first region. If there are several regions, the number of other regions
+    follows, such as `+2`.
     """
     more = f"+{len(regions) - 1}" if len(regions) > 1 else ""
     name = f"{regions[0].name}{more}.{spec.name}{ANALYSIS_SUFFIX}"

@@ -1,4 +1,4 @@
-"""Parts that all training runs share: the stage `models/`, the settings of a run, and the run itself."""
+"""Code for all training runs: the stage `models/`, settings and result of a run, and functions that run it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class TrainingRun(Generic[ConfigT]):
     """Settings of a training run.
 
     Attributes:
-        config: configuration.
+        config: configuration of the model and of its training.
         name: name of the model.
-        seed: random seed of initial weights, order of tiles, and masks.
-        resume: resume an interrupted run from its last checkpoint.
+        seed: random seed of the initial weights, and of the training data (for example of masks and order of tiles).
+        resume: True to resume an interrupted run from its last checkpoint. False to train from the start.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.
     """
@@ -54,10 +54,10 @@ class TrainingRun(Generic[ConfigT]):
 
 
 class Trained(NamedTuple):
-    """Outcome of a training run.
+    """Result of a training run.
 
     Attributes:
-        result: progress at the end of the run.
+        result: progress at the end of the run, and the limit that ended the run.
         parameters: numbers of parameters of the model's parts, by name.
         timing: entries of `timing.json`.
     """
@@ -67,10 +67,10 @@ class Trained(NamedTuple):
     timing: dict[str, Any]
 
     def counts(self, first: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the counts for the manifest.
+        """Returns the counts for `manifest.json`, such as numbers of steps, tiles and parameters.
 
         Args:
-            first: counts of the training data.
+            first: counts of the training data, which come before the other counts.
         """
         progress = self.result.progress
         return {
@@ -114,14 +114,15 @@ def publish_model(
     params: Mapping[str, Any],
     write: Callable[[Build], tuple[dict[str, Any], dict[str, Any]]],
 ) -> Artifact:
-    """Publishes `models/<name>`, or returns it if it exists.
+    """Trains a model and publishes the artifact `models/<name>`. Returns the existing artifact if there is one.
 
     Args:
         workspace: workspace to publish to.
-        run: settings of the run.
+        run: settings of the training run.
         inputs: artifacts to train on.
-        params: parameters that change the result, in addition to configuration and seed.
-        write: function that trains the model, writes its files to `build.partial`, and returns counts and timing.
+        params: parameters that change the result, in addition to the configuration and the seed.
+        write: function that trains the model, and writes its files to the directory `partial` of its argument. Returns
+            two dicts: the counts for `manifest.json`, and the entries for `timing.json`.
 
     Raises:
         InterruptedRunError: the run was stopped with Ctrl-C.
@@ -147,11 +148,11 @@ def publish_model(
 
 
 def prepare_torch(device: str, threads: int) -> None:
-    """Sets the number of threads of torch, and makes its results on a CPU repeatable."""
+    """Sets the number of threads that torch uses. On a CPU, also makes the results of torch repeatable."""
     import torch
 
     torch.set_num_threads(threads)
-    # otherwise threads add the gradients of repeated rows in random order
+    # otherwise, threads add up the gradients of repeated rows in random order
     torch.use_deterministic_algorithms(torch.device(device).type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -159,14 +160,15 @@ def prepare_torch(device: str, threads: int) -> None:
 def train_model(
     build: Build, run: TrainingRun[RunConfig], data: Data[Any], inputs: FrozenInputs, device: str
 ) -> Trained:
-    """Trains a new model, and writes weights, configuration and metrics to the partial directory.
+    """Trains a new model, and writes weights, configuration and metrics to the directory of `build`.
 
     Args:
-        build: directory of the new artifact. An interrupted run is resumed from its checkpoint.
-        run: settings of the run.
-        data: training data, on the device.
-        inputs: inputs of the model that are computed before training, on the device.
-        device: name of the device.
+        build: artifact that is being built. If its directory has a checkpoint of an interrupted run, the run is
+            resumed.
+        run: settings of the training run.
+        data: training data, on the training device.
+        inputs: text embeddings of tags, on the training device. They are computed before training.
+        device: training device, such as `cpu`.
     """
     from geojepa_cli.models.published import save_model
     from geojepa_cli.models.registry import build_pretrainable
@@ -205,7 +207,7 @@ def model_config(model: Artifact) -> RunConfig:
 
 
 def data_config(model: Artifact) -> DataConfig | None:
-    """Returns the settings that selected the tiles that a model was trained on. None if it was not trained on tiles.
+    """Returns the settings by which the training tiles of a model were selected. None if it was not trained on tiles.
 
     Raises:
         DataError: `config.yaml` of the model is damaged.
@@ -219,7 +221,7 @@ def data_config(model: Artifact) -> DataConfig | None:
 def _interrupted(build: Build) -> InterruptedRunError:
     """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
 
-    Without a checkpoint, no run can resume, so the files of the run are deleted.
+    A run without a checkpoint cannot be resumed, so its files are deleted.
     """
     from geojepa_cli.train.checkpoint import checkpoint_step
 

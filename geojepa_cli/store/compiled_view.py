@@ -1,6 +1,7 @@
-"""`CompiledView`: a `View` converted to row numbers of the pieces and tags to read, so that tiles can be read fast.
+"""`CompiledView`: a selection of tiles, tags and parts of OSM elements, in a form with which tiles can be read fast.
 
-A `View` selects tiles, tags and pieces of a dataset. A piece is the part of an OSM element inside one tile.
+A `View` defines the selection. A `CompiledView` holds the row numbers of the selected tags and of the selected pieces.
+A piece is the part of an OSM element inside one tile.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from geojepa_cli.store.view import View
 
 
 class CompiledRegion(NamedTuple):
-    """The pieces (parts of OSM elements inside single tiles) and tags of one region that a view keeps.
+    """The pieces and tags that a `View` selects in one region, as row numbers in the region's file.
 
-    Pieces and tags are given as row numbers in the region's file.
+    A piece is the part of an OSM element inside one tile.
     """
 
     pieces: Array  # int32 [kept pieces], piece rows, tile by tile
@@ -28,15 +29,15 @@ class CompiledRegion(NamedTuple):
 
 
 class CompiledView:
-    """A `View` (selection of tiles, tags and pieces) converted to row numbers of the pieces and tags to read.
+    """The pieces and tags that a `View` selects, as row numbers, so that tiles can be read fast.
 
-    With these row numbers, tiles can be read fast.
+    A `View` is a selection of tiles, tags and pieces. A piece is the part of an OSM element inside one tile.
 
     Attributes:
-        regions: for each region, the pieces (parts of OSM elements inside single tiles) and tags that the view keeps.
-        lengths: int32 [tiles], number of tokens (entities) of every tile of the dataset; 0 for tiles that the view
-            drops.
-        kept: bool [tiles], True for tiles that the view keeps.
+        regions: selected pieces and tags of each region.
+        lengths: int32 [tiles], number of tokens (entities) of every tile of the dataset; 0 for tiles that
+            are not selected.
+        kept: bool [tiles], True for selected tiles.
     """
 
     def __init__(self, regions: Sequence[RegionStore], view: View) -> None:
@@ -48,10 +49,14 @@ class CompiledView:
 
 
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
-    """Returns the pieces (parts of OSM elements inside single tiles) and the tags of a region that a view keeps.
+    """Returns the row numbers of the pieces and tags that a `View` selects in a region.
 
-    A piece is left out if the view does not keep the tile of the piece, if the view hides the piece, or if the OSM
-    element of the piece has no tag that the view keeps.
+    A piece is the part of an OSM element inside one tile. It is left out if its tile is not selected, if the `View`
+    hides the piece, or if the `View` hides all tags of the OSM element.
+
+    Args:
+        region: opened file of the region.
+        view: selection of tiles, tags and pieces of this region.
     """
     tag_ends, tag_vocab = region["object/tags"], region["tag/vocab"]
     if len(view.dropped_tags):

@@ -29,13 +29,13 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
 
     Args:
         store: dataset to read from.
-        view: selection of tiles, tags and pieces of the dataset. Tags and pieces that the view hides are left out.
+        view: selection of tiles, tags and parts of OSM elements. Tags and parts that are not selected are left out.
         tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
             order.
         needs: modalities to read. Tags and bounding rectangles are always read.
 
     Raises:
-        ValueError: one of the tiles does not exist, or is not selected by the view.
+        ValueError: one of the tiles does not exist, or `view` does not select it.
     """
     if len(tiles) and (tiles.min() < 0 or tiles.max() >= store.n_tiles or not view.kept[tiles].all()):
         raise ValueError("a tile is not in the view")
@@ -121,7 +121,7 @@ class _Columns:
         self.arrays["piece_rows"][share.place] = share.pieces + share.piece_base
 
     def take_tags(self, shares: list[_Share]) -> None:
-        """Reads the tags of every token, except tags that the view hides, into `tag_ids` and `tag_offsets`."""
+        """Reads the tags of every token into `tag_ids` and `tag_offsets`. Skips tags that are hidden in the batch."""
         spans = [csr.spans(s.view.tag_ends, s.objects) for s in shares]
         ends, places = self._children(shares, spans)
         ids = np.empty(int(ends[-1]), np.int64)

@@ -46,7 +46,7 @@ class ImageLog:
     """Log on disk of the tile images that a run has finished.
 
     Attributes:
-        rows: log entry of each finished tile, by tile.
+        rows: dict from each finished tile to its log entry.
     """
 
     def __init__(self, folder: Path, form: ImageForm = ImageForm(), key: str = "") -> None:

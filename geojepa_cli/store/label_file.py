@@ -40,9 +40,9 @@ def write_labels(path: Path, attributes: Mapping[str, Any], columns: Mapping[str
             `label`: float32, NaN if the tile has no label.
             `eligible`: bool, True if the tile has a label and was not excluded by an option of `build-tasks` such as
             `--min-entities`.
-            `kept`: bool, True if the tile is eligible and was not removed by thinning. Thinning removes a share of the
-            tiles with label 0.
-            `split`: uint8, 0 train, 1 val, 2 test, 3 buffer.
+            `kept`: bool, True if the tile is eligible and was not removed by thinning. Thinning removes
+            tiles with label 0, to reduce their number.
+            `split`: uint8, 0 train, 1 val, 2 test, 3 buffer (not used).
             `fold`: uint8, number of the cross-validation fold; only if the task has folds.
     """
     with h5py.File(path, "w", libver="latest") as file:

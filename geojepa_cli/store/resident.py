@@ -1,8 +1,8 @@
 """`ResidentTiles`: keeps all tiles in the memory of a device such as a GPU, to make batches without reading files.
 
 The tokens of a tile are stored together, and so are their tags and their geometry (vertices, lines, rings, visibility
-edges). Each tile is therefore one run of consecutive rows in every column. The CPU knows the first row of every run, so
-it never waits for the device to compute the size of a tensor.
+edges). So the rows of a tile are consecutive in every column. The CPU knows the first row of each tile in every column,
+so it never waits for the device to compute the size of a tensor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKENS = ("box", "kind", "area_m2", "length_m", "piece_rows", "osm_type", "osm_i
 
 
 class ResidentTiles:
-    """All tiles that a view selects, in the memory of a device such as a GPU.
+    """The tiles that a `View` (selection of tiles, tags and entities) selects, in the memory of a device such as a GPU.
 
     Attributes:
         device: device that holds the tiles.
@@ -34,7 +34,7 @@ class ResidentTiles:
     """
 
     def __init__(self, store: TileStore, view: View, device: torch.device | str, needs: Needs = TAGS_ONLY) -> None:
-        """Reads all tiles that a view selects, and moves them to a device.
+        """Reads the selected tiles, and moves them to a device.
 
         Args:
             store: dataset to read from.
@@ -59,7 +59,13 @@ class ResidentTiles:
 
     @staticmethod
     def estimate_bytes(store: TileStore, view: View, needs: Needs = TAGS_ONLY) -> int:
-        """Estimates the size in bytes of all tiles that a view selects, by reading an evenly spaced sample of tiles."""
+        """Estimates the size of selected tiles in bytes, by reading an evenly spaced sample of these tiles.
+
+        Args:
+            store: dataset to read from.
+            view: selection of tiles, tags and entities of the dataset.
+            needs: modalities to read.
+        """
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
@@ -74,7 +80,7 @@ class ResidentTiles:
                 order.
 
         Raises:
-            ValueError: one of the tiles is not selected by the view.
+            ValueError: one of the tiles is not among the selected tiles.
         """
         rows = np.asarray(tiles, np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self._place) or (self._place[rows] < 0).any()):

@@ -1,4 +1,4 @@
-"""`TileStore`: reads the tiles, tags and entities that a view selects, as tensors."""
+"""`TileStore`: a dataset whose tiles are read as tensors. A `View` selects the tiles, tags and entities to read."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ class TileStore(Dataset):
         """Reads tiles as tensors.
 
         Args:
-            view: selection of tiles, tags and entities of this dataset. Tags and entities that the view hides are left
-                out.
+            view: selection of tiles, tags and entities of this dataset. Tags and entities that are not selected are
+                left out.
             tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
                 order.
             needs: modalities to read. Tags and bounding rectangles are always read.
 
         Raises:
-            ValueError: one of the tiles is not selected by the view, or the view belongs to another dataset.
+            ValueError: `view` does not select one of the tiles, or belongs to another dataset.
             DataError: geometry is requested, but the geometry in the file is damaged.
         """
         return gather(self, self.compiled(view), np.asarray(tiles, np.int64), needs)
 
     def compiled(self, view: View) -> CompiledView:
-        """Returns a view of this dataset in compiled form: the row numbers of the pieces and tags to read.
+        """Returns the row numbers of the pieces and tags that a `View` selects.
 
-        A view is a selection of tiles, tags and pieces (parts of OSM elements inside single tiles). The compiled form
-        is cached as long as the view exists.
+        A piece is the part of an OSM element inside one tile. The result is cached as long as the `View` exists.
+
+        Args:
+            view: selection of tiles, tags and pieces of this dataset.
 
         Raises:
-            ValueError: the view belongs to another dataset.
+            ValueError: `view` belongs to another dataset.
         """
         if view.shape != self.shape:
             raise ValueError(f"the view belongs to another dataset: {view.shape}, expected {self.shape}")
@@ -58,5 +60,9 @@ class TileStore(Dataset):
         return found
 
     def lengths(self, view: View) -> Rows:
-        """Returns the number of tokens (entities) of every tile in `view.tiles`: int64."""
+        """Returns the number of tokens (entities) of each selected tile: int64 [selected tiles].
+
+        Args:
+            view: selection of tiles, tags and entities of this dataset.
+        """
         return self.compiled(view).lengths[view.tiles].astype(np.int64)

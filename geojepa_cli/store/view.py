@@ -1,9 +1,9 @@
-"""`View`: a selection of tiles, tags and pieces of a dataset. Filters, dataset splits and tasks all produce views.
+"""`View`: a selection of tiles, tags and pieces of a dataset. A piece is the part of an OSM element inside one tile.
 
-A piece is the part of an OSM element inside one tile. A view has three sorted lists of row numbers: of the tiles to
-keep, of the tags to hide, and of the pieces to hide. A piece is also hidden if all tags of its OSM element are hidden.
-For each reason to leave out tiles or pieces, a view stores how many were left out. A view holds no data of the dataset.
-It is applied when tiles are read.
+Filters, dataset splits and tasks are all expressed as a `View`. It has three sorted lists of row numbers: of the tiles
+to keep, of the tags to hide, and of the pieces to hide. A piece is also hidden if all tags of its OSM element are
+hidden. A `View` also stores how many tiles and pieces were left out for each reason. It holds no data of the dataset,
+and is applied when tiles are read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class View:
 
     @classmethod
     def full(cls, store: Dataset) -> View:
-        """Returns a view that keeps all tiles, tags and pieces, including boundaries, which are not entities."""
+        """Selects all tiles, tags and parts of OSM elements, including boundaries, which are not entities."""
         return cls(store.shape, np.arange(store.n_tiles, dtype=np.int64))
 
     @classmethod
@@ -70,10 +70,12 @@ class View:
         imagery_only: bool = False,
         bbox: Bounds | None = None,
     ) -> View:
-        """Returns the default view for training, which hides all pieces that are not entities, such as boundaries.
+        """Selects the tiles and entities that are used for training by default.
+
+        Parts of OSM elements that are not entities, such as boundaries, are hidden.
 
         Args:
-            store: dataset from which the view selects.
+            store: dataset from which tiles and entities are selected.
             min_entities, max_entities: minimum and maximum number of entities of a tile; None for no maximum. Tiles
                 with fewer or more entities are dropped.
             imagery_only: True to keep only tiles with an image.
@@ -108,9 +110,10 @@ class View:
 
     @classmethod
     def concat(cls, views: Sequence[View]) -> View:
-        """Joins several views, one for each region, into one view of a dataset with all these regions.
+        """Joins the selections from several regions into one selection from a dataset with all these regions.
 
-        The dataset must have the regions in the order of the views.
+        Args:
+            views: one selection for each region, in the order of the regions in the dataset.
         """
         base = np.zeros(3, np.int64)
         tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
@@ -127,20 +130,20 @@ class View:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """Number of tiles, of pieces and of distinct tags of the whole dataset."""
+        """Number of tiles, of pieces (parts of OSM elements in a tile) and of distinct tags of the whole dataset."""
         tiles, pieces, vocab = np.array(self.shape, np.int64).reshape(-1, 3).sum(0).tolist()
         return tiles, pieces, vocab
 
     def restrict(self, tiles: npt.ArrayLike, reason: str | None = None) -> View:
-        """Returns a copy of this view without the tiles that are not in `tiles`.
+        """Returns a copy of this selection with only those selected tiles that are also in `tiles`.
 
-        If `reason` is given, the number of tiles that this call drops is added to `counts[reason]` of the copy.
+        If `reason` is given, the number of tiles that this call leaves out is added to `counts[reason]` of the copy.
         """
         kept = np.intersect1d(self.tiles, np.asarray(tiles, np.int64))
         return replace(self, tiles=kept, counts=self._counted(reason, len(self.tiles) - len(kept)))
 
     def drop(self, tags: npt.ArrayLike = (), pieces: npt.ArrayLike = (), reason: str | None = None) -> View:
-        """Returns a copy of this view that also hides the given tags and pieces.
+        """Returns a copy of this selection in which the given tags and pieces (parts of OSM elements) are hidden too.
 
         If `reason` is given, the number of newly hidden pieces is added to `counts[reason]` of the copy.
         """
@@ -153,15 +156,18 @@ class View:
         )
 
     def trimmed(self, store: Dataset) -> View:
-        """Returns an equivalent view with shorter lists: pieces of dropped tiles are removed from `dropped_pieces`."""
+        """Returns an equal selection without unnecessary rows.
+
+        `dropped_pieces` need not contain the pieces (parts of OSM elements) of tiles that are not selected.
+        """
         kept = np.zeros(store.n_tiles, bool)
         kept[self.tiles] = True
         return replace(self, dropped_pieces=self.dropped_pieces[kept[store.piece_tiles(self.dropped_pieces)]])
 
     def region(self, index: int) -> View:
-        """Returns the part of this view that belongs to one region.
+        """Returns the part of this selection that belongs to one region.
 
-        The row numbers in the returned view are those of the region's file. The returned view has no counts.
+        Row numbers in the result are those of the region's file. The result has no counts.
         """
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]

@@ -1,9 +1,10 @@
-"""`views.h5`: reads and writes the two views (selections of tiles, tags and pieces) of a region for one task.
+"""`views.h5`: reads and writes the two selections of tiles, tags and parts of OSM elements (`View`) of a task.
 
-The plain view hides no tags. The masked view hides the tags that reveal a label, and it keeps the same tiles. For the
-plain view, the file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked view, it stores
-one bit for every piece (1: hidden only by the masked view) and every tag (1: hidden). The bits are compressed. The
-number of tiles and pieces dropped for each reason is not in this file but in the task's report.
+The plain selection hides no tags. The masked selection has the same tiles, but hides the tags and the parts of OSM
+elements that reveal a label. The part of an OSM element inside one tile is called a piece. For the plain selection, the
+file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked selection, it stores one bit
+for every piece (1: hidden only by the masked selection) and every tag (1: hidden). The bits are compressed. The numbers
+of tiles and pieces that were left out for each reason are not in this file but in the task's report.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ _ATTRIBUTES = {"kind": str, "shape": tuple}
 
 
 def save_views(path: Path, plain: View, masked: View) -> None:
-    """Writes the plain view and the masked view of one region.
+    """Writes the plain and the masked selection of tiles, tags and parts of OSM elements (pieces) of one region.
 
     Args:
         path: file to write.
-        plain: view that hides no tags.
-        masked: view that hides the tags that reveal a label. It must keep the tiles of `plain`, and hide every piece
-            that `plain` hides.
+        plain: selection that hides no tags.
+        masked: selection that hides the tags and pieces that reveal a label. It must have the same tiles as `plain`,
+            and hide every piece that `plain` hides.
 
     Raises:
-        ValueError: the views belong to several regions, `plain` hides tags, or `masked` does not match `plain`.
+        ValueError: a selection belongs to several regions, `plain` hides tags, or `masked` does not match `plain`.
     """
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
@@ -59,9 +60,9 @@ def save_views(path: Path, plain: View, masked: View) -> None:
 
 
 def load_views(paths: Sequence[Path], store: Dataset) -> tuple[View, View]:
-    """Reads the plain view (with all tags) and the masked view of a dataset, from the `views.h5` of each region.
+    """Reads two selections of a dataset's tiles, tags and entities, from the `views.h5` of each region.
 
-    The masked view hides the tags that reveal a label of the task.
+    The first selection has all tags (plain). The second one hides the tags and entities that reveal a label (masked).
 
     Raises:
         DataError: a file is unreadable, has another schema, or was made for other data.

@@ -73,7 +73,7 @@ class Analysis:
 def analyze(regions: Sequence[RegionData], spec: TaskSpec, rule: SplitRule) -> Analysis:
     """Analyses the tiles of a task in all regions together.
 
-    Tiles that thinning removed (a share of the tiles with label 0) are left out.
+    Leaves out tiles with label 0 that were removed to reduce their number (thinning).
 
     Args:
         regions: regions to analyse.
@@ -132,13 +132,13 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 
 
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
-    """Returns the tags to show in the heat map of co-occurrences, each with the effect of the mask on this tag.
+    """Returns the tags to show in the heat map of co-occurrences, each with the effect of the task's mask on it.
 
-    These are the most informative tags of each argument. The effect of the mask is `hidden`, `partly` or `left`, and
-    tags are sorted in this order of effects.
+    These are the most informative tags of each argument. The mask hides a tag everywhere (`hidden`), on some entities
+    (`partly`) or almost nowhere (`left`), and tags are sorted in this order of effects.
 
     Args:
-        inside: associations with entities that count for the label, as returned by `within`.
+        inside: associations of tags with the entities from which the label is computed, as returned by `within`.
         outside: associations with tiles with a high label, as returned by `between`.
     """
     states = {found.tag: found.mask for found in reversed([*outside, *inside])}

@@ -31,7 +31,7 @@ class Occurrences(NamedTuple):
         tokens: the tokens of the region, and its vocabulary, which has V distinct tags.
         labels: labels of the t kept tiles, float64 [t]. `TaskData.kept` explains which tiles are kept.
         tiles: indexes of the kept tiles, in ascending order, int64 [t]. An index is the tile's position in the region.
-        counted: True for tokens that count for the label, bool [K].
+        counted: True for tokens from which the label is computed, bool [K].
         left: True for tokens that stay visible, at least in part, when the task's mask is applied, bool [K].
         hidden: True for tags of the vocabulary that the task's mask hides on all entities, bool [V].
     """
@@ -54,9 +54,9 @@ class Pool:
         names: names of the features.
         labels: label of every tile, float64 [t].
         tile: index of every entity's tile, int64 [n], ascending.
-        counted: True for entities that count for the label, bool [n].
+        counted: True for entities from which the label is computed, bool [n].
         entity, feature: indexes of the entity and of the feature of every pair, int64 [m].
-        left: True for pairs that the mask leaves visible, bool [m].
+        left: True for pairs that the task's mask leaves visible, bool [m].
     """
 
     names: list[str]
@@ -90,14 +90,14 @@ class Association:
 
     Attributes:
         tag: `key=value`, or `key=*` for a key with any value.
-        seen: for `within`: number of entities with the tag. For `between`: number of tiles in which an entity that does
-            not count for the label has the tag.
-        both: for `within`: how many of the entities in `seen` count for the label. For `between`: how many of the tiles
-            in `seen` have a high label.
+        seen: for `within`: number of entities with the tag. For `between`: number of tiles that have an entity with the
+            tag, ignoring entities from which the label is computed.
+        both: for `within`: how many of these entities the label is computed from. For `between`: how many of these
+            tiles have a high label.
         lift: `both`, divided by the number expected if tag and label were independent.
         bits: mutual information, in bits, of the tag and the class of an entity or tile (see `information_bits`).
-        entities: number of entities with the tag. For `between`, entities that count for the label are excluded.
-        left: how many of the entities in `entities` still have the tag when the mask is applied.
+        entities: number of entities with the tag. For `between`, entities from which the label is computed are ignored.
+        left: how many of the entities in `entities` still have the tag when the task's mask is applied.
     """
 
     tag: str
@@ -110,7 +110,7 @@ class Association:
 
     @property
     def mask(self) -> str:
-        """Effect of the mask: `hidden` (on all entities), `left` (visible on at least 99 % of them) or `partly`."""
+        """Effect of the task's mask on the tag: `hidden` (on all entities), `left` (99 % visible) or `partly`."""
         return "hidden" if self.left == 0 else "left" if self.left >= 0.99 * self.entities else "partly"
 
     def as_json(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def pool(regions: Iterable[Occurrences]) -> Pool:
 
 
 def within(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags that best predict whether an entity counts for the label, highest mutual information first.
+    """Returns the tags that best predict if the label is computed from an entity. Most informative tags come first.
 
     Args:
         pooled: entities of all regions.
@@ -172,7 +172,7 @@ def within(pooled: Pool, top: int | None = None) -> list[Association]:
 
 
 def between(pooled: Pool, top: int | None = None) -> list[Association]:
-    """Returns the tags whose presence in a tile best predicts the tile's label, highest mutual information first.
+    """Returns the tags whose presence in a tile best predicts the tile's label. Most informative tags come first.
 
     Args:
         pooled: entities of all regions. Entities from which the label is computed (`counted`) are left out, because
@@ -200,8 +200,8 @@ def information_bits(table: Ints, totals: Ints) -> Floats:
     """Returns the mutual information of each feature with the class of an entity or tile, in bits, float64 [features].
 
     Args:
-        table: number of entities or tiles by feature and class, [features, classes]. An entity has one of two classes
-            (it counts for the label or not). The class of a tile is the quartile of its label.
+        table: number of entities or tiles by feature and class, [features, classes]. An entity has one of two classes:
+            the label is computed from it, or not. The class of a tile is the quartile of its label.
         totals: number of all entities or tiles in each class, [classes].
     """
     n = totals.sum()
@@ -222,13 +222,13 @@ def entropy_bits(classes: NDArray[Any]) -> float:
 
 @dataclass(frozen=True)
 class PairLifts:
-    """Lifts of every pair of f tags [f, f] and of every tag with the label [f]; NaN where there are too few data.
+    """Lifts (frequency / frequency expected by chance) of all pairs of f tags [f, f], and of tags with the label [f].
 
     Attributes:
         same: lift of "an entity has the first tag" and "the entity has the second tag".
-        same_label: lift of "an entity has the tag" and "the entity counts for the label".
+        same_label: lift of "an entity has the tag" and "the label is computed from the entity".
         apart: lift of "an entity of a tile has the first tag" and "another entity of the tile has the second tag".
-        apart_label: lift of "a tile has the tag on an entity that does not count" and "the tile has a high label".
+        apart_label: lift of "an entity that is irrelevant for the label has the tag" and "its tile has a high label".
     """
 
     same: Floats
@@ -238,7 +238,7 @@ class PairLifts:
 
 
 def pair_lifts(pooled: Pool, tags: list[str]) -> PairLifts:
-    """Computes the lifts of tags. A lift is NaN if a pair never occurs and is expected less than once by chance."""
+    """Computes the lifts of tags. NaN for a pair that never occurs, and is expected less than once by chance."""
     position = np.full(len(pooled.names), -1, np.int64)
     ids = {name: number for number, name in enumerate(pooled.names)}
     position[[ids[tag] for tag in tags]] = np.arange(len(tags))

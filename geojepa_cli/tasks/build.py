@@ -1,4 +1,4 @@
-"""Builds one task for one region: writes labels, splits, visible entities and tags, and a report into a folder."""
+"""Builds one task for one region: writes labels, splits, hidden entities and tags, and a report into a folder."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class RegionData:
     Attributes:
         store: dataset with this region only.
         tokens: tokens (entities that are model inputs) of the region.
-        base: view (a selection of tiles, entities and tags). It contains neither the tiles that an option such as
-            `--min-entities` excludes nor the entities that are not tokens, such as the parts of a boundary.
+        base: selection of tiles, entities and tags. It contains neither the tiles that an option such as
+            `--min-entities` excludes, nor parts of OSM elements that are not tokens, such as those of a boundary.
     """
 
     store: TileStore
@@ -101,8 +101,8 @@ class TaskColumns:
 def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
     """Computes the columns of `labels.h5` for a task.
 
-    An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. A kept
-    tile is eligible and was not removed by thinning (which removes a share of the tiles with label 0).
+    An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. Kept
+    tiles are the eligible tiles without those with label 0 that were removed to reduce their number (thinning).
     """
     labels = label_tiles(data.tokens, spec.label)
     within = np.zeros(data.store.n_tiles, np.bool_)
@@ -193,7 +193,7 @@ def _one_line_per_entry(report: dict[str, Any]) -> str:
 
 
 def _parts(data: RegionData, spec: TaskSpec, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
-    """Returns the label histogram and the number of zoom-14 groups of each split, and of each fold if there are any."""
+    """Returns label histogram and number of groups (zoom-14 tiles) of each split, and of each fold if there are any."""
     labels, groups = columns.labels.values, data.store.groups
 
     def part(rows: Flags) -> dict[str, Any]:
@@ -221,8 +221,8 @@ def _warnings(rule: SplitRule, parts: dict[str, Any]) -> list[str]:
 def _leakage(data: RegionData, rule: SplitRule, columns: TaskColumns) -> dict[str, Any]:
     """Counts the OSM elements that lie in both training and test tiles.
 
-    For comparison, counts the elements for three splits: by zoom-14 group, by group with a buffer (groups next to test
-    groups are not used), and random. If the task has folds, also counts the elements for the folds.
+    For comparison, counts the elements for three splits: by zoom-14 tile (group), by group with a buffer (groups next
+    to test groups are not used), and random. If the task has folds, also counts the elements for the folds.
     """
     kept, groups = columns.kept, data.store.groups
     by_group = split_groups(groups, rule.seed)

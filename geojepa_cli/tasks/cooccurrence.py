@@ -84,7 +84,7 @@ def strongest_tags(
 
 
 def tag_features(tokens: RegionTokens, view: View, tiles: Ints) -> tuple[Column, Column]:
-    """Counts the visible entities in each tile by tag and by key.
+    """Counts, in each tile, the visible (not hidden) entities with each tag and with each key.
 
     Returns:
         Two matrices: for each tile, the number of entities with each tag (`key=value`); and for each tile, the number

@@ -1,4 +1,4 @@
-"""Reads a task that was built for the regions of a dataset: labels, splits, and the visible entities and tags."""
+"""Reads a task that was built for the regions of a dataset: labels, splits, and hidden entities and tags."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class TaskData:
         labels: label of each tile, float32 [n]; NaN for a tile without a label.
         eligible: True for tiles that have a label and were not excluded by an option of `build-tasks` such as
             `--min-entities`, bool [n].
-        kept: True for eligible tiles that thinning did not remove, bool [n]. Thinning removes a share of the tiles with
-            label 0. Heads are trained and tested on the kept tiles.
+        kept: True for eligible tiles that were not removed by thinning, bool [n]. Thinning removes tiles with label 0,
+            to reduce their number. Heads are trained and tested on the kept tiles.
         split: split of each tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used, because next to test groups).
         groups: zoom-14 tile that contains each tile, as a number, int64 [n]; see `TileStore.groups`.
         rule: rule that assigned tiles to splits.
@@ -90,9 +90,7 @@ class TaskData:
         )
 
     def view(self, masked: bool) -> View:
-        """Returns a view: a selection of the eligible tiles, and of the entities and tags that a model sees in them.
-
-        The attribute `eligible` says which tiles are eligible.
+        """Selects the tiles of the task (attribute `eligible`), and the entities and tags that a model sees in them.
 
         Args:
             masked: True to leave out the tags and entities that the mask of the task hides.
@@ -104,14 +102,14 @@ class TaskData:
 
         Args:
             split: `train`, `val` or `test`.
-            thinned: False to include the tiles that thinning removed (a share of the tiles with label 0).
+            thinned: False to include tiles with label 0 that were removed to reduce their number (thinning).
         """
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
     def view_without_shared(self, store: TileStore, masked: bool) -> View:
-        """Returns `view(masked)` without the OSM elements that can be in both training and test tiles.
+        """Works like `view`, but also hides the OSM elements that can be in both training and test tiles.
 
-        These are the elements that lie in several zoom-14 groups or, for a random split, in several tiles.
+        These are the elements that lie in several zoom-14 tiles or, for a random split, in several tiles.
 
         Args:
             store: dataset of this task's regions.

@@ -57,7 +57,7 @@ def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:
 
 
 def counted_tokens(tokens: RegionTokens, spec: LabelSpec) -> Flags:
-    """Returns True for tokens that count for the label, bool [K].
+    """Returns True for tokens from which the label is computed, bool [K].
 
     These tokens have a tag that matches `spec.tags` and, if `spec.where` is not empty, a tag that matches `spec.where`.
     """

@@ -29,7 +29,7 @@ class Sides(NamedTuple):
     """Training and test tiles of one split or fold of n tiles.
 
     Attributes:
-        seen: True for tiles to which heads are fitted (training and validation tiles), bool [n].
+        seen: True for tiles to which prediction heads are fitted (training and validation tiles), bool [n].
         tested: True for tiles on which heads are tested, bool [n].
     """
 
@@ -38,25 +38,25 @@ class Sides(NamedTuple):
 
 
 def sides_of_split(split: PartNumbers, kept: Flags) -> list[Sides]:
-    """Returns a list with one `Sides`: the tiles to which heads are fitted and the tiles on which heads are tested.
+    """Returns a list of one `Sides`: tiles to which prediction heads are fitted, and tiles on which they are tested.
 
     Args:
-        split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        split: split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
-            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
+            `build-tasks`, and tiles with label 0 that were removed to reduce their number (thinning).
     """
     test = split == SPLITS.index("test")
     return [Sides(kept & ~test & (split != BUFFER), kept & test)]
 
 
 def sides_of_folds(fold: PartNumbers, kept: Flags, groups: Ints, buffer: bool) -> list[Sides]:
-    """Returns one `Sides` for every fold: the tiles to which heads are fitted and the tiles on which heads are tested.
+    """Returns for every fold the tiles to which prediction heads are fitted, and the tiles on which they are tested.
 
     Args:
         fold: fold of every tile, uint8 [n].
         kept: False for tiles to leave out, bool [n]: tiles without a label, tiles excluded by an option of
-            `build-tasks`, and tiles removed by thinning (which removes a share of the tiles with label 0).
-        groups: zoom-14 group of every tile, int64 [n].
+            `build-tasks`, and tiles with label 0 that were removed to reduce their number (thinning).
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         buffer: True if heads are not fitted to tiles whose group is next to a tested group.
     """
     sides = []
@@ -109,16 +109,20 @@ def leakage(tokens: RegionTokens, parts: Iterable[Sides]) -> dict[str, Any]:
 
 
 def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
-    """Returns a view without the OSM elements that lie in more than one block.
+    """Removes from a selection the OSM elements that lie in more than one block.
 
-    A block is a set of tiles that are always in the same split or fold. So no element in the view lies in both training
+    A block is a set of tiles that are always in the same split or fold. So no remaining element lies in both training
     and test tiles, whatever the seed of the split is. The elements are hidden in all tiles, so that training and test
-    tiles have the same kinds of entities. Tiles that lose all their entities stay in the view.
+    tiles have the same kinds of entities. Tiles that lose all their entities stay selected.
 
     Args:
         store: dataset with one or several regions. An OSM element that lies in two regions is treated as one element.
-        view: view of the dataset from which to hide elements.
-        blocks: number of the block of every tile, int64 [n]: its zoom-14 group or, for a random split, the tile.
+        view: selection of tiles, tags and entities of the dataset.
+        blocks: number of the block of every tile, int64 [n]. The block is the zoom-14 tile that contains the tile or,
+            for a random split, the tile itself.
+
+    Returns:
+        A new selection, in which the elements are hidden too.
     """
     shown = np.zeros(store.n_tiles, np.bool_)
     shown[view.tiles] = True

@@ -1,4 +1,4 @@
-"""Masks of tasks: views that hide the tags and entities that reveal the label. No data is copied."""
+"""Masks of tasks: they hide the tags and entities that reveal the label. No data is copied."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def relations_over(tokens: RegionTokens, members: Flags) -> Flags:
 
 
 def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
-    """Returns a view with the same tiles as `plain`. The new view also hides the tags and entities of the mask.
+    """Selects the same tiles as `plain`, but also hides the tags and entities that reveal the label of a task.
 
     Args:
         tokens: tokens of the region.
         spec: definition of the task.
-        plain: view of this region without a mask.
+        plain: selection of tiles, tags and entities of this region, in which nothing is hidden by the mask.
     """
     view = plain.drop(tags=np.flatnonzero(masked_tags(tokens, spec)))
     in_view = np.isin(tokens.tiles, plain.tiles)
@@ -89,11 +89,11 @@ def masked_view(tokens: RegionTokens, spec: TaskSpec, plain: View) -> View:
 
 
 def plain_view(store: TileStore, eligible: Flags, base: View) -> View:
-    """Returns the view of a task without its mask: entities and tags that reveal the label are not hidden.
+    """Selects the tiles of a task, with all tags and entities: those that reveal the label are not hidden.
 
     Args:
         store: dataset with one region.
         eligible: True for tiles that can be selected (see `TaskData.eligible`), bool [n].
-        base: view to restrict to these tiles. The new view hides the same entities and tags as `base`.
+        base: selection of tiles, tags and entities. The result hides the same tags and entities as `base`.
     """
     return base.restrict(np.flatnonzero(eligible), "tiles without a label").trimmed(store)

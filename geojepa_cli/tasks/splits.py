@@ -1,7 +1,8 @@
-"""Splits of tiles into train, validation and test, folds for cross-validation, and thinning of tiles with label 0.
+"""Splits of tiles into train, validation and test, folds for cross-validation, and thinning.
 
 The zoom-14 tile that contains a tile is the tile's group. Splits and folds are decided by a seeded hash of the group's
-name. Thinning is decided by a hash of the tile's name. So adding a region never moves a tile to another split.
+name. Thinning removes some of the tiles with label 0; it is decided by a hash of the tile's name. So adding a region
+never moves a tile to another split.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class SplitRule:
         return {"by": self.by, "seed": self.seed, "folds": self.folds, "buffer": self.buffer}
 
     def splits(self, groups: Groups, names: Sequence[str]) -> PartNumbers:
-        """Returns the split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        """Returns the split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
 
         Args:
-            groups: zoom-14 group of every tile, int64 [n].
+            groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
             names: names of the tiles; only a random split uses them.
         """
         if self.by == "random":
@@ -93,15 +94,15 @@ def hash_fractions(names: Iterable[str], salt: str) -> NDArray[np.float64]:
 
 
 def group_names(groups: Groups) -> list[str]:
-    """Returns the name of every zoom-14 group, `14_X_Y`."""
+    """Returns the name `14_X_Y` of each zoom-14 tile (group), given as a number."""
     return [f"{GROUP_ZOOM}_{group >> 32}_{group & 0xFFFFFFFF}" for group in groups.tolist()]
 
 
 def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) -> PartNumbers:
-    """Assigns every tile to a split by its group: 0 train, 1 val, 2 test, uint8 [n].
+    """Assigns tiles to splits by the zoom-14 tile that contains them (their group). uint8 [n]: 0 train, 1 val, 2 test.
 
     Args:
-        groups: zoom-14 group of every tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         seed: seed of the hashes.
         shares: shares of train, validation and test; their sum is 1.
     """
@@ -122,7 +123,7 @@ def split_by(fractions: NDArray[np.float64], shares: Sequence[float] = SHARES) -
 
 
 def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
-    """Assigns every tile to a fold from 0 to k - 1 by its group, uint8 [n].
+    """Assigns every tile to a fold, 0 to k - 1, by the zoom-14 tile that contains it (its group). uint8 [n].
 
     The fold is chosen by a hash of the group's name, so that adding data never moves a tile to another fold. Therefore,
     folds can differ in size.
@@ -131,18 +132,19 @@ def fold_groups(groups: Groups, k: int, seed: int) -> PartNumbers:
 
 
 def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
-    """Moves training and validation tiles to the buffer if their group touches a test group, also at a corner.
+    """Assigns training and validation tiles that are close to the test set to the buffer, which is not used.
 
+    A tile is close if the zoom-14 tile that contains it (its group) touches a test group, also at a corner.
     The hash of a group's name alone decides whether the group is a test group. So a group without tiles in the data can
     be a test group, and adding a region never changes the buffer.
 
     Args:
-        groups: zoom-14 group of every tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         split: result of `split_groups` for these groups and the same seed, uint8 [n].
         seed: seed of the split.
 
     Returns:
-        Split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer.
+        Split of every tile, uint8 [n]: 0 train, 1 val, 2 test, 3 buffer (not used).
     """
     unique, inverse = np.unique(groups, return_inverse=True)
     around = neighbours(unique)
@@ -152,11 +154,11 @@ def with_buffer(groups: Groups, split: PartNumbers, seed: int) -> PartNumbers:
 
 
 def next_to(groups: Groups, chosen: Groups) -> NDArray[np.bool_]:
-    """Returns True for tiles whose group is in `chosen`, or touches a group in `chosen` (also at a corner), bool [n].
+    """Returns True for tiles whose zoom-14 tile is in `chosen` or touches one in `chosen`, also at a corner. bool [n]
 
     Args:
-        groups: zoom-14 group of every tile, int64 [n].
-        chosen: zoom-14 groups to compare with, int64.
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
+        chosen: numbers of zoom-14 tiles, int64.
     """
     unique, inverse = np.unique(groups, return_inverse=True)
     touched = np.isin(np.column_stack([unique, neighbours(unique)]), chosen)
@@ -186,7 +188,7 @@ def empty_parts(counts: dict[str, int]) -> list[str]:
 
 
 def few_groups(count: int) -> list[str]:
-    """Returns a list with one warning if there are 1 to 19 zoom-14 test groups, otherwise an empty list."""
+    """Returns a list with one warning if the test tiles lie in 1 to 19 zoom-14 tiles, otherwise an empty list."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -196,19 +198,20 @@ def few_groups(count: int) -> list[str]:
 
 
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
-    """Returns the number of distinct zoom-14 groups to which selected tiles belong.
+    """Returns the number of zoom-14 tiles that contain at least one of the selected tiles.
 
     Args:
-        groups: zoom-14 group of every tile, int64 [n].
+        groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         rows: True for the selected tiles, bool [n].
     """
     return len(np.unique(groups[rows]))
 
 
 def survives_thinning(tile_names: Sequence[str], share: float, task: str, seed: int) -> NDArray[np.bool_]:
-    """Returns for each tile with label 0 whether thinning keeps the tile, bool [n].
+    """Returns True for tiles with label 0 that are kept, and False for those that are removed. bool [n]
 
-    A tile is kept if the seeded hash of its name, a number in [0, 1), is below `share`.
+    Tiles are removed to reduce their number (thinning). A tile is kept if the seeded hash of its name, from 0 to 1, is
+    below `share`.
 
     Args:
         tile_names: names of the n tiles with label 0.
@@ -232,6 +235,6 @@ def _check_folds(k: int) -> None:
 
 
 def _by_group(groups: Groups, salt: str) -> NDArray[np.float64]:
-    """Returns for every tile a number in [0, 1), float64 [n]: the hash of the name of the tile's group."""
+    """Returns for every tile the hash of the name of its zoom-14 tile (group), a number in [0, 1). float64 [n]"""
     unique, inverse = np.unique(groups, return_inverse=True)
     return hash_fractions(group_names(unique), salt)[inverse]

@@ -1,4 +1,4 @@
-"""Training data of the geometry encoder: draws two-digit multipolygons while training runs."""
+"""Training data of the geometry encoder: multipolygons in the shape of two-digit numbers, drawn during training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from geojepa_cli.glyphs.fonts import Families
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
 from geojepa_cli.train.monitor import Look
 
-EVALUATED = 128  # multipolygons that are evaluated at once
-_TRAIN, _TEST = 1, 2  # separate streams of random numbers
+EVALUATED = 128  # number of multipolygons that are evaluated at once
+_TRAIN, _TEST = 1, 2  # part of the random seed, so that training and test data differ
 
 
 @dataclass(frozen=True)
 class GlyphData:
-    """Multipolygons to train and test on. The drawings of a batch depend only on the seed and the batch's position.
+    """Draws multipolygons in the shape of numbers, to train and test the geometry encoder.
+
+    The multipolygons of a batch depend only on the seed, the epoch and the index of the batch.
 
     Attributes:
-        families: outlines of the fonts.
+        families: digit outlines of the fonts to train on and to test on.
         config: configuration of the training run.
-        seed: random seed of the drawings.
+        seed: random seed of the multipolygons.
         device: device that batches are on.
     """
 
@@ -37,7 +39,7 @@ class GlyphData:
 
     @property
     def inputs(self) -> FrozenInputs:
-        """Inputs of the model: no tags."""
+        """Empty table of tag embeddings, because the model reads no tags. The table is on the training device."""
         return FrozenInputs(torch.empty(0, 0, device=self.device))
 
     def n_batches(self, epoch: int) -> int:
@@ -45,10 +47,10 @@ class GlyphData:
         return -(-self.config.glyphs.samples // self.config.train.batch_tokens)
 
     def batches(self, epoch: int, position: int) -> Iterator[GlyphBatch]:
-        """Yields the batches of an epoch. Each epoch has other drawings.
+        """Yields the batches of an epoch. Each epoch has different multipolygons.
 
         Args:
-            epoch: number of the epoch.
+            epoch: number of the epoch, from 0.
             position: index of the first batch to yield.
         """
         glyphs, size = self.config.glyphs, self.config.train.batch_tokens
@@ -58,12 +60,16 @@ class GlyphData:
             yield draw_batch(self.families.train, count, glyphs, rng, unseen=False).to(self.device)
 
     def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], Look]:
-        """Returns a function that computes the accuracy of a model on the test data. `seed` is not used."""
+        """Returns a function that computes accuracy and loss of a model on the test data. `seed` is not used."""
         fixed = self.fixed_batches()
         return lambda model: Look(accuracies(model, fixed))
 
     def fixed_batches(self) -> list[GlyphBatch]:
-        """Returns the test data: `test_samples` new drawings of the training fonts, and as many of the test fonts."""
+        """Returns the test data, which are the same in every call.
+
+        These are `test_samples` multipolygons that are drawn from the training fonts but not used for training, and as
+        many that are drawn from the test fonts.
+        """
         glyphs = self.config.glyphs
         found = []
         for unseen, families in ((False, self.families.train), (True, self.families.test)):
@@ -76,15 +82,16 @@ class GlyphData:
 
 
 def accuracies(model: Pretrainable[GlyphBatch], batches: Sequence[GlyphBatch]) -> dict[str, float]:
-    """Returns accuracy and loss of a classifier on test data. The caller disables gradients.
+    """Computes accuracy and loss of a classifier on test data. The caller disables gradients.
 
     Args:
-        model: model whose module returns the logits of the classes of a batch.
+        model: model whose module returns the logits of the numbers 10 to 99 for a batch.
         batches: test data.
 
     Returns:
-        `accuracy_unseen_fonts` and `loss_unseen_fonts` on fonts that training does not use;
-        `accuracy_unseen_instances` and `loss_unseen_instances` on new drawings of the fonts of training.
+        A dict with four values: `accuracy_unseen_fonts` and `loss_unseen_fonts` for multipolygons that are drawn from
+        the test fonts, `accuracy_unseen_instances` and `loss_unseen_instances` for test multipolygons that are drawn
+        from the training fonts.
     """
     logits = torch.cat([model.module(batch).float() for batch in batches])
     labels, unseen = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("labels", "unseen"))

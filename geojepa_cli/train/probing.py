@@ -96,7 +96,7 @@ class OnlineProbe:
             ridge = fit_ridge(fit.numpy(), known, self.groups[: self.fitted]).predict(test.numpy())
             for head, predicted in (("probe", ridge), ("knn", known[near].mean(1))):
                 scores[head].setdefault(name.partition(" ")[0], []).append(r2(true, predicted, float(known.mean())))
-        figures = {}
+        figures: dict[str, float] = {}
         for head, found in scores.items():
             figures |= {f"{head}_{name}": float(np.mean(values)) for name, values in found.items()}
             figures[head] = float(np.mean([value for values in found.values() for value in values]))

@@ -58,8 +58,7 @@ class Kind:
         made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
             if an artifact is not made from the artifacts of one region alone.
         of_region: True if artifacts of this kind have the name of a region.
-        variant: parameters that distinguish artifacts with the same name. A new artifact does not replace an older one
-            if these parameters differ.
+        variant: names of parameters. If they differ, a new artifact with the same name does not replace an older one.
         resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty.
         files: names of the files that the artifacts contain. If one is missing in a manifest, the manifest is damaged.
     """

@@ -59,8 +59,9 @@ def plan_pruning(workspace: Workspace, unfinished: bool = False) -> Pruning:
 def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
     """Returns the artifacts that are no longer needed, and so can be deleted.
 
-    Of all artifacts with the same kind, name and variant (see `Kind.variant`), the newest is needed. The artifacts from
-    which a needed artifact was made are also needed. All others can be deleted.
+    Of all artifacts with the same kind and name, the newest is needed. Some parameters, such as `masked`, distinguish
+    artifacts with the same name (see `Kind.variant`); then, the newest artifact for each value is needed. The artifacts
+    from which a needed artifact was made are also needed. All others can be deleted.
 
     Args:
         found: all artifacts of a workspace. An older artifact must come before newer ones of the same name.
@@ -80,7 +81,7 @@ def find_prunable(found: Iterable[Artifact]) -> list[Artifact]:
 def describe_variant(artifact: Artifact) -> str:
     """Returns the parameters that distinguish artifacts with the same kind and name, such as `max_speed, masked`.
 
-    The stage of each kind states these parameters (see `Kind.variant`). The text is empty if none of them is set.
+    `Kind.variant` names these parameters. The text is empty if none of them is set.
     """
     values = {name: artifact.params.get(name) for name in KINDS[artifact.kind].variant}
     return ", ".join(_describe_parameter(name, value) for name, value in values.items() if value)

@@ -144,5 +144,5 @@ def test_pretrain_publishes_an_encoder_of_real_geometry(tmp_path: Path) -> None:
     vectors = embedder.encode(batch)
     assert vectors.entities.shape == (batch.n_tokens, 32) and vectors.tiles.shape == (len(view.tiles), 64)
     assert bool(vectors.entities.isfinite().all())
-    with pytest.raises(UsageError, match="not on regions"):
+    with pytest.raises(UsageError, match="cannot be combined with `--region`"):
         pretrain(workspace, "geometry.yaml", region="oak", set_=[*SMALL, "train.max_steps=3"])

@@ -123,7 +123,7 @@ def test_a_figure_that_is_not_computed_is_refused_before_the_first_step(region: 
     config = config_of("train.max_steps=3", "train.select=probe", "data.split_seed=3")
     data = open_data(region, config)
     assert data.monitor(0).probe is None  # too few tiles of the validation split
-    with pytest.raises(UsageError, match="`train.select` is `probe`, but this figure is not computed") as caught:
+    with pytest.raises(UsageError, match="`probe`, but this figure is not computed") as caught:
         train_in(tmp_path, region, config, data=data)
     assert "train.select=loss" in str(caught.value.hint)
 

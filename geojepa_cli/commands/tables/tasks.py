@@ -89,7 +89,7 @@ def _print_labels(task: str, reports: Sequence[TaskReport]) -> None:
 
 
 def _print_folds(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the numbers of tiles and zoom-14 groups in each fold. Rows are folds, columns are tasks."""
+    """Prints, for each fold and task, the number of tiles, and the number of zoom-14 tiles that contain these tiles."""
     tasks = {task: reports for task, reports in by_task.items() if "folds" in reports[0]}
     if not tasks:
         return
@@ -155,7 +155,7 @@ def _print_tags(by_task: dict[str, list[TaskReport]]) -> None:
 
 
 def _print_dropped(by_task: dict[str, list[TaskReport]]) -> None:
-    """Prints the numbers of tiles and entities that filters or the mask removed, with one row per reason."""
+    """Prints the numbers of tiles and entities that filters or the mask of a task removed, with one row per reason."""
     totals = {
         task: sum((Counter(report["views"]["masked"]) for report in reports), Counter())
         for task, reports in by_task.items()

@@ -18,7 +18,7 @@ from geojepa_cli.evaluate.probe import ProbeResult
 
 
 def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path: Path) -> None:
-    """Plots predicted against true labels for the best head of every model, and MAEs by zoom-14 group.
+    """Plots predicted against true labels for the best prediction head of each model, and the MAE in each zoom-14 tile.
 
     Args:
         data: labels and splits of the tested task.
@@ -55,7 +55,7 @@ def plot_report(
 ) -> None:
     """Draws a bar chart with one bar for each task and model.
 
-    The height of a bar is the MAE of the model divided by the MAE of Dummy.
+    The height of a bar is the MAE of the model divided by the MAE of the baseline Dummy, which predicts the median.
 
     Args:
         scores: score of each model; models are drawn in this order, lowest (best) score first.
@@ -80,7 +80,7 @@ def plot_report(
 
 
 def best_heads(result: ProbeResult) -> dict[str, str]:
-    """Returns for each model, except Dummy, the name of the head with the lowest MAE."""
+    """Returns for each model, except the baseline Dummy, the name of the prediction head with the lowest MAE."""
     best: dict[str, tuple[float, str]] = {}
     for score in result.scores[1:]:
         best[score.model] = min(best.get(score.model, (np.inf, "")), (score.mae.value, score.head))

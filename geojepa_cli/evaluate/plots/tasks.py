@@ -130,7 +130,10 @@ def _bars(axes: Axes, rows: Sequence[tuple[str, int]], colour: str, longest: int
 def _heat(
     axes: Axes, lifts: NDArray[np.float64], names: Sequence[str], tags: Sequence[tuple[str, str]], most: int
 ) -> AxesImage:
-    """Plots a heat map of log2 of the lifts. Values are limited to the range from -`most` to `most`."""
+    """Plots a heat map of log2(lift): how often two tags occur together, relative to chance.
+
+    Values are limited to the range from -`most` to `most`.
+    """
     with np.errstate(divide="ignore"):
         shown = np.clip(np.log2(lifts), -most, most)
     shown[lifts == 0] = -most - 1
@@ -156,7 +159,10 @@ def _heat(
 
 
 def _with_label(pairs: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the matrix of lifts with the lifts of the label added as first row and column. The diagonal is NaN."""
+    """Adds a first row and a first column to a matrix of lifts: the lifts of each tag with the label.
+
+    A lift is the frequency of two events together, divided by the frequency expected by chance. The diagonal is NaN.
+    """
     whole = np.full((len(label) + 1, len(label) + 1), np.nan)
     whole[1:, 1:] = pairs
     whole[0, 1:] = whole[1:, 0] = label

@@ -131,7 +131,7 @@ def plot_metrics(lines: Lines, path: Path, title: str, layout: Layout = TRAINING
     figure.suptitle(title, fontsize=13, fontweight="bold")
     shown = {name for column in layout for panel in column for name in panel.curves}
     rest = [name for name in _names(lines) if name not in shown and not name.startswith(_NO_CURVE)]
-    for part, panels in zip(figure.subfigures(1, 2), layout, strict=True):
+    for part, panels in zip(figure.subfigures(1, 2, squeeze=False).flat, layout, strict=True):
         column = part.subplots(len(panels), 1, sharex=True, height_ratios=[panel.height for panel in panels])
         for axes, panel in zip(column, panels, strict=True):
             curves = {**panel.curves, **({name: name.replace("_", " ") for name in rest} if panel.rest else {})}

@@ -61,7 +61,7 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
-    """Returns the parameters of all mask types from the section `masking` of a configuration."""
+    """Returns the parameters of the masks that hide tokens, from the section `masking` of a configuration."""
     return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
 
 

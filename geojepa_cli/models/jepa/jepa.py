@@ -86,7 +86,7 @@ class Jepa(nn.Module):
         Args:
             batch: tiles to train on.
             tag_table: text embedding of every distinct tag of the dataset. [V, E]
-            rates: parameters of the masks.
+            rates: parameters of the masks that hide tokens.
             rng: random generator on the CPU.
         """
         x, tokens = self.context_encoder.tokens(batch, tag_table)

@@ -1,1 +1,1 @@
-"""Geometry encoder PolygonGNN: supervised training on numbers from font outlines, and embeddings of geometry."""
+"""Geometry encoder PolygonGNN: training on numbers that are drawn from fonts, and computing embeddings."""

@@ -1,4 +1,4 @@
-"""Computes embeddings of geometry with a trained geometry encoder."""
+"""Computes embeddings of tiles and entities from geometry, with a trained geometry encoder (PolygonGNN)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from geojepa_cli.store.batch import TileBatch
 if TYPE_CHECKING:
     from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
 
-PREFIX = "encoder."  # of the encoder's weights in the published model; the rest is the classifier
+PREFIX = "encoder."  # start of the names of the encoder's weights; the other weights belong to the classifier
 
 
 class PolygonEmbedder:
-    """Computes embeddings of the geometry of entities. Tags and images are not read.
+    """Computes embeddings of tiles and entities from geometry alone. Does not read tags and images.
 
     Args:
         encoder: trained geometry encoder.
@@ -42,11 +42,11 @@ class PolygonEmbedder:
 
 
 def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonEmbedder:
-    """Loads a trained geometry encoder that computes embeddings.
+    """Loads a trained geometry encoder to compute embeddings with it.
 
     Args:
-        folder: folder of the model in `models/`.
-        inputs: device to compute on; the tags are not used.
+        folder: folder of the model in `models/` of the workspace.
+        inputs: object whose attribute `device` is the device to compute on. The tag embeddings are not used.
         weights: name of the weights file.
 
     Raises:
@@ -54,7 +54,7 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonE
     """
     tensors, config = read_run(folder, weights)
     if not isinstance(config, GeometryConfig):
-        raise DataError(f"`{folder / CONFIG}` is of the family `{config.family}`, expected `polygon_gnn`")
+        raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `polygon_gnn`")
     try:
         encoder = build_encoder(config, tensors)
     except RuntimeError as error:
@@ -63,7 +63,12 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonE
 
 
 def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> PolygonGNN:
-    """Returns a trained encoder from the weights of a published model. Its weights do not require gradients."""
+    """Creates a geometry encoder with the weights of a published model. The weights do not require gradients.
+
+    Args:
+        config: configuration with which the model was trained.
+        tensors: weights of the published model by name, including those of the classifier.
+    """
     from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
 
     encoder = PolygonGNN(config.model.dim, config.model.depth)
@@ -72,7 +77,7 @@ def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> Polygon
 
 
 def shapes_of(batch: TileBatch) -> Shapes:
-    """Returns the geometry of a batch.
+    """Returns the geometry of all entities of a batch.
 
     Raises:
         ValueError: the batch was read without geometry.

@@ -1,4 +1,4 @@
-"""Training of the geometry encoder: classifies two-digit multipolygons."""
+"""Training of the geometry encoder: a classifier must recognise the number whose shape a multipolygon has."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
 
 TENS, UNITS = 9, 10  # tens 1 to 9, units 0 to 9
-BYTES_PER_GLYPH = 1 << 24  # activations per multipolygon and layer at dim 256: about 600 paths × 5 tensors
+BYTES_PER_GLYPH = 1 << 24  # bytes of activations per multipolygon and layer, if dim is 256: about 600 paths × 5 tensors
 
 
 class GlyphClassifier(nn.Module):
-    """Geometry encoder with a classifier of the numbers 10 to 99.
+    """Geometry encoder, followed by a classifier of the numbers 10 to 99.
 
-    The logit of a number is the sum of a logit of its tens and one of its units, so that every digit has examples in
-    all numbers that contain it.
+    The logit of a number is the sum of two logits: one for its tens digit and one for its units digit. So each number
+    is a training example for both of its digits.
 
     Args:
         encoder: geometry encoder.
-        config: size of the encoder, and dropout.
+        config: size of the encoder, and probability of dropout before the classifier.
     """
 
     def __init__(self, encoder: PolygonGNN, config: PolygonModelConfig) -> None:
@@ -37,10 +37,10 @@ class GlyphClassifier(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, batch: GlyphBatch, rng: torch.Generator | None = None) -> Tensor:
-        """Returns the logits of the classes: float [T, 90].
+        """Returns the logits of the numbers 10 to 99 for each multipolygon: float [T, 90].
 
         Args:
-            batch: multipolygons.
+            batch: T multipolygons in the shape of numbers.
             rng: random generator of the dropout, on the CPU. None: no dropout.
         """
         x = self.encoder(batch.shapes)
@@ -52,7 +52,7 @@ class GlyphClassifier(nn.Module):
 
 
 class PolygonPretraining:
-    """Geometry encoder with its classifier and loss, for the training loop. Implements `Pretrainable`.
+    """Geometry encoder with its classifier and loss, for the training loop. Implements the protocol `Pretrainable`.
 
     Args:
         module: encoder and classifier.
@@ -65,7 +65,7 @@ class PolygonPretraining:
         self._config = config
 
     def step(self, batch: GlyphBatch, rng: torch.Generator) -> StepLosses:
-        """Classifies the multipolygons of a batch, and returns the cross-entropy."""
+        """Classifies the multipolygons of a batch. Returns the cross-entropy loss and the accuracy."""
         logits = self.module(batch, rng).float()
         loss = F.cross_entropy(logits, batch.labels)
         accuracy = (logits.argmax(1) == batch.labels).float().mean()
@@ -73,10 +73,13 @@ class PolygonPretraining:
         return StepLosses(loss, parts, batch.n_tiles)
 
     def finish_step(self, progress: float) -> None:
-        """Does nothing: the optimiser updates all weights."""
+        """Does nothing, because the optimiser updates all weights of this model."""
 
     def embed(self, batch: GlyphBatch) -> BatchVectors:
-        """Computes the vectors of a batch's multipolygons. Each one is a tile with one entity."""
+        """Computes the vectors of a batch's multipolygons.
+
+        Each multipolygon counts as a tile with one entity, so tile vectors and entity vectors are equal.
+        """
         vectors = self.module.encoder(batch.shapes)
         return BatchVectors(vectors, vectors)
 
@@ -98,7 +101,7 @@ def build(config: GeometryConfig, inputs: FrozenInputs, seed: int) -> PolygonPre
 
     Args:
         config: configuration of the training run.
-        inputs: device of the model; the tags are not used.
+        inputs: object whose attribute `device` is the device of the model. The tag embeddings are not used.
         seed: random seed of the initial weights.
     """
     from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN

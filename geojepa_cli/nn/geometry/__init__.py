@@ -1,1 +1,1 @@
-"""Frozen encoders of geometry. Each one turns the points, lines and polygons of an entity into one vector."""
+"""Encoders of geometry: each converts the points, lines and polygons of an entity to one vector."""

@@ -1,4 +1,7 @@
-"""Fourier transform of points, lines and polygons in closed form (Poly2Vec, Siampou et al. 2025)."""
+"""Encodes points, lines and polygons by values of their Fourier transform, without training.
+
+Source: Poly2Vec (Siampou et al. 2025).
+"""
 
 from __future__ import annotations
 
@@ -11,41 +14,45 @@ from torch import Tensor
 from geojepa_cli.nn.geometry.tensors import INNER, LINE, OUTER, GeometryTensors
 from geojepa_cli.nn.packing import lengths_of, segment_ids
 
-CHUNK_VALUES = 2**19  # values of a temporary tensor: 4 MB in float64
-MIN_AREA = 1e-9  # relative to the squared perimeter; below it, rounding would dominate, and rings count as lines
+CHUNK_VALUES = 2**19  # maximum number of values in a temporary tensor: 4 MB in float64
+# relative to the squared perimeter; rings with less area are treated as lines, because rounding errors would dominate
+MIN_AREA = 1e-9
 
 
 class FourierGeometry:
-    """Geometry encoder without training: samples of the Fourier transform of each entity.
+    """Encodes the geometry of each entity as values of its Fourier transform at fixed frequencies. Nothing is trained.
 
-    Every entity is a uniform distribution of mass 1 over its points, along its lines or over its area. Its transform at
-    the frequency f (cycles per tile) is F(f) = mean of exp(-2πi f·x) over the positions x of the entity (tile units),
-    see `fourier_transform`. So |F(f)| ≤ 1, and:
+    A frequency f = (fx, fy) has the unit cycles per tile. The Fourier transform of an entity at f is the mean of
+    exp(-2πi f·x) over all positions x of the entity: its points, the positions along its lines, or the positions in its
+    area. Positions are in tile units. `fourier_transform` has the formulas. If F(f) is this transform, |F(f)| ≤ 1, and:
 
-    - moving the entity by t multiplies F(f) by exp(-2πi f·t). The magnitude does not change;
-    - turning the entity by a matrix R turns the frequencies: F(f) becomes F(Rᵀf);
-    - scaling the entity by s scales the frequencies: F(f) becomes F(s·f).
+    - If the entity is moved by t, F(f) is multiplied by exp(-2πi f·t). The magnitude |F(f)| does not change.
+    - If the entity is rotated by a matrix R, F(f) becomes F(Rᵀf).
+    - If the entity is scaled by a factor s, F(f) becomes F(s·f).
 
-    The frequencies are a grid. Along each axis they are 0 and ±w, for a geometric series of w. The half plane fy > 0,
-    and fy = 0 with fx > 0, is enough, because F(-f) is the complex conjugate of F(f). The default has F = 112
-    frequencies from 0.5 to 32 cycles per tile along each axis. At 0.5, different coordinates in the tile have different
-    phases. At 32, a period is 15 m in a tile of 480 m, so houses of 5 m and of 10 m have different magnitudes.
+    The frequencies form a grid. Along each axis, the grid has the values 0 and ±w, where w is a geometric series. Half
+    of the grid is enough, because F(-f) is the complex conjugate of F(f). It consists of all frequencies with fy > 0,
+    and of those with fy = 0 and fx > 0. By default, w goes from 0.5 to 32, and there are 112 frequencies. At 0.5 cycles
+    per tile, different coordinates in a tile have different phases. At 32 cycles per tile, a period is 15 m in a tile
+    of 480 m, so houses of 5 m and of 10 m have different magnitudes.
 
-    Poly2Vec (Siampou et al. 2025) samples a grid of the same form. Differences:
+    Poly2Vec (Siampou et al. 2025) also computes the Fourier transform on a grid. Differences from Poly2Vec:
 
-    - Its published code has ten w from 0.1 to 1, for coordinates in [-1, 1]. A building in a tile is far smaller than
-      a period of these. It samples only fy > 0.
-    - It does not normalise. Here the mass is 1, because the transform of a small building would vanish next to that of
-      a park. The size remains visible: the smaller the entity, the slower its magnitude falls with |f|.
-    - It triangulates polygons. Here a sum over the edges of all rings gives the same integral, with holes.
-    - It uses magnitude and phase angle. Here the real and imaginary parts replace the angle, which jumps at ±π and is
-      undefined where the magnitude is 0.
-    - It fuses magnitude and phase by trained layers. Here this is left to the model that reads the vectors.
+    - The published code of Poly2Vec has ten values w from 0.1 to 1, for coordinates in [-1, 1]. Even the shortest of
+      these periods is much longer than a building in a tile. The code uses only frequencies with fy > 0.
+    - In Poly2Vec, F(0) is the area of a polygon. Here, F(0) is 1 for every entity. Otherwise, the values of a small
+      building would be negligible compared with those of a park. The vector still contains the size of the entity: the
+      smaller the entity, the more slowly |F(f)| falls with |f|.
+    - Poly2Vec divides polygons into triangles. Here, a sum over the edges of all rings gives the same integral, also
+      for polygons with holes.
+    - Poly2Vec uses the magnitude and the phase angle. Here, the real and the imaginary part are used in place of the
+      angle, because the angle jumps at ±π and is undefined where the magnitude is 0.
+    - Poly2Vec combines magnitude and phase with trained layers. Here, the model that reads the vectors must do this.
 
     Attributes:
         name: name of the encoder.
-        frequencies: sampled frequencies (fx, fy), in cycles per tile. float64 [F, 2]
-        dim: width of the vectors: 3·F.
+        frequencies: frequencies (fx, fy) of the vectors, in cycles per tile. float64 [F, 2]
+        dim: width of the vectors: three times the number of frequencies.
     """
 
     name = "fourier"
@@ -54,9 +61,10 @@ class FourierGeometry:
         """Creates the encoder.
 
         Args:
-            lowest: lowest frequency along an axis other than 0, in cycles per tile.
+            lowest: lowest frequency along an axis, apart from 0, in cycles per tile.
             highest: highest frequency along an axis, in cycles per tile.
-            steps: length of the geometric series, at least 2. F is 2·steps·(steps + 1).
+            steps: number of positive frequencies along an axis, at least 2. They form a geometric series. The encoder
+                has 2·steps·(steps + 1) frequencies.
         """
         self.frequencies = half_plane(lowest, highest, steps)
         self.dim = 3 * len(self.frequencies)
@@ -65,10 +73,11 @@ class FourierGeometry:
         """Encodes every entity of a batch.
 
         Args:
-            batch: geometry of T entities, read with `Modality.GEOMETRY`.
+            batch: batch with T entities that was read with `Modality.GEOMETRY`.
         Returns:
-            Magnitudes, real parts and imaginary parts of the transform, concatenated. All values are in [-1, 1]. Zeros
-            for an entity without nodes, such as an area that covers its tile. float32 [T, dim]
+            One vector per entity: the magnitudes at all frequencies, then the real parts, then the imaginary parts of
+            the Fourier transform. All values are in [-1, 1]. An entity without nodes, such as an area that covers its
+            tile, gets zeros. float32 [T, dim]
         Raises:
             ValueError: the batch was read without geometry.
         """
@@ -77,14 +86,16 @@ class FourierGeometry:
 
 
 def half_plane(lowest: float, highest: float, steps: int) -> Tensor:
-    """Returns a grid of frequencies that contains one of f and -f, and not 0.
+    """Returns half of a grid of frequencies: one frequency of each pair f and -f. The frequency 0 is left out.
+
+    Along each axis, the grid has the value 0, a geometric series, and the same series with negative sign.
 
     Args:
-        lowest: first value of the geometric series along each axis.
-        highest: last value of the series.
-        steps: length of the series.
+        lowest: first value of the geometric series.
+        highest: last value of the geometric series.
+        steps: number of values in the geometric series, at least 2.
     Returns:
-        Frequencies (fx, fy), sorted by fy, then fx. float64 [2·steps·(steps + 1), 2]
+        Frequencies (fx, fy), sorted by fy, then by fx. float64 [2·steps·(steps + 1), 2]
     """
     ratio = math.log(highest / lowest) / (steps - 1)
     series = lowest * torch.exp(ratio * torch.arange(steps, dtype=torch.float64))
@@ -97,29 +108,32 @@ def half_plane(lowest: float, highest: float, steps: int) -> Tensor:
 def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
     """Computes the Fourier transform of every entity, normalised to 1 at frequency 0.
 
-    Only the parts of the highest dimension count, as for the centroid of a mixed collection in GEOS: the area of the
-    rings, if it is positive (`MIN_AREA`); else the length of all lines and rings; else all nodes, as points. With
-    k = 2πf and sinc(z) = sin(z)/z:
+    If the rings of an entity have an area (see `MIN_AREA`), the entity counts as an area, and its lines and points are
+    ignored. Otherwise, it counts as lines if its lines and rings have a length. Otherwise, it counts as points. GEOS
+    computes the centroid of a collection in the same way. With k = 2πf and sinc(z) = sin(z)/z, the transform is:
 
-    - points: mean of exp(-i k·p) over the points p;
-    - lines: Σ |d| exp(-i k·m) sinc(k·d/2) / Σ |d|, over segments with midpoint m and difference d of their ends;
-    - areas: (i/|k|²) Σ (k × d) exp(-i k·m) sinc(k·d/2) / area, over the edges of all rings, by Green's theorem. Outer
-      rings run counter-clockwise and inner rings clockwise. The direction of the input does not matter.
+    - for points: the mean of exp(-i k·p) over all nodes p;
+    - for lines: Σ |d| exp(-i k·m) sinc(k·d/2) / Σ |d|, where m is the midpoint of a segment and d is the vector from
+      its start to its end. The sums are over all segments of lines and rings;
+    - for areas: (i/|k|²) Σ (k × d) exp(-i k·m) sinc(k·d/2) / area, by Green's theorem. The sum is over the edges of all
+      rings. Outer rings are counter-clockwise and inner rings are clockwise. Rings may have the wrong direction in the
+      input, because the direction is corrected here.
 
-    The sum for areas cancels where k·d is small. So the code takes positions relative to a node of the entity, and
-    splits off the first two terms of the series of exp(-i k·m) sinc(k·d/2), which sum to the area exactly.
+    If k·d is small, the terms of the sum for areas almost cancel, and rounding errors would dominate. So positions are
+    computed relative to a node of the entity. Also, the first two terms of the power series of
+    exp(-i k·m) sinc(k·d/2) are left out of the sum. Their total is known: it contributes exactly 1 to the transform.
 
     Source: Siampou et al. 2025. `FourierGeometry` lists the differences.
 
     Args:
-        geometry: geometry of T entities. Rings are simple, and inner rings lie in outer rings; otherwise magnitudes
-            above 1 are cut to 1.
+        geometry: geometry of T entities. Rings should not cross themselves, and inner rings should lie inside outer
+            rings. Otherwise, a magnitude may exceed 1 and is then reduced to 1.
         frequencies: frequencies (fx, fy), in cycles per tile. [F, 2]
     Returns:
-        Transform of each entity. Zeros for an entity without nodes. The result for an entity does not depend on the
-        other entities, to the bit on a CPU. complex128 [T, F]
+        Transform of each entity at each frequency. Zeros for an entity without nodes. The result for an entity does
+        not depend on the other entities; on a CPU, not even in the last bit. complex128 [T, F]
     Raises:
-        ValueError: the geometry is missing.
+        ValueError: the batch was read without geometry.
     """
     segments = _segments(geometry)
     k = 2 * math.pi * frequencies.to(segments.step)
@@ -136,17 +150,20 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
 
 
 class _Segments(NamedTuple):
-    """One segment per node: from the node to the next one of its line or ring.
+    """The segments of T entities. There is one segment for each of the N nodes.
 
-    The segments of points, and of the last node of a line, have no length.
+    A segment leads from a node to the next node of the same line or ring. A point, and the last node of a line, have a
+    segment of length 0.
 
     Attributes:
-        middle: midpoint, relative to the entity's origin. float64 [N, 2]
-        step: difference of the ends. float64 [N, 2]
-        entity: index of the entity. int64 [N]
-        weight: in an area, the direction in which the ring is passed, 1 or -1, and 0 for other parts; elsewhere the
-            share of the entity's mass. float64 [N]
-        origin: first node of each entity. float64 [T, 2]
+        middle: midpoint of each segment, relative to the origin of the entity. float64 [N, 2]
+        step: vector from the start to the end of each segment. float64 [N, 2]
+        entity: index of the entity to which each segment belongs. int64 [N]
+        weight: weight of each segment in the sum of its entity. If the entity counts as an area, the weight is 1 for
+            edges of rings, -1 for edges of rings whose direction must be reversed, and 0 for other segments. If the
+            entity counts as lines, it is the segment's share of the total length. If the entity counts as points, it is
+            1 / number of nodes. float64 [N]
+        origin: position of the first node of each entity. float64 [T, 2]
         area: area of each entity; 0 for an entity that counts as lines or points. float64 [T]
     """
 
@@ -159,7 +176,7 @@ class _Segments(NamedTuple):
 
 
 def _segments(geometry: GeometryTensors) -> _Segments:
-    """Cuts the parts of all entities into segments, and weights them by the dimension of their entity."""
+    """Returns the segments of all entities, with the weight of each segment in the sum of its entity."""
     xy, nodes, parts, part_nodes, role = _tensors(geometry)
     count = lengths_of(nodes)
     entity, part = segment_ids(nodes), segment_ids(part_nodes)
@@ -190,7 +207,13 @@ def _segments(geometry: GeometryTensors) -> _Segments:
 
 
 def _tensors(geometry: GeometryTensors) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns the nodes in float64, the three offsets and the roles."""
+    """Returns five fields of the geometry: `node_xy`, `node_offsets`, `part_offsets`, `part_node_offsets`, `part_role`.
+
+    Coordinates are converted to float64, and offsets to int64.
+
+    Raises:
+        ValueError: the batch was read without geometry.
+    """
     xy, nodes, parts = geometry.node_xy, geometry.node_offsets, geometry.part_offsets
     part_nodes, role = geometry.part_node_offsets, geometry.part_role
     if xy is None or nodes is None or parts is None or part_nodes is None or role is None:
@@ -199,16 +222,18 @@ def _tensors(geometry: GeometryTensors) -> tuple[Tensor, Tensor, Tensor, Tensor,
 
 
 def _line_terms(segments: _Segments, rows: Tensor, k: Tensor) -> Tensor:
-    """Returns the terms of some segments in the sum for lines or points. complex128 [rows, F]"""
+    """Returns the terms of the given segments in the sum for lines or points. complex128 [rows, F]"""
     angle, half = _dot(segments.middle[rows], k), _dot(segments.step[rows], k) / 2
     return torch.polar(1 + _sinc_minus_1(half, half.sin()), -angle) * segments.weight[rows, None]
 
 
 def _area_terms(segments: _Segments, rows: Tensor, k: Tensor) -> Tensor:
-    """Returns the terms of some edges of rings in the sum for areas. complex128 [rows, F]
+    """Returns the terms of the given ring edges in the sum for areas. complex128 [rows, F]
 
-    The term of an edge is i w (exp(-iθ) s - 1 + iθ) with θ = k·m, s = sinc(k·d/2) and w = ±(k × d) / (|k|² area). Over
-    a closed ring, the terms i w sum to 0, and the terms w θ to ±1 × the ring's share of the area.
+    The full term of an edge is i w exp(-iθ) s, where θ = k·m, s = sinc(k·d/2) and w = ±(k × d) / (|k|² area). Two terms
+    of its power series are left out, so the function returns i w (exp(-iθ) s - 1 + iθ). The part that is left out,
+    i w + w θ, has a known sum over the edges of a ring: i w sums to 0, and w θ sums to the area of the ring (negative
+    for an inner ring) divided by the area of the entity.
     """
     step = segments.step[rows]
     scale = segments.weight[rows] / segments.area[segments.entity[rows]]
@@ -223,7 +248,7 @@ def _area_terms(segments: _Segments, rows: Tensor, k: Tensor) -> Tensor:
 
 
 def _sinc_minus_1(z: Tensor, sine: Tensor) -> Tensor:
-    """Computes sin(z)/z - 1 with full relative precision, from z and sin(z). Uses the power series below 0.1."""
+    """Computes sin(z)/z - 1 from z and sin(z). Uses the power series for |z| < 0.1, to avoid rounding errors."""
     square = z.square()
     series = -square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72)))
     small = z.abs() < 0.1
@@ -231,5 +256,8 @@ def _sinc_minus_1(z: Tensor, sine: Tensor) -> Tensor:
 
 
 def _dot(vectors: Tensor, k: Tensor) -> Tensor:
-    """Returns all scalar products. [E, 2], [F, 2] -> [E, F]. Without a matrix product, whose rounding varies by E."""
+    """Returns the dot product of each vector with each row of `k`. [E, 2], [F, 2] -> [E, F].
+
+    A matrix product is not used, because its rounding depends on E.
+    """
     return vectors[:, :1] * k[:, 0] + vectors[:, 1:] * k[:, 1]

@@ -1,4 +1,8 @@
-"""Two-hop paths in the heterogeneous visibility graph of entities, after PolygonGNN (Yu et al. 2024)."""
+"""Paths of two edges in the graph of an entity's nodes, as in PolygonGNN (Yu et al. 2024).
+
+The graph has edges along the lines and rings of the entity, and visibility edges between nodes of different parts. A
+part is a point, a line or a ring.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,15 @@ from torch import Tensor
 
 from geojepa_cli.nn.geometry.shapes import OUTER, Shapes
 
-# edge types: to the next node of a part, to the previous node, and to a visible node of another part
+# types of edges: to the next node of a line or ring, to the previous node, and to a visible node of another part
 NEXT, PREVIOUS, VISIBLE = range(3)
 EDGE_TYPES = 3
 PATH_TYPES = EDGE_TYPES**2
-MAX_VISIBLE = 2  # visibility edges of a path's middle node that the second hop can follow
+MAX_VISIBLE = 2  # number of visibility edges of a path's middle node that can be the second edge of the path
 
 
 class Edges(NamedTuple):
-    """Directed edges, sorted by source node. Every edge has its reverse."""
+    """Directed edges of a graph, sorted by source node. For every edge, the reverse edge is included too."""
 
     source: Tensor  # int64 [E]
     target: Tensor  # int64 [E]
@@ -25,24 +29,26 @@ class Edges(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """Paths i ← j ← k of two edges, with i ≠ k."""
+    """Paths of two edges, i ← j ← k. Node i receives a message from node k over node j. i and k are different."""
 
-    i: Tensor  # int64 [M], node that receives the message
+    i: Tensor  # int64 [M], node that receives the message of the path
     j: Tensor  # int64 [M], middle node
-    k: Tensor  # int64 [M], far node
+    k: Tensor  # int64 [M], node at the far end of the path
     first: Tensor  # int64 [M], type of the edge i → j
     second: Tensor  # int64 [M], type of the edge j → k
 
     @property
     def type(self) -> Tensor:
-        """Number of each path's pair of edge types: int64 [M]."""
+        """Type of each path, a number for the types of both its edges: int64 [M], 0 to `PATH_TYPES` - 1."""
         return self.first * EDGE_TYPES + self.second
 
 
 def graph_edges(shapes: Shapes) -> Edges:
-    """Returns the edges along lines and rings, and the visibility edges, in both directions.
+    """Returns the edges along lines and rings, and the visibility edges. Each edge is returned in both directions.
 
-    Edges between nodes at the same place are kept. A ring of two nodes has one edge, a part of one node has none.
+    A visibility edge joins two nodes of different parts of an entity (points, lines or rings) that see each other.
+    Edges between two nodes at the same position are included. The two nodes of a ring with only two nodes are joined by
+    one edge. A part with only one node has no edge along it.
     """
     nodes = torch.arange(len(shapes.node_xy), device=shapes.node_xy.device)
     part = shapes.node_parts()
@@ -61,11 +67,12 @@ def graph_edges(shapes: Shapes) -> Edges:
 
 
 def two_hop_paths(shapes: Shapes) -> Paths:
-    """Returns the paths of two edges that end in each node.
+    """Returns the paths of two edges, i ← j ← k.
 
-    The second hop follows all edges along the part, but only the `MAX_VISIBLE` shortest visibility edges of the middle
-    node. So the number of paths is proportional to the number of edges, also where thousands of nodes see the same
-    node. (Yu et al. draw a random spanning tree of visibility edges over the parts for the same purpose.)
+    Any edge can lead from i to j. From j to k leads any edge along a line or ring, or one of the `MAX_VISIBLE` shortest
+    visibility edges of j. This limit keeps the number of paths proportional to the number of edges, even if thousands
+    of nodes see the same node. For the same purpose, Yu et al. use only some visibility edges: a random spanning tree
+    of the parts of the entity.
     """
     edges = graph_edges(shapes)
     hops = _second_hops(edges, shapes.node_xy)
@@ -82,18 +89,18 @@ def two_hop_paths(shapes: Shapes) -> Paths:
 
 
 def path_geometry(paths: Paths, xy: Tensor) -> Tensor:
-    """Returns the geometry of each path: both distances, and cosine and sine of the signed angle at the middle node.
+    """Returns four numbers for each path i ← j ← k: the lengths of both edges, and cosine and sine of their angle.
 
-    The values do not change when all nodes are rotated and translated together (Yu et al. 2024, equation 1). The angle
-    is measured from j → i to j → k. Cosine and sine are 0 if two nodes of the path are at the same place. Yu et al. use
-    the angle itself, which is not continuous at ±π.
+    The angle is signed: it is measured from the direction j → i to the direction j → k. Cosine and sine are 0 if an
+    edge has length 0. The four numbers do not change if all nodes are rotated and translated together (Yu et al. 2024,
+    equation 1). Yu et al. use the angle itself, which is not continuous at ±π.
 
     Args:
         paths: paths in the graph.
         xy: positions of the nodes. [N, 2]
 
     Returns:
-        float [M, 4]
+        Distance from i to j, distance from j to k, cosine, and sine. float [M, 4]
     """
     to_i, to_k = xy[paths.i] - xy[paths.j], xy[paths.k] - xy[paths.j]
     d_ij, d_jk = to_i.norm(dim=1), to_k.norm(dim=1)
@@ -104,7 +111,7 @@ def path_geometry(paths: Paths, xy: Tensor) -> Tensor:
 
 
 def _second_hops(edges: Edges, xy: Tensor) -> Edges:
-    """Returns the edges that a second hop can follow: all along parts, and the shortest visibility edges of a node."""
+    """Returns the edges that can be the second edge of a path. `two_hop_paths` describes which edges these are."""
     visible = (edges.type == VISIBLE).nonzero()[:, 0]
     source = edges.source[visible]
     length = (xy[edges.target[visible]] - xy[source]).norm(dim=1)

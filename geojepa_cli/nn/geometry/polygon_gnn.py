@@ -1,6 +1,6 @@
-"""PolygonGNN: graph neural network that encodes the geometry of an entity as one vector.
+"""PolygonGNN: a graph neural network that encodes the geometry of an entity as one vector.
 
-Importing this module needs torch-geometric.
+This module requires the package torch-geometric.
 """
 
 from __future__ import annotations
@@ -20,25 +20,32 @@ from geojepa_cli.nn.geometry.paths import (
 )
 from geojepa_cli.nn.geometry.shapes import Shapes
 
-GEOMETRY = 4  # values of `path_geometry`
+GEOMETRY = 4  # number of values that `path_geometry` returns for a path
 ROLES = 4  # point, line, outer ring, inner ring
-RELATIONS = 2  # edge along a part, visibility edge
+RELATIONS = 2  # edge along a line or ring, visibility edge
 
 
 class PolygonGNN(nn.Module):
-    """Encodes points, lines, polygons and relations by message passing over two-hop paths.
+    """Encodes the geometry of each entity as one vector, by message passing between its nodes.
 
-    Source: PolygonGNN (Yu et al. 2024), sections 4.3 and 4.4. The vector of an entity does not change when the
-    entity is rotated, translated or scaled, and does not depend on other entities in the batch.
+    An entity can be a point, a line, a polygon, or a relation with several of them. Messages are sent along paths of
+    two edges (see `nn.geometry.paths`). The vector of an entity does not change if the entity is rotated, translated or
+    scaled, and does not depend on the other entities in the batch. Source: PolygonGNN (Yu et al. 2024), sections 4.3
+    and 4.4. Differences from the paper:
 
-    Differences from the paper: a node starts with the role of its part instead of zeros. Edges along a part know their
-    direction. The first layer of the message function is a sum of linear maps of its inputs, so most of the work is
-    done per node instead of per path. Messages are averaged by type of path instead of summed, which bounds the vector
-    of a node with thousands of neighbours. Layers are residual with LayerNorm instead of BatchNorm. The readout is
-    mean and maximum over the nodes instead of their sum, so the number of nodes of a curve matters less.
+    - The first vector of a node encodes whether the node belongs to a point, a line, an outer ring or an inner ring. In
+      the paper, it is zero.
+    - Edges along a line or ring have two types, to the next and to the previous node.
+    - The first layer of the message function is a sum of linear maps, one for each input. So most of the computation is
+      done once per node instead of once per path.
+    - Messages from paths with the same kinds of edges are averaged instead of summed. So the vector of a node with
+      thousands of neighbours stays bounded.
+    - Layers have residual connections, and LayerNorm instead of BatchNorm.
+    - The vector of an entity is computed from the mean and the maximum of its node vectors instead of their sum. So it
+      depends less on the number of nodes of a curve.
 
     Args:
-        dim: dimension of node vectors and of the result.
+        dim: dimension of node vectors and of entity vectors.
         depth: number of message-passing layers.
     """
 
@@ -50,7 +57,7 @@ class PolygonGNN(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, shapes: Shapes) -> Tensor:
-        """Returns one vector per entity: float [T, dim]."""
+        """Returns one vector for each entity: float [T, dim]."""
         owner = shapes.node_entities()
         xy = normalise(shapes.node_xy, owner, shapes.n_entities)
         paths = two_hop_paths(shapes)
@@ -65,7 +72,7 @@ class PolygonGNN(nn.Module):
 
 
 class PathConv(MessagePassing):  # type: ignore[misc]
-    """Message-passing layer over two-hop paths i ← j ← k (Yu et al. 2024, equations 3 and 4).
+    """Layer that updates node vectors with messages along paths i ← j ← k (Yu et al. 2024, equations 3 and 4).
 
     Args:
         dim: dimension of node vectors.
@@ -75,8 +82,8 @@ class PathConv(MessagePassing):  # type: ignore[misc]
         super().__init__(aggr="sum")
         self.input_norm = nn.LayerNorm(dim)
         self.near = nn.Linear(dim, dim)
-        self.middle = nn.Linear(dim, RELATIONS * dim, bias=False)  # one matrix per relation of the first edge
-        self.far = nn.Linear(dim, RELATIONS * dim, bias=False)  # one matrix per relation of the second edge
+        self.middle = nn.Linear(dim, RELATIONS * dim, bias=False)  # one matrix for each relation of the first edge
+        self.far = nn.Linear(dim, RELATIONS * dim, bias=False)  # one matrix for each relation of the second edge
         self.geometry = nn.Linear(PATH_TYPES * (GEOMETRY + 1), dim, bias=False)
         self.combine = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
@@ -84,10 +91,10 @@ class PathConv(MessagePassing):  # type: ignore[misc]
         """Returns the updated node vectors: float [N, dim].
 
         Args:
-            x: node vectors. [N, dim]
-            paths: two-hop paths.
-            geometry: geometry of each path, in the columns of its type. [M, PATH_TYPES · (GEOMETRY + 1)]
-            weight: weight of each path in the sum over the paths of a node. [M, 1]
+            x: vector of each node. [N, dim]
+            paths: paths of two edges.
+            geometry: geometry of each path, as returned by `_typed_geometry`. [M, PATH_TYPES · (GEOMETRY + 1)]
+            weight: weight of each path's message, as returned by `_path_weights`. [M, 1]
         """
         y = self.input_norm(x)
         messages = self.propagate(
@@ -103,41 +110,56 @@ class PathConv(MessagePassing):  # type: ignore[misc]
 
     def message(self, near_i: Tensor, middle: Tensor, far: Tensor, geometry: Tensor, weight: Tensor) -> Tensor:
         """Returns the message of each path: float [M, dim]."""
-        return geometry.add_(near_i).add_(middle).add_(far).relu_() * weight  # in place: the largest tensors
+        return geometry.add_(near_i).add_(middle).add_(far).relu_() * weight  # in place, to save memory
 
 
 def _pick(x: Tensor, node: Tensor, edge_type: Tensor) -> Tensor:
-    """Selects, for each path, the vector of a node under the matrix of an edge's relation: float [M, dim]."""
+    """Selects one vector for each path: float [M, dim].
+
+    Args:
+        x: two vectors of each node, concatenated: for edges along a line or ring, and for visibility edges.
+            [N, RELATIONS · dim]
+        node: node of each path whose vector is selected. int64 [M]
+        edge_type: type of an edge of each path. It decides which of the node's two vectors is selected. int64 [M]
+    """
     rows = RELATIONS * node + (edge_type == VISIBLE)
     return x.view(RELATIONS * len(x), -1).index_select(0, rows)
 
 
 def normalise(xy: Tensor, owner: Tensor, entities: int) -> Tensor:
-    """Moves each entity's nodes to mean 0 and scales them to mean squared radius 1.
+    """Moves and scales each entity, so that the mean of its nodes is 0 and their mean squared distance from 0 is 1.
 
-    The published code of Yu et al. normalises the extent too. An entity whose nodes are all at the same place gets
-    zeros.
+    If all nodes of an entity are at the same position, all of them are moved to 0. The published code of Yu et al. also
+    normalises the size of geometries.
 
     Args:
         xy: positions of the nodes. [N, 2]
-        owner: index of each node's entity. [N]
+        owner: index of the entity to which each node belongs. [N]
         entities: number of entities.
     """
     centred = xy - scatter(xy, owner, 0, entities, "mean")[owner]
     radius = scatter(centred.square().sum(1), owner, 0, entities, "mean").sqrt()
-    tiny = torch.finfo(xy.dtype).eps  # positions are in tile units, so this is far below the step of the lattice
+    tiny = torch.finfo(xy.dtype).eps  # in tile units; far below the resolution of stored positions
     scale = torch.where(radius > tiny, 1.0 / radius.clamp_min(tiny), 0.0)
     return centred * scale[owner, None]
 
 
 def _typed_geometry(paths: Paths, xy: Tensor) -> Tensor:
-    """Returns the geometry of each path and a 1, in the columns of the path's type. The other columns are 0."""
+    """Returns the input of `PathConv.geometry`: one row per path, with separate columns for each type of path.
+
+    The columns of the path's type have the four numbers of `path_geometry` and a 1. All other columns are 0. So the
+    linear layer has separate weights and a separate bias for each type of path.
+    """
     values = F.pad(path_geometry(paths, xy), (0, 1), value=1.0)
     return (F.one_hot(paths.type, PATH_TYPES).to(xy.dtype)[:, :, None] * values[:, None]).flatten(1)
 
 
 def _path_weights(paths: Paths, nodes: int) -> Tensor:
-    """Returns 1 / number of paths with the same last node and the same relations, for each path: float [M, 1]."""
+    """Returns the weight of each path's message, with which messages are averaged: float [M, 1].
+
+    The weight is 1 / number of paths that send messages to the same node and have the same kinds of edges. The kind of
+    an edge is "along a line or ring" or "visibility edge".
+    """
     relations = RELATIONS * (paths.first == VISIBLE).long() + (paths.second == VISIBLE)
     group = RELATIONS**2 * paths.i + relations
     counts = torch.bincount(group, minlength=RELATIONS**2 * nodes)

@@ -1,4 +1,4 @@
-"""`Shapes`: the geometry of several entities as tensors."""
+"""`Shapes`: the points, lines and rings of several entities as tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ POINT, LINE, OUTER, INNER = range(4)  # values of `part_role`
 
 
 class Shapes(NamedTuple):
-    """Geometry of T entities, packed without padding. The fields are those of `TileBatch` with the same names.
+    """Geometry of T entities, one entity after the other, without padding.
 
-    An entity has parts (points, lines and rings), and a part has nodes. Nodes of a part are in order. A ring does not
-    repeat its first node.
+    An entity consists of parts (points, lines and rings), and a part consists of nodes in order. A ring does not repeat
+    its first node. `TileBatch` has fields with the same names and the same meaning.
     """
 
     node_xy: Tensor  # float [N, 2] in tile units

@@ -1,4 +1,4 @@
-"""Geometry of a batch of entities as tensors."""
+"""`GeometryTensors`: the points, lines and rings of a batch of entities as tensors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ POINT, LINE, OUTER, INNER = range(4)  # roles of parts
 class GeometryTensors(Protocol):
     """Input of the geometry encoders. `TileBatch` implements this protocol.
 
-    An entity has parts, and a part has nodes. The nodes and parts of all T entities are packed, entity by entity. A
-    batch that was read without geometry has None in every field.
+    An entity consists of parts (points, lines and rings), and a part consists of nodes. The nodes and parts of all T
+    entities are stored one entity after the other, without padding. If a batch was read without geometry, all fields
+    are None.
 
     Attributes:
         node_xy: coordinates of the nodes, in tile units. Rings do not repeat their first node. float [N, 2]

@@ -24,7 +24,8 @@ class Masks:
         context: True for tokens in the context. bool [T]
         targets: `targets[i, t]` is True if token t is in target i of its tile. Targets of a tile may overlap, and a
             target may be empty. bool [num_targets, T]
-        strategy: mask type that was drawn for each tile: RANDOM, AREA, MODALITY or KIND. int64 [B]
+        strategy: mask type of each tile. RANDOM hides random tokens, AREA hides rectangles, MODALITY hides all
+            modalities except one, and KIND hides similar entities. int64 [B]
     """
 
     context: Tensor
@@ -42,9 +43,10 @@ def draw_masks(
 ) -> Masks:
     """Draws a mask for each tile of a batch: first the mask type, then the targets and the context.
 
-    A random mask is used in place of an area mask if the targets of the area mask contain no token. It is also used in
-    place of a kind mask if the targets of the kind mask contain all tokens of the tile. In a tile with a single token,
-    that token is the context.
+    Targets are sets of hidden tokens. The context has the visible tokens. `MaskRates` describes the mask types. A
+    random mask is used in place of an area mask (which hides rectangles) if the rectangles contain no token. It is also
+    used in place of a kind mask (which hides similar entities) if it would hide all tokens of the tile. In a tile with
+    a single token, that token is the context.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -52,7 +54,8 @@ def draw_masks(
         cu_seqlens: cumulative token counts of the tiles. [B+1]
         rates: frequencies of the mask types, and sizes of the targets.
         rng: random generator on the CPU, so that masks are the same on any device.
-        content: vector of each token, without positional encoding. Required for kind masks. [T, D]
+        content: vector of each token, without positional encoding. Required for kind masks, which compare these
+            vectors to find similar entities. [T, D]
     """
     device = box.device
     cu = cu_seqlens.long()

@@ -1,4 +1,4 @@
-"""Parameters of the masks."""
+"""Parameters of the masks that divide a tile's tokens into visible and hidden tokens."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Selects the hidden tokens (targets) of each mask type: random, area, modality and kind.
+"""Selects the targets (sets of hidden tokens) of each mask type.
 
-The first three types are those of the GeoJEPA thesis, section 7.6.8.
+Random masks hide random tokens. Area masks hide the tokens in rectangles. Modality masks hide all modalities except
+one. Kind masks hide all entities that are similar to a random entity. The first three types are those of the GeoJEPA
+thesis, section 7.6.8.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from geojepa_cli.nn.packing import count_in_segments, lengths_of, rank_in_segmen
 
 
 def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: float) -> Tensor:
-    """Selects N targets for random masks. In each tile, a target has a fraction `ratio` of the tokens, drawn at random.
+    """Selects N targets (sets of hidden tokens) for random masks.
 
-    In each tile, at least one token is selected, but never all tokens. A tile with a single token is an exception: its
-    token is not selected.
+    In each tile, a target has a fraction `ratio` of the tile's tokens, drawn at random. In each tile, at least one
+    token is selected, but never all tokens. A tile with a single token is an exception: its token is not selected.
 
     Args:
         noise: uniform random numbers in [0, 1). In each tile, the tokens with the smallest numbers are selected.
@@ -35,9 +37,10 @@ def random_targets(noise: Tensor, segments: Tensor, cu_seqlens: Tensor, ratio: f
 
 
 def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates) -> Tensor:
-    """Selects the N targets of area masks. In each tile, N rectangles are drawn at random, one for each target.
+    """Selects N targets (sets of hidden tokens) for area masks, which hide the tokens in rectangles.
 
-    A target has all tokens of the tile for which the centre of the bounding box is inside the target's rectangle.
+    In each tile, one rectangle is drawn at random for each target. A target has all tokens of the tile for which the
+    centre of the bounding box is inside the target's rectangle.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -59,7 +62,9 @@ def area_targets(box: Tensor, segments: Tensor, chance: Tensor, rates: MaskRates
 
 
 def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
-    """Selects the target of modality masks: all tokens of a tile except those of one random modality.
+    """Selects the target (set of hidden tokens) of modality masks: all tokens of a tile except those of one modality.
+
+    The modality that stays visible is drawn at random.
 
     Args:
         modality: modality id of each token. int64 [T]
@@ -82,11 +87,12 @@ def modality_target(modality: Tensor, segments: Tensor, cu_seqlens: Tensor, chan
 def kind_targets(
     content: Tensor, is_entity: Tensor, segments: Tensor, cu_seqlens: Tensor, noise: Tensor, threshold: Tensor
 ) -> Tensor:
-    """Selects the N targets of kind masks. For each target, one entity of the tile is drawn at random: the anchor.
+    """Selects N targets (sets of hidden tokens) for kind masks, which hide all similar entities of a tile.
 
-    A target has the anchor and all entities of the tile that are similar to the anchor. If the anchor is a house, the
-    target has all houses of the tile. The model must then predict the houses from roads and other entities. Random and
-    area masks hide only some of the houses, so a model can predict them from the visible houses.
+    For each target, one entity of the tile is drawn at random: the anchor. A target has the anchor and all entities of
+    the tile that are similar to the anchor. If the anchor is a house, the target has all houses of the tile. The model
+    must then predict the houses from roads and other entities. Random and area masks hide only some of the houses, so a
+    model can predict them from the visible houses.
 
     Args:
         content: vector of each token, without positional encoding. [T, D]
