@@ -28,6 +28,7 @@ CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 CANDIDATES = "best-*.safetensors"  # of an unfinished run
 BOARD = "tensorboard/*"
+PICTURES = "pictures/*"
 
 ConfigT = TypeVar("ConfigT", bound="RunConfig", covariant=True)
 
@@ -101,7 +102,7 @@ MODELS = Stage(
     "models",
     version=1,
     rebuild=_rebuild,
-    keep=(CHECKPOINT, METRICS, CANDIDATES, BOARD),
+    keep=(CHECKPOINT, METRICS, CANDIDATES, BOARD, PICTURES),
     resumes_from=(CHECKPOINT,),
     files=(CONFIG, METRICS, "weights.safetensors"),
 )

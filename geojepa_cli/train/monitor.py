@@ -6,8 +6,10 @@ the model costs about as much as one training step of the configuration `tiny`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.evaluate.plots.latents import plot_latents
 from geojepa_cli.metrics.rankme import rankme_centred
 from geojepa_cli.metrics.spread import Spread, similarities, spread
 from geojepa_cli.models.base import BatchVectors, Pretrainable
@@ -41,10 +44,12 @@ class Look:
     Attributes:
         figures: figures for the training log, by name.
         findings: signs of a collapse. Empty for a healthy model.
+        draw: function that writes a picture of the vectors, with a title, to a PNG file. None if there is no picture.
     """
 
     figures: dict[str, float]
     findings: tuple[Finding, ...] = ()
+    draw: Callable[[str, Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class TileMonitor:
 
     def __call__(self, model: Pretrainable[TileBatch]) -> Look:
         """Computes all figures of a model. The caller disables gradients."""
-        figures, findings = collapse_figures(model.embed(self.fixed), self.fixed.cu_seqlens)
+        vectors = model.embed(self.fixed)
+        figures, findings = collapse_figures(vectors, self.fixed.cu_seqlens)
         before = model.embed(self.plain) if self.exchanged else None
         for modality, batch in self.exchanged.items():
             assert before is not None
@@ -106,7 +112,12 @@ class TileMonitor:
                 findings += find_unused(modality, change)
         if self.probe is not None:
             figures |= self.probe(model)
-        return Look(figures, tuple(findings))
+        return Look(figures, tuple(findings), functools.partial(self._draw, vectors))
+
+    def _draw(self, vectors: BatchVectors, title: str, path: Path) -> None:
+        tensors = (vectors.tiles, vectors.entities, self.fixed.box, self.fixed.cu_seqlens)
+        tiles, entities, boxes, cu = (tensor.detach().double().cpu().numpy() for tensor in tensors)
+        plot_latents(tiles, entities, boxes, cu.astype(np.int64), title, path)
 
 
 def draw_tiles(store: TileStore, view: View, tiles: Rows, count: int, seed: int) -> Rows:

@@ -19,6 +19,7 @@ from geojepa_cli.train.alarms import Alarms
 from geojepa_cli.train.checkpoint import CHECKPOINT
 from geojepa_cli.train.monitor import Look
 
+PICTURES = "pictures"
 CANDIDATES = "best-*.safetensors"  # best weights of an unfinished run; the number is the step
 
 BatchT = TypeVar("BatchT", bound=Batch)
@@ -50,7 +51,7 @@ class Watch(Generic[BatchT]):
 
     def due(self, step: int) -> bool:
         """Returns True if the model is looked at after this number of steps."""
-        return step % self._config.monitor_every == 0
+        return step % self._config.monitor_every == 0 or step in self._config.pictures_at
 
     def look(self, model: Pretrainable[BatchT], step: int, share: float, line: Mapping[str, float]) -> dict[str, Any]:
         """Computes the figures of a model, prints warnings, and saves the weights if they are the best so far.
@@ -74,6 +75,9 @@ class Watch(Generic[BatchT]):
         warnings = self._alarms.update(found.findings, step)
         for sentence in warnings:
             console.warn(sentence)
+        if found.draw is not None and step in self._config.pictures_at:
+            (self._folder / PICTURES).mkdir(exist_ok=True)
+            found.draw(f"step {step:,}", self._folder / PICTURES / f"step-{step:09d}.png")
         self._select(model, {**line, **found.figures}, step, share, healthy=not found.findings)
         return {**found.figures, "warnings": warnings} if warnings else dict(found.figures)
 
