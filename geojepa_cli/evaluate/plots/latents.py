@@ -47,9 +47,7 @@ def plot_latents(
     left, right = figure.subfigures(1, 2, width_ratios=[2, 1.25], squeeze=False).flat
     colours, counts = rgb(entities), np.diff(cu_seqlens)
     panels = left.subplots(ROWS, COLUMNS).flat
-    chosen = np.sort(
-        np.argsort(-counts, kind="stable")[: 2 * ROWS * COLUMNS : 2]
-    )  # every second of the fullest
+    chosen = np.sort(np.argsort(-counts, kind="stable")[: 2 * ROWS * COLUMNS : 2])  # every second of the fullest
     for axes, tile in zip(panels, [*chosen.tolist(), *[None] * (ROWS * COLUMNS)], strict=False):
         axes.set_axis_off()
         if tile is not None:

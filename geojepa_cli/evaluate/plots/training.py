@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Lines = Sequence[Mapping[str, Any]]
 WARNING = "#b5482f"
@@ -139,7 +140,7 @@ def plot_metrics(lines: Lines, path: Path, title: str, layout: Layout = TRAINING
         column[-1].set_xlabel("step")
     for axes in figure.axes:
         axes.set_xlim(lines[0]["step"], max(lines[-1]["step"], 1))
-    _mark_warnings(figure.axes, lines)
+    _mark_warnings(figure, lines)
     save_png(figure, path, dpi=100)
 
 
@@ -168,17 +169,16 @@ def _draw(axes: Axes, lines: Lines, panel: Panel, curves: Mapping[str, str]) -> 
         axes.set_yticks([])
 
 
-def _mark_warnings(panels: Sequence[Axes], lines: Lines) -> None:
-    """Draws a red line at each step with a warning. The first panel shows the words of the first three warnings."""
+def _mark_warnings(figure: Figure, lines: Lines) -> None:
+    """Draws a red line at each step with a warning. The words of the first four warnings are below the panels."""
     warned = [(line["step"], line["warnings"]) for line in lines if line.get("warnings")]
-    for axes in panels:
+    for axes in figure.axes:
         for step, _ in warned:
             axes.axvline(step, color=WARNING, lw=0.9, ls=":")
     words = [sentence for _, sentences in warned for sentence in sentences]
     if words:
-        more = [f"and {len(words) - 3} more"] if len(words) > 3 else []
-        text = "\n".join([*words[:3], *more])
-        panels[0].text(0.02, 0.97, text, transform=panels[0].transAxes, va="top", fontsize=8, color=WARNING)
+        more = [f"and {len(words) - 4} more"] if len(words) > 4 else []
+        figure.supxlabel("\n".join([*words[:4], *more]), x=0.02, ha="left", fontsize=9, color=WARNING)
 
 
 def _names(lines: Lines) -> list[str]:
