@@ -182,7 +182,7 @@ def train_model(
     if result.resumed_from is not None:
         console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
     save_model(build.partial, model.module, run.config)
-    publish_best(build.partial)
+    publish_best(build.partial, run.config.train)
     discard(build.partial)
     timing = {
         "tokens_per_s": round(result.tokens_per_s, 1),

@@ -119,13 +119,16 @@ class Watch(Generic[BatchT]):
         return self._folder / CANDIDATES.replace("*", f"{self._best_step:09d}")
 
 
-def publish_best(folder: Path) -> None:
-    """Copies the best weights of a finished run to `weights-best.safetensors`, if there are any.
+def publish_best(folder: Path, config: TrainConfig) -> None:
+    """Copies the best weights of a finished run to `weights-best.safetensors`. Warns if there are none.
 
     The run can still resume afterwards. `discard` removes the files that it needs for that.
     """
-    for path in folder.glob(CANDIDATES):
+    found = list(folder.glob(CANDIDATES))
+    for path in found:
         shutil.copyfile(path, folder / BEST_WEIGHTS)
+    if config.select != "none" and not found:
+        console.warn(f"no `{BEST_WEIGHTS}`: the model did not have healthy vectors at any step after the warm-up")
 
 
 def discard(folder: Path) -> None:

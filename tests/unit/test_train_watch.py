@@ -156,6 +156,16 @@ def test_embed_uses_the_last_weights_or_with_the_suffix_best_the_chosen_ones(tmp
     assert "--model m-best --region oak" in str(workspace.find("embeddings", "m-best.oak").rebuild_hint())
 
 
+def test_a_run_without_a_step_after_the_warm_up_has_no_chosen_weights_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    model = pretrain(workspace, "tiny", "oak", [*SMALL, *SELECT, "train.max_steps=0"], name="m")
+    assert not (model.path / "weights-best.safetensors").exists()
+    assert "no `weights-best.safetensors`" in capsys.readouterr().err
+
+
 def test_a_model_with_its_last_weights_only_has_no_best_ones(tmp_path: Path) -> None:
     workspace = new_workspace(tmp_path / "workspace")
     add_region(workspace, "oak", seed=1)
