@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -28,7 +27,7 @@ from geojepa_cli.commands.probe import probe
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
-from geojepa_cli.errors import GeojepaError
+from geojepa_cli.errors import GeojepaError, io_error
 from geojepa_cli.hints import Hint, Invocation
 
 
@@ -150,7 +149,8 @@ def _describe(error: Exception, group: Any) -> tuple[int, str, Hint | None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1, "", None
     if isinstance(error, OSError):
-        return 1, *_describe_io_error(error)
+        error = io_error(error)
+        return error.exit_code, error.message, error.hint
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return BUG, f"this is a bug of geojepa: {what}", hints.shell("geojepa", "--debug", *sys.argv[1:])
 
@@ -164,16 +164,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     phrases = ("can't allocate memory", "out of memory")
     known = isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)
     return isinstance(error, MemoryError) or known
-
-
-def _describe_io_error(error: OSError) -> tuple[str, Hint | None]:
-    where = f" at `{error.filename}`" if error.filename else ""
-    other = Hint(workspace="DIR")
-    if error.errno == errno.ENOSPC:
-        return f"no space left on the disk{where}", hints.run("artifacts", prune=True).or_else(other)
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{reason}{where}", other.noting("with a directory you can write to")
-    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        return f"{reason}{where}", other.noting("with another directory")
-    return f"{error.strerror or error}{where}", hints.run("doctor")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 from geojepa_cli import hints
@@ -64,11 +66,29 @@ def wrong_argument(name: str, got: object, expected: str, example: str) -> Usage
         expected: description of valid values, for the message.
         example: Python expression of a valid value, for the hint.
     """
-    text = repr(got)
+    try:
+        text = repr(got)
+    except ValueError:  # Python converts only integers of limited length to text
+        text = "an integer with too many digits"
     shown = text if len(text) <= 60 else text[:59] + "…"
     return UsageError(
         f"the argument `{name}` is `{shown}`: expected {expected}", hints.advice(f"pass {name}={example}")
     )
+
+
+def io_error(error: OSError) -> GeojepaError:
+    """Returns the error for a file or directory that cannot be read or written."""
+    where = f" at `{error.filename}`" if error.filename else ""
+    other = Hint(workspace="DIR")
+    if error.errno == errno.ENOSPC:
+        hint = hints.run("artifacts", prune=True).or_else(other)
+        return GeojepaError(f"no space left on the disk{where}", hint)
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return GeojepaError(f"{reason}{where}", other.noting("with a directory you can write to"))
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        return GeojepaError(f"{reason}{where}", other.noting("with another directory"))
+    return GeojepaError(f"{error.strerror or error}{where}", hints.run("doctor"))
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:

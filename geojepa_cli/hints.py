@@ -54,7 +54,7 @@ class Hint:
     wrong: Option | None = None
 
     def after(self, first: Hint) -> Hint:
-        """Returns a copy of this hint that first runs the command of the hint `first`."""
+        """Returns a copy of this hint that suggests the command of the hint `first`, and then its own command."""
         return replace(self, first=first)
 
     def or_else(self, otherwise: Hint) -> Hint:

@@ -9,7 +9,7 @@ import inspect
 import math
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**63 - 1
 MAX_NEIGHBOURS = 1000
+MAX_DIGITS = 100
 
 
 class Range(NamedTuple):
@@ -109,6 +110,31 @@ def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) 
     return checked
 
 
+def check_digits(arguments: Mapping[str, Any]) -> None:
+    """Checks that no argument is, or directly contains, an integer that is too large to be valid anywhere.
+
+    Python converts larger integers neither to `float` nor to text.
+
+    Raises:
+        UsageError: an integer has more than `MAX_DIGITS` digits.
+    """
+    for name, value in arguments.items():
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, int) and abs(part) >= 10**MAX_DIGITS for part in parts):
+            message = f"the argument `{name}` contains an integer of more than {MAX_DIGITS} digits"
+            raise UsageError(message, hints.advice(f"pass a smaller number as `{name}`"))
+
+
+def elements_of(value: Any) -> list[Any] | None:
+    """Returns the elements of an argument. Returns None for text, for a dict, and for a value without elements."""
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # not iterable; arrays with zero axes raise this error too
+        return None
+
+
 def _check(name: str, value: Any) -> Any:
     if name == "workspace":
         return _check_workspace(value)
@@ -171,7 +197,7 @@ def check_bbox(value: Any) -> Bounds:
     """
     example = "-77.91,40.77,-77.81,40.82"
     hint = hints.again(bbox=example)
-    given = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else []
+    given = elements_of(value) or []
     if len(given) != 4 or any(isinstance(side, bool) or not isinstance(side, numbers.Real) for side in given):
         raise wrong_type("bbox", value, "four numbers (west, south, east, north) in degrees", f"({example})")
     west, south, east, north = (float(side) for side in given)
@@ -194,8 +220,8 @@ def check_texts(name: str, value: Any) -> list[str]:
     """
     if isinstance(value, str):
         return [_without_null(name, value)]
-    given: list[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping) else [None]
-    if not all(isinstance(one, str) for one in given):
+    given = elements_of(value)
+    if given is None or not all(isinstance(one, str) for one in given):
         raise wrong_type(name, value, "text or a list of texts", '["…"]')
     return [_without_null(name, one) for one in given]
 

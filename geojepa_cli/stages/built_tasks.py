@@ -56,7 +56,7 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
         if missing:
             name = next(iter(by_region.values()))[1].params["task"]["name"]
             hint = hints.run("build-tasks", region=missing[0].name, task=name)
-            raise UsageError(f"the argument `task` has no artifact for the region `{missing[0].ref}`", hint)
+            raise UsageError(f"no artifact in the argument `task` is for the region `{missing[0].ref}`", hint)
         by_region = {processed.ref: by_region[processed.ref] for processed in wanted}
     return [processed for processed, _ in by_region.values()], [built for _, built in by_region.values()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from geojepa_cli import hints
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, limit_options, task_ref, text
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, name_of
@@ -22,11 +23,12 @@ def rebuild_embeddings(remains: Remains) -> Hint:
         used_by = _probes_with(remains)
         regions = input_refs(remains, "processed")
         again = hints.run("probe", task=task, region=regions, masked=masked, model=model, without_shared=True)
-        return used_by[-1].rebuild_hint() if used_by else again
+        return used_by[-1].rebuild_hint() if used_by else with_same_images(remains, again)
     regions = [ref for ref in input_refs(remains, "processed") if name_of(ref) == region]
     task = task and task_ref(remains, task)
     limits = {} if task else limit_options(params)
-    return hints.run("embed", model=model, region=regions or region or "R", task=task, masked=masked, **limits)
+    again = hints.run("embed", model=model, region=regions or region or "R", task=task, masked=masked, **limits)
+    return with_same_images(remains, again)
 
 
 def _split_name(remains: Remains) -> tuple[str, str]:

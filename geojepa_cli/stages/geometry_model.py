@@ -1,4 +1,4 @@
-"""Trains the geometry encoder on numbers that are drawn from fonts. Part of the stage `models/`."""
+"""Trains the geometry encoder on polygons: outlines of numbers in different fonts. Part of the stage `models/`."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from geojepa_cli.errors import NotFoundError
+from geojepa_cli.errors import GeojepaError, NotFoundError
+from geojepa_cli.hints import Hint
+from geojepa_cli.stages.rebuild import open_inputs
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 
@@ -40,6 +44,34 @@ def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
 
     found = workspace.newest("images", processed.name, fits_models)
     return found or workspace.newest("images", processed.name, fits)
+
+
+def with_same_images(remains: Remains, hint: Hint) -> Hint:
+    """Returns a hint that rebuilds an artifact with the images with which it was made.
+
+    Commands read the newest images of a region. If these are other images now, the returned hint first runs `tile`,
+    which makes the right images the newest ones.
+
+    Args:
+        remains: artifact to rebuild.
+        hint: command that rebuilds the artifact with the newest images.
+    """
+    if remains.root is None:
+        return hint
+    workspace = Workspace(remains.root)
+    made: list[Artifact | Remains] = [remains, *open_inputs(remains, "embeddings")]
+    wanted = {ref for one in made for ref in inputs_of_kind(one, "images")}
+    first: Hint | None = None
+    for processed in open_inputs(remains, "processed") if wanted else ():
+        with contextlib.suppress(GeojepaError):
+            used = joined_images(workspace, processed)
+            if used is None or used.full_ref in wanted:
+                continue
+            for right in workspace.artifacts("images", processed.name):
+                if right.full_ref in wanted:
+                    again = right.rebuild_hint()
+                    first = again if first is None else again.after(first)
+    return hint if first is None else hint.after(first)
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:

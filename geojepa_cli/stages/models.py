@@ -17,7 +17,7 @@ from geojepa_cli.stages.geometry_model import make_geometry_model
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
 from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -81,7 +81,7 @@ def pretrain(
             )
         return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads))
     run = TrainingRun(resolved, name, seed, resume, device, threads)
-    return make_model(workspace, find_regions(workspace, "processed", region), run)
+    return make_model(workspace, in_fixed_order(find_regions(workspace, "processed", region)), run)
 
 
 class TrainingInputs(NamedTuple):

@@ -13,10 +13,10 @@ from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, find_model, make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
-from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.joined_images import joined_images, with_same_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
+from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -39,7 +39,7 @@ def _rebuild(remains: Remains) -> Hint:
         tile, entity = (None, f"{osm_type}/{osm_id}") if dash else (query, None)
     made = next(iter(open_inputs(remains, "embeddings")), None)
     known = Remains(name, made.params, made.inputs, workspace=remains.root) if made else Remains(name)
-    return hints.run(
+    again = hints.run(
         "knn",
         tile=tile,
         entity=entity,
@@ -50,6 +50,7 @@ def _rebuild(remains: Remains) -> Hint:
         html=params.get("html") is True,
         **limit_options(known.params),
     )
+    return with_same_images(remains, again)
 
 
 # version 2 added `osm_version` and `record_id` of entities
@@ -103,7 +104,7 @@ def knn(
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    regions = find_regions(workspace, "processed", wanted)
+    regions = in_fixed_order(find_regions(workspace, "processed", wanted))
     _check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model)
     return make_neighbours(

@@ -14,7 +14,7 @@ from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks
 from geojepa_cli.stages.embeddings import TAGPOOL, Model, find_model
-from geojepa_cli.stages.stage import Regions, as_list
+from geojepa_cli.stages.stage import Regions, as_list, in_fixed_order
 from geojepa_cli.stages.training import data_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import name_of
@@ -63,13 +63,14 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
     """
     if head not in HEADS:
         raise UsageError(f"unknown head `{head}`: expected `linear`, `mlp` or `both`", hints.again(head="both"))
-    regions, tasks = find_tasks(workspace, task, region)
+    found = dict(zip(*find_tasks(workspace, task, region), strict=True))
+    regions = in_fixed_order(found)
     wanted = as_list(model)
     if not wanted:
         raise wrong_type("model", model, "at least one model", '"tagpool"')
     models = list(dict.fromkeys(find_model(workspace, one) for one in wanted))
     models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
-    return ProbePlan(regions, tasks, models, HEADS[head])
+    return ProbePlan(regions, [found[one] for one in regions], models, HEADS[head])
 
 
 def check_folds(

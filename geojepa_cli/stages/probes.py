@@ -12,6 +12,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embeddings import Model, check_region, make_embeddings
+from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.probe_plan import Models, check_folds, plan_probe, seen_groups, warn_of_other_splits
 from geojepa_cli.stages.probe_report import count_shared, report_content, tile_vectors
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -37,7 +38,7 @@ def _rebuild(remains: Remains) -> Hint:
     task, _, model = remains.name.partition(".")
     params = remains.params
     heads = texts(params.get("heads"))
-    return hints.run(
+    again = hints.run(
         "probe",
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
@@ -47,6 +48,7 @@ def _rebuild(remains: Remains) -> Hint:
         seed=number(params.get("seed")),
         without_shared=params.get("without_shared") is True,
     )
+    return with_same_images(remains, again)
 
 
 # schema 2 renamed two entries of `report.json`: `scores` and `protocol_description`

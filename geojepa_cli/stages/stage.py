@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import DataError, UsageError, io_error
 from geojepa_cli.hints import Hint, Invocation
-from geojepa_cli.stages.arguments import check_arguments, wrong_type
+from geojepa_cli.stages.arguments import check_arguments, check_digits, elements_of, wrong_type
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import KINDS, Kind, Remains, register
@@ -155,6 +155,15 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     return list(found.values())
 
 
+def in_fixed_order(regions: Iterable[Artifact]) -> list[Artifact]:
+    """Sorts artifacts by their references.
+
+    The id of an artifact does not depend on the order of its inputs. So its content must not depend on the order in
+    which the user gave the regions.
+    """
+    return sorted(regions, key=lambda region: region.full_ref)
+
+
 def check_own(workspace: Workspace, given: object) -> None:
     """Checks that an argument is not an artifact of another workspace. Accepts anything that is not an artifact.
 
@@ -172,14 +181,15 @@ def check_own(workspace: Workspace, given: object) -> None:
 
 def as_list(given: object) -> list[Any]:
     """Converts one or several references (names, paths or artifacts) to a list. Does not check their types."""
-    single = isinstance(given, str | bytes | Path | Artifact | Mapping) or not isinstance(given, Iterable)
-    return [given] if single else list(given)  # type: ignore[call-overload, no-any-return]
+    elements = elements_of(given)
+    return [given] if elements is None else elements
 
 
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator for the Python function of a command.
 
-    The decorated function checks its arguments. It also adds options to the hints of its errors, so that a hint is a
+    The decorated function checks its arguments, and raises a `GeojepaError` if a file cannot be read or written. It
+    also adds options to the hints of its errors, so that a hint is a
     complete command to paste. On the command line, these are the options that the user typed. In Python, they are made
     from the arguments of the call: each argument that differs from its default becomes the option with the same name.
     An artifact becomes `--region`, `--model` or `--task`, depending on its kind.
@@ -194,10 +204,16 @@ def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
+            check_digits(bound.arguments)
             with hints.invocation(_as_typed(name, signature, bound.arguments)):
                 bound.arguments.update(check_arguments(signature, bound.arguments))
             with hints.invocation(_as_typed(name, signature, bound.arguments)):
-                return function(*bound.args, **bound.kwargs)
+                try:
+                    return function(*bound.args, **bound.kwargs)
+                except BrokenPipeError:  # the program that reads the output has exited
+                    raise
+                except OSError as error:
+                    raise io_error(error) from error
 
         return call
 

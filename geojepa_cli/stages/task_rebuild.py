@@ -9,6 +9,7 @@ from typing import Any
 from geojepa_cli import hints
 from geojepa_cli.errors import nearest
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import box, input_refs, limit_options, number
 from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.kinds import Remains
@@ -26,7 +27,7 @@ def rebuild_task(remains: Remains) -> Hint:
     given: dict[str, hints.Value] = {"region": regions}
     if region:
         given[option] = _task_or_file(task, remains)
-    return hints.run("build-tasks", **given, **_options(remains.params))
+    return with_same_images(remains, hints.run("build-tasks", **given, **_options(remains.params)))
 
 
 def _task_or_file(task: str, remains: Remains) -> str | Path:

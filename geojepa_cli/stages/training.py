@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from geojepa_cli import console, hints
 from geojepa_cli.errors import InterruptedRunError, UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
@@ -95,7 +96,8 @@ def _rebuild(remains: Remains) -> Hint:
     if path is None or known is None or not path.is_file() or file_sha256(path) != known:
         return hints.run("pretrain", config="tiny.yaml", name=legal_name(remains.name))
     regions, seed = input_refs(remains, "processed"), number(remains.params.get("seed"))
-    return hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
+    again = hints.run("pretrain", config=path, name=remains.name, region=regions, seed=seed)
+    return with_same_images(remains, again)
 
 
 MODELS = Stage(

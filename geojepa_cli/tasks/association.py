@@ -70,7 +70,7 @@ class Pool:
     @cached_property
     def high(self) -> Flags:
         """True for tiles with a high label, bool [t]. High labels are above the median or equal to the maximum."""
-        return self.labels > min(float(np.median(self.labels)), float(self.labels.max()) - 1e-9)
+        return self.labels > (min(np.median(self.labels), self.labels.max() - 1e-9) if len(self.labels) else 0.0)
 
     @cached_property
     def classes(self) -> Ints:

@@ -247,10 +247,10 @@ def _folders() -> Iterator[Path]:
 
 
 def _corrected(keys: list[str] | None = None) -> Hint:
-    """Returns a hint: the failed command, with the note to correct the file first.
+    """Returns a hint that tells the user to correct the task file, and then to repeat the failed command.
 
     Args:
-        keys: allowed keys to list in the hint, or None.
+        keys: allowed keys, which the hint lists. None: the hint lists no keys.
     """
     return hints.again().noting(CORRECTED if keys is None else f"{CORRECTED}; keys: {', '.join(keys)}")
 

@@ -127,7 +127,8 @@ class Artifact:
         again = self.rebuild_hint()
         keep = any(value is not None and str(self.path) in value for _, value in again.options)
         remove = ("rm", str(self.path / MANIFEST)) if keep else ("rm", "-r", str(self.path))
-        return DataError(message, again.after(hints.shell(*remove)))
+        first = hints.shell(*remove)
+        return DataError(message, again.after(first if again.first is None else again.first.after(first)))
 
     def verify(self) -> list[str]:
         """Returns the names of the files that are missing or do not match their SHA-256 checksums."""

@@ -1,10 +1,11 @@
-"""Writes that survive a power failure, checksums of files, and deletion of empty folders after failed runs."""
+"""Writes that survive a power failure, checksums of files, and deletion of files and empty folders."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,11 +26,19 @@ def fsync(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Writes a file and flushes its content to disk. The caller must also flush the folder that contains the file."""
-    with path.open("w") as file:
+    """Writes a UTF-8 file, and flushes it to disk. The caller must also flush the folder that contains the file."""
+    with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def remove(path: Path) -> None:
+    """Deletes a file, or a directory with its content. Of a symbolic link, only the link is deleted."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def holds_a_file(folder: Path) -> bool:

@@ -55,10 +55,11 @@ class Kind:
         name: name of the kind and of its folder in the workspace.
         schema: version of the file layout. Artifacts with another version cannot be opened.
         rebuild: function that takes the known facts about an artifact and returns the command that rebuilds it.
-        made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
-            if an artifact is not made from the artifacts of one region alone.
+        made_from: kind of the input artifact that has the same region. For example, the `tiles` of a region are made
+            from the `source` of that region. None if artifacts of this kind can be made from several regions.
         of_region: True if artifacts of this kind have the name of a region.
-        variant: names of parameters. If they differ, a new artifact with the same name does not replace an older one.
+        variant: names of parameters. A new artifact replaces an older one of the same name only if the values of these
+            parameters are equal.
         resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty.
         files: names of the files that the artifacts contain. If one is missing in a manifest, the manifest is damaged.
     """
@@ -117,7 +118,7 @@ def legal_name(text: str) -> str:
     If the text contains no valid character, returns the text `NAME`: a placeholder that the user replaces.
     """
     kept = re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).lstrip("_.+-").rstrip("-.")[:100]
-    return kept.removesuffix(".partial") or "NAME"
+    return re.sub(r"(\.partial)+$", "", kept) or "NAME"
 
 
 def name_of(ref: str) -> str:

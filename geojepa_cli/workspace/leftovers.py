@@ -61,13 +61,12 @@ def _has_content(path: Path) -> bool:
 
 
 def _is_leftover(path: Path) -> bool:
+    if path.is_symlink() or split_directory(path.name.removesuffix(PARTIAL).removesuffix(LOCK)) == ("", ""):
+        return False  # not made by geojepa
     if path.suffix == LOCK:
         # if the directory is a leftover too, its lock file is deleted with it
         return path.is_file() and not any(_is_leftover(path.with_suffix(end)) for end in (PARTIAL, ""))
-    if not path.is_dir() or path.is_symlink():
-        return False
-    named = split_directory(path.name) != ("", "")
-    return path.name.endswith(PARTIAL) or (named and not (path / MANIFEST).is_file())
+    return path.is_dir() and (path.name.endswith(PARTIAL) or not (path / MANIFEST).is_file())
 
 
 def _is_download(path: Path) -> bool:

@@ -15,6 +15,18 @@ def option_of(kind: str) -> str | None:
     return {"models": "--model", "tasks": "--task"}.get(kind, "--region" if KINDS[kind].of_region else None)
 
 
+def check_kind(kind: object) -> str:
+    """Checks that a kind of artifact exists, and returns it.
+
+    Raises:
+        UsageError: `kind` is no kind of artifact.
+    """
+    if not isinstance(kind, str) or kind not in KINDS:
+        example = (nearest(kind, KINDS) if isinstance(kind, str) else None) or "models"
+        raise wrong_argument("kind", kind, f"a kind of artifact ({', '.join(KINDS)})", f'"{example}"')
+    return kind
+
+
 def check_reference(kind: object, ref: object, names: Callable[[str], list[str]]) -> None:
     """Checks the type of a reference, and that its kind exists. Does not check that the artifact exists.
 
@@ -26,11 +38,9 @@ def check_reference(kind: object, ref: object, names: Callable[[str], list[str]]
     Raises:
         UsageError: `kind` is no kind of artifact, or `ref` is not text.
     """
-    if not isinstance(kind, str) or kind not in KINDS:
-        example = (nearest(kind, KINDS) if isinstance(kind, str) else None) or "models"
-        raise wrong_argument("kind", kind, f"a kind of artifact ({', '.join(KINDS)})", f'"{example}"')
+    known = check_kind(kind)
     if not isinstance(ref, str):
-        raise wrong_argument("ref", ref, "`name` or `name@id` as text", f'"{next(iter(names(kind)), "NAME")}"')
+        raise wrong_argument("ref", ref, "`name` or `name@id` as text", f'"{next(iter(names(known)), "NAME")}"')
 
 
 def missing_artifact(

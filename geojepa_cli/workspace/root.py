@@ -17,8 +17,12 @@ def check_root(root: object) -> Path:
     if not isinstance(root, str | Path) or "\0" in str(root) or not str(root):
         raise wrong_argument("root", root, "the path of a directory", f'"{hints.DEFAULT_WORKSPACE}"')
     path = Path(root)
-    if path.exists() and not path.is_dir():
-        hint = OTHER_WORKSPACE if hints.running() else hints.advice('pass root="DIR"')
+    hint = OTHER_WORKSPACE if hints.running() else hints.advice('pass root="DIR"')
+    try:
+        is_other = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise GeojepaError(f"the workspace `{path}` cannot be opened: {error.strerror}", hint) from error
+    if is_other:
         raise GeojepaError(f"the workspace `{path}` is not a directory", hint)
     return path
 

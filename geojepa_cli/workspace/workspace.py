@@ -16,21 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import (
-    BusyError,
-    DataError,
-    NotFoundError,
-    UsageError,
-    unknown,
-)
+from geojepa_cli.errors import BusyError, DataError, NotFoundError, UsageError, unknown, wrong_argument
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.durable import holds_a_file, without_empty
+from geojepa_cli.workspace.durable import holds_a_file, remove, without_empty
 from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
 from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
-from geojepa_cli.workspace.references import check_reference, missing_artifact, option_of
+from geojepa_cli.workspace.references import check_kind, check_reference, missing_artifact, option_of
 from geojepa_cli.workspace.root import check_root, make_writable
 
 Fits = Callable[[list[str], Mapping[str, Any]], bool]
@@ -47,7 +41,7 @@ class Workspace:
 
         Raises:
             UsageError: `root` is not a path.
-            GeojepaError: `root` is a file.
+            GeojepaError: `root` is a file, or cannot be opened.
         """
         register_all()
         self.root = check_root(root)
@@ -115,6 +109,8 @@ class Workspace:
 
     def at(self, full_ref: str) -> Artifact:
         """Returns the artifact `kind/name@id`, or the newest artifact `kind/name`. Raises the same errors as `find`."""
+        if not isinstance(full_ref, str):
+            raise wrong_argument("full_ref", full_ref, "`kind/name` or `kind/name@id` as text", '"models/NAME"')
         kind, _, ref = full_ref.partition("/")
         if kind not in KINDS:
             raise unknown("kind of artifact", kind, KINDS, self._listing(), "--lineage", f"{{}}/{ref}")
@@ -230,17 +226,18 @@ class Workspace:
         """Deletes an artifact.
 
         The manifest is deleted first. If the deletion is interrupted, the remaining files do not count as an artifact.
+        If the directory is a symbolic link, only the link is deleted, because other workspaces may use its target.
         """
-        (artifact.path / MANIFEST).unlink()
-        shutil.rmtree(artifact.path)
+        if not artifact.path.is_symlink():
+            (artifact.path / MANIFEST).unlink()
+        remove(artifact.path)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _open_partial(self, build: Build, keep: Sequence[str]) -> Iterator[Build]:
-        if build.path.exists():  # without a manifest, it is not an artifact
-            shutil.rmtree(build.path)
-        if build.partial.exists() and not build.partial.is_dir():
-            build.partial.unlink()
+        remove(build.path)  # without a valid manifest, it is not an artifact
+        if build.partial.is_symlink() or not build.partial.is_dir():
+            remove(build.partial)
         build.partial.mkdir(exist_ok=True)
         build.clear(keep)
         try:
@@ -251,6 +248,7 @@ class Workspace:
             raise
 
     def _directories(self, kind: str) -> Iterator[Path]:
+        check_kind(kind)
         folder = self.root / kind
         if not folder.is_dir():
             return

@@ -269,6 +269,9 @@ def test_analyze_takes_a_file_and_refuses_too_few_tiles(folder: Path, tmp_path: 
     add_region(new_workspace(tmp_path / "workspace"), "tiny", n_tiles=12)
     few = call("build-tasks", "--analyze", "building_count", cwd=tmp_path)
     assert few.returncode == 1 and "informative by chance" in few.stderr
+    (tmp_path / "names.yaml").write_text("name: names\ntitle: n\nlabel: {kind: max, read: number, tags: [name]}\n")
+    none = call("build-tasks", "--analyze", "names.yaml", cwd=tmp_path)  # no name is a number
+    assert none.returncode == 1 and "`names` has too few tiles (0 kept)" in none.stderr
     assert not [name for name in artifact_names(tmp_path / "workspace") if name.startswith("tasks/")]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from geojepa_cli.stages.models import make_model
 from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.stages.training import TrainingRun
+from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
@@ -71,6 +73,22 @@ def test_the_python_function_makes_the_same_artifact_from_artifacts(workspace: W
     with pytest.raises(DataError) as caught:
         stages.report(Workspace(workspace.root / "nothing"))
     assert str(caught.value.hint) == f"geojepa --workspace {workspace.root / 'nothing'} probe --task max_speed"
+
+
+def test_the_order_of_the_regions_does_not_change_an_artifact(workspace: Workspace) -> None:
+    (vectors,) = stages.embed(workspace, "tagpool", "alpha")
+    tile = Embeddings(vectors.file("embeddings.h5")).tile_name(0)
+    settings = {"train.max_steps": 1, "model.tag_dim": 16}
+    for make in (
+        lambda regions: stages.pretrain(workspace, "tiny.yaml", regions, settings, "ordered"),
+        lambda regions: stages.probe(workspace, "max_speed", "tagpool", regions, head="mlp"),
+        lambda regions: stages.knn(workspace, tile, model="tagpool", region=regions),
+    ):
+        made = make(["beta", "alpha"])
+        shutil.rmtree(made.path)
+        again = make(["alpha", "beta"])
+        assert again == made and not made.verify()
+        shutil.rmtree(again.path)  # other tests expect a workspace without models
 
 
 def test_without_shared_adds_scores_of_vectors_without_entities_in_several_groups(

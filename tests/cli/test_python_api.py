@@ -97,6 +97,10 @@ WRONG: dict[str, Any] = {
     "fraction": 1.5,
     "negative": -1,
     "huge": 10**30,
+    "too large for a float": 10**400,
+    "too large for text": 10**5000,
+    "list of huge numbers": [10**400, 0, 10**5000, 1],
+    "array without axes": np.array(0),
     "nan": math.nan,
     "empty list": [],
     "mapping": {"a": object()},
@@ -152,6 +156,21 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     return what == "folder" and parameter in ("out", "geofabrik_url")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, path: stages.fetch(m["workspace"], pbf=path, name="x"),
+        lambda m, path: stages.tile(m["workspace"], "demo", polygon=path),
+        lambda m, path: stages.build_tasks(m["workspace"], "demo", path),
+        lambda m, path: stages.pretrain(m["workspace"], path, "demo"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_an_error_of_geojepa(made: Made, call: Any) -> None:
+    with pytest.raises(GeojepaError, match=r"File name too long at `.*aaa`") as caught:
+        call(made, Path("a" * 300))
+    assert str(caught.value.hint) == f"geojepa --workspace {made['workspace'].root} doctor"
+
+
 def test_an_artifact_of_a_wrong_kind_is_named(made: Made) -> None:
     for call in (
         lambda: stages.embed(made["workspace"], made["processed"], "demo"),
@@ -191,7 +210,7 @@ def test_the_library_checks_ranges_as_the_command_line_does(made: Made, call: An
 def test_a_task_of_another_region_is_refused(made: Made) -> None:
     workspace = made["workspace"]
     other = stages.process(workspace, "demo", 3.0, text_encoder="none")[0]
-    with pytest.raises(UsageError, match="has no artifact for the region"):
+    with pytest.raises(UsageError, match="is for the region"):
         stages.embed(workspace, "tagpool", other, made["tasks"])
     with pytest.raises(NotFoundError, match="was not made from"):
         stages.embed(workspace, "tagpool", other, made["tasks"].ref)

@@ -33,7 +33,8 @@ def dotted(demo_city: DemoCity) -> Workspace:
     definition.write_text(bridge.replace("name: bridge", "name: own", 1))
     stages.build_tasks(workspace, processed, ["bridge", definition], seed=3, min_entities=2, max_entities=900)
     stages.analyze_task(workspace, "building_count", processed, seed=3, min_entities=2, folds=3)
-    model = stages.pretrain(workspace, "tiny.yaml", processed, {"train.max_steps": 0}, MODEL, seed=5)
+    settings = {"train.max_steps": 0, "model.modalities": "[tags, image]", "model.patch_px": 112}
+    model = stages.pretrain(workspace, "tiny.yaml", processed, settings, MODEL, seed=5)
     bridge_task = workspace.find("tasks", f"{REGION}.bridge")
     stages.embed(workspace, model, processed, min_entities=1, max_entities=50)
     stages.embed(workspace, model, task=bridge_task, masked=True)
@@ -54,6 +55,7 @@ def dotted(demo_city: DemoCity) -> Workspace:
     stages.build_tasks(workspace, plain, "bridge")
     stages.build_tasks(workspace, processed, "bridge")
     stages.pretrain(workspace, "tiny.yaml", plain, {"train.max_steps": 0}, MODEL)
+    stages.tile(workspace, REGION, drop_tags=["colour"])  # images in another format
     return workspace
 
 

@@ -119,6 +119,16 @@ def test_leftovers_of_ended_runs_are_found_and_removed_and_those_in_use_are_not(
     assert workspace.find("source", "r").ref == kept.ref
 
 
+def test_files_that_geojepa_did_not_make_are_no_leftovers(workspace: Workspace, tmp_path: Path) -> None:
+    folder = publish(workspace).path.parent
+    (tmp_path / "notes.txt").write_text("notes")
+    (folder / "r@0123456789ab.lock").symlink_to(tmp_path / "notes.txt")
+    (folder / "me@home.lock").write_text("")
+    (folder / "me@home.partial").mkdir()
+    assert find_leftovers(workspace) == []
+    assert not remove_leftover(folder / "me@home.partial") and (folder / "me@home.partial").exists()
+
+
 def test_a_lock_that_is_not_a_file_of_json_still_gives_a_message(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     with locked(path, "x"):

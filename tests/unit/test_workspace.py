@@ -13,9 +13,10 @@ import pytest
 from workspace_artifacts import hint_text, publish
 
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.workspace.kinds import check_name, legal_name
 from geojepa_cli.workspace.lineage import trace
 from geojepa_cli.workspace.manifest import MANIFEST
-from geojepa_cli.workspace.prune import find_prunable
+from geojepa_cli.workspace.prune import find_prunable, plan_pruning
 from geojepa_cli.workspace.verify import verify
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -187,3 +188,47 @@ def test_a_published_artifact_equals_the_one_that_is_read_again(workspace: Works
         made = build.publish(counts={"tiles": 1, "areas": 2})
     again = workspace.find("tiles", "r")
     assert made == again and list(made.counts) == list(again.counts)
+
+
+def test_of_an_artifact_that_is_a_symbolic_link_only_the_link_is_deleted(workspace: Workspace, tmp_path: Path) -> None:
+    old, new = publish(workspace, a=1), publish(workspace, a=2)
+    for time, artifact in enumerate((old, new), start=1):
+        os.utime(artifact.path / MANIFEST, (time, time))
+    target = old.path.rename(tmp_path / old.path.name)
+    old.path.symlink_to(target)
+    plan = plan_pruning(workspace)
+    assert plan.artifacts == (old,) and plan.delete(workspace) == []
+    assert workspace.everything() == [new] and not old.path.is_symlink()
+    assert (target / MANIFEST).is_file() and (target / "data").read_bytes() == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("what", ["file", "link to nothing", "link without manifest"])
+def test_what_takes_the_place_of_an_artifact_is_replaced(workspace: Workspace, tmp_path: Path, what: str) -> None:
+    artifact = publish(workspace)
+    target = artifact.path.rename(tmp_path / "elsewhere")
+    (target / MANIFEST).unlink()
+    if what == "file":
+        artifact.path.write_text("no artifact")
+    else:
+        artifact.path.symlink_to(target if what == "link without manifest" else tmp_path / "gone")
+    again = publish(workspace)
+    assert again == artifact and not again.path.is_symlink() and not again.verify()
+    assert (target / "data").is_file()
+
+
+def test_manifests_are_utf_8_in_every_locale(workspace: Workspace) -> None:
+    program = (
+        "from geojepa_cli.workspace.workspace import Workspace\n"
+        f"with Workspace({str(workspace.root)!r}).build('source', 'r', {{}}) as build:\n"
+        "    build.publish(attribution=[chr(169)])"
+    )
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | ascii_only)
+    assert workspace.find("source", "r").attribution == ["©"]
+
+
+@pytest.mark.parametrize(("text", "name"), [("a.partial.partial", "a"), ("-ä b", "b"), ("ä", "NAME")])
+def test_the_hint_for_a_wrong_name_has_a_valid_name(text: str, name: str) -> None:
+    legal = legal_name(text)
+    assert legal == name
+    check_name(legal)

@@ -35,9 +35,10 @@ class JepaOutput:
         context_tiles: for each tile, the maximum and the mean of its vectors in `context`, concatenated. [B, 2·D]
         target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
             tokens of the tile, concatenated. No gradient. [B, 2·D]
-        predicted_tiles: tile vectors that are predicted from `context_tiles`. Each has three parts, which predict the
-            maximum in `target_tiles`, the mean in `target_tiles`, and this mean times log n, all standardised over the
-            batch. n is the number of tokens in the tile. None if the model does not predict tile vectors. [B, 3·D]
+        predicted_tiles: for each tile, three vectors that are predicted from `context_tiles`, concatenated. They
+            predict the maximum in `target_tiles`, the mean in `target_tiles`, and this mean times the logarithm of the
+            number of tokens in the tile. The predicted values are those after standardisation over the batch. None if
+            the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
     """
 

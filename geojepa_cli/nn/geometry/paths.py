@@ -39,7 +39,7 @@ class Paths(NamedTuple):
 
     @property
     def type(self) -> Tensor:
-        """Type of each path, a number for the types of both its edges: int64 [M], 0 to `PATH_TYPES` - 1."""
+        """Type of each path: an id of the pair of types of its two edges. int64 [M], 0 to `PATH_TYPES` - 1."""
         return self.first * EDGE_TYPES + self.second
 
 
