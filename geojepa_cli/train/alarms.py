@@ -6,7 +6,7 @@ values that were measured on real tiles (Columbus and State College, 250 steps, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -106,8 +106,3 @@ class Alarms:
     def as_json(self) -> dict[str, Any]:
         """Returns the state for a checkpoint."""
         return {"suspected": list(self.suspected), "active": list(self.active)}
-
-
-def all_sentences(lines: Iterable[dict[str, Any]]) -> list[str]:
-    """Returns all warnings in the lines of a training log."""
-    return [sentence for line in lines for sentence in line.get("warnings", ())]

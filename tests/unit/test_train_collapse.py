@@ -16,7 +16,7 @@ from training import config_of, open_data, write_region
 from geojepa_cli.metrics.spread import spread
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
-from geojepa_cli.train.alarms import Alarms, Finding, all_sentences, find_collapse
+from geojepa_cli.train.alarms import Alarms, Finding, find_collapse
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.log import METRICS, read_metrics
 from geojepa_cli.train.loop import train
@@ -37,6 +37,10 @@ def open_region(region: Path, *overrides: str) -> tuple[TrainingData, JepaPretra
     config = config_of("train.log_every=50", "train.checkpoint_every=1000", "train.batch_tokens=200", *overrides)
     data = open_data(region, config, images=region / "images.h5" if "image" in config.model.modalities else None)
     return data, build(config, data.inputs, 0), config
+
+
+def all_sentences(lines: list[dict[str, Any]]) -> list[str]:
+    return [sentence for line in lines for sentence in line.get("warnings", ())]
 
 
 def constant(x: Tensor) -> Tensor:
