@@ -46,8 +46,9 @@ def test_image_patches_have_figures_too() -> None:
     batch = replace(batch, images=pixels, image_tiles=torch.tensor([0, 2, 5]))
     with torch.no_grad():
         vectors = encoder(batch, table)
-        x, tokens = encoder.tokens(batch, table)
-        patches = encoder.encoder(x, tokens.cu_seqlens)[tokens.modality == 1]
+        places = encoder.tokens.tokenizer.place(batch)
+        encoded = encoder.encoder(encoder.tokens(batch, table, places), encoder.encoder.sequences(places.cu_seqlens))
+        patches = encoded[places.modality == Modality.IMAGE.number]
         figures, _ = collapse_figures(vectors, batch.cu_seqlens)
     assert vectors.patches is not None and torch.equal(vectors.patches, patches) and len(patches) == 3 * 16
     assert figures["std_image"] == pytest.approx(float(patches.std(0).mean()), rel=1e-5)
