@@ -38,15 +38,16 @@ class MaskingConfig(Section):
         default=0.5,
         ge=-1,
         le=1,
-        description="masks that hide similar entities: minimum similarity threshold. Each target draws a threshold "
-        "and hides all entities of the tile that are at least this similar to a randomly chosen entity",
+        description="masks that hide similar entities: lower end of the range from which the similarity threshold of "
+        "each target is drawn; the target hides all entities of the tile that are at least this similar to a randomly "
+        "chosen entity",
     )
     kind_high: Float = Field(
         default=0.99,
         ge=-1,
         le=1,
-        description="masks that hide similar entities: maximum similarity threshold. Each target draws a threshold "
-        "and hides all entities of the tile that are at least this similar to a randomly chosen entity",
+        description="masks that hide similar entities: upper end of the range from which the similarity threshold of "
+        "each target is drawn",
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"

@@ -12,6 +12,7 @@ from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share
 from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.watching import WatchConfig
 
 MODEL_MODALITIES = (Modality.TAGS, Modality.GEOMETRY, Modality.IMAGE)  # modalities that a model can read
 
@@ -128,7 +129,7 @@ class ModelConfig(Section):
         return self
 
 
-class TrainConfig(Section):
+class TrainConfig(WatchConfig):
     """Training settings. Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`."""
 
     max_steps: Int | None = Field(

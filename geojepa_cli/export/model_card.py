@@ -9,7 +9,17 @@ from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import PretrainConfig
 
-_METRICS = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
+_METRICS = (
+    "loss",
+    "prediction",
+    "rankme_tiles",
+    "rankme_tokens",
+    "std_tiles",
+    "std_tokens",
+    "similarity_tokens",
+    "probe",
+    "knn",
+)
 _POOLINGS = {  # name, and number of values per dimension of a token
     "max_mean": ("max ‖ mean", 2),
     "counts": ("max ‖ mean ‖ mean · log n", 3),

@@ -47,10 +47,12 @@ class BatchVectors:
         entities: one vector per entity, in the order of the batch. An entity is the part of a tagged OSM element that
             lies inside one tile. float [T, D]
         tiles: one vector per tile. float [B, W]
+        patches: one vector per image patch, for monitoring. None if the model has no tokens of patches. float [P, D]
     """
 
     entities: Tensor
     tiles: Tensor
+    patches: Tensor | None = None
 
 
 class Embedder(Protocol):

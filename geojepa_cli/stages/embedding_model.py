@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import GeojepaError, GeometryMismatchError, unknown
+from geojepa_cli.errors import GeojepaError, GeometryMismatchError, NotFoundError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import model_config
+from geojepa_cli.stages.training import CONFIG, model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
+BEST = "-best"  # suffix of a model's name
+BEST_WEIGHTS = "weights-best.safetensors"
 
 
 class Model(NamedTuple):
@@ -28,15 +30,18 @@ class Model(NamedTuple):
     Attributes:
         name: name of the `models/` artifact, or name of the baseline.
         artifact: `models/` artifact of a trained model; None for a baseline.
+        best: use the weights that the figure `train.select` chose, instead of the last ones. The name of the model is
+            then the name of the artifact with the suffix `-best`.
     """
 
     name: str
     artifact: Artifact | None = None
+    best: bool = False
 
     @property
     def ref(self) -> str:
         """Reference to the model: `name@id` for a trained model, the name for a baseline."""
-        return self.artifact.ref if self.artifact else self.name
+        return f"{self.name}@{self.artifact.id}" if self.artifact else self.name
 
     def needs(self) -> Needs:
         """Returns the modalities that the model reads.
@@ -83,7 +88,7 @@ class Model(NamedTuple):
             return open_baseline(self.name, inputs)
         config = model_config(self.artifact)
         try:
-            return open_published(self.artifact.path, config.family, inputs)
+            return open_published(self.artifact.path, config.family, inputs, self.best)
         except GeometryMismatchError:
             raise
         except GeojepaError as error:
@@ -95,8 +100,9 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. None selects the newest model,
-            except geometry encoders. If the workspace contains none, the default baseline is used and a note printed.
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. With the suffix `-best` of the
+            name: the model's weights that the figure `train.select` chose. None selects the newest model, except
+            geometry encoders. If the workspace contains none, the default baseline is used and a note printed.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
@@ -122,8 +128,20 @@ def find_model(workspace: Workspace, ref: str | Artifact | None) -> Model:
         )
         return Model(DEFAULT_BASELINE)
     names = workspace.names("models")
-    if ref.partition("@")[0] not in names:
-        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(ref.partition("@")[0]))
+    name, at, id_ = ref.partition("@")
+    plain = name.removesuffix(BEST)
+    if name not in names and name != plain and plain in names:
+        artifact = workspace.find("models", f"{plain}{at}{id_}")
+        _check_best(artifact)
+        return Model(name, artifact, best=True)
+    if name not in names:
+        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(name))
         raise unknown("model", ref, [*names, *BASELINES], hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
+
+
+def _check_best(model: Artifact) -> None:
+    if not (model.path / BEST_WEIGHTS).is_file():
+        hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
+        raise NotFoundError(f"`{model.full_ref}` has only its last weights, no `{BEST_WEIGHTS}`", hint)

@@ -19,6 +19,7 @@ from geojepa_cli.glyphs.draw import Family, GlyphBatch, draw_batch
 from geojepa_cli.glyphs.fonts import Families
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
 from geojepa_cli.nn.geometry.shapes import Shapes
+from geojepa_cli.train.monitor import Look
 
 EVALUATED = 128  # number of multipolygons that are evaluated at once
 _TRAIN, _TEST = 1, 2  # part of the random seed, so that training and test data differ
@@ -82,10 +83,10 @@ class GlyphData:
         weakref.finalize(self, pool.terminate)
         return pool
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], dict[str, float]]:
+    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], Look]:
         """Returns a function that computes accuracy and loss of a model on the test data. `seed` is not used."""
         fixed = self.fixed_batches()
-        return lambda model: accuracies(model, fixed)
+        return lambda model: Look(accuracies(model, fixed))
 
     def fixed_batches(self) -> list[GlyphBatch]:
         """Returns the test data, which are the same in every call.

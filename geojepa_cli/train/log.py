@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
+from geojepa_cli.train.tensorboard import Board
 
 METRICS = "metrics.jsonl"
 
@@ -55,33 +56,41 @@ class MetricsLog:
         path: path of the log file. New lines are appended to an existing file.
         keep: number of bytes of an existing file to keep. The bytes after them are deleted: an interrupted run wrote
             them after its last checkpoint, and the resumed run writes these lines again.
+        board: TensorBoard files to write the same lines to, or None.
 
     Raises:
         DataError: the existing file has fewer than `keep` bytes.
     """
 
-    def __init__(self, path: Path, keep: int = 0) -> None:
+    def __init__(self, path: Path, keep: int = 0, board: Board | None = None) -> None:
         path.touch()
         if path.stat().st_size < keep:
             message = f"`{path}` has {path.stat().st_size:,} bytes, its checkpoint expects at least {keep:,}"
             raise DataError(message, hints.again(no_resume=True))
         os.truncate(path, keep)
         self._file = path.open("a", encoding="utf-8")
+        self._board = board
 
     def write(self, line: dict[str, Any]) -> None:
         """Appends a line to the log. Numbers are rounded to six significant digits."""
         rounded = {name: _round(value) for name, value in line.items()}
         self._file.write(json.dumps(rounded, allow_nan=False) + "\n")
+        if self._board is not None:
+            self._board.write(rounded)
 
     def flush(self) -> int:
         """Writes all pending lines to disk. Returns the size of the log file in bytes."""
         self._file.flush()
+        if self._board is not None:
+            self._board.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
         """Closes the log file."""
         self._file.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -21,9 +21,10 @@ from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activati
 from geojepa_cli.train.ahead import Ahead, Prepared
 from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from geojepa_cli.train.log import METRICS, Means, MetricsLog
+from geojepa_cli.train.monitor import Look
 from geojepa_cli.train.schedule import learning_rate, weight_decay
-
-MONITOR_LINES = 5  # figures of the monitor are written in every fifth line of the log, and in the first and last line
+from geojepa_cli.train.tensorboard import Board
+from geojepa_cli.train.watch import Watch
 
 BatchT = TypeVar("BatchT", bound=Batch)
 DataT = TypeVar("DataT", bound=Batch, covariant=True)
@@ -42,7 +43,7 @@ class Data(Protocol[DataT]):
     def batches(self, epoch: int, position: int) -> Iterator[DataT]:
         """Yields the batches of an epoch, from the batch with index `position`."""
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], dict[str, float]]:
+    def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], Look]:
         """Returns a function that computes figures of a model for the training log, always on the same data."""
 
 
@@ -147,10 +148,11 @@ class _Run(Generic[BatchT]):
         self.last_loss = math.nan
         self.unchecked: list[Tensor] = []  # loss and gradient norm of steps that were not yet checked
         self.means = Means(self.progress.totals, self.progress.total_count)
-        self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes)
-        self.lines = 0 if self.progress.step == 0 else self.progress.step // config.log_every + 1
+        board = Board(folder, self.progress.step) if config.tensorboard else None
+        self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes, board)
         self.epoch_batches = data.n_batches(self.progress.epoch)
-        self.monitor = data.monitor(seed)
+        self.watch = Watch(data.monitor(seed), config, folder, self.progress.watch)
+        self.watch.settle()
 
     def train(self, steps: Iterator[Prepared], meter: Meter | None) -> Result:
         self.model.module.train()
@@ -162,8 +164,9 @@ class _Run(Generic[BatchT]):
             self._step(steps)
             self.progress.elapsed_s = done_before + time.monotonic() - started
             reason = self._stop_reason()
-            ends_line = reason is not None or self.progress.step % self.config.log_every == 0
-            ends_part = self.progress.step % self.config.checkpoint_every == 0
+            step = self.progress.step
+            ends_line = reason is not None or step % self.config.log_every == 0 or self.watch.due(step)
+            ends_part = step % self.config.checkpoint_every == 0
             if ends_line or ends_part or self.data.device.type != "cuda":
                 self._check()
             if ends_line:
@@ -175,6 +178,7 @@ class _Run(Generic[BatchT]):
                 state = f"pretrain: step {self.progress.step}, loss {self.last_loss:.3f}, {rate:,.0f} tokens/s"
                 meter.update(100.0 * self._share_done(), 100.0, state)
         self.log.flush()
+        self.watch.settle()
         seconds = max(time.monotonic() - started, 1e-9)
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
@@ -269,16 +273,16 @@ class _Run(Generic[BatchT]):
     def _write_line(self, last: bool = False) -> None:
         progress = self.progress
         line: dict[str, Any] = {name: getattr(progress, name) for name in ("step", "epoch", "tokens", "tiles")}
-        line |= {"lr": learning_rate(self.config, self._share_done()), **self.means.take()}
-        if last or self.lines % MONITOR_LINES == 0:
-            self.model.module.eval()
-            with torch.no_grad():
-                line |= self.monitor(self.model)
-            self.model.module.train()
-        self.lines += 1
+        done = self._share_done()
+        line |= {"done": done, "lr": learning_rate(self.config, done), "weight_decay": weight_decay(self.config, done)}
+        line |= self.means.take()
+        if last or self.watch.due(progress.step):
+            line |= self.watch.look(self.model, progress.step, done, line)
         self.log.write(line)
 
     def _save_checkpoint(self) -> None:
         self.progress.metrics_bytes = self.log.flush()
         self.progress.totals, self.progress.total_count = dict(self.means.totals), self.means.count
+        self.progress.watch = self.watch.state()
         save_checkpoint(self.folder / CHECKPOINT, self.model.module, self.optimizer, self.progress)
+        self.watch.settle()

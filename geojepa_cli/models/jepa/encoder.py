@@ -110,9 +110,15 @@ class TileEncoder(nn.Module):
         """Encodes all tokens of a batch, without masks.
 
         Returns:
-            Entity vectors [T, D]. Tile vectors [B, W]: pooled from the tile's encoded tokens.
+            Entity vectors [T, D]. Tile vectors [B, W]: pooled from the tile's encoded tokens. Vectors of image patches
+            [P, D], or None if the batch has no images.
         """
         places = self.tokens.tokenizer.place(batch)
         x = self.tokens(batch, tag_table, places)
         encoded = self.encoder(x, self.encoder.sequences(places.cu_seqlens))
-        return BatchVectors(encoded.index_select(0, places.entity_index), self.pool(encoded, places.cu_seqlens))
+        entities = encoded.index_select(0, places.entity_index)
+        tiles = self.pool(encoded, places.cu_seqlens)
+        if places.order is None or len(entities) == len(encoded):
+            return BatchVectors(entities, tiles)
+        patches = (places.order >= len(entities)).nonzero().flatten()
+        return BatchVectors(entities, tiles, encoded.index_select(0, patches))
