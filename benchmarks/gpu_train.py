@@ -2,6 +2,7 @@
 
 Writes the weights of the target encoder in float16, the configuration and the training log, in the form in which
 `tools/ship_model.py` reads them. Prints the last line of the log and the throughput as JSON.
+Geometry vectors that the model reads and the regions do not have are computed first.
 
     python benchmarks/gpu_train.py --store store --config gt.yaml --device cuda --out gt --set train.max_minutes=5
 """
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
+from geometry_vectors import geometry_files
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -36,7 +38,9 @@ def main() -> None:
     features = [path.with_name("tags.h5") for path in processed]
     device = torch.device(options.device)
     torch.set_num_threads(options.threads)
-    data = TrainingData.open(config, processed, features, [None] * len(processed), options.seed).to(device)
+    geometry = geometry_files(processed, config, options.threads)
+    images = [None] * len(processed)
+    data = TrainingData.open(config, processed, features, images, options.seed, geometry).to(device)
     model = build_pretrainable(config, data.inputs, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     result = train(model, data, config.train, options.out, options.seed)

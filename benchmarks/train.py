@@ -28,11 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from geometry_vectors import geometry_files
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli.config.load import load_config
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.models.base import StepLosses
 from geojepa_cli.models.jepa.jepa import JepaInput
@@ -54,7 +56,7 @@ def main() -> None:
     device = torch.device(options.device)
     torch.set_num_threads(options.threads)
     config = load_config(options.config, [*options.set, "train.max_steps=1000000000", "train.epochs=null"])
-    data = TrainingData.open(config, *_files(options), options.seed).to(device)
+    data = TrainingData.open(config, *_files(options), options.seed, _geometry(options, config)).to(device)
     peak = gemm_peak(device, config)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(config, data, Path(folder), options)
@@ -233,6 +235,18 @@ def _files(options: argparse.Namespace) -> tuple[list[Path], list[Path], list[Pa
     if not processed or None in features:
         sys.exit(f"`{options.workspace}` has no regions with tag embeddings. Try: geojepa demo")
     return processed, [path for path in features if path], [None] * len(processed)
+
+
+def _geometry(options: argparse.Namespace, config: PretrainConfig) -> list[Path] | None:
+    """Returns the path of `geometry.h5` of all regions, or None if the model reads no geometry."""
+    processed, _, _ = _files(options)
+    if options.store or Modality.GEOMETRY not in config.needs:
+        return geometry_files(processed, config, options.threads)
+    names = [path.parent.name.partition("@")[0] for path in processed]
+    found = [next(iter(sorted(options.workspace.glob(f"features/{name}@*/geometry.h5"))), None) for name in names]
+    if None in found:
+        sys.exit(f"`{options.workspace}` has regions without geometry vectors. Try: geojepa process --geometry-encoder")
+    return [path for path in found if path]
 
 
 def _options() -> argparse.Namespace:

@@ -27,8 +27,6 @@ class Modality(StrEnum):
         return list(Modality).index(self)
 
 
-TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities that a model can read
-
 Needs = frozenset[Modality]  # modalities that a model needs in its batches
 
 TAGS_ONLY: Needs = frozenset({Modality.TAGS})
