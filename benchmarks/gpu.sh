@@ -28,6 +28,10 @@ timeout 90 python3 -m pytest -q -p no:cacheprovider --noconftest -c /dev/null --
   tests/unit/test_train_cuda.py tests/unit/test_nn_attention.py >"$out/tests.log" 2>&1
 tail -4 "$out/tests.log"
 wait $unpacking || exit 1
+# geometry vectors, while the speed is measured on the GPU
+python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 8 --device cpu \
+  --out "$work/untrained" --set train.epochs=null --set train.max_steps=0 >"$work/geometry_vectors.log" 2>&1 &
+vectors=$!
 
 speed() { # speed NAME OPTIONS
   local name=$1
@@ -37,18 +41,20 @@ speed() { # speed NAME OPTIONS
     >"$out/$name.json" 2>"$work/$name.err" || tail -3 "$work/$name.err"
   say "$name: $(tr -d '\n' <"$out/$name.json" | cut -c 1-420)"
 }
-speed paper-t --config paper-t.yaml --set train.batch_tokens=131072
-speed paper-t-long --config paper-t.yaml --set train.batch_tokens=131072 --set data.min_entities=20
+speed paper-t --config paper-t.yaml --set train.batch_tokens=131072 --set data.min_entities=20
+speed t --config t.yaml --set train.batch_tokens=131072 --set data.min_entities=20 --set model.shared_context=true
+wait $vectors || tail -3 "$work/geometry_vectors.log"
 
 say "training for $minutes minutes"
 fast=(--set train.precision=bfloat16 --set train.epochs=null --set "train.max_minutes=$minutes")
-python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 6 --out "$out/small" \
-  "${fast[@]}" >"$work/small.log" 2>&1 &
-python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 3 --out "$out/small-t" \
+fast+=(--set train.monitor_every=500)
+python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small" \
+  --set train.compile=true "${fast[@]}" >"$work/small.log" 2>&1 &
+python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small-t" \
   --set 'model.modalities=[tags]' "${fast[@]}" >"$work/small-t.log" 2>&1 &
 if [ -d "$folder/fonts" ]; then
   python3 -W ignore -m geojepa_cli --workspace "$work/workspace" pretrain --config geometry.yaml --device cuda \
-    --threads 6 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
+    --threads 6 --set train.monitor_every=500 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
     >"$work/geometry.log" 2>&1 && mkdir -p "$out/geometry" &&
     cp "$work"/workspace/models/geometry@*/{weights.safetensors,metrics.jsonl,model_card.md} "$out/geometry/"
 fi &
