@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+MAX_WEIGHT = 1e6
+
 
 def refuse_boolean(value: Any) -> Any:
     """Returns the value unchanged, or raises an error if the value is a boolean.
@@ -21,6 +23,5 @@ def refuse_boolean(value: Any) -> Any:
 
 Int = Annotated[int, BeforeValidator(refuse_boolean)]
 Float = Annotated[float, BeforeValidator(refuse_boolean)]
-
-MAX_WEIGHT = 1e6  # catches typing errors
 Weight = Annotated[Float, Field(ge=0, le=MAX_WEIGHT)]
+Share = Annotated[Float, Field(ge=0, le=1)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from geojepa_cli.config.limits import DEFAULT_LIMITS
+from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
-from geojepa_cli.config.modality import TOKEN_MODALITIES, Modality, Needs
-from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Weight
+from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share
 from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.watching import WatchConfig
 
 MODEL_MODALITIES = (Modality.TAGS, Modality.GEOMETRY, Modality.IMAGE)  # modalities that a model can read
 
@@ -21,8 +23,6 @@ MAX_PARAMETERS = 4_000_000_000
 MAX_COUNT = 1_000_000_000  # steps, tiles, entities
 MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
-
-Share = Annotated[Float, Field(ge=0, le=1)]
 
 
 class ModelConfig(Section):
@@ -71,6 +71,16 @@ class ModelConfig(Section):
     predict_tile: bool = Field(
         default=False, description="also predict a tile's vector from its visible tokens (GeoJEPA thesis: false)"
     )
+    shared_context: bool = Field(
+        default=False,
+        description="compute the context tokens of a tile once in the predictor, for all targets together; context "
+        "tokens then do not attend to mask tokens (GeoJEPA thesis: false)",
+    )
+    pooling: Literal["max_mean", "counts", "sum", "attention"] = Field(
+        default="max_mean",
+        description="how a tile's vector is computed from its n tokens: `max_mean` (maximum and mean, GeoJEPA thesis), "
+        "`counts` (also mean times log n), `sum` (also the sum), or `attention` (learned weights; needs predict_tile)",
+    )
     tag_weighting: Literal["mean", "learned"] = Field(
         default="mean",
         description="weights of an entity's tags: `mean`: equal (GeoJEPA thesis), or `learned`: a softmax of scores",
@@ -105,6 +115,8 @@ class ModelConfig(Section):
                 f"parameters, expected at most {MAX_PARAMETERS / 1e9:,.0f} billion",
                 *("depth", "embed_dim", "num_heads", "mlp_ratio"),
             )
+        if self.pooling == "attention" and not self.predict_tile:
+            raise ConflictError("pooling `attention` is trained only if predict_tile is true", "pooling")
         if 224 % self.patch_px:
             raise ConflictError(f"patch_px {self.patch_px} does not divide 224", "patch_px")
         if Modality.TAGS not in self.modalities:
@@ -117,37 +129,7 @@ class ModelConfig(Section):
         return self
 
 
-def _equal_weights() -> dict[Modality, float]:
-    return dict.fromkeys(TOKEN_MODALITIES, 1.0)
-
-
-class LossConfig(Section):
-    """Settings of the training loss: the prediction loss of hidden tokens plus a regulariser."""
-
-    smooth_l1_beta: Float = Field(
-        default=2.0,
-        ge=1e-6,
-        le=MAX_WEIGHT,
-        description="difference of prediction and target above which the smooth L1 loss is linear, not quadratic",
-    )
-    modality_weights: dict[Modality, Weight] = Field(
-        default_factory=_equal_weights, description="weight of each modality in the prediction loss"
-    )
-    tile_prediction_weight: Weight = Field(
-        default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
-    )
-    regulariser: Literal["vicreg", "none"] = Field(
-        default="vicreg", description="regulariser that prevents collapse (equal embeddings for all inputs), or `none`"
-    )
-    vicreg_beta: Weight = Field(default=0.05, description="weight of the regulariser; the prediction loss has weight 1")
-    variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
-    covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
-    tile_weight: Weight = Field(
-        default=1.0, description="weight of VICReg on tile vectors; VICReg on tokens has weight 1 (GeoJEPA thesis: 0)"
-    )
-
-
-class TrainConfig(Section):
+class TrainConfig(WatchConfig):
     """Training settings. Training stops at the first limit that is reached: `max_steps`, `epochs` or `max_minutes`."""
 
     max_steps: Int | None = Field(
@@ -193,6 +175,14 @@ class TrainConfig(Section):
     )
     grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
+    compile: bool = Field(
+        default=False, description="compile transformer layers with torch.compile; a CPU needs a C++ compiler for it"
+    )
+    recompute: bool = Field(
+        default=False,
+        description="recompute the activations of each transformer layer in the backward pass, which needs less memory "
+        "and more time (activation checkpointing)",
+    )
     log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps per line of the training log")
     checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
 

@@ -9,7 +9,23 @@ from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import PretrainConfig
 
-_METRICS = ("loss", "prediction", "rankme_tiles", "rankme_tokens", "std_tiles", "std_tokens", "similarity_tokens")
+_METRICS = (
+    "loss",
+    "prediction",
+    "rankme_tiles",
+    "rankme_tokens",
+    "std_tiles",
+    "std_tokens",
+    "similarity_tokens",
+    "probe",
+    "knn",
+)
+_POOLINGS = {  # name, and number of values per dimension of a token
+    "max_mean": ("max ‖ mean", 2),
+    "counts": ("max ‖ mean ‖ mean · log n", 3),
+    "sum": ("max ‖ mean ‖ sum", 3),
+    "attention": ("attention of a trained query", 1),
+}
 
 
 def model_card(
@@ -61,6 +77,7 @@ def model_card(
 
 def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
     model = config.model
+    pooled, width = _POOLINGS[model.pooling]
     letters = {Modality.GEOMETRY: "G", Modality.TAGS: "T", Modality.IMAGE: "I"}
     kind = "GeoJEPA-" + "".join(letter for modality, letter in letters.items() if modality in model.modalities)
     geometry = f"- Geometry encoder: {model.geometry_encoder} {model.geometry_version or '(unknown version)'}, "
@@ -68,7 +85,7 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
         f"{kind}: embeddings of map tiles and map entities by masked latent prediction (JEPA) on OpenStreetMap "
         "data. Made with `geojepa pretrain`.",
         "",
-        f"- Tile vector: max ‖ mean over the target encoder's tokens, {2 * model.embed_dim} values",
+        f"- Tile vector: {pooled} over the target encoder's tokens, {width * model.embed_dim} values",
         f"- Entity vector: the target encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geojepa_cli.config.load import load_config
-from geojepa_cli.config.schema import ModelConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.export.shipped_card import ShippingFacts, shipped_card
 from geojepa_cli.models.jepa.build import build_encoder
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS
-from geojepa_cli.store.tensors import read_tensors, save_tensors
+from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, read_model
+from geojepa_cli.store.tensors import save_tensors
 from geojepa_cli.train.log import METRICS, read_metrics
 
 CARD = "model_card.md"
@@ -45,13 +44,11 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
             folder would be larger than `MAX_BYTES`. An existing folder is then kept.
         UsageError: the configuration cannot be read, or is not of a GeoJEPA model.
     """
-    config = load_config(str(source / CONFIG))
-    tensors, metadata = read_tensors(source / weights)
-    if metadata != FORMAT:
-        raise DataError(f"the metadata of `{source / weights}` is {metadata or 'empty'}, expected {FORMAT}")
-    small = _target_encoder(tensors, config.model, source / weights)
+    tensors, config = read_model(source, weights)
+    encoder = build_encoder(config.model)
+    small = _target_encoder(tensors, encoder, source / weights)
     lines = read_metrics(source / METRICS) if (source / METRICS).is_file() else []
-    card = shipped_card(facts, config, _tile_width(config.model), lines[-1] if lines else {})
+    card = shipped_card(facts, config, encoder.pool.width, lines[-1] if lines else {})
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -71,7 +68,7 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
     return size
 
 
-def _target_encoder(tensors: Mapping[str, Tensor], config: ModelConfig, path: Path) -> dict[str, Tensor]:
+def _target_encoder(tensors: Mapping[str, Tensor], encoder: TileEncoder, path: Path) -> dict[str, Tensor]:
     """Returns the weights of the target encoder as float16.
 
     Raises:
@@ -79,7 +76,7 @@ def _target_encoder(tensors: Mapping[str, Tensor], config: ModelConfig, path: Pa
     """
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
     try:
-        build_encoder(config).load_state_dict({name.removeprefix(PREFIX): kept[name] for name in kept})
+        encoder.load_state_dict({name.removeprefix(PREFIX): kept[name] for name in kept})
     except RuntimeError as error:
         raise DataError(f"`{path}` does not match the model in `{CONFIG}`: {error}") from error
     small = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
@@ -87,11 +84,6 @@ def _target_encoder(tensors: Mapping[str, Tensor], config: ModelConfig, path: Pa
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"`{name}` in `{path}` has values that are not finite as float16")
     return small
-
-
-def _tile_width(config: ModelConfig) -> int:
-    """Returns the number of values of a tile vector: maximum and mean over the tile's tokens."""
-    return 2 * config.embed_dim
 
 
 def _write_metrics(source: Path, target: Path) -> None:

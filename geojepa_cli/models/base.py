@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -47,10 +47,12 @@ class BatchVectors:
         entities: one vector per entity, in the order of the batch. An entity is the part of a tagged OSM element that
             lies inside one tile. float [T, D]
         tiles: one vector per tile. float [B, W]
+        patches: one vector per image patch, for monitoring. None if the model has no tokens of patches. float [P, D]
     """
 
     entities: Tensor
     tiles: Tensor
+    patches: Tensor | None = None
 
 
 class Embedder(Protocol):
@@ -116,8 +118,12 @@ class Pretrainable(Protocol[BatchT]):
     needs: Needs
     module: nn.Module
 
-    def step(self, batch: BatchT, rng: torch.Generator) -> StepLosses:
-        """Computes the losses of a batch. The caller enables autocast if training uses bfloat16.
+    def prepare(self, batch: BatchT, rng: torch.Generator) -> Callable[[], StepLosses]:
+        """Prepares a training step, and returns the function that computes its losses with the weights of that time.
+
+        Everything that does not depend on the weights belongs into the preparation, for example drawing masks: it runs
+        while a GPU is busy with earlier steps. The returned function should not wait for the GPU: it should not read
+        values of tensors. The caller enables autocast if training uses bfloat16.
 
         Args:
             batch: data to train on, on the model's device.

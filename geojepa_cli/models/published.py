@@ -13,6 +13,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 WEIGHTS = "weights.safetensors"
+BEST_WEIGHTS = "weights-best.safetensors"  # chosen by the figure `train.select`
 CONFIG = "config.yaml"
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
 
@@ -23,30 +24,38 @@ def save_model(folder: Path, module: nn.Module, config: RunConfig) -> None:
     (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
 
 
-def read_model(folder: Path) -> tuple[dict[str, Tensor], PretrainConfig]:
+def read_model(folder: Path, weights: str = WEIGHTS) -> tuple[dict[str, Tensor], PretrainConfig]:
     """Reads the weights (tensors by name) and the configuration of a published GeoJEPA model from its folder.
+
+    Args:
+        folder: folder of the model.
+        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
 
     Raises:
         DataError: the weights are missing or unreadable, or have another format.
         UsageError: the configuration cannot be read, or is of another family.
     """
     config = load_config(str(folder / CONFIG))
-    return _read_weights(folder), config
+    return _read_weights(folder / weights), config
 
 
-def read_run(folder: Path) -> tuple[dict[str, Tensor], RunConfig]:
+def read_run(folder: Path, weights: str = WEIGHTS) -> tuple[dict[str, Tensor], RunConfig]:
     """Reads the weights and the configuration of a published model of any family from its folder.
+
+    Args:
+        folder: folder of the model.
+        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
 
     Raises:
         DataError: the weights are missing or unreadable, or have another format.
         UsageError: the configuration cannot be read.
     """
     config = load_run_config(str(folder / CONFIG))
-    return _read_weights(folder), config
+    return _read_weights(folder / weights), config
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    tensors, metadata = read_tensors(folder / WEIGHTS)
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    tensors, metadata = read_tensors(path)
     if metadata != FORMAT:
-        raise DataError(f"the metadata of `{folder / WEIGHTS}` is {metadata or 'empty'}, expected {FORMAT}")
+        raise DataError(f"the metadata of `{path}` is {metadata or 'empty'}, expected {FORMAT}")
     return tensors

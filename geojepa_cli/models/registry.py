@@ -34,7 +34,7 @@ class Family(NamedTuple):
 
     Attributes:
         build: "module:function" that builds an untrained model: `(config, inputs, seed) -> Pretrainable`.
-        load: "module:function" that loads a trained model: `(folder, inputs) -> Embedder`.
+        load: "module:function" that loads a trained model: `(folder, inputs, weights) -> Embedder`.
     """
 
     build: str
@@ -65,18 +65,21 @@ def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
     return cast("Embedder", _resolve(BASELINES[name])(inputs))
 
 
-def open_published(folder: Path, family: str, inputs: FrozenInputs) -> Embedder:
+def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool = False) -> Embedder:
     """Loads a trained model to compute embeddings with it.
 
     Args:
         folder: folder of the model in `models/` of the workspace.
         family: name of the model's architecture, a key of `FAMILIES`.
         inputs: text embeddings of tags, on the device to compute on.
+        best: load the weights that the figure `train.select` chose, instead of the last ones.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs))
+    from geojepa_cli.models.published import BEST_WEIGHTS, WEIGHTS
+
+    return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs, BEST_WEIGHTS if best else WEIGHTS))
 
 
 def build_pretrainable(config: RunConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:

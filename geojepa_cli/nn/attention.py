@@ -2,155 +2,75 @@
 
 Sequences are divided into groups of similar length. The sequences of a group are padded to the same length, and scaled
 dot-product attention runs once per group. On CUDA in half precision, PyTorch's attention kernel for sequences of
-different lengths is used instead. Both methods compute the same result as a loop over the sequences.
+different lengths is used instead, or FlexAttention (see `nn.flex`) if training compiles its layers. All methods compute
+the same result as a loop over the sequences.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli.nn.packing import cu_from_lengths, lengths_of, segment_ids
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
+from geojepa_cli.nn.padding import Group, Padded
 
-# Minimum length of the shortest sequence in a group, divided by the length of the longest sequence in the group.
-GROUP_RATIO = 0.75
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
-
-@dataclass(frozen=True)
-class Group:
-    """Group of sequences that are padded to the same length in the padded buffer (see `PackedLayout`).
-
-    Attributes:
-        start: first row of the group in the padded buffer.
-        count: number of sequences in the group.
-        length: number of rows of each sequence, including padding.
-        mask: value to add to attention scores: -inf for padding, otherwise 0. None if the group has no padding.
-            float [count, 1, 1, length]
-    """
-
-    start: int
-    count: int
-    length: int
-    mask: Tensor | None
-
-
-@dataclass(frozen=True)
-class PackedLayout:
-    """Positions of a batch's tokens in the padded buffer that attention is computed on. All layers use the same layout.
-
-    The padded buffer has one row for each token, and additional rows for padding.
-
-    Attributes:
-        cu_seqlens: cumulative sequence lengths. int64 [B+1]
-        groups: groups of sequences that are padded to the same length. The longest sequences are in the first group.
-        padded_from: for each row of the padded buffer, the index of the token that is copied to this row. Padding rows
-            have a copy of token 0, but attention ignores them. int64 [P]
-        token_at: for each token, the row of the padded buffer that the token is copied to. int64 [T]
-        padding: for each row of the padded buffer, True if the row is padding. bool [P]
-        max_length: length of the longest sequence.
-    """
-
-    cu_seqlens: Tensor
-    groups: tuple[Group, ...]
-    padded_from: Tensor
-    token_at: Tensor
-    padding: Tensor
-    max_length: int
-
-    @classmethod
-    def of(cls, cu_seqlens: Tensor) -> PackedLayout:
-        """Computes the `PackedLayout` of a batch: the positions of its tokens in the padded buffer.
-
-        A sequence may be empty.
-
-        Args:
-            cu_seqlens: cumulative sequence lengths. [B+1]
-        """
-        cu = cu_seqlens.long()
-        device = cu.device
-        lengths = lengths_of(cu)
-        order = lengths.argsort(descending=True, stable=True)
-        ordered = lengths[order]
-        sizes = ordered.tolist()
-        padded_lengths = torch.zeros_like(ordered)
-        spans = _group_spans(sizes)
-        for first, last in spans:
-            padded_lengths[first:last] = sizes[first]
-        padded_cu = cu_from_lengths(padded_lengths)
-        row_sequence = segment_ids(padded_cu)  # index into `order`
-        offset = torch.arange(int(padded_cu[-1]), device=device) - padded_cu[row_sequence]
-        padding = offset >= ordered[row_sequence]
-        padded_from = torch.where(padding, 0, cu[order[row_sequence]] + offset)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=device)
-        segments = segment_ids(cu)
-        token_at = padded_cu[place[segments]] + torch.arange(int(cu[-1]), device=device) - cu[segments]
-        groups = []
-        for first, last in spans:
-            start, count, length = int(padded_cu[first]), last - first, sizes[first]
-            pad = padding[start : start + count * length].view(count, 1, 1, length)
-            mask = torch.zeros(pad.shape, device=device).masked_fill_(pad, float("-inf")) if pad.any() else None
-            groups.append(Group(start, count, length, mask))
-        return cls(cu, tuple(groups), padded_from, token_at, padding, sizes[0] if sizes else 0)
-
-
-def _group_spans(sizes: list[int]) -> list[tuple[int, int]]:
-    """Divides sequences into groups of similar length. `GROUP_RATIO` defines which lengths are similar.
-
-    Args:
-        sizes: lengths of the sequences, in descending order.
-    Returns:
-        For each group, two indices into `sizes`: first index, and last index + 1. Empty sequences are in no group.
-    """
-    spans: list[tuple[int, int]] = []
-    first = 0
-    for i, size in enumerate(sizes):
-        if size == 0:
-            if i > first:
-                spans.append((first, i))
-            return spans
-        if size < GROUP_RATIO * sizes[first] - 2:  # - 2: very short sequences share a group, because padding is cheap
-            spans.append((first, i))
-            first = i
-    if len(sizes) > first:
-        spans.append((first, len(sizes)))
-    return spans
+NULL_COLUMNS = 8  # additional columns per head for a null key; attention kernels need a multiple of 8
 
 
 class _Pad(torch.autograd.Function):
-    """Copies tokens to the padded buffer (see `PackedLayout`).
-
-    The backward pass ignores the gradients of padding rows, because attention ignores these rows.
-    """
+    """Copies tokens to a padded buffer. The backward pass ignores the gradients of padding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
-        ctx.layout = layout
-        return x.index_select(0, layout.padded_from)
+    def forward(ctx: Any, x: Tensor, source: Tensor, row_of: Tensor) -> Tensor:
+        ctx.save_for_backward(row_of)
+        return x.index_select(0, source)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0].index_select(0, ctx.layout.token_at), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].index_select(0, *ctx.saved_tensors), None, None
 
 
 class _Unpad(torch.autograd.Function):
-    """Copies tokens from the padded buffer (see `PackedLayout`) back to a packed tensor, which has no padding."""
+    """Copies tokens from a padded buffer back to a packed tensor, which has no padding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layout: PackedLayout) -> Tensor:
-        ctx.layout = layout
-        return x.index_select(0, layout.token_at)
+    def forward(ctx: Any, x: Tensor, source: Tensor, row_of: Tensor, padding: Tensor) -> Tensor:
+        ctx.save_for_backward(source, padding)
+        return x.index_select(0, row_of)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        padded = grads[0].index_select(0, ctx.layout.padded_from)
-        return padded.masked_fill_(ctx.layout.padding[:, None], 0.0), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        source, padding = ctx.saved_tensors
+        return grads[0].index_select(0, source).masked_fill_(padding[:, None], 0.0), None, None, None
+
+
+class _TakeKeys(torch.autograd.Function):
+    """Copies the key and value of each token to all sequences that use it. The backward pass sums their gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, source: Tensor, context_rows: Tensor, context_used: Tensor, target_rows: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(context_rows, context_used, target_rows)
+        return x.index_select(0, source)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        context_rows, context_used, target_rows = ctx.saved_tensors
+        grad = grads[0]
+        context = grad.index_select(0, context_rows[0])  # every context token is in the sequence of its tile
+        for rows, used in zip(context_rows[1:], context_used[1:], strict=True):
+            context = context.addcmul_(grad.index_select(0, rows), used[:, None].to(grad.dtype))
+        return torch.cat([context, grad.index_select(0, target_rows)]), None, None, None, None
 
 
 def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_weight: float = 0.0) -> Tensor:
@@ -164,22 +84,84 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
     Args:
         qkv: queries, keys and values, concatenated. [T, 3·D]
         num_heads: number of attention heads. D must be a multiple of it.
-        layout: layout of the T tokens in the padded buffer.
+        layout: layout of the T tokens.
         null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     Returns:
         Weighted sums of the values. [T, D]
     """
     dim = qkv.shape[1] // 3
-    half = qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16)
-    varlen_attn = _varlen_attn() if half and not null_weight else None  # the kernel supports only the softmax
-    if varlen_attn is not None:
+    if layout.blocks is not None:
         query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
-        cu = layout.cu_seqlens.int()
-        mixed = varlen_attn(query, key, value, cu, cu, layout.max_length, layout.max_length)
-        return mixed.reshape(-1, dim)
-    padded = _Pad.apply(qkv, layout)
-    mixed = torch.cat([_group_attention(padded, group, num_heads, null_weight) for group in layout.groups])
-    return _Unpad.apply(mixed, layout)
+        return _flex(query, key, value, layout.blocks, null_weight)
+    if _has_kernel(qkv):
+        query, key, value = qkv.view(-1, 3, num_heads, dim // num_heads).unbind(1)
+        if null_weight:
+            key, value = (_select_with_null(x, layout.null_keys[0]) for x in (key, value))
+        return _kernel(query, key, value, layout, null_weight)
+    padded = layout.padded
+    rows = _Pad.apply(qkv, padded.queries.source, padded.queries.row_of)
+    sizes = [group.count * group.queries for group in padded.groups]
+    mixed = []
+    # split, not narrow: the backward pass of narrow fills a tensor of the whole size for each group
+    for part, group in zip(rows.split(sizes), padded.groups, strict=True):
+        split = part.view(group.count, group.keys, 3, num_heads, dim // num_heads).permute(2, 0, 3, 1, 4)
+        query, key, value = split.unbind(0)  # [N, H, L, D/H]
+        mixed.append(_group_attention(query, key, value, group, null_weight))
+    return _unpad(mixed, padded)
+
+
+def shared_attention(
+    query: Tensor, key_value: Tensor, num_heads: int, layout: SharedLayout, null_weight: float = 0.0
+) -> Tensor:
+    """Computes multi-head attention of several targets that share a context. `SharedLayout` says who attends to whom.
+
+    Args:
+        query: queries of the C context tokens, then of the M target tokens. [C+M, D]
+        key_value: keys and values of the same tokens, concatenated. [C+M, 2·D]
+        num_heads: number of attention heads. D must be a multiple of it.
+        layout: layout of the tokens.
+        null_weight: see `packed_attention`.
+    Returns:
+        Weighted sums of the values. [C+M, D]
+    """
+    if layout.blocks is not None or _has_kernel(query):
+        shape = (-1, 2, num_heads, query.shape[1] // num_heads)
+        if null_weight and layout.blocks is None:
+            keys = _select_with_null(key_value, layout.null_keys[0])
+        else:
+            uses = (layout.context_keys, layout.context_used, layout.target_keys)
+            keys = _TakeKeys.apply(key_value, layout.key_token, *uses)
+        key, value = keys.view(shape).unbind(1)
+        if layout.blocks is not None:
+            return _flex(query.unflatten(1, shape[2:]), key, value, layout.blocks, null_weight)
+        return _kernel(query.unflatten(1, shape[2:]), key, value, layout, null_weight)
+    padded = layout.padded
+    row_of = padded.keys.row_of
+    # padding takes the first key: attention ignores it
+    source = layout.key_token.index_select(0, padded.keys.source)
+    context_rows = row_of[layout.context_keys]
+    keys = _TakeKeys.apply(key_value, source, context_rows, layout.context_used, row_of[layout.target_keys])
+    queries = _Pad.apply(query, padded.queries.source, padded.queries.row_of)
+    sizes = [[g.count * g.queries for g in padded.groups], [g.count * g.keys for g in padded.groups]]
+    mixed = []
+    for part, other, group in zip(queries.split(sizes[0]), keys.split(sizes[1]), padded.groups, strict=True):
+        heads = (num_heads, query.shape[1] // num_heads)
+        first = part.view(group.count, group.queries, *heads).transpose(1, 2)
+        split = other.view(group.count, group.keys, 2, *heads).permute(2, 0, 3, 1, 4)
+        key, value = split.unbind(0)
+        mixed.append(_group_attention(first, key, value, group, null_weight))
+    return _unpad(mixed, padded)
+
+
+def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_weight: float) -> Tensor:
+    from geojepa_cli.nn.flex import attend  # imported here, because this import takes seconds
+
+    return attend(query, key, value, blocks, null_weight)
+
+
+def _has_kernel(x: Tensor) -> bool:
+    half = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
+    return half and _varlen_attn() is not None
 
 
 @cache
@@ -192,18 +174,74 @@ def _varlen_attn() -> Any:
     return varlen_attn
 
 
-def _group_attention(padded: Tensor, group: Group, num_heads: int, null_weight: float) -> Tensor:
-    rows = padded.narrow(0, group.start, group.count * group.length)
-    dim = rows.shape[1] // 3
-    split = rows.view(group.count, group.length, 3, num_heads, dim // num_heads)
-    query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # [N, H, L, D/H]
+def _kernel(
+    query: Tensor, key: Tensor, value: Tensor, layout: PackedLayout | SharedLayout, null_weight: float
+) -> Tensor:
+    """Runs PyTorch's attention kernel for sequences of different lengths.
+
+    The kernel knows only the softmax. For a null weight, each sequence has a null key. Additional columns of queries
+    and keys give this key the score log(null_weight) and do not change the scores of other keys. In half precision,
+    one column would round the logarithm, so a second column holds the rest.
+
+    Args:
+        query: queries. [T, H, D/H]
+        key: keys. The last key of each sequence is the null key if there is a null weight. [K, H, D/H]
+        value: values. [K, H, D/H]
+        layout: layout of the tokens.
+        null_weight: see `packed_attention`.
+    """
+    tokens, heads, width = query.shape
+    scale = width**-0.5
+    if isinstance(layout, SharedLayout):
+        cu_queries, cu_keys, longest = layout.cu_queries, layout.cu_keys, (layout.max_queries, layout.max_keys)
+    else:
+        cu_queries, cu_keys, longest = layout.cu_seqlens, layout.cu_seqlens, (layout.max_length, layout.max_length)
+    if null_weight:
+        cu_keys, longest = layout.null_keys[1], (longest[0], longest[1] + 1)
+        score = math.log(null_weight) / scale
+        first = float(torch.tensor(score).to(query.dtype))
+        columns = query.new_zeros(NULL_COLUMNS)
+        columns[0], columns[1] = first, score - first
+        query = torch.cat([query, columns.expand(tokens, heads, -1)], dim=2)
+        is_null = torch.zeros(len(key), dtype=key.dtype, device=key.device)
+        is_null[cu_keys[1:] - 1] = 1.0
+        marks = F.pad(is_null[:, None, None].expand(-1, heads, 2), (0, NULL_COLUMNS - 2))
+        key, value = torch.cat([key, marks], dim=2), F.pad(value, (0, NULL_COLUMNS))
+    kernel = _varlen_attn()
+    mixed = kernel(query, key, value, cu_queries.int(), cu_keys.int(), *longest, scale=scale)
+    return mixed[..., :width].reshape(tokens, -1)
+
+
+def _select_with_null(x: Tensor, index: Tensor) -> Tensor:
+    """Selects rows. An index equal to the number of rows selects a row of zeros."""
+    return torch.cat([x, x.new_zeros(1, *x.shape[1:])]).index_select(0, index)
+
+
+def _unpad(mixed: Sequence[Tensor], padded: Padded) -> Tensor:
+    """Joins the results of all groups, and removes the padding. [T, D]"""
+    buffer = padded.queries
+    return _Unpad.apply(torch.cat(list(mixed)), buffer.source, buffer.row_of, buffer.padding)
+
+
+def _group_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, null_weight: float) -> Tensor:
+    """Computes attention in the N sequences of a group.
+
+    Args:
+        query: queries. [N, H, L, D/H]
+        key: keys. [N, H, K, D/H]
+        value: values. [N, H, K, D/H]
+        group: mask of the padding.
+        null_weight: see `packed_attention`.
+    Returns:
+        Weighted sums of the values, sequence by sequence. [N·L, D]
+    """
     mask = None if group.mask is None else group.mask.to(query.dtype)
     if null_weight:
         key, value = F.pad(key, (0, 0, 0, 1)), F.pad(value, (0, 0, 0, 1))
-        known = query.new_zeros(group.count, 1, 1, group.length) if mask is None else mask
+        known = query.new_zeros(group.count, 1, 1, group.keys) if mask is None else mask
         mask = F.pad(known, (0, 1), value=math.log(null_weight))
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return mixed.transpose(1, 2).reshape(-1, dim)
+    return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class SelfAttention(nn.Module):
@@ -224,12 +262,20 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
         """Returns the attention output of each token. [T, D] -> [T, D]."""
-        qkv = self.qkv(x)
+        return self.proj(self.attend(self.qkv(x), layout))
+
+    def attend(self, qkv: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
+        """Returns the weighted sums of values, before the output projection. [T, 3·D] -> [T, D]."""
         if qkv.is_cuda or qkv.dtype == torch.float32:
-            return self.proj(packed_attention(qkv, self.num_heads, layout, self.null_weight))
+            return self._mix(qkv, layout)
         # on a CPU, half precision speeds up matrix products but slows down attention
         with torch.autocast("cpu", enabled=False):
-            mixed = packed_attention(qkv.float(), self.num_heads, layout, self.null_weight)
-        return self.proj(mixed)
+            return self._mix(qkv.float(), layout)
+
+    def _mix(self, qkv: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
+        if isinstance(layout, SharedLayout):
+            dim = qkv.shape[1] // 3
+            return shared_attention(qkv[:, :dim], qkv[:, dim:], self.num_heads, layout, self.null_weight)
+        return packed_attention(qkv, self.num_heads, layout, self.null_weight)

@@ -20,10 +20,16 @@ def cu_from_lengths(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1, dtype=torch.int64), lengths.long().cumsum(0)])
 
 
-def segment_ids(cu_seqlens: Tensor) -> Tensor:
-    """Returns, for each token, the index of the sequence that it belongs to. [B+1] -> int64 [T]."""
-    lengths = lengths_of(cu_seqlens)
-    return torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+def segment_ids(cu_seqlens: Tensor, tokens: int | None = None) -> Tensor:
+    """Returns, for each token, the index of the sequence that it belongs to. [B+1] -> int64 [T].
+
+    Args:
+        cu_seqlens: cumulative sequence lengths. [B+1]
+        tokens: number of tokens T. If it is given, a GPU does not have to report it, so the CPU does not wait.
+    """
+    cu = cu_seqlens.long()
+    total = int(cu[-1]) if tokens is None else tokens
+    return torch.searchsorted(cu[1:].contiguous(), torch.arange(total, device=cu.device), right=True)
 
 
 def ragged_arange(starts: Tensor, lengths: Tensor) -> Tensor:

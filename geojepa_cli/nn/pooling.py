@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import lengths_of, segment_ids
 
@@ -20,8 +22,111 @@ def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
         Maximum and mean of each sequence, concatenated. Zeros for an empty sequence. [B, 2·D]
     """
     lengths = lengths_of(cu_seqlens)
-    index = segment_ids(cu_seqlens)[:, None].expand_as(x)
+    index = segment_ids(cu_seqlens, len(x))[:, None].expand_as(x)
     shape = (len(lengths), x.shape[1])
     largest = x.new_zeros(shape).scatter_reduce(0, index, x, "amax", include_self=False)
     mean = x.new_zeros(shape).scatter_add(0, index, x) / lengths.clamp_min(1)[:, None].to(x.dtype)
     return torch.cat([largest, mean], dim=1)
+
+
+class Pooling(nn.Module, ABC):
+    """Pools the token vectors of each tile to one vector.
+
+    Attributes:
+        width: width W of the pooled vector.
+    """
+
+    width: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """Pools packed token vectors [T, D] with cumulative lengths [B+1] to one vector per sequence [B, W]."""
+
+
+class MaxMean(Pooling):
+    """Maximum and mean of each dimension, as in `max_mean`.
+
+    Optionally followed by the sum, or by the mean · log n. Both depend on the number of tokens n, which maximum and
+    mean do not show. They are zero for an empty sequence, as are maximum and mean.
+
+    Args:
+        dim: width D of the tokens.
+        third: third part of the vector: `log_count` for the mean · log n, `sum` for the sum, None for no third part.
+    """
+
+    def __init__(self, dim: int, third: str | None = None) -> None:
+        super().__init__()
+        self.width = 2 * dim if third is None else 3 * dim
+        self.third = third
+
+    def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """Concatenates maximum, mean, and the third part if there is one."""
+        pooled = max_mean(x, cu_seqlens)
+        if self.third is None:
+            return pooled
+        count = lengths_of(cu_seqlens).clamp_min(1).to(x.dtype)
+        factor = count.log() if self.third == "log_count" else count
+        return torch.cat([pooled, pooled[:, x.shape[1] :] * factor[:, None]], dim=1)
+
+
+class AttentionPooling(Pooling):
+    """Weighted mean of projected tokens, with weights from the attention of one trained query.
+
+    It is the pooling by multi-head attention of Lee et al. 2019 (section 3.2) with one seed vector, without the layers
+    that follow the attention.
+
+    Args:
+        dim: width D of the tokens and of the result.
+        num_heads: number of attention heads. D must be a multiple of it.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.width = dim
+        self.num_heads = num_heads
+        self.query = nn.Parameter(torch.zeros(dim))
+        nn.init.trunc_normal_(self.query, std=0.02)
+        self.key = nn.Linear(dim, dim, bias=False)  # a bias would shift all scores of a head alike
+        self.value = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """Returns the attention output of the query in each sequence. Zeros for an empty sequence."""
+        query = self.query.view(self.num_heads, -1)
+        keys = self.key(x).float().view(len(x), *query.shape)
+        scores = (keys * query).sum(2) / query.shape[1] ** 0.5  # [T, H]
+        weights = softmax_in_segments(scores, cu_seqlens)
+        values = self.value(x).float().view(keys.shape)
+        index = segment_ids(cu_seqlens, len(x))
+        pooled = values.new_zeros(len(cu_seqlens) - 1, *values.shape[1:])
+        return pooled.index_add(0, index, weights[:, :, None] * values).flatten(1)
+
+
+def softmax_in_segments(scores: Tensor, cu_seqlens: Tensor) -> Tensor:
+    """Computes the softmax over the tokens of each sequence.
+
+    Args:
+        scores: packed scores. [T, H]
+        cu_seqlens: cumulative sequence lengths. [B+1]
+    Returns:
+        Weights. For each column, those of a sequence sum to 1. [T, H]
+    """
+    index = segment_ids(cu_seqlens, len(scores))
+    shape = (len(cu_seqlens) - 1, scores.shape[1])
+    rows = index[:, None].expand_as(scores)
+    largest = scores.new_zeros(shape).scatter_reduce(0, rows, scores.detach(), "amax", include_self=False)
+    raised = (scores - largest.index_select(0, index)).exp()
+    total = scores.new_zeros(shape).scatter_add(0, rows, raised)
+    return raised / total.index_select(0, index)
+
+
+def build_pooling(kind: str, dim: int, num_heads: int) -> Pooling:
+    """Returns a pooling by its name in the configuration: `max_mean`, `counts`, `sum` or `attention`.
+
+    Args:
+        kind: name of the pooling.
+        dim: width D of the tokens.
+        num_heads: number of heads of `attention`.
+    """
+    if kind == "attention":
+        return AttentionPooling(dim, num_heads)
+    return MaxMean(dim, {"max_mean": None, "counts": "log_count", "sum": "sum"}[kind])

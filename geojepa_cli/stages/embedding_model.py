@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, unknown
+from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, NotFoundError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import model_config
+from geojepa_cli.stages.training import CONFIG, model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
+BEST = "-best"  # suffix of a model's name
+BEST_WEIGHTS = "weights-best.safetensors"
 
 
 class Model(NamedTuple):
@@ -34,17 +36,21 @@ class Model(NamedTuple):
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
+        best: use the weights that the figure `train.select` chose, instead of the last ones. The name of the model is
+            then the name of the artifact with the suffix `-best`.
     """
 
     name: str
     artifact: Artifact | None = None
     shipped: ShippedModel | None = None
+    best: bool = False
 
     @property
     def ref(self) -> str:
         """Reference to the model: `name@id` for a trained or shipped model, the name for a baseline."""
-        source = self.artifact or self.shipped
-        return source.ref if source else self.name
+        if self.artifact is None:
+            return self.shipped.ref if self.shipped else self.name
+        return f"{self.name}@{self.artifact.id}"
 
     @property
     def params(self) -> dict[str, str]:
@@ -145,7 +151,7 @@ class Model(NamedTuple):
         assert source is not None
         folder = source.path if isinstance(source, Artifact) else source.folder
         try:
-            return open_published(folder, config.family, inputs)
+            return open_published(folder, config.family, inputs, self.best)
         except GeometryMismatchError:
             raise
         except GeojepaError as error:
@@ -159,9 +165,10 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. None selects the newest model,
-            except geometry encoders. If the workspace contains none, the model that comes with the package is used or,
-            if this model cannot embed the regions, the default baseline. A note names the selected model.
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. With the suffix `-best` of the
+            name: the model's weights that the figure `train.select` chose. None selects the newest model, except
+            geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
+            model cannot embed the regions, the default baseline. A note names the selected model.
         regions: `processed/` artifacts of the regions to embed.
 
     Raises:
@@ -180,10 +187,15 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
         return _default_model(workspace, regions)
     if ref in BASELINES:
         return Model(ref)
-    name = ref.partition("@")[0]
+    name, at, id_ = ref.partition("@")
     if name in shipped_names():
         return Model(name, shipped=open_shipped(ref))
     names = workspace.names("models")
+    plain = name.removesuffix(BEST)
+    if name not in names and name != plain and plain in names:
+        artifact = workspace.find("models", f"{plain}{at}{id_}")
+        _check_best(artifact)
+        return Model(name, artifact, best=True)
     if name not in names:
         hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(name))
         raise unknown("model", ref, [*names, *BASELINES, *shipped_names()], hint, "--model")
@@ -223,3 +235,9 @@ def _obstacle(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -
         except GeojepaError as error:
             return error.message
     return None
+
+
+def _check_best(model: Artifact) -> None:
+    if not (model.path / BEST_WEIGHTS).is_file():
+        hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
+        raise NotFoundError(f"`{model.full_ref}` has only its last weights, no `{BEST_WEIGHTS}`", hint)

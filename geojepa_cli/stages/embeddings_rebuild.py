@@ -17,6 +17,8 @@ def rebuild_embeddings(remains: Remains) -> Hint:
     params = remains.params
     name, region = _split_name(remains)
     model = next(iter(input_refs(remains, "models")), name)
+    if name == f"{name_of(model)}-best":  # the weights that `train.select` chose
+        model = name + model.removeprefix(name_of(model))
     masked, task = params.get("masked") is True, text(params.get("task"))
     if params.get("without_shared") is True and task is not None:  # only `probe` makes such embeddings
         used_by = _probes_with(remains)

@@ -215,10 +215,12 @@ def _describe(
     """Writes the plot of the loss and the model card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card
+    from geojepa_cli.models.jepa.pretraining import ema_momentum
     from geojepa_cli.train.log import read_metrics
 
     lines = read_metrics(build.partial / METRICS)
-    plot_metrics(lines, build.partial / "loss.png", run.name)
+    momentum = [{"ema_momentum": ema_momentum(run.config.train, line["done"])} for line in lines]
+    plot_metrics([{**line, **m} for line, m in zip(lines, momentum, strict=True)], build.partial / "loss.png", run.name)
     attribution = [line for artifact in inputs for line in artifact.attribution]
     refs = [artifact.full_ref for artifact in inputs]
     card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)

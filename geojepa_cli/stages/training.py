@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
+CANDIDATES = "best-*.safetensors"  # of an unfinished run
+BOARD = "tensorboard/*"
+PICTURES = "pictures/*"
 
 ConfigT = TypeVar("ConfigT", bound="RunConfig", covariant=True)
 
@@ -100,7 +103,7 @@ MODELS = Stage(
     "models",
     version=1,
     rebuild=_rebuild,
-    keep=(CHECKPOINT, METRICS),
+    keep=(CHECKPOINT, METRICS, CANDIDATES, BOARD, PICTURES),
     resumes_from=(CHECKPOINT,),
     files=(CONFIG, METRICS, "weights.safetensors"),
 )
@@ -125,7 +128,13 @@ def publish_model(
 
     Raises:
         InterruptedRunError: the run was stopped with Ctrl-C.
+        MissingExtraError: the configuration asks for TensorBoard, but it is not installed.
     """
+
+    if run.config.train.tensorboard:
+        from geojepa_cli.train.tensorboard import check_installed
+
+        check_installed()
 
     def publish(build: Build) -> Artifact:
         if not run.resume:
@@ -166,6 +175,7 @@ def train_model(
     from geojepa_cli.models.published import save_model
     from geojepa_cli.models.registry import build_pretrainable
     from geojepa_cli.train.loop import train
+    from geojepa_cli.train.watch import discard, publish_best
 
     model = build_pretrainable(run.config, inputs, run.seed)
     with console.progress("pretrain", 100.0) as meter:
@@ -173,7 +183,8 @@ def train_model(
     if result.resumed_from is not None:
         console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
     save_model(build.partial, model.module, run.config)
-    (build.partial / CHECKPOINT).unlink(missing_ok=True)
+    publish_best(build.partial, run.config.train)
+    discard(build.partial)
     timing = {
         "tokens_per_s": round(result.tokens_per_s, 1),
         "training_s": round(result.progress.elapsed_s, 1),

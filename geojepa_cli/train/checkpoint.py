@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,6 +38,7 @@ class Progress:
         metrics_bytes: length of `metrics.jsonl` in bytes when the checkpoint was written.
         totals: sum of each loss term over the steps since the last line of `metrics.jsonl`.
         total_count: number of steps in `totals`.
+        watch: state of the monitor, see `train.watch.Watch`.
     """
 
     step: int = 0
@@ -48,6 +50,7 @@ class Progress:
     metrics_bytes: int = 0
     totals: dict[str, float] = field(default_factory=dict)
     total_count: int = 0
+    watch: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.models.base import FrozenInputs, Pretrainable
+from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.geometry import check_geometry
 from geojepa_cli.nn.tokens.image import IMAGE_PX
 from geojepa_cli.store.batch import TileBatch
@@ -26,9 +26,8 @@ from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, split_groups
-from geojepa_cli.train.monitor import collapse_metrics
+from geojepa_cli.train.monitor import TileMonitor
 
-MONITOR_TILES = 128
 RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory that is used for tiles; the model needs the rest
 
 
@@ -44,6 +43,7 @@ class TrainingData:
         sampler: sampler that shuffles tiles and divides them into batches.
         needs: modalities that batches contain.
         resident: copy of all tiles in GPU memory. If None, batches are read from the files.
+        split_seed: random seed that splits the tiles into train, validation and test.
     """
 
     store: TileStore
@@ -52,6 +52,7 @@ class TrainingData:
     sampler: TokenBudgetSampler
     needs: Needs
     resident: ResidentTiles | None = None
+    split_seed: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -105,7 +106,8 @@ class TrainingData:
         sampler = TokenBudgetSampler(
             view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
         )
-        return cls(store, view, FrozenInputs(table, store.geometry_kind), sampler, config.needs)
+        inputs = FrozenInputs(table, store.geometry_kind)
+        return cls(store, view, inputs, sampler, config.needs, split_seed=config.data.split_seed)
 
     def n_batches(self, epoch: int) -> int:
         """Returns the number of batches in an epoch."""
@@ -138,10 +140,9 @@ class TrainingData:
         rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
         return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[TileBatch]], dict[str, float]]:
-        """Returns a function that computes the collapse metrics of a model on a fixed batch of random tiles."""
-        fixed = self.fixed_batch(MONITOR_TILES, seed).to(self.device)
-        return lambda model: collapse_metrics(model.embed(fixed))
+    def monitor(self, seed: int) -> TileMonitor:
+        """Returns the monitor that computes figures of a model, always on the same random tiles."""
+        return TileMonitor.open(self.store, self.view, self.needs, self.device, seed, self.split_seed)
 
     def batch_tokens(self, budget: int) -> int:
         """Returns the number of tokens in the largest possible batch, to estimate the memory of training.

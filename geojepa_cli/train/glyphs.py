@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.pool import Pool
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from geojepa_cli.config.geometry import GeometryConfig
-from geojepa_cli.glyphs.draw import GlyphBatch, draw_batch
+from geojepa_cli.config.geometry import GeometryConfig, GlyphConfig
+from geojepa_cli.glyphs.draw import Family, GlyphBatch, draw_batch
 from geojepa_cli.glyphs.fonts import Families
 from geojepa_cli.models.base import FrozenInputs, Pretrainable
+from geojepa_cli.nn.geometry.shapes import Shapes
+from geojepa_cli.train.monitor import Look
 
 EVALUATED = 128  # number of multipolygons that are evaluated at once
 _TRAIN, _TEST = 1, 2  # part of the random seed, so that training and test data differ
@@ -29,12 +36,15 @@ class GlyphData:
         config: configuration of the training run.
         seed: random seed of the multipolygons.
         device: device that batches are on.
+        workers: number of processes that draw multipolygons. 0: the training process draws them. Does not affect the
+            result.
     """
 
     families: Families
     config: GeometryConfig
     seed: int
     device: torch.device
+    workers: int = 0
 
     @property
     def inputs(self) -> FrozenInputs:
@@ -52,16 +62,31 @@ class GlyphData:
             epoch: number of the epoch, from 0.
             position: index of the first batch to yield.
         """
-        glyphs, size = self.config.glyphs, self.config.train.batch_tokens
-        for batch in range(position, self.n_batches(epoch)):
-            rng = np.random.default_rng([self.seed, _TRAIN, epoch, batch])
-            count = min(size, glyphs.samples - batch * size)
-            yield draw_batch(self.families.train, count, glyphs, rng, unseen=False).to(self.device)
+        samples, size = self.config.glyphs.samples, self.config.train.batch_tokens
+        drawings = [
+            _Drawing((self.seed, _TRAIN, epoch, batch), min(size, samples - batch * size))
+            for batch in range(position, self.n_batches(epoch))
+        ]
+        if self.workers == 0:
+            for drawing in drawings:
+                yield _draw(self.families.train, self.config.glyphs, drawing).to(self.device)
+            return
+        for arrays in self._pool.imap(_draw_arrays, drawings):
+            tensors = [torch.from_numpy(array) for array in arrays]
+            yield GlyphBatch(Shapes(*tensors[:-2]), *tensors[-2:]).to(self.device)
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], dict[str, float]]:
+    @cached_property
+    def _pool(self) -> Pool:
+        pool = multiprocessing.get_context("spawn").Pool(
+            self.workers, _start_worker, (self.families.train, self.config.glyphs)
+        )
+        weakref.finalize(self, pool.terminate)
+        return pool
+
+    def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], Look]:
         """Returns a function that computes accuracy and loss of a model on the test data. `seed` is not used."""
         fixed = self.fixed_batches()
-        return lambda model: accuracies(model, fixed)
+        return lambda model: Look(accuracies(model, fixed))
 
     def fixed_batches(self) -> list[GlyphBatch]:
         """Returns the test data, which are the same in every call.
@@ -78,6 +103,32 @@ class GlyphData:
                 found.append(draw_batch(families, min(left, EVALUATED), glyphs, rng, unseen).to(self.device))
                 left -= EVALUATED
         return found
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    seed: tuple[int, ...]
+    count: int
+
+
+def _draw(families: Sequence[Family], glyphs: GlyphConfig, drawing: _Drawing) -> GlyphBatch:
+    return draw_batch(families, drawing.count, glyphs, np.random.default_rng(drawing.seed), unseen=False)
+
+
+_worker: tuple[Sequence[Family], GlyphConfig] | None = None  # set in each process that draws
+
+
+def _start_worker(families: Sequence[Family], glyphs: GlyphConfig) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = families, glyphs
+
+
+def _draw_arrays(drawing: _Drawing) -> list[np.ndarray[Any, Any]]:
+    """Draws a batch in a worker process. NumPy arrays need no shared memory on their way back, unlike tensors."""
+    assert _worker is not None
+    batch = _draw(*_worker, drawing)
+    return [tensor.numpy() for tensor in (*batch.shapes, batch.labels, batch.unseen)]
 
 
 def accuracies(model: Pretrainable[GlyphBatch], batches: Sequence[GlyphBatch]) -> dict[str, float]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geojepa_cli import hints
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.models.base import Batch, Pretrainable
+from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activations
+from geojepa_cli.train.ahead import Ahead, Prepared
 from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from geojepa_cli.train.log import METRICS, Means, MetricsLog
+from geojepa_cli.train.monitor import Look
 from geojepa_cli.train.schedule import learning_rate, weight_decay
-
-MONITOR_LINES = 5  # figures of the monitor are written in every fifth line of the log, and in the first and last line
+from geojepa_cli.train.tensorboard import Board
+from geojepa_cli.train.watch import Watch
 
 BatchT = TypeVar("BatchT", bound=Batch)
 DataT = TypeVar("DataT", bound=Batch, covariant=True)
@@ -40,7 +43,7 @@ class Data(Protocol[DataT]):
     def batches(self, epoch: int, position: int) -> Iterator[DataT]:
         """Yields the batches of an epoch, from the batch with index `position`."""
 
-    def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], dict[str, float]]:
+    def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], Look]:
         """Returns a function that computes figures of a model for the training log, always on the same data."""
 
 
@@ -88,9 +91,15 @@ def train(
         DataError: the checkpoint is unreadable or belongs to another model.
     """
     run = _Run(model, data, config, folder, seed)
+    if config.compile:
+        compile_blocks(model.module)
+    if config.recompute:
+        recompute_activations(model.module)
+    steps = Ahead(run.prepared(), data.device)
     try:
-        return run.train(meter)
+        return run.train(steps, meter)
     finally:
+        steps.close()
         run.log.close()
 
 
@@ -136,82 +145,107 @@ class _Run(Generic[BatchT]):
         if (folder / CHECKPOINT).is_file():
             self.progress = load_checkpoint(folder / CHECKPOINT, model.module, self.optimizer)
             self.resumed_from = self.progress.step
+        self.last_loss = math.nan
+        self.unchecked: list[Tensor] = []  # loss and gradient norm of steps that were not yet checked
         self.means = Means(self.progress.totals, self.progress.total_count)
-        self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes)
-        self.lines = 0 if self.progress.step == 0 else self.progress.step // config.log_every + 1
+        board = Board(folder, self.progress.step) if config.tensorboard else None
+        self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes, board)
         self.epoch_batches = data.n_batches(self.progress.epoch)
-        self.monitor = data.monitor(seed)
+        self.watch = Watch(data.monitor(seed), config, folder, self.progress.watch)
+        self.watch.settle()
 
-    def train(self, meter: Meter | None) -> Result:
+    def train(self, steps: Iterator[Prepared], meter: Meter | None) -> Result:
         self.model.module.train()
         started, done_before, tokens_before = time.monotonic(), self.progress.elapsed_s, self.progress.tokens
-        batches = self._batches()
         if self.progress.step == 0:
             self._write_line()
         reason = self._stop_reason()
         while reason is None:
-            self._step(batches)
+            self._step(steps)
             self.progress.elapsed_s = done_before + time.monotonic() - started
             reason = self._stop_reason()
-            if reason is not None or self.progress.step % self.config.log_every == 0:
+            step = self.progress.step
+            ends_line = reason is not None or step % self.config.log_every == 0 or self.watch.due(step)
+            ends_part = step % self.config.checkpoint_every == 0
+            if ends_line or ends_part or self.data.device.type != "cuda":
+                self._check()
+            if ends_line:
                 self._write_line(last=reason is not None)
-            if self.progress.step % self.config.checkpoint_every == 0:
+            if ends_part:
                 self._save_checkpoint()
             if meter is not None:
                 rate = (self.progress.tokens - tokens_before) / max(time.monotonic() - started, 1e-9)
                 state = f"pretrain: step {self.progress.step}, loss {self.last_loss:.3f}, {rate:,.0f} tokens/s"
                 meter.update(100.0 * self._share_done(), 100.0, state)
         self.log.flush()
+        self.watch.settle()
         seconds = max(time.monotonic() - started, 1e-9)
         return Result(self.progress, reason, (self.progress.tokens - tokens_before) / seconds, self.resumed_from)
 
-    def _batches(self) -> Iterator[BatchT]:
-        """Yields batches without end, starting with the next batch of the run. Updates the progress of the run."""
-        progress = self.progress
+    def prepared(self) -> Iterator[Prepared]:
+        """Prepares batches without end, starting with the next batch of the run."""
+        progress, data, parts = self.progress, self.data, self.config.accumulation
+        epoch, position, step, part = progress.epoch, progress.batch, progress.step, 0
         while True:
-            for batch in self.data.batches(progress.epoch, progress.batch):
-                progress.batch += 1
-                if progress.batch >= self.epoch_batches:
-                    progress.epoch, progress.batch = progress.epoch + 1, 0
-                    self.epoch_batches = self.data.n_batches(progress.epoch)
-                yield batch
-                if progress.batch == 0:
+            count = data.n_batches(epoch)
+            for batch in data.batches(epoch, position):
+                compute = self.model.prepare(batch, generator(self.seed, step, part))
+                position += 1
+                if position >= count:
+                    epoch, position = epoch + 1, 0
+                yield Prepared(compute, batch.n_tiles, epoch, position)
+                step, part = (step, part + 1) if part + 1 < parts else (step + 1, 0)
+                if position == 0:
                     break
 
-    def _step(self, batches: Iterator[BatchT]) -> None:
+    def _step(self, steps: Iterator[Prepared]) -> None:
         config, progress = self.config, self.progress
         share = self._share_done()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, share)
             if group["weight_decay"]:
                 group["weight_decay"] = weight_decay(config, share)
-        sums: dict[str, float] = {}
-        for part in range(config.accumulation):
-            batch = next(batches)
-            for name, value in self._backward(batch, generator(self.seed, progress.step, part)).items():
+        sums: dict[str, Tensor] = {}
+        for _ in range(config.accumulation):
+            prepared = next(steps)
+            for name, value in self._backward(prepared).items():
                 sums[name] = sums.get(name, 0.0) + value / config.accumulation
-            progress.tiles += batch.n_tiles
+            progress.tiles += prepared.tiles
+            if (progress.epoch, progress.batch) != (prepared.epoch, prepared.batch):
+                if progress.epoch != prepared.epoch:
+                    self.epoch_batches = self.data.n_batches(prepared.epoch)
+                progress.epoch, progress.batch = prepared.epoch, prepared.batch
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        sums["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(trained, config.grad_clip))
-        if not math.isfinite(sums["loss"]) or not math.isfinite(sums["grad_norm"]):
-            lower = hints.again(set={"train.lr": f"{config.lr / 3:.1g}"}, no_resume=True)
-            raise GeojepaError(
-                f"loss {sums['loss']} or gradient norm {sums['grad_norm']} is not finite in step {progress.step}", lower
-            )
+        sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(trained, config.grad_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.model.finish_step(share)
         progress.step += 1
-        self.last_loss = sums["loss"]
+        self.unchecked.append(torch.stack([sums["loss"].detach().float(), sums["grad_norm"].float()]))
         self.means.add(sums)
 
-    def _backward(self, batch: BatchT, rng: torch.Generator) -> dict[str, float]:
+    def _backward(self, prepared: Prepared) -> Mapping[str, Tensor]:
         half = self.config.precision == "bfloat16"
         with torch.autocast(self.data.device.type, torch.bfloat16, enabled=half):
-            losses = self.model.step(batch, rng)
+            losses = prepared.compute()
         (losses.loss / self.config.accumulation).backward()
         self.progress.tokens += losses.tokens
-        return {name: float(value) for name, value in losses.parts.items()}
+        return losses.parts
+
+    def _check(self) -> None:
+        """Raises an error if the loss or the gradient of a step since the last check is not finite.
+
+        On a GPU, each check waits for the GPU. So the loop checks only before it writes a line of the log or a
+        checkpoint, not after every step.
+        """
+        values = torch.stack(self.unchecked).tolist()
+        first = self.progress.step - len(values)
+        self.unchecked.clear()
+        for step, (loss, norm) in enumerate(values, first):
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                lower = hints.again(set={"train.lr": f"{self.config.lr / 3:.1g}"}, no_resume=True)
+                raise GeojepaError(f"loss {loss} or gradient norm {norm} is not finite in step {step}", lower)
+        self.last_loss = values[-1][0]
 
     def _share_done(self) -> float:
         """Returns the completed fraction of the run, 0 to 1: the largest of the fractions of steps, epochs and time."""
@@ -239,16 +273,16 @@ class _Run(Generic[BatchT]):
     def _write_line(self, last: bool = False) -> None:
         progress = self.progress
         line: dict[str, Any] = {name: getattr(progress, name) for name in ("step", "epoch", "tokens", "tiles")}
-        line |= {"lr": learning_rate(self.config, self._share_done()), **self.means.take()}
-        if last or self.lines % MONITOR_LINES == 0:
-            self.model.module.eval()
-            with torch.no_grad():
-                line |= self.monitor(self.model)
-            self.model.module.train()
-        self.lines += 1
+        done = self._share_done()
+        line |= {"done": done, "lr": learning_rate(self.config, done), "weight_decay": weight_decay(self.config, done)}
+        line |= self.means.take()
+        if last or self.watch.due(progress.step):
+            line |= self.watch.look(self.model, progress.step, done, line)
         self.log.write(line)
 
     def _save_checkpoint(self) -> None:
         self.progress.metrics_bytes = self.log.flush()
         self.progress.totals, self.progress.total_count = dict(self.means.totals), self.means.count
+        self.progress.watch = self.watch.state()
         save_checkpoint(self.folder / CHECKPOINT, self.model.module, self.optimizer, self.progress)
+        self.watch.settle()

@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 from commandline import COMMAND, geojepa, heed_ctrl_c, run
 from safetensors import safe_open
@@ -97,6 +98,23 @@ def test_no_steps_publish_the_untrained_model(place: Path) -> None:
     assert json.loads((model / "manifest.json").read_text())["counts"]["steps"] == 0
     card = (model / "model_card.md").read_text()
     assert "without the test groups of the split by seed 0" in card and "cross-validated over groups" in card
+
+
+@pytest.mark.parametrize(("pooling", "width"), [("counts", 96), ("sum", 96), ("attention", 32)])
+def test_a_model_with_another_pooling_and_loss_embeds_tiles_of_the_stated_width(
+    place: Path, pooling: str, width: int
+) -> None:
+    switches = ["regulariser=sigreg", "prediction=info_nce", "targets=random_projection", "gram_weight=1"]
+    changed = [item for key in switches for item in ("--set", f"loss.{key}")]
+    command = ["pretrain", *SMALL, *changed, "--set", f"model.pooling={pooling}", "--set", "train.max_steps=4"]
+    run(*command, "--region", "oak", cwd=place)
+    (model,) = published(place)
+    assert f", {width} values" in (model / "model_card.md").read_text()
+    run("embed", "--region", "oak", cwd=place)
+    (embeddings,) = (place / "workspace" / "embeddings").glob("*@*")
+    with h5py.File(embeddings / "embeddings.h5") as file:
+        assert file["tile/vector"].shape[1] == width
+        assert file["tile/vector"][...].std(axis=0).min() > 0
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from geojepa_cli.nn.attention import GROUP_RATIO, PackedLayout, SelfAttention, packed_attention
+from geojepa_cli.nn.attention import SelfAttention, packed_attention, shared_attention
 from geojepa_cli.nn.layers.transformer import Transformer
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
+from geojepa_cli.nn.padding import GROUP_RATIO
 from geojepa_cli.nn.pooling import max_mean
 
 LENGTHS = [7, 1, 0, 40, 3, 3, 0, 39, 12]
@@ -55,9 +57,10 @@ def test_gradients_of_packed_attention_equal_the_loops(null: float) -> None:
 
 def test_a_layout_groups_only_sequences_of_like_length_and_pads_no_others() -> None:
     layout = PackedLayout.of(cu_from_lengths(torch.tensor([100, 99, 80, 10, 9, 1])))
-    assert [(group.count, group.length) for group in layout.groups] == [(3, 100), (2, 10), (1, 1)]
-    assert int(layout.padding.sum()) == (1 + 20) + 1
-    assert all(group.length * GROUP_RATIO - 2 <= 80 for group in layout.groups[:1])
+    padded = layout.padded
+    assert [(group.count, group.keys) for group in padded.groups] == [(3, 100), (2, 10), (1, 1)]
+    assert int(padded.keys.padding.sum()) == (1 + 20) + 1
+    assert all(group.keys * GROUP_RATIO - 2 <= 80 for group in padded.groups[:1])
 
 
 def test_a_null_weight_lets_attention_tell_many_from_few() -> None:
@@ -87,14 +90,98 @@ def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
         SelfAttention(10, 4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
-def test_the_variable_length_kernel_equals_the_padded_one() -> None:
-    lengths = [7, 1, 40, 3, 39, 12]
-    cu = cu_from_lengths(torch.tensor(lengths)).cuda()
-    qkv = torch.randn(sum(lengths), 3 * 64, device="cuda")
-    layout = PackedLayout.of(cu)
-    kernel = packed_attention(qkv.bfloat16(), 2, layout).float()
-    torch.testing.assert_close(kernel, packed_attention(qkv, 2, layout), atol=3e-2, rtol=3e-2)
+def shared_by_formula(query: Tensor, keys: Tensor, heads: int, contexts: list[int], targets: list[list[int]]) -> Tensor:
+    """One query at a time: it attends to the context of its tile, a target's query also to its target."""
+    dim = query.shape[1]
+    width = dim // heads
+    of_tile = list(torch.arange(sum(contexts)).split(contexts))
+    attended = [(q, of_tile[tile]) for tile in range(len(contexts)) for q in of_tile[tile].tolist()]
+    row = sum(contexts)
+    for counts in targets:
+        for tile, count in enumerate(counts):
+            own = torch.arange(row, row + count)
+            attended += [(int(q), torch.cat([of_tile[tile], own])) for q in own]
+            row += count
+    out = torch.zeros_like(query)
+    for q, others in attended:
+        for head in range(heads):
+            columns = slice(head * width, (head + 1) * width)
+            key, value = keys[others, :dim][:, columns], keys[others, dim:][:, columns]
+            out[q, columns] = torch.softmax(key @ query[q, columns] / math.sqrt(width), 0) @ value
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 10_000))
+def test_attention_with_a_shared_context_equals_a_loop_over_the_queries(tiles: int, sets: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    contexts = torch.randint(1, 30, (tiles,), generator=rng).tolist()
+    targets = (torch.randint(-5, 20, (sets, tiles), generator=rng).clamp_min(0)).tolist()
+    layout = SharedLayout.of(cu_from_lengths(torch.tensor(contexts)), cu_from_lengths(torch.tensor(targets).flatten()))
+    tokens = sum(contexts) + sum(map(sum, targets))
+    query = torch.randn(tokens, 8, generator=rng, dtype=torch.float64, requires_grad=True)
+    keys = torch.randn(tokens, 16, generator=rng, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(tokens, 8, generator=rng, dtype=torch.float64)
+    found = shared_attention(query, keys, 2, layout)
+    expected = shared_by_formula(query, keys, 2, contexts, targets)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad((out * weight).sum(), (query, keys)) for out in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_null_keys_stand_after_the_keys_of_each_sequence(shared: bool) -> None:
+    if shared:
+        layout: PackedLayout | SharedLayout = SharedLayout.of(torch.tensor([0, 3, 5]), torch.tensor([0, 2, 2, 2, 5]))
+        expected = [[0, 1, 2], [3, 4], [0, 1, 2, 5, 6], [3, 4, 7, 8, 9]]  # context of both tiles, two targets
+        tokens = 10
+    else:
+        layout = PackedLayout.of(torch.tensor([0, 2, 2, 5]))
+        expected, tokens = [[0, 1], [], [2, 3, 4]], 5
+    index, ends = layout.null_keys
+    assert [part.tolist() for part in index.tensor_split(ends[1:-1])] == [[*keys, tokens] for keys in expected]
+    assert int(ends[0]) == 0 and int(ends[-1]) == len(index)
+
+
+def layout_of(shared: bool, device: str = "cpu") -> tuple[PackedLayout | SharedLayout, int]:
+    """A layout of 300 to 400 tokens, and their number."""
+    if not shared:
+        lengths = torch.tensor([7, 1, 0, 140, 3, 39, 12, 130])
+        return PackedLayout.of(cu_from_lengths(lengths).to(device)), int(lengths.sum())
+    contexts, targets = torch.tensor([5, 1, 140]), torch.tensor([7, 0, 12, 3, 130, 0])
+    cu = [cu_from_lengths(lengths).to(device) for lengths in (contexts, targets)]
+    return SharedLayout.of(*cu), int(contexts.sum() + targets.sum())
+
+
+@pytest.mark.parametrize("null", [0.0, 8.0])
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_by_blocks_equals_attention_by_groups(shared: bool, null: float) -> None:
+    layout, tokens = layout_of(shared)
+    qkv = torch.randn(tokens, 3 * 32, generator=torch.Generator().manual_seed(1))
+    module = SelfAttention(32, 2, null)
+    outputs = [module.attend(qkv, one) for one in (layout, layout.with_blocks())]
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")
+
+
+@CUDA
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("null", [0.0, 0.5, 64.0])
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_on_a_gpu_in_half_precision_equals_attention_by_groups(
+    shared: bool, null: float, blocks: bool
+) -> None:
+    layout, tokens = layout_of(shared, "cuda")
+    qkv = torch.randn(tokens, 3 * 96, device="cuda").bfloat16().float().requires_grad_()
+    weight = torch.randn(tokens, 96, device="cuda")
+    module = SelfAttention(96, 2, null).cuda()
+    fast = layout.with_blocks() if blocks else layout
+    outputs = [module.attend(qkv.bfloat16(), fast), module.attend(qkv, layout)]
+    torch.testing.assert_close(outputs[0].float(), outputs[1], atol=3e-2, rtol=3e-2)
+    gradients = [torch.autograd.grad((out.float() * weight).sum(), qkv)[0] for out in outputs]
+    torch.testing.assert_close(gradients[0], gradients[1], atol=6e-2, rtol=6e-2)
 
 
 def test_interleaving_puts_the_parts_of_each_sequence_side_by_side() -> None:

@@ -13,7 +13,9 @@ from tile_batches import Batch, offsets, random_batch, rates, tag_table
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig
 from geojepa_cli.models.jepa.build import build_encoder, build_jepa
-from geojepa_cli.models.jepa.jepa import Jepa, JepaOutput
+from geojepa_cli.models.jepa.jepa import Jepa, JepaInput, JepaOutput
+from geojepa_cli.nn.masks.draw import KIND, draw_masks
+from geojepa_cli.nn.masks.indices import MaskIndices
 from geojepa_cli.nn.tokens.fusion import GEOMETRY, NOTHING, TAGS, EntityFusion, draw_dropout
 from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags, segment_softmax
 from geojepa_cli.nn.tokens.tokenizer import Tokenizer
@@ -49,6 +51,16 @@ def tokenizer_of(config: ModelConfig = GT) -> Tokenizer:
     return loud(build_jepa(config, 0)).context_encoder.tokens.tokenizer
 
 
+def run(model: Jepa, batch: Batch, table: torch.Tensor, seed: int) -> JepaOutput:
+    """The model's output with masks and dropout drawn from a seed."""
+    return model(model.prepare(batch, table, rates(), rng(seed)), table)
+
+
+def content(tokenizer: Tokenizer, batch: Batch, table: torch.Tensor) -> torch.Tensor:
+    """The vectors of all tokens, nothing dropped."""
+    return tokenizer(batch, table, tokenizer.place(batch))
+
+
 def linear_norm(x: torch.Tensor, layer: torch.nn.Linear, norm: torch.nn.LayerNorm) -> torch.Tensor:
     """Projection and layer normalisation, written out."""
     y = x @ layer.weight.T + layer.bias
@@ -64,7 +76,7 @@ def fused(fusion: EntityFusion, tags: torch.Tensor, shape: torch.Tensor) -> torc
 
 def test_a_token_is_the_mlp_of_projected_tags_and_projected_geometry() -> None:
     tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([5, 9])
-    found = tokenizer(batch, table).content
+    found = content(tokenizer, batch, table)
     fusion = tokenizer.fusion
     assert fusion is not None and batch.geometry is not None
     for token in range(14):
@@ -82,12 +94,13 @@ def test_learned_vectors_replace_missing_tags_and_missing_geometry() -> None:
     bare = replace(batch, tag_ids=batch.tag_ids[tagged[0] :], tag_offsets=offsets([0, *tagged[1:]]))
     shape = linear_norm(batch.geometry[0].float(), fusion.geometry, fusion.geometry_norm)
     expected = fused(fusion, fusion.no_tags, shape)
-    torch.testing.assert_close(tokenizer(bare, table).content[0], expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(tokenizer(bare, table).content[1:], tokenizer(batch, table).content[1:])
+    untagged = content(tokenizer, bare, table)
+    torch.testing.assert_close(untagged[0], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(untagged[1:], content(tokenizer, batch, table)[1:])
     tags = linear_norm(table[batch.tag_ids[: tagged[0]]].mean(0), tokenizer.tags, tokenizer.tags_norm)
-    alone = tokenizer(replace(batch, geometry=None), table).content
+    alone = content(tokenizer, replace(batch, geometry=None), table)
     torch.testing.assert_close(alone[0], fused(fusion, tags, fusion.no_geometry), atol=1e-5, rtol=1e-4)
-    neither = tokenizer(replace(bare, geometry=None), table).content[0]
+    neither = content(tokenizer, replace(bare, geometry=None), table)[0]
     torch.testing.assert_close(neither, fused(fusion, fusion.no_tags, fusion.no_geometry), atol=1e-5, rtol=1e-4)
 
 
@@ -123,17 +136,30 @@ def test_the_context_encoder_drops_inputs_and_the_target_encoder_sees_all() -> N
     model = loud(build_jepa(GT, 0))
     seen: dict[str, torch.Tensor] = {}
     for name in ("context", "target"):
-        tokens = getattr(model, f"{name}_encoder").tokens
-        tokens.register_forward_hook(lambda _, given, found, name=name: seen.__setitem__(name, found[1].content))
-    model(batch, table, rates(), rng(5))
-    context = seen["context"]
-    whole = model.context_encoder.tokens(batch, table)[1].content
-    expected = draw_dropout(110, 0.3, rng(5)) == NOTHING
-    assert (
-        torch.equal(torch.isclose(context, whole, atol=1e-6).all(1), expected)
-        and 0.5 < float(expected.float().mean()) < 0.9
-    )
-    torch.testing.assert_close(seen["target"], model.target_encoder.tokens(batch, table)[1].content)
+        tokenizer = getattr(model, f"{name}_encoder").tokens.tokenizer
+        tokenizer.register_forward_hook(lambda _, given, found, name=name: seen.__setitem__(name, found))
+    prepared = model.prepare(batch, table, rates(), rng(5))
+    model(prepared, table)
+    dropped, visible = draw_dropout(110, 0.3, rng(5)), prepared.masks.context_index
+    context, target = seen["context"], seen["target"]
+    complete = torch.isclose(context, content(model.context_encoder.tokens.tokenizer, batch, table)[visible], atol=1e-6)
+    assert prepared.dropped is not None and torch.equal(prepared.dropped, dropped)
+    assert torch.equal(complete.all(1), dropped[visible] == NOTHING)
+    assert set(dropped[visible].tolist()) == {NOTHING, TAGS, GEOMETRY}
+    assert 0.5 < float((dropped == NOTHING).float().mean()) < 0.9
+    assert len(target) == 110
+    torch.testing.assert_close(target, content(model.target_encoder.tokens.tokenizer, batch, table))
+
+
+def test_the_visible_tokens_are_computed_alone_as_with_all_others() -> None:
+    batch, table = batch_of([30, 20], image_tiles=[1]), tag_table()
+    for config in (SMALL, GT, GTI, LEARNED):
+        tokens = loud(build_jepa(config, 0)).context_encoder.tokens
+        places = tokens.tokenizer.place(batch)
+        dropped = draw_dropout(50, 0.5, rng(3))
+        whole = tokens(batch, table, places, None, dropped)
+        for rows in (torch.arange(1, len(whole), 3), torch.zeros(0, dtype=torch.int64)):
+            torch.testing.assert_close(tokens(batch, table, places, rows, dropped), whole[rows])
 
 
 def test_a_step_is_decided_by_its_generator_alone() -> None:
@@ -141,7 +167,7 @@ def test_a_step_is_decided_by_its_generator_alone() -> None:
 
     def step(seed: int) -> JepaOutput:
         torch.manual_seed(int(torch.randint(1 << 30, ())))  # the global generator must not matter
-        return model(batch, table, rates(), rng(seed))
+        return run(model, batch, table, seed)
 
     assert torch.equal(step(1).predicted, step(1).predicted)
     assert not torch.equal(step(1).context[:5], step(2).context[:5])
@@ -149,23 +175,39 @@ def test_a_step_is_decided_by_its_generator_alone() -> None:
 
 def test_without_dropout_the_masks_are_those_of_a_model_without_geometry() -> None:
     batch, table = batch_of([30, 20]), tag_table()
-    without = build_jepa(GT.model_copy(update={"modality_dropout": 0.0}), 0)(batch, table, rates(), rng(4))
-    plain = build_jepa(SMALL, 0)(batch, table, rates(), rng(4))
-    assert without.context_tiles.shape == plain.context_tiles.shape
-    assert len(without.context) == len(plain.context) and len(without.predicted) == len(plain.predicted)
+    without = build_jepa(GT.model_copy(update={"modality_dropout": 0.0}), 0)
+    found, plain = (model.prepare(batch, table, rates(), rng(4)) for model in (without, build_jepa(SMALL, 0)))
+    assert found.dropped is None and plain.dropped is None
+    assert same_masks(found.masks, plain.masks)
+
+
+def same_masks(first: MaskIndices, second: MaskIndices) -> bool:
+    names = ("context_index", "context_cu", "target_index", "target_cu")
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in names)
 
 
 def test_kind_masks_compare_tags_without_geometry_and_dropout() -> None:
-    tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([40])
-    mean = mean_tags(table, batch.tag_ids, batch.tag_offsets)
-    expected = tokenizer.tags_norm(tokenizer.tags(mean))
-    assert torch.equal(tokenizer(batch, table, rng(1)).kind, expected)
-    with_images = batch_of([7, 5], image_tiles=[1])
-    tokens = tokenizer_of(GTI)(with_images, table, rng(1))
-    assert tokens.kind.shape == tokens.content.shape
-    images = tokens.modality == Modality.IMAGE.number
-    assert int(images.sum()) == 4 and torch.equal(tokens.kind[images], tokens.content[images])
-    assert not torch.equal(tokens.kind[~images], tokens.content[~images])
+    table, batch = tag_table(), batch_of([40, 25], image_tiles=[1])
+    only_kind = rates(random=0, area=0, modality=0, kind=1)
+
+    def prepared(config: ModelConfig, seen: Batch, weights: int = 0) -> JepaInput:
+        return loud(build_jepa(config, weights)).prepare(seen, table, only_kind, rng(1))
+
+    tags = [batch.tag_ids[int(start) : int(end)] for start, end in batch.tag_offsets.unfold(0, 2, 1)]
+    means = torch.stack([table[ids].mean(0) for ids in tags])
+    for config in (GT, GTI, LEARNED):
+        found = prepared(config, batch)
+        generator, places = rng(1), found.places
+        draw_dropout(65, 0.3, generator)
+        vectors = torch.zeros(len(places.modality), 16)
+        vectors[places.modality == Modality.TAGS.number] = means
+        expected = draw_masks(places.box, places.modality, places.cu_seqlens, only_kind, generator, vectors)
+        assert expected.strategy.tolist() == [KIND, KIND]
+        assert same_masks(found.masks, MaskIndices.of(expected, places.cu_seqlens))
+        others = batch_of([40, 25], 7).geometry
+        assert same_masks(found.masks, prepared(config, replace(batch, geometry=others), weights=1).masks)
+        other_tags = replace(batch, tag_ids=(batch.tag_ids + 7) % 50)
+        assert not same_masks(found.masks, prepared(config, other_tags).masks)
 
 
 def test_gradients_reach_every_parameter_and_every_dimension_of_the_missing_vectors() -> None:
@@ -173,7 +215,7 @@ def test_gradients_reach_every_parameter_and_every_dimension_of_the_missing_vect
         model = loud(build_jepa(config, 0))
         batch = batch_of([40, 29, 34], image_tiles=[0, 2])
         for seed in range(4):  # of images, a single mask may hide all
-            output = model(batch, tag_table(), rates(), rng(seed))
+            output = run(model, batch, tag_table(), seed)
             (output.predicted - output.target).square().mean().backward()
         assert all(p.grad is None for p in model.target_encoder.parameters())
         for module in (model.context_encoder, model.predictor):
@@ -206,7 +248,7 @@ def test_a_model_without_geometry_has_no_new_parameters_and_ignores_the_vectors(
     names = {name for name, _ in build_encoder(SMALL).named_parameters()}
     assert not any("fusion" in name or "weights" in name for name in names)
     batch, table, model = batch_of([20]), tag_table(), build_jepa(SMALL, 0)
-    first, second = (model(b, table, rates(), rng(2)) for b in (batch, replace(batch, geometry=None)))
+    first, second = (run(model, b, table, 2) for b in (batch, replace(batch, geometry=None)))
     assert torch.equal(first.predicted, second.predicted)
     positions = build_jepa(GT, 0).predictor.position.num_modalities
     assert positions == build_jepa(SMALL, 0).predictor.position.num_modalities == 2

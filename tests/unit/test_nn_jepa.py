@@ -10,23 +10,29 @@ from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder, build_jepa
-from geojepa_cli.models.jepa.encoder import TileEncoder
-from geojepa_cli.models.jepa.jepa import Jepa
-from geojepa_cli.nn.attention import PackedLayout
+from geojepa_cli.models.jepa.encoder import Sequences, TileEncoder
+from geojepa_cli.models.jepa.jepa import Jepa, JepaOutput
+from geojepa_cli.nn.layouts import PackedLayout
 from geojepa_cli.nn.masks.draw import draw_masks
-from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 
 SMALL = ModelConfig(
     tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2
 )
 WITH_IMAGES = SMALL.model_copy(update={"modalities": (Modality.TAGS, Modality.IMAGE), "patch_px": 112})
 WITH_REGISTERS = SMALL.model_copy(update={"num_register_tokens": 3})
+SHARED = SMALL.model_copy(update={"shared_context": True})
 PREDICTS_TILES = SMALL.model_copy(update={"predict_tile": True})
 RATES = rates()
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def run(model: Jepa, batch: Batch, table: torch.Tensor) -> JepaOutput:
+    """The model's output with masks drawn from seed 0."""
+    return model(model.prepare(batch, table, RATES, rng()), table)
 
 
 def loud(model: Jepa) -> Jepa:
@@ -76,7 +82,7 @@ def test_what_a_target_says_reaches_the_prediction_by_its_position_alone() -> No
     for token in hidden:
         old = changed.tag_ids[int(changed.tag_offsets[token]) : int(changed.tag_offsets[token + 1])]
         changed = changed.with_tags(token, [(int(tag) + 7) % 50 for tag in old])
-    before, after = model(batch, table, RATES, rng()), model(changed, table, RATES, rng())
+    before, after = run(model, batch, table), run(model, changed, table)
     assert torch.equal(before.predicted, after.predicted)
     assert torch.equal(before.context, after.context)
     assert before.predicted_tiles is not None
@@ -91,26 +97,52 @@ def test_what_the_context_says_reaches_the_prediction() -> None:
     seen = int(masks.context.nonzero()[0])
     old = batch.tag_ids[int(batch.tag_offsets[seen]) : int(batch.tag_offsets[seen + 1])]
     changed = batch.with_tags(seen, [(int(tag) + 7) % 50 for tag in old])
-    before, after = model(batch, table, RATES, rng()), model(changed, table, RATES, rng())
+    before, after = run(model, batch, table), run(model, changed, table)
     assert not torch.allclose(before.predicted, after.predicted)
 
 
 def test_each_target_is_predicted_on_its_own() -> None:
     model, table, batch = loud(build_jepa(SMALL, 0)), tag_table(), random_batch([40])
-    output = model(batch, table, RATES, rng())
+    output = run(model, batch, table)
     masks = draw_masks(batch.box, torch.zeros(40, dtype=torch.int64), batch.cu_seqlens, RATES, rng())
     alone = masks.targets.clone()
     alone[1:] = False
     one = type(masks)(masks.context, alone, masks.strategy)
     indices = MaskIndices.of(one, batch.cu_seqlens)
     modality = torch.zeros(40, dtype=torch.int64)
-    predicted = model.predictor(output.context, batch.box, modality, indices)
+    arranged = PredictorInput.separate(indices)
+    predicted = model.predictor(output.context, batch.box, modality, indices, arranged)
     torch.testing.assert_close(predicted, output.predicted[: len(predicted)], atol=1e-5, rtol=1e-4)
+
+
+def test_predicting_all_targets_in_one_pass_equals_predicting_one_target_after_the_other() -> None:
+    model, table, batch = loud(build_jepa(SHARED, 0)), tag_table(), random_batch([40, 3, 17])
+    prepared = model.prepare(batch, table, RATES, rng())
+    output, masks = model(prepared, table), prepared.masks
+    ends = masks.target_cu.tolist()
+    places, predictor = prepared.places, model.predictor
+    position = predictor.position(places.box, places.modality)
+    context_ends = masks.context_cu.tolist()
+    for number in range(len(ends) - 1):
+        tile = number % 3
+        visible = slice(context_ends[tile], context_ends[tile + 1])
+        hidden = masks.target_index[ends[number] : ends[number + 1]]
+        known = predictor.proj_in(output.context[visible]) + position[masks.context_index[visible]]
+        x = torch.cat([known, predictor.mask_token + position[hidden]])
+        for block in predictor.transformer.blocks:  # context tokens attend to the context, the others to all
+            qkv = block.attn.qkv(block.norm1(x))
+            query, key, value = qkv.view(len(x), 3, 2, 8).permute(1, 2, 0, 3)
+            scores = query @ key.transpose(1, 2) / 8**0.5
+            scores[:, : len(known), len(known) :] = -torch.inf
+            x = x + block.attn.proj((scores.softmax(2) @ value).transpose(0, 1).reshape(len(x), 16))
+            x = x + block.mlp(block.norm2(x))
+        expected = predictor.proj_out(predictor.transformer.norm(x))[len(known) :]
+        torch.testing.assert_close(output.predicted[ends[number] : ends[number + 1]], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_reach_context_encoder_and_predictor_but_not_the_target() -> None:
     model = build_jepa(WITH_IMAGES, 0)
-    output = model(random_batch([20, 9, 14], image_tiles=[0, 2]), tag_table(), RATES, rng())
+    output = run(model, random_batch([20, 9, 14], image_tiles=[0, 2]), tag_table())
     (output.predicted - output.target).square().mean().backward()
     assert all(p.grad is None for p in model.target_encoder.parameters())
     for module in (model.context_encoder, model.predictor):
@@ -119,7 +151,7 @@ def test_gradients_reach_context_encoder_and_predictor_but_not_the_target() -> N
 
 
 def test_targets_are_layer_normalised() -> None:
-    output = build_jepa(SMALL, 0)(random_batch([20]), tag_table(), RATES, rng())
+    output = run(build_jepa(SMALL, 0), random_batch([20]), tag_table())
     torch.testing.assert_close(output.target.mean(1), torch.zeros(len(output.target)), atol=1e-5, rtol=0)
     torch.testing.assert_close(output.target.var(1, correction=0), torch.ones(len(output.target)), atol=1e-3, rtol=0)
 
@@ -143,7 +175,7 @@ def test_building_a_model_leaves_the_global_generator_alone() -> None:
 def test_image_tokens_stand_in_their_tiles_behind_the_entities() -> None:
     encoder = build_encoder(WITH_IMAGES)
     batch = random_batch([3, 2, 4], image_tiles=[0, 2])
-    _, tokens = encoder.tokens(batch, tag_table())
+    tokens = encoder.tokens.tokenizer.place(batch)
     assert tokens.cu_seqlens.tolist() == [0, 7, 9, 17]
     expected = [TAGS] * 3 + [IMAGE] * 4 + [TAGS] * 2 + [TAGS] * 4 + [IMAGE] * 4
     assert tokens.modality.tolist() == expected
@@ -192,9 +224,9 @@ def test_the_input_weight_sets_how_much_a_token_speaks_of_itself() -> None:
     assert shares[2] > 0.999
 
 
-def _first_token_only(encoder: TileEncoder, batch: Batch, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    x, _ = encoder.tokens(batch, table)
-    return x[:1], torch.tensor([0, 1])
+def _first_token_only(encoder: TileEncoder, batch: Batch, table: torch.Tensor) -> tuple[torch.Tensor, Sequences]:
+    x = encoder.tokens(batch, table, encoder.tokens.tokenizer.place(batch))
+    return x[:1], encoder.encoder.sequences(torch.tensor([0, 1]))
 
 
 def test_all_layers_and_the_input_are_summed() -> None:

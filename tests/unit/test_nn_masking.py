@@ -12,7 +12,7 @@ from tile_batches import IMAGE, TAGS, rates, rectangles
 from torch import Tensor
 
 from geojepa_cli.nn.masks.draw import AREA, KIND, MODALITY, RANDOM, Masks, draw_masks
-from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.masks.targets import area_targets, kind_targets
 from geojepa_cli.nn.packing import cu_from_lengths, segment_ids
@@ -224,6 +224,7 @@ def test_indices_of_a_masked_batch_equal_a_loop() -> None:
             targets += hidden
     assert found.context_index.tolist() == context
     assert found.target_index.tolist() == targets
-    assert found.predictor_index.tolist() == rows
-    assert found.predictor_cu.tolist() == sequences
-    assert [rows[i] - len(context) for i in found.predicted_at.tolist()] == targets
+    separate = PredictorInput.separate(found)
+    assert separate.index.tolist() == rows
+    assert separate.layout.cu_seqlens.tolist() == sequences  # type: ignore[union-attr]
+    assert [rows[i] - len(context) for i in separate.predicted_at.tolist()] == targets

@@ -32,7 +32,7 @@ def test_a_checkpoint_keeps_weights_optimiser_and_progress(region: Path, tmp_pat
     data = open_data(region, config)
     module = build_jepa(config.model, 0)
     optimizer = build_optimizer(module, config.train)
-    losses = JepaPretraining(module, config, data.inputs).step(data.fixed_batch(8, 0), generator(0, 0, 0))
+    losses = JepaPretraining(module, config, data.inputs).prepare(data.fixed_batch(8, 0), generator(0, 0, 0))()
     losses.loss.backward()
     optimizer.step()
     progress = Progress(step=3, epoch=1, batch=2, tokens=50, totals={"loss": 0.1 + 0.2}, total_count=2)

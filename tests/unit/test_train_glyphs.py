@@ -61,6 +61,15 @@ def train_in(folder: Path, families: Families, config: GeometryConfig) -> GlyphC
     return model.module
 
 
+def test_worker_processes_draw_the_same_batches(families: Families) -> None:
+    config = config_of("train.max_steps=1")
+    drawn = [list(GlyphData(families, config, 3, CPU, workers).batches(1, 1)) for workers in (0, 2)]
+    assert len(drawn[0]) == len(drawn[1]) == 2
+    for one, two in zip(*drawn, strict=True):
+        for a, b in zip((*one.shapes, *one[1:]), (*two.shapes, *two[1:]), strict=True):
+            assert a.dtype == b.dtype and torch.equal(a, b)
+
+
 def test_the_loss_falls_and_both_accuracies_are_logged(families: Families, tmp_path: Path) -> None:
     plain = [f"glyphs.{key}" for key in ("rotation_deg=0", "shear=0", "stretch=1")]
     train_in(tmp_path, families, config_of("train.max_steps=30", "train.lr=6e-3", *plain))

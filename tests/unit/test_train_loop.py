@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,12 @@ class TagWeights:
         entities = mean_tags(self.table, batch.tag_ids, batch.tag_offsets) * self.module.scale
         return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
 
-    def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        loss = (self.embed(batch).entities.std(0) - 1).square().mean()
-        return StepLosses(loss, {"loss": loss.detach()}, batch.n_tokens)
+    def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
+        def losses() -> StepLosses:
+            loss = (self.embed(batch).entities.std(0) - 1).square().mean()
+            return StepLosses(loss, {"loss": loss.detach()}, batch.n_tokens)
+
+        return losses
 
     def finish_step(self, progress: float) -> None:
         self.finished.append(progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, count_numbers
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
@@ -14,24 +15,30 @@ from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.masks.rates import MaskRates
+from geojepa_cli.nn.pooling import build_pooling
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
 
 NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
 
-def build_jepa(config: ModelConfig, seed: int) -> Jepa:
+def build_jepa(config: ModelConfig, seed: int, loss: LossConfig | None = None) -> Jepa:
     """Returns an untrained GeoJEPA model: context encoder, target encoder and predictors.
 
     Args:
         config: architecture of the model.
         seed: random seed of the initial weights.
+        loss: settings of the loss, which can need a tokenizer for the targets, and a Gram teacher.
     """
+    loss = loss or LossConfig()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, predictor = build_encoder(config), build_predictor(config)
-        tiles = TilePredictor(config.embed_dim).apply(init_weights) if config.predict_tile else None
-        model = Jepa(encoder, predictor, tiles)
+        tiles = None
+        if config.predict_tile:
+            tiles = TilePredictor(config.embed_dim, encoder.pool.width).apply(init_weights)
+        targets = build_tokenizer(config).apply(init_weights) if loss.targets == "random_projection" else None
+        model = Jepa(encoder, predictor, tiles, targets, gram=loss.gram_weight > 0, shared=config.shared_context)
     if config.freeze_tags:
         tokenizer = model.context_encoder.tokens.tokenizer
         for part in (tokenizer.tags, tokenizer.tags_norm):
@@ -41,6 +48,19 @@ def build_jepa(config: ModelConfig, seed: int) -> Jepa:
 
 def build_encoder(config: ModelConfig) -> TileEncoder:
     """Returns an untrained tile encoder: tokenizer, positional encoding and transformer."""
+    tokenizer = build_tokenizer(config)
+    position = _position(config, config.embed_dim)
+    transformer = Transformer(
+        config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight, config.null_weight
+    )
+    encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
+    pool = build_pooling(config.pooling, config.embed_dim, config.num_heads)
+    module = TileEncoder(TileTokenizer(tokenizer, position), encoder, pool)
+    return module.apply(init_weights)
+
+
+def build_tokenizer(config: ModelConfig) -> Tokenizer:
+    """Returns an untrained tokenizer."""
     sizes = TokenizerSizes(
         config.tag_dim,
         config.embed_dim,
@@ -49,14 +69,7 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
         weight_tags=config.tag_weighting == "learned",
         modality_dropout=config.modality_dropout,
     )
-    tokenizer = Tokenizer(sizes, NUMBERS)
-    position = _position(config, config.embed_dim)
-    transformer = Transformer(
-        config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.input_weight, config.null_weight
-    )
-    encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
-    module = TileEncoder(TileTokenizer(tokenizer, position), encoder)
-    return module.apply(init_weights)
+    return Tokenizer(sizes, NUMBERS)
 
 
 def build_predictor(config: ModelConfig) -> Predictor:

@@ -31,24 +31,25 @@ class JepaEmbedder:
         self._inputs = inputs
 
     def encode(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
+        """Computes the vectors of the batch's entities [T, D] and tiles [B, W]."""
         return self.encoder(batch, self._inputs.tag_table)
 
 
-def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
+def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbedder:
     """Loads a trained GeoJEPA model to compute embeddings with it.
 
     Args:
         folder: folder of the model in `models/` of the workspace.
         inputs: text embeddings of tags, on the device to compute on, and encoder of the geometry vectors. Without
             geometry vectors, a model with geometry uses its learned vector for missing geometry.
+        weights: name of the weights file.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
         GeometryMismatchError: the geometry vectors of `inputs` are of another encoder, version or width than those that
             the model was trained on.
     """
-    tensors, config = read_model(folder)
+    tensors, config = read_model(folder, weights)
     if inputs.geometry is not None and Modality.GEOMETRY in config.needs:
         check_geometry(config.model, inputs.geometry)
     encoder = build_encoder(config.model)
@@ -57,5 +58,5 @@ def load(folder: Path, inputs: FrozenInputs) -> JepaEmbedder:
     try:
         encoder.load_state_dict(target)
     except RuntimeError as error:
-        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
+        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
     return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from geojepa_cli.models.base import BatchVectors
-from geojepa_cli.nn.attention import PackedLayout
 from geojepa_cli.nn.layers.transformer import Transformer
+from geojepa_cli.nn.layouts import PackedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of
-from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.pooling import Pooling
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Packed sequences that an encoder reads. Computed once per batch, before the training step.
+
+    Attributes:
+        cu_seqlens: cumulative lengths of the sequences, without register tokens. int64 [B+1]
+        layout: layout of attention, with register tokens.
+        joined: with R register tokens: for each token of the encoder's input, its index in the concatenation of the T
+            tokens and the register tokens of all sequences. None without register tokens. int64 [T + R·sequences]
+        kept: indices of the T tokens in the encoder's output. None without register tokens. int64 [T]
+    """
+
+    cu_seqlens: Tensor
+    layout: PackedLayout
+    joined: Tensor | None = None
+    kept: Tensor | None = None
+
+    @classmethod
+    def of(cls, cu_seqlens: Tensor, registers: int = 0) -> Sequences:
+        """Prepares packed sequences for an encoder.
+
+        Args:
+            cu_seqlens: cumulative sequence lengths. [B+1]
+            registers: number of register tokens of the encoder. Empty sequences get none.
+        """
+        cu = cu_seqlens.long()
+        if registers == 0:
+            return cls(cu, PackedLayout.of(cu))
+        per_sequence = torch.where(lengths_of(cu) > 0, registers, 0)
+        index, joined = interleave(cu, cu_from_lengths(per_sequence))
+        return cls(cu, PackedLayout.of(joined), index, (index < int(cu[-1])).nonzero().flatten())
 
 
 class Encoder(nn.Module):
@@ -32,44 +67,58 @@ class Encoder(nn.Module):
         self.registers = nn.Parameter(torch.zeros(num_register_tokens, embed_dim))
         nn.init.trunc_normal_(self.registers, std=0.02)
 
-    def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+    def sequences(self, cu_seqlens: Tensor) -> Sequences:
+        """Prepares packed sequences for this encoder. `cu_seqlens`: cumulative sequence lengths [B+1]."""
+        return Sequences.of(cu_seqlens, len(self.registers))
+
+    def forward(self, x: Tensor, sequences: Sequences) -> Tensor:
         """Encodes packed tokens.
 
         Args:
             x: sum of content and positional encoding of each token. [T, D]
-            cu_seqlens: cumulative sequence lengths. [B+1]
+            sequences: the sequences of the tokens.
         Returns:
             Encoded tokens. [T, D]
         """
+        if sequences.joined is None or sequences.kept is None:
+            return self.transformer(x, sequences.layout)
         count = len(self.registers)
-        if count == 0:
-            return self.transformer(x, PackedLayout.of(cu_seqlens))
-        sequences = len(cu_seqlens) - 1
-        per_sequence = torch.full((sequences,), count, device=x.device)
-        per_sequence[lengths_of(cu_seqlens) == 0] = 0
-        index, joined = interleave(cu_seqlens, cu_from_lengths(per_sequence))
-        registers = self.registers.to(x.dtype).repeat(int((per_sequence > 0).sum()), 1)
-        encoded = self.transformer(torch.cat([x, registers]).index_select(0, index), PackedLayout.of(joined))
-        return encoded.index_select(0, (index < len(x)).nonzero().flatten())
+        copies = (len(sequences.joined) - len(x)) // count
+        registers = self.registers.to(x.dtype).repeat(copies, 1)
+        joined = torch.cat([x, registers]).index_select(0, sequences.joined)
+        return self.transformer(joined, sequences.layout).index_select(0, sequences.kept)
 
 
 class TileEncoder(nn.Module):
     """Encoder of whole tiles: tokenizer, positional encoding and transformer.
 
     A GeoJEPA model has two of them: the context encoder and the target encoder.
+
+    Args:
+        tokens: tokenizer with positional encoding.
+        encoder: transformer with register tokens.
+        pool: pooling of a tile's encoded tokens to the tile's vector.
     """
 
-    def __init__(self, tokens: TileTokenizer, encoder: Encoder) -> None:
+    def __init__(self, tokens: TileTokenizer, encoder: Encoder, pool: Pooling) -> None:
         super().__init__()
         self.tokens = tokens
         self.encoder = encoder
+        self.pool = pool
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
 
         Returns:
-            Entity vectors [T, D]. Tile vectors [B, 2·D]: maximum and mean over the tile's encoded tokens, concatenated.
+            Entity vectors [T, D]. Tile vectors [B, W]: pooled from the tile's encoded tokens. Vectors of image patches
+            [P, D], or None if the batch has no images.
         """
-        x, tokens = self.tokens(batch, tag_table)
-        encoded = self.encoder(x, tokens.cu_seqlens)
-        return BatchVectors(encoded.index_select(0, tokens.entity_index), max_mean(encoded, tokens.cu_seqlens))
+        places = self.tokens.tokenizer.place(batch)
+        x = self.tokens(batch, tag_table, places)
+        encoded = self.encoder(x, self.encoder.sequences(places.cu_seqlens))
+        entities = encoded.index_select(0, places.entity_index)
+        tiles = self.pool(encoded, places.cu_seqlens)
+        if places.order is None or len(entities) == len(encoded):
+            return BatchVectors(entities, tiles)
+        patches = (places.order >= len(entities)).nonzero().flatten()
+        return BatchVectors(entities, tiles, encoded.index_select(0, patches))

@@ -6,20 +6,60 @@ Source: GeoJEPA thesis, section 7.6.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli.models.jepa.encoder import TileEncoder
+from geojepa_cli.models.jepa.encoder import Sequences, TileEncoder
+from geojepa_cli.models.jepa.gram import GramTeacher
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
 from geojepa_cli.nn.ema import update_ema
 from geojepa_cli.nn.masks.draw import draw_masks
-from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
-from geojepa_cli.nn.tokens.tokens import TileTensors
+from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.nn.tokens.tokenizer import Tokenizer
+from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPlaces
+
+
+@dataclass(frozen=True)
+class JepaInput:
+    """A batch of tiles with its masks, and with all indices that the model needs.
+
+    Everything that a GPU must report to the CPU, such as the number of hidden tokens, is in this object. It does not
+    depend on the weights, so it can be computed while the GPU is busy with an earlier batch.
+
+    Attributes:
+        tiles: tiles to train on.
+        places: position and modality of the tokens.
+        masks: indices of the visible and the hidden tokens.
+        dropped: input that each entity loses in the context encoder, see `EntityFusion`. None: no entity loses one.
+        whole: sequences of all tokens, for the target encoder.
+        context: sequences of the visible tokens, for the context encoder.
+        arranged: input of the predictor.
+    """
+
+    tiles: TileTensors
+    places: TokenPlaces
+    masks: MaskIndices
+    dropped: Tensor | None
+    whole: Sequences
+    context: Sequences
+    arranged: PredictorInput
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens in the batch."""
+        return len(self.places.modality)
+
+    def with_blocks(self) -> JepaInput:
+        """Returns a copy whose attention uses FlexAttention, see `nn.flex`."""
+        whole, context = (replace(x, layout=x.layout.with_blocks()) for x in (self.whole, self.context))
+        arranged = replace(self.arranged, layout=self.arranged.layout.with_blocks())
+        return replace(self, whole=whole, context=context, arranged=arranged)
 
 
 @dataclass(frozen=True)
@@ -28,22 +68,29 @@ class JepaOutput:
 
     Attributes:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
-        target: vectors that the target encoder computes for the hidden tokens, layer-normalised. No gradient. [M, D]
+        target: vectors that the target encoder computes for the hidden tokens, layer-normalised, or random projections
+            of their inputs. No gradient. [M, D]
+        target_tile: index of each hidden token's tile. int64 [M]
         target_modality: modality id of each hidden token. int64 [M]
         context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
         context_modality: modality id of each visible token. int64 [C]
-        context_tiles: for each tile, the maximum and the mean of its vectors in `context`, concatenated. [B, 2·D]
+        context_tiles: for each tile, the pooled vectors in `context`. [B, W]
         target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
-            tokens of the tile, concatenated. No gradient. [B, 2·D]
+            tokens of the tile, concatenated. Used only if `predicted_tiles` is not None. No gradient. [B, 2·D]
         predicted_tiles: for each tile, three vectors that are predicted from `context_tiles`, concatenated. They
             predict the maximum in `target_tiles`, the mean in `target_tiles`, and this mean times the logarithm of the
             number of tokens in the tile. The predicted values are those after standardisation over the batch. None if
             the model does not predict tile vectors. [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
+        context_lengths: number of visible tokens of each tile. int64 [B]
+        content: input of the context encoder. [C, D]
+        gram: vectors that the Gram teacher computes for the visible tokens from these tokens. None before the Gram
+            teacher exists. No gradient. [C, D]
     """
 
     predicted: Tensor
     target: Tensor
+    target_tile: Tensor
     target_modality: Tensor
     context: Tensor
     context_modality: Tensor
@@ -51,11 +98,9 @@ class JepaOutput:
     target_tiles: Tensor
     predicted_tiles: Tensor | None
     lengths: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens in the batch."""
-        return int(self.lengths.sum())
+    context_lengths: Tensor
+    content: Tensor
+    gram: Tensor | None
 
 
 class Jepa(nn.Module):
@@ -70,19 +115,34 @@ class Jepa(nn.Module):
         context_encoder: untrained encoder. The target encoder starts as a copy of it.
         predictor: predictor of the hidden tokens' vectors.
         tile_predictor: predictor of the tile vector. None: the model does not predict tile vectors.
+        target_tokenizer: untrained tokenizer. Its output is predicted in place of the target encoder's output, as in
+            OlmoEarth (Herzog et al. 2025), and its weights stay as they are. None: predict the target encoder's output.
+        gram: True: the model has a Gram teacher, which `start_gram` activates.
+        shared: True: all targets of a tile share its context tokens in the predictor. False: the predictor reads one
+            sequence per target. See `PredictorInput`.
     """
 
     def __init__(
-        self, context_encoder: TileEncoder, predictor: Predictor, tile_predictor: TilePredictor | None = None
+        self,
+        context_encoder: TileEncoder,
+        predictor: Predictor,
+        tile_predictor: TilePredictor | None = None,
+        target_tokenizer: Tokenizer | None = None,
+        gram: bool = False,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
         self.tile_predictor = tile_predictor
+        self.target_tokenizer = None if target_tokenizer is None else target_tokenizer.requires_grad_(False)
+        self.gram_teacher = GramTeacher(self.target_encoder) if gram else None
+        self.shared = shared
 
-    def forward(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaOutput:
-        """Draws a mask for each tile of a batch, and runs both encoders and the predictors.
+    @torch.no_grad()
+    def prepare(self, batch: TileTensors, tag_table: Tensor, rates: MaskRates, rng: torch.Generator) -> JepaInput:
+        """Draws a mask for each tile of a batch, and computes all indices of the training step.
 
         If the model reads geometry, some entities of the context encoder lose their tags or their geometry first.
 
@@ -92,28 +152,85 @@ class Jepa(nn.Module):
             rates: parameters of the masks that hide tokens.
             rng: random generator on the CPU, for modality dropout and masks.
         """
-        x, tokens = self.context_encoder.tokens(batch, tag_table, rng)
-        cu = tokens.cu_seqlens
-        drawn = draw_masks(tokens.box, tokens.modality, cu, rates, rng, tokens.kind)
-        masks = MaskIndices.of(drawn, cu)
-        context = self.context_encoder.encoder(x.index_select(0, masks.context_index), masks.context_cu)
-        predicted = self.predictor(context, tokens.box, tokens.modality, masks)
+        encoder = self.context_encoder
+        tokenizer = encoder.tokens.tokenizer
+        places = tokenizer.place(batch)
+        cu = places.cu_seqlens
+        dropped = tokenizer.draw_dropout(len(batch.box), rng)
+        content = self._tag_vectors(batch, tag_table, places) if rates.kind else None
+        masks = MaskIndices.of(draw_masks(places.box, places.modality, cu, rates, rng, content), cu)
+        return JepaInput(
+            tiles=batch,
+            places=places,
+            masks=masks,
+            dropped=None if dropped is None else dropped.to(cu.device),
+            whole=encoder.encoder.sequences(cu),
+            context=encoder.encoder.sequences(masks.context_cu),
+            arranged=PredictorInput.shared(masks) if self.shared else PredictorInput.separate(masks),
+        )
+
+    def forward(self, batch: JepaInput, tag_table: Tensor) -> JepaOutput:
+        """Runs both encoders and the predictors on a batch with masks.
+
+        Args:
+            batch: result of `prepare`.
+            tag_table: text embedding of every distinct tag of the dataset. [V, E]
+        """
+        places, masks = batch.places, batch.masks
+        cu = places.cu_seqlens
+        x = self.context_encoder.tokens(batch.tiles, tag_table, places, masks.context_index, batch.dropped)
+        context = self.context_encoder.encoder(x, batch.context)
+        predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
-            whole, _ = self.target_encoder.tokens(batch, tag_table)
-            whole = self.target_encoder.encoder(whole, cu)
-            target = F.layer_norm(whole, whole.shape[1:]).index_select(0, masks.target_index)
-        context_tiles = max_mean(context, masks.context_cu)
+            target, target_tiles = self._targets(batch, tag_table)
+        context_tiles = self.context_encoder.pool(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
             target=target,
-            target_modality=tokens.modality[masks.target_index],
+            target_tile=torch.bucketize(masks.target_index, cu[1:], right=True),
+            target_modality=places.modality[masks.target_index],
             context=context,
-            context_modality=tokens.modality[masks.context_index],
+            context_modality=places.modality[masks.context_index],
             context_tiles=context_tiles,
-            target_tiles=max_mean(whole, cu),
+            target_tiles=target_tiles,
             predicted_tiles=None if self.tile_predictor is None else self.tile_predictor(context_tiles),
             lengths=cu.diff(),
+            context_lengths=masks.context_cu.diff(),
+            content=x,
+            gram=self._gram(batch, tag_table),
         )
+
+    @staticmethod
+    def _tag_vectors(batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+        """Returns the mean tag embedding of each entity token, and zeros for other tokens. [T, E]"""
+        entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
+        vectors = entities.new_zeros(len(places.modality), entities.shape[1])
+        return vectors.index_copy_(0, places.entity_index, entities)
+
+    def _targets(self, batch: JepaInput, tag_table: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the vectors to predict: of hidden tokens [M, D], and of tiles [B, 2·D] (empty if not needed)."""
+        hidden = batch.masks.target_index
+        tiles = whole = tag_table.new_zeros(0)
+        if self.target_tokenizer is None or self.tile_predictor is not None:
+            x = self.target_encoder.tokens(batch.tiles, tag_table, batch.places)
+            whole = self.target_encoder.encoder(x, batch.whole)
+            tiles = max_mean(whole, batch.places.cu_seqlens)
+        if self.target_tokenizer is not None:
+            return self.target_tokenizer(batch.tiles, tag_table, batch.places).index_select(0, hidden), tiles
+        return F.layer_norm(whole, whole.shape[1:]).index_select(0, hidden), tiles
+
+    @torch.no_grad()
+    def _gram(self, batch: JepaInput, tag_table: Tensor) -> Tensor | None:
+        """Returns the Gram teacher's vectors of the visible tokens, computed from these tokens alone. [C, D]"""
+        if self.gram_teacher is None or not self.gram_teacher.active:
+            return None
+        x = self.gram_teacher.encoder.tokens(batch.tiles, tag_table, batch.places, batch.masks.context_index)
+        return self.gram_teacher.encoder.encoder(x, batch.context)
+
+    def start_gram(self) -> None:
+        """Copies the target encoder to the Gram teacher, unless this was done before."""
+        if self.gram_teacher is not None and not self.gram_teacher.active:
+            self.gram_teacher.take(self.target_encoder)
 
     def update_target(self, momentum: float) -> None:
         """Moves the target encoder's weights towards those of the context encoder.

@@ -1,57 +1,116 @@
-"""Training loss of GeoJEPA: prediction loss plus regulariser."""
+"""Training loss of GeoJEPA: prediction loss, plus regulariser, plus Gram anchoring."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from geojepa_cli.config.schema import LossConfig
+from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.models.jepa.jepa import JepaOutput
-from geojepa_cli.nn.losses.prediction import prediction_loss, tile_prediction_loss
+from geojepa_cli.nn.losses.gram import gram_loss
+from geojepa_cli.nn.losses.info_nce import info_nce
+from geojepa_cli.nn.losses.prediction import mean_over_modalities, modality_shares, smooth_l1, tile_prediction_loss
+from geojepa_cli.nn.losses.sigreg import random_directions, sigreg
 from geojepa_cli.nn.losses.vicreg import VicRegTerms, vicreg
 
 
-def jepa_losses(output: JepaOutput, config: LossConfig, weights: Tensor) -> dict[str, Tensor]:
-    """Computes the training loss: the prediction loss plus the VICReg regulariser.
+def jepa_losses(
+    output: JepaOutput,
+    config: LossConfig,
+    weights: Tensor,
+    rng: torch.Generator,
+    modalities: Mapping[str, int],
+) -> dict[str, Tensor]:
+    """Computes the training loss: the prediction loss, plus the regulariser, plus Gram anchoring.
 
-    The prediction loss is the smooth L1 loss of the predicted token vectors. If the model predicts tile vectors, their
-    smooth L1 loss is added with the weight `tile_prediction_weight`. VICReg is computed for the vectors of predicted
-    tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first averaged within each
-    modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of all modalities
-    together and does not regularise tile vectors.
+    The prediction loss compares the predicted token vectors with their targets (`loss.prediction`). If the model
+    predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. The regulariser is
+    computed for the vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token
+    losses are first averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages
+    over the tokens of all modalities together and does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
         config: weights of the loss terms.
         weights: weight of each modality in the prediction loss. [modalities]
+        rng: random generator on the CPU, for the directions of SIGReg.
+        modalities: name and id of each modality that the model reads.
     Returns:
         Dict of scalars: `loss` is the total to minimise. The others are its terms, before they are multiplied by their
-        weights. The terms have no gradient.
+        weights. The terms have no gradient. If the model reads several modalities, `prediction_<name>` is a modality's
+        summand of the prediction loss, and `prediction_share_<name>` is this summand divided by the prediction loss.
     """
     predicted, context = output.predicted.float(), output.context.float()
-    prediction = prediction_loss(
-        predicted, output.target.float(), output.target_modality, weights, config.smooth_l1_beta
-    )
+    values = _token_losses(predicted, output, config)
+    prediction = mean_over_modalities(values, output.target_modality, weights)
     parts = {"prediction": prediction.detach()}
+    if len(modalities) > 1:
+        parts |= _shares(modality_shares(values, output.target_modality, weights), modalities)
     if output.predicted_tiles is not None:
         tile = tile_prediction_loss(output.predicted_tiles.float(), output.target_tiles.float(), output.lengths)
         prediction = prediction + config.tile_prediction_weight * tile
         parts["prediction_tile"] = tile.detach()
-    if config.regulariser == "none":
-        return {"loss": prediction, **parts}
-    tokens = {
-        "predicted": vicreg(predicted, output.target_modality, len(weights)),
-        "context": vicreg(context, output.context_modality, len(weights)),
-    }
-    regulariser = torch.stack([_weighted(terms, config) for terms in tokens.values()]).mean()
-    for name, terms in tokens.items():
-        parts |= {f"variance_{name}": terms.variance.detach(), f"covariance_{name}": terms.covariance.detach()}
-    if config.tile_weight:
-        tiles = output.context_tiles.float()
-        terms = vicreg(tiles, torch.zeros(len(tiles), dtype=torch.int64, device=tiles.device), 1)
-        regulariser = regulariser + config.tile_weight * _weighted(terms, config)
-        parts |= {"variance_tile": terms.variance.detach(), "covariance_tile": terms.covariance.detach()}
-    return {"loss": prediction + config.vicreg_beta * regulariser, **parts}
+    loss = prediction
+    if config.regulariser != "none":
+        numbers = len(weights) if len(modalities) > 1 else 1
+        sets = {
+            "predicted": (predicted, output.target_modality, numbers),
+            "context": (context, output.context_modality, numbers),
+        }
+        if config.tile_weight:
+            tiles = output.context_tiles.float()
+            sets["tile"] = (tiles, torch.zeros(len(tiles), dtype=torch.int64, device=tiles.device), 1)
+        regulariser, terms = (_vicreg if config.regulariser == "vicreg" else _sigreg)(sets, config, rng)
+        loss = loss + regulariser
+        parts |= terms
+    if output.gram is not None:
+        gram = gram_loss(context, output.gram.float(), output.context_lengths)
+        loss = loss + config.gram_weight * gram
+        parts["gram"] = gram.detach()
+    return {"loss": loss, **parts}
+
+
+VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality ids, number of modalities
+
+
+def _shares(summands: Tensor, modalities: Mapping[str, int]) -> dict[str, Tensor]:
+    shares = summands / summands.sum().clamp_min(1e-12)
+    parts = {f"prediction_{name}": summands[number] for name, number in modalities.items()}
+    return parts | {f"prediction_share_{name}": shares[number] for name, number in modalities.items()}
+
+
+def _token_losses(predicted: Tensor, output: JepaOutput, config: LossConfig) -> Tensor:
+    target = output.target.float()
+    if config.prediction == "info_nce":
+        return info_nce(predicted, target, output.target_tile, len(output.lengths), config.temperature)
+    return smooth_l1(predicted, target, config.smooth_l1_beta)
+
+
+def _vicreg(sets: VectorSets, config: LossConfig, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the weighted VICReg loss of all sets of vectors, and its terms."""
+    terms = {name: vicreg(*vectors) for name, vectors in sets.items()}
+    parts: dict[str, Tensor] = {}
+    for name, found in terms.items():
+        parts |= {f"variance_{name}": found.variance.detach(), f"covariance_{name}": found.covariance.detach()}
+    values = {name: _weighted(found, config) for name, found in terms.items()}
+    return config.vicreg_beta * _combine(values, config), parts
+
+
+def _sigreg(sets: VectorSets, config: LossConfig, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the weighted SIGReg loss of all sets of vectors, and its terms."""
+    values = {}
+    for name, (x, modality, modalities) in sets.items():
+        directions = random_directions(x.shape[1], config.sigreg_slices, rng, x.device)
+        values[name] = sigreg(x, modality, modalities, directions)
+    parts = {f"sigreg_{name}": value.detach() for name, value in values.items()}
+    return config.sigreg_weight * _combine(values, config), parts
+
+
+def _combine(values: Mapping[str, Tensor], config: LossConfig) -> Tensor:
+    total = torch.stack([values["predicted"], values["context"]]).mean()
+    return total + config.tile_weight * values["tile"] if "tile" in values else total
 
 
 def _weighted(terms: VicRegTerms, config: LossConfig) -> Tensor:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
+from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
-from geojepa_cli.models.jepa.jepa import Jepa
+from geojepa_cli.models.jepa.gradients import watch_gradients
+from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.store.batch import TileBatch
@@ -28,22 +32,48 @@ class JepaPretraining:
         self._config = config
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
+        self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
+        self._flex = self._kernel and config.train.compile
         self._weights = modality_weights(config, inputs.device)
+        tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
+        self._modalities = {str(modality): modality.number for modality in tokens}
 
-    def step(self, batch: TileBatch, rng: torch.Generator) -> StepLosses:
-        """Masks random tokens of a batch, predicts their vectors, and returns the losses."""
-        output = self.module(batch, self._inputs.tag_table, self._rates, rng)
+    def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
+        """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
+        prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        prepared = self._complete(prepared)
+        return lambda: self._losses(prepared, rng)
+
+    def _complete(self, batch: JepaInput) -> JepaInput:
+        """Computes what attention needs, so that the training step does not have to wait for it."""
+        if self._flex:
+            return batch.with_blocks()
+        for layout in (batch.whole.layout, batch.context.layout, batch.arranged.layout):
+            if not self._kernel:
+                _ = layout.padded
+            elif self._config.model.null_weight:
+                _ = layout.null_keys
+        return batch
+
+    def _losses(self, batch: JepaInput, rng: torch.Generator) -> StepLosses:
+        output = self.module(batch, self._inputs.tag_table)
         with torch.autocast(self._inputs.device.type, enabled=False):
-            losses = jepa_losses(output, self._config.loss, self._weights)
+            losses = jepa_losses(output, self._config.loss, self._weights, rng, self._modalities)
         parts = {name: value.detach() for name, value in losses.items()}
-        return StepLosses(losses["loss"], parts, output.tokens)
+        parts |= watch_gradients(output.content, output.context_modality, self._modalities)
+        return StepLosses(losses["loss"], parts, batch.tokens)
 
     def finish_step(self, progress: float) -> None:
-        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average)."""
+        """Moves the weights of the target encoder towards those of the context encoder (exponential moving average).
+
+        Copies the target encoder to the Gram teacher when Gram anchoring starts.
+        """
         self.module.update_target(ema_momentum(self._config.train, progress))
+        if progress >= self._config.loss.gram_start:
+            self.module.start_gram()
 
     def embed(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of a batch's entities [T, D] and tiles [B, 2·D] with the target encoder."""
+        """Computes the vectors of a batch's entities [T, D] and tiles [B, W] with the target encoder."""
         return self.module.target_encoder(batch, self._inputs.tag_table)
 
     def activation_bytes(self, tokens: int) -> int:
@@ -66,7 +96,7 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
         inputs: text embeddings of tags.
         seed: random seed of the initial weights.
     """
-    return JepaPretraining(build_jepa(config.model, seed).to(inputs.device), config, inputs)
+    return JepaPretraining(build_jepa(config.model, seed, config.loss).to(inputs.device), config, inputs)
 
 
 def ema_momentum(config: TrainConfig, progress: float) -> float:

@@ -41,28 +41,29 @@ class PolygonEmbedder:
         return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
 
 
-def load(folder: Path, inputs: FrozenInputs) -> PolygonEmbedder:
+def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonEmbedder:
     """Loads a trained geometry encoder to compute embeddings with it.
 
     Args:
         folder: folder of the model in `models/` of the workspace.
         inputs: object whose attribute `device` is the device to compute on. The tag embeddings are not used.
+        weights: name of the weights file.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    return PolygonEmbedder(load_encoder(folder).to(inputs.device))
+    return PolygonEmbedder(load_encoder(folder, weights).to(inputs.device))
 
 
-def load_encoder(folder: Path) -> PolygonGNN:
-    """Loads a trained geometry encoder from the folder of its model. Raises the same errors as `load`."""
-    tensors, config = read_run(folder)
+def load_encoder(folder: Path, weights: str = WEIGHTS) -> PolygonGNN:
+    """Loads a trained geometry encoder from the folder of its model. See `load` for the arguments and errors."""
+    tensors, config = read_run(folder, weights)
     if not isinstance(config, GeometryConfig):
         raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `polygon_gnn`")
     try:
         return build_encoder(config, tensors)
     except RuntimeError as error:
-        raise DataError(f"`{folder / WEIGHTS}` does not match the model in `{CONFIG}`: {error}") from error
+        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
 
 
 def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> PolygonGNN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,17 +37,16 @@ class GlyphClassifier(nn.Module):
         self.head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.ReLU(), nn.Linear(config.dim, TENS + UNITS))
         self.dropout = config.dropout
 
-    def forward(self, batch: GlyphBatch, rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, batch: GlyphBatch, kept: Tensor | None = None) -> Tensor:
         """Returns the logits of the numbers 10 to 99 for each multipolygon: float [T, 90].
 
         Args:
             batch: T multipolygons in the shape of numbers.
-            rng: random generator of the dropout, on the CPU. None: no dropout.
+            kept: False for values that dropout sets to 0. None: no dropout. bool [T, D]
         """
         x = self.encoder(batch.shapes)
-        if rng is not None and self.dropout > 0:
-            kept = torch.rand(x.shape, generator=rng) >= self.dropout
-            x = x * kept.to(x.device) / (1.0 - self.dropout)
+        if kept is not None:
+            x = x * kept / (1.0 - self.dropout)
         tens, units = self.head(x).split((TENS, UNITS), dim=1)
         return (tens[:, :, None] + units[:, None]).flatten(1)
 
@@ -64,9 +64,16 @@ class PolygonPretraining:
         self.module = module
         self._config = config
 
-    def step(self, batch: GlyphBatch, rng: torch.Generator) -> StepLosses:
-        """Classifies the multipolygons of a batch. Returns the cross-entropy loss and the accuracy."""
-        logits = self.module(batch, rng).float()
+    def prepare(self, batch: GlyphBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
+        """Returns a function that classifies the multipolygons of a batch, and returns the cross-entropy."""
+        kept = None
+        if self.module.dropout > 0:
+            shape = (batch.n_tiles, self._config.model.dim)
+            kept = (torch.rand(shape, generator=rng) >= self.module.dropout).to(batch.labels.device)
+        return lambda: self._losses(batch, kept)
+
+    def _losses(self, batch: GlyphBatch, kept: Tensor | None) -> StepLosses:
+        logits = self.module(batch, kept).float()
         loss = F.cross_entropy(logits, batch.labels)
         accuracy = (logits.argmax(1) == batch.labels).float().mean()
         parts = {"loss": loss.detach(), "accuracy": accuracy}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from geojepa_cli.nn.attention import PackedLayout, SelfAttention
+from geojepa_cli.nn.attention import SelfAttention
 from geojepa_cli.nn.layers.mlp import Mlp
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class Block(nn.Module):
@@ -25,11 +33,45 @@ class Block(nn.Module):
         self.attn = SelfAttention(embed_dim, num_heads, null_weight)
         self.norm2 = nn.LayerNorm(embed_dim)
         self.mlp = Mlp(embed_dim, int(embed_dim * mlp_ratio), embed_dim)
+        self.compiled: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
 
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
         """Returns the layer's output for each token. [T, D] -> [T, D]."""
-        x = x + self.attn(self.norm1(x), layout)
-        return x + self.mlp(self.norm2(x))
+        before, after = self.compiled or (before_attention, after_attention)
+        qkv = before(x, *_parameters(self.norm1), *_parameters(self.attn.qkv))
+        mixed = self.attn.attend(qkv, layout)
+        mlp = (*_parameters(self.mlp.fc1), *_parameters(self.mlp.fc2))
+        return after(x, mixed, *_parameters(self.attn.proj), *_parameters(self.norm2), *mlp)
+
+
+def before_attention(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Computes the first part of a transformer layer: normalisation, then queries, keys and values. [T, D] -> [T, 3·D].
+
+    A function of tensors, so that one compiled version serves all layers.
+    """
+    return F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias), weight, bias)
+
+
+def after_attention(
+    x: Tensor,
+    mixed: Tensor,
+    proj_weight: Tensor,
+    proj_bias: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    fc1_weight: Tensor,
+    fc1_bias: Tensor,
+    fc2_weight: Tensor,
+    fc2_bias: Tensor,
+) -> Tensor:
+    """Computes the second part of a transformer layer: projection and MLP, each with a residual connection. [T, D]."""
+    x = x + F.linear(mixed, proj_weight, proj_bias)
+    hidden = F.gelu(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias), fc1_weight, fc1_bias))
+    return x + F.linear(hidden, fc2_weight, fc2_bias)
+
+
+def _parameters(module: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    return module.weight, module.bias
 
 
 class Transformer(nn.Module):
@@ -61,20 +103,51 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.input_weight = input_weight
+        self.recompute = False
         self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, null_weight) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+    def forward(self, x: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
         """Returns the transformer's output for each token. [T, D] -> [T, D]."""
         if self.input_weight is None:
             for block in self.blocks:
-                x = block(x, layout)
+                x = self._run(block, x, layout)
             return self.norm(x)
         total = self.input_weight * _normalise(x)
         for block in self.blocks:
-            x = block(x, layout)
+            x = self._run(block, x, layout)
             total = total + _normalise(x)
         return self.norm(total)
+
+    def _run(self, block: nn.Module, x: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            output: Tensor = checkpoint(block, x, layout, use_reentrant=False, preserve_rng_state=False)
+            return output
+        result: Tensor = block(x, layout)
+        return result
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """Compiles the transformer layers in a module with `torch.compile`, except attention.
+
+    One compiled version serves all layers of the same width. Sequence lengths are dynamic.
+    """
+    compiled = tuple(torch.compile(part, dynamic=True) for part in (before_attention, after_attention))
+    for block in _modules(module, Block):
+        block.compiled = compiled[0], compiled[1]
+
+
+def recompute_activations(module: nn.Module) -> None:
+    """Lets all transformers in a module recompute the activations of a layer in the backward pass.
+
+    Training then stores one vector per token and layer (activation checkpointing, Chen et al. 2016).
+    """
+    for transformer in _modules(module, Transformer):
+        transformer.recompute = True
+
+
+def _modules(module: nn.Module, kind: type[ModuleT]) -> Iterator[ModuleT]:
+    return (part for part in module.modules() if isinstance(part, kind))
 
 
 def _normalise(x: Tensor) -> Tensor:

@@ -7,6 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def members(modality: Tensor, modalities: int, dtype: torch.dtype) -> Tensor:
+    """Returns 1 for each modality and each of its tokens, and 0 for tokens of other modalities.
+
+    Args:
+        modality: modality id of each token. int64 [N]
+        modalities: number of modalities.
+        dtype: data type of the result.
+    Returns:
+        Ones and zeros. [modalities, N]
+    """
+    return (modality == torch.arange(modalities, device=modality.device)[:, None]).to(dtype)
+
+
 def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
     """Averages the loss values of tokens within each modality, then computes the weighted mean over the modalities.
 
@@ -27,22 +40,34 @@ def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> T
     return (share * total / count.clamp_min(1)).sum() / share.sum().clamp_min(1e-12)
 
 
-def prediction_loss(predicted: Tensor, target: Tensor, modality: Tensor, weights: Tensor, beta: float) -> Tensor:
-    """Computes the smooth L1 loss between predicted and target vectors of hidden tokens.
+@torch.no_grad()
+def modality_shares(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
+    """Splits the result of `mean_over_modalities` into one summand per modality, which is 0 for an absent modality.
 
-    The loss is averaged as in `mean_over_modalities`.
+    Args:
+        values: loss value of each token. [M]
+        modality: modality id of each token. int64 [M]
+        weights: weight of each modality. [modalities]
+    Returns:
+        Summands, without gradient. [modalities]
+    """
+    member = members(modality, len(weights), values.dtype)
+    count = member.sum(1)
+    share = weights.to(values.dtype) * (count > 0)
+    return share * (member @ values) / count.clamp_min(1) / share.sum().clamp_min(1e-12)
+
+
+def smooth_l1(predicted: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Computes the smooth L1 loss between predicted and target vectors of hidden tokens.
 
     Args:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
         target: vectors of the same tokens, computed by the target encoder. They receive no gradient. [M, D]
-        modality: modality id of each token. int64 [M]
-        weights: weight of each modality. [modalities]
         beta: difference at which the loss changes from quadratic to linear.
     Returns:
-        Scalar tensor.
+        Loss of each token, averaged over the dimensions. [M]
     """
-    per_token = F.smooth_l1_loss(predicted, target.detach(), beta=beta, reduction="none").mean(1)  # [M]
-    return mean_over_modalities(per_token, modality, weights)
+    return F.smooth_l1_loss(predicted, target.detach(), beta=beta, reduction="none").mean(1)
 
 
 def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tensor) -> Tensor:

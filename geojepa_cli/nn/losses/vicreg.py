@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from geojepa_cli.nn.losses.prediction import members
+
+GAMMA = 1.0  # minimum standard deviation
+EPS = 1e-4
+
 
 @dataclass(frozen=True)
 class VicRegTerms:
@@ -17,7 +22,7 @@ class VicRegTerms:
     covariance: Tensor
 
 
-def variance_loss(x: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
+def variance_loss(x: Tensor, gamma: float = GAMMA, eps: float = EPS) -> Tensor:
     """Computes the variance term of VICReg, which penalises standard deviations below `gamma` (equation 1).
 
     Args:
@@ -56,17 +61,26 @@ def vicreg(x: Tensor, modality: Tensor, modalities: int) -> VicRegTerms:
     Each modality is regularised separately. Otherwise, the variance between two modalities could be enough to satisfy
     the variance term, even if all vectors of a modality are equal. Modalities with fewer than two tokens are ignored.
 
+    Tokens of other modalities are multiplied by zero instead of removed, so that the shapes of all tensors are known
+    without reading values from a GPU.
+
     Args:
         x: token vectors. [N, D]
-        modality: modality id of each token. int64 [N]
+        modality: modality id of each token. Ignored if there is only one modality. int64 [N]
         modalities: number of modalities.
     """
-    groups = [x] if modalities == 1 else [x[modality == number] for number in range(modalities)]
-    groups = [group for group in groups if len(group) > 1]
-    if not groups:
-        nothing = x.sum() * 0.0
-        return VicRegTerms(nothing, nothing)
-    return VicRegTerms(
-        torch.stack([variance_loss(group) for group in groups]).mean(),
-        torch.stack([covariance_loss(group) for group in groups]).mean(),
-    )
+    if modalities == 1:
+        return VicRegTerms(variance_loss(x), covariance_loss(x))
+    member = members(modality, modalities, x.dtype)  # [modalities, N]
+    count = member.sum(1)
+    mean = (member @ x) / count.clamp_min(1)[:, None]
+    usable = (count > 1).to(x.dtype)
+    variances, covariances = [], []
+    for number in range(modalities):
+        centred = (x - mean[number]) * member[number][:, None]
+        covariance = centred.T @ centred / (count[number] - 1).clamp_min(1)  # [D, D]
+        variance = covariance.diagonal()
+        variances.append(F.relu(GAMMA - (variance + EPS).sqrt()).mean())
+        covariances.append((covariance.square().sum() - variance.square().sum()) / x.shape[1])
+    averaged = usable / usable.sum().clamp_min(1)
+    return VicRegTerms((torch.stack(variances) * averaged).sum(), (torch.stack(covariances) * averaged).sum())

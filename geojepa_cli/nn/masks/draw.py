@@ -54,8 +54,8 @@ def draw_masks(
         cu_seqlens: cumulative token counts of the tiles. [B+1]
         rates: frequencies of the mask types, and sizes of the targets.
         rng: random generator on the CPU, so that masks are the same on any device.
-        content: vector of each token, without geometry and positional encoding. Required for kind masks, which compare
-            these vectors to find similar entities. [T, D]
+        content: vector of each token, for entities the mean embedding of their tags. Required for kind masks, which
+            compare these vectors to find similar entities. [T, E]
     """
     device = box.device
     cu = cu_seqlens.long()

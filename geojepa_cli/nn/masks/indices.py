@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 from geojepa_cli.nn.masks.draw import Masks
 from geojepa_cli.nn.packing import count_in_segments, cu_from_lengths, interleave, ragged_arange
 
@@ -15,27 +16,18 @@ from geojepa_cli.nn.packing import count_in_segments, cu_from_lengths, interleav
 class MaskIndices:
     """Masks of a batch as token indices, for the context encoder, the predictor and the loss.
 
-    The input of the predictor has one sequence for each target of each tile: the context tokens of the tile, then one
-    mask token for each token of the target.
-
     Attributes:
         context_index: indices of the visible (context) tokens in the batch. int64 [C]
         context_cu: cumulative numbers of context tokens of the tiles. int64 [B+1]
         target_index: indices of the hidden (target) tokens in the batch: first the tokens of the first target of all
             tiles, then the tokens of the second target, and so on. int64 [M]
-        predictor_index: for each of the P tokens in the predictor's input, a number that identifies the token. A number
-            c below C is the context token `context_index[c]`. A number C + t is the mask token for token t of the
-            batch. int64 [P]
-        predictor_cu: cumulative sequence lengths of the predictor's input. int64 [num_targets·B+1]
-        predicted_at: positions of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
+        target_cu: cumulative numbers of tokens of the targets, in the order of `target_index`. int64 [num_targets·B+1]
     """
 
     context_index: Tensor
     context_cu: Tensor
     target_index: Tensor
-    predictor_index: Tensor
-    predictor_cu: Tensor
-    predicted_at: Tensor
+    target_cu: Tensor
 
     @classmethod
     def of(cls, masks: Masks, cu_seqlens: Tensor) -> MaskIndices:
@@ -45,21 +37,53 @@ class MaskIndices:
             masks: masks of the batch.
             cu_seqlens: cumulative token counts of the tiles. [B+1]
         """
-        context_index = masks.context.nonzero().flatten()
-        context_lengths = count_in_segments(masks.context, cu_seqlens)
-        context_cu = cu_from_lengths(context_lengths)
-        target_index = masks.targets.nonzero()[:, 1]
-        target_lengths = count_in_segments(masks.targets, cu_seqlens)  # [N, B]
-        known = torch.where(target_lengths > 0, context_lengths, 0).flatten()
-        starts = context_cu[:-1].expand_as(target_lengths).flatten()
-        known_index = ragged_arange(starts, known)
-        index, predictor_cu = interleave(cu_from_lengths(known), cu_from_lengths(target_lengths.flatten()))
-        rows = torch.cat([known_index, len(context_index) + target_index])
         return cls(
-            context_index=context_index,
-            context_cu=context_cu,
-            target_index=target_index,
-            predictor_index=rows.index_select(0, index),
-            predictor_cu=predictor_cu,
-            predicted_at=(index >= len(known_index)).nonzero().flatten(),
+            context_index=masks.context.nonzero().flatten(),
+            context_cu=cu_from_lengths(count_in_segments(masks.context, cu_seqlens)),
+            target_index=masks.targets.nonzero()[:, 1],
+            target_cu=cu_from_lengths(count_in_segments(masks.targets, cu_seqlens).flatten()),
         )
+
+
+@dataclass(frozen=True)
+class PredictorInput:
+    """Arrangement of context tokens and mask tokens in the predictor's input.
+
+    Attributes:
+        index: for each of the P tokens in the predictor's input, a number that identifies the token. A number c below
+            C is the context token `context_index[c]`. A number C + t is the mask token for token t of the batch.
+            int64 [P]
+        predicted_at: positions of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
+        layout: layout of attention.
+    """
+
+    index: Tensor
+    predicted_at: Tensor
+    layout: PackedLayout | SharedLayout
+
+    @classmethod
+    def separate(cls, masks: MaskIndices) -> PredictorInput:
+        """Arranges one sequence for each target of each tile: the context tokens of the tile, then the mask tokens.
+
+        All tokens of a sequence attend to each other.
+        """
+        contexts, lengths = masks.context_cu.diff(), masks.target_cu.diff()
+        targets = len(lengths) // len(contexts)
+        known = torch.where(lengths > 0, contexts.repeat(targets), 0)
+        known_index = ragged_arange(masks.context_cu[:-1].repeat(targets), known)
+        index, cu = interleave(cu_from_lengths(known), masks.target_cu)
+        rows = torch.cat([known_index, len(masks.context_index) + masks.target_index])
+        at = (index >= len(known_index)).nonzero().flatten()
+        return cls(rows.index_select(0, index), at, PackedLayout.of(cu))
+
+    @classmethod
+    def shared(cls, masks: MaskIndices) -> PredictorInput:
+        """Arranges the context tokens of all tiles once, then the mask tokens of all targets.
+
+        Context tokens attend to context tokens only, so that all targets of a tile can share them.
+        """
+        count = len(masks.context_index)
+        device = masks.context_index.device
+        index = torch.cat([torch.arange(count, device=device), count + masks.target_index])
+        at = torch.arange(count, len(index), device=device)
+        return cls(index, at, SharedLayout.of(masks.context_cu, masks.target_cu))

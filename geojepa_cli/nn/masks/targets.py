@@ -95,7 +95,7 @@ def kind_targets(
     model can predict them from the visible houses.
 
     Args:
-        content: vector of each token, without positional encoding. [T, D]
+        content: vector of each token, for entities the mean embedding of their tags. [T, E]
         is_entity: True for entity tokens. Only these can be selected. bool [T]
         segments: tile index of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. [B+1]

@@ -75,6 +75,7 @@ class PositionEncoding(nn.Module):
             Encodings. [T, D]
         """
         place = self.box(rectangle_features(box) if self.rectangle else corner_features(box))
-        one_hot = torch.eye(self.num_modalities, device=box.device, dtype=box.dtype)
-        kind = self.modality(one_hot)[modality]
+        every = torch.eye(self.num_modalities, device=box.device, dtype=box.dtype)
+        # a product, because the backward pass of an index with many equal entries is slow on a GPU
+        kind = every[modality] @ self.modality(every)
         return self.fuse(torch.cat([place, kind], dim=1))

@@ -12,7 +12,7 @@ from geojepa_cli.nn.tokens.fusion import EntityFusion, draw_dropout
 from geojepa_cli.nn.tokens.image import PatchEmbed
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags
-from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, Tokens, join_parts
+from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, TokenPlaces, join_parts
 
 
 class TokenNumbers(NamedTuple):
@@ -52,8 +52,8 @@ class Tokenizer(nn.Module):
 
     The input of an entity token is the mean embedding of its tags and, if the tokenizer reads geometry, the vector of
     its geometry. The input of a patch token is the patch's pixels. Each input is projected linearly to width D and
-    layer-normalised. Tags and geometry are then fused by an MLP. To add a modality with own tokens, add a projection
-    and one more `TokenPart` in `forward`.
+    layer-normalised. Tags and geometry are then fused by an MLP. To add a modality with own tokens, add a projection,
+    one more `TokenPart` in `place`, and its vectors in `forward`.
 
     Args:
         sizes: sizes and switches.
@@ -71,37 +71,65 @@ class Tokenizer(nn.Module):
         self.image = PatchEmbed(sizes.embed_dim, sizes.patch_px) if sizes.patch_px else None
         self.image_norm = nn.LayerNorm(sizes.embed_dim) if sizes.patch_px else None
 
-    def forward(self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None = None) -> Tokens:
-        """Computes the tokens of a batch of tiles.
+    def place(self, batch: TileTensors) -> TokenPlaces:
+        """Returns position and modality of the tokens of a batch of tiles.
+
+        Args:
+            batch: tiles, with or without images.
+        """
+        parts = [TokenPart(batch.box, batch.cu_seqlens.long(), self.numbers.entity)]
+        if self.image is not None and batch.images is not None and batch.image_tiles is not None:
+            per_tile = torch.zeros_like(batch.cu_seqlens[1:], dtype=torch.int64)
+            per_tile[batch.image_tiles] = self.image.patches
+            boxes = self.image.boxes.repeat(len(batch.images), 1)
+            parts.append(TokenPart(boxes, cu_from_lengths(per_tile), self.numbers.image))
+        return join_parts(parts)
+
+    def draw_dropout(self, entities: int, rng: torch.Generator) -> Tensor | None:
+        """Draws the input that each entity loses in training, see `fusion.draw_dropout`. None: no entity loses one."""
+        if self.fusion is None or self.dropout == 0:
+            return None
+        return draw_dropout(entities, self.dropout, rng)
+
+    def forward(
+        self,
+        batch: TileTensors,
+        tag_table: Tensor,
+        places: TokenPlaces,
+        rows: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
+        """Computes the vectors of the tokens of a batch of tiles, without positional encoding.
 
         Args:
             batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
-            rng: random generator of the modality dropout, on the CPU. None: no dropout.
+            places: result of `place` for the batch.
+            rows: indices of the tokens to compute. None: all. int64 [R]
+            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
+        Returns:
+            Token vectors. [T, D] or [R, D]
         """
-        parts = (self._entities(batch, tag_table, rng), self._patches(batch))
-        return join_parts([part for part in parts if part is not None])
+        if places.order is None or self.image is None or self.image_norm is None or batch.images is None:
+            return self._entities(batch, tag_table, rows, dropped)
+        entities = self._entities(batch, tag_table, None, dropped)
+        patches = self.image_norm(self.image(batch.images))
+        order = places.order if rows is None else places.order.index_select(0, rows)
+        return torch.cat([entities, patches.to(entities.dtype)]).index_select(0, order)
 
-    def _entities(self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None) -> TokenPart:
+    def _entities(self, batch: TileTensors, tag_table: Tensor, rows: Tensor | None, dropped: Tensor | None) -> Tensor:
         pool = mean_tags if self.weights is None else self.weights
-        tags = self.tags_norm(self.tags(pool(tag_table, batch.tag_ids, batch.tag_offsets)))
-        cu_seqlens = batch.cu_seqlens.long()
+        tags = _select(pool(tag_table, batch.tag_ids, batch.tag_offsets), rows)
+        tags = self.tags_norm(self.tags(tags))
         if self.fusion is None:
-            return TokenPart(tags, batch.box, cu_seqlens, self.numbers.entity)
-        dropped = None
-        if rng is not None and self.dropout > 0:
-            dropped = draw_dropout(len(tags), self.dropout, rng).to(tags.device, non_blocking=True)
-        content = self.fusion(tags, batch.tag_offsets.diff() > 0, batch.geometry, dropped)
-        return TokenPart(content, batch.box, cu_seqlens, self.numbers.entity, kind=tags)
+            return tags
+        tagged = _select(batch.tag_offsets.diff() > 0, rows)
+        geometry = None if batch.geometry is None else _select(batch.geometry, rows)
+        return self.fusion(tags, tagged, geometry, None if dropped is None else _select(dropped, rows))
 
-    def _patches(self, batch: TileTensors) -> TokenPart | None:
-        if self.image is None or self.image_norm is None or batch.images is None or batch.image_tiles is None:
-            return None
-        content = self.image_norm(self.image(batch.images))
-        per_tile = torch.zeros_like(batch.cu_seqlens[1:], dtype=torch.int64)
-        per_tile[batch.image_tiles] = self.image.patches
-        boxes = self.image.boxes.repeat(len(batch.images), 1)
-        return TokenPart(content, boxes, cu_from_lengths(per_tile), self.numbers.image)
+
+def _select(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x.index_select(0, rows)
 
 
 class TileTokenizer(nn.Module):
@@ -113,17 +141,23 @@ class TileTokenizer(nn.Module):
         self.position = position
 
     def forward(
-        self, batch: TileTensors, tag_table: Tensor, rng: torch.Generator | None = None
-    ) -> tuple[Tensor, Tokens]:
+        self,
+        batch: TileTensors,
+        tag_table: Tensor,
+        places: TokenPlaces,
+        rows: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
         """Computes the encoder input of a batch of tiles.
 
         Args:
             batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
-            rng: random generator of the modality dropout, on the CPU. None: no dropout.
+            places: position and modality of the tokens, see `Tokenizer.place`.
+            rows: indices of the tokens to compute. None: all. int64 [R]
+            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
         Returns:
-            Two values: the sum of content and positional encoding of each token [T, D], and a `Tokens` object. Its
-            content does not include the positional encoding.
+            Sum of content and positional encoding of each token. [T, D]
         """
-        tokens = self.tokenizer(batch, tag_table, rng)
-        return tokens.content + self.position(tokens.box, tokens.modality), tokens
+        content = self.tokenizer(batch, tag_table, places, rows, dropped)
+        return content + self.position(_select(places.box, rows), _select(places.modality, rows))

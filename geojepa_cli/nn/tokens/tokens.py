@@ -37,45 +37,39 @@ class TileTensors(Protocol):
 
 @dataclass(frozen=True)
 class TokenPart:
-    """Packed tokens of one modality.
+    """Positions of the packed tokens of one modality.
 
     Attributes:
-        content: vector of each token, without positional encoding. [N, D]
         box: bounding box corners of each token, in tile units. [N, 8]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
         modality: modality id of all these tokens.
-        kind: vector of each token by which kind masks compare tokens. None: `content`. [N, D]
     """
 
-    content: Tensor
     box: Tensor
     cu_seqlens: Tensor
     modality: int
-    kind: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Packed tokens of a batch, with all its modalities.
+class TokenPlaces:
+    """Position and modality of the packed tokens of a batch. They do not depend on the weights of a model.
 
     Attributes:
-        content: vector of each token, without positional encoding. [T, D]
         box: bounding box corners of each token, in tile units. [T, 8]
         modality: modality id of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
         entity_index: indices of the tokens that are entities, in the order of the batch's entities. int64 [entities]
-        kind: vector of each token by which kind masks compare tokens: the tags of entities, without geometry. [T, D]
+        order: for each token, its index in the concatenation of all parts. None if there is only one part. int64 [T]
     """
 
-    content: Tensor
     box: Tensor
     modality: Tensor
     cu_seqlens: Tensor
     entity_index: Tensor
-    kind: Tensor
+    order: Tensor | None
 
 
-def join_parts(parts: Sequence[TokenPart]) -> Tokens:
+def join_parts(parts: Sequence[TokenPart]) -> TokenPlaces:
     """Joins the tokens of several modalities. In the result, all tokens of a tile are adjacent.
 
     Args:
@@ -83,26 +77,17 @@ def join_parts(parts: Sequence[TokenPart]) -> Tokens:
             tokens.
     """
     entities = parts[0]
-    sizes = [len(part.content) for part in parts]
-    device = entities.content.device
+    sizes = [len(part.box) for part in parts]
+    device = entities.box.device
     modality = torch.cat([torch.full((n,), p.modality, device=device) for n, p in zip(sizes, parts, strict=True)])
     if len(parts) == 1:
         entity_index = torch.arange(sizes[0], device=device)
-        return Tokens(entities.content, entities.box, modality, entities.cu_seqlens, entity_index, _kind(entities))
+        return TokenPlaces(entities.box, modality, entities.cu_seqlens, entity_index, None)
     index, cu_seqlens = interleave(*(part.cu_seqlens for part in parts))
-    content = torch.cat([part.content.to(entities.content.dtype) for part in parts]).index_select(0, index)
-    kind = content
-    if entities.kind is not None:
-        kind = torch.cat([_kind(part).to(entities.kind.dtype) for part in parts]).index_select(0, index)
-    return Tokens(
-        content=content,
+    return TokenPlaces(
         box=torch.cat([part.box.to(entities.box.dtype) for part in parts]).index_select(0, index),
         modality=modality.index_select(0, index),
         cu_seqlens=cu_seqlens,
         entity_index=(index < sizes[0]).nonzero().flatten(),
-        kind=kind,
+        order=index,
     )
-
-
-def _kind(part: TokenPart) -> Tensor:
-    return part.content if part.kind is None else part.kind

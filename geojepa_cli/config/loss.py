@@ -1,0 +1,69 @@
+"""Schema of the section `loss` of a training configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from geojepa_cli.config.modality import TOKEN_MODALITIES, Modality
+from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share, Weight
+from geojepa_cli.config.section import Section
+
+
+def _equal_weights() -> dict[Modality, float]:
+    return dict.fromkeys(TOKEN_MODALITIES, 1.0)
+
+
+class LossConfig(Section):
+    """Settings of the training loss: the prediction loss of hidden tokens plus a regulariser."""
+
+    prediction: Literal["smooth_l1", "info_nce"] = Field(
+        default="smooth_l1",
+        description="prediction loss: `smooth_l1` (GeoJEPA thesis), or `info_nce`, which compares a predicted vector "
+        "with the vectors of all hidden tokens of its tile",
+    )
+    temperature: Float = Field(default=0.1, ge=1e-3, le=100, description="temperature of the loss `info_nce`")
+    targets: Literal["ema", "random_projection"] = Field(
+        default="ema",
+        description="vectors to predict: `ema`, the output of the target encoder (GeoJEPA thesis), or "
+        "`random_projection`, a random linear projection of the token's input, which is not trained",
+    )
+    smooth_l1_beta: Float = Field(
+        default=2.0,
+        ge=1e-6,
+        le=MAX_WEIGHT,
+        description="difference of prediction and target above which the smooth L1 loss is linear, not quadratic",
+    )
+    modality_weights: dict[Modality, Weight] = Field(
+        default_factory=_equal_weights, description="weight of each modality in the prediction loss"
+    )
+    tile_prediction_weight: Weight = Field(
+        default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
+    )
+    regulariser: Literal["vicreg", "sigreg", "none"] = Field(
+        default="vicreg",
+        description="regulariser that prevents collapse (equal embeddings for all inputs): `vicreg` (GeoJEPA thesis), "
+        "`sigreg`, or `none`",
+    )
+    vicreg_beta: Weight = Field(default=0.05, description="weight of VICReg; the prediction loss has weight 1")
+    variance_weight: Weight = Field(default=25.0, description="weight of VICReg's variance term")
+    covariance_weight: Weight = Field(default=1.0, description="weight of VICReg's covariance term")
+    tile_weight: Weight = Field(
+        default=1.0,
+        description="weight of the regulariser on tile vectors; the regulariser on tokens has weight 1 "
+        "(GeoJEPA thesis: 0)",
+    )
+    sigreg_weight: Weight = Field(default=1.0, description="weight of SIGReg; the prediction loss has weight 1")
+    sigreg_slices: Int = Field(
+        default=256, ge=1, le=65_536, description="number of random directions per step that SIGReg projects vectors on"
+    )
+    gram_weight: Weight = Field(
+        default=0.0,
+        description="weight of Gram anchoring, which keeps the similarities of a tile's tokens close to those of an "
+        "older target encoder; 0: off (GeoJEPA thesis)",
+    )
+    gram_start: Share = Field(
+        default=0.5,
+        description="fraction of the run after which Gram anchoring starts; the target encoder is copied at this time",
+    )

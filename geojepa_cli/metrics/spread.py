@@ -1,0 +1,65 @@
+"""Measures of the spread of vectors: variance of each dimension, dead dimensions, and cosine similarities."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+DEAD = 0.01  # maximum standard deviation of a dead dimension, as a fraction of the root mean square of all values
+
+
+class Spread(NamedTuple):
+    """Spread of a set of vectors.
+
+    Attributes:
+        std: standard deviation of the dimensions, averaged over the dimensions.
+        variance_min, variance_median, variance_max: lowest, median and highest variance of a dimension.
+        dead: share of dead dimensions. A dimension is dead if its standard deviation is at most `DEAD` times the root
+            mean square of all values of all dimensions.
+        relative: root mean square distance of the vectors from their mean, divided by the root mean square length of
+            the vectors. 0 if all vectors are equal, 1 if their mean is zero.
+    """
+
+    std: float
+    variance_min: float
+    variance_median: float
+    variance_max: float
+    dead: float
+    relative: float
+
+
+def spread(vectors: Tensor) -> Spread:
+    """Returns the spread of at least one vector [n, d]. The variance of a single vector is 0."""
+    x = vectors.detach().to(torch.float64)
+    size = x.square().mean()
+    centred = x - x.mean(0)
+    variance = centred.square().sum(0) / max(len(x) - 1, 1)
+    dead = (variance <= DEAD**2 * size).to(torch.float64).mean()
+    relative = (centred.square().mean() / size.clamp(min=1e-300)).sqrt()
+    figures = (variance.sqrt().mean(), variance.min(), variance.median(), variance.max(), dead, relative)
+    return Spread(*torch.stack(figures).tolist())
+
+
+def similarities(vectors: Tensor, cu_seqlens: Tensor) -> tuple[float, float]:
+    """Returns the mean cosine similarity of two different vectors: of the same group, and of two groups.
+
+    All pairs are counted. The sums over pairs are computed from the sums of the unit vectors of each group.
+
+    Args:
+        vectors: vectors, group by group. [n, d]
+        cu_seqlens: cumulative sizes of the groups. [groups + 1]
+
+    Returns:
+        Two means. NaN if there is no such pair.
+    """
+    unit = torch.nn.functional.normalize(vectors.detach().to(torch.float64), dim=1)
+    sizes = cu_seqlens.diff().to(torch.float64)
+    group = torch.repeat_interleave(torch.arange(len(sizes), device=unit.device), cu_seqlens.diff().long())
+    sums = torch.zeros(len(sizes), unit.shape[1], dtype=unit.dtype, device=unit.device).index_add_(0, group, unit)
+    own = unit.square().sum()  # pairs of a vector with itself
+    grouped, everything = sums.square().sum(), sums.sum(0).square().sum()
+    pairs = (sizes * (sizes - 1)).sum(), sizes.sum().square() - sizes.square().sum()
+    within, between = torch.stack([(grouped - own) / pairs[0], (everything - grouped) / pairs[1]]).tolist()
+    return within, between

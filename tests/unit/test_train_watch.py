@@ -1,0 +1,203 @@
+"""The weights that a figure chooses, TensorBoard, and the state of the monitor in a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from synthetic_workspace import add_region, new_workspace
+from training import SMALL, config_of, open_data, train_in, write_region
+
+from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
+from geojepa_cli.models.jepa.pretraining import build
+from geojepa_cli.stages import embed, pretrain
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.train import loop
+from geojepa_cli.train.alarms import Finding
+from geojepa_cli.train.data import TrainingData
+from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.loop import train
+from geojepa_cli.train.monitor import Look
+from geojepa_cli.train.tensorboard import FOLDER
+from geojepa_cli.train.watch import Watch
+
+SELECT = ("train.select=rankme_tiles", "train.monitor_every=2", "train.warmup=0.3", "train.lr=1e-2")
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_region(tmp_path_factory.mktemp("regions") / "oak@000000000000")
+
+
+def test_the_weights_with_the_highest_figure_after_the_warm_up_are_kept(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=14", *SELECT)
+    data = open_data(region, config)
+    model = build(config, data.inputs, 0)
+    states: list[dict[str, torch.Tensor]] = [{}]
+    finish = model.finish_step
+
+    def finish_step(progress: float) -> None:
+        finish(progress)
+        states.append({name: tensor.clone() for name, tensor in model.module.state_dict().items()})
+
+    model.finish_step = finish_step  # type: ignore[method-assign]
+    train(model, data, config.train, tmp_path, 0)
+    lines = [line for line in read_metrics(tmp_path / METRICS) if "rankme_tiles" in line and line["done"] >= 0.3]
+    assert [line["step"] for line in lines] == [6, 8, 10, 12, 14]
+    best = max(lines, key=lambda line: line["rankme_tiles"])["step"]
+    (kept,) = tmp_path.glob("best-*")
+    assert kept.name == f"best-{best:09d}.safetensors"
+    for name, tensor in load_file(kept).items():
+        assert torch.equal(tensor, states[best][name])
+
+
+@pytest.mark.parametrize("killed_at", [7, 9, 13])
+def test_a_killed_run_resumes_and_chooses_the_same_weights(
+    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    config = config_of("train.max_steps=14", *SELECT)
+    train_in(tmp_path / "undisturbed", region, config)
+
+    class Killed(BaseException):
+        pass
+
+    step = loop._Run._step
+
+    def step_until(run: loop._Run, batches: object) -> None:
+        if run.progress.step == killed_at:
+            raise Killed
+        step(run, batches)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop._Run, "_step", step_until)
+        train_in(tmp_path / "killed", region, config)
+    assert train_in(tmp_path / "killed", region, config).result.resumed_from == killed_at // 5 * 5
+    kept = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("best-*")} for name in ("undisturbed", "killed")]
+    assert len(kept[0]) == 1 and kept[0] == kept[1]
+    assert (tmp_path / "undisturbed" / METRICS).read_bytes() == (tmp_path / "killed" / METRICS).read_bytes()
+
+
+class Recorded:
+    """Monitor that returns prepared figures."""
+
+    def __init__(self, looks: list[Look]) -> None:
+        self.looks = iter(looks)
+
+    def __call__(self, model: object) -> Look:
+        return next(self.looks)
+
+
+def test_weights_of_the_warm_up_and_of_a_collapsed_model_are_not_chosen(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=100", "train.select=rankme_tokens", "train.warmup=0.2").train
+    model: Any = build(config_of("train.max_steps=100"), open_data(region, config_of("train.max_steps=1")).inputs, 0)
+    collapsed = (Finding("dead tokens", "dead dimensions at step {step}"),)
+    ranks = [(9, ()), (5, ()), (8, collapsed), (6, ()), (4, ())]
+    watch = Watch(Recorded([Look({"rankme_tokens": float(r)}, f) for r, f in ranks]), config, tmp_path, {})
+    for step in (0, 20, 40, 60, 80):
+        watch.look(model, step, step / 100, {})
+    watch.settle()
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-000000060.safetensors"]
+    again = Watch(Recorded([Look({"rankme_tokens": 5.5})]), config, tmp_path, json.loads(json.dumps(watch.state())))
+    again.look(model, 100, 1.0, {})
+    again.settle()
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-000000060.safetensors"]
+
+
+def test_the_lowest_loss_is_the_best(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=100", "train.select=loss", "train.warmup=0").train
+    model: Any = build(config_of("train.max_steps=100"), open_data(region, config_of("train.max_steps=1")).inputs, 0)
+    watch = Watch(Recorded([Look({})] * 4), config, tmp_path, {})
+    for step, line in ((0, {}), (1, {"loss": 3.0}), (2, {"loss": 1.0}), (3, {"loss": 2.0})):
+        watch.look(model, step, 0.5, line)
+    watch.settle()
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-000000002.safetensors"]
+
+
+def test_a_figure_that_is_not_computed_is_refused_before_the_first_step(region: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=3", "train.select=probe", "data.split_seed=3")
+    data = open_data(region, config)
+    assert data.monitor(0).probe is None  # too few tiles of the validation split
+    with pytest.raises(UsageError, match="`probe`, but this figure is not computed") as caught:
+        train_in(tmp_path, region, config, data=data)
+    assert "train.select=loss" in str(caught.value.hint)
+
+
+def test_embed_uses_the_last_weights_or_with_the_suffix_best_the_chosen_ones(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    falling = ("loss.regulariser=none", "model.input_weight=null", "train.ema_momentum=0")  # the rank
+    settings = [*SMALL, *SELECT, *falling, "train.max_steps=9"]
+    model = pretrain(workspace, "tiny", "oak", settings, name="m")
+    names = {path.name for path in model.path.iterdir()}
+    assert "weights-best.safetensors" in names and not any(name.startswith(("best-", "checkpoint")) for name in names)
+    chosen, last = (load_file(model.path / f"weights{suffix}.safetensors") for suffix in ("-best", ""))
+    name = "target_encoder.encoder.transformer.norm.weight"
+    assert not torch.equal(chosen[name], last[name])
+    config = config_of(*SELECT, *falling, "train.max_steps=9")
+    processed, features = (workspace.find(kind, "oak") for kind in ("processed", "features"))
+    data = TrainingData.open(config, [processed.file("processed.h5")], [features.file("tags.h5")], [None], 0)
+    for ref, weights in (("m", last), ("m-best", chosen), (f"m-best@{model.id}", chosen)):
+        (made,) = embed(workspace, ref, "oak")
+        assert made.name == f"{ref.partition('@')[0]}.oak"
+        found = Embeddings(made.file("embeddings.h5"))
+        assert found.model == f"{ref.partition('@')[0]}@{model.id}"
+        expected = build(config, data.inputs, 0)
+        expected.module.load_state_dict(weights)
+        tiles = expected.embed(data.store.read(data.view, data.view.tiles)).tiles
+        rows = {int(row): i for i, row in enumerate(found["tile/row"])}
+        own = found["tile/vector"][[rows[int(row)] for row in data.view.tiles]]
+        np.testing.assert_allclose(own, tiles.detach().numpy(), atol=1e-5)
+    assert "--model m-best --region oak" in str(workspace.find("embeddings", "m-best.oak").rebuild_hint())
+
+
+def test_a_run_without_a_step_after_the_warm_up_has_no_chosen_weights_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    model = pretrain(workspace, "tiny", "oak", [*SMALL, *SELECT, "train.max_steps=0"], name="m")
+    assert not (model.path / "weights-best.safetensors").exists()
+    assert "no `weights-best.safetensors`" in capsys.readouterr().err
+
+
+def test_a_model_with_its_last_weights_only_has_no_best_ones(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=1"], name="m")
+    with pytest.raises(NotFoundError, match="has only its last weights") as caught:
+        embed(workspace, "m-best", "oak")
+    assert "train.select=rankme_tiles" in str(caught.value.hint)
+
+
+def test_tensorboard_gets_the_numbers_of_the_log(region: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = config_of("train.max_steps=9", "train.tensorboard=true")
+    train_in(tmp_path, region, config)
+    train_in(tmp_path, region, config)  # resumes from step 5, and writes a second file
+    files = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
+    assert files == ["events.out.tfevents.0000000000", "events.out.tfevents.0000000001"]
+    events = EventAccumulator(str(tmp_path / FOLDER))
+    events.Reload()
+    for name in ("loss", "lr", "rankme_tiles"):
+        logged = [(line["step"], line[name]) for line in read_metrics(tmp_path / METRICS) if name in line]
+        assert [(e.step, pytest.approx(e.value, rel=1e-6)) for e in events.Scalars(name)] == logged
+
+
+def test_tensorboard_that_is_not_installed_is_an_error_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="needs the `tensorboard` extra") as caught:
+        pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=1", "train.tensorboard=true"], name="m")
+    assert "pip install 'geojepa[tensorboard]'" in str(caught.value.hint)
+    assert not list((tmp_path / "workspace" / "models").glob("*.partial"))
