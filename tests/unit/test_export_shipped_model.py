@@ -23,7 +23,7 @@ from geojepa_cli.export import shipped_model
 from geojepa_cli.export.shipped_card import read_header
 from geojepa_cli.export.shipped_model import ship_model
 from geojepa_cli.models.jepa.embedder import load
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, save_model
+from geojepa_cli.models.published import BEST_WEIGHTS, CONFIG, FORMAT, WEIGHTS, save_model
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +108,16 @@ def test_weights_of_another_configuration_are_refused(source: Path, tmp_path: Pa
     (other / CONFIG).write_text("family: polygon_gnn\ntrain: {max_steps: 1}\n")
     with pytest.raises(UsageError, match="expected `jepa`"):
         ship_model(other, tmp_path / "small", facts_of("here"))
+
+
+def test_the_card_has_the_width_of_the_tile_vector_and_the_chosen_weights_are_shipped(tmp_path: Path) -> None:
+    config = load_config("tiny.yaml", [*SYNTHETIC, "model.pooling=counts"])
+    source = write_model(tmp_path / "source", config)
+    (write_model(tmp_path / "other", config, 1) / WEIGHTS).rename(source / BEST_WEIGHTS)
+    ship_model(source, tmp_path / "small", facts_of("here"), BEST_WEIGHTS)
+    assert f"embedding_dimension: {3 * config.model.embed_dim}\n" in (tmp_path / "small" / "model_card.md").read_text()
+    best, shipped = (read_tensors(path)[0] for path in (source / BEST_WEIGHTS, tmp_path / "small" / WEIGHTS))
+    assert all(torch.equal(tensor, best[name].half()) for name, tensor in shipped.items())
 
 
 def test_the_training_log_is_shortened_and_keeps_its_last_line(tmp_path: Path) -> None:
