@@ -204,7 +204,7 @@ def _kernel(
         columns[0], columns[1] = first, score - first
         query = torch.cat([query, columns.expand(tokens, heads, -1)], dim=2)
         is_null = torch.zeros(len(key), dtype=key.dtype, device=key.device)
-        is_null[cu_keys[1:] - 1] = 1.0
+        is_null.index_fill_(0, cu_keys[1:] - 1, 1.0)
         marks = F.pad(is_null[:, None, None].expand(-1, heads, 2), (0, NULL_COLUMNS - 2))
         key, value = torch.cat([key, marks], dim=2), F.pad(value, (0, NULL_COLUMNS))
     kernel = _varlen_attn()
