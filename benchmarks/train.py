@@ -6,7 +6,8 @@ Prints JSON:
   backward pass, optimiser, and the moving average of the target encoder.
 - `gflops`: floating-point operations per second in 10⁹. Only the operations that the model needs for real tokens
   count: no padding, and each context token of the predictor once per layer, however often it is computed.
-- `gemm_peak_gflops`: the same unit for the fastest of several large matrix products, measured before and after.
+- `gemm_peak_gflops`: the same unit for the fastest of several large matrix products. They are measured between the
+  steps, because the speed of a machine varies.
 - `share_of_peak`: `gflops` divided by `gemm_peak_gflops`.
 - `padding_share`: share of padding in the rows that attention processes.
 - `peak_memory_gb`: largest memory of the process, or of the GPU.
@@ -47,7 +48,8 @@ from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
 
 GEMM_SIZES = ((2048, 2048, 2048), (4096, 4096, 4096), (8192, 1536, 384), (8192, 8192, 8192))
-GEMM_S = 0.5  # seconds per matrix product
+GEMM_S = 0.4  # seconds per matrix product
+ROUNDS = 4  # steps are measured in so many parts, with matrix products before each part
 
 
 def main() -> None:
@@ -57,11 +59,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = load_config(options.config, [*options.set, "train.max_steps=1000000000", "train.epochs=null"])
     data = TrainingData.open(config, *_files(options), options.seed, _geometry(options, config)).to(device)
-    peak = gemm_peak(device, config)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(config, data, Path(folder), options)
-    peak = max(peak, gemm_peak(device, config))
-    result |= {"gemm_peak_gflops": peak, "share_of_peak": result["gflops"] / peak}
+    result |= {"share_of_peak": result["gflops"] / result["gemm_peak_gflops"]}
     result |= {"device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"}
     result |= {"threads": options.threads, "torch": torch.__version__, "config": options.config, "set": options.set}
     print(json.dumps({name: round(x, 4) if isinstance(x, float) else x for name, x in result.items()}, indent=1))
@@ -81,12 +81,15 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
             run._step(steps)
         _wait(data.device)
         model.count = Count()
-        before, started, done = (run.progress.tokens, run.progress.tiles), time.perf_counter(), 0
-        while done < options.steps or time.perf_counter() - started < options.seconds:
-            run._step(steps)
-            done += 1
-        _wait(data.device)
-        seconds = time.perf_counter() - started
+        before, peak, seconds, done = (run.progress.tokens, run.progress.tiles), 0.0, 0.0, 0
+        for _ in range(ROUNDS):
+            peak = max(peak, gemm_peak(data.device, config))
+            started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
+            while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
+                run._step(steps)
+                done += 1
+            _wait(data.device)
+            seconds += time.perf_counter() - started
         run._check()
         if options.profile:
             profile(run, steps, options.profile)
@@ -101,6 +104,7 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         "tiles_per_s": (run.progress.tiles - before[1]) / seconds,
         "mean_length": (run.progress.tokens - before[0]) / max(run.progress.tiles - before[1], 1),
         "gflops": (count.flops + done * optimiser) / seconds / 1e9,
+        "gemm_peak_gflops": peak,
         "padding_share": 1.0 - count.rows / max(count.padded_rows, 1),
         "peak_memory_gb": _memory(data.device) / 1e9,
         "steps": done,
