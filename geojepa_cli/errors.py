@@ -43,8 +43,8 @@ class DataError(GeojepaError):
     """An input or artifact cannot be read, is incomplete, or has another schema version."""
 
 
-class GeometryMismatchError(DataError):
-    """A model needs geometry vectors of another encoder than the available ones."""
+class FeatureMismatchError(DataError):
+    """A model needs geometry vectors or image tokens of another encoder than the available ones."""
 
 
 class BusyError(GeojepaError):

@@ -25,6 +25,7 @@ class Batch:
     geometry: Tensor | None = None
     images: Tensor | None = None
     image_tiles: Tensor | None = None
+    image_tokens: Tensor | None = None
 
     def take(self, tiles: Sequence[int]) -> Batch:
         """Some of the tiles, in the order given; without images."""

@@ -1,4 +1,4 @@
-"""`geojepa process`: converts the tiles of a region to model inputs, and computes features of tags and geometry."""
+"""`geojepa process`: converts the tiles of a region to model inputs, and computes their features."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
 from geojepa_cli.stages.geometry_features import NO_ENCODER, find_encoder, find_geometry
+from geojepa_cli.stages.image_features import find_image_encoder, find_image_tokens, images_of
 
 
 @example(region="state-college")
@@ -37,6 +38,19 @@ def process(
             "`none`. `pretrain` and `embed` compute missing vectors themselves."
         ),
     ] = NO_ENCODER,
+    image_encoder: Annotated[
+        str,
+        typer.Option(
+            help="Frozen encoder for tokens of aerial images: `vit_b_16`, `resnet50`, `efficientnet_b0`, or `none`. "
+            "`pretrain` and `embed` compute missing tokens themselves."
+        ),
+    ] = NO_ENCODER,
+    image_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="File with the weights of the image encoder, or `random`. Default: the file in torchvision's cache."
+        ),
+    ] = None,
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
@@ -44,16 +58,29 @@ def process(
     workspace = options.workspace(ctx)
     made = []
     for processed in stages.process(
-        workspace, region, simplify_m, visibility_k, text_encoder, geometry_encoder, threads
+        workspace,
+        region,
+        simplify_m,
+        visibility_k,
+        text_encoder,
+        geometry_encoder,
+        image_encoder,
+        image_weights,
+        threads,
     ):
         features = None if text_encoder == NO_ENCODER else tag_features(workspace, processed)
         geometry = None
         if geometry_encoder != NO_ENCODER:
             geometry = find_geometry(workspace, processed, find_encoder(workspace, geometry_encoder))
+        tokens = None
+        if image_encoder != NO_ENCODER:
+            (images,) = images_of(workspace, [processed])
+            tokens = images and find_image_tokens(workspace, images, find_image_encoder(image_encoder, image_weights))
         refs = {"features": features and features.ref, "geometry": geometry and geometry.ref}
+        refs["image_tokens"] = tokens and tokens.ref
         made.append((processed.ref, {"counts": processed.counts, **refs}))
         if not json:
-            for artifact in filter(None, (processed, features, geometry)):
+            for artifact in filter(None, (processed, features, geometry, tokens)):
                 print_counts(artifact)
     if json:
         console.emit_json_each("process", made)

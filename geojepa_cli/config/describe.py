@@ -42,7 +42,7 @@ def describe_error(error: ValidationError, source: str, given: Mapping[str, str]
             hints.again(set=valid_values(path, schema) or {"train.epochs": 10}),
         )
     conflict = first.get("ctx", {}).get("error")
-    paths = [[*path, key] for key in conflict.keys] if isinstance(conflict, ConflictError) else [path]
+    paths = [[*path, *key.split(".")] for key in conflict.keys] if isinstance(conflict, ConflictError) else [path]
     where = f"`{dotted}` in `{source}`" if path else f"`{source}`"
     return UsageError(f"{where}: {describe_reason(first)}", _valid_hint(paths, given, schema))
 

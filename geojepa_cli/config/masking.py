@@ -21,6 +21,11 @@ class MaskingConfig(Section):
         description="relative frequency of kind masks, which hide a random entity and all entities with similar tags "
         "(GeoJEPA thesis: 0)",
     )
+    pixels: bool = Field(
+        default=False,
+        description="compute the context's image tokens from images whose hidden cells are blank, so that they contain "
+        "no information about hidden cells; runs a frozen image encoder in every training step (GeoJEPA thesis: false)",
+    )
     num_targets: Int = Field(
         default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks have 1"
     )

@@ -13,13 +13,15 @@ class Modality(StrEnum):
     on these ids, so new modalities must be added at the end.
 
     Tags and geometry describe an entity, so both go into one token, which has the id of tags. `GEOMETRY` is the vector
-    that a geometry encoder computed from the nodes of an entity; `NODES` are these nodes.
+    that a geometry encoder computed from the nodes of an entity; `NODES` are these nodes. `IMAGE` are the pixels of an
+    image; `IMAGE_TOKENS` are the tokens that a frozen image encoder computed from them, which have the id of images.
     """
 
     TAGS = "tags"
     IMAGE = "image"
     GEOMETRY = "geometry"
     NODES = "nodes"
+    IMAGE_TOKENS = "image_tokens"
 
     @property
     def number(self) -> int:
@@ -30,6 +32,7 @@ class Modality(StrEnum):
 Needs = frozenset[Modality]  # modalities that a model needs in its batches
 
 TAGS_ONLY: Needs = frozenset({Modality.TAGS})
+IMAGES: Needs = frozenset({Modality.IMAGE, Modality.IMAGE_TOKENS})  # a model that reads images needs at least one
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities with tokens; the order is that of their ids
 
 

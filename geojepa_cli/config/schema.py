@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM, TokenForm
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
@@ -23,6 +24,7 @@ MAX_PARAMETERS = 4_000_000_000
 MAX_COUNT = 1_000_000_000  # steps, tiles, entities
 MAX_TOKENS = 16_777_216  # in a batch
 MAX_SEED = 2**63 - 1
+IMAGE_PX = 224  # side length of an image in pixels
 
 
 class ModelConfig(Section):
@@ -97,7 +99,19 @@ class ModelConfig(Section):
         description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
         "geometry",
     )
-    image_encoder: Literal["patch"] = Field(default="patch", description="image encoder; only `patch` is available")
+    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0"] = Field(
+        default="patch",
+        description="image encoder: `patch`, a trained patch embedding, or a frozen encoder of torchvision (GeoJEPA "
+        "thesis: `vit_b_16`)",
+    )
+    image_weights: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="weights of a frozen image encoder: path of a file, or `random`; null: file in torchvision's cache",
+    )
+    image_version: str | None = Field(
+        default=None, max_length=100, description="version of these weights; null: `pretrain` fills it in"
+    )
     patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
     @model_validator(mode="after")
@@ -117,7 +131,7 @@ class ModelConfig(Section):
             )
         if self.pooling == "attention" and not self.predict_tile:
             raise ConflictError("pooling `attention` is trained only if predict_tile is true", "pooling")
-        if 224 % self.patch_px:
+        if IMAGE_PX % self.patch_px:
             raise ConflictError(f"patch_px {self.patch_px} does not divide 224", "patch_px")
         if Modality.TAGS not in self.modalities:
             raise ConflictError("modalities must include `tags`", "modalities")
@@ -127,6 +141,23 @@ class ModelConfig(Section):
             if modality not in MODEL_MODALITIES:
                 raise ConflictError(f"modalities has `{modality}`, which no model supports", "modalities")
         return self
+
+    @property
+    def frozen_images(self) -> TokenForm | None:
+        """Tokens of the frozen image encoder. None if the model reads no images, or trains its patch embedding."""
+        return FROZEN_ENCODERS.get(self.image_encoder) if Modality.IMAGE in self.modalities else None
+
+    @property
+    def tokens_per_image(self) -> int:
+        """Number of tokens of an image; 0 if the model reads no images."""
+        if self.frozen_images is not None:
+            return self.frozen_images.tokens
+        return (IMAGE_PX // self.patch_px) ** 2 if Modality.IMAGE in self.modalities else 0
+
+    @property
+    def random_images(self) -> bool:
+        """True if the frozen image encoder has random weights."""
+        return self.frozen_images is not None and RANDOM in (self.image_weights, self.image_version)
 
 
 class TrainConfig(WatchConfig):
@@ -233,7 +264,20 @@ class PretrainConfig(Section):
     train: TrainConfig
     data: DataConfig = DataConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> PretrainConfig:
+        if self.masking.pixels and self.model.frozen_images is None:
+            raise ConflictError("pixels is true, but the model has no frozen image encoder", "masking.pixels")
+        return self
+
     @property
     def needs(self) -> Needs:
         """Modalities that the model reads. Batches must contain them."""
-        return frozenset(self.model.modalities)
+        if self.model.frozen_images is None:
+            return frozenset(self.model.modalities)
+        return frozenset(self.model.modalities) - {Modality.IMAGE} | {Modality.IMAGE_TOKENS}
+
+    @property
+    def training_needs(self) -> Needs:
+        """Modalities that batches must contain in training: those that the model reads, and pixels to mask."""
+        return self.needs | {Modality.IMAGE} if self.masking.pixels else self.needs

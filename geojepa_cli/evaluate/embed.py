@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli import hints
-from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, Embedder
@@ -92,7 +92,7 @@ class _Region:
     def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
         self.store, self.view, self.embedder, self.device = store, view, embedder, device
         self.lengths = store.lengths(view)
-        self._images = Modality.IMAGE in embedder.needs
+        self._images = bool(IMAGES & embedder.needs)
         widths = self._encode(self.read(self._fullest()))
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
 
@@ -219,7 +219,7 @@ def _embed(region: _Region, tiles: Rows, lengths: Rows) -> BatchVectors:
 
 
 def _has_input(batch: TileBatch) -> bool:
-    return bool(batch.n_tokens) or (batch.images is not None and bool(len(batch.images)))
+    return bool(batch.n_tokens) or (batch.image_tiles is not None and bool(len(batch.image_tiles)))
 
 
 def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.config.schema import PretrainConfig
+from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 
 _METRICS = (
     "loss",
@@ -90,8 +91,17 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",
         *([f"{geometry}{model.geometry_dim} values"] if Modality.GEOMETRY in model.modalities else []),
+        *_image_lines(model),
         f"- Seed: {seed}",
     ]
+
+
+def _image_lines(model: ModelConfig) -> list[str]:
+    form = model.frozen_images
+    if form is None:
+        return []
+    version = RANDOM_LABEL if model.random_images else model.image_version or "unknown version"
+    return [f"- Image encoder: {model.image_encoder} ({version}), frozen, {form.tokens} tokens of {form.dim} values"]
 
 
 def _tested_tiles(config: PretrainConfig) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +12,32 @@ from torch import Tensor, nn
 from geojepa_cli.config.modality import Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.geometry import GeometryKind
+from geojepa_cli.store.image_tokens import ImageTokenKind
+
+if TYPE_CHECKING:
+    from geojepa_cli.models.image_encoders import FrozenImageEncoder
 
 
 @dataclass(frozen=True)
 class FrozenInputs:
     """Inputs that are computed before training and do not change.
 
-    Models read the text embeddings of tags together with batches of tiles. Geometry vectors are part of the batches.
+    Models read the text embeddings of tags together with batches of tiles. Geometry vectors and image tokens are part
+    of the batches.
 
     Attributes:
         tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
             tag ids in `TileBatch.tag_ids`. float32 [V, E]
         geometry: encoder of the geometry vectors in the batches. None: the batches have none.
+        images: encoder of the image tokens in the batches. None: the batches have none.
+        image_encoder: this encoder, on the model's device, to compute tokens in the training step. None: the training
+            step computes no image tokens.
     """
 
     tag_table: Tensor
     geometry: GeometryKind | None = None
+    images: ImageTokenKind | None = None
+    image_encoder: FrozenImageEncoder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -36,7 +46,8 @@ class FrozenInputs:
 
     def to(self, device: torch.device | str) -> FrozenInputs:
         """Returns a copy on a device."""
-        return replace(self, tag_table=self.tag_table.to(device))
+        encoder = None if self.image_encoder is None else self.image_encoder.to(device)
+        return replace(self, tag_table=self.tag_table.to(device), image_encoder=encoder)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ FLAGS = (
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
-TEXT_OR_PATH = {"imagery": '"DIR"', "config": '"tiny.yaml"', "geofabrik_url": '"URL"'}
+TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "geofabrik_url": '"URL"'}
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
@@ -83,6 +83,7 @@ TEXTS = {
     "image_codec": '"raw"',
     "text_encoder": '"minilm"',
     "geometry_encoder": '"fourier"',
+    "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
 }
 TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.modality import IMAGES, Needs
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.built_tasks import processed_of
 from geojepa_cli.stages.entity_limits import check_tiles_left
@@ -81,7 +81,7 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
     Raises:
         DataError: no tile has an entity, and the model does not read images.
     """
-    if store.lengths(view).any() or Modality.IMAGE in needs:
+    if store.lengths(view).any() or IMAGES & needs:
         return
     region = store.regions[0].name
     where = f"all tiles of `{region}` ({len(view.tiles):,})" if len(view.tiles) != 1 else f"the only tile of `{region}`"

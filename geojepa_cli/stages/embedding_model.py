@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, NotFoundError, unknown
+from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
+from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of, image_tokens
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import CONFIG, model_config
@@ -135,6 +136,43 @@ class Model(NamedTuple):
         source = self.geometry(workspace, processed)
         return geometry_features(workspace, processed, source, threads) if source else None
 
+    def images(self, workspace: Workspace, images: Artifact | None) -> ImageSource | None:
+        """Returns the frozen image encoder whose tokens the model reads. None if it reads none.
+
+        Args:
+            workspace: workspace with the tokens.
+            images: `images/` artifact of the region; None if there is none.
+
+        Raises:
+            NotFoundError: neither the tokens nor the weights of the image encoder exist.
+            DataError: `config.yaml` of the model is damaged.
+        """
+        from geojepa_cli.config.schema import PretrainConfig
+
+        config = self.config()
+        if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
+            return None
+        return find_image_encoder_of(workspace, [images], config.model)
+
+    def image_tokens(
+        self, workspace: Workspace, images: Artifact | None, device: str, threads: int = 1
+    ) -> Artifact | None:
+        """Returns the image tokens that the model reads in a region, or None. Computes missing tokens.
+
+        Raises:
+            NotFoundError: neither the tokens nor the weights of the image encoder exist.
+            DataError: a file of the model, the images or the weights is damaged.
+        """
+        source = self.images(workspace, images)
+        return None if source is None or images is None else image_tokens(workspace, images, source, device, threads)
+
+    def has_random_images(self) -> bool:
+        """Returns True if the model reads image tokens of an encoder with random weights."""
+        from geojepa_cli.config.schema import PretrainConfig
+
+        config = self.config()
+        return isinstance(config, PretrainConfig) and config.model.random_images
+
     def open(self, inputs: FrozenInputs) -> Embedder:
         """Loads the model, and returns an `Embedder`, which computes embeddings.
 
@@ -152,7 +190,7 @@ class Model(NamedTuple):
         folder = source.path if isinstance(source, Artifact) else source.folder
         try:
             return open_published(folder, config.family, inputs, self.best)
-        except GeometryMismatchError:
+        except FeatureMismatchError:
             raise
         except GeojepaError as error:
             if isinstance(source, Artifact):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
@@ -17,6 +18,7 @@ from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
+from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -120,14 +122,15 @@ def check_region(
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
 
     Raises:
-        NotFoundError: the region has no `features/` artifact, or the weights of the model's geometry encoder do not
-            exist.
+        NotFoundError: the region has no `features/` artifact, or the weights of the model's geometry encoder or image
+            encoder do not exist.
         DataError: there is no tile to embed, or the model is damaged.
     """
     from geojepa_cli.store.store import TileStore
 
     model.tag_features(workspace, processed)
     model.geometry(workspace, processed)
+    model.images(workspace, joined_images(workspace, processed) if IMAGES & model.needs() else None)
     with rebuilding(processed):
         store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
         view = view_to_embed(store, task, masked, limits)
@@ -165,9 +168,16 @@ def make_embeddings(
     params: dict[str, object] = {**model.params, "task": task_name, "masked": masked}
     params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
     params |= {"without_shared": True} if without_shared else {}
-    images = joined_images(workspace, processed) if Modality.IMAGE in model.needs() else None
+    params |= {"image_encoder": RANDOM_LABEL} if model.has_random_images() else {}
+    images = joined_images(workspace, processed) if IMAGES & model.needs() else None
+    tokens = model.image_tokens(workspace, images, device, threads)
     others = [one for one in without_shared if one != task]
-    inputs = [processed, features, *(item for item in (model.artifact, task, geometry, images) if item), *others]
+    inputs = [
+        processed,
+        features,
+        *(item for item in (model.artifact, task, geometry, images, tokens) if item),
+        *others,
+    ]
     inputs += [processed_of(workspace, one) for one in others]
 
     def write(build: Build) -> Artifact:
@@ -179,13 +189,14 @@ def make_embeddings(
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
-        store = TileStore.open(**_files(processed, images, geometry))
+        store = TileStore.open(**_files(processed, images, geometry, tokens))
         if without_shared:
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
             view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        embedder = model.open(FrozenInputs(tags.table, store.geometry_kind).to(pick_device(device)))
+        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind)
+        embedder = model.open(frozen.to(pick_device(device)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
@@ -196,11 +207,14 @@ def make_embeddings(
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
 
-def _files(processed: Artifact, images: Artifact | None, geometry: Artifact | None) -> dict[str, Any]:
+def _files(
+    processed: Artifact, images: Artifact | None, geometry: Artifact | None, tokens: Artifact | None
+) -> dict[str, Any]:
     """Returns the arguments of `TileStore.open` for one region."""
     return {
         "paths": [processed.file(PROCESSED_FILE)],
         "images": [images.file(IMAGES_FILE)] if images else None,
         "names": [processed.name],
         "geometry": [geometry.file(GEOMETRY_FILE)] if geometry else None,
+        "image_tokens": [tokens.file(TOKENS_FILE)] if tokens else None,
     }

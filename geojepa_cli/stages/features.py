@@ -1,17 +1,25 @@
-"""Stage `features/`: computes a text embedding for each distinct tag of a region, and geometry vectors of its pieces.
+"""Stage `features/`: text embeddings of a region's distinct tags, geometry vectors of its pieces, tokens of its images.
 
-Both are artifacts of the kind `features` with the name of the region. Their parameters tell them apart.
+All are artifacts of the kind `features` with the name of the region. Their parameters tell them apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import NotFoundError
+from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.geometry_features import ENCODER, NO_ENCODER, find_encoder, make_geometry, rebuild_geometry
+from geojepa_cli.stages.image_features import (
+    IMAGE_ENCODER,
+    find_image_encoder,
+    images_of,
+    make_image_tokens,
+    rebuild_image_tokens,
+)
 from geojepa_cli.stages.processed import DEFAULT_SIMPLIFY_M, DEFAULT_VISIBILITY_K, make_processed
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import open_inputs, text
@@ -28,6 +36,8 @@ DEFAULT_ENCODER = "minilm"
 def _rebuild(remains: Remains) -> Hint:
     if ENCODER in remains.params:
         return rebuild_geometry(remains)
+    if IMAGE_ENCODER in remains.params:
+        return rebuild_image_tokens(remains)
     processed = open_inputs(remains, "processed")
     encoder = text(remains.params.get("encoder"))
     base = processed[0].rebuild_hint() if processed else hints.run("process", region=remains.name)
@@ -40,7 +50,7 @@ FEATURES = Stage(
     rebuild=_rebuild,
     made_from="processed",
     of_region=True,
-    variant=(ENCODER,),
+    variant=(ENCODER, IMAGE_ENCODER),
     files=(FILE,),
 )
 
@@ -53,6 +63,8 @@ def process(
     visibility_k: int = DEFAULT_VISIBILITY_K,
     text_encoder: str = DEFAULT_ENCODER,
     geometry_encoder: str = NO_ENCODER,
+    image_encoder: str = NO_ENCODER,
+    image_weights: str | Path | None = None,
     threads: int = 1,
 ) -> list[Artifact]:
     """Converts the tiles of regions to model inputs, and computes a text embedding for each of their distinct tags.
@@ -67,19 +79,27 @@ def process(
         geometry_encoder: geometry encoder for the vectors that models with geometry read: `fourier`, `polygon_gnn` for
             the newest trained PolygonGNN, or the name of a trained one. With `none`, no vectors are computed; then
             `pretrain` and `embed` compute them if a model needs them.
+        image_encoder: frozen image encoder for the image tokens that models can read: `vit_b_16`, `resnet50` or
+            `efficientnet_b0`. With `none`, no tokens are computed; then `pretrain` and `embed` compute them if a model
+            needs them.
+        image_weights: path of the weights of the image encoder, or `random`. Default: the file in torchvision's cache.
         threads: number of threads; does not affect the result.
 
     Returns:
         The `processed/` artifact of each region.
 
     Raises:
-        NotFoundError: a region has no `tiles/` artifact, or the geometry encoder does not exist.
-        UsageError: the text encoder is unknown.
-        MissingExtraError: the package of the text encoder is not installed.
+        NotFoundError: a region has no `tiles/` artifact, the geometry encoder or the weights of the image encoder do
+            not exist, or there are no images to encode.
+        UsageError: the text encoder is unknown, or `image_weights` is given without `image_encoder`.
+        MissingExtraError: the package of the text encoder or of the image encoder is not installed.
     """
     tiles = find_regions(workspace, "tiles", region)
     check_encoder(text_encoder)
     geometry = None if geometry_encoder == NO_ENCODER else find_encoder(workspace, geometry_encoder)
+    pixels = None if image_encoder == NO_ENCODER else find_image_encoder(image_encoder, image_weights)
+    if pixels is None and image_weights is not None:
+        raise UsageError("`--image-weights` requires `--image-encoder`", hints.again(image_encoder="vit_b_16"))
     made = []
     for one in tiles:
         made.append(make_processed(workspace, one, simplify_m, visibility_k, threads))
@@ -87,6 +107,10 @@ def process(
             make_features(workspace, made[-1], text_encoder)
         if geometry is not None:
             make_geometry(workspace, made[-1], geometry, threads)
+        if pixels is not None:
+            (images,) = images_of(workspace, made[-1:])
+            assert images is not None
+            make_image_tokens(workspace, images, pixels, "auto", threads)
     return made
 
 
@@ -99,7 +123,7 @@ def tag_features(workspace: Workspace, processed: Artifact) -> Artifact:
     """
 
     def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
-        return processed.full_ref in inputs and ENCODER not in params
+        return processed.full_ref in inputs and ENCODER not in params and IMAGE_ENCODER not in params
 
     made = workspace.newest("features", processed.name, fits)
     if made is None:

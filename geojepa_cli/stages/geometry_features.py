@@ -103,7 +103,7 @@ def find_encoder_of(workspace: Workspace, processed: Artifact, config: ModelConf
         NotFoundError: there is no such encoder, or its weights do not exist any more.
         DataError: the encoder has another width than the configuration.
     """
-    from geojepa_cli.models.jepa.geometry import check_geometry
+    from geojepa_cli.models.jepa.inputs import check_geometry
 
     name, version = config.geometry_encoder, config.geometry_version
     source = _of_version(workspace, processed, name, version) if version else None

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints
-from geojepa_cli.config.modality import Modality
-from geojepa_cli.errors import NotFoundError, UsageError
+from geojepa_cli.config.images import RANDOM
+from geojepa_cli.config.modality import IMAGES, Modality
+from geojepa_cli.errors import UsageError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
@@ -18,8 +19,9 @@ from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_model import make_geometry_model
+from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
+from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of, image_tokens, images_of
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
-from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
@@ -97,21 +99,26 @@ class TrainingInputs(NamedTuple):
         features: `features/` artifacts with text embeddings of tags.
         geometry: `features/` artifacts with geometry vectors; None if the model does not read geometry.
         images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
+        image_tokens: `features/` artifacts with image tokens. An entry is None if the region has no images. None if the
+            model reads no image tokens.
+        image_source: encoder of the image tokens, to run it in the training step; None if training does not need it.
     """
 
     processed: list[Artifact]
     features: list[Artifact]
     geometry: list[Artifact] | None
     images: list[Artifact | None]
+    image_tokens: list[Artifact | None] | None = None
+    image_source: ImageSource | None = None
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All artifacts in `processed`, `features`, `geometry` and `images`, without None."""
+        """All artifacts in `processed`, `features`, `geometry`, `images` and `image_tokens`, without None."""
         return [
             *self.processed,
             *self.features,
             *(self.geometry or []),
-            *(artifact for artifact in self.images if artifact),
+            *(artifact for artifact in (*self.images, *(self.image_tokens or [])) if artifact),
         ]
 
 
@@ -126,19 +133,22 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         run: settings of the run.
 
     Raises:
-        NotFoundError: a region has no `features/` artifact, the model reads images but no region has images, or the
-            geometry encoder has not been trained.
+        NotFoundError: a region has no `features/` artifact, the model reads images but no region has images, the
+            geometry encoder has not been trained, or the weights of the image encoder do not exist.
         UsageError: the device does not exist, or training needs too much memory.
     """
     chosen = pick_device(run.device)
     features = [tag_features(workspace, region) for region in processed]
     images: list[Artifact | None] = [None] * len(processed)
-    if Modality.IMAGE in run.config.needs:
-        images = _images(workspace, processed)
+    if IMAGES & run.config.needs:
+        images = images_of(workspace, processed, hints.again(set={"model.modalities": "[tags]"}))
+    tokens, source = None, None
+    if run.config.model.frozen_images is not None:
+        run, tokens, source = _with_image_tokens(workspace, images, run, chosen)
     geometry = None
     if Modality.GEOMETRY in run.config.needs:
         run, geometry = _with_geometry(workspace, processed, run)
-    inputs = TrainingInputs(list(processed), features, geometry, images)
+    inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source)
 
     def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
         counts, timing = _train(build, run, inputs, chosen)
@@ -164,6 +174,26 @@ def _with_geometry(
     found = [geometry_features(workspace, region, source, run.threads) for region in processed]
     model = model.model_copy(update={"geometry_version": source.kind.version})
     return replace(run, config=run.config.model_copy(update={"model": model})), found
+
+
+def _with_image_tokens(
+    workspace: Workspace, images: Sequence[Artifact | None], run: TrainingRun[PretrainConfig], device: str
+) -> tuple[TrainingRun[PretrainConfig], list[Artifact | None], ImageSource | None]:
+    """Returns the run with the version of its image encoder, the image tokens of the regions, and the encoder to run.
+
+    Computes tokens that do not exist yet. The path of the weights is removed from the configuration: it does not change
+    the model.
+
+    Raises:
+        NotFoundError: the weights of the image encoder do not exist.
+    """
+    model, to_run = run.config.model, run.config.masking.pixels
+    source = find_image_encoder_of(workspace, images, model, to_run)
+    tokens = [None if one is None else image_tokens(workspace, one, source, device, run.threads) for one in images]
+    weights = RANDOM if source.kind.version == RANDOM else None
+    model = model.model_copy(update={"image_version": source.kind.version, "image_weights": weights})
+    config = run.config.model_copy(update={"model": model})
+    return replace(run, config=config), tokens, source if to_run else None
 
 
 def check_model_name(name: str) -> None:
@@ -201,6 +231,8 @@ def _train(
         [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
         run.seed,
         [artifact.file(GEOMETRY_FILE) for artifact in inputs.geometry] if inputs.geometry else None,
+        [artifact.file(TOKENS_FILE) if artifact else None for artifact in inputs.image_tokens or []] or None,
+        inputs.image_source.load() if inputs.image_source else None,
     )
     check_memory(run.config, data)
     data = data.to(torch.device(device))
@@ -225,18 +257,3 @@ def _describe(
     refs = [artifact.full_ref for artifact in inputs]
     card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)
     (build.partial / "model_card.md").write_text(card, encoding="utf-8")
-
-
-def _images(workspace: Workspace, processed: Sequence[Artifact]) -> list[Artifact | None]:
-    """Returns the `images/` artifact of each region, or None for regions without images.
-
-    Raises:
-        NotFoundError: no region has images.
-    """
-    found = [joined_images(workspace, region) for region in processed]
-    if not any(found):
-        names = ", ".join(f"`{region.name}`" for region in processed)
-        fetch = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
-        hint = fetch.or_else(hints.again(set={"model.modalities": "[tags]"}))
-        raise NotFoundError(f"the model reads images, but there are no images for the tiles of {names}", hint)
-    return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
@@ -239,6 +240,8 @@ def _embed(
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
+    marks = [f" ({RANDOM_LABEL})" if model.has_random_images() else "" for model in models]
+    labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
     pairs = list(zip(regions, tasks, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> list[Artifact]:

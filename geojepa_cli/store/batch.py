@@ -19,8 +19,8 @@ class TileBatch:
     Tiles are in the requested order. The tokens of all tiles are packed without padding. In every field with one row
     per token, the tokens of tile i are the rows from `cu_seqlens[i]` to `cu_seqlens[i + 1]` (excluded). The fields
     `*_offsets` work the same way for lists: the tags of token i are the rows of `tag_ids` from `tag_offsets[i]` to
-    `tag_offsets[i + 1]` (excluded). Fields of nodes, geometry vectors and images are None if the batch was read without
-    them.
+    `tag_offsets[i + 1]` (excluded). Fields of nodes, geometry vectors, images and image tokens are None if the batch
+    was read without them.
     """
 
     tile_rows: Tensor  # int64 [B], row in the dataset
@@ -45,6 +45,7 @@ class TileBatch:
     geometry: Tensor | None = None  # float16 [T, G], vector that a geometry encoder computed from the nodes
     images: Tensor | None = None  # uint8 [Bi, 3, 224, 224], one for each tile that has an image
     image_tiles: Tensor | None = None  # int64 [Bi], index in the batch of each image's tile
+    image_tokens: Tensor | None = None  # float16 [Bi, P, C], tokens that a frozen encoder computed from each image
 
     @property
     def n_tiles(self) -> int:

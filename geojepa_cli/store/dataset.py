@@ -19,6 +19,7 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.grid import GROUP_ZOOM, TileId, parse_tile, tiles_bounds
 from geojepa_cli.store.geometry import GeometryKind, GeometryStore, check_same_kind
+from geojepa_cli.store.image_tokens import ImageTokenKind, ImageTokenStore, check_same_tokens, open_image_tokens
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
@@ -32,6 +33,8 @@ class Dataset:
         regions: opened `processed.h5` of each region, in the order of the dataset.
         images: opened image files of the regions; None for a region without images.
         geometry: opened files with the geometry vectors of the regions; None if the dataset was opened without them.
+        image_tokens: opened files with the image tokens of the regions; None for a region without images, or if the
+            dataset was opened without image tokens.
         tile_offsets, piece_offsets, vocab_offsets: first row number of each region in the tables of tiles, pieces
             (parts of OSM elements inside single tiles) and distinct tags. The last value is the number of rows of all
             regions together. int64 [regions + 1]
@@ -43,6 +46,7 @@ class Dataset:
         regions: Sequence[RegionStore],
         images: Sequence[ImageStore | None] | None = None,
         geometry: Sequence[GeometryStore] | None = None,
+        image_tokens: Sequence[ImageTokenStore | None] | None = None,
     ) -> None:
         if not regions:
             raise UsageError("no regions to read: a dataset needs at least one region", hints.run("artifacts"))
@@ -55,6 +59,8 @@ class Dataset:
             if len(self.geometry) != len(self.regions):
                 raise ValueError(f"{len(self.geometry)} geometry stores for {len(self.regions)} regions")
             check_same_kind(self.geometry)
+        self.image_tokens = None if image_tokens is None else tuple(image_tokens)
+        check_same_tokens(self.image_tokens or ())
         for region in self.regions:
             if region.kind != "processed":
                 hint = hints.run("process", region=region.name)
@@ -72,34 +78,47 @@ class Dataset:
         images: Sequence[Path | str | None] | None = None,
         names: Sequence[str] | None = None,
         geometry: Sequence[Path | str] | None = None,
+        image_tokens: Sequence[Path | str | None] | None = None,
     ) -> Self:
-        """Opens the `processed.h5` of each region and, if given, its `images.h5` and `geometry.h5`.
+        """Opens the `processed.h5` of each region and, if given, its `images.h5`, `geometry.h5` and `image_tokens.h5`.
 
         Args:
             paths: path of the `processed.h5` of each region.
             images: path of the `images.h5` of each region, None for a region without images. Default: no images.
             names: names of the regions. Default: for each file, the part before `@` of its folder's name.
             geometry: path of the `geometry.h5` of each region. Default: no geometry vectors.
+            image_tokens: path of the `image_tokens.h5` of each region, None for a region without images. Default: no
+                image tokens.
 
         Raises:
-            DataError: a file is unreadable or has another schema, or the geometry vectors of the regions are of
-                different encoders.
+            DataError: a file is unreadable or has another schema, or the geometry vectors or image tokens of the
+                regions are of different encoders.
         """
         given = names if names is not None else [None] * len(paths)
         regions = [RegionStore(path, name) for path, name in zip(paths, given, strict=True)]
         opened = None if images is None else [None if path is None else ImageStore(path) for path in images]
-        if geometry is None:
-            return cls(regions, opened)
-        pairs = zip(geometry, regions, strict=True)
-        return cls(regions, opened, [GeometryStore(path, region.n_pieces, region.name) for path, region in pairs])
+        vectors = None
+        if geometry is not None:
+            pairs = zip(geometry, regions, strict=True)
+            vectors = [GeometryStore(path, region.n_pieces, region.name) for path, region in pairs]
+        tokens = None
+        if image_tokens is not None:
+            counts = [None if store is None else len(store) for store in opened or [None] * len(regions)]
+            tokens = open_image_tokens(image_tokens, counts, [region.name for region in regions])
+        return cls(regions, opened, vectors, tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.regions, self.images, self.geometry))
+        return (type(self), (self.regions, self.images, self.geometry, self.image_tokens))
 
     @property
     def geometry_kind(self) -> GeometryKind | None:
         """Encoder of the geometry vectors. None if the dataset was opened without them."""
         return self.geometry[0].kind if self.geometry else None
+
+    @property
+    def image_kind(self) -> ImageTokenKind | None:
+        """Encoder of the image tokens. None if no region was opened with image tokens."""
+        return next((store.kind for store in self.image_tokens or () if store is not None), None)
 
     @property
     def n_tiles(self) -> int:

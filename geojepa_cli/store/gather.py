@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from geojepa_cli.config.images import TokenForm
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
@@ -54,6 +55,8 @@ def gather(store: Dataset, view: CompiledView, tiles: Rows, needs: Needs) -> Til
     values = {name: torch.from_numpy(array) for name, array in columns.arrays.items()}
     if Modality.IMAGE in needs:
         values |= _take_images(store, tiles)
+    if Modality.IMAGE_TOKENS in needs and store.image_kind is not None:
+        values |= _take_image_tokens(store, tiles, store.image_kind.form)
     return TileBatch(
         tile_rows=torch.from_numpy(tiles.copy()),
         tile_zxy=torch.from_numpy(store.tile_zxy[tiles]),
@@ -236,14 +239,38 @@ def _take_xy(column: Array, rows: Rows) -> Array:
 
 def _take_images(store: Dataset, tiles: Rows) -> dict[str, torch.Tensor]:
     """Reads the images of the given tiles, in the order of the tiles. Tiles without an image are skipped."""
+    columns = [None if images is None else images.image for images in store.images]
+    images, shown = _take_shown(store, tiles, columns, (3, SIZE_PX, SIZE_PX), np.uint8)
+    return {"images": images, "image_tiles": shown}
+
+
+def _take_image_tokens(store: Dataset, tiles: Rows, form: TokenForm) -> dict[str, torch.Tensor]:
+    """Reads the image tokens of the given tiles, in the order of the tiles. Tiles without an image are skipped."""
+    columns = [None if tokens is None else tokens.token for tokens in store.image_tokens or ()]
+    tokens, shown = _take_shown(store, tiles, columns, (form.tokens, form.dim), np.float16)
+    return {"image_tokens": tokens, "image_tiles": shown}
+
+
+def _take_shown(
+    store: Dataset, tiles: Rows, columns: Sequence[Any], shape: tuple[int, ...], dtype: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reads a column with one row per image, for the tiles that have an image.
+
+    Args:
+        store: dataset to read from.
+        tiles: row numbers of the tiles in the dataset.
+        columns: for each region, the column or None. Its rows are those of the `images.h5` of the region.
+        shape, dtype: shape and type of a row.
+
+    Returns:
+        The rows, in the order of the tiles, and for each row the index of its tile in `tiles`, int64.
+    """
     rows = store.image_rows[tiles]
     shown = np.flatnonzero(rows >= 0)
-    images = np.empty((len(shown), 3, SIZE_PX, SIZE_PX), np.uint8)
+    taken = np.empty((len(shown), *shape), dtype)
     home = store.tile_regions(tiles[shown])
     for index in np.unique(home).tolist():
         chosen = np.flatnonzero(home == index)
         place: Slots = slice(None) if len(chosen) == len(shown) else chosen
-        region = store.images[index]
-        assert region is not None
-        _take(region.image, rows[shown[chosen]], images, place)
-    return {"images": torch.from_numpy(images), "image_tiles": torch.from_numpy(shown)}
+        _take(columns[index], rows[shown[chosen]], taken, place)
+    return torch.from_numpy(taken), torch.from_numpy(shown)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.config.modality import IMAGES, TAGS_ONLY, Modality, Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.image_form import SIZE_PX
@@ -69,8 +69,11 @@ class ResidentTiles:
         some = view.tiles[:: -(-len(view.tiles) // MEASURED_TILES) or 1]
         lengths = store.compiled(view).lengths
         share = max(int(lengths[some].sum()), 1) / max(int(lengths[view.tiles].sum()), 1)
-        shown = int((store.image_rows[view.tiles] >= 0).sum()) if Modality.IMAGE in needs else 0
-        return int(_nbytes(store.read(view, some, needs - {Modality.IMAGE})) / share) + shown * 3 * SIZE_PX**2
+        shown = int((store.image_rows[view.tiles] >= 0).sum()) if needs & IMAGES else 0
+        per_image = 3 * SIZE_PX**2 if Modality.IMAGE in needs else 0
+        if Modality.IMAGE_TOKENS in needs and store.image_kind is not None:
+            per_image += 2 * store.image_kind.form.tokens * store.image_kind.form.dim
+        return int(_nbytes(store.read(view, some, needs - IMAGES)) / share) + shown * per_image
 
     def read(self, tiles: npt.ArrayLike) -> TileBatch:
         """Returns tiles as one batch on the device. The batch has the same values as one from `TileStore.read`.
@@ -126,10 +129,11 @@ class ResidentTiles:
         }
 
     def _take_images(self, at: Rows) -> dict[str, Tensor]:
-        assert self._whole.images is not None
         shown = np.flatnonzero(np.diff(self._images)[at])
         rows = torch.from_numpy(self._images[at[shown]]).to(self.device)
-        return {"images": self._whole.images[rows], "image_tiles": torch.from_numpy(shown).to(self.device)}
+        columns = {"images": self._whole.images, "image_tokens": self._whole.image_tokens}
+        taken = {name: column[rows] for name, column in columns.items() if column is not None}
+        return {**taken, "image_tiles": torch.from_numpy(shown).to(self.device)}
 
     def _runs(self, ends: Rows, at: Rows) -> Tensor:
         """Returns, for each i in `at`, all integers from ends[i] to ends[i + 1] (excluded).

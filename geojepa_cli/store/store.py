@@ -14,6 +14,7 @@ from geojepa_cli.store.compiled_view import CompiledView
 from geojepa_cli.store.dataset import Dataset, Rows
 from geojepa_cli.store.gather import gather
 from geojepa_cli.store.geometry import GeometryStore
+from geojepa_cli.store.image_tokens import ImageTokenStore
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.view import View
@@ -27,8 +28,9 @@ class TileStore(Dataset):
         regions: Sequence[RegionStore],
         images: Sequence[ImageStore | None] | None = None,
         geometry: Sequence[GeometryStore] | None = None,
+        image_tokens: Sequence[ImageTokenStore | None] | None = None,
     ) -> None:
-        super().__init__(regions, images, geometry)
+        super().__init__(regions, images, geometry, image_tokens)
         self._compiled: weakref.WeakKeyDictionary[View, CompiledView] = weakref.WeakKeyDictionary()
 
     def read(self, view: View, tiles: npt.ArrayLike, needs: Needs = TAGS_ONLY) -> TileBatch:
@@ -39,8 +41,8 @@ class TileStore(Dataset):
                 left out.
             tiles: row numbers, in the dataset's table of tiles, of the tiles to read. The batch has the tiles in this
                 order.
-            needs: modalities to read. Tags and bounding rectangles are always read. Images and geometry vectors are
-                read only if the dataset was opened with them.
+            needs: modalities to read. Tags and bounding rectangles are always read. Images, image
+                tokens and geometry vectors are read only if the dataset was opened with them.
 
         Raises:
             ValueError: `view` does not select one of the tiles, or belongs to another dataset.

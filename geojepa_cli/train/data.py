@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from geojepa_cli import hints
-from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.modality import IMAGES, Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.base import FrozenInputs
-from geojepa_cli.models.jepa.geometry import check_geometry
-from geojepa_cli.nn.tokens.image import IMAGE_PX
+from geojepa_cli.models.image_encoders import FrozenImageEncoder
+from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.features import open_features
@@ -68,6 +68,8 @@ class TrainingData:
         images: Sequence[Path | None],
         seed: int,
         geometry: Sequence[Path] | None = None,
+        image_tokens: Sequence[Path | None] | None = None,
+        image_encoder: FrozenImageEncoder | None = None,
     ) -> TrainingData:
         """Opens the training data of one or several regions.
 
@@ -78,16 +80,29 @@ class TrainingData:
             images: path of `images.h5` of each region, or None for a region without images.
             seed: random seed of the order of the tiles.
             geometry: path of `geometry.h5` of each region. Required if the model reads geometry.
+            image_tokens: path of `image_tokens.h5` of each region, or None for a region without images. Required if the
+                model reads tokens of a frozen image encoder.
+            image_encoder: this encoder. Required if `masking.pixels` is true.
 
         Raises:
             DataError: no tile is left to train on, the width of the tag embeddings is not `model.tag_dim`, or the
-                geometry vectors are not those that the configuration requires.
+                geometry vectors or image tokens are not those that the configuration requires.
         """
-        with_images = Modality.IMAGE in config.needs
+        with_images = bool(IMAGES & config.needs)
         with_geometry = Modality.GEOMETRY in config.needs
         if with_geometry and geometry is None:
             raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
-        store = TileStore.open(processed, images if with_images else None, geometry=geometry if with_geometry else None)
+        with_tokens = Modality.IMAGE_TOKENS in config.needs
+        if with_tokens and image_tokens is None:
+            raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
+        if config.masking.pixels and image_encoder is None:
+            raise ValueError("the model masks pixels: pass the image encoder")
+        store = TileStore.open(
+            processed,
+            images if with_images else None,
+            geometry=geometry if with_geometry else None,
+            image_tokens=image_tokens if with_tokens else None,
+        )
         table = open_features(features, store).table
         if table.shape[1] != config.model.tag_dim:
             raise DataError(
@@ -96,18 +111,24 @@ class TrainingData:
             )
         if store.geometry_kind is not None:
             check_geometry(config.model, store.geometry_kind)
+        if store.image_kind is not None:
+            check_images(config.model, store.image_kind)
         view = View.default(store, config.data.min_entities, config.data.max_entities)
         if config.data.exclude_test_groups:
             view = view.restrict(_outside_test(store, view, config.data.split_seed), "tiles of test groups")
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
-        patches = (IMAGE_PX // config.model.patch_px) ** 2 if with_images else 0
         # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
         sampler = TokenBudgetSampler(
-            view.tiles, store.lengths(view), config.train.batch_tokens, seed, block=1, tile_cost=patches
+            view.tiles,
+            store.lengths(view),
+            config.train.batch_tokens,
+            seed,
+            block=1,
+            tile_cost=config.model.tokens_per_image,
         )
-        inputs = FrozenInputs(table, store.geometry_kind)
-        return cls(store, view, inputs, sampler, config.needs, split_seed=config.data.split_seed)
+        inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder)
+        return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 
     def n_batches(self, epoch: int) -> int:
         """Returns the number of batches in an epoch."""

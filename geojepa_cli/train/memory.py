@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from geojepa_cli import hints
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.registry import build_pretrainable
 from geojepa_cli.train.data import TrainingData
 
@@ -28,7 +27,7 @@ class MemoryEstimate:
     """Estimated memory of a training run, in bytes.
 
     Attributes:
-        weights: bytes of all parameters, including copies such as an EMA target encoder.
+        weights: bytes of all parameters, including copies such as an EMA target encoder, and a frozen image encoder.
         optimizer: bytes of the gradients and of AdamW's two moments.
         activations: bytes of the activations in one training step on the largest batch.
     """
@@ -68,10 +67,11 @@ def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimat
     """Estimates the memory of a training run. The model is built without allocating memory for its weights."""
     table = data.inputs.tag_table
     with torch.device("meta"):
-        model = build_pretrainable(
-            config, FrozenInputs(torch.empty_like(table, device="meta"), data.inputs.geometry), seed=0
-        )
+        inputs = replace(data.inputs, tag_table=torch.empty_like(table, device="meta"), image_encoder=None)
+        model = build_pretrainable(config, inputs, seed=0)
     weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
+    if data.inputs.image_encoder is not None:
+        weights += sum(tensor.nbytes for tensor in data.inputs.image_encoder.state_dict().values())
     trained = sum(parameter.nbytes for parameter in model.module.parameters() if parameter.requires_grad)
     activations = model.activation_bytes(data.batch_tokens(config.train.batch_tokens))
     return MemoryEstimate(weights, 3 * trained, activations)

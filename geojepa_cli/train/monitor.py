@@ -186,8 +186,9 @@ def exchange(batch: TileBatch, modality: Modality) -> TileBatch:
         modality: modality whose data are exchanged.
     """
     if modality != Modality.TAGS:
-        rows = _rows_of(batch)[modality]
-        return replace(batch, **{_FIELDS[modality]: rows.roll(len(rows) // 2, 0)})
+        found = {name: getattr(batch, name) for name in _FIELDS[modality]}
+        moved = {name: x.roll(len(x) // 2, 0) for name, x in found.items() if x is not None}
+        return replace(batch, **moved)
     order = torch.arange(batch.n_tokens).roll(batch.n_tokens // 2)
     counts = batch.tag_offsets.diff()[order]
     offsets = F.pad(counts.cumsum(0), (1, 0))
@@ -220,12 +221,13 @@ def relative_change(before: BatchVectors, after: BatchVectors, batch: TileBatch,
     return ratio if np.isfinite(ratio) else None
 
 
-_FIELDS = {Modality.IMAGE: "images", Modality.GEOMETRY: "geometry"}  # fields of a batch with one row per image, entity
+# fields of a batch with one row per image, or per entity
+_FIELDS = {Modality.IMAGE: ("images", "image_tokens"), Modality.GEOMETRY: ("geometry",)}
 
 
 def _rows_of(batch: TileBatch) -> dict[Modality, Tensor]:
-    found = {modality: getattr(batch, name, None) for modality, name in _FIELDS.items()}
-    return {modality: x for modality, x in found.items() if x is not None}
+    found = {name: getattr(batch, name, None) for names in _FIELDS.values() for name in names}
+    return {modality: x for modality, names in _FIELDS.items() for name in names if (x := found[name]) is not None}
 
 
 def _groups(vectors: BatchVectors) -> Iterator[tuple[str, Tensor]]:

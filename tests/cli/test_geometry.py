@@ -18,7 +18,7 @@ from hint_commands import check_hint, split_hint
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, NotFoundError
+from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.nn.geometry.fourier import FourierGeometry
@@ -231,7 +231,7 @@ def test_vectors_of_another_kind_are_refused(workspace: Workspace) -> None:
     table = torch.zeros(1, 384)
     right = GeometryKind("fourier", "v1", 336)
     for kind in (right._replace(encoder="polygon_gnn"), right._replace(version="v2"), right._replace(dim=9)):
-        with pytest.raises(GeometryMismatchError, match="the model reads geometry vectors") as caught:
+        with pytest.raises(FeatureMismatchError, match="the model reads geometry vectors") as caught:
             load(model.path, FrozenInputs(table, kind))
         assert caught.value.hint is not None and "process" in str(caught.value.hint)
     assert load(model.path, FrozenInputs(table, right)).needs == model_needs()

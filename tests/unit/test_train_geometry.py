@@ -11,7 +11,7 @@ from synthetic_store import write_synthetic_geometry
 from training import config_of, same_weights, train_in, write_region
 
 from geojepa_cli.config.schema import PretrainConfig
-from geojepa_cli.errors import GeometryMismatchError
+from geojepa_cli.errors import FeatureMismatchError
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.train.data import TrainingData
@@ -73,7 +73,7 @@ def test_the_memory_of_geometry_and_learned_weights_is_estimated(region: Path) -
 
 def test_vectors_of_another_width_are_refused_with_the_width_to_set(region: Path) -> None:
     config = config_of(*GT, "model.geometry_dim=7")
-    with pytest.raises(GeometryMismatchError, match=r"\(7 values\).*\(6 values\)") as caught:
+    with pytest.raises(FeatureMismatchError, match=r"\(7 values\).*\(6 values\)") as caught:
         open_gt(region, config)
     assert ("--set", "model.geometry_dim=6") in caught.value.hint.options
     with pytest.raises(ValueError, match=r"geometry\.h5"):

@@ -16,6 +16,7 @@ from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import build_pooling
+from geojepa_cli.nn.tokens.image import FrozenForm
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
 
@@ -66,6 +67,7 @@ def build_tokenizer(config: ModelConfig) -> Tokenizer:
         config.embed_dim,
         geometry_dim=config.geometry_dim if Modality.GEOMETRY in config.modalities else 0,
         patch_px=config.patch_px if Modality.IMAGE in config.modalities else 0,
+        frozen=FrozenForm(*config.frozen_images) if config.frozen_images else None,
         weight_tags=config.tag_weighting == "learned",
         modality_dropout=config.modality_dropout,
     )
@@ -83,7 +85,7 @@ def build_predictor(config: ModelConfig) -> Predictor:
 
 def mask_rates(config: MaskingConfig) -> MaskRates:
     """Returns the parameters of the masks that hide tokens, from the section `masking` of a configuration."""
-    return MaskRates(**config.model_dump(), entity=NUMBERS.entity)
+    return MaskRates(**config.model_dump(exclude={"pixels"}), entity=NUMBERS.entity)
 
 
 def modality_weights(config: PretrainConfig, device: torch.device) -> Tensor:

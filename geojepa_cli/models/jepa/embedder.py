@@ -9,7 +9,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
-from geojepa_cli.models.jepa.geometry import check_geometry
+from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.models.published import CONFIG, WEIGHTS, read_model
 from geojepa_cli.store.batch import TileBatch
 
@@ -40,18 +40,20 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbe
 
     Args:
         folder: folder of the model in `models/` of the workspace.
-        inputs: text embeddings of tags, on the device to compute on, and encoder of the geometry vectors. Without
-            geometry vectors, a model with geometry uses its learned vector for missing geometry.
+        inputs: text embeddings of tags, on the device to compute on, and encoders of the geometry vectors and image
+            tokens. Without geometry vectors, a model with geometry uses its learned vector for missing geometry.
         weights: name of the weights file.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
-        GeometryMismatchError: the geometry vectors of `inputs` are of another encoder, version or width than those that
-            the model was trained on.
+        FeatureMismatchError: the geometry vectors or image tokens of `inputs` are of another encoder, version or width
+            than those that the model was trained on.
     """
     tensors, config = read_model(folder, weights)
     if inputs.geometry is not None and Modality.GEOMETRY in config.needs:
         check_geometry(config.model, inputs.geometry)
+    if inputs.images is not None and config.model.frozen_images is not None:
+        check_images(config.model, inputs.images)
     encoder = build_encoder(config.model)
     prefix = "target_encoder."
     target = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -40,6 +40,7 @@ class JepaInput:
         whole: sequences of all tokens, for the target encoder.
         context: sequences of the visible tokens, for the context encoder.
         arranged: input of the predictor.
+        seen: the same tiles with the image tokens that the context encoder reads. None: it reads those of `tiles`.
     """
 
     tiles: TileTensors
@@ -49,6 +50,7 @@ class JepaInput:
     whole: Sequences
     context: Sequences
     arranged: PredictorInput
+    seen: TileTensors | None = None
 
     @property
     def tokens(self) -> int:
@@ -178,7 +180,8 @@ class Jepa(nn.Module):
         """
         places, masks = batch.places, batch.masks
         cu = places.cu_seqlens
-        x = self.context_encoder.tokens(batch.tiles, tag_table, places, masks.context_index, batch.dropped)
+        seen = batch.seen or batch.tiles
+        x = self.context_encoder.tokens(seen, tag_table, places, masks.context_index, batch.dropped)
         context = self.context_encoder.encoder(x, batch.context)
         predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
@@ -224,7 +227,8 @@ class Jepa(nn.Module):
         """Returns the Gram teacher's vectors of the visible tokens, computed from these tokens alone. [C, D]"""
         if self.gram_teacher is None or not self.gram_teacher.active:
             return None
-        x = self.gram_teacher.encoder.tokens(batch.tiles, tag_table, batch.places, batch.masks.context_index)
+        tiles, visible = batch.seen or batch.tiles, batch.masks.context_index
+        x = self.gram_teacher.encoder.tokens(tiles, tag_table, batch.places, visible)
         return self.gram_teacher.encoder.encoder(x, batch.context)
 
     def start_gram(self) -> None:

@@ -10,6 +10,7 @@ FLOAT = 4  # bytes
 PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
 LAYER = 9.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
 FUSION = 10.0  # vectors of width D that the fusion of tags and geometry stores per token
+FROZEN = 300_000_000  # bytes for one batch of images in a frozen image encoder
 TAGS = 4.0  # tags of an entity
 # Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
 # freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2
@@ -28,18 +29,23 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
         config: configuration of the training run.
         tokens: number of tokens in the batch.
     """
-    model = config.model
+    model, pixels = config.model, config.masking.pixels
     context, predicted = _token_shares(config.masking)
     per_layer = LAYER * PADDING + 2 * model.mlp_ratio
     encoder = context * model.depth * per_layer * model.embed_dim
     predictor = predicted * model.predictor_depth * per_layer * model.predictor_dim
     buffers = (6 + 2 * model.mlp_ratio) * model.embed_dim
-    return int(PEAK * FLOAT * tokens * (encoder + predictor + buffers + _tokenizer_values(model)))
+    values = encoder + predictor + buffers + _tokenizer_values(model, pixels)
+    return int(PEAK * FLOAT * tokens * values) + FROZEN * pixels
 
 
-def _tokenizer_values(model: ModelConfig) -> float:
-    """Estimates the values per token that the tokenizer stores for geometry and for learned weights of tags."""
+def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
+    """Estimates the values per token that the tokenizer stores for geometry, images and learned weights of tags."""
     values = 0.0
+    if model.frozen_images is not None:
+        values += model.frozen_images.dim
+    if pixels and model.frozen_images is not None:
+        values += 1.5 * model.frozen_images.dim  # tokens of the masked images, in float32 and float16
     if Modality.GEOMETRY in model.modalities:
         values += model.geometry_dim + FUSION * model.embed_dim
     if model.tag_weighting == "learned":

@@ -14,6 +14,7 @@ from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
+from geojepa_cli.models.jepa.pixels import with_visible_pixels
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -27,7 +28,7 @@ class JepaPretraining:
     """
 
     def __init__(self, module: Jepa, config: PretrainConfig, inputs: FrozenInputs) -> None:
-        self.needs = config.needs
+        self.needs = config.training_needs
         self.module = module
         self._config = config
         self._inputs = inputs
@@ -41,6 +42,8 @@ class JepaPretraining:
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
+        if self._config.masking.pixels and self._inputs.image_encoder is not None:
+            prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
         prepared = self._complete(prepared)
         return lambda: self._losses(prepared, rng)
 

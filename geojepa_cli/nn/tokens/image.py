@@ -1,15 +1,43 @@
-"""Image tokens: a trained linear projection of image patches.
+"""Image tokens: a trained linear projection of image patches, or of the tokens of a frozen image encoder.
 
-Tokens of a pretrained image encoder are not used: each of them contains information about the whole image, so the
-visible patches would reveal the hidden ones.
+Each token of a pretrained image encoder contains information about the whole image, so visible tokens can reveal hidden
+ones. To prevent this, hidden cells can be blanked before the frozen encoder (docs/adr/0017).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 IMAGE_PX = 224
+
+
+class ImageTensors(Protocol):
+    """Images of a batch, as pixels or as tokens of a frozen image encoder.
+
+    Attributes:
+        images: images of those tiles that have one. None for a batch without pixels. uint8 [N, 3, 224, 224]
+        image_tokens: tokens of the same images. None for a batch without tokens. float16 [N, P, C]
+    """
+
+    images: Tensor | None
+    image_tokens: Tensor | None
+
+
+class FrozenForm(NamedTuple):
+    """Tokens that a frozen image encoder computes for an image.
+
+    Attributes:
+        dim: width C of a token.
+        grid: number of cells along one side of the image. Each cell has a token.
+        whole: True if a token of the whole image comes before the tokens of the cells.
+    """
+
+    dim: int
+    grid: int
+    whole: bool
 
 
 def patch_boxes(grid: int) -> Tensor:
@@ -51,6 +79,10 @@ class PatchEmbed(nn.Module):
         """Number of patches per image."""
         return len(self.boxes)
 
+    def select(self, batch: ImageTensors) -> Tensor | None:
+        """Returns the input of this module: the images of a batch. None if the batch has none."""
+        return batch.images
+
     def forward(self, images: Tensor) -> Tensor:
         """Computes one vector for each patch of each image. The patches are in the order of `patch_boxes`.
 
@@ -61,3 +93,47 @@ class PatchEmbed(nn.Module):
         """
         scaled = images.to(self.proj.weight.dtype) / 127.5 - 1.0
         return self.proj(scaled).flatten(2).transpose(1, 2).reshape(-1, self.proj.out_channels)
+
+
+class FrozenEmbed(nn.Module):
+    """Projects the tokens of a frozen image encoder linearly (GeoJEPA thesis, section 7.6.2).
+
+    Args:
+        embed_dim: width D.
+        form: tokens of the frozen image encoder.
+    """
+
+    boxes: Tensor
+
+    def __init__(self, embed_dim: int, form: FrozenForm) -> None:
+        super().__init__()
+        self.proj = nn.Linear(form.dim, embed_dim)
+        self.register_buffer("boxes", frozen_boxes(form), persistent=False)
+
+    @property
+    def patches(self) -> int:
+        """Number of tokens per image."""
+        return len(self.boxes)
+
+    def select(self, batch: ImageTensors) -> Tensor | None:
+        """Returns the input of this module: the image tokens of a batch. None if the batch has none."""
+        return batch.image_tokens
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Projects the tokens of each image.
+
+        Args:
+            tokens: tokens of a frozen image encoder, in the order of `frozen_boxes`. float [N, P, C]
+        Returns:
+            Projected tokens, image by image. [N·P, D]
+        """
+        return self.proj(tokens.to(self.proj.weight.dtype)).flatten(0, 1)
+
+
+def frozen_boxes(form: FrozenForm) -> Tensor:
+    """Returns the bounding boxes of the tokens of a frozen image encoder. [P, 8]
+
+    The box of a cell's token is the cell, the box of the token of the whole image is the tile. See `patch_boxes`.
+    """
+    cells = patch_boxes(form.grid)
+    return torch.cat([patch_boxes(1), cells]) if form.whole else cells

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import cu_from_lengths
 from geojepa_cli.nn.tokens.fusion import EntityFusion, draw_dropout
-from geojepa_cli.nn.tokens.image import PatchEmbed
+from geojepa_cli.nn.tokens.image import FrozenEmbed, FrozenForm, PatchEmbed
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags
 from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPart, TokenPlaces, join_parts
@@ -37,6 +37,7 @@ class TokenizerSizes(NamedTuple):
         patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
         weight_tags: learn the weights of an entity's tags. False: all tags of an entity have the same weight.
         modality_dropout: fraction of the entities that lose their tags or their geometry in training.
+        frozen: tokens of a frozen image encoder, which replace the patches. None: the tokenizer reads pixels.
     """
 
     tag_dim: int
@@ -45,15 +46,16 @@ class TokenizerSizes(NamedTuple):
     patch_px: int = 0
     weight_tags: bool = False
     modality_dropout: float = 0.0
+    frozen: FrozenForm | None = None
 
 
 class Tokenizer(nn.Module):
     """Computes the tokens of entities and image patches.
 
     The input of an entity token is the mean embedding of its tags and, if the tokenizer reads geometry, the vector of
-    its geometry. The input of a patch token is the patch's pixels. Each input is projected linearly to width D and
-    layer-normalised. Tags and geometry are then fused by an MLP. To add a modality with own tokens, add a projection,
-    one more `TokenPart` in `place`, and its vectors in `forward`.
+    its geometry. The input of a patch token is the patch's pixels or a token of a frozen image encoder. Each input is
+    projected linearly to width D and layer-normalised. Tags and geometry are then fused by an MLP. To add a modality
+    with own tokens, add a projection, one more `TokenPart` in `place`, and its vectors in `forward`.
 
     Args:
         sizes: sizes and switches.
@@ -68,8 +70,12 @@ class Tokenizer(nn.Module):
         self.tags = nn.Linear(sizes.tag_dim, sizes.embed_dim)
         self.tags_norm = nn.LayerNorm(sizes.embed_dim)
         self.fusion = EntityFusion(sizes.geometry_dim, sizes.embed_dim) if sizes.geometry_dim else None
-        self.image = PatchEmbed(sizes.embed_dim, sizes.patch_px) if sizes.patch_px else None
-        self.image_norm = nn.LayerNorm(sizes.embed_dim) if sizes.patch_px else None
+        self.image: PatchEmbed | FrozenEmbed | None = None
+        if sizes.frozen is not None:
+            self.image = FrozenEmbed(sizes.embed_dim, sizes.frozen)
+        elif sizes.patch_px:
+            self.image = PatchEmbed(sizes.embed_dim, sizes.patch_px)
+        self.image_norm = nn.LayerNorm(sizes.embed_dim) if self.image is not None else None
 
     def place(self, batch: TileTensors) -> TokenPlaces:
         """Returns position and modality of the tokens of a batch of tiles.
@@ -78,10 +84,11 @@ class Tokenizer(nn.Module):
             batch: tiles, with or without images.
         """
         parts = [TokenPart(batch.box, batch.cu_seqlens.long(), self.numbers.entity)]
-        if self.image is not None and batch.images is not None and batch.image_tiles is not None:
+        images = None if self.image is None else self.image.select(batch)
+        if self.image is not None and images is not None and batch.image_tiles is not None:
             per_tile = torch.zeros_like(batch.cu_seqlens[1:], dtype=torch.int64)
             per_tile[batch.image_tiles] = self.image.patches
-            boxes = self.image.boxes.repeat(len(batch.images), 1)
+            boxes = self.image.boxes.repeat(len(images), 1)
             parts.append(TokenPart(boxes, cu_from_lengths(per_tile), self.numbers.image))
         return join_parts(parts)
 
@@ -110,10 +117,11 @@ class Tokenizer(nn.Module):
         Returns:
             Token vectors. [T, D] or [R, D]
         """
-        if places.order is None or self.image is None or self.image_norm is None or batch.images is None:
+        images = None if self.image is None else self.image.select(batch)
+        if places.order is None or self.image is None or self.image_norm is None or images is None:
             return self._entities(batch, tag_table, rows, dropped)
         entities = self._entities(batch, tag_table, None, dropped)
-        patches = self.image_norm(self.image(batch.images))
+        patches = self.image_norm(self.image(images))
         order = places.order if rows is None else places.order.index_select(0, rows)
         return torch.cat([entities, patches.to(entities.dtype)]).index_select(0, order)
 

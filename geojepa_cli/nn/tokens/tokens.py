@@ -21,7 +21,9 @@ class TileTensors(Protocol):
         tag_ids: tags of all entities, entity by entity, as row indices of the table of tag embeddings. int64 [K]
         tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
         geometry: geometry vector of each entity. None for a batch without geometry. float16 [T, G]
-        images: images of those tiles that have one. None for a batch without images. uint8 [N, 3, 224, 224]
+        images: images of those tiles that have one. None for a batch without pixels. uint8 [N, 3, 224, 224]
+        image_tokens: tokens that a frozen image encoder computed from these images. None for a batch without them.
+            float16 [N, P, C]
         image_tiles: for each image, the index of its tile in the batch, in ascending order. None for a batch without
             images. int64 [N]
     """
@@ -32,6 +34,7 @@ class TileTensors(Protocol):
     tag_offsets: Tensor
     geometry: Tensor | None
     images: Tensor | None
+    image_tokens: Tensor | None
     image_tiles: Tensor | None
 
 

@@ -1,0 +1,36 @@
+"""Frozen image encoders that configurations can name, and the tokens that they compute for an image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PATCH = "patch"  # trained patch embedding
+RANDOM = "random"  # weights, and version, of an image encoder with random weights
+RANDOM_LABEL = "random image encoder"
+
+
+class TokenForm(NamedTuple):
+    """Tokens that a frozen image encoder computes for an image of 224 × 224 px.
+
+    Attributes:
+        dim: width of a token.
+        grid: number of square cells along one side of the image. Each cell has a token.
+        whole: True if a token of the whole image comes before the tokens of the cells.
+    """
+
+    dim: int
+    grid: int
+    whole: bool
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens per image."""
+        return self.grid**2 + self.whole
+
+
+# encoders of torchvision; the tokens of a convolutional network are the cells of its last feature map
+FROZEN_ENCODERS: dict[str, TokenForm] = {
+    "vit_b_16": TokenForm(768, 14, True),
+    "resnet50": TokenForm(2048, 7, False),
+    "efficientnet_b0": TokenForm(1280, 7, False),
+}

@@ -1,0 +1,284 @@
+"""Frozen image encoders of torchvision: their weights, and the computation of the image tokens of a region."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geojepa_cli import hints
+from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
+from geojepa_cli.console import Meter
+from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
+from geojepa_cli.hints import Hint
+from geojepa_cli.store.image_tokens import ImageTokenKind, write_image_tokens
+from geojepa_cli.store.images import ImageStore
+from geojepa_cli.store.tensors import read_tensors
+from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
+from geojepa_cli.workspace.durable import file_sha256
+
+# Images that are encoded together. The number changes the rounding of tokens: when changing it, also increase the
+# version of the stage.
+MAX_IMAGES = 16
+VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
+SAFETENSORS = ".safetensors"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, with which all encoders were trained
+_HEADS = {"vit_b_16": "heads", "resnet50": "fc", "efficientnet_b0": "classifier"}  # classifiers, which are not used
+_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, pickle.UnpicklingError)
+
+
+class FrozenImageEncoder(nn.Module):
+    """Image encoder of torchvision without its classifier. Its weights are never trained.
+
+    The tokens of a vision transformer are the normalised output of its last layer, class token first. The tokens of a
+    convolutional network are the cells of its last feature map, row by row from the north-west corner.
+
+    Args:
+        network: network of torchvision.
+        kind: name of the network, and version of its weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, kind: ImageTokenKind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.network = network.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Computes the tokens of images. At most `MAX_IMAGES` images are processed at a time.
+
+        Args:
+            images: images with red, green and blue bands. uint8 [N, 3, 224, 224]
+            hidden: True for each cell of the token grid whose pixels are replaced by the mean colour of ImageNet, row
+                by row from the north-west corner. None: no cell is hidden. bool [N, grid²]
+        Returns:
+            Tokens of each image. float32 [N, P, C]
+        """
+        form = self.kind.form
+        tokens = self.mean.new_empty(len(images), form.tokens, form.dim)
+        for first in range(0, len(images), MAX_IMAGES):
+            part = slice(first, first + MAX_IMAGES)
+            x = (images[part].to(self.mean.dtype) / 255 - self.mean) / self.std
+            if hidden is not None:
+                cells = hidden[part].view(-1, 1, form.grid, form.grid).to(x.dtype)
+                x = x.masked_fill(F.interpolate(cells, x.shape[-2:], mode="nearest") > 0, 0.0)
+            tokens[part] = self._tokens(x)
+        return tokens
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        network: Any = self.network
+        if self.kind.encoder == "vit_b_16":
+            patches = network._process_input(x)
+            return network.encoder(torch.cat([network.class_token.expand(len(x), -1, -1), patches], dim=1))
+        if self.kind.encoder == "resnet50":
+            x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
+            cells = network.layer4(network.layer3(network.layer2(network.layer1(x))))
+        else:
+            cells = network.features(x)
+        return cells.flatten(2).transpose(1, 2)
+
+
+def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
+    """Returns the version of a file with weights: `sha256-` and the first digits of its checksum.
+
+    The name of a file in torchvision's cache ends with the first digits of its checksum, which are compared.
+
+    Args:
+        encoder: name of the image encoder.
+        weights: path of the file.
+        from_file: command that uses weights from a file.
+
+    Raises:
+        NotFoundError: the file does not exist.
+        DataError: the checksum of a file in torchvision's cache is wrong.
+    """
+    if not weights.is_file():
+        message = f"the weights `{weights}` of the image encoder `{encoder}` do not exist"
+        raise NotFoundError(message, _obtain(encoder, from_file))
+    digest = file_sha256(weights)
+    if weights == cached_weights(encoder) and not digest.startswith(weights.stem.rpartition("-")[2]):
+        message = f"`{weights}` is damaged: the digits in its name are not those of its SHA-256 checksum"
+        raise DataError(message, _obtain(encoder, from_file).after(hints.shell("rm", str(weights))))
+    return f"sha256-{digest[:VERSION_DIGITS]}"
+
+
+def find_weights(encoder: str, from_file: Hint) -> Path:
+    """Returns the path of the weights of an image encoder in torchvision's cache.
+
+    Args:
+        encoder: name of the image encoder.
+        from_file: command that uses weights from a file.
+
+    Raises:
+        NotFoundError: the cache does not contain them. The hint has two commands: one lets torchvision download the
+            weights, the other is `from_file`.
+        MissingExtraError: torchvision is not installed.
+    """
+    path = cached_weights(encoder)
+    if not path.is_file():
+        message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"
+        raise NotFoundError(f"{message} in `--image-weights` or `model.image_weights`", _obtain(encoder, from_file))
+    return path
+
+
+def cached_weights(encoder: str) -> Path:
+    """Returns the path at which torchvision stores the default weights of an image encoder when it downloads them.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    url = str(_torchvision().get_model_weights(encoder).DEFAULT.url)
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImageEncoder:
+    """Loads a frozen image encoder.
+
+    Args:
+        kind: name of the encoder, and version of its weights.
+        weights: safetensors file, or state dict that was saved by torch. The weights of a classifier are ignored. None
+            for random weights, which are always the same.
+
+    Raises:
+        DataError: the file is damaged, or has the weights of another network.
+        MissingExtraError: torchvision is not installed.
+    """
+    models = _torchvision()
+    head = _HEADS[kind.encoder]
+    if weights is None:
+        if kind.version != RANDOM:
+            raise ValueError(f"weights of {kind} are missing")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = models.get_model(kind.encoder, weights=None)
+        setattr(network, head, nn.Identity())
+        return FrozenImageEncoder(network, kind)
+    state = {name: x for name, x in _read_state(weights).items() if not name.startswith(f"{head}.")}
+    network = models.get_model(kind.encoder, weights=None)
+    setattr(network, head, nn.Identity())
+    try:
+        network.load_state_dict({name: x.float() if x.is_floating_point() else x for name, x in state.items()})
+    except RuntimeError as error:
+        first = " ".join(str(error).split()[:24])
+        message = f"`{weights}` has no weights of the image encoder `{kind.encoder}`: {first}"
+        raise DataError(message, _other_file()) from error
+    return FrozenImageEncoder(network, kind)
+
+
+def write_region_tokens(
+    images: Path,
+    target: Path,
+    encoder: FrozenImageEncoder,
+    threads: int = 1,
+    meter: Meter | None = None,
+) -> dict[str, int]:
+    """Computes the tokens of all images of a region, and writes them to `image_tokens.h5`.
+
+    A few batches are in memory at a time. On a CPU, each batch is computed by one thread, so the number of threads does
+    not change the tokens. A GPU rounds differently.
+
+    Args:
+        images: path of the region's `images.h5`.
+        target: path of the `image_tokens.h5` to write.
+        encoder: frozen image encoder, on the device to compute on.
+        threads: number of batches to compute at the same time on a CPU.
+        meter: progress display, which counts images.
+
+    Returns:
+        Counts by name: `images` and `tokens`.
+
+    Raises:
+        DataError: an image cannot be decoded, or a token has a value that float16 cannot represent.
+    """
+    store = ImageStore(images)
+    write_image_tokens(target, len(store), encoder.kind, _encode(store, encoder, threads, meter))
+    return {"images": len(store), "tokens": len(store) * encoder.kind.form.tokens}
+
+
+def _encode(
+    store: ImageStore, encoder: FrozenImageEncoder, threads: int, meter: Meter | None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yields the tokens of consecutive images. The threads are at most two batches ahead each."""
+    device = encoder.mean.device
+    workers = threads if device.type == "cpu" else 1
+
+    def encode(first: int) -> npt.NDArray[np.float32]:
+        pixels = store.image.take(np.arange(first, min(first + MAX_IMAGES, len(store))), axis=0)
+        with torch.inference_mode():
+            return encoder(torch.from_numpy(pixels).to(device)).cpu().numpy()
+
+    plan = iter(range(0, len(store), MAX_IMAGES))
+    before, done = torch.get_num_threads(), 0
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers, "encode-images") as pool:
+            ahead: deque[Future[npt.NDArray[np.float32]]] = deque()
+            ahead.extend(pool.submit(encode, first) for first in islice(plan, 2 * workers))
+            while ahead:
+                found = ahead.popleft().result()
+                ahead.extend(pool.submit(encode, first) for first in islice(plan, 1))
+                yield found
+                done += len(found)
+                if meter is not None:
+                    meter.update(done)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """Reads tensors by name from a file. Runs no code from the file.
+
+    Raises:
+        DataError: the file is missing or damaged, or contains something else.
+    """
+    if path.suffix == SAFETENSORS:
+        return read_tensors(path)[0]
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"`{path}` is not a state dict of torch: {first}", _other_file()) from error
+    if not isinstance(found, Mapping) or not all(isinstance(x, Tensor) for x in found.values()):
+        raise DataError(f"`{path}` is not a state dict of torch: expected tensors by name", _other_file())
+    return {str(name): x for name, x in found.items()}
+
+
+def _other_file() -> Hint:
+    return hints.advice("give a safetensors file, or a state dict that was saved by torch")
+
+
+def _obtain(encoder: str, from_file: Hint) -> Hint:
+    """Returns two commands: one lets torchvision download weights, the other uses weights from a file."""
+    download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
+    return hints.shell("python", "-c", download).or_else(from_file)
+
+
+def _torchvision() -> Any:
+    """Imports `torchvision.models`.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    try:
+        register_torchvision_ops()
+        return importlib.import_module("torchvision.models")
+    except ImportError as error:
+        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS)
+        message = f"the image encoders {names} need torchvision, which is not installed"
+        raise MissingExtraError(message, hints.shell("pip", "install", "torchvision")) from error

@@ -1,0 +1,163 @@
+"""`image_tokens.h5`: writes and reads the tokens that a frozen image encoder computed for the images of a region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from geojepa_cli import hints
+from geojepa_cli.config.images import FROZEN_ENCODERS, TokenForm
+from geojepa_cli.errors import DataError
+from geojepa_cli.hints import Hint
+from geojepa_cli.store import schema
+from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns, write_text
+
+Tokens = npt.NDArray[np.float16]
+
+EXPECTED = Expected(
+    schema.VERSION, {"token": ColumnSpec(("<f2",), (None, None, None))}, {"encoder": str, "encoder_version": str}
+)
+CHECKED_ROWS = 128  # images that are checked at once
+_NOT_FINITE = np.uint16(0x7C00)  # exponent bits of infinity and NaN in float16
+
+
+class ImageTokenKind(NamedTuple):
+    """Frozen image encoder that computed tokens. Tokens of different kinds cannot be compared.
+
+    Attributes:
+        encoder: name of the encoder, such as `vit_b_16`.
+        version: `sha256-` and the first digits of the checksum of the file with the weights, or `random`.
+    """
+
+    encoder: str
+    version: str
+
+    @property
+    def form(self) -> TokenForm:
+        """Number and width of the tokens of an image."""
+        return FROZEN_ENCODERS[self.encoder]
+
+    def __str__(self) -> str:
+        return f"`{self.encoder}` {self.version}"
+
+
+class ImageTokenStore:
+    """The `image_tokens.h5` of a region. Its tokens are memory-mapped.
+
+    Attributes:
+        path: path of the file.
+        token: tokens of each image, in the order of the region's `images.h5`. float16 [images, tokens, width]
+        kind: encoder of the tokens.
+    """
+
+    def __init__(self, path: Path | str, n_images: int, region: str) -> None:
+        """Opens a file and checks its tokens.
+
+        Args:
+            path: path of the file.
+            n_images: number of images in the `images.h5` of the region.
+            region: name of the region.
+
+        Raises:
+            DataError: the file is unreadable or damaged, has another schema, or does not have the tokens of `n_images`
+                images.
+        """
+        self.path, self._region = Path(path), region
+        columns, attributes = map_columns(self.path, EXPECTED, self._hint(None))
+        self.token: Tokens = columns["token"]
+        encoder, version = (str(attributes.get(name, "")) for name in ("encoder", "encoder_version"))
+        if encoder not in FROZEN_ENCODERS:
+            message = f"`{self.path}` was made by the unknown image encoder `{encoder}`"
+            raise DataError(message, self._hint(None))
+        self.kind = ImageTokenKind(encoder, version)
+        form = self.kind.form
+        if self.token.shape != (n_images, form.tokens, form.dim):
+            expected = [n_images, form.tokens, form.dim]
+            message = f"column `token` of `{self.path}` has shape {list(self.token.shape)}, expected {expected}"
+            raise DataError(f"{message} for the images of region `{region}`", self._hint(encoder))
+        for first in range(0, n_images, CHECKED_ROWS):
+            bits = self.token[first : first + CHECKED_ROWS].view(np.uint16)
+            if bool(((bits & _NOT_FINITE) == _NOT_FINITE).any()):
+                raise DataError(f"`{self.path}` is damaged: column `token` has values that are not finite", VERIFY)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that receives the pickled store opens and maps the file again.
+        return (ImageTokenStore, (self.path, len(self.token), self._region))
+
+    def _hint(self, encoder: str | None) -> Hint:
+        return hints.run("process", region=self._region, image_encoder=encoder or next(iter(FROZEN_ENCODERS)))
+
+
+def open_image_tokens(
+    paths: Sequence[Path | str | None], counts: Sequence[int | None], regions: Sequence[str]
+) -> list[ImageTokenStore | None]:
+    """Opens the `image_tokens.h5` of several regions.
+
+    Args:
+        paths: path of each file; None for a region without images.
+        counts: number of images of each region; None for a region without images.
+        regions: names of the regions.
+
+    Raises:
+        DataError: a file is unreadable or damaged, or does not have the tokens of all images.
+    """
+    found: list[ImageTokenStore | None] = []
+    for path, count, region in zip(paths, counts, regions, strict=True):
+        if (path is None) != (count is None):
+            raise ValueError(f"region {region} has either images or image tokens, expected both or none")
+        found.append(None if path is None or count is None else ImageTokenStore(path, count, region))
+    return found
+
+
+def check_same_tokens(stores: Iterable[ImageTokenStore | None]) -> None:
+    """Checks that the tokens of all regions were computed by the same encoder. Regions without images are None.
+
+    Raises:
+        DataError: two regions have tokens of different encoders or weights.
+    """
+    found = [store for store in stores if store is not None]
+    for other in found[1:]:
+        if other.kind != found[0].kind:
+            message = f"`{other.path}` was made by the image encoder {other.kind}, expected {found[0].kind}"
+            raise DataError(f"{message} as for the other regions", other._hint(found[0].kind.encoder))
+
+
+def write_image_tokens(path: Path, n_images: int, kind: ImageTokenKind, batches: Iterable[npt.NDArray[Any]]) -> None:
+    """Writes `image_tokens.h5`. Only one batch of tokens is in memory at a time.
+
+    The column is contiguous and aligned, so that it can be memory-mapped. It has no timestamp, so that the same tokens
+    always give the same bytes.
+
+    Args:
+        path: file to write.
+        n_images: number of images of the region.
+        kind: encoder of the tokens.
+        batches: tokens of consecutive images. Together, the batches have the tokens of all images. float [n, P, C]
+
+    Raises:
+        DataError: a token has a value that float16 cannot represent.
+        ValueError: the batches have the tokens of another number of images.
+    """
+    form = kind.form
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        write_text(file, "encoder", kind.encoder)
+        write_text(file, "encoder_version", kind.version)
+        column = file.create_dataset("token", (n_images, form.tokens, form.dim), np.float16, track_times=False)
+        row = 0
+        for batch in batches:
+            with np.errstate(over="ignore"):
+                tokens = batch.astype(np.float16)
+            if not np.isfinite(tokens).all():
+                message = f"the image encoder {kind} returned values that float16 cannot represent"
+                other = hints.again(image_weights="FILE").noting("with other weights")
+                raise DataError(message, other)
+            column[row : row + len(tokens)] = tokens
+            row += len(tokens)
+        if row != n_images:
+            raise ValueError(f"tokens of {row} images, expected {n_images}")
