@@ -10,7 +10,7 @@ import typer
 
 from geojepa_cli.app import app
 
-OTHER_PROGRAMS = {"rm", "pip", "unset", "osmium", "gdalwarp", "gdal_translate", "gdalinfo", "gunzip"}
+OTHER_PROGRAMS = {"rm", "pip", "python", "unset", "osmium", "gdalwarp", "gdal_translate", "gdalinfo", "gunzip"}
 GROUP: Any = typer.main.get_command(app)
 
 

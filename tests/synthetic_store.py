@@ -129,6 +129,18 @@ def write_synthetic_features(path: Path, n_vocab: int, seed: int = 0, width: int
     return path
 
 
+def write_synthetic_image_tokens(path: Path, n_images: int, seed: int = 0, version: str = "random") -> Path:
+    """Writes a features `image_tokens.h5` with random tokens of the form of `resnet50`."""
+    tokens = np.random.default_rng(seed).uniform(-1, 1, (n_images, 49, 2048)).astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
+        file.attrs["schema_version"] = np.uint32(schema.VERSION)
+        write_text(file, "encoder", "resnet50")
+        write_text(file, "encoder_version", version)
+        file.create_dataset("token", data=tokens)
+    return path
+
+
 def write_synthetic_geometry(
     path: Path, n_pieces: int, seed: int = 0, dim: int = 6, encoder: str = "fourier", version: str = "v1"
 ) -> Path:

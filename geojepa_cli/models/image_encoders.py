@@ -22,6 +22,7 @@ from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.hints import Hint
+from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.image_tokens import ImageTokenKind, write_image_tokens
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.tensors import read_tensors
@@ -31,6 +32,7 @@ from geojepa_cli.workspace.durable import file_sha256
 # Images that are encoded together. The number changes the rounding of tokens: when changing it, also increase the
 # version of the stage.
 MAX_IMAGES = 16
+CALIBRATION_IMAGES = 8  # of noise, for the statistics of a network with random weights
 VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
 SAFETENSORS = ".safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, with which all encoders were trained
@@ -167,7 +169,8 @@ def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImag
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = models.get_model(kind.encoder, weights=None)
-        setattr(network, head, nn.Identity())
+            setattr(network, head, nn.Identity())
+            _set_statistics(network, torch.randn(CALIBRATION_IMAGES, 3, SIZE_PX, SIZE_PX))
         return FrozenImageEncoder(network, kind)
     state = {name: x for name, x in _read_state(weights).items() if not name.startswith(f"{head}.")}
     network = models.get_model(kind.encoder, weights=None)
@@ -239,6 +242,21 @@ def _encode(
                     meter.update(done)
     finally:
         torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def _set_statistics(network: nn.Module, images: Tensor) -> None:
+    """Sets the statistics of batch normalisation to those of some images. Changes nothing in other networks.
+
+    Otherwise, a deep network with random weights would return values near zero.
+    """
+    norms = [module for module in network.eval().modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0  # keep nothing of the initial statistics
+    if norms:
+        network(images)
+    network.eval()
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

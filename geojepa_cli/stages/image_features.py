@@ -124,11 +124,13 @@ def find_image_encoder_of(
         source = ImageSource(ImageTokenKind(name, version))
         if all(one is None or find_image_tokens(workspace, one, source) for one in images):
             return source
-    file = hints.again(set={"model.image_weights": "FILE"}) if to_run or version is None else None
+    file = hints.again(set={"model.image_weights": "FILE"})  # for `pretrain`
+    if version is not None and not to_run:
+        regions = [one.name for one in images if one is not None]
+        file = hints.run("process", region=regions, image_encoder=name, image_weights="FILE")
     source = find_image_encoder(name, RANDOM if version == RANDOM and weights is None else weights, file)
     if version not in (None, source.kind.version):
         message = f"the model reads image tokens of `{name}` {version}, but the available weights are"
-        file = file or hints.run("process", image_encoder=name, image_weights="FILE")
         raise NotFoundError(f"{message} {source.kind.version}", file.noting(f"FILE: the weights {version}"))
     return source
 
