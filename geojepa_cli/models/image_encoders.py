@@ -1,4 +1,7 @@
-"""Frozen image encoders of torchvision: their weights, and the computation of the image tokens of a region."""
+"""Frozen image encoders of torchvision: their weights, and the computation of the image tokens of a region.
+
+Sources: ViT (Dosovitskiy et al. 2021), ResNet (He et al. 2016), EfficientNet (Tan and Le 2019).
+"""
 
 from __future__ import annotations
 

@@ -54,6 +54,18 @@ def test_t_has_the_thesis_size() -> None:
     assert (config.loss.vicreg_beta, config.loss.variance_weight, config.loss.covariance_weight) == (0.05, 25, 1)
 
 
+def test_the_paper_configurations_have_the_values_of_table_34() -> None:
+    ti, gti = load_config("paper-ti"), load_config("paper-gti")
+    assert (ti.train.batch_tokens, ti.train.accumulation, ti.train.lr) == (96 * (84 + 197), 6, 8e-4)
+    assert (gti.train.batch_tokens, gti.train.accumulation, gti.train.lr) == (48 * (84 + 197), 9, 1e-3)
+    for config in (ti, gti):
+        train, loss, model = config.train, config.loss, config.model
+        assert (train.epochs, train.ema_momentum, train.ema_momentum_end) == (300, 0.99, 0.99999)
+        assert (train.weight_decay, train.weight_decay_end, train.beta1, train.beta2) == (0.05, 0.1, 0.9, 0.95)
+        assert (loss.vicreg_beta, loss.smooth_l1_beta, model.predictor_dim) == (0.01, 1.0, 256)
+        assert (model.image_encoder, model.tokens_per_image) == ("vit_b_16", 197)
+
+
 def test_a_path_wins_over_a_packed_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tiny.yaml").write_text("train: {max_steps: 7}")
     monkeypatch.chdir(tmp_path)
