@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli import hints
-from geojepa_cli.config.modality import IMAGES
+from geojepa_cli.config.modality import IMAGES, Modality
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, Embedder
@@ -86,6 +86,7 @@ class _Region:
 
     Attributes:
         lengths: number of entities of each selected tile, int64 [n].
+        image_tokens: number of tokens of a frozen image encoder per image; 0 if the model reads none.
         tile_width, entity_width: number of dimensions of the model's tile vectors and entity vectors.
     """
 
@@ -93,6 +94,8 @@ class _Region:
         self.store, self.view, self.embedder, self.device = store, view, embedder, device
         self.lengths = store.lengths(view)
         self._images = bool(IMAGES & embedder.needs)
+        kind = store.image_kind if Modality.IMAGE_TOKENS in embedder.needs else None
+        self.image_tokens = 0 if kind is None else kind.form.tokens
         widths = self._encode(self.read(self._fullest()))
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
 
@@ -207,7 +210,8 @@ class _Chunks(Sequence[Columns]):
 def _embed(region: _Region, tiles: Rows, lengths: Rows) -> BatchVectors:
     """Embeds tiles in batches of tiles with similar numbers of entities. Returns vectors in the order of `tiles`."""
     order = np.argsort(lengths, kind="stable")
-    sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False)
+    cost = region.image_tokens
+    sampler = TokenBudgetSampler(tiles[order], lengths[order], BATCH_TOKENS, shuffle=False, tile_cost=cost)
     parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))

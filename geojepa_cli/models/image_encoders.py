@@ -1,14 +1,12 @@
-"""Frozen image encoders of torchvision: their weights, and the computation of the image tokens of a region.
+"""Frozen image encoders of torchvision, and the computation of the image tokens of a region.
 
 Sources: ViT (Dosovitskiy et al. 2021), ResNet (He et al. 2016), EfficientNet (Tan and Le 2019).
 """
 
 from __future__ import annotations
 
-import importlib
-import pickle
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -20,27 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli import hints
-from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
+from geojepa_cli.config.images import RANDOM
 from geojepa_cli.console import Meter
-from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
-from geojepa_cli.hints import Hint
+from geojepa_cli.errors import DataError
+from geojepa_cli.models.image_weights import other_file, read_state, torchvision_models
 from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.image_tokens import ImageTokenKind, write_image_tokens
 from geojepa_cli.store.images import ImageStore
-from geojepa_cli.store.tensors import read_tensors
-from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
-from geojepa_cli.workspace.durable import file_sha256
 
 # Images that are encoded together. The number changes the rounding of tokens: when changing it, also increase the
 # version of the stage.
 MAX_IMAGES = 16
 CALIBRATION_IMAGES = 8  # of noise, for the statistics of a network with random weights
-VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
-SAFETENSORS = ".safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, with which all encoders were trained
 _HEADS = {"vit_b_16": "heads", "resnet50": "fc", "efficientnet_b0": "classifier"}  # classifiers, which are not used
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, pickle.UnpicklingError)
 
 
 class FrozenImageEncoder(nn.Module):
@@ -99,59 +90,6 @@ class FrozenImageEncoder(nn.Module):
         return cells.flatten(2).transpose(1, 2)
 
 
-def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
-    """Returns the version of a file with weights: `sha256-` and the first digits of its checksum.
-
-    The name of a file in torchvision's cache ends with the first digits of its checksum, which are compared.
-
-    Args:
-        encoder: name of the image encoder.
-        weights: path of the file.
-        from_file: command that uses weights from a file.
-
-    Raises:
-        NotFoundError: the file does not exist.
-        DataError: the checksum of a file in torchvision's cache is wrong.
-    """
-    if not weights.is_file():
-        message = f"the weights `{weights}` of the image encoder `{encoder}` do not exist"
-        raise NotFoundError(message, _obtain(encoder, from_file))
-    digest = file_sha256(weights)
-    if weights == cached_weights(encoder) and not digest.startswith(weights.stem.rpartition("-")[2]):
-        message = f"`{weights}` is damaged: the digits in its name are not those of its SHA-256 checksum"
-        raise DataError(message, _obtain(encoder, from_file).after(hints.shell("rm", str(weights))))
-    return f"sha256-{digest[:VERSION_DIGITS]}"
-
-
-def find_weights(encoder: str, from_file: Hint) -> Path:
-    """Returns the path of the weights of an image encoder in torchvision's cache.
-
-    Args:
-        encoder: name of the image encoder.
-        from_file: command that uses weights from a file.
-
-    Raises:
-        NotFoundError: the cache does not contain them. The hint has two commands: one lets torchvision download the
-            weights, the other is `from_file`.
-        MissingExtraError: torchvision is not installed.
-    """
-    path = cached_weights(encoder)
-    if not path.is_file():
-        message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"
-        raise NotFoundError(f"{message} in `--image-weights` or `model.image_weights`", _obtain(encoder, from_file))
-    return path
-
-
-def cached_weights(encoder: str) -> Path:
-    """Returns the path at which torchvision stores the default weights of an image encoder when it downloads them.
-
-    Raises:
-        MissingExtraError: torchvision is not installed.
-    """
-    url = str(_torchvision().get_model_weights(encoder).DEFAULT.url)
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
 def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImageEncoder:
     """Loads a frozen image encoder.
 
@@ -164,7 +102,7 @@ def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImag
         DataError: the file is damaged, or has the weights of another network.
         MissingExtraError: torchvision is not installed.
     """
-    models = _torchvision()
+    models = torchvision_models()
     head = _HEADS[kind.encoder]
     if weights is None:
         if kind.version != RANDOM:
@@ -175,7 +113,7 @@ def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImag
             setattr(network, head, nn.Identity())
             _set_statistics(network, torch.randn(CALIBRATION_IMAGES, 3, SIZE_PX, SIZE_PX))
         return FrozenImageEncoder(network, kind)
-    state = {name: x for name, x in _read_state(weights).items() if not name.startswith(f"{head}.")}
+    state = {name: x for name, x in read_state(weights).items() if not name.startswith(f"{head}.")}
     network = models.get_model(kind.encoder, weights=None)
     setattr(network, head, nn.Identity())
     try:
@@ -183,7 +121,7 @@ def load_image_encoder(kind: ImageTokenKind, weights: Path | None) -> FrozenImag
     except RuntimeError as error:
         first = " ".join(str(error).split()[:24])
         message = f"`{weights}` has no weights of the image encoder `{kind.encoder}`: {first}"
-        raise DataError(message, _other_file()) from error
+        raise DataError(message, other_file()) from error
     return FrozenImageEncoder(network, kind)
 
 
@@ -257,49 +195,9 @@ def _set_statistics(network: nn.Module, images: Tensor) -> None:
     for norm in norms:
         norm.train()
         norm.momentum = 1.0  # keep nothing of the initial statistics
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the number of threads would change the rounding
     if norms:
         network(images)
+    torch.set_num_threads(before)
     network.eval()
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """Reads tensors by name from a file. Runs no code from the file.
-
-    Raises:
-        DataError: the file is missing or damaged, or contains something else.
-    """
-    if path.suffix == SAFETENSORS:
-        return read_tensors(path)[0]
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"`{path}` is not a state dict of torch: {first}", _other_file()) from error
-    if not isinstance(found, Mapping) or not all(isinstance(x, Tensor) for x in found.values()):
-        raise DataError(f"`{path}` is not a state dict of torch: expected tensors by name", _other_file())
-    return {str(name): x for name, x in found.items()}
-
-
-def _other_file() -> Hint:
-    return hints.advice("give a safetensors file, or a state dict that was saved by torch")
-
-
-def _obtain(encoder: str, from_file: Hint) -> Hint:
-    """Returns two commands: one lets torchvision download weights, the other uses weights from a file."""
-    download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
-    return hints.shell("python", "-c", download).or_else(from_file)
-
-
-def _torchvision() -> Any:
-    """Imports `torchvision.models`.
-
-    Raises:
-        MissingExtraError: torchvision is not installed.
-    """
-    try:
-        register_torchvision_ops()
-        return importlib.import_module("torchvision.models")
-    except ImportError as error:
-        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS)
-        message = f"the image encoders {names} need torchvision, which is not installed"
-        raise MissingExtraError(message, hints.shell("pip", "install", "torchvision")) from error

@@ -89,7 +89,7 @@ def find_image_encoder(encoder: str, weights: str | Path | None, from_file: Hint
         NotFoundError: the encoder is unknown, or its weights do not exist.
         MissingExtraError: torchvision is not installed.
     """
-    from geojepa_cli.models.image_encoders import find_weights, weights_version
+    from geojepa_cli.models.image_weights import find_weights, weights_version
     from geojepa_cli.store.image_tokens import ImageTokenKind
 
     if encoder not in FROZEN_ENCODERS:

@@ -18,15 +18,9 @@ from torch import Tensor, nn
 from geojepa_cli import hints
 from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
-from geojepa_cli.models import image_encoders
-from geojepa_cli.models.image_encoders import (
-    FrozenImageEncoder,
-    cached_weights,
-    find_weights,
-    load_image_encoder,
-    weights_version,
-    write_region_tokens,
-)
+from geojepa_cli.models import image_encoders, image_weights
+from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
+from geojepa_cli.models.image_weights import cached_weights, find_weights, weights_version
 from geojepa_cli.nn.tokens.image import FrozenForm, frozen_boxes
 from geojepa_cli.store.image_tokens import ImageTokenKind, ImageTokenStore
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
@@ -211,9 +205,9 @@ def test_weights_in_the_cache_of_torchvision_are_compared_with_the_digits_in_the
     with pytest.raises(DataError, match="is damaged"):
         weights_version("resnet50", path, FROM_FILE)
     torch.save(network_of("resnet50").state_dict(), path)
-    digest = image_encoders.file_sha256(path)
+    digest = image_weights.file_sha256(path)
     whole = path.rename(no_cache / f"resnet50-{digest[:8]}.pth")
-    monkeypatch.setattr(image_encoders, "cached_weights", lambda encoder: whole)
+    monkeypatch.setattr(image_weights, "cached_weights", lambda encoder: whole)
     assert weights_version("resnet50", whole, FROM_FILE) == f"sha256-{digest[:12]}"
 
 

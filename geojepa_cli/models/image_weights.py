@@ -1,0 +1,121 @@
+"""Weights of frozen image encoders: finds them in a file or in torchvision's cache, and reads them safely."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geojepa_cli import hints
+from geojepa_cli.config.images import FROZEN_ENCODERS
+from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
+from geojepa_cli.hints import Hint
+from geojepa_cli.store.tensors import read_tensors
+from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
+from geojepa_cli.workspace.durable import file_sha256
+
+VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
+SAFETENSORS = ".safetensors"
+_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, pickle.UnpicklingError)
+
+
+def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
+    """Returns the version of a file with weights: `sha256-` and the first digits of its checksum.
+
+    The name of a file in torchvision's cache ends with the first digits of its checksum, which are compared.
+
+    Args:
+        encoder: name of the image encoder.
+        weights: path of the file.
+        from_file: command that uses weights from a file.
+
+    Raises:
+        NotFoundError: the file does not exist.
+        DataError: the checksum of a file in torchvision's cache is wrong.
+    """
+    if not weights.is_file():
+        message = f"the weights `{weights}` of the image encoder `{encoder}` do not exist"
+        raise NotFoundError(message, _obtain(encoder, from_file))
+    digest = file_sha256(weights)
+    if weights == cached_weights(encoder) and not digest.startswith(weights.stem.rpartition("-")[2]):
+        message = f"`{weights}` is damaged: the digits in its name are not those of its SHA-256 checksum"
+        raise DataError(message, _obtain(encoder, from_file).after(hints.shell("rm", str(weights))))
+    return f"sha256-{digest[:VERSION_DIGITS]}"
+
+
+def find_weights(encoder: str, from_file: Hint) -> Path:
+    """Returns the path of the weights of an image encoder in torchvision's cache.
+
+    Args:
+        encoder: name of the image encoder.
+        from_file: command that uses weights from a file.
+
+    Raises:
+        NotFoundError: the cache does not contain them. The hint has two commands: one lets torchvision download the
+            weights, the other is `from_file`.
+        MissingExtraError: torchvision is not installed.
+    """
+    path = cached_weights(encoder)
+    if not path.is_file():
+        message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"
+        raise NotFoundError(f"{message} in `--image-weights` or `model.image_weights`", _obtain(encoder, from_file))
+    return path
+
+
+def cached_weights(encoder: str) -> Path:
+    """Returns the path at which torchvision stores the default weights of an image encoder when it downloads them.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    url = str(torchvision_models().get_model_weights(encoder).DEFAULT.url)
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Reads tensors by name from a file. Runs no code from the file.
+
+    Raises:
+        DataError: the file is missing or damaged, or contains something else.
+    """
+    if path.suffix == SAFETENSORS:
+        return read_tensors(path)[0]
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"`{path}` is not a state dict of torch: {first}", other_file()) from error
+    if not isinstance(found, Mapping) or not all(isinstance(x, Tensor) for x in found.values()):
+        raise DataError(f"`{path}` is not a state dict of torch: expected tensors by name", other_file())
+    return {str(name): x for name, x in found.items()}
+
+
+def other_file() -> Hint:
+    """Returns the hint for a file that has no weights of the image encoder."""
+    return hints.advice("give a safetensors file, or a state dict that was saved by torch")
+
+
+def _obtain(encoder: str, from_file: Hint) -> Hint:
+    """Returns two commands: one lets torchvision download weights, the other uses weights from a file."""
+    download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
+    return hints.shell("python", "-c", download).or_else(from_file)
+
+
+def torchvision_models() -> Any:
+    """Imports `torchvision.models`.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    try:
+        register_torchvision_ops()
+        return importlib.import_module("torchvision.models")
+    except ImportError as error:
+        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS)
+        message = f"the image encoders {names} need torchvision, which is not installed"
+        raise MissingExtraError(message, hints.shell("pip", "install", "torchvision")) from error
