@@ -174,7 +174,7 @@ def check_model_name(name: str) -> None:
     """
     check_name(name)
     if name in BASELINES or name in shipped_names():
-        what = "a baseline" if name in BASELINES else "the model that comes with geojepa"
+        what = "a baseline" if name in BASELINES else "a model that comes with geojepa"
         raise UsageError(
             f"`{name}` is the name of {what}; choose another name for the model", hints.again(name=f"my-{name}")
         )
