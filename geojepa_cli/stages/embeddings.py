@@ -19,6 +19,7 @@ from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
+from geojepa_cli.stages.image_features import image_tokens
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -170,7 +171,8 @@ def make_embeddings(
     params |= {"without_shared": True} if without_shared else {}
     params |= {"image_encoder": RANDOM_LABEL} if model.has_random_images() else {}
     images = joined_images(workspace, processed) if IMAGES & model.needs() else None
-    tokens = model.image_tokens(workspace, images, device, threads)
+    source = model.images(workspace, images)
+    tokens = image_tokens(workspace, images, source, device, threads) if images and source else None
     others = [one for one in without_shared if one != task]
     inputs = [
         processed,
