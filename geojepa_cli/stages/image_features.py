@@ -181,13 +181,14 @@ def make_image_tokens(
 
 
 def images_of(
-    workspace: Workspace, processed: Sequence[Artifact], otherwise: Hint | None = None
+    workspace: Workspace, processed: Sequence[Artifact], reason: str = "", otherwise: Hint | None = None
 ) -> list[Artifact | None]:
     """Returns the `images/` artifact of each region, or None for regions without images.
 
     Args:
         workspace: workspace to search.
         processed: `processed/` artifacts of the regions.
+        reason: text that comes first in the error message.
         otherwise: command that needs no images, for the error message.
 
     Raises:
@@ -197,6 +198,6 @@ def images_of(
     if not any(found):
         names = ", ".join(f"`{region.name}`" for region in processed)
         hint = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
-        message = f"there are no images for the tiles of {names}"
+        message = f"{reason}there are no images for the tiles of {names}"
         raise NotFoundError(message, hint if otherwise is None else hint.or_else(otherwise))
     return found

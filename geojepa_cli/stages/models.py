@@ -141,7 +141,8 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
     features = [tag_features(workspace, region) for region in processed]
     images: list[Artifact | None] = [None] * len(processed)
     if IMAGES & run.config.needs:
-        images = images_of(workspace, processed, hints.again(set={"model.modalities": "[tags]"}))
+        tags_only = hints.again(set={"model.modalities": "[tags]"})
+        images = images_of(workspace, processed, "the model reads images, but ", tags_only)
     tokens, source = None, None
     if run.config.model.frozen_images is not None:
         run, tokens, source = _with_image_tokens(workspace, images, run, chosen)
