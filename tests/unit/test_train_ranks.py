@@ -1,0 +1,116 @@
+"""Training on two processes equals training on one, also after kills and with another number of processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rank_runs import RESULT, WEIGHTS, Run, run_on_ranks, run_one
+from safetensors.torch import load_file
+from training import config_of, open_data, write_region
+
+from geojepa_cli.errors import UsageError
+from geojepa_cli.models.jepa.pretraining import build
+from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
+from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.loop import TERMINATED, train
+from geojepa_cli.train.ranks import Ranks
+
+STEPS = ["train.max_steps=20", "train.log_every=3"]  # checkpoints every 5 steps are between two lines of the log
+TWO, THREE = [*STEPS, "train.accumulation=2"], [*STEPS, "train.accumulation=3"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with undisturbed runs on one process, and with runs on two processes.
+
+    Some of these start on one process and end on two, or are to be resumed on one process.
+    """
+    place = tmp_path_factory.mktemp("ranks")
+    region = write_region(place / "region@000000000000")
+
+    def runs(name: str, settings: list[str] = TWO, **ends: int) -> Run:
+        return Run(str(place / name), settings, **ends)
+
+    alone = Ranks.alone()
+    for run in (runs("one"), runs("one-of-three", THREE), runs("1-to-2", killed_at=13)):
+        run_one(run, region, alone)
+    on_two = [runs("two"), runs("two-of-three", THREE), runs("1-to-2"), runs("2-to-2", killed_at=8), runs("2-to-2")]
+    on_two += [runs("2-to-1", killed_at=13), runs("signalled", signalled_at=7)]
+    run_on_ranks(2, on_two, region)
+    return place
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / RESULT).read_text()))
+
+
+def check_equal(one: Path, other: Path) -> None:
+    first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], atol=1e-4, rtol=0, msg=name)
+    lines = [read_metrics(folder / METRICS) for folder in (one, other)]
+    assert len(lines[0]) == len(lines[1])
+    for a, b in zip(*lines, strict=True):
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-4)
+    for name in ("step", "epoch", "batch", "tokens", "tiles"):
+        assert result(one)["progress"][name] == result(other)["progress"][name]
+
+
+def test_two_processes_equal_one_with_the_same_batches_per_step(place: Path) -> None:
+    check_equal(place / "one", place / "two")
+    assert result(place / "two")["progress"]["epoch"] > 2
+
+
+def test_a_process_may_have_more_batches_than_another(place: Path) -> None:
+    check_equal(place / "one-of-three", place / "two-of-three")
+    first, other = (load_file(place / name / WEIGHTS) for name in ("one", "one-of-three"))
+    assert any(not torch.allclose(tensor, other[name], atol=1e-4) for name, tensor in first.items())
+
+
+def test_a_killed_run_on_two_processes_resumes_on_two(place: Path) -> None:
+    assert result(place / "2-to-2")["resumed_from"] == 5
+    check_equal(place / "two", place / "2-to-2")
+
+
+def test_a_killed_run_on_one_process_resumes_on_two(place: Path) -> None:
+    assert result(place / "1-to-2")["resumed_from"] == 10
+    check_equal(place / "one", place / "1-to-2")
+
+
+def test_a_killed_run_on_two_processes_resumes_on_one(place: Path) -> None:
+    run_one(Run(str(place / "2-to-1"), TWO), place / "region@000000000000", Ranks.alone())
+    assert result(place / "2-to-1")["resumed_from"] == 10
+    check_equal(place / "one", place / "2-to-1")
+
+
+def test_sigterm_to_one_process_stops_both_after_the_step_and_the_run_can_resume(place: Path) -> None:
+    folder = place / "signalled"
+    assert result(folder)["stopped_by"] == TERMINATED
+    assert checkpoint_step(folder / CHECKPOINT) == 8
+    run_one(Run(str(folder), TWO), place / "region@000000000000", Ranks.alone())
+    assert result(folder)["resumed_from"] == 8
+    check_equal(place / "one", folder)
+
+
+def test_sigterm_on_one_process_saves_and_the_resumed_run_ends_with_the_same_bytes(place: Path, tmp_path: Path) -> None:
+    region = place / "region@000000000000"
+    run_one(Run(str(tmp_path / "run"), TWO, signalled_at=11), region, Ranks.alone())
+    assert result(tmp_path / "run")["stopped_by"] == TERMINATED
+    assert checkpoint_step(tmp_path / "run" / CHECKPOINT) == 12
+    run_one(Run(str(tmp_path / "run"), TWO), region, Ranks.alone())
+    for name in (WEIGHTS, METRICS):
+        assert (tmp_path / "run" / name).read_bytes() == (place / "one" / name).read_bytes()
+
+
+def test_more_processes_than_batches_per_step_is_an_error_with_the_setting_to_use(place: Path, tmp_path: Path) -> None:
+    config = config_of("train.max_steps=1", "train.accumulation=2")
+    data = open_data(place / "region@000000000000", config)
+    with pytest.raises(UsageError, match="3 processes") as caught:
+        train(build(config, data.inputs, 0), data, config.train, tmp_path, 0, ranks=Ranks(1, 3))
+    assert "--set train.accumulation=3" in str(caught.value.hint)
+    assert not list(tmp_path.iterdir())
