@@ -30,7 +30,7 @@ tail -4 "$out/tests.log"
 wait $unpacking || exit 1
 # geometry vectors, while the speed is measured on the GPU
 python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 8 --device cpu \
-  --out "$work/untrained" --set train.epochs=null --set train.max_steps=0 >"$work/geometry_vectors.log" 2>&1 &
+  --out "$work/untrained" --set 'model.modalities=[tags, geometry]' --set train.epochs=null --set train.max_steps=0 >"$work/geometry_vectors.log" 2>&1 &
 vectors=$!
 
 speed() { # speed NAME OPTIONS
@@ -50,8 +50,8 @@ fast=(--set train.precision=bfloat16 --set train.epochs=null --set "train.max_mi
 fast+=(--set train.monitor_every=500)
 python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small" \
   --set train.compile=true "${fast[@]}" >"$work/small.log" 2>&1 &
-python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small-t" \
-  --set 'model.modalities=[tags]' "${fast[@]}" >"$work/small-t.log" 2>&1 &
+python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small-gt" \
+  --set 'model.modalities=[tags, geometry]' "${fast[@]}" >"$work/small-gt.log" 2>&1 &
 if [ -d "$folder/fonts" ]; then
   python3 -W ignore -m geojepa_cli --workspace "$work/workspace" pretrain --config geometry.yaml --device cuda \
     --threads 6 --set train.monitor_every=500 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
@@ -59,7 +59,7 @@ if [ -d "$folder/fonts" ]; then
     cp "$work"/workspace/models/geometry@*/{weights.safetensors,metrics.jsonl,model_card.md} "$out/geometry/"
 fi &
 wait
-for name in small small-t geometry; do
+for name in small small-gt geometry; do
   say "$name: $(tail -1 "$work/$name.log" | cut -c 1-600)"
 done
 say "end"
