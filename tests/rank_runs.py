@@ -23,6 +23,7 @@ from geojepa_cli.train.ranks import Ranks
 
 WEIGHTS = "final.safetensors"
 RESULT = "result.json"
+EXCHANGED = "exchanged"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,21 @@ def run_one(run: Run, region: Path, ranks: Ranks) -> Result | None:
     return result
 
 
+def exchange(ranks: Ranks) -> dict[str, object]:
+    """Exchanges different data in each process. Returns what this process received."""
+    parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    parameters[0].grad = torch.full((2,), 1.0 + ranks.rank)
+    if ranks.rank == 1:
+        parameters[2].grad = torch.tensor([5.0, 7.0])
+    ranks.sum_gradients(parameters)
+    return {
+        "gradients": [None if p.grad is None else p.grad.tolist() for p in parameters],
+        "numbers": ranks.sum_numbers([1.5, ranks.rank]),
+        "terms": ranks.sum_terms({"both": 1.0, f"only {ranks.rank}": 2.0}),
+        "text": ranks.share(f"grün {ranks.rank}"),
+    }
+
+
 def free_port() -> int:
     """Returns a port that no program uses."""
     with socket.socket() as found:
@@ -101,9 +117,11 @@ def main() -> None:
     """Takes part in the runs as one process."""
     torch.set_num_threads(1)
     region, runs = Path(sys.argv[1]), [Run(**run) for run in json.loads(sys.argv[2])]
+    found = region.parent / f"{EXCHANGED}-{os.environ['RANK']}.json"
     with Ranks.from_environment() as ranks:
         for run in runs:
             run_one(run, region, ranks)
+        found.write_text(json.dumps(exchange(ranks)))
 
 
 if __name__ == "__main__":

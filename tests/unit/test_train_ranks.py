@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from rank_runs import RESULT, WEIGHTS, Run, run_on_ranks, run_one
+from rank_runs import EXCHANGED, RESULT, WEIGHTS, Run, run_on_ranks, run_one
 from safetensors.torch import load_file
 from training import config_of, open_data, write_region
 
@@ -18,6 +20,7 @@ from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
 from geojepa_cli.train.log import METRICS, read_metrics
 from geojepa_cli.train.loop import TERMINATED, train
 from geojepa_cli.train.ranks import Ranks
+from geojepa_cli.train.steps import Place, generator, prepare_steps
 
 STEPS = ["train.max_steps=20", "train.log_every=3"]  # checkpoints every 5 steps are between two lines of the log
 TWO, THREE = [*STEPS, "train.accumulation=2"], [*STEPS, "train.accumulation=3"]
@@ -105,6 +108,65 @@ def test_sigterm_on_one_process_saves_and_the_resumed_run_ends_with_the_same_byt
     run_one(Run(str(tmp_path / "run"), TWO), region, Ranks.alone())
     for name in (WEIGHTS, METRICS):
         assert (tmp_path / "run" / name).read_bytes() == (place / "one" / name).read_bytes()
+
+
+def test_all_processes_receive_the_same_sums_and_the_text_of_the_first(place: Path) -> None:
+    for rank in range(2):
+        found = json.loads((place / f"{EXCHANGED}-{rank}.json").read_text())
+        assert found == {
+            "gradients": [[3.0, 3.0], None, [5.0, 7.0]],  # the second parameter has no gradient in any process
+            "numbers": [3.0, 1.0],
+            "terms": {"both": 2.0, "only 0": 2.0, "only 1": 2.0},
+            "text": "grün 0",
+        }
+
+
+class Numbered(NamedTuple):
+    """Batch that knows its epoch and index."""
+
+    epoch: int
+    index: int
+    n_tiles: int = 1
+
+
+class Epochs:
+    """Data with 3, 1, 2, 3, 1, 2, … batches per epoch."""
+
+    def n_batches(self, epoch: int) -> int:
+        return (3, 1, 2)[epoch % 3]
+
+    def batches(self, epoch: int, indices: Sequence[int]) -> Iterator[Numbered]:
+        return (Numbered(epoch, index) for index in indices)
+
+
+class Recorder:
+    """Model that returns the batch and the seed of its random numbers instead of losses."""
+
+    def prepare(self, batch: Numbered, rng: torch.Generator) -> Callable[[], Any]:
+        return lambda: (batch.epoch, batch.index, rng.initial_seed())
+
+
+def prepared(accumulation: int, start: Place, ranks: Ranks, count: int) -> list[tuple[Any, int, int]]:
+    steps = prepare_steps(Recorder(), Epochs(), 7, accumulation, start, ranks)  # type: ignore[arg-type]
+    return [(one.compute(), one.epoch, one.batch) for one in islice(steps, count)]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3, 4, 7])
+def test_the_batches_of_a_step_do_not_depend_on_the_number_of_processes(accumulation: int) -> None:
+    start, steps = Place(4, 1, 0), 20
+    alone = prepared(accumulation, start, Ranks.alone(), steps * accumulation)
+    order = [(epoch, index) for epoch in range(1, 99) for index in range(Epochs().n_batches(epoch))]
+    for number, ((epoch, index, seed), *after) in enumerate(alone):
+        step, part = divmod(number, accumulation)
+        assert (epoch, index) == order[number]
+        assert seed == generator(7, 4 + step, part).initial_seed()
+        assert tuple(after) == order[(step + 1) * accumulation]
+    for size in range(2, accumulation + 1):
+        for rank in range(size):
+            own = [one for number, one in enumerate(alone) if number % accumulation % size == rank]
+            assert prepared(accumulation, start, Ranks(rank, size), len(own)) == own
+    later = Place(4 + 6, *alone[6 * accumulation - 1][1:])
+    assert prepared(accumulation, later, Ranks.alone(), 5) == alone[6 * accumulation :][:5]
 
 
 def test_more_processes_than_batches_per_step_is_an_error_with_the_setting_to_use(place: Path, tmp_path: Path) -> None:
