@@ -55,7 +55,7 @@ def run_one(run: Run, region: Path, ranks: Ranks) -> Result | None:
     model = build(config, data.inputs, 0)
     if ranks.rank:
         with torch.no_grad():
-            next(model.module.parameters()).add_(1.0)  # process 0 shares its weights
+            next(model.module.parameters()).neg_()  # process 0 shares its weights
     step = loop._Run._step
 
     def step_until(current: loop._Run, batches: object) -> None:

@@ -43,6 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_one(run, region, alone)
     on_two = [runs("two"), runs("two-of-three", THREE), runs("1-to-2"), runs("2-to-2", killed_at=8), runs("2-to-2")]
     on_two += [runs("2-to-1", killed_at=13), runs("signalled", signalled_at=7)]
+    on_two.append(runs("timed", ["train.accumulation=2", "train.max_steps=100000", "train.max_minutes=0.01"]))
     run_on_ranks(2, on_two, region)
     return place
 
@@ -89,6 +90,12 @@ def test_a_killed_run_on_two_processes_resumes_on_one(place: Path) -> None:
     run_one(Run(str(place / "2-to-1"), TWO), place / "region@000000000000", Ranks.alone())
     assert result(place / "2-to-1")["resumed_from"] == 10
     check_equal(place / "one", place / "2-to-1")
+
+
+def test_all_processes_stop_at_the_same_step_when_the_time_is_over(place: Path) -> None:
+    found = result(place / "timed")
+    assert found["stopped_by"] == "max_minutes" and 0 < found["progress"]["step"] < 100_000
+    assert found["progress"]["elapsed_s"] >= 0.6
 
 
 def test_sigterm_to_one_process_stops_both_after_the_step_and_the_run_can_resume(place: Path) -> None:
