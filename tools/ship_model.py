@@ -3,8 +3,11 @@
 
     .venv/bin/python tools/ship_model.py workspace/models/NAME@ID --name geojepa-small --command "geojepa pretrain …"
 
-SOURCE is a `models/` artifact, or a folder with `weights.safetensors` and `config.yaml`. Regions, attribution and
-counts come from the manifest of the artifact. For a folder without a manifest, `--regions` is required.
+SOURCE is a `models/` artifact, or a folder with `weights.safetensors`, `config.yaml` and `metrics.jsonl`. Regions,
+attribution and counts come from the manifest of the artifact. For a folder without a manifest, `--regions` is required,
+except for a geometry encoder, which is not trained on regions:
+
+    .venv/bin/python tools/ship_model.py workspace/models/geometry@ID --name polygon-gnn --command "geojepa pretrain …"
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import json
 import sys
 from pathlib import Path
 
+from geojepa_cli.config.geometry import GeometryConfig
+from geojepa_cli.config.load import load_run_config
 from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.export.shipped_card import Figure, ShippingFacts
 from geojepa_cli.export.shipped_model import manifest_facts, ship_model
-from geojepa_cli.models.published import WEIGHTS
+from geojepa_cli.models.published import CONFIG, WEIGHTS
 from geojepa_cli.sources.extract import OSM_ATTRIBUTION
 from geojepa_cli.tags.encoder import MiniLM
 from geojepa_cli.workspace.kinds import check_name
@@ -57,8 +62,9 @@ def ship(options: argparse.Namespace) -> int:
     check_name(options.name)
     path = options.source / MANIFEST
     known = manifest_facts(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    regions = options.regions or known.get("regions")
-    if not regions:
+    geometry = isinstance(load_run_config(str(options.source / CONFIG)), GeometryConfig)
+    regions = [] if geometry else options.regions or known.get("regions")
+    if not regions and not geometry:
         raise UsageError(f"`{path}` does not exist, so `--regions` is required")
     figures = []
     for task, data, score, value in options.figure:
@@ -70,7 +76,7 @@ def ship(options: argparse.Namespace) -> int:
         options.name,
         regions,
         options.command,
-        options.attribution or known.get("attribution") or [OSM_ATTRIBUTION],
+        options.attribution or known.get("attribution") or ([] if geometry else [OSM_ATTRIBUTION]),
         options.text_encoder,
         known.get("counts", {}),
         figures,

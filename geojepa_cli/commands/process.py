@@ -11,7 +11,8 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
-from geojepa_cli.stages.geometry_features import NO_ENCODER, find_encoder, find_geometry
+from geojepa_cli.stages.geometry_features import NO_ENCODER, find_geometry
+from geojepa_cli.stages.geometry_source import find_encoder
 
 
 @example(region="state-college")
@@ -33,8 +34,8 @@ def process(
     geometry_encoder: Annotated[
         str,
         typer.Option(
-            help="Encoder for geometry vectors: `fourier`, `polygon_gnn` (the newest trained one, or its name), or "
-            "`none`. `pretrain` and `embed` compute missing vectors themselves."
+            help="Encoder for geometry vectors: `fourier`, `polygon_gnn` (the newest trained one, else the one that "
+            "comes with geojepa), the name of one, or `none`. `pretrain` and `embed` compute missing vectors."
         ),
     ] = NO_ENCODER,
     threads: options.Threads = options.default_threads(),

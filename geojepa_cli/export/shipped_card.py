@@ -63,12 +63,12 @@ class CardHeader(NamedTuple):
     Attributes:
         regions: names of the regions that the model was trained on.
         attribution: attribution lines of the training data.
-        text_encoder: name of the text encoder whose tag embeddings the model reads.
+        text_encoder: name of the text encoder whose tag embeddings the model reads. None if it reads no tags.
     """
 
     regions: tuple[str, ...]
     attribution: tuple[str, ...]
-    text_encoder: str
+    text_encoder: str | None
 
 
 def shipped_card(facts: ShippingFacts, config: PretrainConfig, tile_width: int, last_line: Mapping[str, Any]) -> str:
@@ -107,10 +107,10 @@ def read_header(card: str, source: str) -> CardHeader:
         raise DataError(f"the header of `{source}` is not YAML: {describe_yaml_error(error)}") from None
     header = header if isinstance(header, dict) else {}
     lists = [header.get(name) for name in ("training_regions", "attribution")]
-    encoder = header.get("text_encoder")
+    encoder = header.get("text_encoder", ...)  # null for a model that reads no tags
     if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists):
         raise DataError(f"the header of `{source}` has no lists of texts `training_regions` and `attribution`")
-    if not isinstance(encoder, str):
+    if encoder is not None and not isinstance(encoder, str):
         raise DataError(f"the header of `{source}` has no text `text_encoder`")
     regions, attribution = (tuple(one or ()) for one in lists)
     return CardHeader(regions, attribution, encoder)

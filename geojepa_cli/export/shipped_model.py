@@ -10,28 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geojepa_cli.config.geometry import GeometryConfig, RunConfig
 from geojepa_cli.errors import DataError
+from geojepa_cli.export.geometry_card import shipped_geometry_card
 from geojepa_cli.export.shipped_card import ShippingFacts, shipped_card
 from geojepa_cli.models.jepa.build import build_encoder
-from geojepa_cli.models.jepa.encoder import TileEncoder
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, read_model
+from geojepa_cli.models.polygon_gnn import embedder as polygon_gnn
+from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, read_run
 from geojepa_cli.store.tensors import save_tensors
 from geojepa_cli.train.log import METRICS, read_metrics
 
 CARD = "model_card.md"
 MAX_BYTES = 12_000_000  # of the whole folder
 MAX_LINES = 40  # of the shortened training log
-PREFIX = "target_encoder."
+PREFIX = "target_encoder."  # of the weights of a GeoJEPA model
 
 
 def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = WEIGHTS) -> int:
     """Writes the folder of a model that comes with the package. Replaces an existing folder.
 
-    The folder contains the weights of the target encoder as float16, the configuration, a shortened training log, and
-    the model card.
+    The folder contains the weights of the encoder as float16, the configuration, a shortened training log, and the
+    model card. Predictors and classifiers, which only training needs, are left out.
 
     Args:
-        source: folder of a trained GeoJEPA model, with weights, `config.yaml` and, optionally, `metrics.jsonl`.
+        source: folder of a trained model of any family, with weights, `config.yaml` and `metrics.jsonl`. For a GeoJEPA
+            model, `metrics.jsonl` is optional.
         target: folder to write.
         facts: facts for the model card.
         weights: name of the weights file in `source`.
@@ -42,13 +45,15 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
     Raises:
         DataError: the weights are unreadable, do not match the configuration or exceed the range of float16, or the
             folder would be larger than `MAX_BYTES`. An existing folder is then kept.
-        UsageError: the configuration cannot be read, or is not of a GeoJEPA model.
+        UsageError: the configuration cannot be read.
     """
-    tensors, config = read_model(source, weights)
-    encoder = build_encoder(config.model)
-    small = _target_encoder(tensors, encoder, source / weights)
+    tensors, config = read_run(source, weights)
     lines = read_metrics(source / METRICS) if (source / METRICS).is_file() else []
-    card = shipped_card(facts, config, encoder.pool.width, lines[-1] if lines else {})
+    try:
+        kept, card = _encoder(tensors, config, facts, lines[-1] if lines else {})
+    except RuntimeError as error:
+        raise DataError(f"`{source / weights}` does not match the model in `{CONFIG}`: {error}") from error
+    small = _halve(kept, source / weights)
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -68,18 +73,35 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
     return size
 
 
-def _target_encoder(tensors: Mapping[str, Tensor], encoder: TileEncoder, path: Path) -> dict[str, Tensor]:
-    """Returns the weights of the target encoder as float16.
+def _encoder(
+    tensors: Mapping[str, Tensor], config: RunConfig, facts: ShippingFacts, last_line: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], str]:
+    """Returns the weights of the encoder by name, and the model card.
 
     Raises:
-        DataError: the weights do not match the configuration, or a value is not finite as float16.
+        RuntimeError: the weights do not match the configuration.
     """
-    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
-    try:
-        encoder.load_state_dict({name.removeprefix(PREFIX): kept[name] for name in kept})
-    except RuntimeError as error:
-        raise DataError(f"`{path}` does not match the model in `{CONFIG}`: {error}") from error
-    small = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
+    if isinstance(config, GeometryConfig):
+        kept = _beginning_with(tensors, polygon_gnn.PREFIX)
+        polygon_gnn.build_encoder(config, kept)
+        return kept, shipped_geometry_card(facts, config, last_line)
+    encoder = build_encoder(config.model)
+    kept = _beginning_with(tensors, PREFIX)
+    encoder.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in kept.items()})
+    return kept, shipped_card(facts, config, encoder.pool.width, last_line)
+
+
+def _beginning_with(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _halve(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Converts weights to float16.
+
+    Raises:
+        DataError: a value is not finite as float16.
+    """
+    small = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     for name, tensor in small.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise DataError(f"`{name}` in `{path}` has values that are not finite as float16")

@@ -10,8 +10,10 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.errors import DataError, GeojepaError, GeometryMismatchError, NotFoundError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.features import tag_features
-from geojepa_cli.stages.geometry_features import GeometrySource, find_encoder_of, geometry_features, is_encoder
+from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
+from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import CONFIG, model_config
@@ -108,7 +110,7 @@ class Model(NamedTuple):
         """
         features = tag_features(workspace, processed)
         if self.shipped is not None:
-            self.shipped.check_tags(features)
+            _check_tags(self.shipped, features)
         return features
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> GeometrySource | None:
@@ -235,6 +237,32 @@ def _obstacle(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -
         except GeojepaError as error:
             return error.message
     return None
+
+
+def _check_tags(model: ShippedModel, features: Artifact) -> None:
+    """Checks that a shipped model can read the tag embeddings of a region. Accepts any if it reads no tags.
+
+    Args:
+        model: shipped model.
+        features: `features/` artifact of the region with tag embeddings.
+
+    Raises:
+        DataError: the tag embeddings are of another text encoder or have another width.
+    """
+    from geojepa_cli.config.schema import PretrainConfig
+    from geojepa_cli.store.features import tag_encoder
+
+    config = model.config()
+    if not isinstance(config, PretrainConfig):
+        return
+    found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())
+    wanted = (model.header.text_encoder, config.model.tag_dim)
+    if found != wanted:
+        raise DataError(
+            f"the tag embeddings of `{features.name}` are of the text encoder `{found[0]}` ({found[1]} values); "
+            f"`{model.name}` reads `{wanted[0]}` ({wanted[1]} values)",
+            hints.again(model="tagpool"),
+        )
 
 
 def _check_best(model: Artifact) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from geojepa_cli import hints
 from geojepa_cli.errors import NotFoundError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.geometry_features import ENCODER, NO_ENCODER, find_encoder, make_geometry, rebuild_geometry
+from geojepa_cli.stages.geometry_features import NO_ENCODER, make_geometry, rebuild_geometry
+from geojepa_cli.stages.geometry_source import ENCODER, find_encoder
 from geojepa_cli.stages.processed import DEFAULT_SIMPLIFY_M, DEFAULT_VISIBILITY_K, make_processed
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import open_inputs, text
@@ -65,8 +66,9 @@ def process(
             another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
         geometry_encoder: geometry encoder for the vectors that models with geometry read: `fourier`, `polygon_gnn` for
-            the newest trained PolygonGNN, or the name of a trained one. With `none`, no vectors are computed; then
-            `pretrain` and `embed` compute them if a model needs them.
+            the newest trained PolygonGNN or, if there is none, the one that comes with the package, or the name of a
+            PolygonGNN. With `none`, no vectors are computed; then `pretrain` and `embed` compute them if a model needs
+            them.
         threads: number of threads; does not affect the result.
 
     Returns:

@@ -135,7 +135,7 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
 
     Raises:
         NotFoundError: a region has no `features/` artifact, the model reads images but no region has images, or the
-            geometry encoder has not been trained.
+            geometry encoder does not exist.
         UsageError: the device does not exist, or training needs too much memory.
     """
     with run.ranks.leader_first():
@@ -166,7 +166,7 @@ def _with_geometry(
     Computes vectors that do not exist yet.
 
     Raises:
-        NotFoundError: the geometry encoder has not been trained.
+        NotFoundError: the geometry encoder does not exist.
         DataError: the vectors have another width than the configuration.
     """
     model = run.config.model
@@ -184,7 +184,7 @@ def check_model_name(name: str) -> None:
     """
     check_name(name)
     if name in BASELINES or name in shipped_names():
-        what = "a baseline" if name in BASELINES else "the model that comes with geojepa"
+        what = "a baseline" if name in BASELINES else "a model that comes with geojepa"
         raise UsageError(
             f"`{name}` is the name of {what}; choose another name for the model", hints.again(name=f"my-{name}")
         )

@@ -1,4 +1,4 @@
-"""Trained models that come with the package. They embed regions without training."""
+"""Trained models that come with the package. They are used where the workspace has no trained model."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.features import FILE as FEATURES_FILE
-from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.manifest import identity_hash
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.schema import PretrainConfig
+    from geojepa_cli.config.geometry import RunConfig
     from geojepa_cli.export.shipped_card import CardHeader
 
 FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 DEFAULT_SHIPPED = "geojepa-small"
+SHIPPED_GEOMETRY = "polygon-gnn"  # geometry encoder
 CARD, CONFIG, WEIGHTS = "model_card.md", "config.yaml", "weights.safetensors"
-WEIGHTS_PARAM, CONFIG_PARAM = "weights_sha256", "config_sha256"  # parameters of the embeddings
+WEIGHTS_PARAM, CONFIG_PARAM = "weights_sha256", "config_sha256"  # parameters of embeddings and geometry vectors
 REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
 
 
@@ -52,38 +51,18 @@ class ShippedModel(NamedTuple):
         """Reference to the model: `name@id`, where the id is a hash of weights and configuration."""
         return f"{self.name}@{identity_hash(self.params)}"
 
-    def config(self) -> PretrainConfig:
+    def config(self) -> RunConfig:
         """Returns the configuration with which the model was trained.
 
         Raises:
             DataError: the configuration is damaged.
         """
-        from geojepa_cli.config.load import load_config
+        from geojepa_cli.config.load import load_run_config
 
         try:
-            return load_config(str(self.folder / CONFIG))
+            return load_run_config(str(self.folder / CONFIG))
         except UsageError as error:
             raise DataError(error.message, REINSTALL) from error
-
-    def check_tags(self, features: Artifact) -> None:
-        """Checks that the model can read the tag embeddings of a region.
-
-        Args:
-            features: `features/` artifact of the region with tag embeddings.
-
-        Raises:
-            DataError: the tag embeddings are of another text encoder or have another width.
-        """
-        from geojepa_cli.store.features import tag_encoder
-
-        found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())
-        wanted = (self.header.text_encoder, self.config().model.tag_dim)
-        if found != wanted:
-            raise DataError(
-                f"the tag embeddings of `{features.name}` are of the text encoder `{found[0]}` ({found[1]} values); "
-                f"`{self.name}` reads `{wanted[0]}` ({wanted[1]} values)",
-                hints.again(model="tagpool"),
-            )
 
 
 def shipped_names() -> list[str]:
@@ -91,11 +70,12 @@ def shipped_names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
 
 
-def open_shipped(ref: str) -> ShippedModel:
+def open_shipped(ref: str, option: str = "model") -> ShippedModel:
     """Opens a model that comes with the package. Does not load its weights.
 
     Args:
         ref: `name` or `name@id` of the model. The name is in `shipped_names()`.
+        option: option that `ref` is the value of, for hints: `model` or `geometry_encoder`.
 
     Raises:
         NotFoundError: the installed model has another id.
@@ -116,15 +96,16 @@ def open_shipped(ref: str) -> ShippedModel:
         raise DataError(f"`{error.filename or folder}` cannot be read: {error.strerror}", REINSTALL) from error
     model = ShippedModel(name, folder, *sums, header)
     if at and not (wanted and model.ref.startswith(ref)):
+        flag = f"--{option.replace('_', '-')}"
         message = f"this version of geojepa comes with the model `{model.ref}`, not with `{ref}`"
-        raise NotFoundError(message, hints.instead(("--model", ref), ("--model", name)))
+        raise NotFoundError(message, hints.instead((flag, ref), (flag, name)))
     return model
 
 
 def ref_in(params: Mapping[str, Any]) -> str | None:
-    """Returns the reference to the shipped model in the parameters of an `embeddings/` artifact.
+    """Returns the reference to the shipped model in the parameters of an artifact with embeddings or geometry vectors.
 
-    Returns None if the embeddings were made with another model.
+    Returns None if the artifact was not made with a shipped model.
     """
     sums = {name: params.get(name) for name in (WEIGHTS_PARAM, CONFIG_PARAM)}
     return f"{params.get('model')}@{identity_hash(sums)}" if all(sums.values()) else None
@@ -139,7 +120,7 @@ def noting_version(hint: Hint, refs: Iterable[str | None]) -> Hint:
     """
     for ref in refs:
         name = (ref or "").partition("@")[0]
-        if ref is None or name not in {*shipped_names(), DEFAULT_SHIPPED}:
+        if ref is None or name not in {*shipped_names(), DEFAULT_SHIPPED, SHIPPED_GEOMETRY}:
             continue
         with contextlib.suppress(DataError):
             if name not in shipped_names() or open_shipped(name).ref != ref:

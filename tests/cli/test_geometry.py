@@ -251,8 +251,6 @@ def model_needs() -> frozenset[Modality]:
             "--geometry-encoder fourier",
         ),
         (["process", "--geometry-encoder", "demo"], "is not a geometry encoder", "--geometry-encoder fourier"),
-        (["process", "--geometry-encoder", "polygon_gnn"], "no trained geometry encoder", "--config geometry.yaml"),
-        (["pretrain", "--config", "paper-gt.yaml"], "no trained geometry encoder", "--config geometry.yaml"),
         (
             ["pretrain", "--config", "gt.yaml", "--set", "model.geometry_dim=7"],
             "`fourier` v1 (7 values)",

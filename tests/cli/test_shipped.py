@@ -79,7 +79,7 @@ def test_models_of_the_workspace_come_first_but_its_name_selects_it(workspace: W
     assert f"using the model {own.ref}" in " ".join(done.stderr.split())
     named = json.loads(succeed(workspace, "embed", "--model", DEFAULT_SHIPPED, "--json").stdout)
     assert named["result"]["model"] == model.ref
-    with pytest.raises(UsageError, match="name of the model that comes with geojepa"):
+    with pytest.raises(UsageError, match="name of a model that comes with geojepa"):
         stages.pretrain(workspace, "tiny.yaml", set_=[*SYNTHETIC, "train.max_steps=0"], name=DEFAULT_SHIPPED)
 
 

@@ -18,7 +18,7 @@ from training import config_of, open_data, train_in, write_region
 
 from geojepa_cli import stages
 from geojepa_cli.config.load import load_config
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import DataError
 from geojepa_cli.export import shipped_model
 from geojepa_cli.export.shipped_card import read_header
 from geojepa_cli.export.shipped_model import ship_model
@@ -106,7 +106,7 @@ def test_weights_of_another_configuration_are_refused(source: Path, tmp_path: Pa
     with pytest.raises(DataError, match=r"does not match the model in `config\.yaml`"):
         ship_model(other, tmp_path / "small", facts_of("here"))
     (other / CONFIG).write_text("family: polygon_gnn\ntrain: {max_steps: 1}\n")
-    with pytest.raises(UsageError, match="expected `jepa`"):
+    with pytest.raises(DataError, match=r"does not match the model in `config\.yaml`"):
         ship_model(other, tmp_path / "small", facts_of("here"))
 
 
@@ -172,8 +172,8 @@ def test_the_tool_needs_the_regions_of_a_folder_without_a_manifest(source: Path,
 
 
 def test_git_and_so_the_wheel_do_not_leave_out_shipped_models() -> None:
-    names = ("config.yaml", "weights.safetensors", "metrics.jsonl", "model_card.md")
-    paths = [f"geojepa_cli/shipped/geojepa-small/{name}" for name in names]
+    files = ("config.yaml", "weights.safetensors", "metrics.jsonl", "model_card.md")
+    paths = [f"geojepa_cli/shipped/{name}/{file}" for name in ("geojepa-small", "polygon-gnn") for file in files]
     done = subprocess.run(["git", "check-ignore", "--no-index", *paths], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 128:
         pytest.skip("not a git checkout")

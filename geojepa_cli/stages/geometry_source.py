@@ -1,0 +1,153 @@
+"""Geometry encoders that are available in a workspace: trained ones, and those that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.stages.shipped import REINSTALL, SHIPPED_GEOMETRY, ShippedModel, open_shipped, shipped_names
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.models.geometry_encoders import GeometryEncoder
+    from geojepa_cli.store.geometry import GeometryKind
+
+FOURIER, POLYGON_GNN = "fourier", "polygon_gnn"
+ENCODER = "geometry_encoder"  # parameter of the artifacts; artifacts with text embeddings of tags do not have it
+WEIGHTS = "weights.safetensors"
+VERSION_DIGITS = 12  # of the SHA-256 of the weights
+
+
+class GeometrySource(NamedTuple):
+    """Geometry encoder that is available in a workspace.
+
+    Attributes:
+        kind: name and version of the encoder, and width of its vectors.
+        model: trained encoder: a `models/` artifact, or a model that comes with the package. None for an encoder
+            without weights.
+    """
+
+    kind: GeometryKind
+    model: Artifact | ShippedModel | None = None
+
+    @property
+    def kind_params(self) -> dict[str, Any]:
+        """Those parameters of artifacts that identify the vectors of this encoder."""
+        return {ENCODER: self.kind.encoder, "geometry_version": self.kind.version, "geometry_dim": self.kind.dim}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the artifacts with vectors of this encoder."""
+        model = self.model
+        shipped = {"model": model.name, **model.params} if isinstance(model, ShippedModel) else {}
+        return self.kind_params | shipped
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The `models/` artifact with the weights, or None."""
+        return self.model if isinstance(self.model, Artifact) else None
+
+
+def find_encoder(workspace: Workspace, encoder: str) -> GeometrySource:
+    """Finds a geometry encoder.
+
+    Args:
+        workspace: workspace with the trained geometry encoders.
+        encoder: `fourier`, `polygon_gnn` for the newest PolygonGNN in the workspace or, if it has none, the PolygonGNN
+            that comes with the package, or `name` or `name@id` of a PolygonGNN.
+
+    Raises:
+        NotFoundError: there is no such encoder.
+        UsageError: the model with this name is not a geometry encoder.
+        DataError: the PolygonGNN that comes with the package is damaged.
+    """
+    from geojepa_cli.models.geometry_encoders import FOURIER as FOURIER_KIND
+
+    if encoder == FOURIER:
+        return GeometrySource(FOURIER_KIND)
+    if encoder == POLYGON_GNN:
+        newest = workspace.newest("models", None, lambda inputs, params: is_encoder(params))
+        if newest is not None:
+            return trained_encoder(newest)
+        if SHIPPED_GEOMETRY not in shipped_names():
+            train = hints.run("pretrain", config="geometry.yaml")
+            raise NotFoundError(f"there is no trained geometry encoder in `{workspace.root}`", train)
+        return shipped_encoder()
+    if encoder.partition("@")[0] == SHIPPED_GEOMETRY and SHIPPED_GEOMETRY in shipped_names():
+        return shipped_encoder(encoder)
+    names = {artifact.name for artifact in workspace.artifacts("models") if is_encoder(artifact.params)}
+    if encoder.partition("@")[0] not in workspace.names("models"):
+        raise unknown(
+            "geometry encoder",
+            encoder,
+            [FOURIER, POLYGON_GNN, *sorted(names), *({SHIPPED_GEOMETRY} & {*shipped_names()})],
+            hints.again(geometry_encoder=FOURIER),
+            "--geometry-encoder",
+        )
+    model = workspace.find("models", encoder)
+    if not is_encoder(model.params):
+        raise UsageError(f"the model `{model.ref}` is not a geometry encoder", hints.again(geometry_encoder=FOURIER))
+    return trained_encoder(model)
+
+
+def is_encoder(params: Mapping[str, Any]) -> bool:
+    """Returns True if the parameters of a `models/` artifact are those of a trained geometry encoder."""
+    config = params.get("config")
+    return isinstance(config, Mapping) and config.get("family") == POLYGON_GNN
+
+
+def load_encoder(source: GeometrySource) -> GeometryEncoder:
+    """Loads a geometry encoder.
+
+    Raises:
+        DataError: the weights are missing or damaged.
+    """
+    from geojepa_cli.models.geometry_encoders import fourier_encoder, polygon_encoder
+
+    model = source.model
+    if model is None:
+        return fourier_encoder()
+    if isinstance(model, Artifact):
+        return polygon_encoder(model.path, source.kind.version)
+    try:
+        return polygon_encoder(model.folder, source.kind.version)
+    except GeojepaError as error:
+        raise DataError(error.message, REINSTALL) from error
+
+
+def shipped_encoder(ref: str = SHIPPED_GEOMETRY) -> GeometrySource:
+    """Returns the PolygonGNN that comes with the package. `ref` is its name, or `name@id`.
+
+    Raises:
+        NotFoundError: the installed encoder has another id.
+        DataError: a file of the encoder is missing or damaged.
+    """
+    from geojepa_cli.config.geometry import GeometryConfig
+
+    model = open_shipped(ref, "geometry_encoder")
+    config = model.config()
+    if not isinstance(config, GeometryConfig):
+        raise DataError(f"`{model.folder}` does not contain a geometry encoder", REINSTALL)
+    return GeometrySource(_kind(model.weights_sha256, config.model.dim), model)
+
+
+def trained_encoder(model: Artifact) -> GeometrySource:
+    """Returns the geometry encoder in a `models/` artifact.
+
+    Raises:
+        DataError: the manifest of the artifact does not describe a geometry encoder.
+    """
+    try:
+        digest, dim = model.manifest["files"][WEIGHTS]["sha256"], model.params["config"]["model"]["dim"]
+    except (KeyError, TypeError):
+        raise model.broken(f"the manifest of `{model.path}` does not describe a geometry encoder") from None
+    return GeometrySource(_kind(digest, int(dim)), model)
+
+
+def _kind(weights_sha256: str, dim: int) -> GeometryKind:
+    from geojepa_cli.store.geometry import GeometryKind
+
+    return GeometryKind(POLYGON_GNN, f"sha256-{weights_sha256[:VERSION_DIGITS]}", dim)
