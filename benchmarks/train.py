@@ -43,9 +43,10 @@ from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activations
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train.ahead import Ahead, Prepared
+from geojepa_cli.train.ahead import Ahead
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
+from geojepa_cli.train.steps import Prepared
 
 GEMM_SIZES = ((2048, 2048, 2048), (4096, 4096, 4096), (8192, 1536, 384), (8192, 8192, 8192))
 GEMM_S = 0.4  # seconds per matrix product
@@ -95,7 +96,7 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
             profile(run, steps, options.profile)
     finally:
         steps.close()
-        run.log.close()
+        run.close()
     trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
     optimiser = 15.0 * trained + 3.0 * sum(p.numel() for p in model.module.target_encoder.parameters())
     count = model.count

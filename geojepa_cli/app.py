@@ -27,7 +27,7 @@ from geojepa_cli.commands.probe import probe
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
-from geojepa_cli.errors import GeojepaError, io_error
+from geojepa_cli.errors import GeojepaError, OtherRankError, io_error
 from geojepa_cli.hints import Hint, Invocation
 
 
@@ -134,6 +134,8 @@ def _end(code: int, message: str, hint: Hint | None, debug: bool) -> NoReturn:
 
 def _describe(error: Exception, group: Any) -> tuple[int, str, Hint | None]:
     """Returns the exit code, message and hint for an exception."""
+    if isinstance(error, OtherRankError):
+        return error.exit_code, "", None
     if isinstance(error, GeojepaError):
         return error.exit_code, error.message, error.hint
     if isinstance(error, PARSE_ERROR):

@@ -34,6 +34,13 @@ _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?"
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+_only_errors = False  # set in all processes of a training run but the first
+
+
+def print_only_errors() -> None:
+    """Makes this process print nothing but errors from now on."""
+    global _only_errors
+    _only_errors = True
 
 
 def printable(text: str) -> str:
@@ -88,7 +95,7 @@ class _PlainMeter:
         self._total = total if total is not None else self._total
         self._description = description if description is not None else self._description
         now = time.monotonic()
-        if now - self._last < PLAIN_INTERVAL_S:
+        if _only_errors or now - self._last < PLAIN_INTERVAL_S:
             return
         self._last = now
         of = f" of {self._total:,.0f}" if self._total is not None else ""
@@ -102,7 +109,7 @@ class _PlainMeter:
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Meter]:
     """Shows progress on stderr: as a bar on a terminal (removed at the end), otherwise as plain lines."""
-    if not _err.is_terminal:
+    if _only_errors or not _err.is_terminal:
         yield _PlainMeter(description, total)
         return
     columns = (
@@ -118,11 +125,14 @@ def progress(description: str, total: float | None = None) -> Iterator[Meter]:
 
 def note(message: str) -> None:
     """Prints a line of information on stderr."""
-    _err.print(_shown(message))
+    if not _only_errors:
+        _err.print(_shown(message))
 
 
 def warn(message: str, hint: Hint | None = None) -> None:
     """Prints a warning on stderr, followed by a hint on how to fix the problem. The running command continues."""
+    if _only_errors:
+        return
     _err.print(f"[yellow]warning:[/yellow] {_shown(message)}")
     if hint is not None:
         _err.print(f"  to fix it: {_shown(str(hint.completed(hints.running())))}")
@@ -137,11 +147,14 @@ def error(message: str, hint: Hint | None = None) -> None:
 
 def print_line(text: str = "") -> None:
     """Prints a line of a command's result on stdout."""
-    _out.print(_shown(text))
+    if not _only_errors:
+        _out.print(_shown(text))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
     """Prints a table on stdout. Columns of numbers are right-aligned."""
+    if _only_errors:
+        return
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
     for index, name in enumerate(columns):
@@ -155,7 +168,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 def emit_json(command: str, artifact: str | Sequence[str] | None, result: object) -> None:
     """Prints the result of a command as a JSON object with the keys `schema`, `command`, `artifact` and `result`."""
     answer = {"schema": JSON_SCHEMA, "command": command, "artifact": artifact, "result": result}
-    print(to_json(answer), flush=True)
+    if not _only_errors:
+        print(to_json(answer), flush=True)
 
 
 def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

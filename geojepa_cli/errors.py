@@ -61,6 +61,10 @@ class InterruptedRunError(GeojepaError):
     exit_code = 130
 
 
+class OtherRankError(GeojepaError):
+    """Another process of a training run has ended. That process prints the error, so the command line prints none."""
+
+
 def wrong_argument(name: str, got: object, expected: str, example: str) -> UsageError:
     """Returns the error for a wrong argument of a Python function. The command line cannot cause this error.
 

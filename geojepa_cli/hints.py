@@ -101,7 +101,7 @@ class Hint:
 
     def words(self) -> list[str]:
         """Returns the command as a list of arguments, without the other hints (`first`, `otherwise`) and the note."""
-        words = [PROGRAM] if self.command is not None else []
+        words = program(self.command) if self.command is not None else []
         default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
         if self.workspace is not None and not default:
             words += ["--workspace", self.workspace]
@@ -252,6 +252,19 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
         else:
             options += [(option, str(inner)) for inner in value]
     return tuple(options)
+
+
+def program(command: str) -> list[str]:
+    """Returns the words that start geojepa. If `torchrun` started this process, it also starts a training run again.
+
+    Args:
+        command: name of the command.
+    """
+    if command != "pretrain" or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return [PROGRAM]
+    nodes, processes = os.environ.get("GROUP_WORLD_SIZE", "1"), os.environ.get("LOCAL_WORLD_SIZE", "1")
+    several = [] if nodes == "1" else ["--nnodes", nodes]
+    return ["torchrun", *several, "--nproc-per-node", processes, "-m", "geojepa_cli"]
 
 
 def option_words(options: Sequence[Option]) -> list[str]:

@@ -59,8 +59,12 @@ WithImagery = Annotated[bool, typer.Option("--with-imagery", help="Use only tile
 
 
 def default_threads() -> int:
-    """Returns the default number of threads: the number of CPU cores that this process can use, up to a maximum."""
-    return min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    """Returns the default number of threads: the number of CPU cores that this process can use, up to a maximum.
+
+    If `torchrun` started several processes on this computer, they share the cores.
+    """
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(max(cores, 1), MAX_THREADS)
 
 
 def workspace(ctx: typer.Context) -> Workspace:

@@ -180,8 +180,16 @@ class TrainConfig(WatchConfig):
         examples=[60],
         description="maximum training time in minutes; with this limit, results depend on the speed of the hardware",
     )
-    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
-    accumulation: Int = Field(default=1, ge=1, le=65_536, description="number of batches per optimiser update")
+    batch_tokens: Int = Field(
+        default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch, which one process computes"
+    )
+    accumulation: Int = Field(
+        default=1,
+        ge=1,
+        le=65_536,
+        description="number of batches per optimiser update; the processes of `torchrun` share them, so there are at "
+        "least as many batches as processes, and the model does not depend on the number of processes",
+    )
     lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     lr_end: Float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
     schedule: Literal["wsd", "cosine"] = Field(

@@ -29,3 +29,7 @@ class WatchConfig(Section):
         default=(), max_length=1000, description="steps at which a picture of the vectors is written"
     )
     tensorboard: bool = Field(default=False, description="also write the training log for TensorBoard")
+
+    def looks_at(self, step: int) -> bool:
+        """Returns True if the monitor looks at the model after this number of steps."""
+        return step % self.monitor_every == 0 or step in self.pictures_at

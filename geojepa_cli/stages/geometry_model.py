@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,22 +33,23 @@ def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) 
     """
     from geojepa_cli.glyphs.fonts import find_fonts
 
-    device = pick_device(run.device)
+    device = run.ranks.device(pick_device(run.device))
     fonts = find_fonts(run.config.glyphs)
 
-    def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
-        counts, timing = _train(build, run, fonts, device)
-        _describe(build, run, counts)
-        return counts, timing
+    def train(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        return _train(folder, run, fonts, device)
+
+    def describe(folder: Path, counts: Mapping[str, Any]) -> None:
+        _describe(folder, run, counts)
 
     params = {"fonts_sha256": fonts.digest()}
-    return publish_model(workspace, run, [], params, write)
+    return publish_model(workspace, run, [], params, train, describe)
 
 
 def _train(
-    build: Build, run: TrainingRun[GeometryConfig], fonts: FontFiles, device: str
+    folder: Path, run: TrainingRun[GeometryConfig], fonts: FontFiles, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains a geometry encoder, and writes its files to the directory of `build`.
+    """Trains a geometry encoder, and writes its files to a folder.
 
     Returns:
         Two dicts: the counts for `manifest.json`, such as the number of steps, and the entries for `timing.json`.
@@ -62,17 +63,17 @@ def _train(
     families = read_families(fonts)
     workers = run.threads if device != "cpu" else 0  # a GPU computes faster than one thread draws
     data = GlyphData(families, run.config, run.seed, torch.device(device), workers)
-    trained = train_model(build, run, data, data.inputs, device)
+    trained = train_model(folder, run, data, data.inputs, device)
     return trained.counts(families.counts), trained.timing
 
 
-def _describe(build: Build, run: TrainingRun[GeometryConfig], counts: Mapping[str, Any]) -> None:
-    """Writes the plot of loss and accuracy, and the model card, to the directory of `build`."""
+def _describe(folder: Path, run: TrainingRun[GeometryConfig], counts: Mapping[str, Any]) -> None:
+    """Writes the plot of loss and accuracy, and the model card, to a folder."""
     from geojepa_cli.evaluate.plots.training import GEOMETRY, plot_metrics
     from geojepa_cli.export.geometry_card import geometry_card
     from geojepa_cli.train.log import read_metrics
 
-    lines = read_metrics(build.partial / METRICS)
-    plot_metrics(lines, build.partial / "loss.png", run.name, GEOMETRY)
+    lines = read_metrics(folder / METRICS)
+    plot_metrics(lines, folder / "loss.png", run.name, GEOMETRY)
     card = geometry_card(run.name, run.config, run.seed, counts, lines[-1])
-    (build.partial / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / "model_card.md").write_text(card, encoding="utf-8")

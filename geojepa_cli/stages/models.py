@@ -26,8 +26,8 @@ from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
 from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
+from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import check_name
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -76,19 +76,27 @@ def pretrain(
     pairs = (
         [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
     )
-    resolved = load_run_config(str(config), pairs)
     name = name or Path(config).stem
-    check_model_name(name)
-    if isinstance(resolved, GeometryConfig):
-        if region:
-            # the hints for geojepa commands keep `--region`
-            words = ("geojepa", "--workspace", str(workspace.root), "pretrain", "--config", str(config))
-            raise UsageError(
-                f"`{config}` trains on fonts, so it cannot be combined with `--region`", hints.shell(*words)
-            )
-        return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads))
-    run = TrainingRun(resolved, name, seed, resume, device, threads)
-    return make_model(workspace, in_fixed_order(find_regions(workspace, "processed", region)), run)
+    with Ranks.from_environment() as ranks:
+        with ranks.leader_first():
+            resolved = load_run_config(str(config), pairs)
+            check_model_name(name)
+            ranks.check_accumulation(resolved.train.accumulation)
+            if isinstance(resolved, GeometryConfig):
+                _refuse_regions(workspace, config, region)
+            else:
+                regions = in_fixed_order(find_regions(workspace, "processed", region))
+        if isinstance(resolved, GeometryConfig):
+            return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads, ranks))
+        return make_model(workspace, regions, TrainingRun(resolved, name, seed, resume, device, threads, ranks))
+
+
+def _refuse_regions(workspace: Workspace, config: str | Path, region: Regions) -> None:
+    """Raises an error if regions are given for a configuration that trains on fonts."""
+    if region:
+        # the hints for geojepa commands keep `--region`
+        words = ("geojepa", "--workspace", str(workspace.root), "pretrain", "--config", str(config))
+        raise UsageError(f"`{config}` trains on fonts, so it cannot be combined with `--region`", hints.shell(*words))
 
 
 class TrainingInputs(NamedTuple):
@@ -137,26 +145,28 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
             geometry encoder or the weights of the image encoder do not exist.
         UsageError: the device does not exist, or training needs too much memory.
     """
-    chosen = pick_device(run.device)
-    features = [tag_features(workspace, region) for region in processed]
-    images: list[Artifact | None] = [None] * len(processed)
-    if IMAGES & run.config.needs:
-        tags_only = hints.again(set={"model.modalities": "[tags]"})
-        images = images_of(workspace, processed, "the model reads images, but ", tags_only)
-    tokens, source = None, None
-    if run.config.model.frozen_images is not None:
-        run, tokens, source = _with_image_tokens(workspace, images, run, chosen)
-    geometry = None
-    if Modality.GEOMETRY in run.config.needs:
-        run, geometry = _with_geometry(workspace, processed, run)
+    with run.ranks.leader_first():
+        chosen = run.ranks.device(pick_device(run.device))
+        features = [tag_features(workspace, region) for region in processed]
+        images: list[Artifact | None] = [None] * len(processed)
+        if IMAGES & run.config.needs:
+            tags_only = hints.again(set={"model.modalities": "[tags]"})
+            images = images_of(workspace, processed, "the model reads images, but ", tags_only)
+        tokens, source = None, None
+        if run.config.model.frozen_images is not None:
+            run, tokens, source = _with_image_tokens(workspace, images, run, chosen)
+        geometry = None
+        if Modality.GEOMETRY in run.config.needs:
+            run, geometry = _with_geometry(workspace, processed, run)
     inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source)
 
-    def write(build: Build) -> tuple[dict[str, Any], dict[str, Any]]:
-        counts, timing = _train(build, run, inputs, chosen)
-        _describe(build, run, inputs.artifacts, counts)
-        return counts, timing
+    def train(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        return _train(folder, run, inputs, chosen)
 
-    return publish_model(workspace, run, inputs.artifacts, {}, write)
+    def describe(folder: Path, counts: Mapping[str, Any]) -> None:
+        _describe(folder, run, inputs.artifacts, counts)
+
+    return publish_model(workspace, run, inputs.artifacts, {}, train, describe)
 
 
 def _with_geometry(
@@ -189,8 +199,8 @@ def _with_image_tokens(
         NotFoundError: the weights of the image encoder do not exist.
     """
     model, to_run = run.config.model, run.config.masking.pixels
-    source = find_image_encoder_of(workspace, images, model, to_run)
-    tokens = [None if one is None else image_tokens(workspace, one, source, device, run.threads) for one in images]
+    source, kind = find_image_encoder_of(workspace, images, model, to_run), device.partition(":")[0]
+    tokens = [None if one is None else image_tokens(workspace, one, source, kind, run.threads) for one in images]
     weights = RANDOM if source.kind.version == RANDOM else None
     model = model.model_copy(update={"image_version": source.kind.version, "image_weights": weights})
     config = run.config.model_copy(update={"model": model})
@@ -212,7 +222,7 @@ def check_model_name(name: str) -> None:
 
 
 def _train(
-    build: Build, run: TrainingRun[PretrainConfig], inputs: TrainingInputs, device: str
+    folder: Path, run: TrainingRun[PretrainConfig], inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains a model, and writes the files of the model.
 
@@ -222,28 +232,31 @@ def _train(
     import torch
 
     from geojepa_cli.train.data import TrainingData
-    from geojepa_cli.train.memory import check_memory
+    from geojepa_cli.train.memory import available_bytes, check_memory
 
     prepare_torch(device, run.threads)
-    data = TrainingData.open(
-        run.config,
-        [artifact.file(PROCESSED_FILE) for artifact in inputs.processed],
-        [artifact.file(FEATURES_FILE) for artifact in inputs.features],
-        [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
-        run.seed,
-        [artifact.file(GEOMETRY_FILE) for artifact in inputs.geometry] if inputs.geometry else None,
-        [artifact.file(TOKENS_FILE) if artifact else None for artifact in inputs.image_tokens or []] or None,
-        inputs.image_source.load() if inputs.image_source else None,
-    )
-    check_memory(run.config, data)
+    with run.ranks.leader_first():
+        data = TrainingData.open(
+            run.config,
+            [artifact.file(PROCESSED_FILE) for artifact in inputs.processed],
+            [artifact.file(FEATURES_FILE) for artifact in inputs.features],
+            [artifact.file(IMAGES_FILE) if artifact else None for artifact in inputs.images],
+            run.seed,
+            [artifact.file(GEOMETRY_FILE) for artifact in inputs.geometry] if inputs.geometry else None,
+            [artifact.file(TOKENS_FILE) if artifact else None for artifact in inputs.image_tokens or []] or None,
+            inputs.image_source.load() if inputs.image_source else None,
+        )
+        available = available_bytes(data.device)
+        processes = run.ranks.local_size if device == "cpu" else 1
+        check_memory(run.config, data, None if available is None else available // processes)
     data = data.to(torch.device(device))
-    trained = train_model(build, run, data, data.inputs, device)
+    trained = train_model(folder, run, data, data.inputs, device)
     dropped = {reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")}
     return trained.counts({"tiles": len(data.view.tiles), **dropped}), trained.timing
 
 
 def _describe(
-    build: Build, run: TrainingRun[PretrainConfig], inputs: Sequence[Artifact], counts: Mapping[str, Any]
+    folder: Path, run: TrainingRun[PretrainConfig], inputs: Sequence[Artifact], counts: Mapping[str, Any]
 ) -> None:
     """Writes the plot of the loss and the model card."""
     from geojepa_cli.evaluate.plots.training import plot_metrics
@@ -251,10 +264,10 @@ def _describe(
     from geojepa_cli.models.jepa.pretraining import ema_momentum
     from geojepa_cli.train.log import read_metrics
 
-    lines = read_metrics(build.partial / METRICS)
+    lines = read_metrics(folder / METRICS)
     momentum = [{"ema_momentum": ema_momentum(run.config.train, line["done"])} for line in lines]
-    plot_metrics([{**line, **m} for line, m in zip(lines, momentum, strict=True)], build.partial / "loss.png", run.name)
+    plot_metrics([{**line, **m} for line, m in zip(lines, momentum, strict=True)], folder / "loss.png", run.name)
     attribution = [line for artifact in inputs for line in artifact.attribution]
     refs = [artifact.full_ref for artifact in inputs]
     card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)
-    (build.partial / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / "model_card.md").write_text(card, encoding="utf-8")

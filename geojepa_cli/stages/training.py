@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import InterruptedRunError, UsageError
+from geojepa_cli.errors import InterruptedRunError, OtherRankError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, number
 from geojepa_cli.stages.stage import Stage
+from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
@@ -21,7 +23,8 @@ from geojepa_cli.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from geojepa_cli.config.geometry import RunConfig
     from geojepa_cli.models.base import FrozenInputs
-    from geojepa_cli.train.loop import Data, Result
+    from geojepa_cli.train.loop import Result
+    from geojepa_cli.train.steps import Data
 
 CONFIG = "config.yaml"
 CHECKPOINT = "checkpoint.safetensors"
@@ -44,6 +47,7 @@ class TrainingRun(Generic[ConfigT]):
         resume: True to resume an interrupted run from its last checkpoint. False to train from the start.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.
+        ranks: processes that train the model together.
     """
 
     config: ConfigT
@@ -52,6 +56,7 @@ class TrainingRun(Generic[ConfigT]):
     resume: bool = True
     device: str = "auto"
     threads: int = 1
+    ranks: Ranks = field(default_factory=Ranks.alone)
 
 
 class Trained(NamedTuple):
@@ -114,7 +119,8 @@ def publish_model(
     run: TrainingRun[RunConfig],
     inputs: Sequence[Artifact],
     params: Mapping[str, Any],
-    write: Callable[[Build], tuple[dict[str, Any], dict[str, Any]]],
+    train: Callable[[Path], tuple[dict[str, Any], dict[str, Any]]],
+    describe: Callable[[Path, Mapping[str, Any]], None],
 ) -> Artifact:
     """Trains a model and publishes the artifact `models/<name>`. Returns the existing artifact if there is one.
 
@@ -123,11 +129,12 @@ def publish_model(
         run: settings of the training run.
         inputs: artifacts to train on.
         params: parameters that change the result, in addition to the configuration and the seed.
-        write: function that trains the model, and writes its files to the directory `partial` of its argument. Returns
-            two dicts: the counts for `manifest.json`, and the entries for `timing.json`.
+        train: function that trains the model, and writes its files to a folder. Returns two dicts: the counts for
+            `manifest.json`, and the entries for `timing.json`. Called by all processes of the run.
+        describe: function that writes plot and model card to a folder. Its arguments are the folder and the counts.
 
     Raises:
-        InterruptedRunError: the run was stopped with Ctrl-C.
+        InterruptedRunError: the run was stopped with Ctrl-C or SIGTERM.
         MissingExtraError: the configuration asks for TensorBoard, but it is not installed.
     """
 
@@ -139,14 +146,36 @@ def publish_model(
     def publish(build: Build) -> Artifact:
         if not run.resume:
             build.clear()
+        run.ranks.share(build.partial.name)
         try:
-            counts, timing = write(build)
+            counts, timing = train(build.partial)
+            describe(build.partial, counts)
         except KeyboardInterrupt:
             raise _interrupted(build) from None
         return build.publish(counts=counts, extra={"seed": run.seed}, timing=timing)
 
+    if not run.ranks.leads:
+        return _follow(workspace, run.ranks, train)
     identity = {"config": run.config.model_dump(mode="json"), "seed": run.seed, **params}
-    return MODELS.make(workspace, run.name, identity, inputs, publish)
+    model = MODELS.make(workspace, run.name, identity, inputs, publish)
+    run.ranks.share(model.full_ref)
+    return model
+
+
+def _follow(workspace: Workspace, ranks: Ranks, train: Callable[[Path], object]) -> Artifact:
+    """Trains a model together with process 0, and returns the artifact that process 0 publishes.
+
+    Process 0 shares the name of the folder in which it builds the artifact, and then the reference of the artifact. If
+    the artifact exists already, process 0 shares the reference only.
+    """
+    try:
+        shared = ranks.share()
+        if shared.endswith(".partial"):
+            train(workspace.root / MODELS.kind / shared)
+            shared = ranks.share()
+    except KeyboardInterrupt:
+        raise OtherRankError("interrupted") from None
+    return workspace.at(shared)
 
 
 def prepare_torch(device: str, threads: int) -> None:
@@ -160,31 +189,37 @@ def prepare_torch(device: str, threads: int) -> None:
 
 
 def train_model(
-    build: Build, run: TrainingRun[RunConfig], data: Data[Any], inputs: FrozenInputs, device: str
+    folder: Path, run: TrainingRun[RunConfig], data: Data[Any], inputs: FrozenInputs, device: str
 ) -> Trained:
-    """Trains a new model, and writes weights, configuration and metrics to the directory of `build`.
+    """Trains a new model, and writes weights, configuration and metrics to a folder.
 
     Args:
-        build: artifact that is being built. If its directory has a checkpoint of an interrupted run, the run is
+        folder: folder of the artifact that is being built. If it has a checkpoint of an interrupted run, the run is
             resumed.
         run: settings of the training run.
         data: training data, on the training device.
         inputs: text embeddings of tags, on the training device. They are computed before training.
         device: training device, such as `cpu`.
+
+    Raises:
+        KeyboardInterrupt: the run received SIGTERM, and saved a checkpoint.
     """
     from geojepa_cli.models.published import save_model
     from geojepa_cli.models.registry import build_pretrainable
-    from geojepa_cli.train.loop import train
+    from geojepa_cli.train.loop import TERMINATED, train
     from geojepa_cli.train.watch import discard, publish_best
 
     model = build_pretrainable(run.config, inputs, run.seed)
     with console.progress("pretrain", 100.0) as meter:
-        result = train(model, data, run.config.train, build.partial, run.seed, meter)
+        result = train(model, data, run.config.train, folder, run.seed, meter, run.ranks)
     if result.resumed_from is not None:
         console.note(f"training resumed from the checkpoint at step {result.resumed_from:,}")
-    save_model(build.partial, model.module, run.config)
-    publish_best(build.partial, run.config.train)
-    discard(build.partial)
+    if run.ranks.leads:
+        if result.stopped_by == TERMINATED:
+            raise KeyboardInterrupt
+        save_model(folder, model.module, run.config)
+        publish_best(folder, run.config.train)
+        discard(folder)
     timing = {
         "tokens_per_s": round(result.tokens_per_s, 1),
         "training_s": round(result.progress.elapsed_s, 1),
@@ -209,7 +244,7 @@ def model_config(model: Artifact) -> RunConfig:
 
 
 def _interrupted(build: Build) -> InterruptedRunError:
-    """Returns the error for a run that was stopped with Ctrl-C. The hint is the command that resumes this run.
+    """Returns the error for a run that was stopped with Ctrl-C or SIGTERM. The hint is the command that resumes it.
 
     A run without a checkpoint cannot be resumed, so its files are deleted.
     """

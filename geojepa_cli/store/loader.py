@@ -53,8 +53,11 @@ class TileLoader:
 
     def epoch(self, epoch: int, position: int = 0) -> Iterator[TileBatch]:
         """Yields the batches of this process in an epoch. To resume a run, skips the first `position` batches."""
+        return self.read(self.sampler.batches(epoch, position, self.rank, self.ranks))
+
+    def read(self, plan: Iterator[npt.NDArray[np.int64]]) -> Iterator[TileBatch]:
+        """Yields the batches of a plan. Each element of the plan has the row numbers of the tiles of a batch."""
         self.store.compiled(self.view)  # compiled here, so that the threads do not each do it
-        plan = self.sampler.batches(epoch, position, self.rank, self.ranks)
         if self.prefetch == 0:
             yield from map(self._read, plan)
             return

@@ -1,4 +1,4 @@
-"""Prepares training steps ahead of time: reads batches, draws masks and computes indices.
+"""Prepares training steps ahead of time.
 
 On a GPU, a thread prepares the next steps on a CUDA stream of its own, while the GPU computes the current step. So the
 training step itself never waits for a number from the GPU.
@@ -9,33 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
 
 import torch
-
-from geojepa_cli.models.base import StepLosses
 
 AHEAD = 2  # steps that the thread prepares ahead of the current one
 WAIT_S = 0.2  # the thread looks this often whether training has ended
 
 ItemT = TypeVar("ItemT")
-
-
-class Prepared(NamedTuple):
-    """A batch that is ready for a training step.
-
-    Attributes:
-        compute: function that computes the losses of the batch with the current weights.
-        tiles: number of tiles in the batch.
-        epoch: number of the epoch that contains the following batch.
-        batch: index of the following batch in this epoch.
-    """
-
-    compute: Callable[[], StepLosses]
-    tiles: int
-    epoch: int
-    batch: int
 
 
 class Ahead(Generic[ItemT]):

@@ -134,21 +134,23 @@ class TrainingData:
         """Returns the number of batches in an epoch."""
         return self.sampler.n_batches(epoch)
 
-    def batches(self, epoch: int, position: int) -> Iterator[TileBatch]:
-        """Yields the batches of an epoch, on the training device.
+    def batches(self, epoch: int, indices: Sequence[int]) -> Iterator[TileBatch]:
+        """Yields batches of an epoch, on the training device.
 
         Args:
             epoch: number of the epoch. The order of the tiles differs between epochs.
-            position: index of the first batch to yield.
+            indices: indices of the batches to yield, in this order.
         """
+        plan = self.sampler.plan(epoch)
+        rows = (plan[index] for index in indices)
         if self.resident is not None:
-            yield from map(self.resident.read, self.sampler.batches(epoch, position))
+            yield from map(self.resident.read, rows)
             return
         pinned = self.device.type == "cuda"
         loader = TileLoader(
             self.store, self.view, self.sampler, needs=self.needs, pin_memory=pinned, device=self.device
         )
-        yield from loader.epoch(epoch, position)
+        yield from loader.read(rows)
 
     def fixed_batch(self, tiles: int, seed: int) -> TileBatch:
         """Returns the same batch of random tiles in every call, so that its metrics are comparable during training.

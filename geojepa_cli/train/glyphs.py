@@ -55,18 +55,15 @@ class GlyphData:
         """Returns the number of batches in an epoch."""
         return -(-self.config.glyphs.samples // self.config.train.batch_tokens)
 
-    def batches(self, epoch: int, position: int) -> Iterator[GlyphBatch]:
-        """Yields the batches of an epoch. Each epoch has different multipolygons.
+    def batches(self, epoch: int, indices: Sequence[int]) -> Iterator[GlyphBatch]:
+        """Yields batches of an epoch. Each epoch has different multipolygons.
 
         Args:
             epoch: number of the epoch, from 0.
-            position: index of the first batch to yield.
+            indices: indices of the batches to yield, in this order.
         """
         samples, size = self.config.glyphs.samples, self.config.train.batch_tokens
-        drawings = [
-            _Drawing((self.seed, _TRAIN, epoch, batch), min(size, samples - batch * size))
-            for batch in range(position, self.n_batches(epoch))
-        ]
+        drawings = [_Drawing((self.seed, _TRAIN, epoch, batch), min(size, samples - batch * size)) for batch in indices]
         if self.workers == 0:
             for drawing in drawings:
                 yield _draw(self.families.train, self.config.glyphs, drawing).to(self.device)

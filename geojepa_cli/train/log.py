@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
+from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.train.tensorboard import Board
 
 METRICS = "metrics.jsonl"
@@ -23,18 +24,28 @@ class Means:
 
     The sums stay on the device of the terms, so that adding a step does not wait for a GPU.
 
+    Args:
+        totals: sums from the checkpoint of an interrupted run.
+        count: number of steps in `totals`.
+        ranks: processes of the run. Each process adds the terms of its own batches.
+
     Attributes:
         count: number of steps since the last line. Checkpoints contain it.
     """
 
-    def __init__(self, totals: dict[str, float] | None = None, count: int = 0) -> None:
-        self._totals: dict[str, Tensor | float] = dict(totals or {})
+    def __init__(
+        self,
+        totals: Mapping[str, float] | None = None,
+        count: int = 0,
+        ranks: Ranks = Ranks.alone(),
+    ) -> None:
+        self._totals: dict[str, Tensor | float] = dict(totals or {}) if ranks.leads else {}
+        self._ranks = ranks
         self.count = count
 
-    @property
     def totals(self) -> dict[str, float]:
-        """Sum of each loss term since the last line. Checkpoints contain it."""
-        return {name: float(total) for name, total in self._totals.items()}
+        """Returns the sum of each loss term since the last line, over all processes. Checkpoints contain it."""
+        return self._ranks.sum_terms({name: float(total) for name, total in self._totals.items()})
 
     def add(self, parts: Mapping[str, Tensor]) -> None:
         """Adds the loss terms of one step. All are scalars."""
@@ -44,7 +55,7 @@ class Means:
 
     def take(self) -> dict[str, float]:
         """Returns the mean of each loss term, and resets all sums to zero."""
-        means = {name: total / max(self.count, 1) for name, total in self.totals.items()}
+        means = {name: total / max(self.count, 1) for name, total in self.totals().items()}
         self._totals, self.count = {}, 0
         return means
 

@@ -49,10 +49,6 @@ class Watch(Generic[BatchT]):
         self._best: float | None = state.get("best")
         self._best_step: int = state.get("best_step", 0)
 
-    def due(self, step: int) -> bool:
-        """Returns True if the model is looked at after this number of steps."""
-        return step % self._config.monitor_every == 0 or step in self._config.pictures_at
-
     def look(self, model: Pretrainable[BatchT], step: int, share: float, line: Mapping[str, float]) -> dict[str, Any]:
         """Computes the figures of a model, prints warnings, and saves the weights if they are the best so far.
 

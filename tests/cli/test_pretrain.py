@@ -155,8 +155,10 @@ def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
     assert not partials(place)
 
 
-def interrupt_when_written(place: Path, file: str, *settings: str) -> tuple[int, str, str]:
-    """Trains, and interrupts with Ctrl-C once `file` exists. Returns exit code, stdout and stderr."""
+def interrupt_when_written(
+    place: Path, file: str, *settings: str, by: signal.Signals = signal.SIGINT
+) -> tuple[int, str, str]:
+    """Trains, and interrupts with Ctrl-C or SIGTERM once `file` exists. Returns exit code, stdout and stderr."""
     command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=100000", *settings]
     with subprocess.Popen(
         [*COMMAND, *command],
@@ -169,13 +171,16 @@ def interrupt_when_written(place: Path, file: str, *settings: str) -> tuple[int,
         while not (partials(place) and (partials(place)[0] / file).is_file()):
             assert running.poll() is None
             time.sleep(0.01)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(by)
         out, message = running.communicate(timeout=60)
     return running.returncode, out, message
 
 
-def test_ctrl_c_prints_the_step_of_the_last_checkpoint_and_the_command_that_resumes(place: Path) -> None:
-    code, out, message = interrupt_when_written(place, "checkpoint.safetensors")
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_prints_the_step_of_the_last_checkpoint_and_the_command_that_resumes(
+    place: Path, by: signal.Signals
+) -> None:
+    code, out, message = interrupt_when_written(place, "checkpoint.safetensors", by=by)
     assert code == 130
     with safe_open(partials(place)[0] / "checkpoint.safetensors", framework="numpy") as file:
         step = json.loads(file.metadata()["place"])["step"]

@@ -19,7 +19,8 @@ from geojepa_cli.models.jepa.pretraining import JepaPretraining
 from geojepa_cli.models.published import save_model
 from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from geojepa_cli.train.log import METRICS
-from geojepa_cli.train.loop import build_optimizer, generator
+from geojepa_cli.train.optimizer import build_optimizer
+from geojepa_cli.train.steps import generator
 
 
 @pytest.fixture(scope="module")

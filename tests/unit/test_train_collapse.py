@@ -87,9 +87,10 @@ COLLAPSES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("collapse", "injected_at"), [*((name, 0) for name in COLLAPSES), ("rank 1", 130), ("images constant", 130)]
-)
+LATER = [pytest.param(name, 130, marks=pytest.mark.slow) for name in ("rank 1", "images constant")]
+
+
+@pytest.mark.parametrize(("collapse", "injected_at"), [*((name, 0) for name in COLLAPSES), *LATER])
 def test_an_injected_collapse_is_named_within_200_steps(
     region: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], collapse: str, injected_at: int
 ) -> None:
@@ -148,7 +149,13 @@ HEALTHY = {
 }
 
 
-@pytest.mark.parametrize(("seed", "name"), [*enumerate(HEALTHY)])
+QUICK = ("vicreg on tiles", "thesis")  # the others take half a minute each
+
+
+@pytest.mark.parametrize(
+    ("seed", "name"),
+    [pytest.param(i, name, marks=() if name in QUICK else pytest.mark.slow) for i, name in enumerate(HEALTHY)],
+)
 def test_a_healthy_run_raises_no_alarm(region: Path, tmp_path: Path, name: str, seed: int) -> None:
     data, _, config = open_region(region, "train.max_steps=200", "train.monitor_every=25", *HEALTHY[name])
     model = build(config, data.inputs, seed)

@@ -52,6 +52,6 @@ def test_a_step_does_not_wait_for_the_gpu(region: Path, tmp_path: Path, compiled
             run._step(ready)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        run.log.close()
+        run.close()
     run._check()
     assert run.progress.step == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -63,7 +64,7 @@ def train_in(folder: Path, families: Families, config: GeometryConfig) -> GlyphC
 
 def test_worker_processes_draw_the_same_batches(families: Families) -> None:
     config = config_of("train.max_steps=1")
-    drawn = [list(GlyphData(families, config, 3, CPU, workers).batches(1, 1)) for workers in (0, 2)]
+    drawn = [list(GlyphData(families, config, 3, CPU, workers).batches(1, [1, 2])) for workers in (0, 2)]
     assert len(drawn[0]) == len(drawn[1]) == 2
     for one, two in zip(*drawn, strict=True):
         for a, b in zip((*one.shapes, *one[1:]), (*two.shapes, *two[1:]), strict=True):
@@ -88,8 +89,8 @@ def test_a_run_that_stops_and_resumes_ends_with_the_same_weights(families: Famil
         pass
 
     class Stopping(GlyphData):
-        def batches(self, epoch: int, position: int):  # type: ignore[no-untyped-def]
-            for batch in super().batches(epoch, position):
+        def batches(self, epoch: int, indices: Sequence[int]):  # type: ignore[no-untyped-def]
+            for batch in super().batches(epoch, indices):
                 if epoch == 2:
                     raise Stopped
                 yield batch
@@ -104,10 +105,10 @@ def test_a_run_that_stops_and_resumes_ends_with_the_same_weights(families: Famil
 
 def test_drawings_depend_on_epoch_and_position_only_and_test_data_is_apart(families: Families) -> None:
     data = GlyphData(families, config_of("train.max_steps=1"), 0, CPU)
-    first = list(data.batches(0, 0))
+    first = list(data.batches(0, range(3)))
     assert [batch.n_tiles for batch in first] == [12, 12, 12] and data.n_batches(0) == 3
-    assert torch.equal(next(data.batches(0, 2)).shapes.node_xy, first[2].shapes.node_xy)
-    assert not torch.equal(next(data.batches(1, 0)).labels, first[0].labels)
+    assert torch.equal(next(data.batches(0, [2])).shapes.node_xy, first[2].shapes.node_xy)
+    assert not torch.equal(next(data.batches(1, [0])).labels, first[0].labels)
     fixed = data.fixed_batches()
     assert [bool(batch.unseen.all()) for batch in fixed] == [False, True]
     assert not torch.equal(fixed[0].labels, first[0].labels[:8])
@@ -131,7 +132,7 @@ def test_accuracies_are_counted_by_group_of_fonts(families: Families) -> None:
 def test_logits_of_a_number_are_sums_over_its_digits(families: Families) -> None:
     config = config_of("train.max_steps=1")
     module = build(config, FrozenInputs(torch.empty(0, 0)), 0).module.eval()
-    batch = next(GlyphData(families, config, 0, CPU).batches(0, 0))
+    batch = next(GlyphData(families, config, 0, CPU).batches(0, [0]))
     digits = module.head(module.encoder(batch.shapes)).detach()
     expected = [[digits[row, n // 10 - 1] + digits[row, 9 + n % 10] for n in range(10, 100)] for row in range(12)]
     torch.testing.assert_close(module(batch), torch.tensor(expected))

@@ -22,7 +22,9 @@ from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.train import loop
 from geojepa_cli.train.log import METRICS, read_metrics
-from geojepa_cli.train.loop import build_optimizer, generator, train
+from geojepa_cli.train.loop import train
+from geojepa_cli.train.optimizer import build_optimizer
+from geojepa_cli.train.steps import generator
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,88 @@
+"""Training that runs out of memory: computes the token budget that fits, for the hint of the error."""
+
+from __future__ import annotations
+
+import torch
+
+from geojepa_cli import hints
+from geojepa_cli.errors import UsageError
+
+SPARE = 0.9  # fraction of the memory that the suggested batch may use; the rest is for fragmentation
+PHRASES = ("can't allocate memory", "not enough memory", "out of memory")  # in errors of PyTorch's CPU allocator
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Returns True for an error of the memory allocator. On a CPU, PyTorch raises a plain `RuntimeError`."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in PHRASES)
+
+
+class MemoryUse:
+    """Memory that the batches of a run needed so far. Measured on a GPU only.
+
+    Args:
+        device: training device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._largest = 0  # tokens of the largest batch so far
+        self._peak = 0  # bytes, including this batch
+        self._base = 0  # bytes between two steps: weights, state of the optimiser, resident data
+
+    def start_step(self) -> None:
+        """Must be called before each step. Measures the memory between two steps until a batch is measured."""
+        if self._device.type == "cuda" and not self._largest:
+            self._base = torch.cuda.memory_allocated(self._device)
+
+    def note(self, tokens: int) -> None:
+        """Measures the memory of a batch if it is the largest so far. Does not wait for the GPU.
+
+        Args:
+            tokens: number of tokens in the batch, whose backward pass was started.
+        """
+        if self._device.type == "cuda" and tokens > self._largest:
+            self._largest, self._peak = tokens, torch.cuda.max_memory_allocated(self._device)
+
+    def error(self, step: int, batch_tokens: int) -> UsageError:
+        """Returns the error for a step that ran out of memory. The hint is the command with smaller batches.
+
+        Args:
+            step: number of completed steps.
+            batch_tokens: value of `train.batch_tokens`.
+        """
+        message = f"out of memory in step {step:,}: `train.batch_tokens` is {batch_tokens:,}, which needs more memory"
+        where = "than the GPU has" if self._device.type == "cuda" else "than is available"
+        return UsageError(f"{message} {where}", hints.again(set={"train.batch_tokens": self.budget(batch_tokens)}))
+
+    def budget(self, batch_tokens: int) -> int:
+        """Returns a number of tokens per batch that fits into memory.
+
+        It is computed from the measured memory per token. If there is no measurement, it is half of the current number.
+
+        Args:
+            batch_tokens: current maximum number of tokens per batch.
+        """
+        half = max(batch_tokens // 2, 1)
+        if not self._largest or self._peak <= self._base:
+            return half
+        free = torch.cuda.mem_get_info(self._device)[0] + torch.cuda.memory_reserved(self._device)
+        return fitting_tokens(free - self._base, (self._peak - self._base) / self._largest, batch_tokens) or half
+
+
+def fitting_tokens(available: float, per_token: float, batch_tokens: int) -> int | None:
+    """Returns the number of tokens that fit into memory, rounded down to two digits.
+
+    Returns None if that is less than one token, or not less than the current number.
+
+    Args:
+        available: memory for one batch, in bytes.
+        per_token: memory per token, in bytes.
+        batch_tokens: current maximum number of tokens per batch.
+    """
+    tokens = int(SPARE * available / per_token)
+    if not 1 <= tokens < batch_tokens:
+        return None
+    unit = 10 ** max(len(str(tokens)) - 2, 0)
+    return tokens // unit * unit
