@@ -1,6 +1,6 @@
 """Packs the regions of a workspace into one small file for `benchmarks/gpu.sh`, and unpacks it on the GPU machine.
 
-The file is small because a machine that is lent for minutes often takes little data: columns that models do not read,
+The file is small, because it is sent to the GPU machine for each run: columns that models do not read,
 such as OSM ids, are set to 0, and text embeddings that many tags share are stored once.
 
     python benchmarks/gpu_pack.py pack --workspace workspace --out gpu/store.tar.xz --without honolulu
