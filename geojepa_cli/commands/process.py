@@ -14,6 +14,8 @@ from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
 from geojepa_cli.stages.geometry_features import NO_ENCODER, find_geometry
 from geojepa_cli.stages.geometry_source import find_encoder
 from geojepa_cli.stages.image_features import find_image_encoder, find_image_tokens, images_of
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 
 @example(region="state-college")
@@ -58,30 +60,30 @@ def process(
     """Convert the tiles of a region to model inputs."""
     workspace = options.workspace(ctx)
     made = []
-    for processed in stages.process(
-        workspace,
-        region,
-        simplify_m,
-        visibility_k,
-        text_encoder,
-        geometry_encoder,
-        image_encoder,
-        image_weights,
-        threads,
-    ):
-        features = None if text_encoder == NO_ENCODER else tag_features(workspace, processed)
-        geometry = None
-        if geometry_encoder != NO_ENCODER:
-            geometry = find_geometry(workspace, processed, find_encoder(workspace, geometry_encoder))
-        tokens = None
-        if image_encoder != NO_ENCODER:
-            (images,) = images_of(workspace, [processed])
-            tokens = images and find_image_tokens(workspace, images, find_image_encoder(image_encoder, image_weights))
-        refs = {"features": features and features.ref, "geometry": geometry and geometry.ref}
-        refs["image_tokens"] = tokens and tokens.ref
+    encoders = (text_encoder, geometry_encoder, image_encoder, image_weights)
+    for processed in stages.process(workspace, region, simplify_m, visibility_k, *encoders, threads):
+        found = {
+            "features": None if text_encoder == NO_ENCODER else tag_features(workspace, processed),
+            "geometry": _geometry(workspace, processed, geometry_encoder),
+            "image_tokens": _image_tokens(workspace, processed, image_encoder, image_weights),
+        }
+        refs = {name: artifact and artifact.ref for name, artifact in found.items()}
         made.append((processed.ref, {"counts": processed.counts, **refs}))
         if not json:
-            for artifact in filter(None, (processed, features, geometry, tokens)):
+            for artifact in filter(None, (processed, *found.values())):
                 print_counts(artifact)
     if json:
         console.emit_json_each("process", made)
+
+
+def _geometry(workspace: Workspace, processed: Artifact, encoder: str) -> Artifact | None:
+    if encoder == NO_ENCODER:
+        return None
+    return find_geometry(workspace, processed, find_encoder(workspace, encoder))
+
+
+def _image_tokens(workspace: Workspace, processed: Artifact, encoder: str, weights: str | None) -> Artifact | None:
+    if encoder == NO_ENCODER:
+        return None
+    (images,) = images_of(workspace, [processed])
+    return images and find_image_tokens(workspace, images, find_image_encoder(encoder, weights))

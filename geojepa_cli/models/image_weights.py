@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from geojepa_cli.workspace.durable import file_sha256
 
 VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
 SAFETENSORS = ".safetensors"
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, pickle.UnpicklingError)
+_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, UnpicklingError)
 
 
 def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:

@@ -166,20 +166,10 @@ def make_embeddings(
     features = model.tag_features(workspace, processed)
     geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
-    params: dict[str, object] = {**model.params, "task": task_name, "masked": masked}
-    params |= {} if task else {"min_entities": limits.low, "max_entities": limits.high}
-    params |= {"without_shared": True} if without_shared else {}
-    params |= {"image_encoder": RANDOM_LABEL} if model.has_random_images() else {}
-    images = joined_images(workspace, processed) if IMAGES & model.needs() else None
-    source = model.images(workspace, images)
-    tokens = image_tokens(workspace, images, source, device, threads) if images and source else None
+    params = _params(model, task, masked, limits, bool(without_shared))
+    images, tokens = _images(workspace, model, processed, device, threads)
     others = [one for one in without_shared if one != task]
-    inputs = [
-        processed,
-        features,
-        *(item for item in (model.artifact, task, geometry, images, tokens) if item),
-        *others,
-    ]
+    inputs = [processed, features, *filter(None, (model.artifact, task, geometry, images, tokens)), *others]
     inputs += [processed_of(workspace, one) for one in others]
 
     def write(build: Build) -> Artifact:
@@ -201,12 +191,34 @@ def make_embeddings(
         embedder = model.open(frozen.to(pick_device(device)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        title = f"embed {processed.name} with {model.name}" + (f" for {task_name}" if task_name else "")
-        with console.progress(title, len(view.tiles)) as meter:
+        of_task = f" for {task_name}" if task_name else ""
+        with console.progress(f"embed {processed.name} with {model.name}{of_task}", len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
+
+
+def _images(
+    workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
+) -> tuple[Artifact | None, Artifact | None]:
+    """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""
+    images = joined_images(workspace, processed) if IMAGES & model.needs() else None
+    source = model.images(workspace, images)
+    tokens = image_tokens(workspace, images, source, device, threads) if images and source else None
+    return images, tokens
+
+
+def _params(
+    model: Model, task: Artifact | None, masked: bool, limits: EntityLimits, without_shared: bool
+) -> dict[str, object]:
+    params: dict[str, object] = {**model.params, "task": task.params["task"]["name"] if task else None}
+    params |= (
+        {"masked": masked} if task else {"masked": masked, "min_entities": limits.low, "max_entities": limits.high}
+    )
+    params |= {"without_shared": True} if without_shared else {}
+    params |= {"image_encoder": RANDOM_LABEL} if model.has_random_images() else {}
+    return params
 
 
 def _files(

@@ -88,20 +88,12 @@ class TrainingData:
             DataError: no tile is left to train on, the width of the tag embeddings is not `model.tag_dim`, or the
                 geometry vectors or image tokens are not those that the configuration requires.
         """
-        with_images = bool(IMAGES & config.needs)
-        with_geometry = Modality.GEOMETRY in config.needs
-        if with_geometry and geometry is None:
-            raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
-        with_tokens = Modality.IMAGE_TOKENS in config.needs
-        if with_tokens and image_tokens is None:
-            raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
-        if config.masking.pixels and image_encoder is None:
-            raise ValueError("the model masks pixels: pass the image encoder")
+        _check_files(config, geometry, image_tokens, image_encoder)
         store = TileStore.open(
             processed,
-            images if with_images else None,
-            geometry=geometry if with_geometry else None,
-            image_tokens=image_tokens if with_tokens else None,
+            images if IMAGES & config.needs else None,
+            geometry=geometry if Modality.GEOMETRY in config.needs else None,
+            image_tokens=image_tokens if Modality.IMAGE_TOKENS in config.needs else None,
         )
         table = open_features(features, store).table
         if table.shape[1] != config.model.tag_dim:
@@ -119,14 +111,8 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
-        sampler = TokenBudgetSampler(
-            view.tiles,
-            store.lengths(view),
-            config.train.batch_tokens,
-            seed,
-            block=1,
-            tile_cost=config.model.tokens_per_image,
-        )
+        budget, image = config.train.batch_tokens, config.model.tokens_per_image
+        sampler = TokenBudgetSampler(view.tiles, store.lengths(view), budget, seed, block=1, tile_cost=image)
         inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 
@@ -193,6 +179,21 @@ class TrainingData:
         fits = spare > 0 and ResidentTiles.estimate_bytes(self.store, self.view, needs=self.needs) <= spare
         resident = ResidentTiles(self.store, self.view, device, needs=self.needs) if fits else None
         return replace(self, inputs=self.inputs.to(device), resident=resident)
+
+
+def _check_files(
+    config: PretrainConfig,
+    geometry: Sequence[Path] | None,
+    image_tokens: Sequence[Path | None] | None,
+    image_encoder: FrozenImageEncoder | None,
+) -> None:
+    """Raises a ValueError if an argument of `TrainingData.open` is missing that the model requires."""
+    if Modality.GEOMETRY in config.needs and geometry is None:
+        raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
+    if Modality.IMAGE_TOKENS in config.needs and image_tokens is None:
+        raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
+    if config.masking.pixels and image_encoder is None:
+        raise ValueError("the model masks pixels: pass the image encoder")
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:

@@ -52,6 +52,7 @@ def children(process: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_killed_and_terminated_runs_on_two_processes_end_with_the_model_of_one(place: Path) -> None:
     models = place / "workspace" / "models"
     done = geojepa(*COMMAND, cwd=place)
