@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import torch
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_processed
 
@@ -12,6 +13,7 @@ from geojepa_cli.config.load import load_config
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
+from geojepa_cli.train import loop
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import Result, train
 
@@ -64,6 +66,24 @@ def train_in(
     data = data or open_data(region, config, seed)
     model = build(config, data.inputs, seed)
     return Trained(model.module, train(model, data, config.train, folder, seed), data, model)
+
+
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch, folder: Path, region: Path, config: PretrainConfig) -> None:
+    """Trains in `folder` until a number of steps is complete, then fails as if the process was killed."""
+
+    class Killed(BaseException):
+        pass
+
+    original = loop._Run._step
+
+    def step_until(run: loop._Run, batches: object) -> None:
+        if run.progress.step == step:
+            raise Killed
+        original(run, batches)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop._Run, "_step", step_until)
+        train_in(folder, region, config)
 
 
 def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:

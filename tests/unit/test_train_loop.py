@@ -10,7 +10,7 @@ import pytest
 import torch
 from synthetic_store import write_synthetic_images
 from torch import Tensor, nn
-from training import config_of, open_data, same_weights, train_in, write_region
+from training import config_of, kill_at, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.errors import GeojepaError
@@ -20,7 +20,6 @@ from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train import loop
 from geojepa_cli.train.log import METRICS, read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.train.optimizer import build_optimizer
@@ -50,20 +49,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights_and_log(
     config = config_of("train.max_steps=14", "train.accumulation=2")
     undisturbed = train_in(tmp_path / "undisturbed", region, config)
     assert undisturbed.result.resumed_from is None
-
-    class Killed(BaseException):
-        pass
-
-    step = loop._Run._step
-
-    def step_until(run: loop._Run, batches: object) -> None:
-        if run.progress.step == killed_at:
-            raise Killed
-        step(run, batches)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Run, "_step", step_until)
-        train_in(tmp_path / "killed", region, config)
+    kill_at(killed_at, monkeypatch, tmp_path / "killed", region, config)
     resumed = train_in(tmp_path / "killed", region, config)
     assert resumed.result.resumed_from == killed_at // 5 * 5
     assert same_weights(undisturbed.module, resumed.module)

@@ -12,7 +12,7 @@ from synthetic_store import write_synthetic_images
 from test_nn_jepa import SMALL, WITH_IMAGES, loud, run
 from tile_batches import Batch, random_batch, tag_table
 from torch.utils._python_dispatch import TorchDispatchMode
-from training import config_of, open_data, same_weights, train_in, write_region
+from training import config_of, kill_at, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.modality import Modality
@@ -22,7 +22,6 @@ from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.build import build_jepa
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
-from geojepa_cli.train import loop
 from geojepa_cli.train.log import METRICS, read_metrics
 
 NUMBERS = {"tags": Modality.TAGS.number, "image": Modality.IMAGE.number}
@@ -209,20 +208,7 @@ def test_a_run_with_all_switches_resumes_to_the_bit(
     switches = [f"loss.{key}={value}" for key, value in SWITCHES["all"].items() if key != "gram_start"]
     config = config_of(*switches, "loss.gram_start=0.55", "model.pooling=attention", "train.max_steps=14")
     undisturbed = train_in(tmp_path / "undisturbed", region, config)
-
-    class Killed(BaseException):
-        pass
-
-    step = loop._Run._step
-
-    def step_until(run: loop._Run, batches: object) -> None:
-        if run.progress.step == killed_at:
-            raise Killed
-        step(run, batches)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Run, "_step", step_until)
-        train_in(tmp_path / "killed", region, config)
+    kill_at(killed_at, monkeypatch, tmp_path / "killed", region, config)
     resumed = train_in(tmp_path / "killed", region, config)
     assert resumed.result.resumed_from == killed_at // 5 * 5
     assert same_weights(undisturbed.module, resumed.module)

@@ -12,13 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic_workspace import add_region, new_workspace
-from training import SMALL, config_of, open_data, train_in, write_region
+from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
 from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.store.embeddings import Embeddings
-from geojepa_cli.train import loop
 from geojepa_cli.train.alarms import Finding
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.log import METRICS, read_metrics
@@ -63,20 +62,7 @@ def test_a_killed_run_resumes_and_chooses_the_same_weights(
 ) -> None:
     config = config_of("train.max_steps=14", *SELECT)
     train_in(tmp_path / "undisturbed", region, config)
-
-    class Killed(BaseException):
-        pass
-
-    step = loop._Run._step
-
-    def step_until(run: loop._Run, batches: object) -> None:
-        if run.progress.step == killed_at:
-            raise Killed
-        step(run, batches)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Run, "_step", step_until)
-        train_in(tmp_path / "killed", region, config)
+    kill_at(killed_at, monkeypatch, tmp_path / "killed", region, config)
     assert train_in(tmp_path / "killed", region, config).result.resumed_from == killed_at // 5 * 5
     kept = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("best-*")} for name in ("undisturbed", "killed")]
     assert len(kept[0]) == 1 and kept[0] == kept[1]
