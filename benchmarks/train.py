@@ -141,13 +141,12 @@ class Counted(JepaPretraining):
     def __init__(self, model: JepaPretraining) -> None:
         self.__dict__.update(model.__dict__)
         self.count = Count()
-        self.config = model._config
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Counts the operations of a step while it is prepared, because the count reads values of tensors."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
         prepared = self._complete(prepared)
-        flops, (rows, padded) = step_flops(prepared, self.config, batch), _rows(prepared)
+        flops, (rows, padded) = step_flops(prepared, self._config), _rows(prepared)
 
         def losses() -> StepLosses:
             self.count.flops += flops
@@ -158,12 +157,11 @@ class Counted(JepaPretraining):
         return losses
 
 
-def step_flops(batch: JepaInput, config: PretrainConfig, tiles: TileBatch) -> float:
+def step_flops(batch: JepaInput, config: PretrainConfig) -> float:
     """Returns the floating-point operations of a step. A multiplication and an addition are two operations."""
     model, masks = config.model, batch.masks
     width, narrow = model.embed_dim, model.predictor_dim
-    whole, context = masks.context_cu.new_tensor(0), masks.context_cu.diff().double()
-    whole = batch.places.cu_seqlens.diff().double()
+    whole, context = batch.places.cu_seqlens.diff().double(), masks.context_cu.diff().double()
     targets = masks.target_cu.diff().double()
     known = context.repeat(len(targets) // len(context)) * (targets > 0)
     encoder = _layers(model.depth, width, model.mlp_ratio)

@@ -14,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geojepa_cli.nn.packing import cu_from_lengths
-
-LENGTH_RATIO = 0.75  # minimum length of a sequence in a block, divided by the length of the block
-SLACK = 2  # a sequence may be shorter by this number of tokens, because padding of short sequences is cheap
+from geojepa_cli.nn.padding import similar_spans
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Blocks:
         sizes = ordered.tolist()
         padded = torch.zeros(len(sizes), dtype=torch.int64)
         blocks = []
-        for first, last in _spans(sizes):
+        for first, last in similar_spans(sizes):
             padded[first:last] = sizes[first]
             offset = torch.arange(sizes[first], device=device)
             valid = offset < ordered[first:last, None]
@@ -86,14 +84,3 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         """Iterates over the blocks."""
         return iter(self.blocks)
-
-
-def _spans(sizes: list[int]) -> Iterator[tuple[int, int]]:
-    """Yields the first and last + 1 position of each block. `sizes` are the lengths in descending order."""
-    first = 0
-    for i in range(1, len(sizes) + 1):
-        if sizes[first] and (i == len(sizes) or sizes[i] < max(LENGTH_RATIO * sizes[first] - SLACK, 1)):
-            yield first, i
-            first = i
-        if first == len(sizes):
-            return

@@ -217,6 +217,7 @@ class Jepa(nn.Module):
         if self.target_tokenizer is None or self.tile_predictor is not None:
             x = self.target_encoder.tokens(batch.tiles, tag_table, batch.places)
             whole = self.target_encoder.encoder(x, batch.whole)
+        if self.tile_predictor is not None:
             tiles = max_mean(whole, batch.places.cu_seqlens)
         if self.target_tokenizer is not None:
             return self.target_tokenizer(batch.tiles, tag_table, batch.places).index_select(0, hidden), tiles
