@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geojepa_cli.console import Meter
+from geojepa_cli.models.encode_ahead import encode_ahead
 from geojepa_cli.nn.geometry.fourier import FourierGeometry
 from geojepa_cli.nn.geometry.shapes import Shapes
 from geojepa_cli.store.geometry import GeometryKind, write_geometry
@@ -103,25 +101,11 @@ def write_geometry_vectors(
 def _vectors(
     region: RegionStore, encoder: GeometryEncoder, threads: int, meter: Meter | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yields the vectors of consecutive pieces. The threads are at most two batches ahead each."""
+    """Returns an iterator over the vectors of consecutive pieces."""
 
     def encode(span: tuple[int, int]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
             return encoder.encode(read_pieces(region, *span)).float().numpy()
 
-    plan = piece_spans(region, MAX_NODES[encoder.kind.encoder], MAX_PIECES)
-    before, done = torch.get_num_threads(), 0
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, "encode-geometry") as pool:
-            ahead: deque[Future[npt.NDArray[np.float32]]] = deque()
-            ahead.extend(pool.submit(encode, span) for span in islice(plan, 2 * threads))
-            while ahead:
-                found = ahead.popleft().result()
-                ahead.extend(pool.submit(encode, span) for span in islice(plan, 1))
-                yield found
-                done += len(found)
-                if meter is not None:
-                    meter.update(done)
-    finally:
-        torch.set_num_threads(before)
+    spans = piece_spans(region, MAX_NODES[encoder.kind.encoder], MAX_PIECES)
+    return encode_ahead(spans, encode, threads, "encode-geometry", meter)

@@ -5,10 +5,7 @@ Sources: ViT (Dosovitskiy et al. 2021), ResNet (He et al. 2016), EfficientNet (T
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from torch import Tensor, nn
 from geojepa_cli.config.images import RANDOM
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
+from geojepa_cli.models.encode_ahead import encode_ahead
 from geojepa_cli.models.image_weights import other_file, read_state, torchvision_models
 from geojepa_cli.store.image_form import SIZE_PX
 from geojepa_cli.store.image_tokens import ImageTokenKind, write_image_tokens
@@ -158,7 +156,7 @@ def write_region_tokens(
 def _encode(
     store: ImageStore, encoder: FrozenImageEncoder, threads: int, meter: Meter | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yields the tokens of consecutive images. The threads are at most two batches ahead each."""
+    """Returns an iterator over the tokens of consecutive images."""
     device = encoder.mean.device
     workers = threads if device.type == "cpu" else 1
 
@@ -167,22 +165,7 @@ def _encode(
         with torch.inference_mode():
             return encoder(torch.from_numpy(pixels).to(device)).cpu().numpy()
 
-    plan = iter(range(0, len(store), MAX_IMAGES))
-    before, done = torch.get_num_threads(), 0
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers, "encode-images") as pool:
-            ahead: deque[Future[npt.NDArray[np.float32]]] = deque()
-            ahead.extend(pool.submit(encode, first) for first in islice(plan, 2 * workers))
-            while ahead:
-                found = ahead.popleft().result()
-                ahead.extend(pool.submit(encode, first) for first in islice(plan, 1))
-                yield found
-                done += len(found)
-                if meter is not None:
-                    meter.update(done)
-    finally:
-        torch.set_num_threads(before)
+    return encode_ahead(range(0, len(store), MAX_IMAGES), encode, workers, "encode-images", meter)
 
 
 @torch.no_grad()
