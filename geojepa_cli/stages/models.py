@@ -25,7 +25,6 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
-from geojepa_cli.stages.trained_groups import write_groups
 from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
@@ -236,6 +235,7 @@ def _train(
     """
     import torch
 
+    from geojepa_cli.tasks.trained_groups import write_groups
     from geojepa_cli.train.data import TrainingData
     from geojepa_cli.train.memory import available_bytes, check_memory
 

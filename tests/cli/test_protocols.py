@@ -13,8 +13,8 @@ from synthetic_workspace import add_region
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.probe_regions import region_groups
-from geojepa_cli.stages.trained_groups import FILE, read_groups, write_groups
 from geojepa_cli.tasks.splits import fold_groups, next_to, split_groups
+from geojepa_cli.tasks.trained_groups import FILE, read_groups, write_groups
 from geojepa_cli.workspace.artifact import Artifact
 
 SMALL = {"model.tag_dim": 16, "model.depth": 1, "model.embed_dim": 16, "model.num_heads": 2, "train.max_steps": 1}

@@ -23,9 +23,9 @@ from geojepa_cli.stages import shipped
 from geojepa_cli.stages.probe_regions import region_groups
 from geojepa_cli.stages.shipped import CARD, CONFIG, DEFAULT_SHIPPED, WEIGHTS, ShippedModel
 from geojepa_cli.stages.tasks import build_tasks
-from geojepa_cli.stages.trained_groups import write_groups
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.tasks.trained_groups import write_groups
 from geojepa_cli.workspace.artifact import Artifact
 
 
