@@ -64,7 +64,8 @@ def find_built_tasks(workspace: Workspace, task: Tasks | None, region: Regions) 
         raise wrong_type("task", task, "at least one task", '"max_speed"')
     by_task: dict[str, list[str | Artifact]] = {}
     for one in given:
-        name = one.params.get("task", {}).get("name", one.name) if isinstance(one, Artifact) else one
+        known = one.params.get("task") if isinstance(one, Artifact) else None
+        name = known["name"] if isinstance(known, dict) else one
         by_task.setdefault(f"{isinstance(one, str)} {name}", []).append(one)
     wanted = [found[0] if isinstance(found[0], str) else found for found in by_task.values()]
     return [_ordered(*find_tasks(workspace, one, region)) for one in wanted]

@@ -34,7 +34,7 @@ SMALL = [
     ),
     *("--set", "train.batch_tokens=300", "--set", "train.checkpoint_every=2", "--set", "train.log_every=2"),
 ]
-FILES = {"weights.safetensors", "config.yaml", "metrics.jsonl", "loss.png", "model_card.md"}
+FILES = {"weights.safetensors", "config.yaml", "metrics.jsonl", "loss.png", "model_card.md", "trained_groups.txt"}
 
 
 @pytest.fixture

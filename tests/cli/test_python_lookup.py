@@ -46,7 +46,7 @@ LOOKUPS: dict[str, tuple[Callable[[Made], Any], str, str]] = {
     "ref, embeddings": (lambda m: m["workspace"].find("embeddings", "tagpool.dem"), "did you mean", "geojepa "),
     "file, close": (
         lambda m: m["models"].file("confg.yaml"),
-        "(`config.yaml`, `loss.png`, `metrics.jsonl`, `model_card.md`, `weights.safetensors`)",
+        "(`config.yaml`, `loss.png`, `metrics.jsonl`, `model_card.md`, `trained_groups.txt`, `weights.safetensors`)",
         'pass name="config.yaml"',
     ),
     "file, far": (lambda m: m["processed"].file("x"), "(`processed.h5`", "pass name="),
@@ -90,7 +90,6 @@ def test_several_artifacts_of_one_region_are_refused(made: Made) -> None:
     workspace = made["workspace"]
     tasks = [workspace.find("tasks", name) for name in ("demo.bridge", "demo.max_speed")]
     for call in (
-        lambda: probed(made, task=tasks),
         lambda: stages.embed(workspace, "tagpool", task=tasks),
         lambda: stages.embed(workspace, "tagpool", "demo", tasks),
         lambda: stages.embed(workspace, "tagpool", "demo", [*tasks, tasks[0]]),
@@ -101,10 +100,13 @@ def test_several_artifacts_of_one_region_are_refused(made: Made) -> None:
     assert tasks[0].full_ref in same.inputs
 
 
-def test_one_task_may_be_a_list_but_several_names_are_refused(made: Made) -> None:
-    assert probed(made, task=["bridge"]) == probed(made)
+def test_a_list_of_tasks_gives_a_list_of_probes_and_embed_refuses_several_names(made: Made) -> None:
+    workspace = made["workspace"]
+    assert probed(made, task=["bridge"]) == [probed(made)]
+    tasks = [workspace.find("tasks", name) for name in ("demo.bridge", "demo.max_speed")]
+    assert probed(made, task=tasks) == probed(made, task=["bridge", "max_speed"])
     with pytest.raises(UsageError, match="expected one task, got a list of several") as caught:
-        probed(made, task=["bridge", "max_speed"])
+        stages.embed(workspace, "tagpool", task=["bridge", "max_speed"])
     assert str(caught.value.hint) == 'pass task="bridge"'
 
 
