@@ -89,7 +89,7 @@ def probe(
 ) -> None:
     """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
-    given = (model, region, masked, head, seed, without_shared, device, threads, seeds, labels or (), fold)
+    given = (model, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold)
     made = stages.probe(workspace, task, *given)
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:

@@ -133,7 +133,7 @@ def check_heads(head: str | Sequence[str] | None) -> tuple[str, ...]:
     return given
 
 
-def check_labels(labels: float | Sequence[float]) -> tuple[float, ...]:
+def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
     """Returns the shares of labels for learning curves, in ascending order, without duplicates and without 1.
 
     Raises:
@@ -141,6 +141,10 @@ def check_labels(labels: float | Sequence[float]) -> tuple[float, ...]:
     """
     given = elements_of(labels)
     found: list[Any] = [labels] if given is None else given
+    if labels is None:
+        return ()
+    if not found:
+        raise wrong_type("labels", labels, "at least one share of the labels", "0.1")
     for one in found:
         if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) <= 1:
             raise UsageError(f"`--labels {one}`: expected a share above 0 and at most 1", hints.again(labels=0.1))

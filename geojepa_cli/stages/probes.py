@@ -89,7 +89,7 @@ def probe(  # type: ignore[overload-overlap]  # text is a sequence of texts too
     device: str = "auto",
     threads: int = 1,
     seeds: int = 1,
-    labels: float | Sequence[float] = (),
+    labels: float | Sequence[float] | None = None,
     fold: int | None = None,
 ) -> Artifact: ...
 
@@ -107,7 +107,7 @@ def probe(
     device: str = "auto",
     threads: int = 1,
     seeds: int = 1,
-    labels: float | Sequence[float] = (),
+    labels: float | Sequence[float] | None = None,
     fold: int | None = None,
 ) -> list[Artifact]: ...
 
@@ -125,7 +125,7 @@ def probe(
     device: str = "auto",
     threads: int = 1,
     seeds: int = 1,
-    labels: float | Sequence[float] = (),
+    labels: float | Sequence[float] | None = None,
     fold: int | None = None,
 ) -> Artifact | list[Artifact]:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
