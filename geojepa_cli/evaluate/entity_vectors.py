@@ -138,15 +138,6 @@ def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tenso
     return found
 
 
-def count_bare(store: TileStore, view: View, pieces: Rows) -> NDArray[np.bool_]:
-    """Returns True for entities without any visible tag, bool [n]. Arguments as in `model_vectors`."""
-
-    def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
-        return {"": (batch.tag_offsets.diff() == 0)[torch.from_numpy(rows)].float()[:, None]}
-
-    return _collect(store, view, pieces, TAGS_ONLY, compute, lambda done: None)[""][:, 0] > 0
-
-
 def _batches(store: TileStore, view: View, needs: Needs) -> Iterator[TileBatch]:
     """Yields the tiles of a view in batches of tiles with similar numbers of entities."""
     lengths = store.lengths(view)

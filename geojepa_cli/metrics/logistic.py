@@ -51,8 +51,9 @@ def fit_logistic(
 ) -> Logistic:
     """Fits a multinomial logistic regression (`LogisticRegression` of scikit-learn) on standardised features.
 
-    Minimises the mean cross-entropy + `penalty / 2 * |weight|²`. The bias has no penalty. The penalty with the lowest cross-entropy on the validation rows is used; of equal ones, the largest. The final model is fitted to the
-    training and validation rows with this penalty.
+    Minimises the mean cross-entropy + `penalty / 2 * |weight|²`. The bias has no penalty. The penalty with the lowest
+    cross-entropy on the validation rows is used; of equal ones, the largest. The final model is fitted to the training
+    and validation rows with this penalty.
 
     Args:
         x: features [n, d].

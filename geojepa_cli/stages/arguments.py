@@ -52,6 +52,7 @@ RANGES = {
     "folds": Range(2, MAX_FOLDS, 5),
     "year": Range(1900, 9999, 2021),
     "image_size": Range(1, 2**31 - 1, 224),
+    "per_class": Range(1, 1_000_000, 1000),
     "steps": Range(1, 2**31 - 1, 100),
 }
 FLAGS = (
@@ -64,6 +65,7 @@ FLAGS = (
     "with_imagery",
     "buffer",
     "unfinished",
+    "context",
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
@@ -76,6 +78,7 @@ TEXTS = {
     "date": '"2024-01-01"',
     "head": '"linear"',
     "split": '"group"',
+    "hide": '"all"',
     "size": '"small"',
     "device": '"auto"',
     "memory": '"512M"',

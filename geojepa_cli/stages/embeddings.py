@@ -167,7 +167,7 @@ def make_embeddings(
     geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
     params = _params(model, task, masked, limits, bool(without_shared))
-    images, tokens = _images(workspace, model, processed, device, threads)
+    images, tokens = images_of_model(workspace, model, processed, device, threads)
     others = [one for one in without_shared if one != task]
     inputs = [processed, features, *filter(None, (model.artifact, task, geometry, images, tokens)), *others]
     inputs += [processed_of(workspace, one) for one in others]
@@ -199,7 +199,7 @@ def make_embeddings(
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
 
-def _images(
+def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
     """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""

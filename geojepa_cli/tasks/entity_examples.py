@@ -172,7 +172,7 @@ def _class_names(spec: EntitySpec, names: list[str]) -> tuple[str, ...]:
     found, counts = np.unique(np.array(names, np.str_), return_counts=True)
     by_count = [str(found[place]) for place in np.argsort(-counts, kind="stable")]
     order = [name for name in spec.class_order if name in by_count]
-    return tuple([*order, *(name for name in by_count if name not in order)])
+    return (*order, *(name for name in by_count if name not in order))
 
 
 def _draw(labels: Ints, chance: NDArray[np.float64], per_class: int, share: float) -> Ints:
