@@ -63,8 +63,8 @@ def reference_vectors(
     """Computes the features of entities that need no model, by the names in `REFERENCES`.
 
     `shape`: size and proportions of the entity, see `shape_features`. `neighbours`: mean tag embedding of the 10
-    nearest other entities of the tile, and of all of them, see `neighbour_features`. `tags, shape, neighbours`: both,
-    and the mean embedding of the entity's visible tags.
+    nearest other entities, see `neighbour_features`. `tags, shape, neighbours`: both, and the mean embedding of the
+    entity's visible tags.
 
     Args:
         store: dataset with the entities.
@@ -105,11 +105,10 @@ def shape_features(batch: TileBatch) -> torch.Tensor:
 
 
 def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Returns the mean tag embeddings of the entities around some entities, float32 [n, 2 · E].
+    """Returns the mean tag embedding of the 10 nearest other entities of the tile, for some entities, float32 [n, E].
 
-    The first half is the mean over the 10 nearest other entities in the tile, by the centres of the bounding
-    rectangles. The second half is the mean over all other entities in the tile. Entities without visible tags are left
-    out. Without another entity with tags, the values are zeros.
+    Distances are those between the centres of the bounding rectangles. Entities without visible tags are left out.
+    Without another entity with tags, the values are zeros.
 
     Args:
         batch: tiles.
@@ -118,7 +117,7 @@ def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tenso
         rows: indexes of the n entities in the batch, int64.
     """
     centres = batch.box.view(-1, 4, 2).mean(dim=1)
-    found = torch.zeros(len(rows), 2 * tags.shape[1])
+    found = torch.zeros(len(rows), tags.shape[1])
     ends = batch.cu_seqlens.long().numpy()
     tile_of_row = np.searchsorted(ends, rows, side="right") - 1
     for tile in np.unique(tile_of_row).tolist():
@@ -131,10 +130,8 @@ def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tenso
         distances = (centres[own][:, None] - centres[others]).square().sum(dim=2).masked_fill(same, torch.inf)
         near, index = distances.sort(dim=1, stable=True)
         close = (near[:, :NEAREST] < torch.inf).float()
-        nearest = (tags[others[index[:, :NEAREST]]] * close[:, :, None]).sum(dim=1) / close.sum(1).clamp_min(1)[:, None]
-        count = (~same).sum(dim=1).clamp_min(1)[:, None]
-        every = (tags[others].sum(dim=0) - tags[own] * same.any(dim=1)[:, None]) / count
-        found[torch.from_numpy(places)] = torch.cat([nearest, every * (~same).any(dim=1)[:, None]], dim=1)
+        total = (tags[others[index[:, :NEAREST]]] * close[:, :, None]).sum(dim=1)
+        found[torch.from_numpy(places)] = total / close.sum(dim=1).clamp_min(1)[:, None]
     return found
 
 

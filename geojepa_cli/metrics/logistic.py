@@ -13,7 +13,8 @@ Labels = NDArray[np.int64]
 
 # Weight of the penalty per training row, from strong to weak: each fit starts from the result of the previous one.
 PENALTIES: tuple[float, ...] = tuple(float(10.0**e) for e in (0, -1, -2, -3))
-MAX_ITERATIONS = 200
+MAX_ITERATIONS, TOLERANCE = 200, 1e-4
+SEARCH_TOLERANCE = 1e-3  # while the penalty is searched
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def fit_logistic(
     """
     chosen = penalties[len(penalties) // 2]
     if len(val) and len(penalties) > 1:
-        tried = _fit_all(x[train], y[train], classes, penalties)
+        tried = _fit_all(x[train], y[train], classes, penalties, SEARCH_TOLERANCE)
         losses = [cross_entropy(model.predict(x[val]), y[val]) for model in tried]
         chosen = tried[int(np.argmin(losses))].penalty
     rows = np.concatenate([train, val])
-    return _fit_all(x[rows], y[rows], classes, (chosen,))[0]
+    return _fit_all(x[rows], y[rows], classes, (chosen,), TOLERANCE)[0]
 
 
 def cross_entropy(probabilities: Floats, y: Labels) -> float:
@@ -77,7 +78,9 @@ def cross_entropy(probabilities: Floats, y: Labels) -> float:
     return float(-np.log(np.maximum(true, 1e-300)).mean())
 
 
-def _fit_all(x: NDArray[np.floating], y: Labels, classes: int, penalties: tuple[float, ...]) -> list[Logistic]:
+def _fit_all(
+    x: NDArray[np.floating], y: Labels, classes: int, penalties: tuple[float, ...], tolerance: float
+) -> list[Logistic]:
     """Fits one logistic regression for each penalty. Each fit starts from the result of the previous one."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -93,7 +96,7 @@ def _fit_all(x: NDArray[np.floating], y: Labels, classes: int, penalties: tuple[
         weight, bias = _spread(np.zeros((1, wide.shape[1])), np.zeros(1), known, classes)
         return [Logistic(mean, scale, weight, bias, penalty) for penalty in penalties]
     models = []
-    solver = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
+    solver = LogisticRegression(max_iter=MAX_ITERATIONS, tol=tolerance, warm_start=True)
     with (
         threadpool_limits(1),
         warnings.catch_warnings(),
