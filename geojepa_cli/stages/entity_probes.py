@@ -127,9 +127,7 @@ def probe_entities(
     plan = plan_entity_probe(workspace, task, model, region, test_region, hide)
     examples, parts, left_out = _examples(workspace, plan, hide, per_class, seed)
     inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
-    params: dict[str, Any] = {"task": plan.spec.resolved(), "models": [one.ref for one in plan.models], "hide": hide}
-    params |= {"test_regions": [one.name for one in plan.test_regions], "per_class": per_class, "seed": seed}
-    params |= {"context": True} if context else {}
+    params = _params(plan, hide, per_class, context, seed)
     read = dict.fromkeys([*plan.regions, *(one for found in inputs for one in found.artifacts)])
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)
 
@@ -147,6 +145,18 @@ def probe_entities(
         return build.publish(counts, attribution, extra={"seed": seed})
 
     return ENTITY_PROBES.make(workspace, f"{plan.spec.name}.{plan.models[0].name}", params, list(read), write)
+
+
+def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: int) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "task": plan.spec.resolved(),
+        "models": [one.ref for one in plan.models],
+        "hide": hide,
+        "test_regions": [one.name for one in plan.test_regions],
+        "per_class": per_class,
+        "seed": seed,
+    }
+    return params | ({"context": True} if context else {})
 
 
 def _tested(parts: list[Part]) -> NDArray[Any]:

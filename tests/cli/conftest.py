@@ -71,6 +71,10 @@ def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
     found |= {"workspace": workspace, "folder": tmp_path, "tasks": workspace.find("tasks", "demo.bridge")}
     (tmp_path / "bridge.yaml").write_bytes(found["tasks"].file("task.yaml").read_bytes())
+    found["entity_task"] = tmp_path / "roads.yaml"
+    found["entity_task"].write_text(
+        "{name: roads, title: roads, key: highway, kinds: [line], ignore: ['no'], min_examples: 2}"
+    )
     (tmp_path / "area.geojson").write_text(
         '{"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 80], [-180, 80], [-180, -80]]]}'
     )

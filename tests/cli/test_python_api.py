@@ -48,6 +48,9 @@ VALID: dict[str, Callable[[Made], Any]] = {
     "embed, region and task": lambda m: stages.embed(m["workspace"], "tagpool", m["tiles"], m["tasks"]),
     "probe, names": lambda m: probed(m, region="demo"),
     "probe, artifacts": lambda m: probed(m, task=m["tasks"], model=[m["models"], "tagpool"]),
+    "probe_entities, path": lambda m: stages.probe_entities(
+        m["workspace"], m["entity_task"], ["tagpool"], m["processed"], per_class=np.int64(20)
+    ),
     "report, text": lambda m: stages.report(m["workspace"], str(m["folder"] / "report")),
     "report, path": lambda m: stages.report(m["workspace"], m["folder"] / "report"),
     "knn, names": lambda m: stages.knn(m["workspace"], TILE, k=np.uint8(3), model="tagpool", region="demo"),
@@ -86,6 +89,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
+    "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
     "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
@@ -145,6 +149,8 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
+    if function == "probe_entities" and parameter == "task":
+        return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
     if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":
