@@ -95,7 +95,7 @@ def plan_entity_probe(
         raise wrong_type("task", task, "the name of an entity task or the path of a YAML file", '"building_class"')
     spec = find_entity_task(str(task))
     regions = find_regions(workspace, "processed", region)
-    tested = [] if test_region is None else find_regions(workspace, "processed", test_region)
+    tested = [] if test_region is None else find_regions(workspace, "processed", test_region, "test_region")
     if both := [one.name for one in tested if one in regions]:
         raise UsageError(
             f"`{both[0]}` is a region to train on and a test region: expected different regions",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.entity_examples import EntityExamples
+    from geojepa_cli.tasks.entity_spec import EntitySpec
 
 REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE = "report.json", "predictions.csv", "plot.png", "task.yaml"
 PER_CLASS = 1000
@@ -133,13 +134,8 @@ def probe_entities(
 
     def write(build: Build) -> Artifact:
         content = _measure(build, plan, inputs, examples, parts, params, left_out, device, threads)
-        tested = examples.groups[_tested(parts)]
-        seen = {one.ref: seen_groups(workspace, one, plan.regions, tested) for one in plan.models}
-        content["seen_in_pretraining"] = {ref: groups for ref, groups in seen.items() if groups}
-        dumped = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        (build.partial / REPORT_FILE).write_text(dumped + "\n", encoding="utf-8")
-        definition = yaml.safe_dump(plan.spec.resolved(), sort_keys=False, allow_unicode=True)
-        (build.partial / TASK_FILE).write_text(definition, encoding="utf-8")
+        content["seen_in_pretraining"] = _seen(workspace, plan, examples, parts)
+        _write_texts(build.partial, plan.spec, content)
         counts = {"entities": content["entities"], "groups": content["groups"]}
         attribution = tuple(line for one in plan.models for line in one.attribution)
         return build.publish(counts, attribution, extra={"seed": seed})
@@ -159,10 +155,21 @@ def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: in
     return params | ({"context": True} if context else {})
 
 
-def _tested(parts: list[Part]) -> NDArray[Any]:
+def _seen(workspace: Workspace, plan: EntityPlan, examples: EntityExamples, parts: list[Part]) -> dict[str, int]:
+    """Counts the tested groups that each model may have seen in pretraining. Contains only models with such groups."""
     import numpy as np
 
-    return np.concatenate([part.test for part in parts])
+    tested = examples.groups[np.concatenate([part.test for part in parts])]
+    seen = {one.ref: seen_groups(workspace, one, plan.regions, tested) for one in plan.models}
+    return {ref: groups for ref, groups in seen.items() if groups}
+
+
+def _write_texts(folder: Path, spec: EntitySpec, content: dict[str, Any]) -> None:
+    """Writes the report, and the definition of the task with all defaults."""
+    dumped = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / REPORT_FILE).write_text(dumped + "\n", encoding="utf-8")
+    definition = yaml.safe_dump(spec.resolved(), sort_keys=False, allow_unicode=True)
+    (folder / TASK_FILE).write_text(definition, encoding="utf-8")
 
 
 def _examples(
