@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
 from geojepa_cli.config.images import RANDOM_LABEL
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import DataError, UsageError, unknown
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
@@ -22,6 +22,7 @@ from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.tasks.entity_spec import EntitySpec, find_entity_task
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def plan_entity_probe(
         raise wrong_type("task", task, "the name of an entity task or the path of a YAML file", '"building_class"')
     spec = find_entity_task(str(task))
     regions = find_regions(workspace, "processed", region)
-    tested = [] if test_region is None else find_regions(workspace, "processed", test_region, "test_region")
+    tested = [] if test_region is None else _find_test_regions(workspace, test_region)
     if both := [one.name for one in tested if one in regions]:
         raise UsageError(
             f"`{both[0]}` is a region to train on and a test region: expected different regions",
@@ -111,6 +112,15 @@ def plan_entity_probe(
         for processed in used:
             check_region(workspace, one, processed)
     return EntityPlan(spec, used, in_fixed_order(tested), models)
+
+
+def _find_test_regions(workspace: Workspace, wanted: Regions) -> list[Artifact]:
+    known = workspace.names("processed")
+    for one in as_list(wanted):
+        if isinstance(one, str) and one.partition("@")[0] not in known:
+            hint = hints.run("process", region=legal_name(one))
+            raise unknown("region", one, known, hint, "--test-region")
+    return find_regions(workspace, "processed", wanted, "test_region")
 
 
 def find_inputs(workspace: Workspace, model: Model, plan: EntityPlan, device: str, threads: int) -> ModelInputs:
