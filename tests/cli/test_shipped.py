@@ -18,9 +18,10 @@ from typer.testing import Result
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.load import load_config
+from geojepa_cli.config.names import CARD, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.stages import shipped
-from geojepa_cli.stages.shipped import CARD, CONFIG, DEFAULT_SHIPPED, WEIGHTS, ShippedModel
+from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, ShippedModel
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore

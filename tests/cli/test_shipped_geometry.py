@@ -17,9 +17,10 @@ from shipped_models import install_geometry
 from test_geometry import FONTS, SMALL, refused, run, trained, vectors_of
 
 from geojepa_cli import Workspace, stages
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.stages import shipped
-from geojepa_cli.stages.shipped import CONFIG, SHIPPED_GEOMETRY, WEIGHTS, open_shipped
+from geojepa_cli.stages.shipped import SHIPPED_GEOMETRY, open_shipped
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.schema import KIND
 from geojepa_cli.workspace.artifact import Artifact

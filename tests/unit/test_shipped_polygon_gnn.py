@@ -14,18 +14,19 @@ from shipped_models import write_geometry_model
 from test_export_shipped_model import run_tool
 
 from geojepa_cli.config.geometry import GeometryConfig, GlyphConfig
+from geojepa_cli.config.names import CARD, CONFIG, METRICS, WEIGHTS
 from geojepa_cli.export.shipped_card import read_header
 from geojepa_cli.export.shipped_model import MAX_BYTES
 from geojepa_cli.glyphs.draw import GlyphBatch, draw_batch
 from geojepa_cli.glyphs.fonts import Families, find_fonts, read_families
 from geojepa_cli.models.polygon_gnn.embedder import load_encoder
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, read_run
+from geojepa_cli.models.published import FORMAT, read_run
 from geojepa_cli.nn.geometry.polygon_gnn import PolygonGNN
 from geojepa_cli.nn.geometry.shapes import LINE, OUTER, Shapes
 from geojepa_cli.stages.geometry_source import shipped_encoder
-from geojepa_cli.stages.shipped import CARD, FOLDER, SHIPPED_GEOMETRY
+from geojepa_cli.stages.shipped import FOLDER, SHIPPED_GEOMETRY
 from geojepa_cli.store.tensors import read_tensors
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SHIPPED = FOLDER / SHIPPED_GEOMETRY

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training import config_of, kill_at, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.modality import TAGS_ONLY
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.models.base import BatchVectors, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa
@@ -20,7 +21,7 @@ from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.train.optimizer import build_optimizer
 from geojepa_cli.train.steps import generator

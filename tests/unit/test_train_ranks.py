@@ -14,10 +14,11 @@ from rank_runs import EXCHANGED, RESULT, WEIGHTS, Run, run_on_ranks, run_one
 from safetensors.torch import load_file
 from training import config_of, open_data, write_region
 
+from geojepa_cli.config.names import CHECKPOINT, METRICS
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.jepa.pretraining import build
-from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.checkpoint import checkpoint_step
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import TERMINATED, train
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.train.steps import Place, generator, prepare_steps

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from synthetic_workspace import add_region, new_workspace
 from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.train.alarms import Finding
 from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.train.monitor import Look
 from geojepa_cli.train.tensorboard import FOLDER
