@@ -20,7 +20,7 @@ from geojepa_cli.nn.packing import segment_ids
 try:
     from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 except ImportError as error:
-    raise ImportError(f"FlexAttention needs PyTorch 2.9 or newer, found {torch.__version__}") from error
+    raise ImportError(f"FlexAttention of PyTorch {torch.__version__} is too old: it has no `AuxRequest`") from error
 
 BLOCK = 128
 

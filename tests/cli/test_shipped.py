@@ -10,11 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commandline import invoke
+from commandline import invoke, succeed
 from hint_commands import check_hint
 from shipped_models import CREDIT, SYNTHETIC, install
 from synthetic_workspace import ATTRIBUTION, add_region
-from typer.testing import Result
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.load import load_config
@@ -40,12 +39,6 @@ def workspace(tmp_path: Path) -> Workspace:
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShippedModel:
     """The model of the package, which was trained on the regions `far` and `away`."""
     return install(tmp_path, monkeypatch, "far", "away")
-
-
-def succeed(workspace: Workspace, *arguments: object) -> Result:
-    done = invoke(workspace, *arguments)
-    assert done.exit_code == 0, done.output
-    return done
 
 
 def embedded(workspace: Workspace, model: str | None = None) -> Artifact:

@@ -35,7 +35,7 @@ TOOL = ROOT / "tools" / "ship_model.py"
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model after a few training steps."""
     folder = tmp_path_factory.mktemp("trained")
-    config = config_of("train.max_steps=12")
+    config = config_of("train.max_steps=3")
     trained = train_in(folder / "model", write_region(folder), config)
     save_model(folder / "model", trained.module, config)
     return folder / "model"
