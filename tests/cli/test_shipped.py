@@ -51,7 +51,8 @@ def some_tile(workspace: Workspace) -> str:
 
 def test_commands_use_it_where_the_workspace_has_no_model_and_say_so(workspace: Workspace, model: ShippedModel) -> None:
     build_tasks(workspace, workspace.find("processed", "town"), ["max_speed"])
-    commands = (["embed"], ["probe", "--task", "max_speed"], ["knn", "--tile", some_tile(workspace)])
+    probe = ["probe", "--task", "max_speed", "--head", "linear"]
+    commands = (["embed"], probe, ["knn", "--tile", some_tile(workspace)])
     for command in commands:
         done = succeed(workspace, *command)
         said = " ".join(done.stderr.split())
@@ -61,7 +62,7 @@ def test_commands_use_it_where_the_workspace_has_no_model_and_say_so(workspace: 
     answer = json.loads(succeed(workspace, "embed", "--json").stdout)
     assert answer["result"]["model"] == model.ref
     assert workspace.names("embeddings") == [f"{DEFAULT_SHIPPED}.town", "tagpool.town"]
-    report = stages.probe(workspace, "max_speed").read_json("report.json")
+    report = stages.probe(workspace, "max_speed", head="linear").read_json("report.json")
     assert report["models"] == [model.ref, "tagpool"]
     assert report["seen_in_pretraining"] == {}
 
