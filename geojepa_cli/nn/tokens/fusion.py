@@ -19,10 +19,14 @@ class EntityFusion(nn.Module):
     Args:
         geometry_dim: width G of the geometry vectors.
         embed_dim: width D of the tokens.
+        residual: add the result of the MLP to the tags. The first weights of the MLP are small, so an untrained model
+            computes almost the same tokens as a model without geometry. False: the result of the MLP is the token
+            (GeoJEPA thesis). Then an untrained model has tokens that are much smaller than their positional encoding.
     """
 
-    def __init__(self, geometry_dim: int, embed_dim: int) -> None:
+    def __init__(self, geometry_dim: int, embed_dim: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.geometry = nn.Linear(geometry_dim, embed_dim)
         self.geometry_norm = nn.LayerNorm(embed_dim)
         self.no_tags = nn.Parameter(torch.zeros(embed_dim))
@@ -51,7 +55,8 @@ class EntityFusion(nn.Module):
                 tagged, known = tagged & (dropped != TAGS), ~tagged | (dropped != GEOMETRY)
                 shape = torch.where(known[:, None], shape, self.no_geometry)
         tags = torch.where(tagged[:, None], tags, self.no_tags)
-        return self.mlp(torch.cat([tags, shape.to(tags.dtype)], dim=1))
+        fused: Tensor = self.mlp(torch.cat([tags, shape.to(tags.dtype)], dim=1))
+        return tags + fused if self.residual else fused
 
 
 def draw_dropout(entities: int, rate: float, rng: torch.Generator) -> Tensor:
