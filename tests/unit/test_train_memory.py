@@ -14,7 +14,7 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Invocation
 from geojepa_cli.models.jepa.build import build_jepa
 from geojepa_cli.models.jepa.jepa import JepaInput
-from geojepa_cli.models.jepa.memory import activation_bytes, layer_values
+from geojepa_cli.models.jepa.memory import LAYERS_PEAK, activation_bytes, layer_values
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.train import memory
@@ -92,7 +92,7 @@ def test_a_shared_context_is_estimated_with_its_tokens_once_and_a_key_for_each_t
     wanted = [layer_values(16, ratio, n, n) for n in [targets * (context + 0.25)]]
     wanted.append(layer_values(16, ratio, context + targets * 0.25, context + targets * (context + 0.25)))
     found = [activation_bytes(config, 10_000) for config in (separate, shared)]
-    assert found[0] - found[1] == pytest.approx(1.5 * 4 * 10_000 * (wanted[0] - wanted[1]), abs=2)
+    assert found[0] - found[1] == pytest.approx(LAYERS_PEAK * 4 * 10_000 * (wanted[0] - wanted[1]), abs=2)
 
 
 @pytest.mark.parametrize(

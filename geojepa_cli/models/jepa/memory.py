@@ -8,15 +8,16 @@ from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 
 FLOAT = 4  # bytes
 PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
-LAYER = 7.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
+LAYER = 5.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
 KEY = 2.0  # vectors of width D that attention stores for each key: the key and its value
 FUSION = 10.0  # vectors of width D that the fusion of tags and geometry stores per token
 FROZEN = 300_000_000  # bytes for one batch of images in a frozen image encoder
 TAGS = 4.0  # tags of an entity
-# Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
-# freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2
-# predictor layers 1.8 and 2.0 GB, `tiny` with 8 targets and 8,000 tokens 1.0 and 0.9 GB, `ti` with 3 layers and 4,000
-# tokens 2.1 and 1.5 GB, `tiny` 0.2 and 0.4 GB.
+# Peak memory divided by the memory of the stored tensors. The rest is gradients, results that the backward pass of a
+# layer computes again, and gaps between freed blocks. Estimated and measured memory of whole runs on a CPU in float32:
+# preset `t` with 4 encoder and 2 predictor layers and 6,000 tokens 1.5 and 1.7 GB, `tiny` with 8 targets and 8,000
+# tokens 0.9 and 0.8 GB, the same with a shared context 0.8 and 0.7 GB.
+LAYERS_PEAK = 3.0
 PEAK = 1.5
 
 
@@ -35,8 +36,8 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
     encoder = model.depth * layer_values(model.embed_dim, model.mlp_ratio, context, context)
     predictor = model.predictor_depth * layer_values(model.predictor_dim, model.mlp_ratio, rows, keys)
     buffers = (6 + 2 * model.mlp_ratio) * model.embed_dim
-    values = encoder + predictor + buffers + _tokenizer_values(model, pixels)
-    return int(PEAK * FLOAT * tokens * values) + FROZEN * pixels
+    values = LAYERS_PEAK * (encoder + predictor) + PEAK * (buffers + _tokenizer_values(model, pixels))
+    return int(FLOAT * tokens * values) + FROZEN * pixels
 
 
 def layer_values(width: int, mlp_ratio: float, tokens: float, keys: float) -> float:
@@ -48,7 +49,7 @@ def layer_values(width: int, mlp_ratio: float, tokens: float, keys: float) -> fl
         tokens: number of tokens.
         keys: number of keys in attention. This is the number of tokens, unless several targets share a context.
     """
-    return width * (tokens * (LAYER * PADDING + 2 * mlp_ratio) + keys * KEY * PADDING)
+    return width * (tokens * (LAYER * PADDING + mlp_ratio) + keys * KEY * PADDING)
 
 
 def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
