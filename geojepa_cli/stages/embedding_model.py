@@ -212,9 +212,8 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):
-        raise wrong_type(
-            "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
-        )
+        wanted = "the name of a model or its `models` artifact"
+        raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
     if ref in BASELINES:
