@@ -69,11 +69,11 @@ def linear_norm(x: torch.Tensor, layer: torch.nn.Linear, norm: torch.nn.LayerNor
 
 
 def fused(fusion: EntityFusion, tags: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """MLP on the concatenation, written out: linear, GELU, linear. A residual fusion adds the tags."""
+    """MLP on the concatenation, written out: linear, GELU, linear. A residual fusion scales it and adds the tags."""
     hidden = torch.cat([tags, shape]) @ fusion.mlp.fc1.weight.T + fusion.mlp.fc1.bias
     hidden = 0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2)))
     out = hidden @ fusion.mlp.fc2.weight.T + fusion.mlp.fc2.bias
-    return out + tags if fusion.residual else out
+    return out if fusion.scale is None else out * fusion.scale + tags
 
 
 @pytest.mark.parametrize("config", [GT, PAPER], ids=["residual", "mlp"])
@@ -99,7 +99,7 @@ def test_first_weights_with_a_residual_fusion_compute_almost_the_tokens_of_a_mod
             tokenizer.tags(mean_tags(table, batch.tag_ids, batch.tag_offsets))
         )
     largest = {name: float(offset.detach().abs().max()) for name, offset in tokens.items()}
-    assert largest["t"] == 0 < largest["residual"] < 0.1 < largest["mlp"]
+    assert largest["t"] == 0 < 10 * largest["residual"] < largest["mlp"]
 
 
 def test_learned_vectors_replace_missing_tags_and_missing_geometry() -> None:
