@@ -20,7 +20,6 @@ from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
-from geojepa_cli.tasks.entity_spec import EntitySpec, find_entity_task
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
@@ -28,6 +27,7 @@ from geojepa_cli.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from geojepa_cli.models.base import Embedder
     from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.entity_spec import EntitySpec
 
 HIDE = ("all", "probed")  # entities whose tags are hidden
 Models = str | Artifact | Sequence[str | Artifact] | None
@@ -90,6 +90,8 @@ def plan_entity_probe(
         NotFoundError: a task, region or model does not exist. The hint is the command that makes it.
         DataError: there is no tile to embed, or a model is damaged.
     """
+    from geojepa_cli.tasks.entity_spec import find_entity_task
+
     if hide not in HIDE:
         raise UsageError(f"`--hide {hide}`: expected `all` or `probed`", hints.again(hide="all"))
     if not isinstance(task, str | Path):

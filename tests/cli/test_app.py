@@ -14,7 +14,9 @@ from commandline import COMMAND, geojepa
 from geojepa_cli import Workspace
 
 
-@pytest.mark.parametrize("command", [[], ["tile"], ["pretrain"], ["probe"], ["knn"], ["demo"], ["fetch"]])
+@pytest.mark.parametrize(
+    "command", [[], ["tile"], ["pretrain"], ["probe"], ["probe-entities"], ["knn"], ["demo"], ["fetch"]]
+)
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
     script = (
         "import sys; from geojepa_cli.app import app\n"
