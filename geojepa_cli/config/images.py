@@ -7,6 +7,9 @@ from typing import NamedTuple
 PATCH = "patch"  # trained patch embedding
 RANDOM = "random"  # weights, and version, of an image encoder with random weights
 RANDOM_LABEL = "random image encoder"
+DRAWN = "drawn"  # imagery of images that are drawn from the map
+DRAWN_LABEL = "drawn images"
+DRAWN_ATTRIBUTION = "Drawn images: made from the map by geojepa, no aerial imagery"
 
 
 class TokenForm(NamedTuple):

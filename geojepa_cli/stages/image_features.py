@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
+from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, RANDOM
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import pick_device
@@ -199,5 +199,6 @@ def images_of(
         names = ", ".join(f"`{region.name}`" for region in processed)
         hint = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
         message = f"{reason}there are no images for the tiles of {names}"
-        raise NotFoundError(message, hint if otherwise is None else hint.or_else(otherwise))
+        drawn = hints.run("tile", region=[region.name for region in processed], imagery=DRAWN)
+        raise NotFoundError(message, hint.or_else(otherwise or drawn))
     return found
