@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli.config.drawing import DrawingConfig
 from geojepa_cli.drawing.tiles import DrawnTile, TileDrawer
-from geojepa_cli.store import schema
 from geojepa_cli.store.entity_tiles import rows_with_entities, tiles_at
 from geojepa_cli.store.image_form import ImageForm
-from geojepa_cli.store.images import put_images
+from geojepa_cli.store.images import create_images
 from geojepa_cli.store.reader import RegionStore
 
 _BATCH = 64  # number of images that are in memory at a time
@@ -60,8 +58,7 @@ def write_drawn_images(
             if progress is not None:
                 progress(done, len(rows))
 
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-        put_images(out, tiles_at(region, rows), form, images(), threads)
+    create_images(path, tiles_at(region, rows), form, images(), threads)
     return counts
 
 

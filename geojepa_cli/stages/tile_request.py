@@ -4,26 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.drawing import Settings, check_drawing
 from geojepa_cli.stages.stage import Regions, find_regions
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.config.drawing import DrawingConfig
     from geojepa_cli.grid import Bounds
+    from geojepa_cli.store.image_form import ImageForm
 
 
-def check_keys(option: str, keys: Sequence[str]) -> None:
-    """Checks the tag keys that were given to the option `--keep-tags` or `--drop-tags`.
+class WantedImages(NamedTuple):
+    """Images that the command `tile` makes.
+
+    Attributes:
+        form: size, bands and codec of the images.
+        drawing: settings of the images to draw; None to make images from the imagery of the source.
+    """
+
+    form: ImageForm
+    drawing: DrawingConfig | None = None
+
+
+def check_images(image_size: int, bands: str, image_codec: str, imagery: str, draw: Settings) -> WantedImages:
+    """Checks the arguments of `geojepa_cli.stages.tile` that describe images.
+
+    Raises:
+        UsageError: an argument is out of range, or a setting is not valid.
+    """
+    from geojepa_cli.store.image_form import ImageForm, check_form
+
+    form = ImageForm(image_size, bands, image_codec)
+    check_form(form)
+    return WantedImages(form, check_drawing(imagery, draw))
+
+
+def check_scenes(by_region: Sequence[Sequence[Artifact]], wanted: WantedImages) -> None:
+    """Checks that images of the wanted form can be made from the imagery of each region.
+
+    Raises:
+        UsageError: the source has image tiles, which have another form.
+    """
+    from geojepa_cli.stages.images import check_image_form
+
+    for sources in by_region if wanted.drawing is None else ():
+        check_image_form(sources[0], wanted.form)
+
+
+def check_keys(keep_tags: Sequence[str], drop_tags: Sequence[str]) -> None:
+    """Checks the tag keys that were given to the options `--keep-tags` and `--drop-tags`.
 
     Raises:
         UsageError: a tag key is empty or blank.
     """
-    if any(not key.strip() for key in keys):
-        raise UsageError(f"`{option}` contains an empty tag key", hints.again(**{option.strip("-"): "source:*"}))
+    for option, keys in (("keep-tags", keep_tags), ("drop-tags", drop_tags)):
+        if any(not key.strip() for key in keys):
+            raise UsageError(f"`--{option}` contains an empty tag key", hints.again(**{option: "source:*"}))
 
 
 def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | None:

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.drawing import SOURCE_IMAGERY, Settings, check_drawing
+from geojepa_cli.stages.drawing import SOURCE_IMAGERY, Settings
 from geojepa_cli.stages.rebuild import box, input_refs, number, texts
 from geojepa_cli.stages.stage import Regions, Stage, as_command
-from geojepa_cli.stages.tile_request import check_area, check_keys, regions_to_tile
+from geojepa_cli.stages.tile_request import (
+    WantedImages,
+    check_area,
+    check_images,
+    check_keys,
+    check_scenes,
+    regions_to_tile,
+)
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -88,9 +95,7 @@ def tile(
     imagery: str = SOURCE_IMAGERY,
     draw: Settings = (),
 ) -> list[TiledRegion]:
-    """Clips OSM elements to map tiles. If the source has imagery, also makes an image for each tile.
-
-    Images can be drawn from the map instead. Such images are called drawn images wherever they are used.
+    """Clips OSM elements to map tiles. Also makes an image for each tile: from the imagery of the source, or drawn.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -119,28 +124,38 @@ def tile(
         UsageError: an argument is out of range, or arguments cannot be combined.
         DataError: the extract or the imagery cannot be read.
     """
-    from geojepa_cli.stages.drawn_images import draw_images
-    from geojepa_cli.stages.images import check_image_form, make_images
-    from geojepa_cli.store.image_form import ImageForm, check_form
-
     native.parse_memory(memory)
-    form, drawing = ImageForm(image_size, bands, image_codec), check_drawing(imagery, draw)
-    check_form(form)
-    for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
-        check_keys(option, keys)
+    check_keys(keep_tags, drop_tags)
+    wanted = check_images(image_size, bands, image_codec, imagery, draw)
     area = check_area(bbox, None if polygon is None else Path(polygon))
-    by_region = regions_to_tile(workspace, region, merge, warn=drawing is None)
-    for sources in by_region if merge is None and drawing is None else ():
-        check_image_form(sources[0], form)
+    by_region = regions_to_tile(workspace, region, merge, warn=wanted.drawing is None)
+    if merge is None:
+        check_scenes(by_region, wanted)
     made = []
     for sources in by_region:
         tiles = make_tiles(workspace, sources, zoom, area, keep_tags, drop_tags, threads, memory, name=merge)
-        if drawing is not None:
-            images: Artifact | None = draw_images(workspace, sources, tiles, drawing, form, threads)
-        else:
-            images = None if merge else make_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
+        images = _make_images(workspace, sources, tiles, wanted, threads, skip_failed)
         made.append(TiledRegion(tiles, images))
     return made
+
+
+def _make_images(
+    workspace: Workspace,
+    sources: Sequence[Artifact],
+    tiles: Artifact,
+    wanted: WantedImages,
+    threads: int,
+    skip_failed: bool,
+) -> Artifact | None:
+    """Draws the images of a region, or makes them from the imagery of its source. A merged region has no imagery."""
+    from geojepa_cli.stages.drawn_images import draw_images
+    from geojepa_cli.stages.images import make_images
+
+    if wanted.drawing is not None:
+        return draw_images(workspace, sources, tiles, wanted.drawing, wanted.form, threads)
+    if len(sources) > 1:
+        return None
+    return make_images(workspace, sources[0], tiles.params["zoom"], tiles, threads, skip_failed, wanted.form)
 
 
 def make_tiles(
