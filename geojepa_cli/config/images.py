@@ -31,9 +31,11 @@ class TokenForm(NamedTuple):
         return self.grid**2 + self.whole
 
 
-# encoders of torchvision; the tokens of a convolutional network are the cells of its last feature map
+GEOEMBED = "geoembed"  # the only frozen encoder that is not part of torchvision
+# the tokens of a convolutional network are the cells of its last feature map
 FROZEN_ENCODERS: dict[str, TokenForm] = {
     "vit_b_16": TokenForm(768, 14, True),
     "resnet50": TokenForm(2048, 7, False),
     "efficientnet_b0": TokenForm(1280, 7, False),
+    GEOEMBED: TokenForm(512, 7, False),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, RANDOM
+from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, GEOEMBED, RANDOM
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import pick_device
@@ -42,9 +42,9 @@ def rebuild_image_tokens(remains: Remains) -> Hint:
         else:
             base = base.after(images[0].rebuild_hint())
     encoder, version = (text(remains.params.get(name)) for name in (IMAGE_ENCODER, IMAGE_VERSION))
-    weights = RANDOM if version == RANDOM else "FILE"
+    weights = RANDOM if version == RANDOM else None if encoder == GEOEMBED else "FILE"
     again = base.adding(text_encoder=NO_ENCODER, image_encoder=encoder, image_weights=weights)
-    return again if version == RANDOM else again.noting(f"FILE: the weights {version}")
+    return again if weights != "FILE" else again.noting(f"FILE: the weights {version}")
 
 
 IMAGE_TOKENS = Stage("features", version=1, rebuild=rebuild_image_tokens, registers=False)
