@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.images import DRAWN_ATTRIBUTION, DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 from geojepa_cli.export.markdown import config_section, count_rows, join_sections
@@ -52,7 +52,7 @@ def model_card(
     """
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
     sections = {
-        name: _model_lines(config, seed),
+        name: [*_model_lines(config, seed), *drawn_lines(attribution)],
         "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *count_rows(counts)],
         "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
@@ -98,6 +98,17 @@ def _image_lines(model: ModelConfig) -> list[str]:
         return []
     version = RANDOM_LABEL if model.random_images else model.image_version or "unknown version"
     return [f"- Image encoder: {model.image_encoder} ({version}), frozen, {form.tokens} tokens of {form.dim} values"]
+
+
+def drawn_lines(attribution: Sequence[str]) -> list[str]:
+    """Returns a line that marks a model that was trained on drawn images; usually empty.
+
+    Args:
+        attribution: attribution lines of the training data.
+    """
+    return (
+        [f"- Images: {DRAWN_LABEL}, made from the map; no aerial imagery"] if DRAWN_ATTRIBUTION in attribution else []
+    )
 
 
 def _tested_tiles(config: PretrainConfig) -> str:

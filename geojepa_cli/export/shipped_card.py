@@ -12,6 +12,7 @@ from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import describe_yaml_error, parse_yaml
 from geojepa_cli.errors import DataError
 from geojepa_cli.export.markdown import FENCE, config_section, count_rows, join_sections, with_header
+from geojepa_cli.export.model_card import drawn_lines
 
 _LABEL_FREE = ("loss", "prediction", "rankme", "std", "similarity")  # beginnings of names in `metrics.jsonl`
 _CONTEXT = "a vector depends on its tile only; entities are cut at the tile's border"
@@ -172,6 +173,7 @@ def _sections(
             f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads",
             f"- Tag embeddings: {facts.text_encoder}, {model.tag_dim} values",
             "- Weights: the target encoder only, float16. Vectors are computed in float32",
+            *drawn_lines(facts.attribution),
         ],
         "Trained on": [
             f"OpenStreetMap data of these regions ({tiles}), without any label:",

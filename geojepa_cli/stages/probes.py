@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.joined_images import with_same_images
@@ -240,8 +241,6 @@ def _embed(
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
-    marks = [f" ({RANDOM_LABEL})" if model.has_random_images() else "" for model in models]
-    labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
     pairs = list(zip(regions, tasks, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> list[Artifact]:
@@ -260,10 +259,18 @@ def _embed(
             for region, task in pairs
         ]
 
-    found = {label: embed(model, False) for label, model in zip(labels, models, strict=True)}
+    plain = [embed(model, False) for model in models]
+    labels = [label + _marks(model, made) for label, model, made in zip(labels, models, plain, strict=True)]
+    found = dict(zip(labels, plain, strict=True))
     if without_shared:
         found |= {WITHOUT_SHARED.format(label): embed(model, True) for label, model in zip(labels, models, strict=True)}
     return found
+
+
+def _marks(model: Model, embeddings: Sequence[Artifact]) -> str:
+    """Returns a text that marks the scores of a model with random weights or drawn images; usually empty."""
+    random = f" ({RANDOM_LABEL})" if model.has_random_images() else ""
+    return random + (f" ({DRAWN_LABEL})" if shows_drawn_images(*embeddings) else "")
 
 
 def _task_limits(task: Artifact) -> EntityLimits:

@@ -30,6 +30,7 @@ VALID: dict[str, Callable[[Made], Any]] = {
     "tile, source": lambda m: stages.tile(m["workspace"], m["source"], 15),
     "tile, tiles": lambda m: stages.tile(m["workspace"], [m["tiles"]], 15, bbox=np.array([-180.0, -80, 180, 80])),
     "tile, path": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=m["folder"] / "area.geojson"),
+    "tile, drawn": lambda m: stages.tile(m["workspace"], "demo", imagery="drawn", draw={"noise": np.float32(2)}),
     "tile, text": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=str(m["folder"] / "area.geojson")),
     "process, artifact": lambda m: stages.process(m["workspace"], m["tiles"], text_encoder="none", simplify_m=1),
     "process, ref": lambda m: stages.process(m["workspace"], [m["tiles"].ref], np.float32(1.0), text_encoder="none"),
@@ -153,7 +154,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
         return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
-    if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":
+    if parameter in ("keep_tags", "drop_tags", "attribution", "set_", "draw") and what == "empty list":
         return True
     if parameter == "simplify_m" and what in ("fraction", "huge"):
         return True
