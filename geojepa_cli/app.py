@@ -24,6 +24,7 @@ from geojepa_cli.commands.knn import knn
 from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
 from geojepa_cli.commands.pretrain import pretrain
 from geojepa_cli.commands.probe import probe
+from geojepa_cli.commands.probe_entities import probe_entities
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
 from geojepa_cli.commands.tile import tile
@@ -72,7 +73,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (fetch, tile, process, build_tasks, pretrain, embed, probe, knn, demo, report, artifacts, doctor):
+_PREPARE, _USE = (fetch, tile, process, build_tasks, pretrain), (embed, probe, probe_entities, knn, demo, report)
+for _command in (*_PREPARE, *_USE, artifacts, doctor):
     app.command(name=command_name(_command), cls=_Command, help=help_text(_command))(_command)
 
 BUG = 70  # EX_SOFTWARE of sysexits.h

@@ -285,6 +285,6 @@ def paste(*words: str) -> str:
 
 
 def _key(option: Option) -> str:
-    """Returns the name of an option. For `--set`, returns `--set` followed by the configuration key."""
+    """Returns the name of an option. For `--set` and `--draw`, returns the name followed by the key of the setting."""
     name, value = option
-    return f"--set {(value or '').partition('=')[0].strip()}" if name == "--set" else name
+    return f"{name} {(value or '').partition('=')[0].strip()}" if name in ("--set", "--draw") else name

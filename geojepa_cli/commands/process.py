@@ -10,8 +10,9 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
-from geojepa_cli.stages.geometry_features import NO_ENCODER, find_geometry
+from geojepa_cli.stages.geometry_features import find_geometry
 from geojepa_cli.stages.geometry_source import find_encoder
 from geojepa_cli.stages.image_features import find_image_encoder, find_image_tokens, images_of
 from geojepa_cli.workspace.artifact import Artifact
@@ -44,14 +45,15 @@ def process(
     image_encoder: Annotated[
         str,
         typer.Option(
-            help="Frozen encoder for tokens of aerial images: `vit_b_16`, `resnet50`, `efficientnet_b0`, or `none`. "
-            "`pretrain` and `embed` compute missing tokens themselves."
+            help="Frozen encoder for tokens of images: `vit_b_16`, `resnet50`, `efficientnet_b0`, `geoembed`, or "
+            "`none`. `pretrain` and `embed` compute missing tokens themselves."
         ),
     ] = NO_ENCODER,
     image_weights: Annotated[
         str | None,
         typer.Option(
-            help="File with the weights of the image encoder, or `random`. Default: the file in torchvision's cache."
+            help="File with the weights of the image encoder, or `random`. Default: the file in torchvision's cache, "
+            "or of the package geoembed."
         ),
     ] = None,
     threads: options.Threads = options.default_threads(),

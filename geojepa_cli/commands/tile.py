@@ -12,6 +12,7 @@ from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
 from geojepa_cli.stages import tiles as stage
+from geojepa_cli.stages.drawing import SOURCE_IMAGERY
 
 Zoom = Annotated[int, typer.Option(help="Zoom level of the tiles to make, 14 to 18.")]
 Box = Annotated[
@@ -62,9 +63,26 @@ Bands = Annotated[
 ImageCodec = Annotated[
     str, typer.Option(help="Format in which tile images are stored: `raw` (uncompressed), `webp-lossless` or `webp`.")
 ]
+Imagery = Annotated[
+    str,
+    typer.Option(
+        help="Imagery of the tiles: `source` (as given to `fetch`), or `drawn` (images drawn from the map, marked as "
+        "drawn wherever they are used)."
+    ),
+]
+Draw = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="With --imagery drawn: change a setting, such as `missing=0.2`. Keys: missing (share of OSM elements left "
+        "out), shadows (share of high elements with a shadow), noise and jitter (grey levels), seed. Repeat the option "
+        "to change several.",
+    ),
+]
 
 
 @example(region="state-college")
+@example(region="state-college", imagery="drawn", draw=["missing=0.2"])
 @example(region=["hessen", "bayern"], merge="both", polygon="spessart.geojson")
 def tile(
     ctx: typer.Context,
@@ -81,6 +99,8 @@ def tile(
     image_size: ImageSize = stage.DEFAULT_IMAGE_SIZE,
     bands: Bands = stage.DEFAULT_BANDS,
     image_codec: ImageCodec = stage.DEFAULT_CODEC,
+    imagery: Imagery = SOURCE_IMAGERY,
+    draw: Draw = None,
     json: options.Json = False,
 ) -> None:
     """Clip the OSM elements of a region to tiles."""
@@ -99,6 +119,8 @@ def tile(
         image_size,
         bands,
         image_codec,
+        imagery,
+        draw or (),
     )
     if json:
         rows = [

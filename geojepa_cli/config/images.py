@@ -7,6 +7,9 @@ from typing import NamedTuple
 PATCH = "patch"  # trained patch embedding
 RANDOM = "random"  # weights, and version, of an image encoder with random weights
 RANDOM_LABEL = "random image encoder"
+DRAWN = "drawn"  # imagery of images that are drawn from the map
+DRAWN_LABEL = "drawn images"
+DRAWN_ATTRIBUTION = "Drawn images: made from the map by geojepa, no aerial imagery"
 
 
 class TokenForm(NamedTuple):
@@ -28,9 +31,11 @@ class TokenForm(NamedTuple):
         return self.grid**2 + self.whole
 
 
-# encoders of torchvision; the tokens of a convolutional network are the cells of its last feature map
+GEOEMBED = "geoembed"  # the only frozen encoder that is not part of torchvision
+# the tokens of a convolutional network are the cells of its last feature map
 FROZEN_ENCODERS: dict[str, TokenForm] = {
     "vit_b_16": TokenForm(768, 14, True),
     "resnet50": TokenForm(2048, 7, False),
     "efficientnet_b0": TokenForm(1280, 7, False),
+    GEOEMBED: TokenForm(512, 7, False),
 }

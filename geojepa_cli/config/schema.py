@@ -92,20 +92,26 @@ class ModelConfig(Section):
     geometry_version: str | None = Field(
         default=None, max_length=100, description="version of the geometry encoder; null: `pretrain` fills it in"
     )
+    fusion: Literal["residual", "mlp"] = Field(
+        default="residual",
+        description="token of an entity's tags and geometry: `residual`: the tags plus the result of an MLP, or `mlp`: "
+        "the result of the MLP (GeoJEPA thesis)",
+    )
     modality_dropout: Share = Field(
         default=0.3,
         description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
         "geometry",
     )
-    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0"] = Field(
+    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "geoembed"] = Field(
         default="patch",
         description="image encoder: `patch`, a trained patch embedding, or a frozen encoder of torchvision (GeoJEPA "
-        "thesis: `vit_b_16`)",
+        "thesis: `vit_b_16`), or `geoembed`, a frozen encoder of aerial images (extra `aerial`)",
     )
     image_weights: str | None = Field(
         default=None,
         max_length=4096,
-        description="weights of a frozen image encoder: path of a file, or `random`; null: file in torchvision's cache",
+        description="weights of a frozen image encoder: path of a file, or `random`; null: file in torchvision's "
+        "cache, or of the package geoembed",
     )
     image_version: str | None = Field(
         default=None, max_length=100, description="version of these weights; null: `pretrain` fills it in"

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from geojepa_cli.demo.answers import Cell, Point
 from geojepa_cli.demo.city import City
-from geojepa_cli.demo.colours import GROUND, SHADOW, Paint, paint_of
+from geojepa_cli.demo.colours import GROUND, paint_of
 from geojepa_cli.demo.plan import District, Plan, districts
 from geojepa_cli.demo.sheet import Sheet, Tags
+from geojepa_cli.drawing.canvas import GRAIN, Canvas, enlarge, fine_noise, to_bytes
+from geojepa_cli.drawing.paints import SHADOW, Paint
 
 SIZE_PX = 224
-OVERSAMPLING = 2
-CANVAS_PX = SIZE_PX * OVERSAMPLING
 TILE_M = 500.0  # approximate ground size of a tile, exact enough for the widths of roads
-GRAIN = 28  # number of cells of coarse noise along the side of a tile
 REACH = 0.04  # maximum distance between a line and the edge of its road or shadow, in tiles
 
 
@@ -107,50 +106,21 @@ def _by_tile(shapes: Iterable[Shape]) -> dict[Cell, list[Shape]]:
 def _draw(
     cell: Cell, shapes: list[Shape], land: dict[Cell, District], noise: npt.NDArray[np.float32], plan: Plan
 ) -> Image.Image:
-    ground = GROUND[land[cell]]
-    colour = Image.new("RGB", (CANVAS_PX, CANVAS_PX), ground.colour)
-    rough = Image.new("L", (CANVAS_PX, CANVAS_PX), ground.roughness)
-    pens = (ImageDraw.Draw(colour), ImageDraw.Draw(rough))
+    ground = GROUND[land[cell]].ink
+    canvas = Canvas(SIZE_PX, ground)
     for shape in shapes:
-        rings = [[((x - cell[0]) * CANVAS_PX, (y - cell[1]) * CANVAS_PX) for x, y in ring] for ring in shape.rings]
-        _stroke(pens[0], shape, rings, shape.paint.colour, ground.colour)
-        _stroke(pens[1], shape, rings, shape.paint.roughness, ground.roughness)
-    return _weather(colour, rough, cell, noise, plan)
-
-
-def _stroke(
-    pen: ImageDraw.ImageDraw,
-    shape: Shape,
-    rings: list[list[Point]],
-    ink: tuple[int, int, int] | int,
-    hole: tuple[int, int, int] | int,
-) -> None:
-    width = shape.paint.width_m * CANVAS_PX / TILE_M
-    if len(rings[0]) == 1:
-        x, y = rings[0][0]
-        pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=ink)
-    elif shape.closed:
-        pen.polygon(rings[0], fill=ink)
-        for ring in rings[1:]:
-            pen.polygon(ring, fill=hole)
-    else:
-        pen.line(rings[0], fill=ink, width=max(1, round(width)), joint="curve")
-
-
-def _weather(
-    colour: Image.Image, rough: Image.Image, cell: Cell, noise: npt.NDArray[np.float32], plan: Plan
-) -> Image.Image:
-    """Reduces the image of a tile to its final size, and adds coarse and fine brightness noise."""
-    size = (SIZE_PX, SIZE_PX)
-    base = np.asarray(colour.resize(size, Image.Resampling.BOX), dtype=np.float32)
-    strength = np.asarray(rough.resize(size, Image.Resampling.BOX), dtype=np.float32)
+        rings = [[value * canvas.side for x, y in ring for value in (x - cell[0], y - cell[1])] for ring in shape.rings]
+        width_px = shape.paint.width_m * canvas.side / TILE_M
+        if len(shape.rings[0]) == 1:
+            canvas.disc(rings[0], shape.paint.ink, width_px)
+        elif shape.closed:
+            canvas.area(rings, shape.paint.ink, hole=ground)
+        else:
+            canvas.line(rings[0], shape.paint.ink, width_px)
     column, row = cell
     window = noise[row * GRAIN : (row + 1) * GRAIN + 1, column * GRAIN : (column + 1) * GRAIN + 1]
-    coarse = np.asarray(Image.fromarray(window).resize(size, Image.Resampling.BILINEAR))
-    generator = np.random.default_rng([plan.seed, column, row])
-    fine = generator.integers(-2, 3, size=(SIZE_PX // 2, SIZE_PX // 2)).repeat(2, axis=0).repeat(2, axis=1) / 2
-    shade = strength * (0.6 * coarse + 0.6 * fine)
-    return Image.fromarray(np.clip(base + np.rint(shade)[..., None], 0, 255).astype(np.uint8))
+    fine = fine_noise(np.random.default_rng([plan.seed, column, row]), SIZE_PX)
+    return Image.fromarray(to_bytes(canvas.pixels(enlarge(window, SIZE_PX), fine)))
 
 
 def _coarse_noise(plan: Plan) -> npt.NDArray[np.float32]:

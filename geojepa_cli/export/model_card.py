@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from geojepa_cli.config.images import RANDOM_LABEL
-from geojepa_cli.config.load import dump_config
+from geojepa_cli.config.images import DRAWN_ATTRIBUTION, DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
+from geojepa_cli.export.markdown import config_section, count_rows, join_sections
 
 _METRICS = (
     "loss",
@@ -50,11 +50,10 @@ def model_card(
         last_line: metrics in the last line of `metrics.jsonl`, by name.
         attribution: attribution lines of the training data.
     """
-    rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
     sections = {
-        name: _model_lines(config, seed),
-        "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *rows],
+        name: [*_model_lines(config, seed), *drawn_lines(attribution)],
+        "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *count_rows(counts)],
         "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
             "",
@@ -67,13 +66,10 @@ def model_card(
             "vectors. Entities are cut at the tile's border, and nothing beyond it is seen."
         ],
         "Attribution": [f"- {line}" for line in dict.fromkeys(attribution)],
-        "Configuration": ["```yaml", dump_config(config).rstrip(), "```"],
+        **config_section(config),
         "What it saw of tested tiles": [_tested_tiles(config)],
     }
-    lines: list[str] = []
-    for level, (title, content) in enumerate(sections.items()):
-        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
-    return "\n".join(lines)
+    return join_sections(sections)
 
 
 def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
@@ -104,6 +100,17 @@ def _image_lines(model: ModelConfig) -> list[str]:
     return [f"- Image encoder: {model.image_encoder} ({version}), frozen, {form.tokens} tokens of {form.dim} values"]
 
 
+def drawn_lines(attribution: Sequence[str]) -> list[str]:
+    """Returns a line that marks a model that was trained on drawn images; usually empty.
+
+    Args:
+        attribution: attribution lines of the training data.
+    """
+    return (
+        [f"- Images: {DRAWN_LABEL}, made from the map; no aerial imagery"] if DRAWN_ATTRIBUTION in attribution else []
+    )
+
+
 def _tested_tiles(config: PretrainConfig) -> str:
     """Returns the section of the model card that states whether tiles of the test split were used for training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
@@ -112,7 +119,3 @@ def _tested_tiles(config: PretrainConfig) -> str:
         "A probe that is cross-validated over groups of the same regions tests all of them: also tiles that the model "
         "saw."
     )
-
-
-def _format(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)

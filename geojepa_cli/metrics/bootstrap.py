@@ -55,9 +55,9 @@ def bootstrap_mean(
         ValueError: `values` is empty, or the shapes of `values` and `groups` differ.
     """
     sums, counts = _sums_by_group(values, groups)
-    weights = _draw(len(counts), draws, seed)
+    weights = draw_groups(len(counts), draws, seed)
     means = (weights @ sums) / (weights @ counts)
-    low, high = _percentiles(means, level)
+    low, high = percentiles(means, level)
     return Interval(float(sums.sum() / counts.sum()), low, high, len(counts), level)
 
 
@@ -100,8 +100,8 @@ def bootstrap_relative_difference(
     value = _relative_difference(sums, np.ones((1, len(names))))[0]
     if np.isnan(value):
         raise ValueError("Dummy makes no error in any task: there is nothing to compare")
-    drawn = _relative_difference(sums, _draw(len(names), draws, seed))
-    low, high = _percentiles(drawn[~np.isnan(drawn)], level)
+    drawn = _relative_difference(sums, draw_groups(len(names), draws, seed))
+    low, high = percentiles(drawn[~np.isnan(drawn)], level)
     return Interval(float(value), low, high, len(names), level)
 
 
@@ -135,13 +135,14 @@ def _sums_by_group(values: NDArray[np.floating], groups: NDArray[np.generic]) ->
     return sums, np.bincount(inverse).astype(np.float64)
 
 
-def _draw(n_groups: int, draws: int, seed: int) -> Floats:
+def draw_groups(n_groups: int, draws: int, seed: int) -> Floats:
     """Draws bootstrap samples of groups of tiles. Returns how often each sample has each group, [draws, n_groups]."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=draws).astype(np.float64)
 
 
-def _percentiles(values: Floats, level: float) -> tuple[float, float]:
+def percentiles(values: Floats, level: float) -> tuple[float, float]:
+    """Returns the two ends of the interval that contains the share `level` of the values, with equal tails."""
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(values, [tail, 100.0 - tail])
     return float(low), float(high)

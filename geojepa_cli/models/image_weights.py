@@ -1,4 +1,4 @@
-"""Weights of frozen image encoders: finds them in a file or in torchvision's cache, and reads them safely."""
+"""Weights of frozen image encoders: finds them in a file, torchvision's cache or a package, and reads them safely."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import FROZEN_ENCODERS
+from geojepa_cli.config.images import FROZEN_ENCODERS, GEOEMBED
+from geojepa_cli.config.names import checksum_version
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.hints import Hint
-from geojepa_cli.store.tensors import read_tensors
+from geojepa_cli.models.geoembed import INSTALL, packaged_weights
+from geojepa_cli.store.tensors import read_archive, read_tensors
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
 from geojepa_cli.workspace.durable import file_sha256
 
-VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
-SAFETENSORS = ".safetensors"
+SAFETENSORS, ARCHIVE = ".safetensors", ".npz"
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, UnpicklingError)
 
 
@@ -42,14 +43,18 @@ def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
         message = f"the weights `{weights}` of the image encoder `{encoder}` do not exist"
         raise NotFoundError(message, _obtain(encoder, from_file))
     digest = file_sha256(weights)
-    if weights == cached_weights(encoder) and not digest.startswith(weights.stem.rpartition("-")[2]):
+    if (
+        encoder != GEOEMBED
+        and weights == cached_weights(encoder)
+        and not digest.startswith(weights.stem.rpartition("-")[2])
+    ):
         message = f"`{weights}` is damaged: the digits in its name are not those of its SHA-256 checksum"
         raise DataError(message, _obtain(encoder, from_file).after(hints.shell("rm", str(weights))))
-    return f"sha256-{digest[:VERSION_DIGITS]}"
+    return checksum_version(digest)
 
 
 def find_weights(encoder: str, from_file: Hint) -> Path:
-    """Returns the path of the weights of an image encoder in torchvision's cache.
+    """Returns the path of the weights of an image encoder in torchvision's cache, or in the package geoembed.
 
     Args:
         encoder: name of the image encoder.
@@ -58,8 +63,10 @@ def find_weights(encoder: str, from_file: Hint) -> Path:
     Raises:
         NotFoundError: the cache does not contain them. The hint has two commands: one lets torchvision download the
             weights, the other is `from_file`.
-        MissingExtraError: torchvision is not installed.
+        MissingExtraError: torchvision, or the package geoembed, is not installed.
     """
+    if encoder == GEOEMBED:
+        return packaged_weights()
     path = cached_weights(encoder)
     if not path.is_file():
         message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"
@@ -85,6 +92,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == SAFETENSORS:
         return read_tensors(path)[0]
+    if path.suffix == ARCHIVE:
+        return read_archive(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
@@ -97,11 +106,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def other_file() -> Hint:
     """Returns the hint for a file that has no weights of the image encoder."""
-    return hints.advice("give a safetensors file, or a state dict that was saved by torch")
+    return hints.advice("give a safetensors file, a NumPy archive, or a state dict that was saved by torch")
 
 
 def _obtain(encoder: str, from_file: Hint) -> Hint:
-    """Returns two commands: one lets torchvision download weights, the other uses weights from a file."""
+    """Returns two commands: one downloads weights, the other uses weights from a file."""
+    if encoder == GEOEMBED:
+        return INSTALL.or_else(from_file)
     download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
     return hints.shell("python", "-c", download).or_else(from_file)
 
@@ -116,6 +127,6 @@ def torchvision_models() -> Any:
         register_torchvision_ops()
         return importlib.import_module("torchvision.models")
     except ImportError as error:
-        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS)
+        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS if name != GEOEMBED)
         message = f"the image encoders {names} need torchvision, which is not installed"
         raise MissingExtraError(message, hints.shell("pip", "install", "torchvision")) from error

@@ -14,6 +14,7 @@ from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages.models import pretrain  # isort: skip
 from geojepa_cli.stages.embeddings import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
+from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
@@ -29,6 +30,7 @@ __all__ = [  # noqa: RUF022
     "pretrain",
     "embed",
     "probe",
+    "probe_entities",
     "report",
     "knn",
     "demo",

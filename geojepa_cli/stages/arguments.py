@@ -54,6 +54,7 @@ RANGES = {
     "seeds": Range(1, 100, 3),
     "year": Range(1900, 9999, 2021),
     "image_size": Range(1, 2**31 - 1, 224),
+    "per_class": Range(1, 1_000_000, 1000),
     "steps": Range(1, 2**31 - 1, 100),
 }
 FLAGS = (
@@ -66,6 +67,7 @@ FLAGS = (
     "with_imagery",
     "buffer",
     "unfinished",
+    "context",
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
@@ -77,6 +79,7 @@ TEXTS = {
     "name": '"NAME"',
     "date": '"2024-01-01"',
     "split": '"group"',
+    "hide": '"all"',
     "size": '"small"',
     "device": '"auto"',
     "memory": '"512M"',

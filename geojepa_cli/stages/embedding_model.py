@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG
 from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
@@ -17,7 +20,7 @@ from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
 from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import CONFIG, model_config
+from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -29,10 +32,10 @@ if TYPE_CHECKING:
 
 TAGPOOL = DEFAULT_BASELINE
 BEST = "-best"  # suffix of a model's name
-BEST_WEIGHTS = "weights-best.safetensors"
 
 
-class Model(NamedTuple):
+@dataclass(frozen=True)
+class Model:
     """A trained model or baseline that computes embeddings.
 
     Attributes:
@@ -72,14 +75,15 @@ class Model(NamedTuple):
             return set(self.shipped.header.regions) if self.shipped else set()
         return {name_of(ref) for ref in inputs_of_kind(self.artifact, "processed")}
 
+    @cached_property
     def config(self) -> RunConfig | None:
-        """Returns the configuration with which the model was trained. None for a baseline.
+        """Configuration with which the model was trained. None for a baseline. It is read on first use.
 
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
         if self.artifact is None:
-            return self.shipped.config() if self.shipped else None
+            return self.shipped.config if self.shipped else None
         return model_config(self.artifact)
 
     def data_config(self) -> DataConfig | None:
@@ -90,7 +94,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         return config.data if isinstance(config, PretrainConfig) else None
 
     def needs(self) -> Needs:
@@ -99,7 +103,7 @@ class Model(NamedTuple):
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
-        config = self.config()
+        config = self.config
         return baseline_needs(self.name) if config is None else config.needs
 
     def tag_features(self, workspace: Workspace, processed: Artifact) -> Artifact:
@@ -123,7 +127,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         if not isinstance(config, PretrainConfig) or Modality.GEOMETRY not in config.needs:
             return None
         return find_encoder_of(workspace, processed, config.model)
@@ -151,7 +155,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
@@ -160,7 +164,7 @@ class Model(NamedTuple):
         """Returns True if the model reads image tokens of an encoder with random weights."""
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         return isinstance(config, PretrainConfig) and config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
@@ -172,7 +176,7 @@ class Model(NamedTuple):
         Raises:
             DataError: the files of the model are damaged.
         """
-        config = self.config()
+        config = self.config
         if config is None:
             return open_baseline(self.name, inputs)
         source = self.artifact or self.shipped
@@ -208,9 +212,8 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):
-        raise wrong_type(
-            "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
-        )
+        wanted = "the name of a model or its `models` artifact"
+        raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
     if ref in BASELINES:
@@ -278,7 +281,7 @@ def _check_tags(model: ShippedModel, features: Artifact) -> None:
     from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.store.features import tag_encoder
 
-    config = model.config()
+    config = model.config
     if not isinstance(config, PretrainConfig):
         return
     found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())

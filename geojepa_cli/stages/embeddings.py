@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
+from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
@@ -167,7 +168,8 @@ def make_embeddings(
     geometry = model.geometry_features(workspace, processed, threads)
     task_name = task.params["task"]["name"] if task else None
     params = _params(model, task, masked, limits, bool(without_shared))
-    images, tokens = _images(workspace, model, processed, device, threads)
+    images, tokens = images_of_model(workspace, model, processed, device, threads)
+    params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
     others = [one for one in without_shared if one != task]
     inputs = [processed, features, *filter(None, (model.artifact, task, geometry, images, tokens)), *others]
     inputs += [processed_of(workspace, one) for one in others]
@@ -199,7 +201,7 @@ def make_embeddings(
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
 
-def _images(
+def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
     """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""

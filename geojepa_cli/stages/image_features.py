@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
+from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, GEOEMBED, RANDOM
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import pick_device
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from geojepa_cli.store.image_tokens import ImageTokenKind
 
 FILE = "image_tokens.h5"
-NO_ENCODER = "none"
 IMAGE_ENCODER, IMAGE_VERSION = "image_encoder", "image_version"  # parameters of the artifacts
 
 
@@ -42,9 +42,9 @@ def rebuild_image_tokens(remains: Remains) -> Hint:
         else:
             base = base.after(images[0].rebuild_hint())
     encoder, version = (text(remains.params.get(name)) for name in (IMAGE_ENCODER, IMAGE_VERSION))
-    weights = RANDOM if version == RANDOM else "FILE"
+    weights = RANDOM if version == RANDOM else None if encoder == GEOEMBED else "FILE"
     again = base.adding(text_encoder=NO_ENCODER, image_encoder=encoder, image_weights=weights)
-    return again if version == RANDOM else again.noting(f"FILE: the weights {version}")
+    return again if weights != "FILE" else again.noting(f"FILE: the weights {version}")
 
 
 IMAGE_TOKENS = Stage("features", version=1, rebuild=rebuild_image_tokens, registers=False)
@@ -199,5 +199,6 @@ def images_of(
         names = ", ".join(f"`{region.name}`" for region in processed)
         hint = hints.run("fetch", pbf="FILE", name=processed[0].name, imagery="DIR").noting("then `tile`, `process`")
         message = f"{reason}there are no images for the tiles of {names}"
-        raise NotFoundError(message, hint if otherwise is None else hint.or_else(otherwise))
+        drawn = hints.run("tile", region=[region.name for region in processed], imagery=DRAWN)
+        raise NotFoundError(message, hint.or_else(otherwise or drawn))
     return found

@@ -15,6 +15,7 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages import resampling
+from geojepa_cli.stages.drawing import drawing_options
 from geojepa_cli.stages.rebuild import input_refs, number, open_inputs, text
 from geojepa_cli.stages.stage import Stage
 from geojepa_cli.workspace.artifact import Artifact
@@ -43,7 +44,11 @@ def _rebuild(remains: Remains) -> Hint:
     else:
         sources = input_refs(remains, "source")
         base = hints.run("tile", region=sources or remains.name, zoom=zoom)
+    drawn = drawing_options(params)
+    if drawn and not tiles and len(input_refs(remains, "source")) > 1:
+        base = base.adding(merge=remains.name)
     return base.adding(
+        **drawn,
         image_size=number(params.get("image_size")),
         bands=text(params.get("bands")),
         image_codec=text(params.get("image_codec")),
@@ -72,7 +77,7 @@ IMAGES = Stage(
     keep=("images.pixels", "images.jsonl"),
     made_from="source",
     of_region=True,
-    variant=("zoom",),
+    variant=("zoom", "imagery"),
     files=(FILE,),
 )
 

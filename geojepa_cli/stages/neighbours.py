@@ -10,6 +10,7 @@ from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
@@ -163,7 +164,8 @@ def make_neighbours(
         _write_json(build, GEOJSON_FILE, to_geojson(results, [opened[hit.region].store for hit in hits]))
         if html:
             credits = dict.fromkeys(line for artifact in inputs for line in artifact.attribution)
-            page = _page(opened, hits, results, model.ref, searched, list(credits))
+            drawn = [shows_drawn_images(one) for one in images]
+            page = _page(opened, hits, results, model.ref, searched, list(credits), drawn)
             (build.partial / PAGE_FILE).write_text(page, encoding="utf-8")
         return build.publish(counts={"searched": searched, "neighbours": len(neighbours)})
 
@@ -266,6 +268,7 @@ def _page(
     model: str,
     searched: int,
     credits: Sequence[str],
+    drawn: Sequence[bool],
 ) -> str:
     import numpy as np
 
@@ -281,7 +284,7 @@ def _page(
             z, x, y = parse_tile(result.tile)
             row = int(region.images.rows_of([z], [x], [y])[0])
             image = region.images.image[row] if row >= 0 else None
-        cards.append(Card(result, read_map(region.store, result.tile_row), image))
+        cards.append(Card(result, read_map(region.store, result.tile_row), image, drawn[hit.region]))
     bounds = [tiles_bounds(*(r.vectors[f"tile/{axis}"] for axis in "zxy")) for r in regions]
     names = sorted({region.name for region in regions})
     return render_page(cards, model, names, searched, np.concatenate(bounds), credits)

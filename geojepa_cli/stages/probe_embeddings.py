@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.probe_plan import ProbeSettings
@@ -43,8 +44,6 @@ def embed_models(
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
-    marks = [f" ({RANDOM_LABEL})" if model.has_random_images() else "" for model in models]
-    labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
     pairs = list(zip(built.regions, built.artifacts, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> ModelEmbeddings:
@@ -64,10 +63,19 @@ def embed_models(
         ]
         return ModelEmbeddings(model.ref, made)
 
-    found = {label: embed(model, False) for label, model in zip(labels, models, strict=True)}
+    plain = [embed(model, False) for model in models]
+    marked = zip(labels, models, plain, strict=True)
+    labels = [label + _marks(model, row.artifacts) for label, model, row in marked]
+    found = dict(zip(labels, plain, strict=True))
     if settings.without_shared:
         found |= {WITHOUT_SHARED.format(label): embed(model, True) for label, model in zip(labels, models, strict=True)}
     return found
+
+
+def _marks(model: Model, embeddings: Sequence[Artifact]) -> str:
+    """Returns a text that marks the scores of a model with random weights or drawn images; usually empty."""
+    random = f" ({RANDOM_LABEL})" if model.has_random_images() else ""
+    return random + (f" ({DRAWN_LABEL})" if shows_drawn_images(*embeddings) else "")
 
 
 def task_limits(task: Artifact) -> EntityLimits:

@@ -121,7 +121,7 @@ def rebuilding(*artifacts: Artifact | None) -> Iterator[None]:
         raise min(named, key=lambda found: found[0])[1].broken(error.message) from error
 
 
-def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artifact]:
+def find_regions(workspace: Workspace, kind: str, wanted: Regions, argument: str = "region") -> list[Artifact]:
     """Returns the artifacts of one kind that belong to the given regions, without duplicates.
 
     Args:
@@ -130,6 +130,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
         wanted: names of regions, or artifacts. An artifact of the kind `kind` is returned unchanged. For an artifact of
             another kind, such as `tiles`, the newest artifact of the kind `kind` with the same name is returned. None
             selects the only region in the workspace.
+        argument: name of the argument that has the regions, for messages.
 
     Raises:
         NotFoundError: a region is unknown. The message suggests the most similar name. The hint is the command that
@@ -143,7 +144,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
     for one in as_list(wanted):
         if not isinstance(one, str) and not (isinstance(one, Artifact) and KINDS[one.kind].of_region):
             example = f'workspace.find("{kind}", "NAME")'
-            raise wrong_type("region", one, f"the name of a region or its `{kind}` artifact", example)
+            raise wrong_type(argument, one, f"the name of a region or its `{kind}` artifact", example)
         check_own(workspace, one)
         if not isinstance(one, Artifact):
             one = workspace.find(kind, one)
@@ -151,7 +152,7 @@ def find_regions(workspace: Workspace, kind: str, wanted: Regions) -> list[Artif
             one = workspace.find(kind, one.name)
         found.setdefault(one.ref, one)
     if not found:
-        raise wrong_type("region", wanted, "at least one region", '"NAME"')
+        raise wrong_type(argument, wanted, "at least one region", '"NAME"')
     return list(found.values())
 
 

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from geojepa_cli import console, hints, native
+from geojepa_cli import hints, native
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.drawing import SOURCE_IMAGERY, Settings
 from geojepa_cli.stages.rebuild import box, input_refs, number, texts
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions
+from geojepa_cli.stages.stage import Regions, Stage, as_command
+from geojepa_cli.stages.tile_request import (
+    WantedImages,
+    check_area,
+    check_images,
+    check_keys,
+    check_scenes,
+    regions_to_tile,
+)
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -83,8 +92,10 @@ def tile(
     image_size: int = DEFAULT_IMAGE_SIZE,
     bands: str = DEFAULT_BANDS,
     image_codec: str = DEFAULT_CODEC,
+    imagery: str = SOURCE_IMAGERY,
+    draw: Settings = (),
 ) -> list[TiledRegion]:
-    """Clips OSM elements to map tiles. If the source has imagery, also makes an image for each tile.
+    """Clips OSM elements to map tiles. Also makes an image for each tile: from the imagery of the source, or drawn.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -102,6 +113,9 @@ def tile(
         image_size: side length in pixels of images that are made from scenes (such as GeoTIFF files).
         bands: bands of images that are made from scenes: `rgb`, or `rgbn` (with near infrared).
         image_codec: compression of images: `raw` (none), `webp-lossless` or `webp` (lossy).
+        imagery: `source` for the imagery of the source, or `drawn` to draw images from the map.
+        draw: settings of drawn images, such as `{"missing": 0.2}` or `["missing=0.2"]`. The keys are `missing`,
+            `shadows`, `noise`, `jitter` and `seed`, described in `geojepa_cli.config.drawing`.
 
     Returns:
         The `tiles/` and `images/` artifact of each region.
@@ -110,24 +124,38 @@ def tile(
         UsageError: an argument is out of range, or arguments cannot be combined.
         DataError: the extract or the imagery cannot be read.
     """
-    from geojepa_cli.stages.images import check_image_form, make_images
-    from geojepa_cli.store.image_form import ImageForm, check_form
-
     native.parse_memory(memory)
-    form = ImageForm(image_size, bands, image_codec)
-    check_form(form)
-    for option, keys in (("--keep-tags", keep_tags), ("--drop-tags", drop_tags)):
-        check_keys(option, keys)
+    check_keys(keep_tags, drop_tags)
+    wanted = check_images(image_size, bands, image_codec, imagery, draw)
     area = check_area(bbox, None if polygon is None else Path(polygon))
-    by_region = regions_to_tile(workspace, region, merge)
-    for sources in by_region if merge is None else ():
-        check_image_form(sources[0], form)
+    by_region = regions_to_tile(workspace, region, merge, warn=wanted.drawing is None)
+    if merge is None:
+        check_scenes(by_region, wanted)
     made = []
     for sources in by_region:
         tiles = make_tiles(workspace, sources, zoom, area, keep_tags, drop_tags, threads, memory, name=merge)
-        images = None if merge else make_images(workspace, sources[0], zoom, tiles, threads, skip_failed, form)
+        images = _make_images(workspace, sources, tiles, wanted, threads, skip_failed)
         made.append(TiledRegion(tiles, images))
     return made
+
+
+def _make_images(
+    workspace: Workspace,
+    sources: Sequence[Artifact],
+    tiles: Artifact,
+    wanted: WantedImages,
+    threads: int,
+    skip_failed: bool,
+) -> Artifact | None:
+    """Draws the images of a region, or makes them from the imagery of its source. A merged region has no imagery."""
+    from geojepa_cli.stages.drawn_images import draw_images
+    from geojepa_cli.stages.images import make_images
+
+    if wanted.drawing is not None:
+        return draw_images(workspace, sources, tiles, wanted.drawing, wanted.form, threads)
+    if len(sources) > 1:
+        return None
+    return make_images(workspace, sources[0], tiles.params["zoom"], tiles, threads, skip_failed, wanted.form)
 
 
 def make_tiles(
@@ -238,59 +266,3 @@ def map_file(source: Artifact) -> Path:
     if not names:
         raise source.broken(f"`{source.path}` has no map file")
     return source.file(names[0])
-
-
-def check_keys(option: str, keys: Sequence[str]) -> None:
-    """Checks the tag keys that were given to the option `--keep-tags` or `--drop-tags`.
-
-    Raises:
-        UsageError: a tag key is empty or blank.
-    """
-    if any(not key.strip() for key in keys):
-        raise UsageError(f"`{option}` contains an empty tag key", hints.again(**{option.strip("-"): "source:*"}))
-
-
-def check_area(bbox: Bounds | None, polygon: Path | None) -> Bounds | Path | None:
-    """Returns the bounding box or the path of the polygon file, or None if neither is given.
-
-    Raises:
-        UsageError: both are given, or the polygon file does not exist.
-    """
-    if polygon is None:
-        return bbox
-    if bbox is not None:
-        raise UsageError(
-            "`--bbox` cannot be combined with `--polygon`: each of them selects the tiles",
-            hints.run("tile", polygon=polygon),
-        )
-    if not polygon.is_file():
-        raise UsageError(f"`--polygon {polygon}` is not a file", hints.again(polygon="FILE"))
-    return polygon
-
-
-def regions_to_tile(workspace: Workspace, regions: Regions, merge: str | None) -> list[Sequence[Artifact]]:
-    """Returns a list of the regions to make. Each region is a list of its `source/` artifacts.
-
-    With `merge`, there is one region, made from the artifacts of all given regions.
-
-    Raises:
-        UsageError: `merge` is given for fewer than two regions, or is the name of an existing region.
-    """
-    sources = find_regions(workspace, "source", regions)
-    if merge is None:
-        return [[source] for source in sources]
-    names = sorted({source.name for source in workspace.artifacts("source")})
-    if len(sources) < 2:
-        more = hints.again(region=names, merge=merge)
-        fetch = hints.run("fetch", pbf="FILE", name="NAME")
-        raise UsageError("`--merge` requires at least two regions in `--region`", more if len(names) > 1 else fetch)
-    if merge in names:
-        raise UsageError(
-            f"`--merge {merge}`: a region with this name already exists", hints.again(merge=f"{merge}-and-more")
-        )
-    with_imagery = [s.name for s in sources if any(name.startswith("imagery/") for name in s.manifest["files"])]
-    if with_imagery:
-        console.warn(
-            f"the imagery of {', '.join(with_imagery)} is left out: `--merge` merges only the maps, not the imagery"
-        )
-    return [sources]

@@ -23,7 +23,7 @@ def groups_of(model: Model) -> Groups | None:
 
     from geojepa_cli.tasks.trained_groups import FILE, read_groups
 
-    if model.config() is None:
+    if model.config is None:
         return np.empty(0, np.int64)
     if model.artifact is None:
         path = model.shipped.folder / FILE if model.shipped else None
@@ -35,3 +35,16 @@ def groups_of(model: Model) -> Groups | None:
         return read_groups(path)
     except DataError as error:
         raise model.artifact.broken(error.message) from error
+
+
+def count_seen(model: Model, tested: Groups) -> int:
+    """Returns the number of tested zoom-14 groups that a model saw in pretraining. 0 if the model does not record them.
+
+    Args:
+        model: model or baseline.
+        tested: group of each tested tile, int64.
+    """
+    import numpy as np
+
+    found = groups_of(model)
+    return 0 if found is None else len(np.intersect1d(tested, found))

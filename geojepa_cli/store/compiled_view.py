@@ -52,7 +52,7 @@ def compile_region(region: RegionStore, view: View) -> CompiledRegion:
     """Returns the row numbers of the pieces and tags that a `View` selects in a region.
 
     A piece is the part of an OSM element inside one tile. It is left out if its tile is not selected, if the `View`
-    hides the piece, or if the `View` hides all tags of the OSM element.
+    hides the piece, or if the `View` hides all tags of the OSM element and does not keep pieces without tags.
 
     Args:
         region: opened file of the region.
@@ -63,6 +63,10 @@ def compile_region(region: RegionStore, view: View) -> CompiledRegion:
         shown = np.ones(region.n_vocab, bool)
         shown[view.dropped_tags] = False
         keep = shown[tag_vocab]
+        if view.tags_dropped_of is not None:
+            spared = np.ones(region.n_objects, bool)
+            spared[region["piece/object"][view.tags_dropped_of]] = False
+            keep |= np.repeat(spared, np.diff(tag_ends).astype(np.int64))
         kept_before = np.zeros(len(keep) + 1, np.int32)
         np.cumsum(keep, out=kept_before[1:])
         tag_ends, tag_vocab = kept_before[tag_ends], tag_vocab[keep]
@@ -70,7 +74,8 @@ def compile_region(region: RegionStore, view: View) -> CompiledRegion:
     tiles = np.zeros(region.n_tiles, bool)
     tiles[view.tiles] = True
     kept = np.repeat(tiles, np.diff(tile_ends))
-    kept &= (np.diff(tag_ends) > 0)[region["piece/object"]]
+    if not view.keep_untagged:
+        kept &= (np.diff(tag_ends) > 0)[region["piece/object"]]
     kept[view.dropped_pieces] = False
     before = np.zeros(len(kept) + 1, np.int64)
     np.cumsum(kept, out=before[1:])

@@ -144,9 +144,16 @@ def write_images(
                 progress(row, len(images))
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
-        put_images(out, [tile for tile, _ in images], ImageForm(codec=codec), read(), threads)
+    create_images(path, [tile for tile, _ in images], ImageForm(codec=codec), read(), threads)
     return len(images)
+
+
+def create_images(
+    path: Path, tiles: Sequence[TileId], form: ImageForm, images: Iterable[npt.NDArray[np.uint8]], threads: int = 1
+) -> None:
+    """Creates an `images.h5`. The arguments are those of `put_images`."""
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
+        put_images(out, tiles, form, images, threads)
 
 
 def put_images(

@@ -2,8 +2,8 @@
 
 Filters, dataset splits and tasks are all expressed as a `View`. It has three sorted lists of row numbers: of the tiles
 to keep, of the tags to hide, and of the pieces to hide. A piece is also hidden if all tags of its OSM element are
-hidden. A `View` also stores how many tiles and pieces were left out for each reason. It holds no data of the dataset,
-and is applied when tiles are read.
+hidden, unless the `View` keeps such pieces. A `View` also stores how many tiles and pieces were left out for each
+reason. It holds no data of the dataset, and is applied when tiles are read.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class View:
         dropped_tags: sorted row numbers of the tags to hide, in the dataset's list of distinct tags, int64.
         dropped_pieces: sorted row numbers of the pieces to hide, in the dataset's table of pieces, int64.
         counts: number of dropped tiles or pieces, by the reason for dropping them.
+        tags_dropped_of: sorted row numbers of pieces, int64. `dropped_tags` are hidden only on the OSM elements of
+            these pieces. None: they are hidden on all OSM elements.
+        keep_untagged: True to keep pieces without visible tags, which a model then reads as entities without tags. If
+            pieces that never had tags shall stay hidden, `dropped_pieces` must contain them, as in `View.default`.
     """
 
     shape: Shape
@@ -48,9 +52,14 @@ class View:
     dropped_tags: Rows = field(default_factory=_no_rows)
     dropped_pieces: Rows = field(default_factory=_no_rows)
     counts: dict[str, int] = field(default_factory=dict)
+    tags_dropped_of: Rows | None = None
+    keep_untagged: bool = False
 
     def __post_init__(self) -> None:
-        for name, limit in zip(_ROWS, self.sizes, strict=True):
+        limits = [*zip(_ROWS, self.sizes, strict=True), ("tags_dropped_of", self.sizes[1])]
+        for name, limit in limits:
+            if getattr(self, name) is None:
+                continue
             rows = _sorted(getattr(self, name))
             if len(rows) and (rows[0] < 0 or rows[-1] >= limit):
                 raise ValueError(f"{name} has rows {rows[0]}..{rows[-1]}, the dataset has {limit}")
@@ -113,20 +122,36 @@ class View:
         """Joins the selections from several regions into one selection from a dataset with all these regions.
 
         Args:
-            views: one selection for each region, in the order of the regions in the dataset.
+            views: one selection for each region, in the order of the regions in the dataset. Either all or none of
+                them must have `keep_untagged`, and `tags_dropped_of`.
+
+        Raises:
+            ValueError: the selections differ in `keep_untagged`, or only some of them have `tags_dropped_of`.
         """
+        if len({(view.keep_untagged, view.tags_dropped_of is None) for view in views}) > 1:
+            raise ValueError("the views hide tags in different ways")
         base = np.zeros(3, np.int64)
-        tiles, tags, pieces = [_no_rows()], [_no_rows()], [_no_rows()]
+        tiles, tags, pieces, masked = [_no_rows()], [_no_rows()], [_no_rows()], [_no_rows()]
         counts: dict[str, int] = {}
         for view in views:
             tiles.append(view.tiles + base[0])
             pieces.append(view.dropped_pieces + base[1])
             tags.append(view.dropped_tags + base[2])
+            masked.append(_no_rows() if view.tags_dropped_of is None else view.tags_dropped_of + base[1])
             base += view.sizes
             for reason, n in view.counts.items():
                 counts[reason] = counts.get(reason, 0) + n
         shape = tuple(region for view in views for region in view.shape)
-        return cls(shape, np.concatenate(tiles), np.concatenate(tags), np.concatenate(pieces), counts)
+        some = bool(views) and views[0].tags_dropped_of is not None
+        return cls(
+            shape,
+            np.concatenate(tiles),
+            np.concatenate(tags),
+            np.concatenate(pieces),
+            counts,
+            np.concatenate(masked) if some else None,
+            bool(views) and views[0].keep_untagged,
+        )
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -172,10 +197,11 @@ class View:
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
         tiles, pieces, tags = (
-            rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + size)] - start
+            _part(rows, start, size)
             for rows, start, size in zip((self.tiles, self.dropped_pieces, self.dropped_tags), base, sizes, strict=True)
         )
-        return View((sizes,), tiles, tags, pieces)
+        masked = None if self.tags_dropped_of is None else _part(self.tags_dropped_of, base[1], sizes[1])
+        return View((sizes,), tiles, tags, pieces, tags_dropped_of=masked, keep_untagged=self.keep_untagged)
 
     def _counted(self, reason: str | None, n: int) -> dict[str, int]:
         return self.counts if reason is None else {**self.counts, reason: self.counts.get(reason, 0) + n}
@@ -206,6 +232,11 @@ def piece_reasons(region: RegionStore) -> npt.NDArray[np.uint8]:
 def _sorted(rows: npt.ArrayLike) -> Rows:
     array = np.asarray(rows, np.int64).reshape(-1)
     return array if len(array) < 2 or bool((array[1:] > array[:-1]).all()) else np.unique(array)
+
+
+def _part(rows: Rows, start: int, size: int) -> Rows:
+    """Returns the row numbers from `start` to `start + size` (excluded), minus `start`."""
+    return rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + size)] - start
 
 
 def _overlaps(bounds: npt.NDArray[np.float64], bbox: Bounds) -> npt.NDArray[np.bool_]:

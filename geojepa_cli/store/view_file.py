@@ -38,8 +38,11 @@ def save_views(path: Path, plain: View, masked: View) -> None:
             and hide every piece that `plain` hides.
 
     Raises:
-        ValueError: a selection belongs to several regions, `plain` hides tags, or `masked` does not match `plain`.
+        ValueError: a selection belongs to several regions, `plain` hides tags, `masked` does not match `plain`, or
+            `masked` hides tags on some elements only or keeps elements without tags.
     """
+    if masked.tags_dropped_of is not None or masked.keep_untagged:
+        raise ValueError("a view that hides tags on some elements only, or that keeps bare elements, cannot be stored")
     if len(plain.shape) != 1 or plain.shape != masked.shape:
         raise ValueError(f"views of {plain.shape} and {masked.shape}, expected one region")
     hidden_twice = np.isin(plain.dropped_pieces, masked.dropped_pieces).all()

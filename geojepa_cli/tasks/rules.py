@@ -74,7 +74,7 @@ class RuleVocabulary:
         return np.fromiter((self.value_names[value] for value in self.values), np.int64, len(self))
 
     def _matches(self, rule: TagRule, excluded: tuple[str, ...]) -> Flags:
-        key = _Matcher([rule.key])
+        key = Matcher([rule.key])
         wanted_keys = np.fromiter((key(name) for name in self.key_names), np.bool_, len(self.key_names))
         found: Flags = wanted_keys[self.key_ids]
         if "*" in rule.values and not excluded:
@@ -83,7 +83,7 @@ class RuleVocabulary:
             wanted = np.array([self.value_names[text] for text in rule.values if text in self.value_names], np.int64)
             found &= np.isin(self.value_ids, wanted)
             return found
-        value, exception = _Matcher(rule.values), _Matcher(excluded)
+        value, exception = Matcher(rule.values), Matcher(excluded)
         for row in np.flatnonzero(found):
             text = self.values[row]
             found[row] = value(text) and not exception(text)
@@ -93,7 +93,7 @@ class RuleVocabulary:
 _CONTAINED = re.compile(r"\*[^*]+\*")
 
 
-class _Matcher:
+class Matcher:
     """Function object that checks if a text matches one of several patterns, in which `*` stands for any text."""
 
     def __init__(self, patterns: Sequence[str]) -> None:

@@ -18,11 +18,11 @@ from geojepa_cli.config.yaml import BoundedLoader, read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.hints import Hint
 
-_NAME = r"^[a-z][a-z0-9_]*$"
+NAME = r"^[a-z][a-z0-9_]*$"
 CORRECTED = "after the file is corrected"
 MAX_TEXT = 255  # characters; the limit for keys and values in OpenStreetMap
 MAX_RULES = 1000  # maximum length of a list of rules
-_REASONS = {
+REASONS = {
     "string_type": "expected text; quote numbers and dates",
     "string_pattern_mismatch": "expected lower-case letters, digits and `_`, beginning with a letter",
     "dict_type": "expected keys such as `kind: count`",
@@ -35,11 +35,11 @@ Label = Annotated[Float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-class TagRule(_Strict):
+class TagRule(Strict):
     """A rule that matches tags by key and value.
 
     `*` in a key or value stands for any text. The short form `bridge` means `bridge=*`.
@@ -81,7 +81,7 @@ class TagRule(_Strict):
 Rules = Annotated[tuple[TagRule, ...], Field(max_length=MAX_RULES)]
 
 
-class LabelSpec(_Strict):
+class LabelSpec(Strict):
     """Definition of a task's label, which is computed for each tile from the tags of the tile's entities.
 
     Attributes:
@@ -124,7 +124,7 @@ class LabelSpec(_Strict):
         return self
 
 
-class MaskSpec(_Strict):
+class MaskSpec(Strict):
     """Tags and entities that are hidden because they reveal the label, in addition to the tags of the label.
 
     Attributes:
@@ -139,7 +139,7 @@ class MaskSpec(_Strict):
     signs: Rules = ()
 
 
-class TaskSpec(_Strict):
+class TaskSpec(Strict):
     """A prediction task: a number to predict for each tile, and a mask that hides what reveals this number.
 
     See docs/adr/0004-tasks.md.
@@ -153,7 +153,7 @@ class TaskSpec(_Strict):
             thinning. A seeded hash decides which tiles are removed.
     """
 
-    name: str = Field(pattern=_NAME, max_length=60)
+    name: str = Field(pattern=NAME, max_length=60)
     title: Text
     label: LabelSpec
     mask: MaskSpec = MaskSpec()
@@ -179,11 +179,11 @@ class TaskSpec(_Strict):
 
 def packed_tasks() -> dict[str, Path]:
     """Returns the paths of the task definitions that come with geojepa, as a dict by task name."""
-    for folder in _folders():
+    for folder in definition_folders():
         found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if found:
             return found
-    searched = ", ".join(f"`{folder}`" for folder in _folders())
+    searched = ", ".join(f"`{folder}`" for folder in definition_folders())
     raise NotFoundError(
         f"no task definitions in {searched}", hints.shell("pip", "install", "--force-reinstall", "geojepa")
     )
@@ -221,7 +221,7 @@ def load_task(path: Path) -> TaskSpec:
         UsageError: the file is not YAML, or has an unknown key or a wrong value. For an unknown key, the message
             suggests the most similar allowed key.
     """
-    content = read_yaml(path, _WordsLoader)
+    content = read_yaml(path, WordsLoader)
     if not isinstance(content, dict):
         raise UsageError(f"`{path}` is not a task definition: expected keys such as `name` and `label`", _corrected())
     try:
@@ -230,18 +230,19 @@ def load_task(path: Path) -> TaskSpec:
         raise _invalid(path, error) from error
 
 
-class _WordsLoader(BoundedLoader):
+class WordsLoader(BoundedLoader):
     """YAML loader that reads `no` and `yes` as text (as in YAML 1.2), because they are values of OSM tags."""
 
 
-_WordsLoader.yaml_implicit_resolvers = {
+WordsLoader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_WordsLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+WordsLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
-def _folders() -> Iterator[Path]:
+def definition_folders() -> Iterator[Path]:
+    """Yields the folders that can contain the packed definitions: that of the wheel, and that of a source checkout."""
     yield Path(str(files("geojepa_cli.tasks"))) / "definitions"
     yield Path(__file__).resolve().parents[2] / "tasks"
 
@@ -267,7 +268,7 @@ def _invalid(path: Path, error: ValidationError) -> UsageError:
     if first["type"] == "missing":
         return UsageError(f"`{path}` lacks the key `{where}`", _corrected(known))
     if first["type"] != "extra_forbidden":
-        return UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, _REASONS)}", _corrected())
+        return UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, REASONS)}", _corrected())
     close = nearest(str(first["loc"][-1]), known)
     guess = f"; did you mean `{close}`?" if close else ""
     return UsageError(f"`{path}` has an unknown key `{shorten(where)}`{guess}", _corrected(known))

@@ -58,6 +58,18 @@ knn --tile TILE --threads 0
 knn --tile TILE --threads 1000
 knn --taile TILE
 knn --tile TILE --neighbours 3
+probe-entities
+probe-entities --task road_clas
+probe-entities --task nothing.yaml
+probe-entities --task road_class --hide none
+probe-entities --task road_class --per-class 0
+probe-entities --task road_class --per-class x
+probe-entities --task road_class --model demoo
+probe-entities --task road_class --region demoo
+probe-entities --task road_class --test-region demoo
+probe-entities --task road_class --test-region demo
+probe-entities --task road_class --device gpu
+probe-entities --task road_class --seed -1
 embed --model demoo
 embed --region demoo
 embed --region nowhere

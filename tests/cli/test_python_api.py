@@ -30,6 +30,7 @@ VALID: dict[str, Callable[[Made], Any]] = {
     "tile, source": lambda m: stages.tile(m["workspace"], m["source"], 15),
     "tile, tiles": lambda m: stages.tile(m["workspace"], [m["tiles"]], 15, bbox=np.array([-180.0, -80, 180, 80])),
     "tile, path": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=m["folder"] / "area.geojson"),
+    "tile, drawn": lambda m: stages.tile(m["workspace"], "demo", imagery="drawn", draw={"noise": np.float32(2)}),
     "tile, text": lambda m: stages.tile(m["workspace"], "demo", 15, polygon=str(m["folder"] / "area.geojson")),
     "process, artifact": lambda m: stages.process(m["workspace"], m["tiles"], text_encoder="none", simplify_m=1),
     "process, ref": lambda m: stages.process(m["workspace"], [m["tiles"].ref], np.float32(1.0), text_encoder="none"),
@@ -48,6 +49,9 @@ VALID: dict[str, Callable[[Made], Any]] = {
     "embed, region and task": lambda m: stages.embed(m["workspace"], "tagpool", m["tiles"], m["tasks"]),
     "probe, names": lambda m: probed(m, region="demo"),
     "probe, artifacts": lambda m: probed(m, task=m["tasks"], model=[m["models"], "tagpool"]),
+    "probe_entities, path": lambda m: stages.probe_entities(
+        m["workspace"], m["entity_task"], ["tagpool"], m["processed"], per_class=np.int64(20)
+    ),
     "report, text": lambda m: stages.report(m["workspace"], str(m["folder"] / "report")),
     "report, path": lambda m: stages.report(m["workspace"], m["folder"] / "report"),
     "knn, names": lambda m: stages.knn(m["workspace"], TILE, k=np.uint8(3), model="tagpool", region="demo"),
@@ -86,6 +90,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
+    "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
     "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
@@ -145,9 +150,11 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
+    if function == "probe_entities" and parameter == "task":
+        return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
-    if parameter in ("keep_tags", "drop_tags", "attribution", "set_") and what == "empty list":
+    if parameter in ("keep_tags", "drop_tags", "attribution", "set_", "draw") and what == "empty list":
         return True
     if parameter == "simplify_m" and what in ("fraction", "huge"):
         return True

@@ -75,6 +75,19 @@ def test_regions_that_share_a_border_are_merged_to_what_one_extract_of_both_give
     run("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
 
 
+def test_a_merged_region_can_have_drawn_images(tmp_path: Path) -> None:
+    fetch(tmp_path, "west", NODES[:7])
+    fetch(tmp_path, "east", NODES[4:])
+    regions = ["--region", "east", "--region", "west", "--merge", "both"]
+    answer = json.loads(run("tile", *regions, "--imagery", "drawn", "--json", cwd=tmp_path))
+    (manifest,) = tmp_path.glob("workspace/images/*/manifest.json")
+    made = json.loads(manifest.read_text())
+    assert answer["result"]["images"] == f"both@{made['id']}" and made["counts"]["pieces drawn"] > 0
+    assert [ref.split("/")[0] for ref in made["inputs"]] == ["source", "source", "tiles"]
+    run("process", "--region", "both", "--text-encoder", "none", cwd=tmp_path)
+    run("artifacts", "--verify", cwd=tmp_path)
+
+
 def test_one_region_or_a_name_that_is_taken_cannot_be_merged(tmp_path: Path) -> None:
     fetch(tmp_path, "west", NODES[:7])
     fetch(tmp_path, "east", NODES[4:])

@@ -36,6 +36,11 @@ def test_every_tile_has_an_image_of_224_px(city: City, images: dict[str, Image.I
     assert {(image.size, image.mode) for image in images.values()} == {((224, 224), "RGB")}
 
 
+def test_the_pixels_stay_the_same(images: dict[str, Image.Image]) -> None:
+    digest = hashlib.sha256(b"".join(name.encode() + image.tobytes() for name, image in images.items()))
+    assert digest.hexdigest() == "bd802c101b62b1cf91d59951ff695684efd90a0f26ca6e3d5cc7703f7e1c4e4f"
+
+
 def test_the_river_is_water_where_the_map_has_it(city: City, images: dict[str, Image.Image]) -> None:
     water = paint_of({"natural": "water"}, 1)
     assert water is not None

@@ -27,18 +27,20 @@ MAX_SHOWN_TAGS = 9
 
 @dataclass(frozen=True)
 class Card:
-    """A search result with the data of its map and its aerial image.
+    """A search result with the data of its map and its image.
 
     Attributes:
         result: query or neighbour.
         map: OSM elements of the result's tile.
-        image: aerial image of the tile, or None. The first three bands are red, green and blue; a fourth band is not
+        image: image of the tile, or None. The first three bands are red, green and blue; a fourth band is not
             displayed. uint8 [3 or 4, side, side]
+        drawn: True if the image was drawn from the map. The page marks such images.
     """
 
     result: SearchResult
     map: TileMap
     image: NDArray[np.uint8] | None = None
+    drawn: bool = False
 
 
 def render_page(
@@ -95,6 +97,7 @@ def _view(card: Card, number: int) -> dict[str, Any]:
         "result": result,
         "map": Markup(drawing),  # noqa: S704 - escaped piece by piece in draw_tile
         "image": _data_uri(card.image) if card.image is not None else None,
+        "drawn": card.drawn and card.image is not None,
         "cosine": f"{result.cosine:.3f}",
         "bar": round(100 * max(0.0, min(1.0, result.cosine)), 1),
         "where": _where(result.lon, result.lat),

@@ -1,0 +1,75 @@
+"""`geojepa probe-entities`: measures how well embeddings of entities predict a hidden tag."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from geojepa_cli import console, stages
+from geojepa_cli.commands import options
+from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.tables.entity_probe import print_entity_probe
+from geojepa_cli.stages.entity_probes import PER_CLASS, REPORT_FILE
+
+
+@example(task="building_class", model="geojepa-small")
+def probe_entities(
+    ctx: typer.Context,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="Tag to predict: `building_class`, `road_class`, `speed_class`, `surface_class`, `amenity_class`, or "
+            "a YAML file.",
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="Model to test. Repeat for several models. Default: the newest model or, "
+            "if there is none, `geojepa-small`, which comes with geojepa.",
+        ),
+    ] = None,
+    region: options.Regions = None,
+    test_region: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test-region",
+            help="Region to test on, and not to train on. Repeat for several regions. Default: cross-validation over "
+            "the zoom-14 groups of `--region`.",
+        ),
+    ] = None,
+    hide: Annotated[
+        str,
+        typer.Option(
+            "--hide",
+            help="Entities whose tags are hidden: `all`, or only those that are `probed`. A fifth of the entities is "
+            "then probed, and the others show their tags.",
+        ),
+    ] = "all",
+    per_class: Annotated[
+        int, typer.Option("--per-class", help="Maximum number of entities of a class to use.")
+    ] = PER_CLASS,
+    context: Annotated[
+        bool,
+        typer.Option(
+            "--context", help="Also measure how far embeddings move when the tags or the surroundings are exchanged."
+        ),
+    ] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = options.default_threads(),
+    json: options.Json = False,
+) -> None:
+    """Test how well the embedding of an entity predicts a tag of it that was hidden from the models."""
+    workspace = options.workspace(ctx)
+    made = stages.probe_entities(
+        workspace, task, model, region, test_region, hide, per_class, context, seed, device, threads
+    )
+    report = made.read_json(REPORT_FILE)
+    if json:
+        console.emit_json("probe-entities", made.ref, report)
+    else:
+        print_entity_probe(report, made)

@@ -1,0 +1,170 @@
+"""Vectors of single entities for entity probes: those of models, and simple features to compare them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geojepa_cli import hints
+from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.errors import DataError
+from geojepa_cli.models.base import Embedder
+from geojepa_cli.nn.tokens.tags import mean_tags
+from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.sampler import TokenBudgetSampler
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+
+Vectors = NDArray[np.float32]
+Compute = Callable[[TileBatch, Rows], Mapping[str, torch.Tensor]]
+Progress = Callable[[int], None]
+
+# decides which tiles are in the same batch, which changes the rounding of vectors: see `evaluate.embed`
+BATCH_TOKENS = 16_384
+NEAREST = 10  # number of near entities whose tags are averaged
+SHAPE, NEIGHBOURS, JOINED = "shape", "neighbours", "tags, shape, neighbours"
+REFERENCES = (SHAPE, NEIGHBOURS, JOINED)
+_SMALL = 1e-3  # side length in tile units that is added before the logarithm; about 0.5 m
+
+
+def model_vectors(
+    store: TileStore, view: View, pieces: Rows, embedder: Embedder, device: torch.device, progress: Progress
+) -> Vectors:
+    """Computes the vectors of entities with a model, float32 [n, D].
+
+    Args:
+        store: dataset with the entities.
+        view: selection of tiles, entities and tags that the model sees. It must contain all tiles of the entities.
+        pieces: rows of the n entities' pieces in the dataset, ascending, int64.
+        embedder: model, already on `device`.
+        device: device of the model.
+        progress: function that is called with the number of finished tiles.
+
+    Raises:
+        DataError: a vector has a value that is not finite.
+    """
+
+    def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
+        found = embedder.encode(batch.to(device)).entities.float().cpu()[torch.from_numpy(rows)]
+        if not bool(torch.isfinite(found).all()):
+            raise DataError("the model returned entity vectors with values that are not finite", hints.run("pretrain"))
+        return {"": found}
+
+    return _collect(store, view, pieces, embedder.needs, compute, progress)[""]
+
+
+def reference_vectors(
+    store: TileStore, view: View, pieces: Rows, tag_table: torch.Tensor, progress: Progress
+) -> dict[str, Vectors]:
+    """Computes the features of entities that need no model, by the names in `REFERENCES`.
+
+    `shape`: size and proportions of the entity, see `shape_features`. `neighbours`: mean tag embedding of the 10
+    nearest other entities, see `neighbour_features`. `tags, shape, neighbours`: both, and the mean embedding of the
+    entity's visible tags.
+
+    Args:
+        store: dataset with the entities.
+        view: selection of tiles, entities and tags.
+        pieces: rows of the n entities' pieces in the dataset, ascending, int64.
+        tag_table: text embedding of every distinct tag of the dataset, on the CPU. float32 [V, E]
+        progress: function that is called with the number of finished tiles.
+
+    Returns:
+        Vectors by name, float32 [n, width].
+    """
+
+    def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
+        tags = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
+        tagged = batch.tag_offsets.diff() > 0
+        shape = shape_features(batch)[torch.from_numpy(rows)]
+        around = neighbour_features(batch, tags, tagged, rows)
+        return {SHAPE: shape, NEIGHBOURS: around, JOINED: torch.cat([tags[torch.from_numpy(rows)], shape, around], 1)}
+
+    return _collect(store, view, pieces, TAGS_ONLY, compute, progress)
+
+
+def shape_features(batch: TileBatch) -> torch.Tensor:
+    """Returns size and proportions of each entity, float32 [T, 14].
+
+    These are the logarithms of area, length, long side and short side of the bounding rectangle, and of the ratio of
+    the sides; their squares, so that a linear head can prefer medium sizes; and one value for each kind of geometry.
+    Position and direction are not among them.
+    """
+    corners = batch.box.view(-1, 4, 2)
+    first = (corners[:, 1] - corners[:, 0]).norm(dim=1)
+    second = (corners[:, 2] - corners[:, 1]).norm(dim=1)
+    long, short = torch.maximum(first, second), torch.minimum(first, second)
+    sides = [(long + _SMALL).log(), (short + _SMALL).log(), (long + _SMALL).log() - (short + _SMALL).log()]
+    logs = torch.stack([batch.area_m2.log1p(), batch.length_m.log1p(), *sides], dim=1)
+    kinds = torch.nn.functional.one_hot(batch.kind.long(), 4).float()
+    return torch.cat([logs, logs.square(), kinds], dim=1)
+
+
+def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """Returns the mean tag embedding of the 10 nearest other entities of the tile, for some entities, float32 [n, E].
+
+    Distances are those between the centres of the bounding rectangles. Entities without visible tags are left out.
+    Without another entity with tags, the values are zeros.
+
+    Args:
+        batch: tiles.
+        tags: mean tag embedding of each entity, [T, E].
+        tagged: True for entities with visible tags, bool [T].
+        rows: indexes of the n entities in the batch, int64.
+    """
+    centres = batch.box.view(-1, 4, 2).mean(dim=1)
+    found = torch.zeros(len(rows), tags.shape[1])
+    ends = batch.cu_seqlens.long().numpy()
+    tile_of_row = np.searchsorted(ends, rows, side="right") - 1
+    for tile in np.unique(tile_of_row).tolist():
+        places = np.flatnonzero(tile_of_row == tile)
+        others = int(ends[tile]) + tagged[ends[tile] : ends[tile + 1]].nonzero().flatten()
+        if not len(others):
+            continue
+        own = torch.from_numpy(rows[places])
+        same = own[:, None] == others
+        distances = (centres[own][:, None] - centres[others]).square().sum(dim=2).masked_fill(same, torch.inf)
+        near, index = distances.sort(dim=1, stable=True)
+        close = (near[:, :NEAREST] < torch.inf).float()
+        total = (tags[others[index[:, :NEAREST]]] * close[:, :, None]).sum(dim=1)
+        found[torch.from_numpy(places)] = total / close.sum(dim=1).clamp_min(1)[:, None]
+    return found
+
+
+def _batches(store: TileStore, view: View, needs: Needs) -> Iterator[TileBatch]:
+    """Yields the tiles of a view in batches of tiles with similar numbers of entities."""
+    lengths = store.lengths(view)
+    order = np.argsort(lengths, kind="stable")
+    kind = store.image_kind if Modality.IMAGE_TOKENS in needs else None
+    cost = 0 if kind is None else kind.form.tokens
+    sampler = TokenBudgetSampler(view.tiles[order], lengths[order], BATCH_TOKENS, shuffle=False, tile_cost=cost)
+    for tiles in sampler.plan(0):
+        yield store.read(view, tiles, needs)
+
+
+@torch.inference_mode()
+def _collect(
+    store: TileStore, view: View, pieces: Rows, needs: Needs, compute: Compute, progress: Progress
+) -> dict[str, Vectors]:
+    """Computes vectors batch by batch, and returns those of the given pieces in the given order."""
+    found: dict[str, Vectors] = {}
+    seen, done = np.zeros(len(pieces), np.bool_), 0
+    for batch in _batches(store, view, needs):
+        known = batch.piece_rows.numpy()
+        places = np.minimum(np.searchsorted(pieces, known), len(pieces) - 1)
+        rows = np.flatnonzero(pieces[places] == known)
+        if len(rows):
+            for name, vectors in compute(batch, rows).items():
+                if name not in found:
+                    found[name] = np.empty((len(pieces), vectors.shape[1]), np.float32)
+                found[name][places[rows]] = vectors.numpy()
+            seen[places[rows]] = True
+        done += batch.n_tiles
+        progress(done)
+    if not seen.all():
+        raise ValueError(f"{int((~seen).sum())} pieces are not entities of the view")
+    return found

@@ -1,0 +1,181 @@
+"""Definitions of entity tasks: the class of an entity, which a tag gives that models do not see.
+
+The definitions are YAML files in the folder `entity/` next to the definitions of tile tasks.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from geojepa_cli import hints
+from geojepa_cli.config.numbers import Float
+from geojepa_cli.config.reasons import describe_reason, shorten
+from geojepa_cli.config.yaml import read_yaml
+from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
+from geojepa_cli.store import schema
+from geojepa_cli.tasks.maxspeed import read_maxspeed
+from geojepa_cli.tasks.rules import Matcher
+from geojepa_cli.tasks.spec import (
+    CORRECTED,
+    MAX_RULES,
+    MAX_TEXT,
+    NAME,
+    REASONS,
+    Rules,
+    Strict,
+    TagRule,
+    Text,
+    WordsLoader,
+    definition_folders,
+)
+
+MAX_CLASSES = 100
+Kind = Literal["point", "line", "area", "relation"]
+Values = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_RULES)]
+
+
+class EntitySpec(Strict):
+    """An entity task: the class of an entity, and the tags that are hidden because they give the class away.
+
+    Attributes:
+        name: name of the task, in lower case.
+        title: title of the task in tables and plots.
+        key: key of the tag whose value gives the class. It is always hidden from the models.
+        kinds: kinds of geometry of the entities: `point`, `line`, `area` or `relation`.
+        where: rules. If there are any, one of the entity's tags must match one of them.
+        classes: values or patterns of each class. A value belongs to the first class with a match, and a value without
+            a match to no class. Empty: every value is a class, except those in `ignore`.
+        ignore: values or patterns that name no class. Cannot be combined with `classes`.
+        read: `speed_kmh`: values are read as speed limits, and `bins` are the classes. None: values are texts.
+        bins: upper bounds of the classes, in ascending order. Another class without an upper bound follows.
+        hide: rules; tags that match are hidden in addition to the tag of `key`.
+        min_examples: number of training examples that a class needs. Rarer classes are left out.
+    """
+
+    name: str = Field(pattern=NAME, max_length=60)
+    title: Text
+    key: str = Field(min_length=1, max_length=MAX_TEXT)
+    kinds: tuple[Kind, ...] = Field(min_length=1, max_length=len(schema.KIND))
+    where: Rules = ()
+    classes: dict[Text, Values] = Field(default={}, max_length=MAX_CLASSES)
+    ignore: Annotated[tuple[Text, ...], Field(max_length=MAX_RULES)] = ()
+    read: Literal["speed_kmh"] | None = None
+    bins: Annotated[tuple[Float, ...], Field(max_length=MAX_CLASSES)] = ()
+    hide: Rules = ()
+    min_examples: int = Field(default=50, ge=2, le=1_000_000, strict=True)
+
+    @field_validator("key")
+    @classmethod
+    def _one_key(cls, key: str) -> str:
+        if "*" in key or "=" in key:
+            raise ValueError("expected one key of OpenStreetMap, without `*` and `=`")
+        return key
+
+    @model_validator(mode="after")
+    def _complete(self) -> EntitySpec:
+        if (self.read is not None) != bool(self.bins):
+            raise ValueError("`read` and `bins` must be given together")
+        if sum(map(bool, (self.classes, self.ignore, self.bins))) > 1:
+            raise ValueError("only one of `classes`, `ignore` and `bins` can be given")
+        if list(self.bins) != sorted(set(self.bins)):
+            raise ValueError("`bins` must ascend")
+        return self
+
+    @property
+    def hidden(self) -> tuple[TagRule, ...]:
+        """Rules of all hidden tags: the key of the task and those in `hide`."""
+        return (TagRule(key=self.key), *self.hide)
+
+    @property
+    def class_order(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the definition. Empty if every value is a class."""
+        return tuple(self.classes) or self._bin_names
+
+    def class_of(self, value: str) -> str | None:
+        """Returns the class that a value of the tag names. None if it names no class."""
+        if self.read is not None:
+            limit = read_maxspeed(value).kmh
+            return None if limit is None else self._bin(limit)
+        if self.classes:
+            return next((name for name, matcher in self._matchers.items() if matcher(value)), None)
+        return None if self._ignored(value) else value
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns the definition with all defaults as a dict for JSON. The ids of artifacts depend on this dict."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def _bin_names(self) -> tuple[str, ...]:
+        return tuple(f"up to {bound:g}" for bound in self.bins) + tuple(f"over {bound:g}" for bound in self.bins[-1:])
+
+    def _bin(self, number: float) -> str:
+        # a limit in miles per hour is not a round number: 20 mph (32.2 km/h) must not count as over 30
+        return self._bin_names[sum(number > bound + 2.5 for bound in self.bins)]
+
+    @cached_property
+    def _matchers(self) -> dict[str, Matcher]:
+        return {name: Matcher(values) for name, values in self.classes.items()}
+
+    @cached_property
+    def _ignored(self) -> Matcher:
+        return Matcher(self.ignore)
+
+
+def packed_entity_tasks() -> dict[str, Path]:
+    """Returns the paths of the entity tasks that come with geojepa, as a dict by name of the task."""
+    for folder in definition_folders():
+        found = {path.stem: path for path in sorted((folder / "entity").glob("*.yaml"))}
+        if found:
+            return found
+    searched = ", ".join(f"`{folder / 'entity'}`" for folder in definition_folders())
+    hint = hints.shell("pip", "install", "--force-reinstall", "geojepa")
+    raise NotFoundError(f"no definitions of entity tasks in {searched}", hint)
+
+
+def find_entity_task(name_or_file: str) -> EntitySpec:
+    """Reads the definition of an entity task that comes with geojepa, or of one in a YAML file.
+
+    Raises:
+        NotFoundError: there is no such task or file. The message suggests the most similar name of a task.
+        UsageError: the file is not a valid definition.
+    """
+    path = Path(name_or_file)
+    example = hints.instead(("--task", name_or_file), ("--task", "building_class"))
+    if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
+        if not path.is_file():
+            raise NotFoundError(f"task file `{name_or_file}` not found", example)
+        return load_entity_task(path)
+    tasks = packed_entity_tasks()
+    if name_or_file not in tasks:
+        raise unknown("entity task", name_or_file, tasks, example.noting("or a YAML file"), "--task")
+    return load_entity_task(tasks[name_or_file])
+
+
+def load_entity_task(path: Path) -> EntitySpec:
+    """Reads the definition of an entity task from a YAML file.
+
+    Raises:
+        UsageError: the file is not YAML, or has an unknown key or a wrong value. For an unknown key, the message
+            suggests the most similar allowed key.
+    """
+    content = read_yaml(path, WordsLoader)
+    known = list(EntitySpec.model_fields)
+    corrected = hints.again().noting(f"{CORRECTED}; keys: {', '.join(known)}")
+    if not isinstance(content, dict):
+        raise UsageError(f"`{path}` is not the definition of an entity task: expected keys such as `key`", corrected)
+    try:
+        return EntitySpec.model_validate(content)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        raise UsageError(f"`{path}` lacks the key `{where}`", corrected)
+    if first["type"] == "extra_forbidden":
+        close = nearest(str(first["loc"][-1]), known)
+        guess = f"; did you mean `{close}`?" if close else ""
+        raise UsageError(f"`{path}` has an unknown key `{shorten(where)}`{guess}", corrected)
+    raise UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, REASONS)}", corrected)

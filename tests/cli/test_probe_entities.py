@@ -1,0 +1,179 @@
+"""`geojepa probe-entities` on planted regions, with TagPool and an untrained model: no native binary."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import Run, artifact_names
+from hint_commands import check_hint
+from planted_entities import BUILDINGS, CLASSES, TASK, add_planted
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from synthetic_workspace import add_region
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.stages.entity_probes import ENTITY_PROBES
+from geojepa_cli.workspace.kinds import rebuild_hint
+
+FILES = ("report.json", "predictions.csv", "plot.png", "task.yaml")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two regions in which the shape of a building decides its class, a task, and an untrained model."""
+    made = Workspace(tmp_path_factory.mktemp("probe-entities") / "workspace")
+    alpha = add_planted(made, "alpha", "shape", 0, groups=10)
+    add_planted(made, "beta", "shape", 1, groups=6, corner=(4600, 6400), first_id=10_000)
+    (made.root / "planted.yaml").write_text(TASK)
+    settings = {"train.max_steps": 0, "model.tag_dim": 16, "model.depth": 1, "model.embed_dim": 16}
+    stages.pretrain(made, "tiny.yaml", alpha, settings, "net")
+    return made
+
+
+def command(workspace: Workspace, *more: object) -> tuple[object, ...]:
+    return ("probe-entities", "--task", workspace.root / "planted.yaml", "--region", "alpha", "--threads", "1", *more)
+
+
+def test_scores_are_those_of_the_predictions_and_the_text_shows_them(workspace: Workspace, run_here: Run) -> None:
+    given = command(workspace, "--model", "net", "--context")
+    answer = json.loads(run_here(*given, "--json"))
+    report = answer["result"]
+    names = [score["model"] for score in report["scores"]]
+    assert names == ["dummy", "net", "tagpool", "shape", "neighbours", "tags, shape, neighbours"]
+    made = workspace.find("entity_probes", answer["artifact"])
+    rows = list(csv.DictReader(made.file("predictions.csv").open(newline="")))
+    assert len(rows) == report["entities"] == 2 * 10 * BUILDINGS == report["entities_without_visible_tags"]
+    true = [row["class"] for row in rows]
+    for score in report["scores"]:
+        predicted = [row[f"{score['model']}_class"] for row in rows]
+        assert score["accuracy"]["value"] == pytest.approx(accuracy_score(true, predicted), abs=1e-5)
+        assert score["balanced"]["value"] == pytest.approx(balanced_accuracy_score(true, predicted), abs=1e-5)
+    by_name = {score["model"]: score["balanced"]["value"] for score in report["scores"]}
+    assert by_name["shape"] > 0.95 and by_name["tagpool"] < 0.5
+    assert len(report["differences"]) == 10 and report["groups"] == 10
+    assert {one["class"] for one in report["classes"]} == set(CLASSES)
+    assert all(one["tested"] == one["examples"] == one["entities_with_tag"] for one in report["classes"])
+    shifts = {model: found[-1] for model, found in report["context"].items()}
+    assert shifts["tagpool"]["surroundings"] == 0 and 0 < shifts["net"]["share"] < 1
+    net = workspace.find("models", "net")
+    assert report["seen_in_pretraining"][net.ref] <= 10
+    text = run_here(*given)
+    for words in (
+        "tagpool − shape",
+        "recall by class",
+        "120 of 120 tested entities have no visible tag",
+        "surroundings",
+    ):
+        assert words in text
+
+
+def test_the_same_seed_gives_the_same_bytes_and_the_rebuild_command_makes_the_same_artifact(
+    workspace: Workspace, run_here: Run
+) -> None:
+    given = command(workspace, "--model", "tagpool", "--per-class", "30", "--seed", "3")
+    made = workspace.find("entity_probes", json.loads(run_here(*given, "--json"))["artifact"])
+    before = {name: made.file(name).read_bytes() for name in FILES}
+    assert set(before) == set(made.manifest["files"])
+    hint = str(made.rebuild_hint())
+    assert "--per-class 30" in hint and "--seed 3" in hint and f"--task {made.path / 'task.yaml'}" in hint
+    check_hint(hint)
+    again = stages.probe_entities(workspace, made.path / "task.yaml", "tagpool", "alpha", per_class=30, seed=3)
+    assert again == made
+    shutil.rmtree(made.path)
+    again = stages.probe_entities(workspace, workspace.root / "planted.yaml", "tagpool", "alpha", per_class=30, seed=3)
+    assert again.ref == made.ref and {name: again.file(name).read_bytes() for name in FILES} == before
+
+
+def test_a_test_region_is_tested_and_not_trained_on(workspace: Workspace, run_here: Run) -> None:
+    given = command(workspace, "--test-region", "beta", "--model", "tagpool")
+    answer = json.loads(run_here(*given, "--json"))
+    made = workspace.find("entity_probes", answer["artifact"])
+    rows = list(csv.DictReader(made.file("predictions.csv").open(newline="")))
+    assert {row["region"] for row in rows} == {"beta"} and len(rows) == 2 * 6 * BUILDINGS
+    report = answer["result"]
+    assert report["protocol"] == "test regions" and report["groups"] == 6
+    assert {score["model"]: score["accuracy"]["value"] for score in report["scores"]}["shape"] > 0.95
+    hint = str(rebuild_hint("entity_probes", remains(made)))
+    assert "--region alpha" in hint and "--test-region beta" in hint
+    with pytest.raises(UsageError, match="`alpha` is a region to train on and a test region"):
+        run_here(*command(workspace, "--test-region", "alpha", "--model", "tagpool"))
+
+
+def remains(made: object) -> object:
+    from geojepa_cli.workspace.artifact import Artifact
+    from geojepa_cli.workspace.kinds import Remains
+
+    assert isinstance(made, Artifact)
+    return Remains(made.name, made.params, made.inputs, made.path)
+
+
+def test_neighbours_keep_their_tags_where_only_the_probed_entities_hide_theirs(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    region = add_planted(made, "town", "neighbours", 2, groups=30)
+    task = tmp_path / "planted.yaml"
+    task.write_text(TASK.replace("min_examples: 20", "min_examples: 5"))
+    accuracies = {}
+    for hide in ("all", "probed"):
+        report = stages.probe_entities(made, task, "tagpool", region, hide=hide).read_json("report.json")
+        accuracies[hide] = {score["model"]: score["accuracy"]["value"] for score in report["scores"]}["neighbours"]
+        assert report["entities"] == 2 * 30 * BUILDINGS if hide == "all" else report["entities"] < 30 * BUILDINGS
+    assert min(accuracies.values()) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- 1", "is not the definition of an entity task"),
+        (TASK.replace("kinds: [area]", ""), "lacks the key `kinds`"),
+        (TASK.replace("kinds", "kind"), "unknown key `kind`; did you mean `kinds`?"),
+        (TASK.replace("key: building", "key: 'building=*'"), "expected one key of OpenStreetMap"),
+        (TASK.replace("[area]", "[polygon]"), "`kinds.0`"),
+        (TASK + "bins: [1, 2]\n", "`read` and `bins` must be given together"),
+        (TASK + "classes: {a: [b]}\n", "only one of `classes`, `ignore` and `bins`"),
+        (TASK.replace("20", "1"), "`min_examples`"),
+    ],
+)
+def test_a_wrong_definition_is_a_usage_error_in_words(
+    workspace: Workspace, run_here: Run, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        run_here("probe-entities", "--task", tmp_path / "wrong.yaml", "--region", "alpha", "--model", "tagpool")
+    assert says in caught.value.message and caught.value.hint is not None
+
+
+def test_wrong_arguments_are_refused_before_anything_is_computed(workspace: Workspace, run_here: Run) -> None:
+    before = artifact_names(workspace.root)
+    alpha = ("--region", "alpha", "--model", "tagpool")
+    for given, error, says in (
+        (("--task", "building_clas", *alpha), NotFoundError, "did you mean `building_class`?"),
+        (("--task", "nothing.yaml", *alpha), NotFoundError, "task file `nothing.yaml` not found"),
+        (("--task", "building_class", "--hide", "some", *alpha), UsageError, "expected `all` or `probed`"),
+        (("--task", "building_class", "--per-class", "0", *alpha), UsageError, "`--per-class 0`: expected 1 to"),
+        (("--task", "building_class", "--region", "alpha", "--model", "nett"), NotFoundError, "did you mean `net`?"),
+        (("--task", "road_class", *alpha), DataError, "too few entities to probe"),
+        (("--task", "building_class", "--per-class", "9", *alpha), DataError, "0 of 3 classes of `building_class`"),
+    ):
+        with pytest.raises(error) as caught:
+            run_here("probe-entities", *given)
+        assert says in caught.value.message, caught.value.message
+        check_hint(str(caught.value.hint))
+    assert artifact_names(workspace.root) == before
+
+
+def test_an_entity_probe_does_not_disturb_the_report_of_tile_probes(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    region = add_region(made, "town", 0, 120)
+    stages.build_tasks(made, region, "building_count")
+    task = tmp_path / "planted.yaml"
+    task.write_text(TASK.replace("[area]", "[area, line]").replace("min_examples: 20", "min_examples: 5"))
+    probed = stages.probe_entities(made, task, "tagpool", region)
+    assert np.isfinite([one["accuracy"]["value"] for one in probed.read_json("report.json")["scores"]]).all()
+    stages.probe(made, "building_count", "tagpool", head="linear")
+    assert probed.full_ref not in stages.report(made).inputs
+    assert ENTITY_PROBES.kind == probed.kind and not probed.verify()
