@@ -234,6 +234,11 @@ class TrainConfig(WatchConfig):
             raise ConflictError(message, "warmup", "cooldown")
         return self
 
+    @property
+    def untrained(self) -> bool:
+        """True if the run publishes the first (random) weights without training."""
+        return self.max_steps == 0
+
 
 class DataConfig(Section):
     """Settings that select the tiles to train on."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.folds import Floats, ProbeData, make_folds
+from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
 from geojepa_cli.evaluate.heads import predict_dummy, predict_head
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.metrics.bootstrap import Interval, bootstrap_mean
@@ -25,6 +25,8 @@ from geojepa_cli.tasks.labels import label_range
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT
 
 Progress = Callable[[int, int], None]
+Supervised = Callable[[Fold, tuple[float, float], int], Floats]
+SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ def run_probe(
     heads: Sequence[str],
     seed: int = 0,
     progress: Progress = lambda done, total: None,
+    supervised: Mapping[str, Supervised] | None = None,
 ) -> ProbeResult:
     """Fits every prediction head to the tile vectors of every model, and tests the fitted heads.
+
+    Also trains and tests models that are trained on labels, end to end.
 
     Args:
         data: labels and splits of the n tiles of the task.
@@ -123,20 +128,27 @@ def run_probe(
         heads: heads to fit: `linear`, `mlp` or both.
         seed: seed of the cross-validation folds, the MLP and the bootstrap.
         progress: function called after each fit with the number of finished fits and the total number of fits.
+        supervised: for each model that is trained on labels, by name, a function that trains it on a fold, and returns
+            its predictions for the test tiles. Its arguments are the fold, the minimum and maximum of predictions, and
+            the seed.
 
     Raises:
         DataError: there are too few labelled tiles or groups.
     """
     folds = make_folds(data, seed)
     tested = np.full(len(data.labels), -1, np.int64)
-    heads_of = [(model, head) for model in vectors for head in heads]
+    trained = supervised or {}
+    heads_of = [*((model, head) for model in vectors for head in heads), *((one, SUPERVISED_HEAD) for one in trained)]
     predictions = {key: np.full(len(data.labels), np.nan) for key in [(DUMMY, DUMMY_HEAD), *heads_of]}
     for index, fold in enumerate(folds):
         tested[fold.test] = fold.number
         predictions[DUMMY, DUMMY_HEAD][fold.test] = predict_dummy(data.labels, fold)
         clamp = label_range(data.labels[fold.train], data.clamp)
         for place, (model, head) in enumerate(heads_of, start=1):
-            predicted = predict_head(head, vectors[model], data.labels, data.groups, fold, clamp, seed)
+            if head == SUPERVISED_HEAD:
+                predicted = trained[model](fold, clamp, seed)
+            else:
+                predicted = predict_head(head, vectors[model], data.labels, data.groups, fold, clamp, seed)
             predictions[model, head][fold.test] = predicted
             progress(index * len(heads_of) + place, len(folds) * len(heads_of))
     counted = (tested >= 0) & data.kept

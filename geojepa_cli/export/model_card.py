@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
+from geojepa_cli.config.families import TileConfig
 from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 
 _METRICS = (
     "loss",
+    "explained",
+    "hidden",
+    "visible",
     "prediction",
     "rankme_tiles",
     "rankme_tokens",
@@ -31,7 +37,7 @@ _POOLINGS = {  # name, and number of values per dimension of a token
 
 def model_card(
     name: str,
-    config: PretrainConfig,
+    config: TileConfig,
     seed: int,
     inputs: Sequence[str],
     counts: Mapping[str, Any],
@@ -53,7 +59,7 @@ def model_card(
     rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
     sections = {
-        name: _model_lines(config, seed),
+        name: [*_model_lines(config), *_first_weights(config), f"- Seed: {seed}"],
         "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *rows],
         "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
@@ -76,7 +82,45 @@ def model_card(
     return "\n".join(lines)
 
 
-def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
+def _model_lines(config: TileConfig) -> list[str]:
+    if isinstance(config, TagAEConfig):
+        return _tag_ae_lines(config)
+    if isinstance(config, LmaeConfig):
+        return _lmae_lines(config)
+    return _jepa_lines(config)
+
+
+def _first_weights(config: TileConfig) -> list[str]:
+    return [f"- Weights: {FIRST_WEIGHTS}. The model was not trained"] if config.train.untrained else []
+
+
+def _tag_ae_lines(config: TagAEConfig) -> list[str]:
+    model = config.model
+    return [
+        "TagAE, a baseline: autoencoder of the tag counts of a tile (GeoJEPA thesis, section 7.4), on OpenStreetMap "
+        "data. Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: encoder's output, {model.embed_dim} values",
+        f"- Entity vector: encoder's output for a tile with this entity alone, {model.embed_dim} values",
+        f"- Input: log(1 + count) of the most frequent tags of the training tiles, at most {model.columns:,}",
+    ]
+
+
+def _lmae_lines(config: LmaeConfig) -> list[str]:
+    model = config.model
+    of_class = f"class token, {model.embed_dim} values"
+    pooled = of_class if model.pooling == "class" else f"max ‖ mean over its entities, {2 * model.embed_dim} values"
+    return [
+        "TagformerLMAE, a baseline: masked autoencoder of the entities of a tile in latent space (GeoJEPA thesis, "
+        "section 7.5), on OpenStreetMap data. Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: {pooled}",
+        f"- Entity vector: the encoder's token, {model.embed_dim} values",
+        f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; input: tags",
+    ]
+
+
+def _jepa_lines(config: PretrainConfig) -> list[str]:
     model = config.model
     pooled, width = _POOLINGS[model.pooling]
     letters = {Modality.GEOMETRY: "G", Modality.TAGS: "T", Modality.IMAGE: "I"}
@@ -92,7 +136,6 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
         f"input: {', '.join(model.modalities)}",
         *([f"{geometry}{model.geometry_dim} values"] if Modality.GEOMETRY in model.modalities else []),
         *_image_lines(model),
-        f"- Seed: {seed}",
     ]
 
 
@@ -104,7 +147,7 @@ def _image_lines(model: ModelConfig) -> list[str]:
     return [f"- Image encoder: {model.image_encoder} ({version}), frozen, {form.tokens} tokens of {form.dim} values"]
 
 
-def _tested_tiles(config: PretrainConfig) -> str:
+def _tested_tiles(config: TileConfig) -> str:
     """Returns the section of the model card that states whether tiles of the test split were used for training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
     return (

@@ -176,7 +176,7 @@ def make_embeddings(
         import torch
 
         from geojepa_cli.evaluate.embed import embed_region
-        from geojepa_cli.models.base import FrozenInputs
+        from geojepa_cli.models.base import FrozenInputs, TagList
         from geojepa_cli.store.features import open_features
         from geojepa_cli.store.store import TileStore
 
@@ -187,7 +187,8 @@ def make_embeddings(
         else:
             view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind)
+        listed = TagList(store.keys, store.values)
+        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind, tags=listed)
         embedder = model.open(frozen.to(pick_device(device)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}

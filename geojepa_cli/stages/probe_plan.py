@@ -67,7 +67,7 @@ def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions
     wanted = as_list(model)
     if not wanted:
         raise wrong_type("model", model, "at least one model", '"tagpool"')
-    models = list(dict.fromkeys(find_model(workspace, one, regions) for one in wanted))
+    models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
     models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
     return ProbePlan(regions, [found[one] for one in regions], models, HEADS[head])
 

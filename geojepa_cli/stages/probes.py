@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
@@ -21,6 +20,7 @@ from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
+from geojepa_cli.stages.supervised import SupervisedRuns
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -151,11 +151,14 @@ def make_probe(
     store, data = _open(regions, tasks)
     check_folds(workspace, data, regions, tasks, seed)
     _check_regions(workspace, regions, tasks, models, masked)
-    embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
+    embedding = [model for model in models if not model.supervised]
+    embedded = _embed(workspace, regions, tasks, embedding, masked, device, threads, without_shared)
+    supervised = SupervisedRuns(workspace, models, regions, device)
     name = tasks[0].params["task"]["name"]
     params = {"task": name, "masked": masked, "heads": list(heads), "seed": seed, "models": [m.ref for m in models]}
     params |= {"without_shared": True} if without_shared else {}
-    inputs = [*regions, *tasks, *(made for by_region in embedded.values() for made in by_region)]
+    params |= supervised.params
+    inputs = [*regions, *tasks, *(made for by_region in embedded.values() for made in by_region), *supervised.features]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -168,9 +171,12 @@ def make_probe(
         torch.set_num_threads(1)  # heads are small, and with one thread results do not depend on the number of cores
         rows, probed = probe_data(data)
         vectors = {label: tile_vectors(store, rows, by_region) for label, by_region in embedded.items()}
+        fits = supervised.fits(store, data, rows, data.view(masked))
+        if without_shared:
+            fits |= supervised.fits(store, data, rows, data.view_without_shared(store, masked), WITHOUT_SHARED)
         with console.progress(f"probe {name}") as meter:
-            result = run_probe(probed, vectors, heads, seed, meter.update)
-        content = report_content(data, result, params, regions, tasks)
+            result = run_probe(probed, vectors, heads, seed, meter.update, fits)
+        content = report_content(data, result, params, regions, tasks) | supervised.report
         if without_shared:
             content["shared_entities"] = count_shared(store, data, masked)
         content["seen_in_pretraining"] = _seen(workspace, models, regions, data.groups[rows[result.fold >= 0]])
@@ -179,7 +185,7 @@ def make_probe(
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
         title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE)
-        return build.publish(counts=_counts(result), extra={"seed": seed})
+        return build.publish(counts=_counts(result), extra={"seed": seed}, timing=supervised.timing)
 
     return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
 
@@ -240,8 +246,7 @@ def _embed(
     """
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
-    marks = [f" ({RANDOM_LABEL})" if model.has_random_images() else "" for model in models]
-    labels = [label + mark for label, mark in zip(labels, marks, strict=True)]
+    labels = [model.label(label) for label, model in zip(labels, models, strict=True)]
     pairs = list(zip(regions, tasks, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> list[Artifact]:

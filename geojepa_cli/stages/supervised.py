@@ -1,0 +1,99 @@
+"""Training of supervised baselines, such as `tagformer-p`, in a probe: one run per model and fold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from geojepa_cli.stages.device import pick_device
+from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geojepa_cli.evaluate.folds import Floats, Fold
+    from geojepa_cli.store.store import TileStore
+    from geojepa_cli.store.view import View
+    from geojepa_cli.tasks.dataset import TaskData
+
+
+class SupervisedRuns:
+    """Trains supervised models on the folds of a probe, and records the cost.
+
+    Args:
+        workspace: workspace that contains the artifacts.
+        models: models of a probe. Those that compute embeddings are skipped.
+        regions: `processed/` artifacts of the regions.
+        device: `cpu`, `cuda` or `auto`.
+    """
+
+    def __init__(
+        self, workspace: Workspace, models: Sequence[Model], regions: Sequence[Artifact], device: str = "auto"
+    ) -> None:
+        self._models = [model for model in models if model.supervised]
+        self._device = device
+        self.features = [self._models[0].tag_features(workspace, region) for region in regions if self._models]
+        self._costs: dict[str, dict[str, Any]] = {}
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the `probes/` artifact: the configurations of the models. Empty without such models."""
+        from geojepa_cli.baselines.registry import supervised_config
+
+        configs = {model.name: supervised_config(model.name).model_dump(mode="json") for model in self._models}
+        return {"supervised": configs} if configs else {}
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Entries of `report.json`: number of trained parameters of each model, and number of epochs in each fold."""
+        return {"supervised": self._costs} if self._costs else {}
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Entries of `timing.json`: training time of each model in seconds, all folds together."""
+        return {"training_s": {name: round(s, 1) for name, s in self.seconds.items()}} if self.seconds else {}
+
+    def fits(
+        self, store: TileStore, data: TaskData, rows: NDArray[Any], view: View, mark: str = "{}"
+    ) -> dict[str, Callable[[Fold, tuple[float, float], int], Floats]]:
+        """Returns a function for each model that trains it on a fold, and returns the predictions for the test tiles.
+
+        Args:
+            store: dataset of all regions.
+            data: labels of the task.
+            rows: index of each tile of the probe in the dataset, in ascending order, int64 [n].
+            view: entities and tags that the models see.
+            mark: pattern of the models' labels in the report.
+        """
+        if not self._models:
+            return {}
+        import numpy as np
+
+        from geojepa_cli.baselines.registry import fit_supervised
+        from geojepa_cli.baselines.supervised import TaskTiles
+        from geojepa_cli.store.features import open_features
+
+        table = open_features([one.file(FEATURES_FILE) for one in self.features], store).table
+        labels = data.labels[rows].astype(np.float64)
+        tiles = TaskTiles(store, view, rows, labels, table.to(pick_device(self._device)))
+
+        def fit_of(model: Model) -> Callable[[Fold, tuple[float, float], int], Floats]:
+            label = mark.format(model.name)
+
+            def fit(fold: Fold, clamp: tuple[float, float], seed: int) -> Floats:
+                started = time.monotonic()
+                fitted = fit_supervised(model.name, tiles, fold, clamp, seed)
+                cost = self._costs.setdefault(label, {"parameters": 0, "epochs": []})
+                cost["parameters"] = max(cost["parameters"], fitted.parameters)
+                cost["epochs"].append(fitted.epochs)
+                self.seconds[label] = self.seconds.get(label, 0.0) + time.monotonic() - started
+                return fitted.predicted
+
+            return fit
+
+        return {mark.format(model.name): fit_of(model) for model in self._models}
