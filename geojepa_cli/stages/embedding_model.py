@@ -251,9 +251,9 @@ def find_model(
         _check_best(artifact)
         return Model(name, artifact, best=True)
     if name not in names:
-        known = [*names, *BASELINES, *shipped_names(), *(SUPERVISED if supervised else ())]
-        config = f"{name}.yaml" if f"{name}.yaml" in packed_configs() else "tiny.yaml"
-        hint = hints.run("pretrain", config=config, name=legal_name(name))
+        preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
+        known = [] if preset in packed_configs() else [*names, *BASELINES, *shipped_names(), *others]
+        hint = hints.run("pretrain", config="tiny.yaml" if known else preset, name=legal_name(name))
         raise unknown("model", ref, known, hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
