@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
@@ -151,13 +152,11 @@ def make_probe(
     store, data = _open(regions, tasks)
     check_folds(workspace, data, regions, tasks, seed)
     _check_regions(workspace, regions, tasks, models, masked)
-    embedding = [model for model in models if not model.supervised]
-    embedded = _embed(workspace, regions, tasks, embedding, masked, device, threads, without_shared)
+    embedded = _embed(workspace, regions, tasks, models, masked, device, threads, without_shared)
     supervised = SupervisedRuns(workspace, models, regions, device)
     name = tasks[0].params["task"]["name"]
     params = {"task": name, "masked": masked, "heads": list(heads), "seed": seed, "models": [m.ref for m in models]}
-    params |= {"without_shared": True} if without_shared else {}
-    params |= supervised.params
+    params |= ({"without_shared": True} if without_shared else {}) | supervised.params
     inputs = [*regions, *tasks, *(made for by_region in embedded.values() for made in by_region), *supervised.features]
 
     def write(build: Build) -> Artifact:
@@ -171,23 +170,28 @@ def make_probe(
         torch.set_num_threads(1)  # heads are small, and with one thread results do not depend on the number of cores
         rows, probed = probe_data(data)
         vectors = {label: tile_vectors(store, rows, by_region) for label, by_region in embedded.items()}
-        fits = supervised.fits(store, data, rows, data.view(masked))
-        if without_shared:
-            fits |= supervised.fits(store, data, rows, data.view_without_shared(store, masked), WITHOUT_SHARED)
+        fits = supervised.fits(store, data, rows, masked, WITHOUT_SHARED if without_shared else None)
         with console.progress(f"probe {name}") as meter:
             result = run_probe(probed, vectors, heads, seed, meter.update, fits)
         content = report_content(data, result, params, regions, tasks) | supervised.report
         if without_shared:
             content["shared_entities"] = count_shared(store, data, masked)
         content["seen_in_pretraining"] = _seen(workspace, models, regions, data.groups[rows[result.fold >= 0]])
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+        _write_json(build.partial / REPORT_FILE, content)
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
-        title = f"{data.spec.title}{' (masked)' if masked else ''}{' (RANDOM SPLIT)' if probed.random else ''}"
-        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE)
+        plot_probe(probed, result, _title(data, masked), data.spec.label.unit, build.partial / PLOT_FILE)
         return build.publish(counts=_counts(result), extra={"seed": seed}, timing=supervised.timing)
 
     return PROBES.make(workspace, f"{name}.{models[0].name}", params, inputs, write)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _title(data: TaskData, masked: bool) -> str:
+    random = " (RANDOM SPLIT)" if data.rule.by == "random" else ""
+    return f"{data.spec.title}{' (masked)' if masked else ''}{random}"
 
 
 def _check_regions(
@@ -235,7 +239,7 @@ def _embed(
     threads: int,
     without_shared: bool,
 ) -> dict[str, list[Artifact]]:
-    """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
+    """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet. Skips supervised models.
 
     If nothing is hidden from the models, all tiles within the entity limits of the task are embedded. These include
     tiles that the task does not use, for example because they lie outside its bounding box. So probes of other tasks
@@ -244,6 +248,7 @@ def _embed(
     Returns:
         A dict from the name of each model, as printed in the report, to its `embeddings/` artifacts, one per region.
     """
+    models = [model for model in models if not model.supervised]
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
     labels = [model.label(label) for label, model in zip(labels, models, strict=True)]

@@ -15,10 +15,13 @@ from geojepa_cli.workspace.workspace import Workspace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geojepa_cli.baselines.supervised import TaskTiles
     from geojepa_cli.evaluate.folds import Floats, Fold
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.dataset import TaskData
+
+    Fit = Callable[[Fold, tuple[float, float], int], Floats]
 
 
 class SupervisedRuns:
@@ -59,41 +62,52 @@ class SupervisedRuns:
         return {"training_s": {name: round(s, 1) for name, s in self.seconds.items()}} if self.seconds else {}
 
     def fits(
-        self, store: TileStore, data: TaskData, rows: NDArray[Any], view: View, mark: str = "{}"
-    ) -> dict[str, Callable[[Fold, tuple[float, float], int], Floats]]:
+        self, store: TileStore, data: TaskData, rows: NDArray[Any], masked: bool, without_shared: str | None = None
+    ) -> dict[str, Fit]:
         """Returns a function for each model that trains it on a fold, and returns the predictions for the test tiles.
 
         Args:
             store: dataset of all regions.
             data: labels of the task.
             rows: index of each tile of the probe in the dataset, in ascending order, int64 [n].
-            view: entities and tags that the models see.
-            mark: pattern of the models' labels in the report.
+            masked: hide from the models the tags and entities that reveal the label.
+            without_shared: pattern of the labels of models that do not see OSM elements in several zoom-14 tiles. None:
+                there are no such models.
         """
         if not self._models:
             return {}
+        views = {"{}": data.view(masked)}
+        if without_shared is not None:
+            views[without_shared] = data.view_without_shared(store, masked)
+        found: dict[str, Fit] = {}
+        for pattern, view in views.items():
+            tiles = self._tiles(store, data, rows, view)
+            found |= {label: self._fit(label, name, tiles) for name, label in self._labels(pattern).items()}
+        return found
+
+    def _labels(self, pattern: str) -> dict[str, str]:
+        return {model.name: pattern.format(model.name) for model in self._models}
+
+    def _tiles(self, store: TileStore, data: TaskData, rows: NDArray[Any], view: View) -> TaskTiles:
         import numpy as np
 
-        from geojepa_cli.baselines.registry import fit_supervised
         from geojepa_cli.baselines.supervised import TaskTiles
         from geojepa_cli.store.features import open_features
 
         table = open_features([one.file(FEATURES_FILE) for one in self.features], store).table
         labels = data.labels[rows].astype(np.float64)
-        tiles = TaskTiles(store, view, rows, labels, table.to(pick_device(self._device)))
+        return TaskTiles(store, view, rows, labels, table.to(pick_device(self._device)))
 
-        def fit_of(model: Model) -> Callable[[Fold, tuple[float, float], int], Floats]:
-            label = mark.format(model.name)
+    def _fit(self, label: str, name: str, tiles: TaskTiles) -> Fit:
+        from geojepa_cli.baselines.registry import fit_supervised
 
-            def fit(fold: Fold, clamp: tuple[float, float], seed: int) -> Floats:
-                started = time.monotonic()
-                fitted = fit_supervised(model.name, tiles, fold, clamp, seed)
-                cost = self._costs.setdefault(label, {"parameters": 0, "epochs": []})
-                cost["parameters"] = max(cost["parameters"], fitted.parameters)
-                cost["epochs"].append(fitted.epochs)
-                self.seconds[label] = self.seconds.get(label, 0.0) + time.monotonic() - started
-                return fitted.predicted
+        def fit(fold: Fold, clamp: tuple[float, float], seed: int) -> Floats:
+            started = time.monotonic()
+            fitted = fit_supervised(name, tiles, fold, clamp, seed)
+            cost = self._costs.setdefault(label, {"parameters": 0, "epochs": []})
+            cost["parameters"] = max(cost["parameters"], fitted.parameters)  # each fold has other frequent tags
+            cost["epochs"].append(fitted.epochs)
+            self.seconds[label] = self.seconds.get(label, 0.0) + time.monotonic() - started
+            return fitted.predicted
 
-            return fit
-
-        return {mark.format(model.name): fit_of(model) for model in self._models}
+        return fit

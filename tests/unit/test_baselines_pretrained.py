@@ -17,6 +17,8 @@ from geojepa_cli.baselines.vocabulary import TagVocabulary
 from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import load_run_config
 from geojepa_cli.errors import DataError
+from geojepa_cli.export.shipped_card import ShippingFacts
+from geojepa_cli.export.shipped_model import ship_model
 from geojepa_cli.metrics.ridge import fit_ridge
 from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.models.published import save_model
@@ -257,3 +259,14 @@ def test_lmae_can_pool_as_the_other_models(planted: Planted) -> None:
         found = model.embed(planted.store().read(planted.view(), [0, 1]))
     first = found.entities[:12]
     torch.testing.assert_close(found.tiles[0], torch.cat([first.amax(0), first.mean(0)]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_baselines_cannot_come_with_the_package(name: str, planted: Planted, tmp_path: Path) -> None:
+    run = start(name, planted)
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", run.model.module, run.config)
+    facts = ShippingFacts(name, [], "geojepa pretrain", [], "minilm", {})
+    with pytest.raises(DataError, match="cannot come with the package"):
+        ship_model(tmp_path / "model", tmp_path / "shipped", facts)
+    assert not (tmp_path / "shipped").exists()
