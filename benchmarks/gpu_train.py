@@ -21,10 +21,11 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli.config.load import dump_config, load_config
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS
+from geojepa_cli.config.names import CONFIG, METRICS, WEIGHTS
+from geojepa_cli.models.published import FORMAT
 from geojepa_cli.models.registry import build_pretrainable
 from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 
 PREFIX = "target_encoder."

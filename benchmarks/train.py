@@ -144,8 +144,7 @@ class Counted(JepaPretraining):
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Counts the operations of a step while it is prepared, because the count reads values of tensors."""
-        prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
-        prepared = self._complete(prepared)
+        prepared = self.prepare_input(batch, rng)
         flops, (rows, padded) = step_flops(prepared, self._config), _rows(prepared)
 
         def losses() -> StepLosses:

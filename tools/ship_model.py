@@ -19,10 +19,10 @@ from pathlib import Path
 
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.load import load_run_config
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.export.shipped_card import Figure, ShippingFacts
 from geojepa_cli.export.shipped_model import manifest_facts, ship_model
-from geojepa_cli.models.published import CONFIG, WEIGHTS
 from geojepa_cli.sources.extract import OSM_ATTRIBUTION
 from geojepa_cli.tags.encoder import MiniLM
 from geojepa_cli.workspace.kinds import check_name

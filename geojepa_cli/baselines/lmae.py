@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.baselines import LmaeConfig, LmaeModelConfig
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.encoder import Encoder, Sequences
-from geojepa_cli.models.jepa.memory import FLOAT, LAYER, PADDING, PEAK
-from geojepa_cli.models.published import CONFIG, WEIGHTS, read_run
+from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, layer_values
+from geojepa_cli.models.published import read_run
 from geojepa_cli.nn.class_token import class_tokens
 from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
@@ -157,9 +158,8 @@ class LmaePretraining:
     def activation_bytes(self, tokens: int) -> int:
         """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
         model = self._config.model
-        layers = model.depth + model.decoder_depth
-        values = layers * (LAYER * PADDING + 2 * model.mlp_ratio) * model.embed_dim + 4 * model.tag_dim
-        return int(PEAK * FLOAT * tokens * values)
+        layers = (model.depth + model.decoder_depth) * layer_values(model.embed_dim, model.mlp_ratio, 1, 1)
+        return int(FLOAT * tokens * (LAYERS_PEAK * layers + 4 * model.tag_dim))
 
     def parameter_counts(self) -> dict[str, int]:
         """Returns the numbers of parameters of the encoder and of the decoder."""

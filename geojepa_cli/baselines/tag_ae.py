@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from geojepa_cli.baselines.vocabulary import TagVocabulary
 from geojepa_cli.config.baselines import TagAEConfig
 from geojepa_cli.config.modality import TAGS_ONLY
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
-from geojepa_cli.models.published import CONFIG, WEIGHTS, read_run
+from geojepa_cli.models.published import read_run
 from geojepa_cli.nn.counts import CountEncoder, count_columns, tile_of_tags
 from geojepa_cli.nn.layers.mlp import Mlp
 from geojepa_cli.store.batch import TileBatch

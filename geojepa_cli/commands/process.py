@@ -10,8 +10,9 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.stages.features import DEFAULT_ENCODER, tag_features
-from geojepa_cli.stages.geometry_features import NO_ENCODER, find_geometry
+from geojepa_cli.stages.geometry_features import find_geometry
 from geojepa_cli.stages.geometry_source import find_encoder
 from geojepa_cli.stages.image_features import find_image_encoder, find_image_tokens, images_of
 from geojepa_cli.workspace.artifact import Artifact

@@ -94,6 +94,11 @@ class ModelConfig(Section):
     geometry_version: str | None = Field(
         default=None, max_length=100, description="version of the geometry encoder; null: `pretrain` fills it in"
     )
+    fusion: Literal["residual", "mlp"] = Field(
+        default="residual",
+        description="token of an entity's tags and geometry: `residual`: the tags plus the result of an MLP, or `mlp`: "
+        "the result of the MLP (GeoJEPA thesis)",
+    )
     modality_dropout: Share = Field(
         default=0.3,
         description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
@@ -233,11 +238,6 @@ class TrainConfig(WatchConfig):
             message = f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1"
             raise ConflictError(message, "warmup", "cooldown")
         return self
-
-    @property
-    def untrained(self) -> bool:
-        """True if the run publishes the first (random) weights without training."""
-        return self.max_steps == 0
 
 
 class DataConfig(Section):

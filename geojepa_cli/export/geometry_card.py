@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from geojepa_cli.config.geometry import GeometryConfig
-from geojepa_cli.config.load import dump_config
+from geojepa_cli.export.markdown import config_section, count_rows, join_sections, with_header
 
 if TYPE_CHECKING:
     from geojepa_cli.export.shipped_card import ShippingFacts
@@ -30,7 +28,7 @@ def geometry_card(
         last_line: metrics in the last line of `metrics.jsonl`, by name.
     """
     about = [*_about(config, "Made with `geojepa pretrain`."), f"- Seed: {seed}"]
-    return _join({name: about, **_training(config, counts, last_line), **_configuration(config)})
+    return join_sections({name: about, **_training(config, counts, last_line), **config_section(config)})
 
 
 def shipped_geometry_card(facts: ShippingFacts, config: GeometryConfig, last_line: Mapping[str, Any]) -> str:
@@ -72,10 +70,9 @@ def shipped_geometry_card(facts: ShippingFacts, config: GeometryConfig, last_lin
             "Apache-2.0, as geojepa. The weights are not derived from OpenStreetMap data. The fonts are free software "
             "in Debian; the weights do not contain their outlines."
         ],
-        **_configuration(config),
+        **config_section(config),
     }
-    front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=118)
-    return f"---\n{front}---\n\n{_join(sections)}"
+    return with_header(header, join_sections(sections))
 
 
 def _about(config: GeometryConfig, use: str) -> list[str]:
@@ -89,7 +86,7 @@ def _about(config: GeometryConfig, use: str) -> list[str]:
 
 def _training(config: GeometryConfig, counts: Mapping[str, Any], last_line: Mapping[str, Any]) -> dict[str, list[str]]:
     glyphs = config.glyphs
-    rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
+    rows = count_rows(counts)
     figures = [
         f"| {group.replace('_', ' ')} | {glyphs.test_samples:,} | {last_line[f'accuracy_{group}']:.4f} |"
         for group in ("unseen_fonts", "unseen_instances")
@@ -110,18 +107,3 @@ def _training(config: GeometryConfig, counts: Mapping[str, Any], last_line: Mapp
             *figures,
         ],
     }
-
-
-def _configuration(config: GeometryConfig) -> dict[str, list[str]]:
-    return {"Configuration": ["```yaml", dump_config(config).rstrip(), "```"]}
-
-
-def _join(sections: Mapping[str, list[str]]) -> str:
-    lines: list[str] = []
-    for level, (title, content) in enumerate(sections.items()):
-        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
-    return "\n".join(lines)
-
-
-def _format(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -9,9 +9,9 @@ from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
 from geojepa_cli.config.families import TileConfig
 from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.labels import FIRST_WEIGHTS
-from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
+from geojepa_cli.export.markdown import config_section, count_rows, join_sections
 
 _METRICS = (
     "loss",
@@ -56,11 +56,10 @@ def model_card(
         last_line: metrics in the last line of `metrics.jsonl`, by name.
         attribution: attribution lines of the training data.
     """
-    rows = [f"| {key.replace('_', ' ')} | {_format(value)} |" for key, value in counts.items()]
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
     sections = {
         name: [*_model_lines(config), *_first_weights(config), f"- Seed: {seed}"],
-        "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *rows],
+        "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *count_rows(counts)],
         "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
             "",
@@ -73,13 +72,10 @@ def model_card(
             "vectors. Entities are cut at the tile's border, and nothing beyond it is seen."
         ],
         "Attribution": [f"- {line}" for line in dict.fromkeys(attribution)],
-        "Configuration": ["```yaml", dump_config(config).rstrip(), "```"],
+        **config_section(config),
         "What it saw of tested tiles": [_tested_tiles(config)],
     }
-    lines: list[str] = []
-    for level, (title, content) in enumerate(sections.items()):
-        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
-    return "\n".join(lines)
+    return join_sections(sections)
 
 
 def _model_lines(config: TileConfig) -> list[str]:
@@ -91,7 +87,7 @@ def _model_lines(config: TileConfig) -> list[str]:
 
 
 def _first_weights(config: TileConfig) -> list[str]:
-    return [f"- Weights: {FIRST_WEIGHTS}. The model was not trained"] if config.train.untrained else []
+    return [f"- Weights: {FIRST_WEIGHTS}. The model was not trained"] if config.train.max_steps == 0 else []
 
 
 def _tag_ae_lines(config: TagAEConfig) -> list[str]:
@@ -155,7 +151,3 @@ def _tested_tiles(config: TileConfig) -> str:
         "A probe that is cross-validated over groups of the same regions tests all of them: also tiles that the model "
         "saw."
     )
-
-
-def _format(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import describe_yaml_error, parse_yaml
 from geojepa_cli.errors import DataError
+from geojepa_cli.export.markdown import FENCE, config_section, count_rows, join_sections, with_header
 
-_FENCE = "---\n"
 _LABEL_FREE = ("loss", "prediction", "rankme", "std", "similarity")  # beginnings of names in `metrics.jsonl`
 _CONTEXT = "a vector depends on its tile only; entities are cut at the tile's border"
 
@@ -80,11 +79,8 @@ def shipped_card(facts: ShippingFacts, config: PretrainConfig, tile_width: int, 
         tile_width: number of values of a tile vector.
         last_line: metrics in the last line of `metrics.jsonl`, by name. Empty if unknown.
     """
-    header = yaml.safe_dump(_header(facts, config, tile_width), sort_keys=False, allow_unicode=True, width=118)
-    lines = [_FENCE + header + "---", ""]
-    for level, (title, content) in enumerate(_sections(facts, config, tile_width, last_line).items()):
-        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
-    return "\n".join(lines)
+    sections = _sections(facts, config, tile_width, last_line)
+    return with_header(_header(facts, config, tile_width), join_sections(sections))
 
 
 def read_header(card: str, source: str) -> CardHeader:
@@ -97,8 +93,8 @@ def read_header(card: str, source: str) -> CardHeader:
     Raises:
         DataError: the card has no header, or an entry is missing or has another type.
     """
-    _, fence, rest = card.partition(_FENCE)
-    text, end, _ = rest.partition("\n" + _FENCE)
+    _, fence, rest = card.partition(FENCE)
+    text, end, _ = rest.partition("\n" + FENCE)
     if not fence or not end:
         raise DataError(f"`{source}` has no YAML header between two lines `---`")
     try:
@@ -164,10 +160,7 @@ def _sections(
         if name.startswith(_LABEL_FREE) and isinstance(value, int | float)
     ]
     measured = [f"| {one.task} | {one.dataset} | {one.metric} | {one.value:.4g} |" for one in facts.figures]
-    counts = [
-        f"| {name.replace('_', ' ')} | {f'{value:,}' if isinstance(value, int) else value} |"
-        for name, value in facts.counts.items()
-    ]
+    counts = count_rows(facts.counts)
     split = f"all tiles except the test groups of the split by seed {config.data.split_seed}"
     tiles = split if config.data.exclude_test_groups else "all tiles"
     return {
@@ -206,5 +199,5 @@ def _sections(
             "",
             *[f"- {line}" for line in facts.attribution],
         ],
-        "Configuration": ["```yaml", dump_config(config).rstrip(), "```"],
+        **config_section(config),
     }

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.geometry import GeometryConfig
+from geojepa_cli.config.names import CARD, CONFIG, METRICS, WEIGHTS
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.export.geometry_card import shipped_geometry_card
 from geojepa_cli.export.shipped_card import ShippingFacts, shipped_card
 from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.polygon_gnn import embedder as polygon_gnn
-from geojepa_cli.models.published import CONFIG, FORMAT, WEIGHTS, read_run
+from geojepa_cli.models.published import FORMAT, read_run
 from geojepa_cli.store.tensors import save_tensors
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 
-CARD = "model_card.md"
 MAX_BYTES = 12_000_000  # of the whole folder
 MAX_LINES = 40  # of the shortened training log
 PREFIX = "target_encoder."  # of the weights of a GeoJEPA model

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from geojepa_cli import hints
 from geojepa_cli.config.images import FROZEN_ENCODERS
+from geojepa_cli.config.names import checksum_version
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.hints import Hint
 from geojepa_cli.store.tensors import read_tensors
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
 from geojepa_cli.workspace.durable import file_sha256
 
-VERSION_DIGITS = 12  # of the SHA-256 of the file with the weights
 SAFETENSORS = ".safetensors"
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError, UnpicklingError)
 
@@ -45,7 +45,7 @@ def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
     if weights == cached_weights(encoder) and not digest.startswith(weights.stem.rpartition("-")[2]):
         message = f"`{weights}` is damaged: the digits in its name are not those of its SHA-256 checksum"
         raise DataError(message, _obtain(encoder, from_file).after(hints.shell("rm", str(weights))))
-    return f"sha256-{digest[:VERSION_DIGITS]}"
+    return checksum_version(digest)
 
 
 def find_weights(encoder: str, from_file: Hint) -> Path:

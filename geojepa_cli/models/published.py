@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import dump_config, load_config, load_run_config
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
-WEIGHTS = "weights.safetensors"
-BEST_WEIGHTS = "weights-best.safetensors"  # chosen by the figure `train.select`
-CONFIG = "config.yaml"
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
 
 

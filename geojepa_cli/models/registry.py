@@ -80,7 +80,7 @@ def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool =
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    from geojepa_cli.models.published import BEST_WEIGHTS, WEIGHTS
+    from geojepa_cli.config.names import BEST_WEIGHTS, WEIGHTS
 
     return cast("Embedder", resolve(FAMILIES[family].load)(folder, inputs, BEST_WEIGHTS if best else WEIGHTS))
 

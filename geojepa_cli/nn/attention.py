@@ -129,18 +129,13 @@ def shared_attention(
         if null_weight and layout.blocks is None:
             keys = _select_with_null(key_value, layout.null_keys[0])
         else:
-            uses = (layout.context_keys, layout.context_used, layout.target_keys)
-            keys = _TakeKeys.apply(key_value, layout.key_token, *uses)
+            keys = _TakeKeys.apply(key_value, *layout.uses)
         key, value = keys.view(shape).unbind(1)
         if layout.blocks is not None:
             return _flex(query.unflatten(1, shape[2:]), key, value, layout.blocks, null_weight)
         return _kernel(query.unflatten(1, shape[2:]), key, value, layout, null_weight)
     padded = layout.padded
-    row_of = padded.keys.row_of
-    # padding takes the first key: attention ignores it
-    source = layout.key_token.index_select(0, padded.keys.source)
-    context_rows = row_of[layout.context_keys]
-    keys = _TakeKeys.apply(key_value, source, context_rows, layout.context_used, row_of[layout.target_keys])
+    keys = _TakeKeys.apply(key_value, *layout.padded_uses)
     queries = _Pad.apply(query, padded.queries.source, padded.queries.row_of)
     sizes = [[g.count * g.queries for g in padded.groups], [g.count * g.keys for g in padded.groups]]
     mixed = []
@@ -157,6 +152,15 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_wei
     from geojepa_cli.nn.flex import attend  # imported here, because this import takes seconds
 
     return attend(query, key, value, blocks, null_weight)
+
+
+def flex_obstacle() -> str | None:
+    """Returns the reason why FlexAttention cannot be used, or None if it can."""
+    try:  # imported here, because this import takes seconds
+        import geojepa_cli.nn.flex  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return None
 
 
 def _has_kernel(x: Tensor) -> bool:
@@ -245,7 +249,9 @@ def _group_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, nu
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017) on packed tokens.
+    """Weights of multi-head self-attention (Vaswani et al. 2017) on packed tokens.
+
+    `Block` applies `qkv`, then `attend`, then `proj`.
 
     Args:
         embed_dim: width D, a multiple of `num_heads`.
@@ -261,10 +267,6 @@ class SelfAttention(nn.Module):
         self.null_weight = null_weight
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
-
-    def forward(self, x: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
-        """Returns the attention output of each token. [T, D] -> [T, D]."""
-        return self.proj(self.attend(self.qkv(x), layout))
 
     def attend(self, qkv: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
         """Returns the weighted sums of values, before the output projection. [T, 3·D] -> [T, D]."""

@@ -14,9 +14,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 
 from geojepa_cli.nn.packing import segment_ids
+
+try:
+    from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
+except ImportError as error:
+    raise ImportError(f"FlexAttention of PyTorch {torch.__version__} is too old: it has no `AuxRequest`") from error
 
 BLOCK = 128
 

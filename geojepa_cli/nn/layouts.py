@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,6 +73,22 @@ class PackedLayout:
         [B+1].
         """
         return _null_keys(self.cu_seqlens, torch.arange(self.tokens, device=self.cu_seqlens.device), self.tokens)
+
+
+class KeyUses(NamedTuple):
+    """The tokens of the keys in a buffer, and the rows of the tokens' keys in this buffer.
+
+    Attributes:
+        token: for each row of the buffer, the index of its token. int64 [R]
+        context: for each context token, the rows of its keys, as in `SharedLayout.context_keys`. int64 [1+N, C]
+        context_used: 1 where `context` is a key, otherwise 0. float [1+N, C]
+        target: for each target token, the row of its key. int64 [M]
+    """
+
+    token: Tensor
+    context: Tensor
+    context_used: Tensor
+    target: Tensor
 
 
 @dataclass(frozen=True)
@@ -173,6 +189,18 @@ class SharedLayout:
         query_buffer = pad_sequences(self.cu_queries, ordered, padded_queries)
         key_buffer = pad_sequences(self.cu_keys, ordered, padded_keys)
         return Padded(tuple(make_groups(spans, padded_queries, padded_keys, key_buffer)), query_buffer, key_buffer)
+
+    @property
+    def uses(self) -> KeyUses:
+        """Tokens of the keys, and keys of the tokens."""
+        return KeyUses(self.key_token, self.context_keys, self.context_used, self.target_keys)
+
+    @cached_property
+    def padded_uses(self) -> KeyUses:
+        """The same as `uses` for the padded buffer of keys. Padding takes the first key, which attention ignores."""
+        buffer = self.padded.keys
+        source, rows = self.key_token.index_select(0, buffer.source), buffer.row_of
+        return KeyUses(source, rows[self.context_keys], self.context_used, rows[self.target_keys])
 
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:

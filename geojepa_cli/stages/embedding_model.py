@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG
 from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, UsageError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
@@ -20,7 +23,7 @@ from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.shipped_inputs import check_tags
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import CONFIG, model_config
+from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -32,10 +35,10 @@ if TYPE_CHECKING:
 
 TAGPOOL = DEFAULT_BASELINE
 BEST = "-best"  # suffix of a model's name
-BEST_WEIGHTS = "weights-best.safetensors"
 
 
-class Model(NamedTuple):
+@dataclass(frozen=True)
+class Model:
     """A trained model or baseline that computes embeddings.
 
     Attributes:
@@ -80,14 +83,15 @@ class Model(NamedTuple):
             return set(self.shipped.header.regions) if self.shipped else set()
         return {name_of(ref) for ref in inputs_of_kind(self.artifact, "processed")}
 
+    @cached_property
     def config(self) -> RunConfig | None:
-        """Returns the configuration with which the model was trained. None for a baseline.
+        """Configuration with which the model was trained. None for a baseline. It is read on first use.
 
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
         if self.artifact is None:
-            return self.shipped.config() if self.shipped else None
+            return self.shipped.config if self.shipped else None
         return model_config(self.artifact)
 
     def data_config(self) -> DataConfig | None:
@@ -98,7 +102,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.families import TileConfig
 
-        config = self.config()
+        config = self.config
         return config.data if isinstance(config, TileConfig) else None
 
     def needs(self) -> Needs:
@@ -109,7 +113,7 @@ class Model(NamedTuple):
         """
         if self.supervised:
             return TAGS_ONLY
-        config = self.config()
+        config = self.config
         return baseline_needs(self.name) if config is None else config.needs
 
     def tag_features(self, workspace: Workspace, processed: Artifact) -> Artifact:
@@ -133,7 +137,7 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         if not isinstance(config, PretrainConfig) or Modality.GEOMETRY not in config.needs:
             return None
         return find_encoder_of(workspace, processed, config.model)
@@ -161,24 +165,22 @@ class Model(NamedTuple):
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
+        config = self.config
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
 
     def label(self, name: str) -> str:
         """Returns a name of this model with a mark if its weights, or those of its image encoder, are random."""
-        config = self.config()
         marks = [RANDOM_LABEL] if self.has_random_images() else []
-        marks += [FIRST_WEIGHTS] if config is not None and config.train.untrained else []
+        marks += [FIRST_WEIGHTS] if self.config is not None and self.config.train.max_steps == 0 else []
         return name + "".join(f" ({mark})" for mark in marks)
 
     def has_random_images(self) -> bool:
         """Returns True if the model reads image tokens of an encoder with random weights."""
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config()
-        return isinstance(config, PretrainConfig) and config.model.random_images
+        return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
         """Loads the model, and returns an `Embedder`, which computes embeddings.
@@ -189,7 +191,7 @@ class Model(NamedTuple):
         Raises:
             DataError: the files of the model are damaged.
         """
-        config = self.config()
+        config = self.config
         if config is None:
             return open_baseline(self.name, inputs)
         source = self.artifact or self.shipped
@@ -231,9 +233,8 @@ def find_model(
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):
-        raise wrong_type(
-            "model", ref, "the name of a model or its `models` artifact", 'workspace.find("models", "NAME")'
-        )
+        wanted = "the name of a model or its `models` artifact"
+        raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
     if ref in SUPERVISED and not supervised:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.geometry_features import NO_ENCODER, make_geometry, rebuild_geometry
+from geojepa_cli.stages.geometry_features import make_geometry, rebuild_geometry
 from geojepa_cli.stages.geometry_source import ENCODER, find_encoder
 from geojepa_cli.stages.image_features import (
     IMAGE_ENCODER,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.geometry_source import (
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from geojepa_cli.config.schema import ModelConfig
 
 FILE = "geometry.h5"
-NO_ENCODER = "none"
 
 
 def rebuild_geometry(remains: Remains) -> Hint:

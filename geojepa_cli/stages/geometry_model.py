@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geojepa_cli.config.names import CARD, METRICS
 from geojepa_cli.stages.device import pick_device
-from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
+from geojepa_cli.stages.training import TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -76,4 +77,4 @@ def _describe(folder: Path, run: TrainingRun[GeometryConfig], counts: Mapping[st
     lines = read_metrics(folder / METRICS)
     plot_metrics(lines, folder / "loss.png", run.name, GEOMETRY)
     card = geometry_card(run.name, run.config, run.seed, counts, lines[-1])
-    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints
+from geojepa_cli.config.names import WEIGHTS, checksum_version
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError, unknown
 from geojepa_cli.stages.shipped import REINSTALL, SHIPPED_GEOMETRY, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 FOURIER, POLYGON_GNN = "fourier", "polygon_gnn"
 ENCODER = "geometry_encoder"  # parameter of the artifacts; artifacts with text embeddings of tags do not have it
-WEIGHTS = "weights.safetensors"
-VERSION_DIGITS = 12  # of the SHA-256 of the weights
 
 
 class GeometrySource(NamedTuple):
@@ -128,7 +127,7 @@ def shipped_encoder(ref: str = SHIPPED_GEOMETRY) -> GeometrySource:
     from geojepa_cli.config.geometry import GeometryConfig
 
     model = open_shipped(ref, "geometry_encoder")
-    config = model.config()
+    config = model.config
     if not isinstance(config, GeometryConfig):
         raise DataError(f"`{model.folder}` does not contain a geometry encoder", REINSTALL)
     return GeometrySource(_kind(model.weights_sha256, config.model.dim), model)
@@ -150,4 +149,4 @@ def trained_encoder(model: Artifact) -> GeometrySource:
 def _kind(weights_sha256: str, dim: int) -> GeometryKind:
     from geojepa_cli.store.geometry import GeometryKind
 
-    return GeometryKind(POLYGON_GNN, f"sha256-{weights_sha256[:VERSION_DIGITS]}", dim)
+    return GeometryKind(POLYGON_GNN, checksum_version(weights_sha256), dim)

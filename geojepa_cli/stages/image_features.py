@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM
+from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import pick_device
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from geojepa_cli.store.image_tokens import ImageTokenKind
 
 FILE = "image_tokens.h5"
-NO_ENCODER = "none"
 IMAGE_ENCODER, IMAGE_VERSION = "image_encoder", "image_version"  # parameters of the artifacts
 
 

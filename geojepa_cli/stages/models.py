@@ -11,6 +11,7 @@ from geojepa_cli import hints
 from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import RANDOM
 from geojepa_cli.config.modality import IMAGES, Modality
+from geojepa_cli.config.names import CARD, METRICS
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
@@ -26,7 +27,7 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
-from geojepa_cli.stages.training import METRICS, TrainingRun, prepare_torch, publish_model, train_model
+from geojepa_cli.stages.training import TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import check_name
@@ -277,4 +278,4 @@ def _describe(
     attribution = [line for artifact in inputs for line in artifact.attribution]
     refs = [artifact.full_ref for artifact in inputs]
     card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)
-    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
+from geojepa_cli.config.names import CARD, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.durable import file_sha256
@@ -20,12 +23,12 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 DEFAULT_SHIPPED = "geojepa-small"
 SHIPPED_GEOMETRY = "polygon-gnn"  # geometry encoder
-CARD, CONFIG, WEIGHTS = "model_card.md", "config.yaml", "weights.safetensors"
 WEIGHTS_PARAM, CONFIG_PARAM = "weights_sha256", "config_sha256"  # parameters of embeddings and geometry vectors
 REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geojepa")
 
 
-class ShippedModel(NamedTuple):
+@dataclass(frozen=True)
+class ShippedModel:
     """A trained model that comes with the package.
 
     Attributes:
@@ -51,8 +54,9 @@ class ShippedModel(NamedTuple):
         """Reference to the model: `name@id`, where the id is a hash of weights and configuration."""
         return f"{self.name}@{identity_hash(self.params)}"
 
+    @cached_property
     def config(self) -> RunConfig:
-        """Returns the configuration with which the model was trained.
+        """Configuration with which the model was trained. It is read on first use.
 
         Raises:
             DataError: the configuration is damaged.

@@ -22,7 +22,7 @@ def check_tags(model: ShippedModel, features: Artifact) -> None:
     from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.store.features import tag_encoder
 
-    config = model.config()
+    config = model.config
     if not isinstance(config, PretrainConfig):
         return
     found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())

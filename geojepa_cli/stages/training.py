@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.names import CHECKPOINT, CONFIG, METRICS, WEIGHTS
 from geojepa_cli.errors import InterruptedRunError, OtherRankError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from geojepa_cli.train.loop import Result
     from geojepa_cli.train.steps import Data
 
-CONFIG = "config.yaml"
-CHECKPOINT = "checkpoint.safetensors"
-METRICS = "metrics.jsonl"
 CANDIDATES = "best-*.safetensors"  # of an unfinished run
 BOARD = "tensorboard/*"
 PICTURES = "pictures/*"
@@ -110,7 +108,7 @@ MODELS = Stage(
     rebuild=_rebuild,
     keep=(CHECKPOINT, METRICS, CANDIDATES, BOARD, PICTURES),
     resumes_from=(CHECKPOINT,),
-    files=(CONFIG, METRICS, "weights.safetensors"),
+    files=(CONFIG, METRICS, WEIGHTS),
 )
 
 

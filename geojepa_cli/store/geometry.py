@@ -10,24 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
-import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.store import schema
-from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns, write_text
+from geojepa_cli.store.columns import map_columns
+from geojepa_cli.store.float16 import Float16, check_finite, expected_column, write_column
 
 ENCODERS = ("fourier", "polygon_gnn")
-Vectors = npt.NDArray[np.float16]
-
-EXPECTED = Expected(
-    schema.VERSION, {"vector": ColumnSpec(("<f2",), (None, None))}, {"encoder": str, "encoder_version": str}
-)
+EXPECTED = expected_column("vector", axes=2)
 CHECKED_ROWS = 1 << 16  # rows that are checked at once
-_NOT_FINITE = np.uint16(0x7C00)  # exponent bits of infinity and NaN in float16
 
 
 class GeometryKind(NamedTuple):
@@ -70,16 +63,13 @@ class GeometryStore:
         """
         self.path, self._region = Path(path), region
         columns, attributes = map_columns(self.path, EXPECTED, self._hint(None))
-        self.vector: Vectors = columns["vector"]
+        self.vector: Float16 = columns["vector"]
         encoder, version = (str(attributes.get(name, "")) for name in ("encoder", "encoder_version"))
         self.kind = GeometryKind(encoder, version, self.vector.shape[1])
         if len(self.vector) != n_pieces:
             message = f"`{self.path}` has {len(self.vector)} vectors, but region `{region}` has {n_pieces} pieces"
             raise DataError(message, self._hint(encoder))
-        for first in range(0, n_pieces, CHECKED_ROWS):
-            bits = self.vector[first : first + CHECKED_ROWS].view(np.uint16)
-            if bool(((bits & _NOT_FINITE) == _NOT_FINITE).any()):
-                raise DataError(f"`{self.path}` is damaged: column `vector` has values that are not finite", VERIFY)
+        check_finite(self.path, "vector", self.vector, CHECKED_ROWS)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A process that receives the pickled store opens and maps the file again.
@@ -104,10 +94,7 @@ def check_same_kind(stores: Iterable[GeometryStore]) -> None:
 
 
 def write_geometry(path: Path, n_pieces: int, kind: GeometryKind, batches: Iterable[npt.NDArray[Any]]) -> None:
-    """Writes `geometry.h5`. Only one batch of vectors is in memory at a time.
-
-    The column is contiguous and aligned, so that it can be memory-mapped. It has no timestamp, so that the same input
-    always gives the same bytes.
+    """Writes `geometry.h5`. Only one batch of vectors is in memory at a time, see `write_column`.
 
     Args:
         path: file to write.
@@ -119,21 +106,8 @@ def write_geometry(path: Path, n_pieces: int, kind: GeometryKind, batches: Itera
         DataError: a vector has a value that float16 cannot represent.
         ValueError: the batches have another number of vectors.
     """
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
-        file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        write_text(file, "encoder", kind.encoder)
-        write_text(file, "encoder_version", kind.version)
-        column = file.create_dataset("vector", (n_pieces, kind.dim), np.float16, track_times=False)
-        row = 0
-        for batch in batches:
-            with np.errstate(over="ignore"):
-                vectors = batch.astype(np.float16)
-            if not np.isfinite(vectors).all():
-                raise DataError(
-                    f"the geometry encoder {kind} returned values that float16 cannot represent",
-                    hints.run("process", geometry_encoder="fourier"),
-                )
-            column[row : row + len(vectors)] = vectors
-            row += len(vectors)
-        if row != n_pieces:
-            raise ValueError(f"{row} vectors for {n_pieces} pieces")
+    overflow = DataError(
+        f"the geometry encoder {kind} returned values that float16 cannot represent",
+        hints.run("process", geometry_encoder="fourier"),
+    )
+    write_column(path, "vector", (n_pieces, kind.dim), (kind.encoder, kind.version), batches, overflow)

@@ -6,24 +6,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
-import numpy as np
 import numpy.typing as npt
 
 from geojepa_cli import hints
 from geojepa_cli.config.images import FROZEN_ENCODERS, TokenForm
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.store import schema
-from geojepa_cli.store.columns import VERIFY, ColumnSpec, Expected, map_columns, write_text
+from geojepa_cli.store.columns import map_columns
+from geojepa_cli.store.float16 import Float16, check_finite, expected_column, write_column
 
-Tokens = npt.NDArray[np.float16]
-
-EXPECTED = Expected(
-    schema.VERSION, {"token": ColumnSpec(("<f2",), (None, None, None))}, {"encoder": str, "encoder_version": str}
-)
+EXPECTED = expected_column("token", axes=3)
 CHECKED_ROWS = 128  # images that are checked at once
-_NOT_FINITE = np.uint16(0x7C00)  # exponent bits of infinity and NaN in float16
 
 
 class ImageTokenKind(NamedTuple):
@@ -69,7 +62,7 @@ class ImageTokenStore:
         """
         self.path, self._region = Path(path), region
         columns, attributes = map_columns(self.path, EXPECTED, self._hint(None))
-        self.token: Tokens = columns["token"]
+        self.token: Float16 = columns["token"]
         encoder, version = (str(attributes.get(name, "")) for name in ("encoder", "encoder_version"))
         if encoder not in FROZEN_ENCODERS:
             message = f"`{self.path}` was made by the unknown image encoder `{encoder}`"
@@ -80,10 +73,7 @@ class ImageTokenStore:
             expected = [n_images, form.tokens, form.dim]
             message = f"column `token` of `{self.path}` has shape {list(self.token.shape)}, expected {expected}"
             raise DataError(f"{message} for the images of region `{region}`", self._hint(encoder))
-        for first in range(0, n_images, CHECKED_ROWS):
-            bits = self.token[first : first + CHECKED_ROWS].view(np.uint16)
-            if bool(((bits & _NOT_FINITE) == _NOT_FINITE).any()):
-                raise DataError(f"`{self.path}` is damaged: column `token` has values that are not finite", VERIFY)
+        check_finite(self.path, "token", self.token, CHECKED_ROWS)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A process that receives the pickled store opens and maps the file again.
@@ -128,10 +118,7 @@ def check_same_tokens(stores: Iterable[ImageTokenStore | None]) -> None:
 
 
 def write_image_tokens(path: Path, n_images: int, kind: ImageTokenKind, batches: Iterable[npt.NDArray[Any]]) -> None:
-    """Writes `image_tokens.h5`. Only one batch of tokens is in memory at a time.
-
-    The column is contiguous and aligned, so that it can be memory-mapped. It has no timestamp, so that the same tokens
-    always give the same bytes.
+    """Writes `image_tokens.h5`. Only one batch of tokens is in memory at a time, see `write_column`.
 
     Args:
         path: file to write.
@@ -143,21 +130,7 @@ def write_image_tokens(path: Path, n_images: int, kind: ImageTokenKind, batches:
         DataError: a token has a value that float16 cannot represent.
         ValueError: the batches have the tokens of another number of images.
     """
-    form = kind.form
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
-        file.attrs["schema_version"] = np.uint32(schema.VERSION)
-        write_text(file, "encoder", kind.encoder)
-        write_text(file, "encoder_version", kind.version)
-        column = file.create_dataset("token", (n_images, form.tokens, form.dim), np.float16, track_times=False)
-        row = 0
-        for batch in batches:
-            with np.errstate(over="ignore"):
-                tokens = batch.astype(np.float16)
-            if not np.isfinite(tokens).all():
-                message = f"the image encoder {kind} returned values that float16 cannot represent"
-                other = hints.again(image_weights="FILE").noting("with other weights")
-                raise DataError(message, other)
-            column[row : row + len(tokens)] = tokens
-            row += len(tokens)
-        if row != n_images:
-            raise ValueError(f"tokens of {row} images, expected {n_images}")
+    message = f"the image encoder {kind} returned values that float16 cannot represent"
+    overflow = DataError(message, hints.again(image_weights="FILE").noting("with other weights"))
+    shape = (n_images, kind.form.tokens, kind.form.dim)
+    write_column(path, "token", shape, (kind.encoder, kind.version), batches, overflow)

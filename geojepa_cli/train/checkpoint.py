@@ -20,7 +20,6 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
-CHECKPOINT = "checkpoint.safetensors"
 _PROGRESS = "place"  # key in the metadata of the file
 
 

@@ -16,8 +16,6 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.train.tensorboard import Board
 
-METRICS = "metrics.jsonl"
-
 
 class Means:
     """Averages each loss term over the steps between two lines of the training log.

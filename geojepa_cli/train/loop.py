@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from geojepa_cli import hints
+from geojepa_cli.config.names import CHECKPOINT, METRICS
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.models.base import Batch, Pretrainable, StepLosses
 from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activations
 from geojepa_cli.train.ahead import Ahead
-from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from geojepa_cli.train.log import METRICS, Means, MetricsLog
+from geojepa_cli.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from geojepa_cli.train.log import Means, MetricsLog
 from geojepa_cli.train.optimizer import build_optimizer
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.train.schedule import learning_rate, weight_decay

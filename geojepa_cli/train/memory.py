@@ -14,6 +14,7 @@ from geojepa_cli.config.families import TileConfig
 from geojepa_cli.config.schema import ModelConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.models.base import Pretrainable
 from geojepa_cli.models.registry import build_pretrainable
 from geojepa_cli.train.data import TrainingData
 
@@ -65,11 +66,20 @@ def check_memory(config: TileConfig, data: TrainingData, available: int | None =
 
 
 def estimate_memory(config: TileConfig, data: TrainingData) -> MemoryEstimate:
-    """Estimates the memory of a training run. The model is built without allocating memory for its weights."""
+    """Estimates the memory of a training run."""
+    return _estimate(_build(config, data), config, data)
+
+
+def _build(config: TileConfig, data: TrainingData) -> Pretrainable:
+    """Builds the model of a training run without allocating memory for its weights."""
     table = data.inputs.tag_table
     with torch.device("meta"):
         inputs = replace(data.inputs, tag_table=torch.empty_like(table, device="meta"), image_encoder=None)
-        model = build_pretrainable(config, inputs, seed=0)
+        return build_pretrainable(config, inputs, seed=0)
+
+
+def _estimate(model: Pretrainable, config: TileConfig, data: TrainingData) -> MemoryEstimate:
+    """Estimates the memory of a training run of a model that `_build` returned."""
     weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
     if data.inputs.image_encoder is not None:
         weights += sum(tensor.nbytes for tensor in data.inputs.image_encoder.state_dict().values())
@@ -129,8 +139,9 @@ def _fitting(config: TileConfig, data: TrainingData, available: int) -> Hint:
     the hint uses the configuration `tiny.yaml`.
     """
     changed: dict[str, Any] = {}
+    model = _build(config, data)
     for _ in range(MAX_TRIES):
-        estimate = estimate_memory(config, data)
+        estimate = _estimate(model, config, data)
         if estimate.total <= available:
             break
         smaller = _halve(config, data, estimate)
@@ -139,6 +150,8 @@ def _fitting(config: TileConfig, data: TrainingData, available: int) -> Hint:
         key, config = smaller
         section, name = key.split(".")
         changed[key] = getattr(getattr(config, section), name)
+        if section == "model":
+            model = _build(config, data)
     return hints.again(set=changed)
 
 

@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import Batch, Pretrainable
-from geojepa_cli.models.published import BEST_WEIGHTS, FORMAT
+from geojepa_cli.models.published import FORMAT
 from geojepa_cli.store.tensors import save_tensors
 from geojepa_cli.train.alarms import Alarms
-from geojepa_cli.train.checkpoint import CHECKPOINT
 from geojepa_cli.train.monitor import Look
 
 PICTURES = "pictures"

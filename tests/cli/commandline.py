@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from hint_commands import check_hint
 from typer.testing import CliRunner, Result
 
 from geojepa_cli.app import app, main
+from geojepa_cli.errors import GeojepaError
 from geojepa_cli.workspace.workspace import Workspace
 
 Run = Callable[..., str]
@@ -45,6 +47,26 @@ def run(*arguments: object, cwd: Path, timeout: float = 300, **environment: str)
 def invoke(workspace: Workspace, *arguments: object) -> Result:
     """Runs a command in this process, with any outcome."""
     return CliRunner().invoke(app, ["--workspace", str(workspace.root), *map(str, arguments)])
+
+
+def succeed(workspace: Workspace, *arguments: object) -> Result:
+    """Runs a command in this process, which must be a success."""
+    done = invoke(workspace, *arguments)
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    return done
+
+
+def output_of(workspace: Workspace, *arguments: object) -> str:
+    """Runs a command in this process, which must be a success; returns stdout."""
+    return succeed(workspace, *arguments).stdout
+
+
+def refused(workspace: Workspace, *arguments: object) -> GeojepaError:
+    """Runs a command in this process, which must fail with a hint that is a command; returns the error."""
+    error = invoke(workspace, *arguments).exception
+    assert isinstance(error, GeojepaError) and error.hint is not None, error
+    check_hint(str(error.hint))
+    return error
 
 
 def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 from commandline import Run, invoke, run
-from demo_workspace import SMALL, DemoCity, Made
+from demo_workspace import SMALL, DemoCity, Made, linked_copy
 from synthetic_workspace import add_region
 
 from geojepa_cli.workspace.workspace import Workspace
@@ -63,11 +62,16 @@ def crowded(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
+def demo(demo_city: DemoCity, tmp_path: Path) -> Workspace:
+    """A copy of the demo city's workspace. Files are links, so that a test must replace a file to change it."""
+    return linked_copy(demo_city.workspace, tmp_path)
+
+
+@pytest.fixture
 def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """A copy of the demo city's workspace, an artifact of each kind, and files for other arguments."""
     monkeypatch.chdir(tmp_path)  # relative paths such as `out` of `report` are created in the working directory
-    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
-    workspace = Workspace(tmp_path / "workspace")
+    workspace = linked_copy(demo_city.workspace, tmp_path)
     found: Made = {artifact.kind: artifact for artifact in workspace.everything()}
     found |= {"workspace": workspace, "folder": tmp_path, "tasks": workspace.find("tasks", "demo.bridge")}
     (tmp_path / "bridge.yaml").write_bytes(found["tasks"].file("task.yaml").read_bytes())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geojepa_cli import stages
+from geojepa_cli import Workspace, stages
 
 Made = dict[str, Any]
 SMALL = ("demo", "--size", "small", "--steps", "2")
@@ -21,6 +23,17 @@ class DemoCity(NamedTuple):
 
     folder: Path
     answer: dict[str, Any]
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace, which tests of one file share."""
+        return Workspace(self.folder / "workspace")
+
+
+def linked_copy(workspace: Workspace, folder: Path) -> Workspace:
+    """A copy of a workspace in a folder. Files are links, so that a test must replace a file to change it."""
+    shutil.copytree(workspace.root, folder / "workspace", copy_function=os.link)
+    return Workspace(folder / "workspace")
 
 
 def map_of(made: Made) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from commandline import invoke
-from demo_workspace import DemoCity
+from commandline import invoke, output_of, refused
+from demo_workspace import DemoCity, linked_copy
 from hint_commands import check_hint, split_hint
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError
+from geojepa_cli.errors import DataError, FeatureMismatchError, NotFoundError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.nn.geometry.fourier import FourierGeometry
@@ -59,23 +58,23 @@ TILE = "16_18052_25957"
 
 
 @pytest.fixture
-def workspace(demo_city: DemoCity, tmp_path: Path) -> Workspace:
-    """The demo city without geometry vectors. Files are links, so that a test must replace a file to change it."""
-    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
-    return Workspace(tmp_path / "workspace")
+def workspace(demo: Workspace) -> Workspace:
+    """The demo city without geometry vectors."""
+    return demo
 
 
-def run(workspace: Workspace, *words: object) -> str:
-    done = invoke(workspace, *words)
-    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
-    return done.stdout
+@pytest.fixture(scope="module")
+def city_with_model(demo_city: DemoCity, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The demo city with a model of tags and geometry, the vectors that it reads, and its embeddings."""
+    made = linked_copy(demo_city.workspace, tmp_path_factory.mktemp("with-model"))
+    stages.embed(made, trained(made))
+    return made
 
 
-def refused(workspace: Workspace, *words: object) -> GeojepaError:
-    error = invoke(workspace, *words).exception
-    assert isinstance(error, GeojepaError) and error.hint is not None, error
-    check_hint(str(error.hint))
-    return error
+@pytest.fixture
+def with_model(city_with_model: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the city with a model, which a test may change."""
+    return linked_copy(city_with_model, tmp_path)
 
 
 def vectors_of(workspace: Workspace, encoder: str = "fourier") -> list[Artifact]:
@@ -88,7 +87,7 @@ def trained(workspace: Workspace, name: str = "g", **changes: object) -> Artifac
 
 def test_pretrain_and_embed_make_the_vectors_that_the_model_reads(workspace: Workspace) -> None:
     assert vectors_of(workspace) == []
-    run(workspace, "pretrain", "--config", "gt.yaml", "--name", "g", "--threads", "1", *SMALL)
+    output_of(workspace, "pretrain", "--config", "gt.yaml", "--name", "g", "--threads", "1", *SMALL)
     (vectors,) = vectors_of(workspace)
     model = workspace.find("models", "g")
     assert vectors.full_ref in model.inputs and model.params["config"]["model"]["geometry_version"] == "v1"
@@ -103,20 +102,19 @@ def test_pretrain_and_embed_make_the_vectors_that_the_model_reads(workspace: Wor
     assert torch.equal(stored[nodes.piece_rows], FourierGeometry()(nodes).half())
 
     workspace.remove(vectors)
-    answer = json.loads(run(workspace, "embed", "--model", "g", "--threads", "1", "--json"))
+    answer = json.loads(output_of(workspace, "embed", "--model", "g", "--threads", "1", "--json"))
     (again,) = vectors_of(workspace)
     assert again.full_ref == vectors.full_ref
     made = workspace.find("embeddings", "g.demo")
     assert again.full_ref in made.inputs and answer["result"]["counts"]["width"] == 32
     found = Embeddings(made.file("embeddings.h5"))
     assert found.n_tiles > 50 and np.isfinite(found["tile/vector"]).all()
-    run(workspace, "knn", "--model", "g", "--tile", TILE, "--k", "2", "--threads", "1")
+    output_of(workspace, "knn", "--model", "g", "--tile", TILE, "--k", "2", "--threads", "1")
 
 
-def test_embeddings_are_those_of_the_target_encoder_with_geometry(workspace: Workspace) -> None:
-    model = trained(workspace)
-    (made,) = stages.embed(workspace, model)
-    processed = workspace.find("processed", "demo")
+def test_embeddings_are_those_of_the_target_encoder_with_geometry(city_with_model: Workspace) -> None:
+    workspace = city_with_model
+    made, processed = workspace.find("embeddings", "g.demo"), workspace.find("processed", "demo")
     (vectors,) = vectors_of(workspace)
     store = TileStore.open([processed.file("processed.h5")], geometry=[vectors.file("geometry.h5")])
     tags = open_features([tag_features(workspace, processed).file("tags.h5")], store)
@@ -132,23 +130,24 @@ def test_embeddings_are_those_of_the_target_encoder_with_geometry(workspace: Wor
 
 
 def test_process_makes_the_vectors_once_and_by_default_none(workspace: Workspace) -> None:
-    default = json.loads(run(workspace, "process", "--threads", "1", "--json"))["result"]
+    process = ("process", "--threads", "1")
+    default = json.loads(output_of(workspace, *process, "--json"))["result"]
     assert vectors_of(workspace) == [] and default["geometry"] is None
-    made = json.loads(run(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1", "--json"))["result"]
+    made = json.loads(output_of(workspace, *process, "--geometry-encoder", "fourier", "--json"))["result"]
     (vectors,) = vectors_of(workspace)
     assert made["geometry"] == vectors.ref and made["features"] == default["features"]
     before = vectors.file("geometry.h5").stat()
-    again = invoke(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1")
+    again = invoke(workspace, *process, "--geometry-encoder", "fourier")
     assert f"{vectors.full_ref} is up to date, skipping" in again.stderr
     assert vectors.file("geometry.h5").stat() == before
     trained(workspace)
     assert vectors_of(workspace) == [vectors]
     assert vectors not in find_prunable(workspace.everything())
-    assert "fourier" in run(workspace, "artifacts")
+    assert "fourier" in output_of(workspace, "artifacts")
 
 
 def test_models_without_geometry_neither_make_nor_take_the_vectors(workspace: Workspace) -> None:
-    run(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1")
+    output_of(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1")
     (vectors,) = vectors_of(workspace)
     (made,) = stages.embed(workspace, "tagpool", "demo")
     model = stages.pretrain(workspace, "tiny.yaml", set_={"train.max_steps": 0}, name="t")
@@ -158,8 +157,9 @@ def test_models_without_geometry_neither_make_nor_take_the_vectors(workspace: Wo
 
 
 @pytest.mark.parametrize("damage", ["truncated", "zeroed", "not finite"])
-def test_damaged_vectors_are_refused_and_the_hint_repairs_them(workspace: Workspace, damage: str) -> None:
-    model = trained(workspace)
+def test_damaged_vectors_are_refused_and_the_hint_repairs_them(with_model: Workspace, damage: str) -> None:
+    workspace, model = with_model, with_model.find("models", "g")
+    workspace.remove(workspace.find("embeddings", "g.demo"))
     (vectors,) = vectors_of(workspace)
     path = vectors.file("geometry.h5")
     content = path.read_bytes()
@@ -179,16 +179,16 @@ def test_damaged_vectors_are_refused_and_the_hint_repairs_them(workspace: Worksp
         if words[0] == "rm":
             shutil.rmtree(words[-1])
         else:
-            run(workspace, *words[words.index("process") :])
-    run(workspace, "embed", "--model", "g", "--threads", "1")
+            output_of(workspace, *words[words.index("process") :])
+    output_of(workspace, "embed", "--model", "g", "--threads", "1")
     assert path.read_bytes() == content
     assert model.full_ref in workspace.find("embeddings", "g.demo").inputs
 
 
 def test_the_rebuild_commands_make_the_same_vectors(workspace: Workspace) -> None:
-    run(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1")
+    output_of(workspace, "process", "--geometry-encoder", "fourier", "--threads", "1")
     old = stages.pretrain(workspace, "geometry.yaml", set_=FONTS, name="shapes")
-    run(workspace, "process", "--geometry-encoder", "polygon_gnn", "--threads", "1")
+    output_of(workspace, "process", "--geometry-encoder", "polygon_gnn", "--threads", "1")
     newer = stages.pretrain(workspace, "geometry.yaml", set_=FONTS, name="shapes", seed=1)
     for made in (*vectors_of(workspace), *vectors_of(workspace, "polygon_gnn")):
         content = made.file("geometry.h5").read_bytes()
@@ -198,7 +198,7 @@ def test_the_rebuild_commands_make_the_same_vectors(workspace: Workspace) -> Non
         shutil.rmtree(made.path)
         words = str(made.rebuild_hint()).split()
         assert words[:3] == ["geojepa", "--workspace", str(workspace.root)]
-        run(workspace, *words[3:])
+        output_of(workspace, *words[3:])
         assert made.file("geometry.h5").read_bytes() == content
         assert (newer.full_ref in made.inputs) is False
     assert old.full_ref in vectors_of(workspace, "polygon_gnn")[0].inputs
@@ -226,8 +226,8 @@ def test_a_model_reads_the_vectors_of_the_encoder_that_it_was_trained_with(works
     assert isinstance(error, NotFoundError) and version in error.message
 
 
-def test_vectors_of_another_kind_are_refused(workspace: Workspace) -> None:
-    model = trained(workspace)
+def test_vectors_of_another_kind_are_refused(city_with_model: Workspace) -> None:
+    model = city_with_model.find("models", "g")
     table = torch.zeros(1, 384)
     right = GeometryKind("fourier", "v1", 336)
     for kind in (right._replace(encoder="polygon_gnn"), right._replace(version="v2"), right._replace(dim=9)):

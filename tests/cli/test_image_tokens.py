@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import h5py
 import pytest
 import torch
-from commandline import invoke
-from demo_workspace import DemoCity
-from hint_commands import check_hint, split_hint
+from commandline import output_of, refused
+from hint_commands import split_hint
 from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli import Workspace, stages
-from geojepa_cli.errors import DataError, GeojepaError, NotFoundError
+from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.workspace.artifact import Artifact
@@ -52,25 +50,12 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return made
 
 
-def run(workspace: Workspace, *words: object) -> str:
-    done = invoke(workspace, *words)
-    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
-    return done.stdout
-
-
-def refused(workspace: Workspace, *words: object) -> GeojepaError:
-    error = invoke(workspace, *words).exception
-    assert isinstance(error, GeojepaError) and error.hint is not None, error
-    check_hint(str(error.hint))
-    return error
-
-
 def tokens_of(workspace: Workspace) -> list[Artifact]:
     return [made for made in workspace.artifacts("features") if "image_encoder" in made.params]
 
 
 def pretrain(workspace: Workspace, name: str, *more: str) -> Artifact:
-    run(workspace, "pretrain", "--config", "tiny.yaml", "--name", name, "--threads", "1", *words_of(SMALL), *more)
+    output_of(workspace, "pretrain", "--config", "tiny.yaml", "--name", name, "--threads", "1", *words_of(SMALL), *more)
     return workspace.find("models", name)
 
 
@@ -89,7 +74,9 @@ def test_pretrain_and_embed_make_the_tokens_that_the_model_reads(workspace: Work
     content = tokens.file("image_tokens.h5").read_bytes()
 
     workspace.remove(tokens)
-    answer = json.loads(run(workspace, "embed", "--model", "m", "--threads", "1", "--min-entities", "1", "--json"))
+    answer = json.loads(
+        output_of(workspace, "embed", "--model", "m", "--threads", "1", "--min-entities", "1", "--json")
+    )
     (again,) = tokens_of(workspace)
     assert again.full_ref == tokens.full_ref and again.file("image_tokens.h5").read_bytes() == content
     made = workspace.find("embeddings", "m.oak")
@@ -97,7 +84,7 @@ def test_pretrain_and_embed_make_the_tokens_that_the_model_reads(workspace: Work
     assert made.params["image_encoder"] == "random image encoder"
     assert Embeddings(made.file("embeddings.h5")).n_tiles > 12
     assert again not in find_prunable(workspace.everything())
-    assert "resnet50" in run(workspace, "artifacts")
+    assert "resnet50" in output_of(workspace, "artifacts")
 
 
 def test_embeddings_depend_on_the_images(workspace: Workspace) -> None:
@@ -172,19 +159,12 @@ def test_missing_weights_are_refused_before_any_work_with_both_ways(workspace: W
     assert tokens_of(workspace) == [] and workspace.artifacts("models") == []
 
 
-@pytest.fixture
-def demo(demo_city: DemoCity, tmp_path: Path) -> Workspace:
-    """The demo city. Files are links, so that a test must replace a file to change it."""
-    shutil.copytree(demo_city.folder / "workspace", tmp_path / "workspace", copy_function=os.link)
-    return Workspace(tmp_path / "workspace")
-
-
 def test_process_makes_the_tokens_and_its_hint_makes_damaged_ones_again(demo: Workspace) -> None:
     words = ["process", "--image-encoder", "efficientnet_b0", "--image-weights", "random", "--threads", "1"]
-    answer = json.loads(run(demo, *words, "--json"))["result"]
+    answer = json.loads(output_of(demo, *words, "--json"))["result"]
     (tokens,) = tokens_of(demo)
     assert answer["image_tokens"] == tokens.ref and answer["features"] is not None
-    assert json.loads(run(demo, "process", "--threads", "1", "--json"))["result"]["image_tokens"] is None
+    assert json.loads(output_of(demo, "process", "--threads", "1", "--json"))["result"]["image_tokens"] is None
     images = demo.find("images", "demo")
     assert tokens.counts["images"] == images.counts["images"]
     encoder = {**SETTINGS, "model.image_encoder": "efficientnet_b0", "model.image_weights": "random"}
@@ -202,12 +182,12 @@ def test_process_makes_the_tokens_and_its_hint_makes_damaged_ones_again(demo: Wo
         if part[0] == "rm":
             shutil.rmtree(part[-1])
         else:
-            run(demo, *part[part.index("process") :])
+            output_of(demo, *part[part.index("process") :])
     assert path.read_bytes() == content
     stages.probe(demo, "bridge", ["e", "tagpool"], head="linear")
     (report,) = [made.read_json("report.json") for made in demo.artifacts("probes") if made.name == "bridge.e"]
     assert {score["model"] for score in report["scores"]} >= {"e (random image encoder)", "tagpool"}
-    assert "e (random image encoder) (linear)" in run(demo, "report", "--json")
+    assert "e (random image encoder) (linear)" in output_of(demo, "report", "--json")
 
 
 @pytest.mark.parametrize(

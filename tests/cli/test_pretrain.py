@@ -13,7 +13,8 @@ from pathlib import Path
 
 import h5py
 import pytest
-from commandline import COMMAND, geojepa, heed_ctrl_c, run
+from commandline import COMMAND, call, heed_ctrl_c, run_main
+from demo_workspace import linked_copy
 from safetensors import safe_open
 from synthetic_workspace import add_region, new_workspace
 
@@ -37,11 +38,19 @@ SMALL = [
 FILES = {"weights.safetensors", "config.yaml", "metrics.jsonl", "loss.png", "model_card.md"}
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    workspace = new_workspace(tmp_path / "workspace")
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The regions `oak`, and `elm` with images."""
+    workspace = new_workspace(tmp_path_factory.mktemp("regions") / "workspace")
     add_region(workspace, "oak", seed=1)
     add_region(workspace, "elm", seed=2, n_tiles=40, corner=(19000, 25000), with_images=True)
+    return workspace
+
+
+@pytest.fixture
+def place(regions: Workspace, tmp_path: Path) -> Path:
+    """A folder with a copy of the workspace."""
+    linked_copy(regions, tmp_path)
     return tmp_path
 
 
@@ -55,7 +64,7 @@ def published(place: Path) -> list[Path]:
 
 def test_it_publishes_weights_config_log_plot_and_card_and_then_skips(place: Path) -> None:
     command = ["pretrain", *SMALL, "--set", "train.max_steps=5", "--region", "oak", "--region", "elm", "--name", "m"]
-    answer = json.loads(run(*command, "--json", cwd=place))
+    answer = json.loads(run_main(*command, "--json", cwd=place))
     (model,) = published(place)
     assert answer["artifact"] == model.name
     assert answer["result"]["counts"]["steps"] == 5
@@ -66,14 +75,14 @@ def test_it_publishes_weights_config_log_plot_and_card_and_then_skips(place: Pat
     assert "© OpenStreetMap contributors" in card and "processed/oak@" in card and "processed/elm@" in card
     assert json.loads((model / "timing.json").read_text())["tokens_per_s"] > 0
     before = hashes(model)
-    done = geojepa(*command, cwd=place)
+    done = call(*command, cwd=place)
     assert done.returncode == 0 and "up to date, skipping" in done.stderr
     assert hashes(model) == before
 
 
 def test_a_killed_run_is_resumed_by_the_same_command_and_ends_with_the_same_bytes(place: Path) -> None:
     command = ["pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=60"]
-    run(*command, cwd=place)
+    run_main(*command, cwd=place)
     (undisturbed,) = published(place)
     expected = hashes(undisturbed)
     undisturbed.rename(place / "undisturbed")
@@ -86,14 +95,14 @@ def test_a_killed_run_is_resumed_by_the_same_command_and_ends_with_the_same_byte
         os.kill(running.pid, signal.SIGKILL)
     assert partial.is_dir() and not published(place)
     (partial / ".tmpBB5gQX").write_bytes(b"half of the weights")  # safetensors writes next to it and renames
-    done = geojepa(*command, cwd=place)
+    done = call(*command, cwd=place)
     assert done.returncode == 0, done.stderr
     assert "resumed from the checkpoint at step" in done.stderr
     assert hashes(published(place)[0]) == expected
 
 
 def test_no_steps_publish_the_untrained_model(place: Path) -> None:
-    run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", cwd=place)
+    run_main("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", cwd=place)
     (model,) = published(place)
     assert json.loads((model / "manifest.json").read_text())["counts"]["steps"] == 0
     card = (model / "model_card.md").read_text()
@@ -107,10 +116,10 @@ def test_a_model_with_another_pooling_and_loss_embeds_tiles_of_the_stated_width(
     switches = ["regulariser=sigreg", "prediction=info_nce", "targets=random_projection", "gram_weight=1"]
     changed = [item for key in switches for item in ("--set", f"loss.{key}")]
     command = ["pretrain", *SMALL, *changed, "--set", f"model.pooling={pooling}", "--set", "train.max_steps=4"]
-    run(*command, "--region", "oak", cwd=place)
+    run_main(*command, "--region", "oak", cwd=place)
     (model,) = published(place)
     assert f", {width} values" in (model / "model_card.md").read_text()
-    run("embed", "--region", "oak", cwd=place)
+    run_main("embed", "--region", "oak", cwd=place)
     (embeddings,) = (place / "workspace" / "embeddings").glob("*@*")
     with h5py.File(embeddings / "embeddings.h5") as file:
         assert file["tile/vector"].shape[1] == width
@@ -132,7 +141,7 @@ def test_a_model_with_another_pooling_and_loss_embeds_tiles_of_the_stated_width(
     ],
 )
 def test_wrong_options_are_refused_and_nothing_is_published(place: Path, arguments: list[str], expected: str) -> None:
-    done = geojepa("pretrain", *SMALL, "--set", "train.max_steps=1", *arguments, cwd=place)
+    done = call("pretrain", *SMALL, "--set", "train.max_steps=1", *arguments, cwd=place)
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -140,7 +149,7 @@ def test_wrong_options_are_refused_and_nothing_is_published(place: Path, argumen
 
 
 def test_features_of_another_width_are_refused(place: Path) -> None:
-    done = geojepa("pretrain", "--region", "oak", "--set", "train.max_steps=1", cwd=place)
+    done = call("pretrain", "--region", "oak", "--set", "train.max_steps=1", cwd=place)
     assert done.returncode == 1
     assert "--set model.tag_dim=16" in done.stderr
     assert not published(place)
@@ -151,7 +160,7 @@ def partials(place: Path) -> list[Path]:
 
 
 def test_a_run_that_is_refused_leaves_no_folder(place: Path) -> None:
-    assert geojepa("pretrain", "--region", "oak", "--set", "train.max_steps=1", cwd=place).returncode == 1
+    assert call("pretrain", "--region", "oak", "--set", "train.max_steps=1", cwd=place).returncode == 1
     assert not partials(place)
 
 
@@ -187,10 +196,10 @@ def test_an_interruption_prints_the_step_of_the_last_checkpoint_and_the_command_
     assert f"interrupted; the last checkpoint is from step {step:,}" in message
     assert "--no-resume" in message
     assert out == "" and "Traceback" not in message
-    done = geojepa("artifacts", "--prune", "--yes", cwd=place)
+    done = call("artifacts", "--prune", "--yes", cwd=place)
     assert done.returncode == 0 and "unfinished; `--unfinished` deletes it too" in done.stdout
     assert partials(place)
-    done = geojepa("artifacts", "--prune", "--unfinished", "--yes", cwd=place)
+    done = call("artifacts", "--prune", "--unfinished", "--yes", cwd=place)
     assert done.returncode == 0 and "the same command would resume it" in done.stdout
     assert not partials(place)
 
@@ -240,8 +249,8 @@ def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place:
         newer = build.publish()
     assert workspace.find("images", "elm").ref == newer.ref
     images = ["--set", "model.modalities=[tags, image]", "--set", "model.patch_px=112"]
-    run("pretrain", *SMALL, *images, "--region", "elm", "--set", "train.max_steps=0", "--name", "m", cwd=place)
-    run("embed", "--model", "m", "--region", "elm", cwd=place)
+    run_main("pretrain", *SMALL, *images, "--region", "elm", "--set", "train.max_steps=0", "--name", "m", cwd=place)
+    run_main("embed", "--model", "m", "--region", "elm", cwd=place)
     for made in (workspace.find("models", "m"), workspace.find("embeddings", "m.elm")):
         assert [ref for ref in made.inputs if ref.startswith("images/")] == [f"images/{right.ref}"]
 
@@ -250,17 +259,17 @@ def test_newer_images_of_another_zoom_are_neither_trained_on_nor_embedded(place:
 def test_the_error_of_a_model_with_a_broken_file_has_the_command_that_makes_it_again(
     place: Path, file: str, garbage: bytes
 ) -> None:
-    run("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", "--name", "m", cwd=place)
+    run_main("pretrain", *SMALL, "--region", "oak", "--set", "train.max_steps=0", "--name", "m", cwd=place)
     (model,) = published(place)
     (model / file).write_bytes(garbage * (model / file).stat().st_size)
     name = model.relative_to(place)
     again = f"rm {name}/manifest.json && geojepa pretrain --config {name}/config.yaml"  # by its own config, if whole
     remake = f"rm -r {name} && geojepa pretrain" if file == "config.yaml" else again
-    done = geojepa("embed", "--model", "m", "--region", "oak", cwd=place)
+    done = call("embed", "--model", "m", "--region", "oak", cwd=place)
     assert done.returncode == 1, done.stderr
     assert file in done.stderr and "Traceback" not in done.stderr
     assert remake in done.stderr
     assert not partials(place)
-    done = geojepa("artifacts", "--verify", cwd=place)
+    done = call("artifacts", "--verify", cwd=place)
     assert done.returncode == 1
     assert remake in done.stderr

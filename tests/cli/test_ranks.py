@@ -15,7 +15,8 @@ from commandline import geojepa
 from safetensors.torch import load_file
 from synthetic_workspace import add_region, new_workspace
 
-from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
+from geojepa_cli.config.names import CHECKPOINT
+from geojepa_cli.train.checkpoint import checkpoint_step
 
 STEPS = 150
 SETTINGS = ("model.tag_dim=16", "model.embed_dim=32", "model.depth=1", "model.num_heads=2", "train.batch_tokens=300")

@@ -10,17 +10,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commandline import invoke
+from commandline import invoke, succeed
 from hint_commands import check_hint
 from shipped_models import CREDIT, SYNTHETIC, install
 from synthetic_workspace import ATTRIBUTION, add_region
-from typer.testing import Result
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.load import load_config
+from geojepa_cli.config.names import CARD, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.stages import shipped
-from geojepa_cli.stages.shipped import CARD, CONFIG, DEFAULT_SHIPPED, WEIGHTS, ShippedModel
+from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, ShippedModel
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
@@ -41,12 +41,6 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShippedModel:
     return install(tmp_path, monkeypatch, "far", "away")
 
 
-def succeed(workspace: Workspace, *arguments: object) -> Result:
-    done = invoke(workspace, *arguments)
-    assert done.exit_code == 0, done.output
-    return done
-
-
 def embedded(workspace: Workspace, model: str | None = None) -> Artifact:
     return stages.embed(workspace, model)[0]
 
@@ -57,7 +51,8 @@ def some_tile(workspace: Workspace) -> str:
 
 def test_commands_use_it_where_the_workspace_has_no_model_and_say_so(workspace: Workspace, model: ShippedModel) -> None:
     build_tasks(workspace, workspace.find("processed", "town"), ["max_speed"])
-    commands = (["embed"], ["probe", "--task", "max_speed"], ["knn", "--tile", some_tile(workspace)])
+    probe = ["probe", "--task", "max_speed", "--head", "linear"]
+    commands = (["embed"], probe, ["knn", "--tile", some_tile(workspace)])
     for command in commands:
         done = succeed(workspace, *command)
         said = " ".join(done.stderr.split())
@@ -67,7 +62,7 @@ def test_commands_use_it_where_the_workspace_has_no_model_and_say_so(workspace: 
     answer = json.loads(succeed(workspace, "embed", "--json").stdout)
     assert answer["result"]["model"] == model.ref
     assert workspace.names("embeddings") == [f"{DEFAULT_SHIPPED}.town", "tagpool.town"]
-    report = stages.probe(workspace, "max_speed").read_json("report.json")
+    report = stages.probe(workspace, "max_speed", head="linear").read_json("report.json")
     assert report["models"] == [model.ref, "tagpool"]
     assert report["seen_in_pretraining"] == {}
 

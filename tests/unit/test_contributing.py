@@ -26,6 +26,18 @@ from geojepa_cli.native import find_binary
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAX_BASELINE_LINES = 40
+RUN_ALL = """
+import json, sys
+from geojepa_cli.app import main
+
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["geojepa", *words]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
 
 
 def section(title: str) -> str:
@@ -80,7 +92,7 @@ def _change(path: Path, change: str) -> None:
 
 
 def run_commands(text: str, checkout: Path, workspace: Path, **words_for: str) -> str:
-    """Runs the commands of a section with the copy of the package; returns their output.
+    """Runs the commands of a section with the copy of the package, in one new process; returns their output.
 
     Args:
         text: of the section.
@@ -88,25 +100,17 @@ def run_commands(text: str, checkout: Path, workspace: Path, **words_for: str) -
         workspace: directory of the artifacts.
         words_for: what stands in place of words in capitals.
     """
-    output = ""
-    for line in "".join(blocks(text, "sh")).splitlines():
-        words = [words_for.get(word, word) for word in line.split()]
-        assert words[0] == "geojepa"
-        done = subprocess.run(
-            [sys.executable, "-m", "geojepa_cli", "--workspace", workspace, *words[1:]],
-            cwd=checkout,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(checkout),
-                "OMP_NUM_THREADS": "1",
-                "GEOJEPA_TILER": str(find_binary()),
-            },
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        output += done.stdout
-    return output
+    lines = [[words_for.get(word, word) for word in line.split()] for line in "".join(blocks(text, "sh")).splitlines()]
+    assert lines and all(words[0] == "geojepa" for words in lines)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL, json.dumps([["--workspace", str(workspace), *words[1:]] for words in lines])],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "GEOJEPA_TILER": str(find_binary())},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{lines}\n{done.stderr}"
+    return done.stdout
 
 
 def test_every_command_knows_the_new_baseline(checkout: Path, workspace: Path) -> None:
@@ -115,9 +119,9 @@ def test_every_command_knows_the_new_baseline(checkout: Path, workspace: Path) -
     assert len(path.read_text().splitlines()) <= MAX_BASELINE_LINES
     assert [line for line in blocks(text, "diff")[0].splitlines() if re.match(r"\+(?!\+)", line)][1:] == []
     found = Workspace(workspace)
-    run_commands("```sh\ngeojepa build-tasks --task building_count\n```\n", checkout, workspace)
     processed = found.find("processed", "town")
-    output = run_commands(text, checkout, workspace, TILE=_some_tile(processed.file("processed.h5")))
+    tasks = "```sh\ngeojepa build-tasks --task building_count\n```\n"
+    output = run_commands(tasks + text, checkout, workspace, TILE=_some_tile(processed.file("processed.h5")))
     assert output.count("mean_box") >= 4
     assert {artifact.name for artifact in found.artifacts("embeddings")} >= {"mean_box.town"}
     scores = found.find("probes", "building_count.mean_box").read_json("report.json")["scores"]

@@ -18,12 +18,13 @@ from training import config_of, open_data, train_in, write_region
 
 from geojepa_cli import stages
 from geojepa_cli.config.load import load_config
+from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.export import shipped_model
 from geojepa_cli.export.shipped_card import read_header
 from geojepa_cli.export.shipped_model import ship_model
 from geojepa_cli.models.jepa.embedder import load
-from geojepa_cli.models.published import BEST_WEIGHTS, CONFIG, FORMAT, WEIGHTS, save_model
+from geojepa_cli.models.published import FORMAT, save_model
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ TOOL = ROOT / "tools" / "ship_model.py"
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model after a few training steps."""
     folder = tmp_path_factory.mktemp("trained")
-    config = config_of("train.max_steps=12")
+    config = config_of("train.max_steps=3")
     trained = train_in(folder / "model", write_region(folder), config)
     save_model(folder / "model", trained.module, config)
     return folder / "model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from geojepa_cli.nn.attention import SelfAttention, packed_attention, shared_attention
+from geojepa_cli.nn.attention import SelfAttention, flex_obstacle, packed_attention, shared_attention
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, ragged_arange, rank_in_segments, segment_ids
@@ -156,11 +157,24 @@ def layout_of(shared: bool, device: str = "cpu") -> tuple[PackedLayout | SharedL
 @pytest.mark.parametrize("null", [0.0, 8.0])
 @pytest.mark.parametrize("shared", [False, True])
 def test_attention_by_blocks_equals_attention_by_groups(shared: bool, null: float) -> None:
+    if (obstacle := flex_obstacle()) is not None:
+        pytest.skip(obstacle)
     layout, tokens = layout_of(shared)
     qkv = torch.randn(tokens, 3 * 32, generator=torch.Generator().manual_seed(1))
     module = SelfAttention(32, 2, null)
     outputs = [module.attend(qkv, one) for one in (layout, layout.with_blocks())]
     torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+
+
+def test_an_older_pytorch_has_a_clear_reason_and_no_attention_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.nn.attention import flex_attention
+
+    monkeypatch.delattr(flex_attention, "AuxRequest", raising=False)
+    monkeypatch.delitem(sys.modules, "geojepa_cli.nn.flex", raising=False)
+    assert flex_obstacle() == f"FlexAttention of PyTorch {torch.__version__} is too old: it has no `AuxRequest`"
+    layout, _ = layout_of(shared=False)
+    with pytest.raises(ImportError, match="too old"):
+        layout.with_blocks()
 
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="the variable-length kernel needs a CUDA device")

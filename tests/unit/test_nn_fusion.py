@@ -25,6 +25,7 @@ SMALL = ModelConfig(
     tag_dim=16, embed_dim=24, depth=2, num_heads=2, predictor_dim=16, predictor_depth=2, predictor_heads=2
 )
 GT = SMALL.model_copy(update={"modalities": (Modality.TAGS, Modality.GEOMETRY), "geometry_dim": G})
+PAPER = GT.model_copy(update={"fusion": "mlp"})
 GTI = GT.model_copy(update={"modalities": (*GT.modalities, Modality.IMAGE), "patch_px": 112})
 LEARNED = GT.model_copy(update={"tag_weighting": "learned"})
 
@@ -68,14 +69,16 @@ def linear_norm(x: torch.Tensor, layer: torch.nn.Linear, norm: torch.nn.LayerNor
 
 
 def fused(fusion: EntityFusion, tags: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """MLP on the concatenation, written out: linear, GELU, linear."""
+    """MLP on the concatenation, written out: linear, GELU, linear. A residual fusion scales it and adds the tags."""
     hidden = torch.cat([tags, shape]) @ fusion.mlp.fc1.weight.T + fusion.mlp.fc1.bias
     hidden = 0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2)))
-    return hidden @ fusion.mlp.fc2.weight.T + fusion.mlp.fc2.bias
+    out = hidden @ fusion.mlp.fc2.weight.T + fusion.mlp.fc2.bias
+    return out if fusion.scale is None else out * fusion.scale + tags
 
 
-def test_a_token_is_the_mlp_of_projected_tags_and_projected_geometry() -> None:
-    tokenizer, table, batch = tokenizer_of(), tag_table(), batch_of([5, 9])
+@pytest.mark.parametrize("config", [GT, PAPER], ids=["residual", "mlp"])
+def test_a_token_is_the_mlp_of_projected_tags_and_projected_geometry(config: ModelConfig) -> None:
+    tokenizer, table, batch = tokenizer_of(config), tag_table(), batch_of([5, 9])
     found = content(tokenizer, batch, table)
     fusion = tokenizer.fusion
     assert fusion is not None and batch.geometry is not None
@@ -84,6 +87,19 @@ def test_a_token_is_the_mlp_of_projected_tags_and_projected_geometry() -> None:
         tags = linear_norm(table[ids].sum(0) / len(ids), tokenizer.tags, tokenizer.tags_norm)
         shape = linear_norm(batch.geometry[token].float(), fusion.geometry, fusion.geometry_norm)
         torch.testing.assert_close(found[token], fused(fusion, tags, shape), atol=1e-5, rtol=1e-4)
+
+
+def test_first_weights_with_a_residual_fusion_compute_almost_the_tokens_of_a_model_without_geometry() -> None:
+    table, batch = tag_table(), batch_of([40])
+    tokens = {}
+    for name, config in (("t", SMALL), ("residual", GT), ("mlp", PAPER)):
+        tokenizer = build_jepa(config, 0).context_encoder.tokens.tokenizer
+        read = replace(batch, geometry=None) if name == "t" else batch
+        tokens[name] = content(tokenizer, read, table) - tokenizer.tags_norm(
+            tokenizer.tags(mean_tags(table, batch.tag_ids, batch.tag_offsets))
+        )
+    largest = {name: float(offset.detach().abs().max()) for name, offset in tokens.items()}
+    assert largest["t"] == 0 < 10 * largest["residual"] < largest["mlp"]
 
 
 def test_learned_vectors_replace_missing_tags_and_missing_geometry() -> None:

@@ -243,5 +243,5 @@ def test_regions_must_have_vectors_of_the_same_encoder(tmp_path: Path, other: di
 def test_values_that_float16_cannot_hold_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="float16"):
         write_geometry(tmp_path / "geometry.h5", 2, GNN, [np.full((2, 16), 1e6, np.float32)])
-    with pytest.raises(ValueError, match="1 vectors for 2 pieces"):
+    with pytest.raises(ValueError, match="1 rows for column `vector`, expected 2"):
         write_geometry(tmp_path / "geometry.h5", 2, GNN, [np.zeros((1, 16), np.float32)])

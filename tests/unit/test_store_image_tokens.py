@@ -162,7 +162,7 @@ def test_regions_must_have_tokens_of_the_same_weights(region: Path, tmp_path: Pa
 def test_values_that_float16_cannot_hold_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="float16"):
         write_image_tokens(tmp_path / "t.h5", 1, RANDOM, [np.full((1, 49, 2048), 1e6, np.float32)])
-    with pytest.raises(ValueError, match="tokens of 1 images"):
+    with pytest.raises(ValueError, match="1 rows for column `token`, expected 2"):
         write_image_tokens(tmp_path / "t.h5", 2, RANDOM, [np.zeros((1, 49, 2048), np.float32)])
 
 

@@ -11,14 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from training import config_of, open_data, same_weights, train_in, write_region
 
+from geojepa_cli.config.names import CHECKPOINT, METRICS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.build import build_jepa
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.models.jepa.pretraining import JepaPretraining
 from geojepa_cli.models.published import save_model
-from geojepa_cli.train.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from geojepa_cli.train.log import METRICS
+from geojepa_cli.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from geojepa_cli.train.optimizer import build_optimizer
 from geojepa_cli.train.steps import generator
 

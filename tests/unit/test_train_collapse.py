@@ -13,12 +13,13 @@ from synthetic_store import write_synthetic_images
 from torch import Tensor
 from training import config_of, open_data, write_region
 
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.metrics.spread import spread
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.train.alarms import Alarms, Finding, find_collapse
 from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 
 IMAGES = ("model.modalities=[tags, image]", "model.patch_px=112")

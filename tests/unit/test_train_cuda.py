@@ -8,9 +8,10 @@ import pytest
 import torch
 from training import config_of, open_data, write_region
 
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.train.ahead import Ahead
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import _Run, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

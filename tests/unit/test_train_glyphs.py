@@ -13,6 +13,7 @@ from synthetic_store import write_synthetic_processed
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.load import load_run_config
 from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import UsageError
 from geojepa_cli.glyphs.fonts import Families, find_fonts, read_families
 from geojepa_cli.models.base import FrozenInputs
@@ -22,7 +23,7 @@ from geojepa_cli.stages import pretrain
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.train.glyphs import GlyphData, accuracies
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.workspace.workspace import Workspace
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from synthetic_store import write_synthetic_images
 from torch import Tensor, nn
-from training import config_of, kill_at, open_data, same_weights, train_in, write_region
+from training import Trained, config_of, kill_at, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.modality import TAGS_ONLY
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.models.base import BatchVectors, StepLosses
 from geojepa_cli.models.jepa.build import build_jepa
@@ -20,7 +21,7 @@ from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.train.optimizer import build_optimizer
 from geojepa_cli.train.steps import generator
@@ -42,19 +43,27 @@ def test_the_loss_falls_and_the_target_does_not_collapse(region: Path, tmp_path:
     assert lines[-1]["similarity_tokens"] < 0.95
 
 
+RESUMED = ("train.max_steps=14", "train.accumulation=2")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(region: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    """A run that was not killed, and its folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return train_in(folder, region, config_of(*RESUMED)), folder
+
+
 @pytest.mark.parametrize("killed_at", [5, 8, 12])
 def test_a_killed_run_resumes_and_ends_with_the_same_weights_and_log(
-    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    region: Path, undisturbed: tuple[Trained, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    config = config_of("train.max_steps=14", "train.accumulation=2")
-    undisturbed = train_in(tmp_path / "undisturbed", region, config)
-    assert undisturbed.result.resumed_from is None
-    kill_at(killed_at, monkeypatch, tmp_path / "killed", region, config)
-    resumed = train_in(tmp_path / "killed", region, config)
+    whole, folder = undisturbed
+    assert whole.result.resumed_from is None
+    kill_at(killed_at, monkeypatch, tmp_path, region, config_of(*RESUMED))
+    resumed = train_in(tmp_path, region, config_of(*RESUMED))
     assert resumed.result.resumed_from == killed_at // 5 * 5
-    assert same_weights(undisturbed.module, resumed.module)
-    logs = [(tmp_path / name / METRICS).read_bytes() for name in ("undisturbed", "killed")]
-    assert logs[0] == logs[1]
+    assert same_weights(whole.module, resumed.module)
+    assert (folder / METRICS).read_bytes() == (tmp_path / METRICS).read_bytes()
 
 
 class TagWeights:

@@ -16,13 +16,14 @@ from training import config_of, kill_at, open_data, same_weights, train_in, writ
 
 from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig, TrainConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.build import build_jepa
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 
 NUMBERS = {"tags": Modality.TAGS.number, "image": Modality.IMAGE.number}
 SWITCHES = {

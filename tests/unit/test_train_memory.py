@@ -9,9 +9,14 @@ import torch
 from training import config_of, open_data, write_region
 
 from geojepa_cli import hints
+from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Invocation
 from geojepa_cli.models.jepa.build import build_jepa
+from geojepa_cli.models.jepa.jepa import JepaInput
+from geojepa_cli.models.jepa.memory import LAYERS_PEAK, activation_bytes, layer_values
+from geojepa_cli.models.jepa.pretraining import build
+from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.train import memory
 from geojepa_cli.train.memory import available_bytes, check_memory, estimate_memory
 
@@ -46,12 +51,56 @@ def test_activations_grow_with_layers_width_and_tokens_of_the_largest_batch(regi
     assert whole == activations("train.batch_tokens=16000000")  # the region has fewer tokens than either
 
 
+def stored_bytes(region: Path, config: PretrainConfig) -> tuple[int, JepaInput]:
+    """Bytes of the tensors that a training step keeps for its backward pass, without weights; and the step's input."""
+    data = open_data(region, config)
+    model = build(config, data.inputs, 0)
+    prepared = model.prepare_input(next(iter(data.batches(0, [0]))), torch.Generator().manual_seed(0))
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # also keeps the place from being used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.module(prepared, data.inputs.tag_table)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.module.parameters()}
+    return sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights), prepared
+
+
+@pytest.mark.parametrize("targets", [1, 8])
+@pytest.mark.parametrize("shared", [False, True])
+def test_layers_of_the_predictor_store_the_estimated_memory(region: Path, shared: bool, targets: int) -> None:
+    settings = [f"model.shared_context={shared}", f"masking.num_targets={targets}", "model.predictor_dim=64"]
+    settings += ["model.null_weight=0", "train.batch_tokens=2000"]
+    config = config_of(*settings)
+    (shallow, _), (deep, prepared) = (
+        stored_bytes(region, config_of(*settings, f"model.predictor_depth={depth}")) for depth in (1, 3)
+    )
+    tokens, layout = len(prepared.arranged.index), prepared.arranged.layout
+    assert isinstance(layout, SharedLayout) == shared
+    keys = len(layout.key_token) if isinstance(layout, SharedLayout) else tokens
+    assert deep - shallow == pytest.approx(2 * 4 * layer_values(64, config.model.mlp_ratio, tokens, keys), rel=0.05)
+
+
+@pytest.mark.parametrize("targets", [1, 2, 8])
+def test_a_shared_context_is_estimated_with_its_tokens_once_and_a_key_for_each_target(targets: int) -> None:
+    settings = [f"masking.num_targets={targets}", "masking.random_ratio=0.25", "masking.area_low=0.25"]
+    settings += ["masking.area_high=0.25", "model.null_weight=0"]
+    separate, shared = (config_of(*settings, f"model.shared_context={value}") for value in (False, True))
+    ratio, context = separate.model.mlp_ratio, max(0.75**targets, 0.15)
+    wanted = [layer_values(16, ratio, n, n) for n in [targets * (context + 0.25)]]
+    wanted.append(layer_values(16, ratio, context + targets * 0.25, context + targets * (context + 0.25)))
+    found = [activation_bytes(config, 10_000) for config in (separate, shared)]
+    assert found[0] - found[1] == pytest.approx(LAYERS_PEAK * 4 * 10_000 * (wanted[0] - wanted[1]), abs=2)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
         ("model.embed_dim=8192", "model.num_heads=4"),
         ("model.predictor_dim=8192",),
-        ("model.depth=256", "model.embed_dim=1024"),
+        ("model.depth=24", "model.embed_dim=1024"),
         ("train.batch_tokens=16000000",),
         ("model.embed_dim=4096", "train.batch_tokens=16000000", "model.depth=6"),
     ],

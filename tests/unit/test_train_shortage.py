@@ -11,10 +11,11 @@ import torch
 from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli import stages
+from geojepa_cli.config.names import CHECKPOINT
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import StepLosses
 from geojepa_cli.models.jepa.pretraining import JepaPretraining
-from geojepa_cli.train.checkpoint import CHECKPOINT, checkpoint_step
+from geojepa_cli.train.checkpoint import checkpoint_step
 from geojepa_cli.train.shortage import MemoryUse, fitting_tokens, is_shortage
 
 SETTINGS = {

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from synthetic_workspace import add_region, new_workspace
 from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.train.alarms import Finding
 from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.log import METRICS, read_metrics
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 from geojepa_cli.train.monitor import Look
 from geojepa_cli.train.tensorboard import FOLDER
@@ -56,17 +57,24 @@ def test_the_weights_with_the_highest_figure_after_the_warm_up_are_kept(region: 
         assert torch.equal(tensor, states[best][name])
 
 
+@pytest.fixture(scope="module")
+def undisturbed(region: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was not killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train_in(folder, region, config_of("train.max_steps=14", *SELECT))
+    return folder
+
+
 @pytest.mark.parametrize("killed_at", [7, 9, 13])
 def test_a_killed_run_resumes_and_chooses_the_same_weights(
-    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    region: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
     config = config_of("train.max_steps=14", *SELECT)
-    train_in(tmp_path / "undisturbed", region, config)
-    kill_at(killed_at, monkeypatch, tmp_path / "killed", region, config)
-    assert train_in(tmp_path / "killed", region, config).result.resumed_from == killed_at // 5 * 5
-    kept = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("best-*")} for name in ("undisturbed", "killed")]
+    kill_at(killed_at, monkeypatch, tmp_path, region, config)
+    assert train_in(tmp_path, region, config).result.resumed_from == killed_at // 5 * 5
+    kept = [{p.name: p.read_bytes() for p in folder.glob("best-*")} for folder in (undisturbed, tmp_path)]
     assert len(kept[0]) == 1 and kept[0] == kept[1]
-    assert (tmp_path / "undisturbed" / METRICS).read_bytes() == (tmp_path / "killed" / METRICS).read_bytes()
+    assert (undisturbed / METRICS).read_bytes() == (tmp_path / METRICS).read_bytes()
 
 
 class Recorded:

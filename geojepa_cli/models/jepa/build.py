@@ -66,6 +66,7 @@ def build_tokenizer(config: ModelConfig) -> Tokenizer:
         config.tag_dim,
         config.embed_dim,
         geometry_dim=config.geometry_dim if Modality.GEOMETRY in config.modalities else 0,
+        residual_fusion=config.fusion == "residual",
         patch_px=config.patch_px if Modality.IMAGE in config.modalities else 0,
         frozen=FrozenForm(*config.frozen_images) if config.frozen_images else None,
         weight_tags=config.tag_weighting == "learned",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
-from geojepa_cli.models.published import CONFIG, WEIGHTS, read_model
+from geojepa_cli.models.published import read_model
 from geojepa_cli.store.batch import TileBatch
 
 

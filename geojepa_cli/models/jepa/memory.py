@@ -8,14 +8,16 @@ from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 
 FLOAT = 4  # bytes
 PADDING = 1.15  # rows of the padded attention buffer, divided by the number of tokens
-LAYER = 9.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
+LAYER = 5.0  # vectors of width D that a layer, without its MLP, stores per token for the backward pass
+KEY = 2.0  # vectors of width D that attention stores for each key: the key and its value
 FUSION = 10.0  # vectors of width D that the fusion of tags and geometry stores per token
 FROZEN = 300_000_000  # bytes for one batch of images in a frozen image encoder
 TAGS = 4.0  # tags of an entity
-# Peak memory divided by the memory of the stored tensors. The rest is gradients of the current layer, and gaps between
-# freed blocks. Estimated and measured memory of whole runs on a CPU in float32: preset `t` with 4 encoder and 2
-# predictor layers 1.8 and 2.0 GB, `tiny` with 8 targets and 8,000 tokens 1.0 and 0.9 GB, `ti` with 3 layers and 4,000
-# tokens 2.1 and 1.5 GB, `tiny` 0.2 and 0.4 GB.
+# Peak memory divided by the memory of the stored tensors. The rest is gradients, results that the backward pass of a
+# layer computes again, and gaps between freed blocks. Estimated and measured memory of whole runs on a CPU in float32:
+# preset `t` with 4 encoder and 2 predictor layers and 6,000 tokens 1.5 and 1.7 GB, `tiny` with 8 targets and 8,000
+# tokens 0.9 and 0.8 GB, the same with a shared context 0.8 and 0.7 GB.
+LAYERS_PEAK = 3.0
 PEAK = 1.5
 
 
@@ -30,13 +32,24 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
         tokens: number of tokens in the batch.
     """
     model, pixels = config.model, config.masking.pixels
-    context, predicted = _token_shares(config.masking)
-    per_layer = LAYER * PADDING + 2 * model.mlp_ratio
-    encoder = context * model.depth * per_layer * model.embed_dim
-    predictor = predicted * model.predictor_depth * per_layer * model.predictor_dim
+    context, rows, keys = _token_shares(config.masking, model.shared_context)
+    encoder = model.depth * layer_values(model.embed_dim, model.mlp_ratio, context, context)
+    predictor = model.predictor_depth * layer_values(model.predictor_dim, model.mlp_ratio, rows, keys)
     buffers = (6 + 2 * model.mlp_ratio) * model.embed_dim
-    values = encoder + predictor + buffers + _tokenizer_values(model, pixels)
-    return int(PEAK * FLOAT * tokens * values) + FROZEN * pixels
+    values = LAYERS_PEAK * (encoder + predictor) + PEAK * (buffers + _tokenizer_values(model, pixels))
+    return int(FLOAT * tokens * values) + FROZEN * pixels
+
+
+def layer_values(width: int, mlp_ratio: float, tokens: float, keys: float) -> float:
+    """Estimates the number of values that a transformer layer stores for the backward pass.
+
+    Args:
+        width: width D of the tokens.
+        mlp_ratio: hidden width of the MLP, divided by D.
+        tokens: number of tokens.
+        keys: number of keys in attention. This is the number of tokens, unless several targets share a context.
+    """
+    return width * (tokens * (LAYER * PADDING + mlp_ratio) + keys * KEY * PADDING)
 
 
 def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
@@ -53,13 +66,17 @@ def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
     return values
 
 
-def _token_shares(masking: MaskingConfig) -> tuple[float, float]:
-    """Estimates how many tokens the context encoder and the predictor process per token of the batch.
+def _token_shares(masking: MaskingConfig, shared_context: bool) -> tuple[float, float, float]:
+    """Estimates the tokens of the context encoder, the tokens of the predictor, and the predictor's keys.
 
-    The predictor can process several tokens per token of the batch, because it processes one sequence for each target
-    of a tile. A sequence has the tile's context tokens and the target's tokens.
+    All are divided by the number of tokens in the batch. They can exceed 1 for the predictor, because it processes one
+    sequence for each target of a tile: the tile's context tokens and the target's tokens. With a shared context, the
+    predictor processes the context tokens once, but attention copies their keys to the sequence of each target.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)
     context = max((1 - target) ** masking.num_targets, least)
-    return context, masking.num_targets * (context + target)
+    sequences = masking.num_targets * (context + target)
+    if not shared_context:
+        return context, sequences, sequences
+    return context, context + masking.num_targets * target, context + sequences

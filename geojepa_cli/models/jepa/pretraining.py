@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from geojepa_cli import console
 from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
@@ -15,6 +16,8 @@ from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.models.jepa.pixels import with_visible_pixels
+from geojepa_cli.nn.attention import flex_obstacle
+from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -34,18 +37,22 @@ class JepaPretraining:
         self._inputs = inputs
         self._rates = mask_rates(config.masking)
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
-        self._flex = self._kernel and config.train.compile
+        self._flex = self._kernel and config.train.compile and _can_use_flex()
         self._weights = modality_weights(config, inputs.device)
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
+        prepared = self.prepare_input(batch, rng)
+        return lambda: self._losses(prepared, rng)
+
+    def prepare_input(self, batch: TileBatch, rng: torch.Generator) -> JepaInput:
+        """Masks random tokens of a batch, and the pixels of hidden image tokens if the configuration says so."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
         if self._config.masking.pixels and self._inputs.image_encoder is not None:
             prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
-        prepared = self._complete(prepared)
-        return lambda: self._losses(prepared, rng)
+        return self._complete(prepared)
 
     def _complete(self, batch: JepaInput) -> JepaInput:
         """Computes what attention needs, so that the training step does not have to wait for it."""
@@ -53,7 +60,7 @@ class JepaPretraining:
             return batch.with_blocks()
         for layout in (batch.whole.layout, batch.context.layout, batch.arranged.layout):
             if not self._kernel:
-                _ = layout.padded
+                _ = layout.padded_uses if isinstance(layout, SharedLayout) else layout.padded
             elif self._config.model.null_weight:
                 _ = layout.null_keys
         return batch
@@ -100,6 +107,13 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
         seed: random seed of the initial weights.
     """
     return JepaPretraining(build_jepa(config.model, seed, config.loss).to(inputs.device), config, inputs)
+
+
+def _can_use_flex() -> bool:
+    obstacle = flex_obstacle()
+    if obstacle is not None:
+        console.warn(f"attention is not compiled, and slower: {obstacle}")
+    return obstacle is None
 
 
 def ema_momentum(config: TrainConfig, progress: float) -> float:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.models.published import CONFIG, WEIGHTS, read_run
+from geojepa_cli.models.published import read_run
 from geojepa_cli.nn.geometry.shapes import Shapes
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.store.batch import TileBatch

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from geojepa_cli.nn.attention import SelfAttention
 from geojepa_cli.nn.layers.mlp import Mlp
+from geojepa_cli.nn.layers.recompute import gelu_linear, norm_linear
 from geojepa_cli.nn.layouts import PackedLayout, SharedLayout
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -49,7 +50,7 @@ def before_attention(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: 
 
     A function of tensors, so that one compiled version serves all layers.
     """
-    return F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias), weight, bias)
+    return norm_linear(x, norm_weight, norm_bias, weight, bias)
 
 
 def after_attention(
@@ -66,8 +67,8 @@ def after_attention(
 ) -> Tensor:
     """Computes the second part of a transformer layer: projection and MLP, each with a residual connection. [T, D]."""
     x = x + F.linear(mixed, proj_weight, proj_bias)
-    hidden = F.gelu(F.linear(F.layer_norm(x, x.shape[-1:], norm_weight, norm_bias), fc1_weight, fc1_bias))
-    return x + F.linear(hidden, fc2_weight, fc2_bias)
+    hidden = norm_linear(x, norm_weight, norm_bias, fc1_weight, fc1_bias)
+    return x + gelu_linear(hidden, fc2_weight, fc2_bias)
 
 
 def _parameters(module: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geojepa_cli.nn.layers.mlp import Mlp
 
+FIRST_SCALE = 0.1
 NOTHING, TAGS, GEOMETRY = range(3)  # input of an entity that is dropped
 
 
@@ -19,10 +20,15 @@ class EntityFusion(nn.Module):
     Args:
         geometry_dim: width G of the geometry vectors.
         embed_dim: width D of the tokens.
+        residual: multiply the result of the MLP by a trained factor per dimension, which is small at first, and add it
+            to the tags (LayerScale, Touvron et al. 2021). So an untrained model computes almost the same tokens as a
+            model without geometry. False: the result of the MLP is the token (GeoJEPA thesis). With first weights, it
+            is a tenth as large as its positional encoding and says little about the tags.
     """
 
-    def __init__(self, geometry_dim: int, embed_dim: int) -> None:
+    def __init__(self, geometry_dim: int, embed_dim: int, residual: bool = False) -> None:
         super().__init__()
+        self.scale = nn.Parameter(torch.full((embed_dim,), FIRST_SCALE)) if residual else None
         self.geometry = nn.Linear(geometry_dim, embed_dim)
         self.geometry_norm = nn.LayerNorm(embed_dim)
         self.no_tags = nn.Parameter(torch.zeros(embed_dim))
@@ -51,7 +57,8 @@ class EntityFusion(nn.Module):
                 tagged, known = tagged & (dropped != TAGS), ~tagged | (dropped != GEOMETRY)
                 shape = torch.where(known[:, None], shape, self.no_geometry)
         tags = torch.where(tagged[:, None], tags, self.no_tags)
-        return self.mlp(torch.cat([tags, shape.to(tags.dtype)], dim=1))
+        fused: Tensor = self.mlp(torch.cat([tags, shape.to(tags.dtype)], dim=1))
+        return fused if self.scale is None else tags + self.scale * fused
 
 
 def draw_dropout(entities: int, rate: float, rng: torch.Generator) -> Tensor:

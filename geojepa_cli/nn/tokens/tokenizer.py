@@ -34,6 +34,7 @@ class TokenizerSizes(NamedTuple):
         tag_dim: width E of the tag embeddings.
         embed_dim: width D of the tokens.
         geometry_dim: width G of the geometry vectors. 0: the tokenizer ignores geometry.
+        residual_fusion: add the tags of an entity to the result of the fusion with its geometry.
         patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
         weight_tags: learn the weights of an entity's tags. False: all tags of an entity have the same weight.
         modality_dropout: fraction of the entities that lose their tags or their geometry in training.
@@ -43,6 +44,7 @@ class TokenizerSizes(NamedTuple):
     tag_dim: int
     embed_dim: int
     geometry_dim: int = 0
+    residual_fusion: bool = False
     patch_px: int = 0
     weight_tags: bool = False
     modality_dropout: float = 0.0
@@ -69,7 +71,9 @@ class Tokenizer(nn.Module):
         self.weights = WeightedTags(sizes.tag_dim) if sizes.weight_tags else None
         self.tags = nn.Linear(sizes.tag_dim, sizes.embed_dim)
         self.tags_norm = nn.LayerNorm(sizes.embed_dim)
-        self.fusion = EntityFusion(sizes.geometry_dim, sizes.embed_dim) if sizes.geometry_dim else None
+        self.fusion = None
+        if sizes.geometry_dim:
+            self.fusion = EntityFusion(sizes.geometry_dim, sizes.embed_dim, sizes.residual_fusion)
         self.image: PatchEmbed | FrozenEmbed | None = None
         if sizes.frozen is not None:
             self.image = FrozenEmbed(sizes.embed_dim, sizes.frozen)
