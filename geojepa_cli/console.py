@@ -151,8 +151,14 @@ def print_line(text: str = "") -> None:
         _out.print(_shown(text))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> None:
-    """Prints a table on stdout. Columns of numbers are right-aligned."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    caption: str | None = None,
+    red: Sequence[str] = (),
+) -> None:
+    """Prints a table on stdout. Columns of numbers are right-aligned. Cells with a text in `red` are red."""
     if _only_errors:
         return
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
@@ -161,7 +167,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         view.add_column(_shown(name), justify="right" if numeric else "left")
     for row in rows:
-        view.add_row(*(_shown(str(cell)) for cell in row))
+        cells = [(str(cell), _shown(str(cell))) for cell in row]
+        view.add_row(*(f"[bold red]{shown}[/]" if text in red else shown for text, shown in cells))
     _out.print(view)
 
 

@@ -46,6 +46,14 @@ def pretrain(
             help="`--resume`: resume an interrupted run, if there is one. `--no-resume`: train from the start."
         ),
     ] = True,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            "--fold",
+            help="Leave out this fold of the tasks, and the zoom-14 tiles next to it, so that `probe` can test the "
+            "model on the fold. The number of folds is the setting `data.folds`. Default: no fold.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     threads: Threads = options.default_threads(),
     json: options.Json = False,
@@ -53,7 +61,7 @@ def pretrain(
     """Train a model by masked latent prediction on one or several regions."""
     workspace = options.workspace(ctx)
     model = models.pretrain(
-        workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads
+        workspace, config, region, set_ or (), name, seed, resume=resume, device=device, threads=threads, fold=fold
     )
     if json:
         console.emit_json("pretrain", model.ref, {"counts": model.counts})

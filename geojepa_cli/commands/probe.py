@@ -12,25 +12,71 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.probe import print_probe
 from geojepa_cli.stages.probes import REPORT_FILE
 
+TaskNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        help="Name of a task that was built by `build-tasks`. Repeat for several. Default: all of them.",
+    ),
+]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Model to test. Repeat for several models. Default: the newest model or, "
+        "if there is none, `geojepa-small`, which comes with geojepa.",
+    ),
+]
+TestRegions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="Region to test on. Repeat for several. Default: the only region in the workspace or, if there are "
+        "several, those of which the models saw no tile in pretraining.",
+    ),
+]
+Heads = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--head",
+        help="Head to train on the embeddings: `linear` (ridge regression), `sgd` (linear, by gradient descent), "
+        "`mlp` or `boosting`. Repeat for several. Default: `linear` and `mlp`.",
+    ),
+]
+Seeds = Annotated[
+    int, typer.Option("--seeds", help="Number of seeds over which scores are averaged: SEED, SEED + 1, …")
+]
+Labels = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--labels",
+        help="Also train the heads with this share of the labels, such as 0.1 (learning curve). Can be repeated.",
+    ),
+]
+Fold = Annotated[
+    int | None,
+    typer.Option(
+        "--fold",
+        help="Test only this fold of the task. Default: all folds or, if a model was pretrained with `--fold` on "
+        "the tested regions, its fold.",
+    ),
+]
+
 
 @example(task="max_speed", masked=True)
 def probe(
     ctx: typer.Context,
-    task: Annotated[str, typer.Option("--task", help="Name of a task that was built by `build-tasks`.")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="Model to test. Repeat for several models. Default: the newest model or, "
-            "if there is none, `geojepa-small`, which comes with geojepa.",
-        ),
-    ] = None,
-    region: options.Regions = None,
+    task: TaskNames = None,
+    model: ModelNames = None,
+    region: TestRegions = None,
     masked: Annotated[
         bool, typer.Option("--masked", help="Hide from the models the tags and entities that reveal the label.")
     ] = False,
-    head: Annotated[str, typer.Option(help="Head to train on the embeddings: `linear`, `mlp` or `both`.")] = "both",
+    head: Heads = None,
     seed: options.Seed = 0,
+    seeds: Seeds = 1,
+    labels: Labels = None,
+    fold: Fold = None,
     without_shared: Annotated[
         bool,
         typer.Option(
@@ -41,11 +87,13 @@ def probe(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Test how well the embeddings of models predict the label of a task. Computes missing embeddings first."""
+    """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
-    made = stages.probe(workspace, task, model, region, masked, head, seed, without_shared, device, threads)
-    report = made.read_json(REPORT_FILE)
+    given = (model, region, masked, head, seed, without_shared, device, threads, seeds, labels or (), fold)
+    made = stages.probe(workspace, task, *given)
+    reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
-        console.emit_json("probe", made.ref, report)
-    else:
-        print_probe(report, made)
+        console.emit_json_each("probe", [(artifact.ref, report) for artifact, report in reports])
+        return
+    for artifact, report in reports:
+        print_probe(report, artifact)

@@ -43,11 +43,12 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         made: artifact of the report.
         out: folder to which the report was copied, or None.
     """
+    from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
     from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
 
     for table in tables:
-        columns = ["model", *sorted(table["protocols"]), "score", "harmonic"]
-        console.table(table["title"], columns, score_rows(table))
+        columns = ["model", "protocol", *sorted(table["evaluations"]), "score", "harmonic"]
+        console.table(table["title"], columns, score_rows(table), red=(SEEN,))
         if table["comparisons"]:
             console.table("paired differences", COMPARISON_COLUMNS, comparison_rows(table))
     console.print_line(
@@ -56,6 +57,9 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         "harmonic: for each task, the best MAE in the table is divided by the MAE of the model; this column is the "
         "harmonic mean of these ratios over tasks (1 is best in every task)"
     )
+    found = {model["protocol"] for table in tables for model in table["models"]}
+    for name in (one for one in MEANINGS if one in found):
+        console.print_line(f"protocol `{name}`: {MEANINGS[name]}")
     if any(table["comparisons"] for table in tables):
         console.print_line(
             "paired differences: score of model a minus score of model b on the same tiles; no conclusion is drawn "

@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.modality import TAGS_ONLY, Needs
 from geojepa_cli.config.numbers import Float, Int
-from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, DataConfig, TrainConfig
+from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 
 MAX_COLUMNS = 1_000_000

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.schema import MAX_COUNT, MAX_DEPTH, MAX_WIDTH, TrainConfig
+from geojepa_cli.config.numbers import MAX_COUNT
+from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 
 Fonts = dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=100)]]

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 MAX_WEIGHT = 1e6
+MAX_COUNT = 1_000_000_000  # steps, tiles, entities
+MAX_SEED = 2**63 - 1
 
 
 def refuse_boolean(value: Any) -> Any:

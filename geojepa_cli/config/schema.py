@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.images import FROZEN_ENCODERS, RANDOM, TokenForm
-from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share
+from geojepa_cli.config.numbers import MAX_COUNT, MAX_WEIGHT, Float, Int, Share
 from geojepa_cli.config.section import ConflictError, Section
 from geojepa_cli.config.watching import WatchConfig
 
@@ -21,9 +21,7 @@ MODEL_MODALITIES = (Modality.TAGS, Modality.GEOMETRY, Modality.IMAGE)  # modalit
 MAX_WIDTH = 8192
 MAX_DEPTH = 256
 MAX_PARAMETERS = 4_000_000_000
-MAX_COUNT = 1_000_000_000  # steps, tiles, entities
 MAX_TOKENS = 16_777_216  # in a batch
-MAX_SEED = 2**63 - 1
 IMAGE_PX = 224  # side length of an image in pixels
 
 
@@ -237,32 +235,6 @@ class TrainConfig(WatchConfig):
         if self.warmup + self.cooldown > 1:
             message = f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than 1"
             raise ConflictError(message, "warmup", "cooldown")
-        return self
-
-
-class DataConfig(Section):
-    """Settings that select the tiles to train on."""
-
-    min_entities: Int = Field(
-        default=DEFAULT_LIMITS.low, ge=1, le=MAX_COUNT, description="minimum number of entities in a training tile"
-    )
-    max_entities: Int = Field(
-        default=DEFAULT_LIMITS.high, ge=1, le=MAX_COUNT, description="maximum number of entities in a training tile"
-    )
-    split_seed: Int = Field(
-        default=0,
-        ge=0,
-        le=MAX_SEED,
-        description="random seed that splits the zoom-14 tiles into train, validation and test; must equal the "
-        "`--seed` of `build-tasks`",
-    )
-    exclude_test_groups: bool = Field(default=True, description="do not use the tiles of the test split for training")
-
-    @model_validator(mode="after")
-    def _check(self) -> DataConfig:
-        if self.min_entities > self.max_entities:
-            message = f"min_entities {self.min_entities} is above max_entities {self.max_entities}"
-            raise ConflictError(message, "min_entities", "max_entities")
         return self
 
 

@@ -94,10 +94,13 @@ class Comparison:
 def task_errors(predictions: Predictions) -> TaskErrors:
     """Computes the absolute errors of each prediction head of each model, and of the baseline Dummy (median).
 
-    Leaves out tiles with label 0 that were removed to reduce their number (thinning).
+    The errors of a head with several seeds are averaged over the seeds. Leaves out tiles with label 0 that were removed
+    to reduce their number (thinning).
     """
     kept = predictions.kept
-    errors = {key: np.abs(values - predictions.labels)[kept] for key, values in predictions.predicted.items()}
+    errors = {
+        key: np.abs(values - predictions.labels).mean(axis=0)[kept] for key, values in predictions.predicted.items()
+    }
     models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
     digest = hashlib.sha256("\n".join(",".join(row) for row in predictions.tested.tolist()).encode()).hexdigest()
     return TaskErrors(digest, predictions.groups[kept], errors[DUMMY, DUMMY_HEAD], models)

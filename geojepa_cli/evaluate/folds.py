@@ -38,6 +38,8 @@ class ProbeData:
         task_fold: fold to which the task assigns each tile, uint8 [n]; None if the task was built without folds.
         buffer: True to leave the groups next to tested groups out of training and validation.
         random: True if each tile was assigned to a split separately, so that training and test tiles are neighbours.
+        absent: label of tiles that have nothing to measure, such as −100 for tiles without a road; None if there is no
+            such label.
     """
 
     labels: Floats
@@ -49,6 +51,15 @@ class ProbeData:
     task_fold: NDArray[np.uint8] | None = None
     buffer: bool = False
     random: bool = False
+    absent: float | None = None
+
+    @property
+    def two_part(self) -> bool:
+        """True if some tiles have the absent value as their label, and others do not. Thinned tiles do not count."""
+        if self.absent is None:
+            return False
+        missing = self.labels[self.kept] == self.absent
+        return bool(missing.any()) and not bool(missing.all())
 
     @property
     def test_groups(self) -> int:
@@ -91,10 +102,11 @@ def probe_data(task: TaskData) -> tuple[Rows, ProbeData]:
         task_fold=None if task.fold is None else task.fold[rows],
         buffer=task.rule.buffer,
         random=task.rule.by == "random",
+        absent=None if task.spec.label.absent is None else float(np.float32(task.spec.label.absent)),
     )
 
 
-def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
+def make_folds(data: ProbeData, seed: int = 0, only: int | None = None) -> list[Fold]:
     """Returns the folds of a probe. A group is the set of tiles in one zoom-14 tile.
 
     1. If the task was built with folds, these folds are returned.
@@ -108,18 +120,30 @@ def make_folds(data: ProbeData, seed: int = 0) -> list[Fold]:
     Args:
         data: tiles of the task.
         seed: seed for the assignment of groups to the 5 folds.
+        only: number of the only fold of the task to return. None: all folds.
 
     Raises:
         DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test. If
             the task has a buffer, which leaves out groups next to tested groups, a fold may lose all training tiles.
+            Also if `only` is given, and the task has no such fold.
     """
     if data.task_fold is not None:
         _check_size(data)
-        return _make_folds(data, data.task_fold.astype(np.int64))
+        found = _make_folds(data, data.task_fold.astype(np.int64))
+        return found if only is None else _only(found, data, only)
+    if only is not None:
+        raise DataError(f"the task has no folds, so fold {only} cannot be tested")
     train, val = (np.flatnonzero(data.kept & (data.split == part)) for part in range(2))
     if data.test_groups >= (1 if data.random else FEW_TEST_GROUPS) and len(train) >= MIN_TILES:
         return [Fold(train, val, np.flatnonzero(data.split == SPLITS.index("test")))]
     return cross_validation_folds(data, FOLDS, seed)
+
+
+def _only(folds: list[Fold], data: ProbeData, number: int) -> list[Fold]:
+    found = [fold for fold in folds if fold.number == number]
+    if not found or not data.kept[found[0].test].any():
+        raise DataError(f"fold {number} of the task has no tile to test")
+    return found
 
 
 def cross_validation_folds(data: ProbeData, k: int, seed: int = 0) -> list[Fold]:

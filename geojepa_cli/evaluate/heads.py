@@ -1,19 +1,42 @@
-"""Prediction heads on embeddings: a linear model and an MLP. Also the baseline Dummy, which predicts the median.
+"""Prediction heads on embeddings: linear models, an MLP, and gradient boosting. Also the baseline Dummy.
 
-A head is fitted to training tiles and predicts the labels of test tiles.
+A head is fitted to training tiles and predicts the labels of test tiles. Dummy predicts the median of the training
+labels.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.folds import Floats, Fold
+from geojepa_cli.evaluate.folds import Floats, Fold, Rows
+from geojepa_cli.metrics.boosting import fit_boosting
 from geojepa_cli.metrics.mlp import fit_mlp
-from geojepa_cli.metrics.ridge import fit_ridge
+from geojepa_cli.metrics.ridge import fit_ridges
 
-HEADS = ("linear", "mlp")
+HEADS = ("linear", "sgd", "mlp", "boosting")
+SEEDED = ("sgd", "mlp")  # heads whose predictions depend on the seed
+TWO_PART = "{} two-part"  # name of a head that predicts in two parts
+MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 1e-3}
+SGD: dict[str, Any] = {"hidden": None, "learning_rate": 1e-2}
+Clamp = tuple[float, float]
+
+
+class TwoParts(NamedTuple):
+    """Predictions of a head that predicts in two parts, each float64 [m] for m test tiles.
+
+    Attributes:
+        presence: predicted probability that the label of a tile is not the absent value.
+        value: predicted label on the assumption that it is not the absent value.
+        combined: `value` where `presence` is at least one half, otherwise the absent value.
+    """
+
+    presence: Floats
+    value: Floats
+    combined: Floats
 
 
 def predict_dummy(y: Floats, fold: Fold) -> Floats:
@@ -27,36 +50,108 @@ def predict_head(
     y: Floats,
     groups: NDArray[np.int64],
     fold: Fold,
-    clamp: tuple[float, float],
+    clamp: Clamp,
     seed: int,
 ) -> Floats:
     """Fits a prediction head, and returns its predictions for the test tiles.
 
-    The linear head is fitted to training and validation tiles. Its ridge penalty is chosen by cross-validation over the
-    zoom-14 tiles (groups) that contain these tiles. The MLP is fitted to training tiles, with early stopping on
-    validation tiles.
+    All heads but boosting, which does not depend on the scale of its input, standardise the vectors with mean and
+    standard deviation of the tiles they are fitted to. No head reads the labels of test tiles.
+
+    - `linear`: ridge regression in closed form, fitted to training and validation tiles. Its penalty is chosen by
+      cross-validation over the zoom-14 tiles (groups) that contain these tiles.
+    - `sgd`: linear model, trained by gradient descent on training tiles, with early stopping on validation tiles.
+    - `mlp`: two-layer MLP, trained in the same way.
+    - `boosting`: gradient boosting of decision trees, fitted to training tiles. Its loss and its number of trees are
+      chosen on validation tiles.
 
     Args:
-        head: `linear` or `mlp`.
+        head: one of `HEADS`.
         x: vectors of all tiles, float32 [n, d].
         y: labels of all tiles, float64 [n].
         groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         fold: indexes of the training, validation and test tiles in `x`, `y` and `groups`.
         clamp: minimum and maximum to which predictions are limited (clipped).
-        seed: seed of the cross-validation for the penalty, and of the MLP.
+        seed: seed of the cross-validation for the penalty, and of gradient descent.
 
     Raises:
-        ValueError: `head` is neither `linear` nor `mlp`.
+        ValueError: the head is unknown.
     """
+    return _predict(head, x, y[:, None], groups, fold, (clamp,), seed)[0]
+
+
+def predict_two_parts(
+    head: str,
+    x: NDArray[np.float32],
+    y: Floats,
+    absent: float,
+    groups: NDArray[np.int64],
+    fold: Fold,
+    clamp: Clamp,
+    seed: int,
+) -> tuple[Floats, TwoParts]:
+    """Fits a head as `predict_head` does, and a second time in two parts.
+
+    The first part predicts for all tiles whether the label is the absent value (such as −100 for a tile without a
+    road). The second part predicts the label; it is fitted to tiles with another label than the absent value.
+
+    Args:
+        head, x, y, groups, fold, clamp, seed: as in `predict_head`.
+        absent: label of tiles that have nothing to measure.
+
+    Returns:
+        The predictions of `predict_head`, and those in two parts.
+    """
+    present = (y != absent).astype(np.float64)
+    both = np.column_stack([y, present])
+    plain, presence = _predict(head, x, both, groups, fold, (clamp, (0.0, 1.0)), seed)
+    measured = Fold(_where(fold.train, present), _where(fold.val, present), fold.test, fold.number)
+    if not len(measured.train):
+        measured = Fold(measured.val, measured.train, fold.test, fold.number)
+    if len(measured.train):
+        limits = max(clamp[0], float(y[measured.train].min())), clamp[1]
+        value = predict_head(head, x, y, groups, measured, limits, seed)
+    else:
+        value = np.full(len(fold.test), absent)
+    return plain, TwoParts(presence, value, np.where(presence >= 0.5, value, absent))
+
+
+def _where(rows: Rows, present: Floats) -> Rows:
+    return rows[present[rows] > 0]
+
+
+def _predict(
+    head: str,
+    x: NDArray[np.float32],
+    ys: Floats,
+    groups: NDArray[np.int64],
+    fold: Fold,
+    clamps: tuple[Clamp, ...],
+    seed: int,
+) -> list[Floats]:
+    """Fits a head to each column of labels, float64 [n, t]. Returns the clipped predictions for each column, [t][m]."""
+    columns = range(ys.shape[1])
+    test = x[fold.test]
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])
-        model = fit_ridge(x[rows], y[rows], groups[rows], seed=seed, clamp=clamp)
-        predicted = model.predict(x[fold.test])
-    elif head == "mlp":
-        features, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y)
+        ridges = fit_ridges(x[rows], ys[rows], groups[rows], seed=seed, clamps=clamps)
+        predicted = [ridge.predict(test) for ridge in ridges]
+    elif head in ("sgd", "mlp"):
+        features, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(ys)
         train, val = torch.from_numpy(fold.train), torch.from_numpy(fold.val)
-        network = fit_mlp(features[train], labels[train], features[val], labels[val], seed=seed, clamp=clamp)
-        predicted = network.predict(features[torch.from_numpy(fold.test)]).double().numpy()
+        known = features[train], features[val]
+        settings = SGD if head == "sgd" else MLP
+        networks = [
+            fit_mlp(known[0], labels[train, t], known[1], labels[val, t], **settings, seed=seed, clamp=clamps[t])
+            for t in columns
+        ]
+        predicted = [network.predict(torch.from_numpy(test)).double().numpy() for network in networks]
+    elif head == "boosting":
+        known_x = x[fold.train], x[fold.val]
+        boosted = [
+            fit_boosting(known_x[0], ys[fold.train, t], known_x[1], ys[fold.val, t], clamp=clamps[t]) for t in columns
+        ]
+        predicted = [trees.predict(test) for trees in boosted]
     else:
         raise ValueError(f"head must be one of {HEADS}, got `{head}`")
-    return np.asarray(predicted.clip(*clamp), np.float64)
+    return [np.asarray(one.clip(*clamp), np.float64) for one, clamp in zip(predicted, clamps, strict=True)]

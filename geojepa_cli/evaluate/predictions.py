@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Predictions:
         groups: name of the zoom-14 tile that contains each tile, text [n].
         kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         labels: label of every tile, float64 [n].
-        predicted: predictions of each head; keys are (model, head), values float64 [n].
+        predicted: predictions of each head with s seeds; keys are (model, head), values float64 [s, n].
     """
 
     tested: NDArray[np.str_]
@@ -54,26 +54,27 @@ def write_predictions(
         data: labels and splits of these tiles.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested. Tiles that were not
             tested are not written.
-        predictions: predictions of each head; keys are (model, head), values float64 [n].
+        predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n].
     """
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
     regions = [store.regions[index].name for index in store.tile_regions(rows[tested]).tolist()]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *(f"{model}_{head}" for model, head in predictions)])
+        writer.writerow([*COLUMNS, *_columns([(*key, len(values)) for key, values in predictions.items()])])
+        table = np.concatenate(list(predictions.values()))
         for place, row in enumerate(tested.tolist()):
-            values = [f"{values[row]:.6g}" for values in predictions.values()]
+            values = [f"{value:.6g}" for value in table[:, row].tolist()]
             tile = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
             writer.writerow([*tile, int(fold[row]), f"{data.labels[row]:.6g}", *values])
 
 
-def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Predictions:
+def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predictions:
     """Reads a `predictions.csv` file.
 
     Args:
         path: path of the file.
-        heads: (model, head) of each column with predictions, in the order of the columns.
+        heads: (model, head, number of seeds) in the order of the columns. There is one column for each seed.
 
     Raises:
         ValueError: the file has unexpected columns, no rows, or values that are not finite numbers.
@@ -83,7 +84,7 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Prediction
             header, *lines = csv.reader(file, strict=True)
         except csv.Error as error:
             raise ValueError(f"not CSV: {error}") from error
-    expected = [*COLUMNS, *(f"{model}_{head}" for model, head in heads)]
+    expected = [*COLUMNS, *_columns(heads)]
     if header != expected:
         raise ValueError(f"expected the columns {expected}, got {header}")
     if not lines or any(len(line) != len(expected) for line in lines):
@@ -98,5 +99,21 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str]]) -> Prediction
         groups=columns["group"],
         kept=columns["kept"] == "1",
         labels=numbers[:, 0],
-        predicted={key: numbers[:, 1 + place] for place, key in enumerate(heads)},
+        predicted=dict(_by_head(numbers[:, 1:].T, heads)),
     )
+
+
+def _columns(heads: Sequence[tuple[str, str, int]]) -> list[str]:
+    """Returns the names of the columns with predictions: `MODEL_HEAD` or, with several seeds, `MODEL_HEAD_PLACE`."""
+    return [
+        f"{model}_{head}" if seeds == 1 else f"{model}_{head}_{place}"
+        for model, head, seeds in heads
+        for place in range(seeds)
+    ]
+
+
+def _by_head(table: Floats, heads: Sequence[tuple[str, str, int]]) -> Iterator[tuple[tuple[str, str], Floats]]:
+    first = 0
+    for model, head, seeds in heads:
+        yield (model, head), table[first : first + seeds]
+        first += seeds

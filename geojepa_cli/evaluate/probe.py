@@ -8,54 +8,32 @@ all tiles in the same zoom-14 tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
+from geojepa_cli.evaluate.fitting import Key, Progress, Supervised, Vectors, fit_heads
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
-from geojepa_cli.evaluate.heads import predict_dummy, predict_head
+from geojepa_cli.evaluate.label_shares import LabelCount, count_labels, with_share
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
-from geojepa_cli.metrics.bootstrap import Interval, bootstrap_mean
-from geojepa_cli.metrics.metrics import auroc
-from geojepa_cli.tasks.labels import label_range
+from geojepa_cli.evaluate.scores import Score, score
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT
-
-Progress = Callable[[int, int], None]
-Supervised = Callable[[Fold, tuple[float, float], int], Floats]
-SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 
 
 @dataclass(frozen=True)
-class Score:
-    """Errors of one prediction head on the tile vectors of one model.
+class CurvePoint:
+    """Scores of all heads that were fitted to a share of the labels: one point of a learning curve.
 
     Attributes:
-        model, head: names of the model and the head. The baseline Dummy, which predicts the median, has the head
-            `median`.
-        mae: mean absolute error (MAE) and its confidence interval, without tiles with label 0 that were removed to
-            reduce their number (thinning).
-        mae_unthinned: MAE on all test tiles, including those that were removed by thinning.
-        relative: `mae` divided by the MAE of Dummy; None if the MAE of Dummy is 0.
-        auroc: area under the ROC curve, on the same tiles as `mae`; None if the task has labels other than 0 and 1,
-            or if all labels are equal.
+        labels: number of labels that the heads were fitted to.
+        scores: one score for each model and head; the score of Dummy is the first.
     """
 
-    model: str
-    head: str
-    mae: Interval
-    mae_unthinned: float
-    relative: float | None
-    auroc: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the score as a dict for JSON, with numbers rounded to six digits."""
-        values = asdict(self)
-        values["mae"] = {key: _rounded(value) for key, value in values["mae"].items()}
-        return {key: _rounded(value) for key, value in values.items()}
+    labels: LabelCount
+    scores: list[Score]
 
 
 @dataclass(frozen=True)
@@ -63,7 +41,7 @@ class ProbeResult:
     """Scores and predictions of a probe.
 
     Attributes:
-        protocol: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
+        evaluation: `test split`: the task's test split is tested. `task folds`: the folds of the task are tested.
             `cross-validation`: new folds are made and tested.
         groups: number of tested groups (zoom-14 tiles).
         tiles: number of tested tiles, without tiles with label 0 that were removed to reduce their number (thinning).
@@ -71,39 +49,48 @@ class ProbeResult:
         test_groups: number of groups (zoom-14 tiles) in the task's test split. A task without folds is tested by
             `cross-validation` if this number is below 20 (for a random split: if it is 0), or if the task has fewer
             than 20 training tiles.
-        folds: number of folds; 1 for the protocol `test split`.
+        folds: number of folds; 1 for the evaluation `test split`.
         scores: one score for each model and head; the score of Dummy is the first.
-        predictions: predictions of each head, float64 [n], by (model, head); NaN for tiles that were not tested.
+        predictions: predictions of each head with s seeds, float64 [s, n], by (model, head); NaN for tiles that were
+            not tested. s is 1 for heads that do not depend on the seed.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
         buffer: True if groups next to tested groups were used neither for training nor for validation.
         random: True if each tile was assigned to a split separately.
+        labels: number of labels that the heads were fitted to.
+        curve: scores with fewer labels, one point for each share.
+        only_fold: the only tested fold of the task; None if all folds were tested.
     """
 
-    protocol: str
+    evaluation: str
     groups: int
     tiles: int
     tiles_unthinned: int
     test_groups: int
     folds: int
     scores: list[Score]
-    predictions: dict[tuple[str, str], Floats]
+    predictions: dict[Key, Floats]
     fold: NDArray[np.int64]
-    buffer: bool = False
-    random: bool = False
+    buffer: bool
+    random: bool
+    labels: LabelCount
+    curve: list[CurvePoint]
+    only_fold: int | None = None
 
     def describe(self) -> str:
-        """Returns one line of text: test protocol, number of tested tiles, and number of zoom-14 tiles with these."""
+        """Returns one line of text: how heads were tested, number of tested tiles, and number of their groups."""
         if self.random:
-            return f"{RANDOM_SPLIT}; {self._describe_protocol()}"
-        return self._describe_protocol() + (
+            return f"{RANDOM_SPLIT}; {self._describe_evaluation()}"
+        return self._describe_evaluation() + (
             "; groups next to test groups are not used for training" if self.buffer else ""
         )
 
-    def _describe_protocol(self) -> str:
+    def _describe_evaluation(self) -> str:
         on = f"{counted(self.tiles, 'tile')} in {counted(self.groups, 'zoom-14 group')}"
-        if self.protocol == "test split":
+        if self.evaluation == "test split":
             return f"test split: {on}"
-        if self.protocol == "task folds":
+        if self.evaluation == "task folds":
+            if self.only_fold is not None:
+                return f"fold {self.only_fold} of the task: {on}"
             of = "tiles" if self.random else "groups"
             return f"{self.folds}-fold cross-validation over {of} (folds of the task): {on}"
         few = f"the test split has {counted(self.test_groups, 'group')}, fewer than {FEW_TEST_GROUPS}"
@@ -112,82 +99,75 @@ class ProbeResult:
 
 def run_probe(
     data: ProbeData,
-    vectors: Mapping[str, NDArray[np.float32]],
+    vectors: Vectors,
     heads: Sequence[str],
     seed: int = 0,
     progress: Progress = lambda done, total: None,
+    seeds: int = 1,
+    shares: Sequence[float] = (),
+    threads: int = 1,
+    only_fold: int | None = None,
     supervised: Mapping[str, Supervised] | None = None,
 ) -> ProbeResult:
     """Fits every prediction head to the tile vectors of every model, and tests the fitted heads.
 
-    Also trains and tests models that are trained on labels, end to end.
+    If the task has an absent value (such as −100 for tiles without a road), each head also predicts in two parts.
 
     Args:
         data: labels and splits of the n tiles of the task.
         vectors: vectors of these tiles by name of the model, float32 [n, d].
-        heads: heads to fit: `linear`, `mlp` or both.
-        seed: seed of the cross-validation folds, the MLP and the bootstrap.
+        heads: heads to fit, of `HEADS`.
+        seed: seed of the cross-validation folds, and first seed of the heads and of the bootstrap.
         progress: function called after each fit with the number of finished fits and the total number of fits.
-        supervised: for each model that is trained on labels, by name, a function that trains it on a fold, and returns
-            its predictions for the test tiles. Its arguments are the fold, the minimum and maximum of predictions, and
-            the seed.
+        seeds: number of consecutive seeds for heads that depend on a seed, for draws of labels, and for the bootstrap.
+        shares: shares of the labels, above 0 and below 1, for a learning curve.
+        threads: number of heads to fit at the same time. Does not affect the result.
+        only_fold: number of the only fold of the task to test. None: all folds.
+        supervised: function that trains and tests each model that is trained on labels, by name of the model.
 
     Raises:
-        DataError: there are too few labelled tiles or groups.
+        DataError: there are too few labelled tiles or groups, or there is no such fold.
     """
-    folds = make_folds(data, seed)
-    tested = np.full(len(data.labels), -1, np.int64)
-    trained = supervised or {}
-    heads_of = [*((model, head) for model in vectors for head in heads), *((one, SUPERVISED_HEAD) for one in trained)]
-    predictions = {key: np.full(len(data.labels), np.nan) for key in [(DUMMY, DUMMY_HEAD), *heads_of]}
-    for index, fold in enumerate(folds):
-        tested[fold.test] = fold.number
-        predictions[DUMMY, DUMMY_HEAD][fold.test] = predict_dummy(data.labels, fold)
-        clamp = label_range(data.labels[fold.train], data.clamp)
-        for place, (model, head) in enumerate(heads_of, start=1):
-            if head == SUPERVISED_HEAD:
-                predicted = trained[model](fold, clamp, seed)
-            else:
-                predicted = predict_head(head, vectors[model], data.labels, data.groups, fold, clamp, seed)
-            predictions[model, head][fold.test] = predicted
-            progress(index * len(heads_of) + place, len(folds) * len(heads_of))
-    counted = (tested >= 0) & data.kept
+    folds, whole = make_folds(data, seed, only_fold), [1.0, *shares]
+    tested = _tested(folds, len(data.labels))
+    kept = (tested >= 0) & data.kept
+    runs = [[[with_share(fold, data, share, seed + run) for fold in folds] for run in range(seeds)] for share in whole]
+    found = fit_heads(data, vectors, heads, runs, seed, threads, progress, supervised or {})
+    dummy = float(np.abs(found[0][DUMMY, DUMMY_HEAD].labels - data.labels)[0, kept].mean())
+    points = [
+        CurvePoint(
+            count_labels([fold for parts in folds_of_seed for fold in parts], data, share),
+            [score(key, one, data, tested >= 0, dummy, seed, seeds) for key, one in predicted.items()],
+        )
+        for share, folds_of_seed, predicted in zip(whole, runs, found, strict=True)
+    ]
     return ProbeResult(
-        protocol="task folds"
-        if data.task_fold is not None
-        else "test split"
-        if len(folds) == 1
-        else "cross-validation",
-        groups=len(np.unique(data.groups[counted])),
-        tiles=int(counted.sum()),
+        evaluation=_evaluation(data, folds),
+        groups=len(np.unique(data.groups[kept])),
+        tiles=int(kept.sum()),
         tiles_unthinned=int((tested >= 0).sum()),
         test_groups=data.test_groups,
         folds=len(folds),
-        scores=_scores(data, predictions, tested, seed),
-        predictions=predictions,
+        scores=points[0].scores,
+        predictions={key: one.labels for key, one in found[0].items()},
         fold=tested,
         buffer=data.buffer,
         random=data.random,
+        labels=points[0].labels,
+        curve=points[1:],
+        only_fold=only_fold,
     )
 
 
-def _scores(
-    data: ProbeData, predictions: Mapping[tuple[str, str], Floats], tested: NDArray[np.int64], seed: int
-) -> list[Score]:
-    whole = tested >= 0
-    counted = whole & data.kept
-    positive = data.labels[counted] > 0.5
-    both = data.binary and bool(positive.any()) and not bool(positive.all())
-    dummy = float(np.abs(predictions[DUMMY, DUMMY_HEAD] - data.labels)[counted].mean())
-    scores: list[Score] = []
-    for key, predicted in predictions.items():
-        errors = np.abs(predicted - data.labels)
-        interval = bootstrap_mean(errors[counted], data.groups[counted], seed=seed)
-        area = auroc(predicted[counted], positive) if both else None
-        relative = interval.value / dummy if dummy > 0 else None
-        scores.append(Score(*key, interval, float(errors[whole].mean()), relative, area))
-    return scores
+def _tested(folds: Sequence[Fold], tiles: int) -> NDArray[np.int64]:
+    """Returns the fold in which each tile is tested, -1 for tiles that are not tested. int64 [tiles]"""
+    tested = np.full(tiles, -1, np.int64)
+    for fold in folds:
+        tested[fold.test] = fold.number
+    return tested
 
 
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+def _evaluation(data: ProbeData, folds: Sequence[Fold]) -> str:
+    if data.task_fold is not None:
+        return "task folds"
+    return "test split" if len(folds) == 1 else "cross-validation"

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare_all
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
+from geojepa_cli.evaluate.protocols import MEANINGS, SEEN, weakest
 from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
 
 DUMMY_ROW = f"{DUMMY} ({DUMMY_HEAD})"
 NONE = "–"
+MARKED = {SEEN: "🔴 seen"}  # Markdown has no colours
 COMPARISON_COLUMNS = ("a", "b", "tasks", "score a", "score b", "a − b", "95 % interval", "groups", "verdict")
 
 
@@ -33,13 +35,15 @@ class _Score(_Strict):
     head: str
     mae: _Interval
     relative: float | None
+    protocol: str
+    seeds: int
 
 
 class _Probe(_Strict):
     """The entries of a probe's `report.json` that the tables use."""
 
     task: str
-    protocol_description: str
+    evaluation_description: str
     masked: bool
     random: bool = False
     regions: list[str]
@@ -61,7 +65,8 @@ class ReportTable:
         maes: mean absolute error (MAE): `maes[task][row]`.
         intervals: confidence interval (low, high) of the MAE: `intervals[task][row]`.
         relative: MAE divided by the MAE of the baseline Dummy (predicts the median): `relative[task][row]`.
-        protocols: description of the test protocol of each task.
+        evaluations: description of how heads were tested, by task.
+        protocols: what the model of a row saw of the tested tiles in pretraining: `protocols[task][row]`.
         errors: for each task, the absolute errors of its probes, oldest probe first.
     """
 
@@ -71,7 +76,8 @@ class ReportTable:
     maes: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     relative: dict[str, dict[str, float]] = field(default_factory=dict)
-    protocols: dict[str, str] = field(default_factory=dict)
+    evaluations: dict[str, str] = field(default_factory=dict)
+    protocols: dict[str, dict[str, str]] = field(default_factory=dict)
     errors: dict[str, list[TaskErrors]] = field(default_factory=dict)
 
     @property
@@ -126,6 +132,10 @@ class ReportTable:
         mine = {task: self.maes[task][row] for task in self.tasks}
         return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
 
+    def protocol(self, row: str) -> str:
+        """Returns the protocol of a row. If it differs between tasks, returns the one that proves least."""
+        return weakest([by_row[row] for by_row in self.protocols.values() if row in by_row])
+
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
         """Returns for each row and task: MAE of the row, divided by MAE of the baseline Dummy (predicts the median).
 
@@ -142,10 +152,12 @@ class ReportTable:
             "regions": list(self.regions),
             "masked": self.masked,
             "random": self.random,
-            "protocols": self.protocols,
+            "evaluations": self.evaluations,
             "models": [
                 {
                     "model": row,
+                    "protocol": self.protocol(row),
+                    "protocols": {task: by_row[row] for task, by_row in self.protocols.items() if row in by_row},
                     "mae": {task: self.maes[task][row] for task in self.tasks if row in self.maes[task]},
                     "interval": {task: self.intervals[task][row] for task in self.tasks if row in self.maes[task]},
                     "score": _finite(self.score(row)) if row in complete else None,
@@ -169,10 +181,11 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
         key = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
-        table.protocols[task] = probe["protocol_description"]
+        table.evaluations[task] = probe["evaluation_description"]
         for score in probe["scores"]:
             row = f"{score['model']} ({score['head']})"
             table.maes.setdefault(task, {})[row] = score["mae"]["value"]
+            table.protocols.setdefault(task, {})[row] = score["protocol"]
             table.intervals.setdefault(task, {})[row] = (score["mae"]["low"], score["mae"]["high"])
             if score["relative"] is not None:
                 table.relative.setdefault(task, {})[row] = score["relative"]
@@ -207,12 +220,17 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
         "compares a model with the best models of the table: 1 is best in every task. Paired differences compare two",
         "models on the same tiles and folds. With fewer than 20 groups, no model is called better.",
         "",
+        "`protocol` is what pretraining saw of the tested tiles:",
+        "",
+        *(f"- {MARKED.get(name, name)}: {meaning}" for name, meaning in MEANINGS.items()),
+        "",
     ]
     for table in tables:
-        tasks = sorted(table["protocols"])
+        tasks = sorted(table["evaluations"])
         lines += [f"## {table['title'][0].upper()}{table['title'][1:]}", ""]
-        lines += _markdown_table(["model", *tasks, "score", "harmonic"], score_rows(table))
-        lines += ["", *(f"- {task}: {table['protocols'][task]}" for task in tasks), ""]
+        rows = [[model, MARKED.get(protocol, protocol), *cells] for model, protocol, *cells in score_rows(table)]
+        lines += _markdown_table(["model", "protocol", *tasks, "score", "harmonic"], rows, text_columns=2)
+        lines += ["", *(f"- {task}: {table['evaluations'][task]}" for task in tasks), ""]
         if table["comparisons"]:
             rows = comparison_rows(table)
             lines += ["Paired differences:", "", *_markdown_table(COMPARISON_COLUMNS, rows, text_columns=2), ""]
@@ -220,7 +238,7 @@ def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each model and head: name, MAE in each task, score, and harmonic score.
+    """Returns a row of text cells for each model and head: name, protocol, MAE by task, score, harmonic score.
 
     `ReportTable.score` and `ReportTable.harmonic` define the two scores.
 
@@ -229,8 +247,8 @@ def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
     """
     rows = []
     for model in table["models"]:
-        row = [model["model"]]
-        for task in sorted(table["protocols"]):
+        row = [model["model"], model["protocol"]]
+        for task in sorted(table["evaluations"]):
             known = task in model["mae"]
             row.append(
                 "{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE

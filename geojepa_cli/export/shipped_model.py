@@ -21,6 +21,7 @@ from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.polygon_gnn import embedder as polygon_gnn
 from geojepa_cli.models.published import FORMAT, read_run
 from geojepa_cli.store.tensors import save_tensors
+from geojepa_cli.tasks.trained_groups import FILE as TRAINED_GROUPS
 from geojepa_cli.train.log import read_metrics
 
 MAX_BYTES = 12_000_000  # of the whole folder
@@ -31,8 +32,9 @@ PREFIX = "target_encoder."  # of the weights of a GeoJEPA model
 def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = WEIGHTS) -> int:
     """Writes the folder of a model that comes with the package. Replaces an existing folder.
 
-    The folder contains the weights of the encoder as float16, the configuration, a shortened training log, and the
-    model card. Predictors and classifiers, which only training needs, are left out.
+    The folder contains the weights of the encoder as float16, the configuration, a shortened training log, the model
+    card and, if `source` has it, the record of the training tiles. Predictors and classifiers, which only training
+    needs, are left out.
 
     Args:
         source: folder of a trained model of any family, with weights, `config.yaml` and `metrics.jsonl`. For a GeoJEPA
@@ -63,6 +65,8 @@ def ship_model(source: Path, target: Path, facts: ShippingFacts, weights: str = 
         save_tensors(partial / WEIGHTS, small, FORMAT)
         (partial / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
         shutil.copyfile(source / CONFIG, partial / CONFIG)
+        if (source / TRAINED_GROUPS).is_file():
+            shutil.copyfile(source / TRAINED_GROUPS, partial / TRAINED_GROUPS)
         _write_metrics(source / METRICS, partial / METRICS)
         (partial / CARD).write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in partial.iterdir())

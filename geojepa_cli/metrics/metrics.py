@@ -39,11 +39,62 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
         raise ValueError("AUROC requires at least one positive and one negative row")
-    _, inverse, counts = np.unique(np.asarray(score, np.float64), return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    mean_rank = last - (counts - 1) / 2.0  # ranks from 1; tied values share their mean rank
-    rank_sum = mean_rank[inverse][positive].sum()
+    rank_sum = _mean_ranks(score)[positive].sum()
     return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def average_precision(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
+    """Returns the average precision: the area under the precision-recall curve, as a sum of steps.
+
+    Rows are sorted by score, highest first. For each distinct score, the precision of the rows with at least this score
+    is weighted with the recall that these rows add. Rows with equal scores are added together. The expected value of
+    random scores is the share of positive rows.
+
+    Args:
+        score: score of each row [n].
+        positive: True for rows of the positive class [n].
+
+    Raises:
+        ValueError: the shapes differ, or there is no positive row.
+    """
+    _same_shape(score, positive)
+    positive = np.asarray(positive, bool)
+    if not positive.any():
+        raise ValueError("average precision requires at least one positive row")
+    names, inverse = np.unique(np.asarray(score, np.float64), return_inverse=True)
+    rows = np.bincount(inverse, minlength=len(names))[::-1]
+    found = np.bincount(inverse, positive, len(names))[::-1]
+    precision = found.cumsum() / rows.cumsum()
+    return float((precision * found).sum() / found.sum())
+
+
+def r2(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
+    """Returns the coefficient of determination R²: 1 − (sum of squared errors) / (sum of squares around the mean).
+
+    A perfect prediction has 1, the mean of `true` has 0, and worse predictions have negative values.
+
+    Raises:
+        ValueError: the shapes differ, or all true values are equal.
+    """
+    _same_shape(predicted, true)
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if (true == true[0]).all():
+        raise ValueError("R² requires at least two different true values")
+    return float(1.0 - ((true - predicted) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+
+
+def spearman(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> float:
+    """Returns Spearman's rank correlation: the correlation of the ranks of two arrays. Ties share their mean rank.
+
+    Raises:
+        ValueError: the shapes differ, or all values of one array are equal.
+    """
+    _same_shape(predicted, true)
+    a, b = (_mean_ranks(values) for values in (predicted, true))
+    a, b = a - a.mean(), b - b.mean()
+    if not a.any() or not b.any():
+        raise ValueError("a rank correlation requires at least two different values in each array")
+    return float((a @ b) / np.sqrt((a @ a) * (b @ b)))
 
 
 def relative_to_dummy(mae_of_task: Mapping[str, float], dummy_of_task: Mapping[str, float]) -> float:
@@ -92,6 +143,13 @@ def _inverse_ratio(value: float, best: float) -> float:
     if value == best:
         return 1.0
     return value / best if best > 0 else float("inf")
+
+
+def _mean_ranks(values: NDArray[np.floating]) -> Floats:
+    """Returns the rank of each value, from 1. Equal values share their mean rank. float64 [n]"""
+    _, inverse, counts = np.unique(np.asarray(values, np.float64), return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    return ranks
 
 
 def _same_shape(a: NDArray[np.generic], b: NDArray[np.generic]) -> None:

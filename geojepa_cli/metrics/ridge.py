@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from geojepa_cli.metrics.folds import group_folds
 
 Floats = NDArray[np.float64]
+Clamp = tuple[float, float] | None
 
 ALPHAS: tuple[float, ...] = tuple(float(10.0**e) for e in range(-1, 7))
+MAX_CHUNK = 4096  # rows that are copied to float64 together
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,31 @@ class Ridge:
         return (np.asarray(x, np.float64) - self.mean) / self.scale @ self.weight + self.bias
 
 
+@dataclass(frozen=True)
+class _Moments:
+    """Sums over n rows of shifted features x and of labels y. They are all that a ridge regression of these rows needs.
+
+    Attributes:
+        rows: number of rows.
+        x, y: sums of features [d] and labels [t].
+        xx, xy: sums of products: features with features [d, d], features with labels [d, t].
+    """
+
+    rows: int
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    xy: Tensor
+
+    def __add__(self, other: _Moments) -> _Moments:
+        sums = (self.x + other.x, self.y + other.y, self.xx + other.xx, self.xy + other.xy)
+        return _Moments(self.rows + other.rows, *sums)
+
+    def __sub__(self, other: _Moments) -> _Moments:
+        sums = (self.x - other.x, self.y - other.y, self.xx - other.xx, self.xy - other.xy)
+        return _Moments(self.rows - other.rows, *sums)
+
+
 def fit_ridge(
     x: NDArray[np.floating],
     y: NDArray[np.floating],
@@ -44,7 +74,7 @@ def fit_ridge(
     alphas: tuple[float, ...] = ALPHAS,
     folds: int = 5,
     seed: int = 0,
-    clamp: tuple[float, float] | None = None,
+    clamp: Clamp = None,
 ) -> Ridge:
     """Fits a ridge regression to standardised features. Minimises squared error + `alpha * |weight|²`, in float64.
 
@@ -61,48 +91,134 @@ def fit_ridge(
         seed: random seed of the folds.
         clamp: minimum and maximum to which predictions in the cross-validation are clipped. None does not clip them.
     """
-    wide, labels = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return fit_ridges(x, np.asarray(y)[:, None], groups, alphas, folds, seed, (clamp,))[0]
+
+
+def fit_ridges(
+    x: NDArray[np.floating],
+    ys: NDArray[np.floating],
+    groups: NDArray[np.generic],
+    alphas: tuple[float, ...] = ALPHAS,
+    folds: int = 5,
+    seed: int = 0,
+    clamps: Sequence[Clamp] = (),
+) -> list[Ridge]:
+    """Fits one ridge regression for each column of labels. The arguments are those of `fit_ridge`.
+
+    All columns and all values of `alpha` share the eigendecomposition of each fold.
+
+    Args:
+        x: features [n, d].
+        ys: labels [n, t]. Each column has its own `alpha`.
+        groups: group of each row [n].
+        alphas: values of `alpha` to try.
+        folds: number of folds of the cross-validation.
+        seed: random seed of the folds.
+        clamps: `clamp` of each column. Empty: predictions are not clipped.
+    """
+    labels = torch.from_numpy(np.ascontiguousarray(ys, np.float64))
+    shift = np.asarray(x, np.float64).mean(axis=0) if len(x) <= MAX_CHUNK else x.mean(axis=0, dtype=np.float64)
+    chosen = [alphas[len(alphas) // 2]] * labels.shape[1]
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
-        alpha = alphas[len(alphas) // 2]
+        parts = [np.arange(len(x))]
     else:
-        alpha = _choose_alpha(wide, labels, group_folds(groups, folds, seed), alphas, clamp)
-    return _solve_all(wide, labels, (alpha,))[0]
+        fold = group_folds(groups, folds, seed)
+        parts = [np.flatnonzero(fold == held_out) for held_out in range(int(fold.max()) + 1)]
+    tall = x.shape[1] <= len(x) // 2
+    sums = [_moments(x, labels, rows, shift) for rows in parts] if tall else []
+    total = reduce(_Moments.__add__, sums) if tall else None
+    if len(parts) > 1:
+        error = np.zeros((len(alphas), labels.shape[1]))
+        for index, held_out in enumerate(parts):
+            if total is not None:
+                fitted = _solve_tall(total - sums[index], shift, alphas)
+            else:
+                rest = np.concatenate([rows for place, rows in enumerate(parts) if place != index])
+                fitted = _solve_wide(np.asarray(x[np.sort(rest)], np.float64), labels[np.sort(rest)], alphas)
+            error += _errors(fitted, x, labels, held_out, clamps)
+        best = error == error.min(axis=0)
+        chosen = [max(alpha for alpha, lowest in zip(alphas, column, strict=True) if lowest) for column in best.T]
+    values = tuple(sorted(set(chosen)))
+    if total is not None:
+        final = _solve_tall(total, shift, values)
+    else:
+        final = _solve_wide(np.asarray(x, np.float64), labels, values)
+    return [final.ridge(values.index(alpha), column) for column, alpha in enumerate(chosen)]
 
 
-def _choose_alpha(
-    x: Floats, y: Floats, fold: NDArray[np.int64], alphas: tuple[float, ...], clamp: tuple[float, float] | None
-) -> float:
-    error = np.zeros(len(alphas))
-    for held_out in range(int(fold.max()) + 1):
-        test = fold == held_out
-        for i, model in enumerate(_solve_all(x[~test], y[~test], alphas)):
-            predicted = model.predict(x[test])
-            if clamp is not None:
-                predicted = predicted.clip(*clamp)
-            error[i] += np.abs(predicted - y[test]).sum()
-    best = error.min()
-    return max(alpha for alpha, value in zip(alphas, error, strict=True) if value == best)
+@dataclass(frozen=True)
+class _Solutions:
+    """Ridge regressions with every `alpha` [a] and for every column of labels [t].
+
+    Attributes:
+        mean, scale: mean and standard deviation of the features, [d].
+        weight: weights, [a, d, t].
+        bias: means of the labels, [t].
+        alphas: values of `alpha`.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    alphas: tuple[float, ...]
+
+    def ridge(self, place: int, column: int) -> Ridge:
+        weight = np.ascontiguousarray(self.weight[place, :, column].numpy())
+        return Ridge(self.mean.numpy(), self.scale.numpy(), weight, float(self.bias[column]), self.alphas[place])
 
 
-def _solve_all(x: Floats, y: Floats, alphas: tuple[float, ...]) -> list[Ridge]:
-    """Fits one ridge regression for each value in `alphas`. A single eigendecomposition is used for all of them."""
-    mean = x.mean(axis=0)
-    scale = x.std(axis=0)
-    # the computed deviation of a constant column is only rounding error: dividing by it would inflate the column
-    scale = np.where(scale > 1e-9 * (1.0 + np.abs(mean)), scale, 1.0)
-    standard = (x - mean) / scale
-    bias = float(y.mean())
-    centred = y - bias
-    n, d = standard.shape
-    wide = d > n
-    # torch instead of numpy: the last bits depend on the number of threads, which the caller sets for torch
-    matrix, labels = torch.from_numpy(standard), torch.from_numpy(centred)
-    values, vectors = torch.linalg.eigh(matrix @ matrix.T if wide else matrix.T @ matrix)
+def _moments(x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], shift: Floats) -> _Moments:
+    """Returns the sums over some rows. Features are shifted by a constant first, which keeps the sums accurate."""
+    parts = []
+    for start in range(0, len(rows), MAX_CHUNK):
+        chunk = rows[start : start + MAX_CHUNK]
+        # torch instead of numpy: the last bits depend on the number of threads, which the caller sets for torch
+        features, wanted = torch.from_numpy(x[chunk].astype(np.float64) - shift), labels[torch.from_numpy(chunk)]
+        sums = (features.sum(0), wanted.sum(0), features.T @ features, features.T @ wanted)
+        parts.append(_Moments(len(chunk), *sums))
+    return reduce(_Moments.__add__, parts)
+
+
+def _solve_tall(sums: _Moments, shift: Floats, alphas: tuple[float, ...]) -> _Solutions:
+    mean, bias = sums.x / sums.rows, sums.y / sums.rows
+    covariance = sums.xx - sums.rows * torch.outer(mean, mean)
+    variance = covariance.diagonal().clamp(min=0) / sums.rows
+    whole = torch.from_numpy(shift) + mean
+    scale = _usable(variance.sqrt(), whole)
+    values, vectors = torch.linalg.eigh(covariance / torch.outer(scale, scale))
+    right = vectors.T @ ((sums.xy - sums.rows * torch.outer(mean, bias)) / scale[:, None])
     values = values.clamp(min=0.0)
-    right = vectors.T @ (labels if wide else matrix.T @ labels)
-    models = []
-    for alpha in alphas:
-        solution = vectors @ (right / (values + alpha))
-        weight = matrix.T @ solution if wide else solution
-        models.append(Ridge(mean, scale, weight.numpy(), bias, alpha))
-    return models
+    weight = torch.stack([vectors @ (right / (values + alpha)[:, None]) for alpha in alphas])
+    return _Solutions(whole, scale, weight, bias, alphas)
+
+
+def _solve_wide(x: Floats, labels: Tensor, alphas: tuple[float, ...]) -> _Solutions:
+    """Solves the dual problem, which is smaller if there are more features than rows."""
+    features = torch.from_numpy(x)
+    mean, bias = features.mean(0), labels.mean(0)
+    scale = _usable(features.std(0, correction=0), mean)
+    standard = (features - mean) / scale
+    values, vectors = torch.linalg.eigh(standard @ standard.T)
+    right, values = vectors.T @ (labels - bias), values.clamp(min=0.0)
+    weight = torch.stack([standard.T @ (vectors @ (right / (values + alpha)[:, None])) for alpha in alphas])
+    return _Solutions(mean, scale, weight, bias, alphas)
+
+
+def _usable(scale: Tensor, mean: Tensor) -> Tensor:
+    # the computed deviation of a constant column is only rounding error: dividing by it would inflate the column
+    return torch.where(scale > 1e-9 * (1.0 + mean.abs()), scale, torch.ones_like(scale))
+
+
+def _errors(
+    fitted: _Solutions, x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], clamps: Sequence[Clamp]
+) -> Floats:
+    """Returns the sum of absolute errors on some rows for each `alpha` and column of labels, float64 [a, t]."""
+    a, d, t = fitted.weight.shape
+    features = (torch.from_numpy(x[rows].astype(np.float64)) - fitted.mean) / fitted.scale
+    predicted = (features @ fitted.weight.permute(1, 0, 2).reshape(d, a * t)).reshape(-1, a, t) + fitted.bias
+    for column, clamp in enumerate(clamps):
+        if clamp is not None:
+            predicted[:, :, column] = predicted[:, :, column].clamp(*clamp)
+    errors: Floats = (predicted - labels[torch.from_numpy(rows)][:, None]).abs().sum(0).numpy()
+    return errors

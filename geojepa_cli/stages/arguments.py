@@ -50,6 +50,8 @@ RANGES = {
     "min_entities": Range(0, 2**31 - 1, DEFAULT_LIMITS.low),
     "max_entities": Range(1, 2**31 - 1, DEFAULT_LIMITS.high),
     "folds": Range(2, MAX_FOLDS, 5),
+    "fold": Range(0, MAX_FOLDS - 1, 0),
+    "seeds": Range(1, 100, 3),
     "year": Range(1900, 9999, 2021),
     "image_size": Range(1, 2**31 - 1, 224),
     "steps": Range(1, 2**31 - 1, 100),
@@ -74,7 +76,6 @@ TEXTS = {
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
-    "head": '"linear"',
     "split": '"group"',
     "size": '"small"',
     "device": '"auto"',
@@ -86,7 +87,7 @@ TEXTS = {
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
+    from geojepa_cli.config.data import DataConfig
     from geojepa_cli.config.families import RunConfig
-    from geojepa_cli.config.schema import DataConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE

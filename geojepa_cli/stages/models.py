@@ -49,6 +49,7 @@ def pretrain(
     resume: bool = True,
     device: str = "auto",
     threads: int = 1,
+    fold: int | None = None,
 ) -> Artifact:
     """Trains a model by masked latent prediction on the tiles of one or several regions.
 
@@ -65,6 +66,8 @@ def pretrain(
         resume: resume an interrupted run from its last checkpoint.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads. Affects the rounding of sums, so results differ slightly.
+        fold: number of a fold of the tasks. Training leaves out this fold, and the zoom-14 tiles next to it, so that
+            `probe` can test the model on the fold. The same as the setting `data.fold`.
 
     Returns:
         The `models/` artifact.
@@ -79,7 +82,8 @@ def pretrain(
     pairs = (
         [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
     )
-    name = name or Path(config).stem
+    pairs += [] if fold is None else [f"data.fold={fold}"]
+    name = name or Path(config).stem + ("" if fold is None else f"-fold{fold}")
     with Ranks.from_environment() as ranks:
         with ranks.leader_first():
             resolved = load_run_config(str(config), pairs)
@@ -236,6 +240,7 @@ def _train(
     """
     import torch
 
+    from geojepa_cli.tasks.trained_groups import write_groups
     from geojepa_cli.train.data import TrainingData
     from geojepa_cli.train.memory import available_bytes, check_memory
 
@@ -256,6 +261,8 @@ def _train(
         check_memory(run.config, data, None if available is None else available // processes)
     data = data.to(torch.device(device))
     trained = train_model(folder, run, data, data.inputs, device)
+    if run.ranks.leads:  # a model that was not trained saw no tile
+        write_groups(folder, data.store.groups[data.view.tiles if trained.result.progress.step else []])
     dropped = {reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")}
     return trained.counts({"tiles": len(data.view.tiles), **dropped}), trained.timing
 

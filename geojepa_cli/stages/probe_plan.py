@@ -1,189 +1,195 @@
-"""Preparation of probes: finds regions, tasks and models, and checks whether models have seen test tiles.
+"""Preparation of probes: finds regions, tasks and models, and checks what the models saw in pretraining.
 
 A probe trains a small prediction head on frozen embeddings, to test how well they predict the label of a task.
 """
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from geojepa_cli import console, hints
-from geojepa_cli.errors import DataError, GeojepaError, UsageError
-from geojepa_cli.stages.arguments import wrong_type
-from geojepa_cli.stages.built_tasks import Tasks, find_tasks
+from geojepa_cli import hints
+from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.stages.arguments import elements_of, wrong_type
+from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
-from geojepa_cli.stages.stage import Regions, as_list, in_fixed_order
+from geojepa_cli.stages.embeddings import check_region
+from geojepa_cli.stages.probe_regions import BuiltTask, candidates, find_built_tasks, note_choice, unseen_regions
+from geojepa_cli.stages.stage import Regions, as_list
+from geojepa_cli.stages.trained_groups import groups_of
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from geojepa_cli.tasks.dataset import TaskData
 
-HEADS = {"linear": ("linear",), "mlp": ("mlp",), "both": ("linear", "mlp")}
+DEFAULT_HEADS = ("linear", "mlp")
+HEADS = ("linear", "sgd", "mlp", "boosting")
 Models = str | Artifact | Sequence[str | Artifact] | None
 
 
 @dataclass(frozen=True)
-class ProbePlan:
-    """Regions, tasks, models and heads of a probe.
+class ProbeSettings:
+    """Settings of a probe.
 
     Attributes:
-        regions: `processed/` artifacts of the regions.
-        tasks: `tasks/` artifacts of one task, one for each region, in the same order.
-        models: models and baselines to test, always including the baseline TagPool.
-        heads: prediction heads to train: `linear`, `mlp` or both.
+        heads: prediction heads to train, of `HEADS`.
+        masked: hide from the models the tags and entities that reveal the label of the task.
+        seed: random seed of the cross-validation folds, and first seed of the heads and the confidence intervals.
+        seeds: number of consecutive seeds over which figures are averaged.
+        labels: shares of the training labels for learning curves, each above 0 and below 1.
+        without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
+        fold: the only fold of the task to test; None for all folds.
+        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
+        threads: number of CPU threads; does not affect the result.
     """
 
-    regions: list[Artifact]
-    tasks: list[Artifact]
+    heads: tuple[str, ...] = DEFAULT_HEADS
+    masked: bool = False
+    seed: int = 0
+    seeds: int = 1
+    labels: tuple[float, ...] = ()
+    without_shared: bool = False
+    fold: int | None = None
+    device: str = "auto"
+    threads: int = 1
+
+    def params(self) -> dict[str, Any]:
+        """Returns the settings that change the result, for the manifest. Leaves out unused options."""
+        params = {"masked": self.masked, "heads": list(self.heads), "seed": self.seed}
+        params |= {"seeds": self.seeds} if self.seeds != 1 else {}
+        params |= {"labels": list(self.labels)} if self.labels else {}
+        params |= {"fold": self.fold} if self.fold is not None else {}
+        return params | ({"without_shared": True} if self.without_shared else {})
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """Tasks and models of a probe.
+
+    Attributes:
+        tasks: tasks to probe, with their regions.
+        models: models and baselines to test, always including the baseline TagPool.
+    """
+
+    tasks: list[BuiltTask]
     models: list[Model]
-    heads: tuple[str, ...]
 
 
-def plan_probe(workspace: Workspace, task: Tasks, model: Models, region: Regions, head: str) -> ProbePlan:
-    """Finds the regions, tasks and models of a probe.
+def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: Regions) -> ProbePlan:
+    """Finds the tasks, regions and models of a probe.
+
+    If the workspace has several regions and none is named, the regions are tested of which no model saw a tile in
+    pretraining. If there is no such region, the user must choose.
 
     Args:
         workspace: workspace to search.
-        task: name of a task, or `tasks/` artifacts of one task.
+        task: names of tasks, or `tasks/` artifacts. None selects all tasks that were built for the regions.
         model: names of models or baselines, or `models/` artifacts. None selects the newest model or,
             if there is none, the model that comes with the package.
         region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
             none, the only region in the workspace.
-        head: prediction heads to train: `linear`, `mlp` or `both`.
 
     Raises:
-        UsageError: the head is unknown, or no model is given.
+        UsageError: no model is given, or a region must be chosen.
         NotFoundError: a region, task or model does not exist. The hint is the command that makes the missing artifact.
     """
-    if head not in HEADS:
-        raise UsageError(f"unknown head `{head}`: expected `linear`, `mlp` or `both`", hints.again(head="both"))
-    found = dict(zip(*find_tasks(workspace, task, region), strict=True))
-    regions = in_fixed_order(found)
     wanted = as_list(model)
     if not wanted:
         raise wrong_type("model", model, "at least one model", '"tagpool"')
+    possible = candidates(workspace, task, region)
+    if possible:
+        models = _models(workspace, wanted, possible)
+        chosen = unseen_regions(workspace, possible, models, lambda one, at: check_region(workspace, one, at))
+        if chosen:
+            note_choice(chosen, [one for one in models if (found := groups_of(one)) is None or len(found)])
+            region = list(chosen)
+        elif len(possible) == 1:
+            region = list(possible)
+        return ProbePlan(find_built_tasks(workspace, task, region), models)
+    tasks = find_built_tasks(workspace, task, region)
+    regions = list(dict.fromkeys(one for built in tasks for one in built.regions))
+    return ProbePlan(tasks, _models(workspace, wanted, regions))
+
+
+def check_heads(head: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the prediction heads to train, without duplicates. None: `linear` and `mlp`.
+
+    Raises:
+        UsageError: a head is unknown.
+    """
+    given = DEFAULT_HEADS if head is None else tuple(dict.fromkeys(as_list(head)))
+    for one in given:
+        if one not in HEADS:
+            expected = ", ".join(f"`{name}`" for name in HEADS)
+            raise UsageError(f"unknown head `{one}`: expected {expected}", hints.again(head=list(DEFAULT_HEADS)))
+    if not given:
+        raise wrong_type("head", head, "at least one head", '"linear"')
+    return given
+
+
+def check_labels(labels: float | Sequence[float]) -> tuple[float, ...]:
+    """Returns the shares of labels for learning curves, in ascending order, without duplicates and without 1.
+
+    Raises:
+        UsageError: a share is not a number above 0 and at most 1.
+    """
+    given = elements_of(labels)
+    found: list[Any] = [labels] if given is None else given
+    for one in found:
+        if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) <= 1:
+            raise UsageError(f"`--labels {one}`: expected a share above 0 and at most 1", hints.again(labels=0.1))
+    return tuple(sorted({float(one) for one in found if one < 1}))
+
+
+def _models(workspace: Workspace, wanted: Sequence[str | Artifact | None], regions: Sequence[Artifact]) -> list[Model]:
     models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
-    models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
-    return ProbePlan(regions, [found[one] for one in regions], models, HEADS[head])
+    return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 
 
 def check_folds(
-    workspace: Workspace, data: TaskData, regions: Sequence[Artifact], tasks: Sequence[Artifact], seed: int
-) -> None:
+    workspace: Workspace, data: TaskData, built: BuiltTask, seed: int, fold: int | None
+) -> NDArray[np.int64]:
     """Checks that a task has enough tiles, in enough different zoom-14 tiles (groups), to train and test heads.
 
     Args:
         workspace: workspace that contains the artifacts.
         data: labels and splits of the task in all regions of the probe.
-        regions: `processed/` artifacts of the regions.
-        tasks: `tasks/` artifacts of the regions.
+        built: regions and artifacts of the task.
         seed: random seed of the cross-validation folds.
+        fold: the only fold of the task to test; None for all folds.
+
+    Returns:
+        The group of each tested tile, int64.
 
     Raises:
+        UsageError: a fold is given, but the task was built without folds.
         DataError: there are too few tiles or groups, or the option `--buffer` removed all tiles to train on. The hint
             is the command that builds the task with more regions. If the workspace has no other region, it is the
             command that fetches a region.
     """
+    import numpy as np
+
     from geojepa_cli.evaluate.folds import make_folds, probe_data
 
+    if fold is not None and data.fold is None:
+        again = hints.again().after(built.artifacts[0].rebuild_hint().adding(folds=max(5, fold + 1)))
+        raise UsageError(f"`--fold {fold}`: the task `{built.name}` was built without folds", again)
+    rows, probed = probe_data(data)
     try:
-        make_folds(probe_data(data)[1], seed)
+        folds = make_folds(probed, seed, fold)
     except DataError as error:
-        used = [region.name for region in regions]
+        used = [region.name for region in built.regions]
         others = [name for name in workspace.names("processed") if name not in used]
         if not others:
             more = hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
             raise DataError(error.message, more) from None
-        again = hints.again(region=[*used, *others]).after(tasks[0].rebuild_hint().adding(region=others))
-        raise DataError(error.message, again) from None
-
-
-def warn_of_other_splits(models: Sequence[Model], regions: Sequence[Artifact], tasks: Sequence[Artifact]) -> None:
-    """Warns about models that may have seen test tiles of the probed regions in training.
-
-    These models were trained on a probed region, either on all its tiles, or on a split that was made with another seed
-    than the split of the task.
-
-    Args:
-        models: models and baselines to check. Baselines are not trained, so they are skipped.
-        regions: `processed/` artifacts of the probed regions.
-        tasks: `tasks/` artifacts of the probed task.
-    """
-    names = {region.name for region in regions}
-    seed = tasks[0].params["seed"]
-    for model in models:
-        if not names & model.regions:
-            continue
-        data = model.data_config()
-        if data is None:
-            continue
-        if not data.exclude_test_groups:
-            how = "was trained on all tiles, including test groups (`data.exclude_test_groups` is false)"
-        elif data.split_seed != seed:
-            how = f"was trained with `data.split_seed={data.split_seed}`, but the task was split with `--seed {seed}`"
-        else:
-            continue
-        console.warn(f"`{model.ref}` {how}: the model may have seen test tiles in training")
-
-
-def seen_groups(workspace: Workspace, model: Model, regions: Sequence[Artifact], tested: NDArray[Any]) -> int:
-    """Returns the number of test groups (zoom-14 tiles) that the model may have seen in pretraining.
-
-    Pretraining normally leaves out the groups of the test split. But a probe with cross-validation tests all groups,
-    including those that were used in pretraining.
-
-    Args:
-        workspace: workspace that contains the artifacts.
-        model: model to check.
-        regions: `processed/` artifacts of the probed regions.
-        tested: for each test tile, the number that identifies the zoom-14 tile in which it lies, int64 [n].
-
-    Returns:
-        The number of groups: 0 for baselines, for models that were pretrained on other `source/` artifacts, and for
-        models of the package that were pretrained on regions with other names.
-    """
-    import numpy as np
-
-    from geojepa_cli.tasks.splits import SPLITS, split_groups
-
-    if not _may_have_seen(workspace, model, regions):
-        return 0
-    config = model.data_config()
-    if config is None:
-        return 0
-    groups = np.unique(tested)
-    if config.exclude_test_groups:
-        groups = groups[split_groups(groups, config.split_seed) != SPLITS.index("test")]
-    return len(groups)
-
-
-def _may_have_seen(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -> bool:
-    """Returns True if the model was pretrained on one of the regions. For a shipped model, compares their names."""
-    if model.artifact is None:
-        return any(region.name in model.regions for region in regions)
-    own = {source for region in regions for source in _sources(workspace, region)}
-    return bool(own & _sources(workspace, model.artifact))
-
-
-def _sources(workspace: Workspace, artifact: Artifact) -> set[str]:
-    """Returns a set with the ids of the `source/` artifacts from which an artifact was made.
-
-    The inputs of the artifact, and their inputs, are searched for `source/` artifacts. For an input that was deleted or
-    is damaged, the set contains the reference `kind/name@id` to this input instead.
-    """
-    found: set[str] = set()
-    for ref in artifact.inputs:
-        kind, _, name = ref.partition("/")
-        if kind == "source":
-            found.add(name.partition("@")[2])  # hash of the content, because one file may have two names
-            continue
-        try:
-            found |= _sources(workspace, workspace.at(ref))
-        except GeojepaError:
-            found.add(ref)
-    return found
+        rebuilt = built.artifacts[0].rebuild_hint().adding(region=others)
+        raise DataError(error.message, hints.again(region=[*used, *others]).after(rebuilt)) from None
+    tested: NDArray[np.int64] = data.groups[rows[np.concatenate([one.test for one in folds])]]
+    return tested

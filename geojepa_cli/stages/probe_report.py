@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.stages.tasks import REPORT_FILE as TASK_REPORT
@@ -11,42 +11,60 @@ from geojepa_cli.workspace.artifact import Artifact
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geojepa_cli.evaluate.label_shares import LabelCount
     from geojepa_cli.evaluate.probe import ProbeResult
+    from geojepa_cli.evaluate.protocols import Protocol
+    from geojepa_cli.evaluate.scores import Score
+    from geojepa_cli.stages.probe_regions import BuiltTask
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.dataset import TaskData
 
 
-def tile_vectors(store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
-    """Reads the embeddings of n tiles, float32 [n, W], where W is the length of the model's tile embeddings.
+class TileVectors:
+    """Reads the tile embeddings of models. Each embeddings file is checked once, whatever number of tasks reads it."""
 
-    Args:
-        store: tiles of all regions of the probe.
-        rows: indexes of the n tiles in `store`, in ascending order.
-        embeddings: `embeddings/` artifacts of one model, one for each region.
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
 
-    Raises:
-        DataError: a tile has no embedding.
-    """
-    import numpy as np
+    def read(self, store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
+        """Returns the embeddings of n tiles, float32 [n, W], where W is the length of the model's tile embeddings.
 
-    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
-    from geojepa_cli.store.embeddings import Embeddings
+        Args:
+            store: tiles of all regions of the probe.
+            rows: indexes of the n tiles in `store`, in ascending order.
+            embeddings: `embeddings/` artifacts of one model, one for each region.
 
-    parts = []
-    for index, artifact in enumerate(embeddings):
-        vectors = Embeddings(artifact.file(EMBEDDINGS_FILE))
-        vectors.check_source(store.regions[index])
-        vectors.check_vectors("tile/vector")
-        first, last = store.tile_offsets[index : index + 2]
-        wanted = rows[(rows >= first) & (rows < last)] - first
-        known = vectors["tile/row"].astype(np.int64)
-        places = np.searchsorted(known, wanted)
-        found = places < len(known)
-        found[found] = known[places[found]] == wanted[found]
-        if not found.all():
-            raise artifact.broken(f"{int((~found).sum())} tiles of the task have no embedding in `{artifact.path}`")
-        parts.append(np.asarray(vectors["tile/vector"][places]))
-    return np.concatenate(parts)
+        Raises:
+            DataError: a tile has no embedding.
+        """
+        import numpy as np
+
+        parts = []
+        for index, artifact in enumerate(embeddings):
+            known, vectors = self._open(store, index, artifact)
+            first, last = store.tile_offsets[index : index + 2]
+            wanted = rows[(rows >= first) & (rows < last)] - first
+            places = np.searchsorted(known, wanted)
+            found = places < len(known)
+            found[found] = known[places[found]] == wanted[found]
+            if not found.all():
+                raise artifact.broken(f"{int((~found).sum())} tiles of the task have no embedding in `{artifact.path}`")
+            parts.append(np.asarray(vectors[places]))
+        return np.concatenate(parts)
+
+    def _open(self, store: TileStore, index: int, artifact: Artifact) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Returns the rows of the tiles in an embeddings file, int64 [m], and their vectors, memory-mapped [m, W]."""
+        import numpy as np
+
+        from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
+        from geojepa_cli.store.embeddings import Embeddings
+
+        if artifact.full_ref not in self._known:
+            found = Embeddings(artifact.file(EMBEDDINGS_FILE))
+            found.check_source(store.regions[index])
+            found.check_vectors("tile/vector")
+            self._known[artifact.full_ref] = found["tile/row"].astype(np.int64), found["tile/vector"]
+        return self._known[artifact.full_ref]
 
 
 def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, int]:
@@ -65,7 +83,12 @@ def count_shared(store: TileStore, data: TaskData, masked: bool) -> dict[str, in
 
 
 def report_content(
-    data: TaskData, result: ProbeResult, params: dict[str, Any], regions: Sequence[Artifact], tasks: Sequence[Artifact]
+    data: TaskData,
+    result: ProbeResult,
+    params: dict[str, Any],
+    built: BuiltTask,
+    protocols: Mapping[str, Protocol],
+    models: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns the content of `report.json`.
 
@@ -73,26 +96,40 @@ def report_content(
         data: labels and splits of the task in all regions.
         result: scores of the probe.
         params: parameters of the `probes/` artifact.
-        regions: `processed/` artifacts of the regions.
-        tasks: `tasks/` artifacts of the regions, in the same order.
+        built: regions and artifacts of the task.
+        protocols: protocol of each model, by its reference.
+        models: reference of the model of each row of scores, by the name of the row.
     """
+    from geojepa_cli.evaluate.protocols import NO_PRETRAINING
+
     strongest = {}
-    for processed, task in zip(regions, tasks, strict=True):
+    for processed, task in zip(built.regions, built.artifacts, strict=True):
         found = task.read_json(TASK_REPORT)["strongest"]
         strongest[processed.name] = {"measure": found["measure"], "tags": found["tags"][:3]}
+
+    def scores(listed: Sequence[Score]) -> list[dict[str, Any]]:
+        named = [protocols[models[one.model]].name if one.model in models else NO_PRETRAINING for one in listed]
+        return [{**one.to_json(), "protocol": name} for one, name in zip(listed, named, strict=True)]
+
+    def labels(count: LabelCount) -> dict[str, float]:
+        return {"share": count.share, "tiles": round(count.tiles, 1), "groups": round(count.groups, 1)}
+
     return {
         **params,
         "title": data.spec.title,
         "unit": data.spec.label.unit,
-        "regions": [processed.ref for processed in regions],
-        "protocol": result.protocol,
+        "regions": [processed.ref for processed in built.regions],
+        "evaluation": result.evaluation,
         "random": result.random,
         "buffer": result.buffer,
-        "protocol_description": result.describe(),
+        "evaluation_description": result.describe(),
         "groups": result.groups,
         "test_groups": result.test_groups,
         "tiles": result.tiles,
         "tiles_unthinned": result.tiles_unthinned,
-        "scores": [score.to_json() for score in result.scores],
+        "labels": labels(result.labels),
+        "scores": scores(result.scores),
+        "curve": [{"labels": labels(point.labels), "scores": scores(point.scores)} for point in result.curve],
+        "protocols": {ref: found.to_json() for ref, found in protocols.items()},
         "strongest": strongest,
     }

@@ -29,7 +29,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("report")
 
 
-REPORTS = Stage("reports", version=1, rebuild=_rebuild, files=(MARKDOWN_FILE, JSON_FILE))
+REPORTS = Stage("reports", version=2, rebuild=_rebuild, files=(MARKDOWN_FILE, JSON_FILE))
 
 
 @as_command("report")
@@ -62,7 +62,9 @@ def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
         (build.partial / JSON_FILE).write_text(text + "\n", encoding="utf-8")
         for number, table in enumerate(tables, start=1):
             scores = {row: table.score(row) for row in table.complete_rows if row != DUMMY_ROW}
-            plot_report(scores, table.relative_by_row(scores), table.title, build.partial / f"report-{number}.png")
+            protocols = {row: table.protocol(row) for row in scores}
+            path = build.partial / f"report-{number}.png"
+            plot_report(scores, table.relative_by_row(scores), table.title, path, protocols)
         return build.publish(counts={"probes": len(probes), "tables": len(tables)})
 
     # a newer probe replaces an older one of the same model and task, so the order of probes affects the result
@@ -115,7 +117,9 @@ def read_probe(probe: Artifact) -> tuple[dict[str, Any], TaskErrors]:
         raise probe.broken(f"`{probe.path / PROBE_REPORT}` is not the report of a probe: {wrong}")
     path = probe.verified_file(PREDICTIONS_FILE)
     try:
-        predictions = read_predictions(path, [(score["model"], score["head"]) for score in content["scores"]])
+        predictions = read_predictions(
+            path, [(score["model"], score["head"], score["seeds"]) for score in content["scores"]]
+        )
     except (ValueError, OSError) as error:
         raise probe.broken(f"`{path}` cannot be read: {error}") from error
     return content, task_errors(predictions)

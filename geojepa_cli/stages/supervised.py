@@ -85,6 +85,11 @@ class SupervisedRuns:
             found |= {label: self._fit(label, name, tiles) for name, label in self._labels(pattern).items()}
         return found
 
+    def rows(self, without_shared: str | None = None) -> dict[str, str]:
+        """Returns the reference of the model of each row of scores, by the name of the row. See `fits`."""
+        patterns = ["{}"] if without_shared is None else ["{}", without_shared]
+        return {label: name for pattern in patterns for name, label in self._labels(pattern).items()}
+
     def _labels(self, pattern: str) -> dict[str, str]:
         return {model.name: pattern.format(model.name) for model in self._models}
 

@@ -98,6 +98,18 @@ def group_names(groups: Groups) -> list[str]:
     return [f"{GROUP_ZOOM}_{group >> 32}_{group & 0xFFFFFFFF}" for group in groups.tolist()]
 
 
+def group_number(name: str) -> int:
+    """Returns the number of a zoom-14 tile (group) with the name `14_X_Y`.
+
+    Raises:
+        ValueError: the text is not the name of a zoom-14 tile.
+    """
+    zoom, x, y = (int(part) if part.isascii() and part.isdecimal() else -1 for part in name.split("_"))
+    if zoom != GROUP_ZOOM or not (0 <= x < _SIDE and 0 <= y < _SIDE):
+        raise ValueError(f"`{name}`")
+    return x << 32 | y
+
+
 def split_groups(groups: Groups, seed: int, shares: Sequence[float] = SHARES) -> PartNumbers:
     """Assigns tiles to splits by the zoom-14 tile that contains them (their group). uint8 [n]: 0 train, 1 val, 2 test.
 

@@ -11,7 +11,9 @@ import torch
 
 from geojepa_cli import hints
 from geojepa_cli.config.baselines import TagAEConfig
+from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.families import TileConfig
+from geojepa_cli.config.limits import MAX_FOLDS
 from geojepa_cli.config.modality import IMAGES, Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
@@ -27,10 +29,11 @@ from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
-from geojepa_cli.tasks.splits import SPLITS, split_groups
+from geojepa_cli.tasks.splits import SPLITS, fold_groups, next_to, split_groups
 from geojepa_cli.train.monitor import TileMonitor
 
 COUNTED_TOKENS = 65_536  # entities that are read at once to count their tags
+FEWER = "and build the tasks with the same number of folds: each fold is then smaller"
 RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory that is used for tiles; the model needs the rest
 
 
@@ -109,7 +112,9 @@ class TrainingData:
         if isinstance(config, PretrainConfig) and store.image_kind is not None:
             check_images(config.model, store.image_kind)
         view = View.default(store, config.data.min_entities, config.data.max_entities)
-        if config.data.exclude_test_groups:
+        if config.data.fold is not None:
+            view = view.restrict(_outside_fold(store, view, config.data), "tiles of the fold or next to it")
+        elif config.data.exclude_test_groups:
             view = view.restrict(_outside_test(store, view, config.data.split_seed), "tiles of test groups")
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
@@ -225,6 +230,15 @@ def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
     return view.tiles[split_groups(store.groups[view.tiles], seed) != SPLITS.index("test")]
 
 
+def _outside_fold(store: TileStore, view: View, config: DataConfig) -> Rows:
+    """Returns the indices of all tiles of `view` in zoom-14 groups that are neither in the fold nor next to it. [tiles]
+
+    Groups of the fold without a tile in the dataset do not count, because they cannot be tested.
+    """
+    tested = store.groups[fold_groups(store.groups, config.folds, config.split_seed) == config.fold]
+    return view.tiles[~next_to(store.groups[view.tiles], np.unique(tested))]
+
+
 def _describe_drops(view: View) -> str:
     dropped = [f"{count:,} {reason}" for reason, count in view.counts.items() if count and reason.startswith("tiles")]
     return f"removed {', '.join(dropped)}" if dropped else "the regions are empty"
@@ -235,7 +249,7 @@ def _widen(store: TileStore, config: TileConfig) -> Hint:
 
     There are three cases. If the regions have no entities, the hint is `geojepa tile`. If the limits on the number of
     entities exclude all tiles, the hint is the failed command with wider limits. Otherwise, all remaining tiles are in
-    the test split, and the hint is the failed command with the setting that includes the test split in training.
+    the test split or near the fold, and the hint is the failed command with the setting that includes them.
     """
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
@@ -243,4 +257,6 @@ def _widen(store: TileStore, config: TileConfig) -> Hint:
         return hints.run("tile", region=store.regions[0].name)
     if not ((counts >= low) & (counts <= high)).any():
         return hints.again(set={"data.min_entities": 1, "data.max_entities": max(high, int(counts.max()))})
+    if config.data.fold is not None:
+        return hints.again(set={"data.folds": MAX_FOLDS}).noting(FEWER)
     return hints.again(set={"data.exclude_test_groups": "false"})

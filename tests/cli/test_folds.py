@@ -27,7 +27,7 @@ def test_an_empty_fold_is_a_warning_too_and_probe_skips_it(folder: Path) -> None
     report = json.loads(run("probe", *command, "--head", "linear", "--model", "tagpool", "--json", cwd=folder))[
         "result"
     ]
-    assert report["protocol"] == "task folds" and report["tiles"] > 20
+    assert report["evaluation"] == "task folds" and report["tiles"] > 20
     run("build-tasks", *command, cwd=folder)  # the newest again
 
 

@@ -115,7 +115,7 @@ probe --region demo
 probe --task max_sped
 probe --task foo
 probe --task max_speed --model demoo
-probe --task max_speed --head both --model demo --model tagpol
+probe --task max_speed --head mlp --model demo --model tagpol
 probe --task max_speed --head foo
 probe --task max_speed --region demoo
 probe --task max_speed --seed -1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import shutil
 from pathlib import Path
@@ -19,18 +17,13 @@ from typer.testing import CliRunner
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.app import app
-from geojepa_cli.config.load import dump_config, load_config
-from geojepa_cli.errors import DataError, NotFoundError
-from geojepa_cli.stages.embedding_model import TAGPOOL, Model
-from geojepa_cli.stages.models import make_model
-from geojepa_cli.stages.probe_plan import seen_groups, warn_of_other_splits
+from geojepa_cli.errors import DataError, GeojepaError, NotFoundError
+from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.tasks import build_tasks
-from geojepa_cli.stages.training import TrainingRun
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
-from geojepa_cli.tasks.splits import split_groups
 
 LINEAR = ("--head", "linear")
 
@@ -51,8 +44,8 @@ def test_a_probe_has_dummy_and_tagpool_and_its_predictions_give_its_scores(works
     assert set(answer) == {"schema", "command", "artifact", "result"}
     report = answer["result"]
     assert [(f["model"], f["head"]) for f in report["scores"]] == [("dummy", "median"), ("tagpool", "linear")]
-    assert report["protocol"] == "cross-validation"
-    assert f"{report['groups']} zoom-14 groups" in report["protocol_description"]
+    assert report["evaluation"] == "cross-validation"
+    assert f"{report['groups']} zoom-14 groups" in report["evaluation_description"]
     assert report["strongest"]["alpha"]["tags"]
     artifact = workspace.find("probes", answer["artifact"])
     kept = [row for row in _predictions(artifact.file("predictions.csv")) if row["kept"] == "1"]
@@ -113,6 +106,52 @@ def test_without_shared_adds_scores_of_vectors_without_entities_in_several_group
     assert counts == hidden["entities"] - hidden["hidden"]
 
 
+def test_several_tasks_heads_and_seeds_in_one_command(workspace: Workspace, run_here: Run) -> None:
+    command = ("probe", "--region", "alpha", "--head", "linear", "--head", "mlp", "--seeds", "2", "--labels", "0.4")
+    every = json.loads(run_here(*command, "--json"))
+    assert [report["task"] for report in every["result"]] == ["building_count", "max_speed"]
+    named = json.loads(run_here(*command, "--task", "max_speed", "--task", "building_count", "--json"))
+    assert named["artifact"] == every["artifact"][::-1]
+    one = json.loads(run_here(*command, "--task", "max_speed", "--json"))
+    assert (one["artifact"], one["result"]) == (every["artifact"][1], every["result"][1])
+    scores = {(score["model"], score["head"]): score for score in one["result"]["scores"]}
+    assert {head for _, head in scores} == {"median", "linear", "mlp"}  # every tile has a road
+    assert scores["tagpool", "mlp"]["seeds"] == 2 and scores["tagpool", "mlp"]["spread"]["mae"] > 0
+    assert scores["tagpool", "linear"]["seeds"] == 1
+    assert {score["protocol"] for score in scores.values()} == {"no pretraining"}
+    (point,) = one["result"]["curve"]
+    assert point["labels"]["share"] == 0.4 and point["labels"]["tiles"] < one["result"]["labels"]["tiles"]
+    rows = _predictions(workspace.find("probes", one["artifact"]).file("predictions.csv"))
+    errors = [abs(float(row[f"tagpool_mlp_{i}"]) - float(row["label"])) for row in rows for i in (0, 1)]
+    assert np.mean(errors) == pytest.approx(scores["tagpool", "mlp"]["mae_unthinned"], rel=1e-4)
+    text = run_here(*command, "--task", "max_speed")
+    for word in ("SD over seeds", "learning curve", "Spearman", "no pretraining"):
+        assert word in text
+    both = stages.probe(workspace, ["building_count", "max_speed"], region="alpha", head=["linear", "mlp"], seeds=2)
+    assert [made.params["task"] for made in both] == ["building_count", "max_speed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--labels", "0"), "expected a share above 0"),
+        (("--labels", "1.5"), "expected a share above 0"),
+        (("--seeds", "0"), "expected 1 to 100"),
+        (("--head", "linear", "--head", "deep"), "unknown head `deep`"),
+        (("--fold", "1"), "was built without folds"),
+        (("--task", "max_speed", "--task", "maxspeed"), "maxspeed"),
+    ],
+)
+def test_wrong_options_are_refused_with_a_hint(
+    workspace: Workspace, run_here: Run, options: tuple[str, ...], message: str
+) -> None:
+    before = artifact_names(workspace.root)
+    with pytest.raises(GeojepaError, match=message) as caught:
+        run_here("probe", "--region", "alpha", *options)
+    check_hint(str(caught.value.hint))
+    assert artifact_names(workspace.root) == before
+
+
 def test_a_task_that_was_not_built_names_the_command_that_builds_it(run_here: Run) -> None:
     with pytest.raises(NotFoundError) as caught:
         run_here("probe", "--task", "bridge", "--region", "alpha")
@@ -128,46 +167,6 @@ def test_a_probe_embeds_the_tiles_on_which_its_task_was_built(tmp_path: Path) ->
     stages.probe(made, "building_count", head="linear")
     params = [artifact.params for artifact in made.artifacts("embeddings")]
     assert [(one["min_entities"], one["max_entities"]) for one in params] == [(1, most)]
-
-
-def test_a_model_of_another_split_seed_or_without_a_split_gives_a_warning(workspace: Workspace) -> None:
-    alpha, beta = workspace.find("processed", "alpha"), workspace.find("processed", "beta")
-    (task,) = build_tasks(workspace, alpha, ["max_speed"])
-    expected = {"split_seed=0": "", "split_seed=3": "data.split_seed=3", "exclude_test_groups=false": "exclude_test"}
-    for config, text in expected.items():
-        with workspace.build("models", "m", {"config": config}, [alpha]) as build:
-            (build.partial / "config.yaml").write_text(dump_config(load_config("tiny.yaml", [f"data.{config}"])))
-            artifact = build.publish()
-        for region, warning in ((alpha, text), (beta, "")):
-            printed = io.StringIO()
-            with contextlib.redirect_stderr(printed):
-                warn_of_other_splits([Model("m", artifact)], [region], [task])
-            assert warning in printed.getvalue()
-            assert bool(warning) == ("may have seen test tiles" in printed.getvalue())
-        workspace.remove(artifact)
-
-
-def test_groups_that_pretraining_may_have_seen_are_counted_by_lineage(tmp_path: Path) -> None:
-    made = Workspace(tmp_path / "workspace")
-    town, other = add_region(made, "town", 0, 60), add_region(made, "far", 7, 60, corner=(18100, 25956))
-    build_tasks(made, town, ["max_speed"])
-    settings = ["train.max_steps=0", "model.tag_dim=16", "model.depth=1", "train.batch_tokens=4096"]
-    model = Model("net", make_model(made, [town], TrainingRun(load_config("tiny.yaml", settings), "net", seed=3)))
-    groups = np.arange(40, dtype=np.int64) << 32 | 5
-    kept = int((split_groups(groups, 0) != 2).sum())
-    assert 0 < kept < 40
-    tested = np.repeat(groups, 3)
-    assert seen_groups(made, model, [town], tested) == kept
-    assert seen_groups(made, model, [other, town], tested) == kept
-    assert seen_groups(made, model, [town], np.repeat(groups[split_groups(groups, 0) == 2], 3)) == 0
-    assert seen_groups(made, model, [other], tested) == 0
-    assert seen_groups(made, Model(TAGPOOL, None), [town], tested) == 0
-    ws = ["--workspace", str(made.root), "probe", "--task", "max_speed", "--region", "town", *LINEAR]
-    printed = CliRunner().invoke(app, [*ws, "--model", "net"]).stdout
-    assert f"`{model.ref}` may have seen tiles of" in printed
-    report = json.loads(CliRunner().invoke(app, [*ws, "--model", "net", "--json"]).stdout)["result"]
-    assert 0 < report["seen_in_pretraining"][model.ref] <= report["groups"]
-    assert "may have seen" not in CliRunner().invoke(app, [*ws, "--model", "tagpool"]).stdout
 
 
 @pytest.mark.parametrize("name", ["labels.h5", "views.h5", "task.yaml"])

@@ -57,7 +57,10 @@ def test_models_are_compared_in_pairs_and_few_groups_give_no_claim(workspace: Wo
     for task in ("building_count", "max_speed"):
         stages.probe(workspace, task, masked=True, head="linear", without_shared=True)
     (table,) = json.loads(invoke("report", "--json").stdout)["result"]
-    (pair,) = table["comparisons"]
+    printed = invoke("probe", "--task", "max_speed", "--masked", "--head", "linear").stdout
+    assert "the two parts" in printed and "MAE of present" in printed
+    pair, two_part = table["comparisons"]
+    assert two_part["tasks"] == ["max_speed"] and two_part["a"]["model"].endswith("(linear two-part)")
     models = {entry["model"]: entry["score"] for entry in table["models"]}
     assert {pair["a"]["model"], pair["b"]["model"]} == {"tagpool (linear)", "tagpool without shared (linear)"}
     assert pair["tasks"] == ["building_count", "max_speed"]
@@ -86,7 +89,7 @@ def test_a_damaged_probe_is_left_out_with_a_warning(
     file.write_bytes(contents[damage])
     done = invoke("report", "--json")
     assert done.exception is None, done.exception
-    assert set(json.loads(done.stdout)["result"][0]["protocols"]) == {"building_count"}
+    assert set(json.loads(done.stdout)["result"][0]["evaluations"]) == {"building_count"}
     assert "max_speed.tagpool@" in done.stderr and "probe --task max_speed" in " ".join(done.stderr.split())
 
 

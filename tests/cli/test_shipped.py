@@ -20,10 +20,12 @@ from geojepa_cli.config.load import load_config
 from geojepa_cli.config.names import CARD, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.stages import shipped
+from geojepa_cli.stages.probe_regions import region_groups
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, ShippedModel
 from geojepa_cli.stages.tasks import build_tasks
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.tasks.trained_groups import write_groups
 from geojepa_cli.workspace.artifact import Artifact
 
 
@@ -64,7 +66,7 @@ def test_commands_use_it_where_the_workspace_has_no_model_and_say_so(workspace: 
     assert workspace.names("embeddings") == [f"{DEFAULT_SHIPPED}.town", "tagpool.town"]
     report = stages.probe(workspace, "max_speed", head="linear").read_json("report.json")
     assert report["models"] == [model.ref, "tagpool"]
-    assert report["seen_in_pretraining"] == {}
+    assert report["protocols"][model.ref]["protocol"] == "unknown"  # the model has no `trained_groups.txt`
 
 
 def test_models_of_the_workspace_come_first_but_its_name_selects_it(workspace: Workspace, model: ShippedModel) -> None:
@@ -141,17 +143,18 @@ def test_hints_rebuild_what_was_made_with_it(workspace: Workspace, model: Shippe
     assert f"  {model.ref}  (comes with geojepa)\n" in shown and "source/town" in shown
 
 
-def test_a_probe_warns_of_regions_that_it_was_trained_on(
+def test_a_probe_compares_the_tested_tiles_with_those_that_it_was_trained_on(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed_1 = [*SYNTHETIC, "data.split_seed=1"]
-    model = install(tmp_path, monkeypatch, "town", "far", settings=seed_1)
-    build_tasks(workspace, workspace.find("processed", "town"), ["max_speed"])
-    done = succeed(workspace, "probe", "--task", "max_speed", "--head", "linear")
-    assert f"`{model.ref}` may have seen tiles of" in " ".join(done.stdout.split())
-    assert "data.split_seed=1" in done.stderr
-    again = stages.probe(workspace, "max_speed", head="linear").read_json("report.json")
-    assert list(again["seen_in_pretraining"]) == [model.ref]
+    model = install(tmp_path, monkeypatch, "elsewhere")  # extents count, not names of regions
+    town = workspace.find("processed", "town")
+    build_tasks(workspace, town, ["max_speed"])
+    for groups, expected in ((region_groups(town), "seen"), (region_groups(town) + (9 << 32), "transfer")):
+        write_groups(model.folder, groups)
+        (score,) = stages.probe(workspace, "max_speed", DEFAULT_SHIPPED, head="linear").read_json("report.json")[
+            "scores"
+        ][1:2]
+        assert (score["model"], score["protocol"]) == (DEFAULT_SHIPPED, expected)
 
 
 def test_another_id_than_the_installed_one_is_refused(workspace: Workspace, model: ShippedModel) -> None:

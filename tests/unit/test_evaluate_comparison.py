@@ -10,7 +10,7 @@ import pytest
 from geojepa_cli.evaluate.comparison import TaskErrors, compare, compare_all, task_errors
 from geojepa_cli.evaluate.predictions import COLUMNS, read_predictions
 
-HEADS = [("dummy", "median"), ("a", "linear"), ("b", "linear"), ("b", "mlp")]
+HEADS = [("dummy", "median", 1), ("a", "linear", 1), ("b", "linear", 1), ("b", "mlp", 1)]
 
 
 def _errors(n_groups: int, tiles: str = "t", seed: int = 0, **worse_by: float) -> TaskErrors:
@@ -131,6 +131,6 @@ def test_predictions_with_other_columns_are_refused(tmp_path: Path) -> None:
 
 def _write(folder: Path, lines: list[str]) -> Path:
     path = folder / "predictions.csv"
-    header = ",".join([*COLUMNS, *(f"{model}_{head}" for model, head in HEADS)])
+    header = ",".join([*COLUMNS, *(f"{model}_{head}" for model, head, _ in HEADS)])
     path.write_text("\n".join([header, *lines]) + "\n")
     return path

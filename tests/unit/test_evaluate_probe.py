@@ -29,7 +29,7 @@ def test_a_linear_label_is_found_and_noise_is_no_better_than_dummy() -> None:
     noise = np.random.default_rng(9).normal(size=vectors.shape).astype(np.float32)
     result = run_probe(data, {"good": vectors, "noise": noise}, ("linear",))
     scores = {score.model: score for score in result.scores}
-    assert result.protocol == "test split"
+    assert result.evaluation == "test split"
     assert result.groups == result.test_groups == 22
     assert scores["good"].mae.value == pytest.approx(0.08, abs=0.02)  # the mean of |N(0, 0.1)|
     assert scores["noise"].relative is not None
@@ -50,7 +50,7 @@ def test_dummy_is_the_median_of_the_training_labels() -> None:
 def test_few_test_groups_are_cross_validated_over_all_groups_and_the_description_has_it() -> None:
     data, vectors = _data(40)
     result = run_probe(data, {"m": vectors}, ("linear",))
-    assert result.protocol == "cross-validation"
+    assert result.evaluation == "cross-validation"
     assert (result.groups, result.test_groups, result.folds) == (40, 8, 5)
     assert (result.fold >= 0).all()
     assert "5-fold cross-validation" in result.describe()
@@ -131,7 +131,7 @@ def test_empty_folds_are_skipped_and_the_others_keep_their_numbers() -> None:
     fold[fold == 1] = 5  # folds 1, 3 and 4 are empty
     result = run_probe(replace(data, task_fold=fold), {"m": vectors}, ("linear", "mlp"))
     np.testing.assert_array_equal(result.fold, fold)
-    assert (result.protocol, result.folds) == ("task folds", 3)
+    assert (result.evaluation, result.folds) == ("task folds", 3)
     assert all(np.isfinite(predicted).all() for predicted in result.predictions.values())
 
 
@@ -144,7 +144,7 @@ def test_the_tasks_own_folds_are_tested_one_after_the_other() -> None:
     data, vectors = _data(30)
     fold = (np.repeat(np.arange(30), 8) % 3).astype(np.uint8)
     result = run_probe(replace(data, task_fold=fold), {"m": vectors}, ("linear",))
-    assert result.protocol == "task folds"
+    assert result.evaluation == "task folds"
     np.testing.assert_array_equal(result.fold, fold)
     assert result.describe().startswith("3-fold cross-validation over groups (folds of the task): 240 tiles in 30")
 
@@ -177,6 +177,6 @@ def test_a_random_split_is_used_whatever_the_groups_and_marked() -> None:
     data, vectors = _data(10)
     split = np.random.default_rng(0).choice(3, len(data.labels), p=[0.6, 0.2, 0.2]).astype(np.uint8)
     result = run_probe(replace(data, split=split, random=True), {"m": vectors}, ("linear",))
-    assert result.protocol == "test split"
+    assert result.evaluation == "test split"
     assert result.describe().startswith("RANDOM SPLIT")
     np.testing.assert_array_equal(result.fold >= 0, split == 2)

@@ -19,10 +19,12 @@ def _probe(
             "head": "median" if model == "dummy" else "linear",
             "mae": {"value": mae, "low": mae - 0.1, "high": mae + 0.1},
             "relative": mae / dummy if dummy else None,
+            "protocol": "no pretraining" if model == "dummy" else "transfer",
+            "seeds": 1,
         }
         for model, mae in maes.items()
     ]
-    description = {"task": task, "masked": masked, "regions": list(regions), "protocol_description": "30 groups"}
+    description = {"task": task, "masked": masked, "regions": list(regions), "evaluation_description": "30 groups"}
     return {**description, "scores": scores}
 
 
@@ -58,8 +60,8 @@ def test_a_model_without_all_tasks_has_no_score() -> None:
     assert by_model["n (linear)"]["score"] is None
     assert by_model["m (linear)"]["score"] == pytest.approx(0.5)
     text = to_markdown([table.to_json()])
-    assert score_rows(table.to_json())[-1] == ["n (linear)", "1 [0.9, 1.1]", "–", "–", "–"]
-    assert "| n (linear) | 1 [0.9, 1.1] | – | – | – |" in text
+    assert score_rows(table.to_json())[-1] == ["n (linear)", "transfer", "1 [0.9, 1.1]", "–", "–", "–"]
+    assert "| n (linear) | transfer | 1 [0.9, 1.1] | – | – | – |" in text
     assert "- x: 30 groups" in text
 
 
@@ -72,8 +74,8 @@ def test_missing_and_wrong_entries_of_a_report_are_named() -> None:
     whole = _probe("x", {"dummy": 4.0, "m": 2.0})
     assert check_probe(whole) is None
     assert check_probe([]) is not None
-    del (lacking := dict(whole))["protocol_description"]
-    assert "protocol_description" in (check_probe(lacking) or "")
+    del (lacking := dict(whole))["evaluation_description"]
+    assert "evaluation_description" in (check_probe(lacking) or "")
     broken = {**whole, "scores": [{**whole["scores"][0], "mae": {"value": 1.0, "low": 0.5}}]}
     assert "scores.0.mae.high" in (check_probe(broken) or "")
     assert "Dummy" in (check_probe({**whole, "scores": whole["scores"][1:]}) or "")

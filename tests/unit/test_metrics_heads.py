@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
 
+from geojepa_cli.metrics.boosting import BINS, LEARNING_RATE, fit_boosting
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.metrics.mlp import fit_mlp
-from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge
+from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge, fit_ridges
 
 
 def _problem(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,3 +108,52 @@ def test_mlp_on_equal_labels_predicts_them() -> None:
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
     head = fit_mlp(x, torch.full((40,), 6.0), x[:0], torch.empty(0), max_epochs=60)
     assert (head.predict(x) - 6).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize(("n", "d"), [(150, 20), (60, 90)])
+def test_ridges_of_several_columns_equal_those_fitted_one_by_one(n: int, d: int) -> None:
+    x, y, groups = _problem(n, d, seed=6)
+    ys = np.column_stack([y, np.random.default_rng(7).normal(size=n), y > y.mean()])
+    clamps = ((-5.0, 5.0), None, (0.0, 1.0))
+    together = fit_ridges(x, ys, groups, clamps=clamps)
+    for column, clamp in enumerate(clamps):
+        alone = fit_ridge(x, ys[:, column], groups, clamp=clamp)
+        assert together[column].alpha == alone.alpha
+        np.testing.assert_allclose(together[column].predict(x), alone.predict(x), rtol=1e-9, atol=1e-9)
+
+
+def test_ridge_is_exact_where_the_mean_of_a_feature_is_much_larger_than_its_deviation() -> None:
+    x, y, groups = _problem(200, 6, seed=8)
+    far = x + 1e6
+    scaler = StandardScaler().fit(far)
+    oracle = SklearnRidge(alpha=10.0, solver="svd").fit(scaler.transform(far), y)
+    ours = fit_ridge(far, y, groups, alphas=(10.0,))
+    np.testing.assert_allclose(ours.predict(far), oracle.predict(scaler.transform(far)), rtol=1e-6, atol=1e-6)
+
+
+def test_the_linear_model_by_gradient_descent_approaches_least_squares() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(900, 5, generator=generator) * torch.tensor([1.0, 10.0, 0.1, 3.0, 1.0]) + 4
+    y = x @ torch.tensor([1.0, -0.2, 5.0, 0.0, 2.0]) + 0.1 * torch.randn(900, generator=generator)
+    head = fit_mlp(x[:600], y[:600], x[600:800], y[600:800], hidden=None)
+    assert sum(parameter.numel() for parameter in head.net.parameters()) == 6
+    exact = np.linalg.lstsq(np.c_[x[:600].numpy(), np.ones(600)], y[:600].numpy(), rcond=None)[0]
+    expected = np.c_[x[800:].numpy(), np.ones(100)] @ exact
+    assert np.abs(head.predict(x[800:]).numpy() - expected).mean() < 0.05 * float(y.std())
+
+
+def test_boosting_takes_the_loss_and_the_trees_with_the_lowest_validation_error() -> None:
+    x, y, _ = _problem(240, 4, seed=2)
+    y = np.exp(y)  # skewed: the two losses differ
+    head = fit_boosting(x[:160], y[:160], x[160:200], y[160:200], trees=12, clamp=(0.0, 50.0))
+    errors = {}
+    for loss in ("squared_error", "absolute_error"):
+        for trees in range(1, 13):
+            model = HistGradientBoostingRegressor(
+                loss=loss, max_iter=trees, learning_rate=LEARNING_RATE, max_bins=BINS, early_stopping=False
+            ).fit(x[:160], y[:160])
+            predicted = model.predict(x[160:200]).clip(0, 50)
+            errors[loss, trees] = np.abs(predicted - y[160:200]).mean(), model.predict(x[200:])
+    best = min(errors, key=lambda key: errors[key][0])
+    assert (head.loss, head.trees) == best
+    np.testing.assert_allclose(head.predict(x[200:]), errors[best][1])

@@ -1,7 +1,8 @@
-"""Output of `probe`: table of scores, test protocol, and the tag that gives most information about the label."""
+"""Output of `probe`: tables of scores, how heads were tested, and the most informative tag."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from geojepa_cli import console
@@ -9,6 +10,7 @@ from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
+PARTS = {"AUROC present": "presence_auroc", "AP present": "presence_average_precision", "MAE of present": "value_mae"}
 
 
 def print_probe(report: dict[str, Any], made: Artifact) -> None:
@@ -18,20 +20,18 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         report: content of the probe's `report.json`.
         made: artifact of the probe.
     """
-    binary = any(score["auroc"] is not None for score in report["scores"])
-    unit = f" {report['unit']}" if report["unit"] else ""
-    columns = ["model", "head", f"MAE{unit}", "95 % interval", "MAE / Dummy", "MAE all test tiles"]
-    columns += ["AUROC"] if binary else []
-    rows = [_row(score)[: len(columns)] for score in report["scores"]]
+    from geojepa_cli.evaluate.protocols import SEEN
+
     variant = "masked" if report["masked"] else "plain"
     variant += ", RANDOM SPLIT" if report.get("random") else ""
-    protocol = report["protocol_description"]
-    console.table(f"{report['title']} ({report['task']}, {variant})", columns, rows, caption=protocol)
+    tested, title = report["evaluation_description"], f"{report['title']} ({report['task']}, {variant})"
+    columns, rows = _score_table(report["scores"], report["unit"])
+    console.table(title, columns, rows, caption=tested, red=(SEEN,))
     if report.get("random"):
-        console.warn(protocol)
-    for model, groups in report.get("seen_in_pretraining", {}).items():
-        tested = console.counted(groups, "tested zoom-14 group")
-        console.print_line(f"`{model}` may have seen tiles of {tested} during pretraining (without their labels)")
+        console.warn(tested)
+    _print_protocols(report)
+    _print_parts(report["scores"])
+    _print_curve(report)
     if shared := report.get("shared_entities"):
         of = console.counted(shared["entities"], "entity", "entities")
         console.print_line(
@@ -49,14 +49,82 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     print_path(made)
 
 
-def _row(score: dict[str, Any]) -> list[str]:
-    mae = score["mae"]
-    return [
-        score["model"],
-        score["head"],
-        f"{mae['value']:.3f}",
-        f"{mae['low']:.3f} – {mae['high']:.3f}",
-        f"{score['relative']:.3f}" if score["relative"] is not None else NONE,
-        f"{score['mae_unthinned']:.3f}",
-        f"{score['auroc']:.3f}" if score["auroc"] is not None else NONE,
+def _score_table(scores: Sequence[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and rows of a table of scores."""
+    binary = any(score["auroc"] is not None for score in scores)
+    figures = {"AUROC": "auroc", "AP": "average_precision"} if binary else {"R²": "r2", "Spearman": "spearman"}
+    several = max(score["seeds"] for score in scores) > 1
+    columns = ["model", "head", "protocol", f"MAE {unit}" if unit else "MAE", "95 % interval"]
+    columns += ["SD over seeds"] if several else []
+    columns += ["MAE / Dummy", "MAE all test tiles", *figures]
+    rows = []
+    for score in scores:
+        mae = score["mae"]
+        row = [score["model"], score["head"], score["protocol"], f"{mae['value']:.3f}"]
+        row.append(f"{mae['low']:.3f} – {mae['high']:.3f}")
+        row += [_number(score["spread"].get("mae"))] if several else []
+        row += [_number(score["relative"]), f"{score['mae_unthinned']:.3f}"]
+        rows.append([*row, *(_number(score[name]) for name in figures.values())])
+    return columns, rows
+
+
+def _print_protocols(report: dict[str, Any]) -> None:
+    """Explains the protocols in the table. For models that saw tested groups, prints their number and what helps."""
+    from geojepa_cli.evaluate.protocols import MEANINGS, SEEN, SEEN_NEIGHBOURS
+
+    found = {one["protocol"] for one in report["protocols"].values()}
+    for name in (one for one in MEANINGS if one in found):
+        console.print_line(f"protocol `{name}`: {MEANINGS[name]}")
+    for model, one in report["protocols"].items():
+        number = {SEEN: one["seen_groups"], SEEN_NEIGHBOURS: one["near_groups"]}.get(one["protocol"])
+        if number is not None:
+            what = "saw" if one["protocol"] == SEEN else "saw a group next to"
+            of = console.counted(one["groups"], "tested zoom-14 group")
+            console.print_line(f"`{model}` {what} {number:,} of {of} during pretraining (without labels)")
+    if SEEN in found:
+        console.print_line(
+            "to test on unseen tiles: name a region that the model was not pretrained on with `--region`, or pretrain "
+            "it with `--fold` for a task that was built with `--folds`"
+        )
+
+
+def _print_parts(scores: Sequence[dict[str, Any]]) -> None:
+    """Explains predictions in two parts, if there are any, and prints the scores of the parts."""
+    if not any(score["parts"] for score in scores):
+        return
+    console.print_line(
+        "two-part: one head predicts whether a tile has a label other than the value for absence, another predicts the "
+        "label of tiles that have one"
+    )
+    rows = [
+        [score["model"], score["head"], *(_number(score["parts"][name]) for name in PARTS.values())]
+        for score in scores
+        if score["parts"]
     ]
+    console.table("the two parts", ["model", "head", *PARTS], rows)
+
+
+def _print_curve(report: dict[str, Any]) -> None:
+    """Prints the scores with fewer labels."""
+    from geojepa_cli.evaluate.protocols import SEEN
+
+    whole = {"labels": report["labels"], "scores": report["scores"]}
+    points = [*report["curve"], whole] if report["curve"] else []
+    rows = [
+        [
+            f"{point['labels']['share']:.4g}",
+            f"{point['labels']['tiles']:,.0f} in {point['labels']['groups']:,.0f} groups",
+            *(score["model"], score["head"], score["protocol"], f"{score['mae']['value']:.3f}"),
+            *(_number(score["spread"].get("mae")), _number(score["relative"])),
+        ]
+        for point in points
+        for score in point["scores"]
+    ]
+    if rows:
+        columns = ["share", "labelled tiles", "model", "head", "protocol", "MAE", "SD over seeds", "MAE / Dummy"]
+        caption = "labels are drawn by zoom-14 group, so no group is split; Dummy has all labels in `MAE / Dummy`"
+        console.table("learning curve", columns, rows, caption=caption, red=(SEEN,))
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
@@ -15,9 +16,14 @@ from geojepa_cli.evaluate.folds import ProbeData
 from geojepa_cli.evaluate.plots.style import COLOURS, GREY, save_png
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.evaluate.probe import ProbeResult
+from geojepa_cli.evaluate.protocols import SEEN
+
+SEEN_COLOUR = "#d62728"
 
 
-def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path: Path) -> None:
+def plot_probe(
+    data: ProbeData, result: ProbeResult, title: str, unit: str, path: Path, protocols: Mapping[str, str]
+) -> None:
     """Plots predicted against true labels for the best prediction head of each model, and the MAE in each zoom-14 tile.
 
     Args:
@@ -26,32 +32,43 @@ def plot_probe(data: ProbeData, result: ProbeResult, title: str, unit: str, path
         title: title of the task.
         unit: unit of the labels, or an empty string.
         path: PNG file to write.
+        protocols: protocol of each model. The protocol `seen` is red in the legend.
     """
     best = best_heads(result)
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     tested = (result.fold >= 0) & data.kept
     for place, (model, head) in enumerate(best.items()):
-        predicted = result.predictions[model, head][tested]
+        predicted = result.predictions[model, head].mean(axis=0)[tested]
         # many tiles have the same label: random shifts with a fixed seed separate their points
         jitter = np.random.default_rng(place).uniform(-0.15, 0.15, len(predicted))
         spread = jitter * (1.0 if not data.binary else 0.6)
         colour = COLOURS[place % len(COLOURS)]
         left.scatter(
-            data.labels[tested] + spread, predicted, s=9, alpha=0.45, lw=0, color=colour, label=f"{model} ({head})"
+            data.labels[tested] + spread,
+            predicted,
+            s=9,
+            alpha=0.45,
+            lw=0,
+            color=colour,
+            label=f"{model} ({head}, {protocols[model]})",
         )
     ends = [float(data.labels[tested].min()), float(data.labels[tested].max())]
     left.plot(ends, ends, color=GREY, lw=1, ls="--", zorder=0)
     suffix = f" ({unit})" if unit else ""
     left.set(xlabel=f"true{suffix}", ylabel=f"predicted{suffix}", title=title)
-    left.legend(frameon=False, fontsize=8)
+    _mark_seen(left.legend(frameon=False, fontsize=8), [protocols[model] for model in best])
     _errors_by_group(right, data, result, best, tested)
     right.set_ylabel(f"MAE{suffix}")
     save_png(figure, path, dpi=130)
 
 
 def plot_report(
-    scores: Mapping[str, float], relative: Mapping[str, Mapping[str, float]], title: str, path: Path
+    scores: Mapping[str, float],
+    relative: Mapping[str, Mapping[str, float]],
+    title: str,
+    path: Path,
+    protocols: Mapping[str, str],
 ) -> None:
     """Draws a bar chart with one bar for each task and model.
 
@@ -62,6 +79,7 @@ def plot_report(
         relative: MAE divided by the MAE of Dummy, as `relative[model][task]`; NaN draws no bar.
         title: title of the plot.
         path: PNG file to write.
+        protocols: protocol of each model. Bars of the protocol `seen` have a red edge.
     """
     tasks = sorted({task for by_task in relative.values() for task in by_task})
     models = sorted(scores, key=lambda model: (scores[model], model))
@@ -71,12 +89,21 @@ def plot_report(
     for place, model in enumerate(models):
         values = [relative[model].get(task, float("nan")) for task in tasks]
         x = np.arange(len(tasks)) + (place - (len(models) - 1) / 2) * width
-        axes.bar(x, values, width, color=COLOURS[place % len(COLOURS)], label=f"{model} ({scores[model]:.3f})")
+        edge = SEEN_COLOUR if protocols[model] == SEEN else "none"
+        label = f"{model}: {scores[model]:.3f}, {protocols[model]}"
+        axes.bar(x, values, width, color=COLOURS[place % len(COLOURS)], label=label, edgecolor=edge, linewidth=1.5)
     axes.axhline(1.0, color=GREY, lw=1, ls="--")
     axes.set_xticks(np.arange(len(tasks)), [task.replace("_", "\n") for task in tasks])
     axes.set(ylabel="MAE / MAE of Dummy", title=title)
-    axes.legend(frameon=False, fontsize=8, title="model (mean)")
+    legend = axes.legend(frameon=False, fontsize=8, title="model: mean over tasks, protocol")
+    _mark_seen(legend, [protocols[model] for model in models])
     save_png(figure, path, dpi=130)
+
+
+def _mark_seen(legend: Legend, protocols: Sequence[str]) -> None:
+    for text, protocol in zip(legend.get_texts(), protocols, strict=True):
+        if protocol == SEEN:
+            text.set_color(SEEN_COLOUR)
 
 
 def best_heads(result: ProbeResult) -> dict[str, str]:
@@ -95,7 +122,7 @@ def _errors_by_group(
     series: Sequence[tuple[str, str]] = [(DUMMY, DUMMY_HEAD), *best.items()]
     order = None
     for place, (model, head) in enumerate(series):
-        errors = np.abs(result.predictions[model, head] - data.labels)[tested]
+        errors = np.abs(result.predictions[model, head] - data.labels).mean(axis=0)[tested]
         means = np.bincount(inverse, errors) / counts
         order = np.argsort(means, kind="stable") if order is None else order
         colour = GREY if model == DUMMY else COLOURS[(place - 1) % len(COLOURS)]

@@ -1,0 +1,145 @@
+"""Fits the prediction heads of a probe, several at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData
+from geojepa_cli.evaluate.heads import SEEDED, TWO_PART, predict_dummy, predict_head, predict_two_parts
+from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
+from geojepa_cli.evaluate.scores import Predicted
+from geojepa_cli.tasks.labels import label_range
+
+Progress = Callable[[int, int], None]
+Supervised = Callable[[Fold, tuple[float, float], int], Floats]  # (fold, limits of predictions, seed) -> predictions
+SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
+Vectors = Mapping[str, NDArray[np.float32]]
+Key = tuple[str, str]  # names of model and head
+Runs = Sequence[Sequence[Fold]]  # folds of each seed
+
+
+class _Job(NamedTuple):
+    """One fit of a head.
+
+    Attributes:
+        share: place of the share of labels.
+        run: place of the seed.
+        fold: tiles to fit to and to test.
+        model, head: names of model and head.
+    """
+
+    share: int
+    run: int
+    fold: Fold
+    model: str
+    head: str
+
+
+def fit_heads(
+    data: ProbeData,
+    vectors: Vectors,
+    heads: Sequence[str],
+    shares: Sequence[Runs],
+    seed: int,
+    threads: int,
+    progress: Progress,
+    supervised: Mapping[str, Supervised],
+) -> list[dict[Key, Predicted]]:
+    """Fits every head to the vectors of every model, and predicts the labels of test tiles.
+
+    Models that are trained on labels come first, one by one, because they use the global random generator.
+
+    Args:
+        data: labels of the n tiles of the task.
+        vectors: vectors of these tiles by name of the model, float32 [n, d].
+        heads: names of the heads.
+        shares: for each share of the labels, the folds of each seed. The first has all labels, so its folds are the
+            same for all seeds.
+        seed: first seed.
+        threads: number of heads to fit at the same time. Each is fitted on one core, because the rounding of sums would
+            depend on the number of cores. So `threads` does not affect the result.
+        progress: function called after each fit with the number of finished fits and the total number of fits.
+        supervised: function that trains and tests each model that is trained on labels, by name of the model.
+
+    Returns:
+        For each share, the predictions of Dummy and of every head, by (model, head). Heads that do not depend on the
+        seed are fitted once if all labels are used.
+    """
+    predictions = [_empty(data, vectors, heads, len(runs), place > 0) for place, runs in enumerate(shares)]
+    for found, runs in zip(predictions, shares, strict=True):
+        found |= {(model, SUPERVISED_HEAD): Predicted(_nan(len(runs), data)) for model in supervised}
+    jobs = []
+    for place, runs in enumerate(shares):
+        for run, folds in enumerate(runs):
+            for fold in folds:
+                if place or not run:
+                    dummy = predictions[place][DUMMY, DUMMY_HEAD].labels
+                    dummy[run, fold.test] = predict_dummy(data.labels, fold)
+                wanted = [head for head in heads if place or not run or head in SEEDED]
+                jobs += [_Job(place, run, fold, model, head) for model in vectors for head in wanted]
+    own = [(place, run, fold) for place, runs in enumerate(shares) for run, folds in enumerate(runs) for fold in folds]
+    trained = len(own) * len(supervised)
+    total = trained + len(jobs)
+    for done, (model, (place, run, fold)) in enumerate(product(supervised, own), start=1):
+        clamp = label_range(data.labels[fold.train], data.clamp)
+        predicted = supervised[model](fold, clamp, seed + run)
+        predictions[place][model, SUPERVISED_HEAD].labels[run, fold.test] = predicted
+        progress(done, total)
+    with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+        running = [pool.submit(_fit, job, data, vectors, seed, predictions[job.share]) for job in jobs]
+        try:
+            for done, finished in enumerate(as_completed(running), start=1 + trained):
+                finished.result()
+                progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return predictions
+
+
+def _fit(job: _Job, data: ProbeData, vectors: Vectors, seed: int, found: Mapping[Key, Predicted]) -> None:
+    """Fits one head, and writes its predictions for the test tiles into `found`."""
+    clamp = label_range(data.labels[job.fold.train], data.clamp)
+    given: tuple[Any, ...] = (data.groups, job.fold, clamp, seed + job.run)
+    x, place = vectors[job.model], (job.run, job.fold.test)
+    plain = found[job.model, job.head].labels
+    if not data.two_part:
+        plain[place] = predict_head(job.head, x, data.labels, *given)
+        return
+    assert data.absent is not None
+    plain[place], parts = predict_two_parts(job.head, x, data.labels, data.absent, *given)
+    both = found[job.model, TWO_PART.format(job.head)]
+    assert both.presence is not None and both.value is not None
+    both.labels[place], both.presence[place], both.value[place] = parts.combined, parts.presence, parts.value
+
+
+def _empty(data: ProbeData, vectors: Vectors, heads: Sequence[str], seeds: int, drawn: bool) -> dict[Key, Predicted]:
+    """Returns arrays for the predictions of Dummy and of all heads, filled with NaN.
+
+    Args:
+        data: labels of the task.
+        vectors: vectors by name of the model.
+        heads: names of the heads.
+        seeds: number of seeds.
+        drawn: True if labels are drawn with a seed, so that all heads depend on it.
+    """
+    found = {(DUMMY, DUMMY_HEAD): Predicted(_nan(seeds if drawn else 1, data))}
+    for model in vectors:
+        for head in heads:
+            runs = seeds if drawn or head in SEEDED else 1
+            found[model, head] = Predicted(_nan(runs, data))
+            if data.two_part:
+                parts = (_nan(runs, data) for _ in range(3))
+                found[model, TWO_PART.format(head)] = Predicted(*parts)
+    return found
+
+
+def _nan(runs: int, data: ProbeData) -> Floats:
+    return np.full((runs, len(data.labels)), np.nan)

@@ -1,0 +1,79 @@
+"""Protocols of figures: what a model saw in pretraining of the tiles on which it is tested.
+
+Extents count, not names: zoom-14 tiles (groups) are compared, so a region of another name or version that covers the
+same tiles counts as seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from geojepa_cli.tasks.splits import Groups, neighbours
+
+NO_PRETRAINING, TRANSFER, UNSEEN_GROUPS = "no pretraining", "transfer", "unseen groups"
+SEEN_NEIGHBOURS, UNKNOWN, SEEN = "seen neighbours", "unknown", "seen"
+PROTOCOLS = (NO_PRETRAINING, TRANSFER, UNSEEN_GROUPS, SEEN_NEIGHBOURS, UNKNOWN, SEEN)  # from strictest to weakest
+
+MEANINGS = {
+    NO_PRETRAINING: "the model learned nothing before the head was fitted",
+    TRANSFER: "pretraining saw no tile of the tested regions",
+    UNSEEN_GROUPS: "pretraining saw other parts of the tested regions, but neither the tested zoom-14 groups nor those "
+    "next to them",
+    SEEN_NEIGHBOURS: "pretraining saw zoom-14 groups next to tested ones, but no tested one",
+    UNKNOWN: "the model does not record which tiles pretraining saw",
+    SEEN: "pretraining saw tested zoom-14 groups, with all tags, but without labels",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Protocol of the figures of a model.
+
+    Attributes:
+        name: one of `PROTOCOLS`.
+        seen: number of tested zoom-14 groups that pretraining saw; None if it is unknown.
+        near: number of tested groups that pretraining did not see, next to a group that it saw; None if it is unknown.
+        groups: number of tested groups.
+    """
+
+    name: str
+    seen: int | None
+    near: int | None
+    groups: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the protocol as a dict for JSON."""
+        return {"protocol": self.name, "seen_groups": self.seen, "near_groups": self.near, "groups": self.groups}
+
+
+def find_protocol(seen: Groups | None, tested: Groups, regions: Groups) -> Protocol:
+    """Returns the protocol of figures on some tiles.
+
+    Args:
+        seen: zoom-14 groups with a tile that pretraining saw, int64; empty if the model was not pretrained; None if
+            they are unknown.
+        tested: zoom-14 group of each tested tile, int64.
+        regions: zoom-14 group of each tile of the tested regions, int64.
+    """
+    groups = np.unique(tested)
+    if seen is None:
+        return Protocol(UNKNOWN, None, None, len(groups))
+    if not len(seen):
+        return Protocol(NO_PRETRAINING, 0, 0, len(groups))
+    known = np.isin(groups, seen)
+    near = np.isin(neighbours(groups), seen).any(axis=1) & ~known
+    if known.any():
+        name = SEEN
+    elif near.any():
+        name = SEEN_NEIGHBOURS
+    else:
+        name = UNSEEN_GROUPS if np.isin(regions, seen).any() else TRANSFER
+    return Protocol(name, int(known.sum()), int(near.sum()), len(groups))
+
+
+def weakest(names: list[str]) -> str:
+    """Returns the protocol that proves least, of a list that is not empty. Unknown names count as `unknown`."""
+    return max((name if name in PROTOCOLS else UNKNOWN for name in names), key=PROTOCOLS.index)

@@ -1,0 +1,173 @@
+"""Chooses the tasks and regions of a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from geojepa_cli import console, hints
+from geojepa_cli.errors import GeojepaError, NotFoundError
+from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
+from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
+from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
+from geojepa_cli.stages.trained_groups import groups_of
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.tasks.splits import Groups
+
+
+class BuiltTask(NamedTuple):
+    """A task that was built for one or several regions.
+
+    Attributes:
+        regions: `processed/` artifacts of the regions.
+        artifacts: `tasks/` artifacts of the task, one for each region, in the same order.
+    """
+
+    regions: list[Artifact]
+    artifacts: list[Artifact]
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        return str(self.artifacts[0].params["task"]["name"])
+
+
+def find_built_tasks(workspace: Workspace, task: Tasks | None, region: Regions) -> list[BuiltTask]:
+    """Finds tasks that were built for regions. Regions are in a fixed order.
+
+    Args:
+        workspace: workspace to search.
+        task: names of tasks, or `tasks/` artifacts. None: all tasks that were built for all of the regions.
+        region: regions, as names or artifacts. None: the regions of the artifacts in `task` or, if there are none, the
+            only region in the workspace.
+
+    Raises:
+        NotFoundError: a region does not exist, or a task was not built for a region.
+        UsageError: an argument is of a wrong type.
+    """
+    if task is None:
+        regions = find_regions(workspace, "processed", region)
+        names = tasks_of(workspace, regions)
+        if not names:
+            where = f"`{regions[0].name}`" if len(regions) == 1 else "all of the regions"
+            hint = hints.run("build-tasks", region=[one.name for one in regions])
+            raise NotFoundError(f"no task was built for {where}", hint)
+        return [_ordered(*find_tasks(workspace, name, regions)) for name in names]
+    given = as_list(task)
+    if not given:
+        raise wrong_type("task", task, "at least one task", '"max_speed"')
+    by_task: dict[str, list[str | Artifact]] = {}
+    for one in given:
+        name = one.params.get("task", {}).get("name", one.name) if isinstance(one, Artifact) else one
+        by_task.setdefault(f"{isinstance(one, str)} {name}", []).append(one)
+    wanted = [found[0] if isinstance(found[0], str) else found for found in by_task.values()]
+    return [_ordered(*find_tasks(workspace, one, region)) for one in wanted]
+
+
+def tasks_of(workspace: Workspace, regions: Sequence[Artifact]) -> list[str]:
+    """Returns the names of the tasks that were built for every one of the regions, in alphabetical order."""
+    names = [name for name in workspace.names("tasks") if not name.endswith(ANALYSIS_SUFFIX)]
+    common: set[str] | None = None
+    for region in regions:
+        prefix = f"{region.name}."
+        found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        built = {name for name in found if _is_built(workspace, region, name)}
+        common = built if common is None else common & built
+    return sorted(common or ())
+
+
+def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> list[Artifact]:
+    """Returns the regions among which `probe` chooses if none is named: the newest version of each region for which all
+    given tasks were built (without tasks: any task). Returns an empty list if there is nothing to choose.
+    """
+    names = workspace.names("processed")
+    given = [] if task is None else as_list(task)
+    if region is not None or len(names) < 2 or not all(_is_plain(one) for one in given):
+        return []
+    newest = [workspace.find("processed", name) for name in names]
+    if given:
+        found = [one for one in newest if all(_is_built(workspace, one, name) for name in given)]
+    else:
+        found = [one for one in newest if tasks_of(workspace, [one])]
+    return in_fixed_order(found)
+
+
+def unseen_regions(
+    workspace: Workspace, found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], None]
+) -> list[Artifact]:
+    """Returns the regions of which no model saw a tile in pretraining, and that all models can embed.
+
+    Only models that were pretrained are compared. If there is none, returns no region, because then none is preferred.
+
+    Args:
+        workspace: workspace with the regions.
+        found: `processed/` artifacts of the regions.
+        models: models to test.
+        check: raises an error if a model cannot embed a region.
+    """
+    trained = [(model, groups_of(model)) for model in models]
+    trained = [(model, groups) for model, groups in trained if groups is None or len(groups)]
+    if not trained:
+        return []
+    unseen = [region for region in found if not any(_saw(model, groups, region) for model, groups in trained)]
+    return [region for region in unseen if _embeddable(region, models, check)]
+
+
+def note_choice(chosen: Sequence[Artifact], models: Sequence[Model]) -> None:
+    """Prints which regions are tested because no region was named."""
+    names = ", ".join(f"`{region.name}`" for region in chosen)
+    console.note(
+        f"testing on {names}: {', '.join(model.name for model in models)} saw no tile of these regions in pretraining; "
+        "to test on other regions, name them with `--region`"
+    )
+
+
+def region_groups(region: Artifact) -> Groups:
+    """Returns the zoom-14 group of each tile of a region, int64.
+
+    Raises:
+        DataError: `processed.h5` is damaged.
+    """
+    from geojepa_cli.store.store import TileStore
+
+    with rebuilding(region):
+        return TileStore.open([region.file(PROCESSED_FILE)], names=[region.name]).groups
+
+
+def _saw(model: Model, groups: Groups | None, region: Artifact) -> bool:
+    """Returns True if the model saw a tile of the region. Of a model without this record, compares names of regions."""
+    import numpy as np
+
+    if groups is None:
+        return region.name in model.regions
+    return bool(np.isin(region_groups(region), groups).any())
+
+
+def _embeddable(region: Artifact, models: Sequence[Model], check: Callable[[Model, Artifact], None]) -> bool:
+    try:
+        for model in models:
+            check(model, region)
+    except GeojepaError:
+        return False
+    return True
+
+
+def _is_built(workspace: Workspace, region: Artifact, task: str) -> bool:
+    built = workspace.newest("tasks", f"{region.name}.{task}", lambda inputs, params: region.full_ref in inputs)
+    return built is not None and processed_of(workspace, built) == region
+
+
+def _is_plain(task: object) -> bool:
+    return isinstance(task, str) and "." not in task and "@" not in task
+
+
+def _ordered(regions: list[Artifact], tasks: list[Artifact]) -> BuiltTask:
+    found = dict(zip(regions, tasks, strict=True))
+    ordered = in_fixed_order(found)
+    return BuiltTask(ordered, [found[one] for one in ordered])

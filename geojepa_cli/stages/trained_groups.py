@@ -1,0 +1,37 @@
+"""Zoom-14 groups that a model saw in pretraining, which `probe` compares with the tested tiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geojepa_cli.errors import DataError
+from geojepa_cli.stages.embedding_model import Model
+
+if TYPE_CHECKING:
+    from geojepa_cli.tasks.splits import Groups
+
+
+def groups_of(model: Model) -> Groups | None:
+    """Returns the zoom-14 groups that a model saw in pretraining, int64. Empty for a model that was not pretrained.
+
+    Returns None if the model does not record them.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    import numpy as np
+
+    from geojepa_cli.tasks.trained_groups import FILE, read_groups
+
+    if model.config is None:
+        return np.empty(0, np.int64)
+    if model.artifact is None:
+        path = model.shipped.folder / FILE if model.shipped else None
+        return read_groups(path) if path is not None and path.is_file() else None
+    if FILE not in model.artifact.manifest["files"]:
+        return None
+    path = model.artifact.verified_file(FILE)
+    try:
+        return read_groups(path)
+    except DataError as error:
+        raise model.artifact.broken(error.message) from error
