@@ -89,11 +89,8 @@ def test_the_cost_of_a_supervised_model_is_recorded(city: DemoCity, quick: None)
     command = ("probe", "--task", "max_speed", "--model", "tagformer-p", "--head", "linear", "--seed", "3", "--json")
     answer = json.loads(run_main(*command, cwd=city.folder))
     report = answer["result"]
-    assert [(score["model"], score["head"]) for score in report["scores"]] == [
-        ("dummy", "median"),
-        ("tagpool", "linear"),
-        ("tagformer-p", "supervised"),
-    ]
+    rows = [(score["model"], score["head"]) for score in report["scores"]]
+    assert rows[:2] == [("dummy", "median"), ("tagpool", "linear")] and rows[-1] == ("tagformer-p", "supervised")
     number, of_folds, _ = report["protocol_description"].partition("-fold")
     folds = int(number) if of_folds else 1
     cost = report["supervised"]["tagformer-p"]
