@@ -1,8 +1,8 @@
 """Measures the time of probes: five tasks, three heads and three seeds on 20,000 vectors of 768 values.
 
 The vectors of real tiles come from a workspace (TagPool). They are repeated with small random changes until there are
-20,000, in zoom-14 groups apart from the real ones. All tasks have the test split of `build-tasks`. Prints JSON: the wall
-time by task, and the scores, which show that the heads learned something.
+20,000, in zoom-14 groups apart from the real ones. All tasks have the test split of `build-tasks`. Prints JSON: wall
+times by task, and the scores, which show that the heads learned something.
 
     python benchmarks/probe.py --workspace workspace --threads 2
 """
