@@ -66,6 +66,32 @@ def write_synthetic_processed(
     tiles = [] if empty else _tiles(rng, n_tiles, zoom, corner)
     vocab = sorted(((k, v) for k, vs in TAGS.items() for v in vs), key=lambda kv: (kv[0].encode(), kv[1].encode()))
     objects, wanted = _objects(rng, len(tiles), mean_entities, vocab)
+    return write_objects(path, rng, tiles, objects, wanted, vocab, kind, zoom, xy_dtype)
+
+
+def write_objects(
+    path: Path,
+    rng: np.random.Generator,
+    tiles: Sequence[tuple[int, int, int]],
+    objects: Sequence[Object],
+    wanted: Sequence[set[int]],
+    vocab: Sequence[tuple[str, str]],
+    kind: str = "processed",
+    zoom: int = 16,
+    xy_dtype: str = "u16",
+) -> Path:
+    """Writes objects with random places and shapes.
+
+    Args:
+        path: file to write; its folder is made.
+        rng: source of the places and shapes.
+        tiles: zoom, x and y of the tiles, in the order of a file.
+        objects: OSM elements, sorted by type and id. Those with a `centre` (x, y) in tile units are there.
+        wanted: rows of the objects in each tile.
+        vocab: key and value of each distinct tag.
+        kind, zoom, xy_dtype: as for `write_synthetic_processed`.
+    """
+    empty = not tiles
     columns: dict[str, list[Any]] = {name: [0] if c.csr else [] for name, c in schema.COLUMNS.items()}
     for z, x, y in tiles:
         east_m, north_m = ground_size(z, x, y)
@@ -213,6 +239,7 @@ def _add_piece(
     columns["piece/area_m2"].append(float(rng.uniform(1, 1e4)) if obj["kind"] >= 2 else 0.0)
     columns["piece/length_m"].append(float(rng.uniform(1, 500)) if obj["kind"] >= 1 else 0.0)
     centre, side = _box(rng, obj["covers"])
+    centre = np.array(obj.get("centre", centre))
     columns["piece/box_centre"].append(np.rint(centre * 49152 + 8192) if xy_dtype == "u16" else centre)
     columns["piece/box_side"].append(side)
     n_parts = 0 if obj["covers"] else 1 if obj["kind"] == 0 else int(rng.choice([1, 1, 1, 2, 3]))
@@ -245,7 +272,7 @@ def _box(rng: np.random.Generator, covers: bool) -> tuple[np.ndarray, list[float
     return centre, [math.cos(turn) * size[0] / 2, math.sin(turn) * size[0] / 2, size[1] / size[0]]
 
 
-def _add_objects(columns: dict[str, list[Any]], objects: list[Object]) -> None:
+def _add_objects(columns: dict[str, list[Any]], objects: Sequence[Object]) -> None:
     for obj in objects:
         columns["object/osm_type"].append(obj["type"])
         columns["object/osm_id"].append(obj["id"])

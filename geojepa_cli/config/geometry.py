@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.numbers import MAX_COUNT
-from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, PretrainConfig, TrainConfig
+from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 
 Fonts = dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=100)]]
@@ -95,7 +95,3 @@ class GeometryConfig(Section):
     def needs(self) -> Needs:
         """Modalities that the encoder reads: only geometry. Batches must contain them."""
         return frozenset({Modality.NODES})
-
-
-RunConfig = PretrainConfig | GeometryConfig  # configuration of a training run of any family
-SCHEMAS: dict[str, type[RunConfig]] = {"jepa": PretrainConfig, "polygon_gnn": GeometryConfig}

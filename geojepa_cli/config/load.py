@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from geojepa_cli import hints
 from geojepa_cli.config.describe import Schema, describe_error, section_names, valid_override
-from geojepa_cli.config.geometry import SCHEMAS, RunConfig
+from geojepa_cli.config.families import SCHEMAS, RunConfig
 from geojepa_cli.config.reasons import name_type, shorten
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import describe_yaml_error, is_malformed, parse_yaml, read_yaml

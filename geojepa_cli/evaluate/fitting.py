@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from geojepa_cli.evaluate.scores import Predicted
 from geojepa_cli.tasks.labels import label_range
 
 Progress = Callable[[int, int], None]
+Supervised = Callable[[Fold, tuple[float, float], int], Floats]  # (fold, limits of predictions, seed) -> predictions
+SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
 Runs = Sequence[Sequence[Fold]]  # folds of each seed
@@ -47,8 +50,11 @@ def fit_heads(
     seed: int,
     threads: int,
     progress: Progress,
+    supervised: Mapping[str, Supervised],
 ) -> list[dict[Key, Predicted]]:
     """Fits every head to the vectors of every model, and predicts the labels of test tiles.
+
+    Models that are trained on labels come first, one by one, because they use the global random generator.
 
     Args:
         data: labels of the n tiles of the task.
@@ -60,12 +66,15 @@ def fit_heads(
         threads: number of heads to fit at the same time. Each is fitted on one core, because the rounding of sums would
             depend on the number of cores. So `threads` does not affect the result.
         progress: function called after each fit with the number of finished fits and the total number of fits.
+        supervised: function that trains and tests each model that is trained on labels, by name of the model.
 
     Returns:
         For each share, the predictions of Dummy and of every head, by (model, head). Heads that do not depend on the
         seed are fitted once if all labels are used.
     """
     predictions = [_empty(data, vectors, heads, len(runs), place > 0) for place, runs in enumerate(shares)]
+    for found, runs in zip(predictions, shares, strict=True):
+        found |= {(model, SUPERVISED_HEAD): Predicted(_nan(len(runs), data)) for model in supervised}
     jobs = []
     for place, runs in enumerate(shares):
         for run, folds in enumerate(runs):
@@ -75,12 +84,20 @@ def fit_heads(
                     dummy[run, fold.test] = predict_dummy(data.labels, fold)
                 wanted = [head for head in heads if place or not run or head in SEEDED]
                 jobs += [_Job(place, run, fold, model, head) for model in vectors for head in wanted]
+    own = [(place, run, fold) for place, runs in enumerate(shares) for run, folds in enumerate(runs) for fold in folds]
+    trained = len(own) * len(supervised)
+    total = trained + len(jobs)
+    for done, (model, (place, run, fold)) in enumerate(product(supervised, own), start=1):
+        clamp = label_range(data.labels[fold.train], data.clamp)
+        predicted = supervised[model](fold, clamp, seed + run)
+        predictions[place][model, SUPERVISED_HEAD].labels[run, fold.test] = predicted
+        progress(done, total)
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
         running = [pool.submit(_fit, job, data, vectors, seed, predictions[job.share]) for job in jobs]
         try:
-            for done, finished in enumerate(as_completed(running), start=1):
+            for done, finished in enumerate(as_completed(running), start=1 + trained):
                 finished.result()
-                progress(done, len(jobs))
+                progress(done, total)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

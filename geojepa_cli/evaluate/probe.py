@@ -8,14 +8,14 @@ all tiles in the same zoom-14 tile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.fitting import Key, Progress, Vectors, fit_heads
+from geojepa_cli.evaluate.fitting import Key, Progress, Supervised, Vectors, fit_heads
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
 from geojepa_cli.evaluate.label_shares import LabelCount, count_labels, with_share
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
@@ -107,6 +107,7 @@ def run_probe(
     shares: Sequence[float] = (),
     threads: int = 1,
     only_fold: int | None = None,
+    supervised: Mapping[str, Supervised] | None = None,
 ) -> ProbeResult:
     """Fits every prediction head to the tile vectors of every model, and tests the fitted heads.
 
@@ -122,16 +123,16 @@ def run_probe(
         shares: shares of the labels, above 0 and below 1, for a learning curve.
         threads: number of heads to fit at the same time. Does not affect the result.
         only_fold: number of the only fold of the task to test. None: all folds.
+        supervised: function that trains and tests each model that is trained on labels, by name of the model.
 
     Raises:
         DataError: there are too few labelled tiles or groups, or there is no such fold.
     """
-    folds = make_folds(data, seed, only_fold)
+    folds, whole = make_folds(data, seed, only_fold), [1.0, *shares]
     tested = _tested(folds, len(data.labels))
     kept = (tested >= 0) & data.kept
-    whole = [1.0, *shares]
     runs = [[[with_share(fold, data, share, seed + run) for fold in folds] for run in range(seeds)] for share in whole]
-    found = fit_heads(data, vectors, heads, runs, seed, threads, progress)
+    found = fit_heads(data, vectors, heads, runs, seed, threads, progress, supervised or {})
     dummy = float(np.abs(found[0][DUMMY, DUMMY_HEAD].labels - data.labels)[0, kept].mean())
     points = [
         CurvePoint(

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from geojepa_cli.config.geometry import RunConfig
+from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import dump_config
 
 FENCE = "---\n"

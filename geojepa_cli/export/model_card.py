@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
+from geojepa_cli.config.families import TileConfig
 from geojepa_cli.config.images import DRAWN_ATTRIBUTION, DRAWN_LABEL, RANDOM_LABEL
+from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
 from geojepa_cli.export.markdown import config_section, count_rows, join_sections
 
 _METRICS = (
     "loss",
+    "explained",
+    "hidden",
+    "visible",
     "prediction",
     "rankme_tiles",
     "rankme_tokens",
@@ -31,7 +37,7 @@ _POOLINGS = {  # name, and number of values per dimension of a token
 
 def model_card(
     name: str,
-    config: PretrainConfig,
+    config: TileConfig,
     seed: int,
     inputs: Sequence[str],
     counts: Mapping[str, Any],
@@ -52,7 +58,12 @@ def model_card(
     """
     metrics = [f"| {key} | {last_line[key]:.4g} |" for key in _METRICS if isinstance(last_line.get(key), (int, float))]
     sections = {
-        name: [*_model_lines(config, seed), *drawn_lines(attribution)],
+        name: [
+            *_model_lines(config),
+            *_first_weights(config),
+            f"- Seed: {seed}",
+            *drawn_lines(attribution),
+        ],
         "Trained on": [*[f"- `{ref}`" for ref in inputs], "", "| | count |", "| --- | --- |", *count_rows(counts)],
         "Label-free figures at the end": [
             "They show whether the vectors collapsed, not whether they are good: `geojepa probe` does that.",
@@ -72,7 +83,45 @@ def model_card(
     return join_sections(sections)
 
 
-def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
+def _model_lines(config: TileConfig) -> list[str]:
+    if isinstance(config, TagAEConfig):
+        return _tag_ae_lines(config)
+    if isinstance(config, LmaeConfig):
+        return _lmae_lines(config)
+    return _jepa_lines(config)
+
+
+def _first_weights(config: TileConfig) -> list[str]:
+    return [f"- Weights: {FIRST_WEIGHTS}. The model was not trained"] if config.train.max_steps == 0 else []
+
+
+def _tag_ae_lines(config: TagAEConfig) -> list[str]:
+    model = config.model
+    return [
+        "TagAE, a baseline: autoencoder of the tag counts of a tile (GeoJEPA thesis, section 7.4), on OpenStreetMap "
+        "data. Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: encoder's output, {model.embed_dim} values",
+        f"- Entity vector: encoder's output for a tile with this entity alone, {model.embed_dim} values",
+        f"- Input: log(1 + count) of the most frequent tags of the training tiles, at most {model.columns:,}",
+    ]
+
+
+def _lmae_lines(config: LmaeConfig) -> list[str]:
+    model = config.model
+    of_class = f"class token, {model.embed_dim} values"
+    pooled = of_class if model.pooling == "class" else f"max ‖ mean over its entities, {2 * model.embed_dim} values"
+    return [
+        "TagformerLMAE, a baseline: masked autoencoder of the entities of a tile in latent space (GeoJEPA thesis, "
+        "section 7.5), on OpenStreetMap data. Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: {pooled}",
+        f"- Entity vector: the encoder's token, {model.embed_dim} values",
+        f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; input: tags",
+    ]
+
+
+def _jepa_lines(config: PretrainConfig) -> list[str]:
     model = config.model
     pooled, width = _POOLINGS[model.pooling]
     letters = {Modality.GEOMETRY: "G", Modality.TAGS: "T", Modality.IMAGE: "I"}
@@ -88,7 +137,6 @@ def _model_lines(config: PretrainConfig, seed: int) -> list[str]:
         f"input: {', '.join(model.modalities)}",
         *([f"{geometry}{model.geometry_dim} values"] if Modality.GEOMETRY in model.modalities else []),
         *_image_lines(model),
-        f"- Seed: {seed}",
     ]
 
 
@@ -111,7 +159,7 @@ def drawn_lines(attribution: Sequence[str]) -> list[str]:
     )
 
 
-def _tested_tiles(config: PretrainConfig) -> str:
+def _tested_tiles(config: TileConfig) -> str:
     """Returns the section of the model card that states whether tiles of the test split were used for training."""
     split = f"without the test groups of the split by seed {config.data.split_seed}"
     return (

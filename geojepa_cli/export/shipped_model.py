@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geojepa_cli.config.geometry import GeometryConfig, RunConfig
+from geojepa_cli.config.families import RunConfig
+from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.names import CARD, CONFIG, METRICS, WEIGHTS
+from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.export.geometry_card import shipped_geometry_card
 from geojepa_cli.export.shipped_card import ShippingFacts, shipped_card
@@ -89,6 +91,8 @@ def _encoder(
         kept = _beginning_with(tensors, polygon_gnn.PREFIX)
         polygon_gnn.build_encoder(config, kept)
         return kept, shipped_geometry_card(facts, config, last_line)
+    if not isinstance(config, PretrainConfig):
+        raise DataError(f"models of the family `{config.family}` cannot come with the package")
     encoder = build_encoder(config.model)
     kept = _beginning_with(tensors, PREFIX)
     encoder.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in kept.items()})

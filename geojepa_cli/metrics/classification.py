@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.metrics.bootstrap import Interval, draw_groups, percentiles
+from geojepa_cli.metrics.metrics import average_precision
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -17,28 +18,6 @@ def recalls(predicted: Labels, true: Labels, classes: int) -> Floats:
     rows = np.bincount(true, minlength=classes)
     with np.errstate(invalid="ignore"):
         return np.asarray(hits / rows, np.float64)
-
-
-def average_precision(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Returns the average precision: the mean of the precision at each recall, weighted by the gain of recall.
-
-    Rows with equal scores have one common threshold, as in scikit-learn's `average_precision_score`.
-
-    Args:
-        scores: score of each row [n].
-        positive: True for rows of the positive class [n].
-
-    Raises:
-        ValueError: no row is positive.
-    """
-    if not positive.any():
-        raise ValueError("average precision requires at least one positive row")
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    precision = hits[last] / (last + 1)
-    gain = np.diff(hits[last], prepend=0) / hits[-1]
-    return float((precision * gain).sum())
 
 
 def average_precisions(probabilities: Floats, true: Labels) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -15,7 +15,29 @@ from geojepa_cli.store.geometry import GeometryKind
 from geojepa_cli.store.image_tokens import ImageTokenKind
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from geojepa_cli.models.image_encoders import FrozenImageEncoder
+
+
+@dataclass(frozen=True)
+class TagList:
+    """Distinct tags of a dataset. The row indices are the tag ids in `TileBatch.tag_ids`.
+
+    Attributes:
+        keys: key of each tag.
+        values: value of each tag.
+        counts: number of entities with the tag in the tiles to train on. None: not counted. int64 [V]
+    """
+
+    keys: Sequence[str]
+    values: Sequence[str]
+    counts: NDArray[np.int64] | None = None
+
+    def texts(self) -> Iterator[str]:
+        """Yields each tag as `key=value`."""
+        return (f"{key}={value}" for key, value in zip(self.keys, self.values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -32,12 +54,25 @@ class FrozenInputs:
         images: encoder of the image tokens in the batches. None: the batches have none.
         image_encoder: this encoder, on the model's device, to compute tokens in the training step. None: the training
             step computes no image tokens.
+        tags: keys and values of the tags in `tag_table`. None: not known; models that count tags need them.
     """
 
     tag_table: Tensor
     geometry: GeometryKind | None = None
     images: ImageTokenKind | None = None
     image_encoder: FrozenImageEncoder | None = None
+    tags: TagList | None = None
+
+    @property
+    def tag_list(self) -> TagList:
+        """Keys and values of the tags.
+
+        Raises:
+            ValueError: they are not known.
+        """
+        if self.tags is None:
+            raise ValueError("the model counts tags: pass their keys and values")
+        return self.tags
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from geojepa_cli.config.geometry import RunConfig
+from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import dump_config, load_config, load_run_config
 from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.config.schema import PretrainConfig

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from geojepa_cli.config.modality import Needs
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.families import RunConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs, Pretrainable
 
 DEFAULT_BASELINE = "tagpool"
@@ -24,6 +24,7 @@ DEFAULT_BASELINE = "tagpool"
 # name for the option `--model` -> "module:Class". The class attribute `name` must be the same.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
+    "tag-counts": "geojepa_cli.baselines.tag_counts:TagCounts",
 }
 
 
@@ -47,12 +48,14 @@ FAMILIES: dict[str, Family] = {
     "polygon_gnn": Family(
         "geojepa_cli.models.polygon_gnn.pretraining:build", "geojepa_cli.models.polygon_gnn.embedder:load"
     ),
+    "tag_ae": Family("geojepa_cli.baselines.tag_ae:build", "geojepa_cli.baselines.tag_ae:load"),
+    "tagformer_lmae": Family("geojepa_cli.baselines.lmae:build", "geojepa_cli.baselines.lmae:load"),
 }
 
 
 def baseline_needs(name: str) -> Needs:
     """Returns the modalities that a baseline reads. `name` is a key of `BASELINES`."""
-    return cast("Needs", _resolve(BASELINES[name]).needs)
+    return cast("Needs", resolve(BASELINES[name]).needs)
 
 
 def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
@@ -62,7 +65,7 @@ def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
         name: name of the baseline, a key of `BASELINES`.
         inputs: text embeddings of tags, on the device to compute on.
     """
-    return cast("Embedder", _resolve(BASELINES[name])(inputs))
+    return cast("Embedder", resolve(BASELINES[name])(inputs))
 
 
 def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool = False) -> Embedder:
@@ -79,7 +82,7 @@ def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool =
     """
     from geojepa_cli.config.names import BEST_WEIGHTS, WEIGHTS
 
-    return cast("Embedder", _resolve(FAMILIES[family].load)(folder, inputs, BEST_WEIGHTS if best else WEIGHTS))
+    return cast("Embedder", resolve(FAMILIES[family].load)(folder, inputs, BEST_WEIGHTS if best else WEIGHTS))
 
 
 def build_pretrainable(config: RunConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:
@@ -90,9 +93,10 @@ def build_pretrainable(config: RunConfig, inputs: FrozenInputs, seed: int) -> Pr
         inputs: text embeddings of tags.
         seed: random seed of the initial weights.
     """
-    return cast("Pretrainable", _resolve(FAMILIES[config.family].build)(config, inputs, seed))
+    return cast("Pretrainable", resolve(FAMILIES[config.family].build)(config, inputs, seed))
 
 
-def _resolve(target: str) -> Any:
+def resolve(target: str) -> Any:
+    """Imports a class or function. `target` is "module:name"."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -8,17 +8,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.modality import Modality, Needs
+from geojepa_cli.baselines.registry import SUPERVISED
+from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.labels import FIRST_WEIGHTS
+from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG
-from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, unknown
+from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, UsageError, unknown
 from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
 from geojepa_cli.stages.arguments import wrong_type
-from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
 from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
+from geojepa_cli.stages.shipped_inputs import check_tags
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import model_config
 from geojepa_cli.workspace.artifact import Artifact
@@ -27,7 +30,7 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
     from geojepa_cli.config.data import DataConfig
-    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.families import RunConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = DEFAULT_BASELINE
@@ -57,6 +60,11 @@ class Model:
         if self.artifact is None:
             return self.shipped.ref if self.shipped else self.name
         return f"{self.name}@{self.artifact.id}"
+
+    @property
+    def supervised(self) -> bool:
+        """True for a baseline that `probe` trains on the labels of a task. It computes no embeddings."""
+        return self.artifact is None and self.shipped is None and self.name in SUPERVISED
 
     @property
     def params(self) -> dict[str, str]:
@@ -92,10 +100,10 @@ class Model:
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
-        from geojepa_cli.config.schema import PretrainConfig
+        from geojepa_cli.config.families import TileConfig
 
         config = self.config
-        return config.data if isinstance(config, PretrainConfig) else None
+        return config.data if isinstance(config, TileConfig) else None
 
     def needs(self) -> Needs:
         """Returns the modalities that the model reads.
@@ -103,6 +111,8 @@ class Model:
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
+        if self.supervised:
+            return TAGS_ONLY
         config = self.config
         return baseline_needs(self.name) if config is None else config.needs
 
@@ -115,7 +125,7 @@ class Model:
         """
         features = tag_features(workspace, processed)
         if self.shipped is not None:
-            _check_tags(self.shipped, features)
+            check_tags(self.shipped, features)
         return features
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> GeometrySource | None:
@@ -160,12 +170,17 @@ class Model:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
 
+    def label(self, name: str) -> str:
+        """Returns a name of this model with a mark if its weights, or those of its image encoder, are random."""
+        marks = [RANDOM_LABEL] if self.has_random_images() else []
+        marks += [FIRST_WEIGHTS] if self.config is not None and self.config.train.max_steps == 0 else []
+        return name + "".join(f" ({mark})" for mark in marks)
+
     def has_random_images(self) -> bool:
         """Returns True if the model reads image tokens of an encoder with random weights."""
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config
-        return isinstance(config, PretrainConfig) and config.model.random_images
+        return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
         """Loads the model, and returns an `Embedder`, which computes embeddings.
@@ -192,7 +207,9 @@ class Model:
             raise DataError(error.message, REINSTALL) from error
 
 
-def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact] = ()) -> Model:
+def find_model(
+    workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact] = (), supervised: bool = False
+) -> Model:
     """Finds a model or baseline.
 
     Args:
@@ -202,12 +219,16 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
             geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
             model cannot embed the regions, the default baseline. A note names the selected model.
         regions: `processed/` artifacts of the regions to embed.
+        supervised: also accept baselines that are trained on the labels of a task.
 
     Raises:
-        UsageError: `ref` is neither text nor a `models/` artifact of this workspace.
+        UsageError: `ref` is neither text nor a `models/` artifact of this workspace, or the baseline computes no
+            embeddings.
         NotFoundError: there is no such model. The message suggests the most similar name.
         DataError: the model is incomplete or has another schema version. No older model is used instead.
     """
+    from geojepa_cli.config.load import packed_configs
+
     check_own(workspace, ref)
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
@@ -216,7 +237,10 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
         raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
-    if ref in BASELINES:
+    if ref in SUPERVISED and not supervised:
+        probed = hints.run("probe", task="max_speed", model=ref)
+        raise UsageError(f"`{ref}` is trained on the labels of a task, so it computes no embeddings", probed)
+    if ref in BASELINES or ref in SUPERVISED:
         return Model(ref)
     name, at, id_ = ref.partition("@")
     if name in shipped_names():
@@ -228,8 +252,10 @@ def find_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequen
         _check_best(artifact)
         return Model(name, artifact, best=True)
     if name not in names:
-        hint = hints.run("pretrain", config="tiny.yaml", name=legal_name(name))
-        raise unknown("model", ref, [*names, *BASELINES, *shipped_names()], hint, "--model")
+        preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
+        known = [] if preset in packed_configs() else [*names, *BASELINES, *shipped_names(), *others]
+        hint = hints.run("pretrain", config="tiny.yaml" if known else preset, name=legal_name(name))
+        raise unknown("model", ref, known, hint, "--model")
     artifact = workspace.find("models", ref)
     return Model(artifact.name, artifact)
 
@@ -266,32 +292,6 @@ def _obstacle(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -
         except GeojepaError as error:
             return error.message
     return None
-
-
-def _check_tags(model: ShippedModel, features: Artifact) -> None:
-    """Checks that a shipped model can read the tag embeddings of a region. Accepts any if it reads no tags.
-
-    Args:
-        model: shipped model.
-        features: `features/` artifact of the region with tag embeddings.
-
-    Raises:
-        DataError: the tag embeddings are of another text encoder or have another width.
-    """
-    from geojepa_cli.config.schema import PretrainConfig
-    from geojepa_cli.store.features import tag_encoder
-
-    config = model.config
-    if not isinstance(config, PretrainConfig):
-        return
-    found = tag_encoder(features.file(FEATURES_FILE), features.rebuild_hint())
-    wanted = (model.header.text_encoder, config.model.tag_dim)
-    if found != wanted:
-        raise DataError(
-            f"the tag embeddings of `{features.name}` are of the text encoder `{found[0]}` ({found[1]} values); "
-            f"`{model.name}` reads `{wanted[0]}` ({wanted[1]} values)",
-            hints.again(model="tagpool"),
-        )
 
 
 def _check_best(model: Artifact) -> None:

@@ -166,19 +166,19 @@ def make_embeddings(
     """
     features = model.tag_features(workspace, processed)
     geometry = model.geometry_features(workspace, processed, threads)
-    task_name = task.params["task"]["name"] if task else None
     params = _params(model, task, masked, limits, bool(without_shared))
     images, tokens = images_of_model(workspace, model, processed, device, threads)
     params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
     others = [one for one in without_shared if one != task]
     inputs = [processed, features, *filter(None, (model.artifact, task, geometry, images, tokens)), *others]
     inputs += [processed_of(workspace, one) for one in others]
+    task_name = task.params["task"]["name"] if task else None
 
     def write(build: Build) -> Artifact:
         import torch
 
         from geojepa_cli.evaluate.embed import embed_region
-        from geojepa_cli.models.base import FrozenInputs
+        from geojepa_cli.models.base import FrozenInputs, TagList
         from geojepa_cli.store.features import open_features
         from geojepa_cli.store.store import TileStore
 
@@ -189,12 +189,12 @@ def make_embeddings(
         else:
             view = view_to_embed(store, task, masked, limits)
         tags = open_features([features.file(FEATURES_FILE)], store)
-        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind)
+        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind, tags=TagList(store.keys, store.values))
         embedder = model.open(frozen.to(pick_device(device)))
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        of_task = f" for {task_name}" if task_name else ""
-        with console.progress(f"embed {processed.name} with {model.name}{of_task}", len(view.tiles)) as meter:
+        title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
+        with console.progress(title, len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
         return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import hints
+from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import RANDOM
 from geojepa_cli.config.modality import IMAGES, Modality
 from geojepa_cli.config.names import CARD, METRICS
@@ -33,6 +34,7 @@ from geojepa_cli.workspace.kinds import check_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.config.families import TileConfig
     from geojepa_cli.config.schema import PretrainConfig
 
 
@@ -135,7 +137,7 @@ class TrainingInputs(NamedTuple):
         ]
 
 
-def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]) -> Artifact:
+def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[TileConfig]) -> Artifact:
     """Trains a model, and publishes the artifact `models/<name>`.
 
     The artifact contains the weights, the configuration, the training metrics, a plot of the loss, and a model card.
@@ -150,19 +152,23 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
             geometry encoder or the weights of the image encoder do not exist.
         UsageError: the device does not exist, or training needs too much memory.
     """
+    from geojepa_cli.config.schema import PretrainConfig
+
+    config = run.config
     with run.ranks.leader_first():
         chosen = run.ranks.device(pick_device(run.device))
         features = [tag_features(workspace, region) for region in processed]
         images: list[Artifact | None] = [None] * len(processed)
-        if IMAGES & run.config.needs:
+        if IMAGES & config.needs:
             tags_only = hints.again(set={"model.modalities": "[tags]"})
             images = images_of(workspace, processed, "the model reads images, but ", tags_only)
         tokens, source = None, None
-        if run.config.model.frozen_images is not None:
-            run, tokens, source = _with_image_tokens(workspace, images, run, chosen)
+        if isinstance(config, PretrainConfig) and config.model.frozen_images is not None:
+            config, tokens, source = _with_image_tokens(workspace, images, config, chosen, run.threads)
         geometry = None
-        if Modality.GEOMETRY in run.config.needs:
-            run, geometry = _with_geometry(workspace, processed, run)
+        if isinstance(config, PretrainConfig) and Modality.GEOMETRY in config.needs:
+            config, geometry = _with_geometry(workspace, processed, config, run.threads)
+    run = replace(run, config=config)
     inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source)
 
     def train(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,9 +181,9 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
 
 
 def _with_geometry(
-    workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[PretrainConfig]
-) -> tuple[TrainingRun[PretrainConfig], list[Artifact]]:
-    """Returns the geometry vectors of the regions, and the run with the version of their encoder in its configuration.
+    workspace: Workspace, processed: Sequence[Artifact], config: PretrainConfig, threads: int
+) -> tuple[PretrainConfig, list[Artifact]]:
+    """Returns the configuration with the version of its geometry encoder, and the geometry vectors of the regions.
 
     Computes vectors that do not exist yet.
 
@@ -185,17 +191,16 @@ def _with_geometry(
         NotFoundError: the geometry encoder does not exist.
         DataError: the vectors have another width than the configuration.
     """
-    model = run.config.model
-    source = find_encoder_of(workspace, processed[0], model)
-    found = [geometry_features(workspace, region, source, run.threads) for region in processed]
-    model = model.model_copy(update={"geometry_version": source.kind.version})
-    return replace(run, config=run.config.model_copy(update={"model": model})), found
+    source = find_encoder_of(workspace, processed[0], config.model)
+    found = [geometry_features(workspace, region, source, threads) for region in processed]
+    model = config.model.model_copy(update={"geometry_version": source.kind.version})
+    return config.model_copy(update={"model": model}), found
 
 
 def _with_image_tokens(
-    workspace: Workspace, images: Sequence[Artifact | None], run: TrainingRun[PretrainConfig], device: str
-) -> tuple[TrainingRun[PretrainConfig], list[Artifact | None], ImageSource | None]:
-    """Returns the run with the version of its image encoder, the image tokens of the regions, and the encoder to run.
+    workspace: Workspace, images: Sequence[Artifact | None], config: PretrainConfig, device: str, threads: int
+) -> tuple[PretrainConfig, list[Artifact | None], ImageSource | None]:
+    """Returns the configuration with the version of its image encoder, the image tokens, and the encoder to run.
 
     Computes tokens that do not exist yet. The path of the weights is removed from the configuration: it does not change
     the model.
@@ -203,13 +208,12 @@ def _with_image_tokens(
     Raises:
         NotFoundError: the weights of the image encoder do not exist.
     """
-    model, to_run = run.config.model, run.config.masking.pixels
+    model, to_run = config.model, config.masking.pixels
     source, kind = find_image_encoder_of(workspace, images, model, to_run), device.partition(":")[0]
-    tokens = [None if one is None else image_tokens(workspace, one, source, kind, run.threads) for one in images]
+    tokens = [None if one is None else image_tokens(workspace, one, source, kind, threads) for one in images]
     weights = RANDOM if source.kind.version == RANDOM else None
     model = model.model_copy(update={"image_version": source.kind.version, "image_weights": weights})
-    config = run.config.model_copy(update={"model": model})
-    return replace(run, config=config), tokens, source if to_run else None
+    return config.model_copy(update={"model": model}), tokens, source if to_run else None
 
 
 def check_model_name(name: str) -> None:
@@ -219,15 +223,15 @@ def check_model_name(name: str) -> None:
         UsageError: the name is not valid, or a baseline or a model of the package has this name.
     """
     check_name(name)
-    if name in BASELINES or name in shipped_names():
-        what = "a baseline" if name in BASELINES else "a model that comes with geojepa"
+    if name in BASELINES or name in SUPERVISED or name in shipped_names():
+        what = "a model that comes with geojepa" if name in shipped_names() else "a baseline"
         raise UsageError(
             f"`{name}` is the name of {what}; choose another name for the model", hints.again(name=f"my-{name}")
         )
 
 
 def _train(
-    folder: Path, run: TrainingRun[PretrainConfig], inputs: TrainingInputs, device: str
+    folder: Path, run: TrainingRun[TileConfig], inputs: TrainingInputs, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains a model, and writes the files of the model.
 
@@ -264,17 +268,20 @@ def _train(
 
 
 def _describe(
-    folder: Path, run: TrainingRun[PretrainConfig], inputs: Sequence[Artifact], counts: Mapping[str, Any]
+    folder: Path, run: TrainingRun[TileConfig], inputs: Sequence[Artifact], counts: Mapping[str, Any]
 ) -> None:
     """Writes the plot of the loss and the model card."""
+    from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.evaluate.plots.training import plot_metrics
     from geojepa_cli.export.model_card import model_card
     from geojepa_cli.models.jepa.pretraining import ema_momentum
     from geojepa_cli.train.log import read_metrics
 
     lines = read_metrics(folder / METRICS)
-    momentum = [{"ema_momentum": ema_momentum(run.config.train, line["done"])} for line in lines]
-    plot_metrics([{**line, **m} for line, m in zip(lines, momentum, strict=True)], folder / "loss.png", run.name)
+    shown = lines
+    if isinstance(run.config, PretrainConfig):
+        shown = [{**line, "ema_momentum": ema_momentum(run.config.train, line["done"])} for line in lines]
+    plot_metrics(shown, folder / "loss.png", run.name)
     attribution = [line for artifact in inputs for line in artifact.attribution]
     refs = [artifact.full_ref for artifact in inputs]
     card = model_card(run.name, run.config, run.seed, refs, counts, lines[-1], attribution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
+from geojepa_cli.config.images import DRAWN_LABEL
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedding_model import Model
@@ -35,6 +35,8 @@ def embed_models(
 ) -> dict[str, ModelEmbeddings]:
     """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
+    Models that are trained on labels have no embeddings and are left out.
+
     If nothing is hidden from the models, all tiles within the entity limits of the task are embedded. These include
     tiles that the task does not use, for example because they lie outside its bounding box. So probes of other tasks
     with the same limits can use the same embeddings.
@@ -42,8 +44,10 @@ def embed_models(
     Returns:
         A dict from the name of each model, as printed in the report, to its embeddings.
     """
+    models = [model for model in models if not model.supervised]
     names = [model.name for model in models]
     labels = names if len(set(names)) == len(names) else [model.ref for model in models]
+    labels = [model.label(label) for label, model in zip(labels, models, strict=True)]
     pairs = list(zip(built.regions, built.artifacts, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> ModelEmbeddings:
@@ -64,18 +68,16 @@ def embed_models(
         return ModelEmbeddings(model.ref, made)
 
     plain = [embed(model, False) for model in models]
-    marked = zip(labels, models, plain, strict=True)
-    labels = [label + _marks(model, row.artifacts) for label, model, row in marked]
+    labels = [label + _drawn_mark(row.artifacts) for label, row in zip(labels, plain, strict=True)]
     found = dict(zip(labels, plain, strict=True))
     if settings.without_shared:
         found |= {WITHOUT_SHARED.format(label): embed(model, True) for label, model in zip(labels, models, strict=True)}
     return found
 
 
-def _marks(model: Model, embeddings: Sequence[Artifact]) -> str:
-    """Returns a text that marks the scores of a model with random weights or drawn images; usually empty."""
-    random = f" ({RANDOM_LABEL})" if model.has_random_images() else ""
-    return random + (f" ({DRAWN_LABEL})" if shows_drawn_images(*embeddings) else "")
+def _drawn_mark(embeddings: Sequence[Artifact]) -> str:
+    """Returns a text that marks the scores of a model that read drawn images; usually empty."""
+    return f" ({DRAWN_LABEL})" if shows_drawn_images(*embeddings) else ""
 
 
 def task_limits(task: Artifact) -> EntityLimits:

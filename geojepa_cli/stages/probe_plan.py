@@ -152,7 +152,7 @@ def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
 
 
 def _models(workspace: Workspace, wanted: Sequence[str | Artifact | None], regions: Sequence[Artifact]) -> list[Model]:
-    models = list(dict.fromkeys(find_model(workspace, one, regions) for one in wanted))
+    models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 
 

@@ -14,7 +14,7 @@ from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.probe_embeddings import embed_models, task_limits
+from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
     DEFAULT_HEADS,
     Models,
@@ -31,6 +31,7 @@ from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
+from geojepa_cli.stages.supervised import SupervisedRuns
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -218,9 +219,11 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
     """Publishes `probes/<task>.<model>`. `<model>` is the name of the first model."""
     built, store, data, settings, protocols = prepared
     embedded = embed_models(workspace, built, models, settings)
+    supervised = SupervisedRuns(workspace, models, built.regions, settings.device)
     params = {"task": built.name, **settings.params(), "models": [model.ref for model in models]}
-    params["protocols"] = {ref: found.name for ref, found in protocols.items()}
-    inputs = [*built.regions, *built.artifacts, *(made for row in embedded.values() for made in row.artifacts)]
+    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}, **supervised.params}
+    made = [one for row in embedded.values() for one in row.artifacts]
+    inputs = [*built.regions, *built.artifacts, *made, *supervised.features]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -233,11 +236,13 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         torch.set_num_threads(1)  # every thread fits one head, so that results do not depend on the number of threads
         rows, probed = probe_data(data)
         x = {label: vectors.read(store, rows, row.artifacts) for label, row in embedded.items()}
+        shared = WITHOUT_SHARED if settings.without_shared else None
+        fits = supervised.fits(store, data, rows, settings.masked, shared)
         with console.progress(f"probe {built.name}") as meter:
-            given = settings.seeds, settings.labels, settings.threads, settings.fold
+            given = settings.seeds, settings.labels, settings.threads, settings.fold, fits
             result = run_probe(probed, x, settings.heads, settings.seed, meter.update, *given)
-        of_row = {label: row.model for label, row in embedded.items()}
-        content = report_content(data, result, params, built, protocols, of_row)
+        of_row = {label: row.model for label, row in embedded.items()} | supervised.rows(shared)
+        content = report_content(data, result, params, built, protocols, of_row) | supervised.report
         if settings.without_shared:
             content["shared_entities"] = count_shared(store, data, settings.masked)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -248,6 +253,6 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         names = {label: protocols[ref].name for label, ref in of_row.items()}
         plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE, names)
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
-        return build.publish(counts=counts, extra={"seed": settings.seed})
+        return build.publish(counts=counts, extra={"seed": settings.seed}, timing=supervised.timing)
 
     return PROBES.make(workspace, f"{built.name}.{models[0].name}", params, inputs, write)

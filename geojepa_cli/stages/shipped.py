@@ -17,7 +17,7 @@ from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.manifest import identity_hash
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.families import RunConfig
     from geojepa_cli.export.shipped_card import CardHeader
 
 FOLDER = Path(__file__).resolve().parents[1] / "shipped"

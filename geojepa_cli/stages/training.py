@@ -22,7 +22,7 @@ from geojepa_cli.workspace.kinds import Remains, legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.config.geometry import RunConfig
+    from geojepa_cli.config.families import RunConfig
     from geojepa_cli.models.base import FrozenInputs
     from geojepa_cli.train.loop import Result
     from geojepa_cli.train.steps import Data

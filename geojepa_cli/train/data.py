@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from geojepa_cli import hints
+from geojepa_cli.config.baselines import TagAEConfig
 from geojepa_cli.config.data import DataConfig
+from geojepa_cli.config.families import TileConfig
 from geojepa_cli.config.limits import MAX_FOLDS
 from geojepa_cli.config.modality import IMAGES, Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
-from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.models.image_encoders import FrozenImageEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.store.batch import TileBatch
@@ -30,6 +32,7 @@ from geojepa_cli.store.view import View
 from geojepa_cli.tasks.splits import SPLITS, fold_groups, next_to, split_groups
 from geojepa_cli.train.monitor import TileMonitor
 
+COUNTED_TOKENS = 65_536  # entities that are read at once to count their tags
 FEWER = "and build the tasks with the same number of folds: each fold is then smaller"
 RESIDENT_SHARE = 0.25  # maximum fraction of free GPU memory that is used for tiles; the model needs the rest
 
@@ -65,7 +68,7 @@ class TrainingData:
     @classmethod
     def open(
         cls,
-        config: PretrainConfig,
+        config: TileConfig,
         processed: Sequence[Path],
         features: Sequence[Path],
         images: Sequence[Path | None],
@@ -99,14 +102,14 @@ class TrainingData:
             image_tokens=image_tokens if Modality.IMAGE_TOKENS in config.needs else None,
         )
         table = open_features(features, store).table
-        if table.shape[1] != config.model.tag_dim:
+        if not isinstance(config, TagAEConfig) and table.shape[1] != config.model.tag_dim:
             raise DataError(
                 f"tag embeddings have {table.shape[1]} dimensions, but `model.tag_dim` is {config.model.tag_dim}",
                 hints.again(set={"model.tag_dim": table.shape[1]}),
             )
-        if store.geometry_kind is not None:
+        if isinstance(config, PretrainConfig) and store.geometry_kind is not None:
             check_geometry(config.model, store.geometry_kind)
-        if store.image_kind is not None:
+        if isinstance(config, PretrainConfig) and store.image_kind is not None:
             check_images(config.model, store.image_kind)
         view = View.default(store, config.data.min_entities, config.data.max_entities)
         if config.data.fold is not None:
@@ -116,9 +119,11 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
-        budget, image = config.train.batch_tokens, config.model.tokens_per_image
+        budget = config.train.batch_tokens
+        image = config.model.tokens_per_image if isinstance(config, PretrainConfig) else 0
         sampler = TokenBudgetSampler(view.tiles, store.lengths(view), budget, seed, block=1, tile_cost=image)
-        inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder)
+        tags = count_tags(store, view) if isinstance(config, TagAEConfig) else None
+        inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 
     def n_batches(self, epoch: int) -> int:
@@ -187,7 +192,7 @@ class TrainingData:
 
 
 def _check_files(
-    config: PretrainConfig,
+    config: TileConfig,
     geometry: Sequence[Path] | None,
     image_tokens: Sequence[Path | None] | None,
     image_encoder: FrozenImageEncoder | None,
@@ -197,8 +202,21 @@ def _check_files(
         raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
     if Modality.IMAGE_TOKENS in config.needs and image_tokens is None:
         raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
-    if config.masking.pixels and image_encoder is None:
+    if isinstance(config, PretrainConfig) and config.masking.pixels and image_encoder is None:
         raise ValueError("the model masks pixels: pass the image encoder")
+
+
+def count_tags(store: TileStore, view: View) -> TagList:
+    """Lists the tags of a dataset, and counts the entities that have them.
+
+    Args:
+        store: opened dataset.
+        view: tiles, entities and tags to count.
+    """
+    counts = np.zeros(store.n_vocab, np.int64)
+    for rows in TokenBudgetSampler(view.tiles, store.lengths(view), COUNTED_TOKENS, shuffle=False).plan(0):
+        counts += np.bincount(store.read(view, rows).tag_ids.numpy(), minlength=len(counts))
+    return TagList(store.keys, store.values, counts)
 
 
 def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
@@ -226,7 +244,7 @@ def _describe_drops(view: View) -> str:
     return f"removed {', '.join(dropped)}" if dropped else "the regions are empty"
 
 
-def _widen(store: TileStore, config: PretrainConfig) -> Hint:
+def _widen(store: TileStore, config: TileConfig) -> Hint:
     """Returns a hint for the error that no tile is left to train on.
 
     There are three cases. If the regions have no entities, the hint is `geojepa tile`. If the limits on the number of

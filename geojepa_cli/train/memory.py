@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from geojepa_cli import hints
-from geojepa_cli.config.schema import PretrainConfig
+from geojepa_cli.config.families import TileConfig
+from geojepa_cli.config.schema import ModelConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.base import Pretrainable
@@ -43,7 +44,7 @@ class MemoryEstimate:
         return self.weights + self.optimizer + self.activations
 
 
-def check_memory(config: PretrainConfig, data: TrainingData, available: int | None = None) -> None:
+def check_memory(config: TileConfig, data: TrainingData, available: int | None = None) -> None:
     """Raises an error if a training run needs more memory than is available.
 
     Args:
@@ -64,12 +65,12 @@ def check_memory(config: PretrainConfig, data: TrainingData, available: int | No
     raise UsageError(f"{message} {available / GB:,.1f} GB is available", _fitting(config, data, available))
 
 
-def estimate_memory(config: PretrainConfig, data: TrainingData) -> MemoryEstimate:
+def estimate_memory(config: TileConfig, data: TrainingData) -> MemoryEstimate:
     """Estimates the memory of a training run."""
     return _estimate(_build(config, data), config, data)
 
 
-def _build(config: PretrainConfig, data: TrainingData) -> Pretrainable:
+def _build(config: TileConfig, data: TrainingData) -> Pretrainable:
     """Builds the model of a training run without allocating memory for its weights."""
     table = data.inputs.tag_table
     with torch.device("meta"):
@@ -77,7 +78,7 @@ def _build(config: PretrainConfig, data: TrainingData) -> Pretrainable:
         return build_pretrainable(config, inputs, seed=0)
 
 
-def _estimate(model: Pretrainable, config: PretrainConfig, data: TrainingData) -> MemoryEstimate:
+def _estimate(model: Pretrainable, config: TileConfig, data: TrainingData) -> MemoryEstimate:
     """Estimates the memory of a training run of a model that `_build` returned."""
     weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
     if data.inputs.image_encoder is not None:
@@ -131,7 +132,7 @@ def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
     return max(allowed - used + cached, 0)
 
 
-def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint:
+def _fitting(config: TileConfig, data: TrainingData, available: int) -> Hint:
     """Returns a hint: the failed command with smaller settings, which fit into the available memory.
 
     Settings are halved one after the other until the estimate is small enough. If no setting can be halved any more,
@@ -154,20 +155,23 @@ def _fitting(config: PretrainConfig, data: TrainingData, available: int) -> Hint
     return hints.again(set=changed)
 
 
-def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, PretrainConfig] | None:
+def _halve(config: TileConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, TileConfig] | None:
     """Halves one setting, to reduce the memory of a training run.
 
     If activations need most of the memory, the batch size is halved. Otherwise the width of the encoder or of the
     predictor is halved, whichever has more weights. If a halved value is invalid, the next setting in this order is
-    halved instead: batch size, width and depth of the larger network, width and depth of the other network.
+    halved instead: batch size, width and depth of the larger network, width and depth of the other network. A baseline
+    has one network, or counts tags.
 
     Returns:
         Key of the setting and the changed configuration. None if no setting can be halved.
     """
-    keys = ["model.embed_dim", "model.depth", "model.predictor_dim", "model.predictor_depth"]
+    keys = ["model.columns", "model.embed_dim", "model.depth", "model.predictor_dim", "model.predictor_depth"]
+    keys = [key for key in keys if hasattr(config.model, key.partition(".")[2])]
     model = config.model
-    if model.predictor_depth * model.predictor_dim**2 > model.depth * model.embed_dim**2:
-        keys = keys[2:] + keys[:2]
+    if isinstance(model, ModelConfig):
+        predictor, encoder = model.predictor_depth * model.predictor_dim**2, model.depth * model.embed_dim**2
+        keys = keys[2:] + keys[:2] if predictor > encoder else keys
     budget = config.train.batch_tokens
     if estimate.activations > estimate.total / 2 and data.batch_tokens(budget // 2) < data.batch_tokens(budget):
         keys = ["train.batch_tokens", *keys]
@@ -176,7 +180,7 @@ def _halve(config: PretrainConfig, data: TrainingData, estimate: MemoryEstimate)
         values = config.model_dump(mode="json")
         values[section][name] //= 2
         try:
-            return key, PretrainConfig.model_validate(values)
+            return key, type(config).model_validate(values)
         except ValidationError:
             continue
     return None

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from geojepa_cli.app import app
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.models import registry
-from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.tasks import build_tasks
@@ -80,7 +80,8 @@ def test_a_model_cannot_take_the_name_of_a_baseline(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(registry.BASELINES))
 def test_every_baseline_embeds_a_batch_by_its_registered_name(name: str) -> None:
     table = tag_table()
-    baseline = registry.open_baseline(name, FrozenInputs(table))
+    tags = TagList(["highway"] * len(table), [f"value {i}" for i in range(len(table))])
+    baseline = registry.open_baseline(name, FrozenInputs(table, tags=tags))
     assert baseline.name == name
     assert baseline.needs == registry.baseline_needs(name) and all(
         isinstance(need, Modality) for need in baseline.needs
@@ -93,7 +94,7 @@ def test_every_baseline_embeds_a_batch_by_its_registered_name(name: str) -> None
 @pytest.mark.parametrize("family", sorted(registry.FAMILIES))
 def test_the_functions_of_every_family_exist(family: str) -> None:
     for target in registry.FAMILIES[family]:
-        assert callable(registry._resolve(target))
+        assert callable(registry.resolve(target))
 
 
 def test_a_baseline_with_tile_vectors_of_any_width_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_a_baseline_with_tile_vectors_of_any_width_is_stored(tmp_path: Path, mon
             lengths = batch.lengths.float()  # type: ignore[attr-defined]
             return BatchVectors(torch.ones(int(lengths.sum()), 2), torch.stack([lengths, lengths, lengths + 1], 1))
 
-    monkeypatch.setattr(registry, "_resolve", lambda target: Counter)
+    monkeypatch.setattr(registry, "resolve", lambda target: Counter)
     monkeypatch.setitem(registry.BASELINES, "counter", "any:Counter")
     workspace = Workspace(tmp_path / "workspace")
     made = make_embeddings(workspace, Model("counter"), add_region(workspace, "r", 0, 40))

@@ -80,13 +80,25 @@ class Encoder(nn.Module):
         Returns:
             Encoded tokens. [T, D]
         """
-        if sequences.joined is None or sequences.kept is None:
+        encoded = self.joined(x, sequences)
+        return encoded if sequences.kept is None else encoded.index_select(0, sequences.kept)
+
+    def joined(self, x: Tensor, sequences: Sequences) -> Tensor:
+        """Encodes packed tokens. Unlike `forward`, also returns the register tokens, after the tokens of each sequence.
+
+        Args:
+            x: sum of content and positional encoding of each token. [T, D]
+            sequences: the sequences of the tokens.
+        Returns:
+            Encoded tokens and register tokens. `sequences.layout` has their sequence lengths. [T + R·sequences, D]
+        """
+        if sequences.joined is None:
             return self.transformer(x, sequences.layout)
         count = len(self.registers)
         copies = (len(sequences.joined) - len(x)) // count
         registers = self.registers.to(x.dtype).repeat(copies, 1)
         joined = torch.cat([x, registers]).index_select(0, sequences.joined)
-        return self.transformer(joined, sequences.layout).index_select(0, sequences.kept)
+        return self.transformer(joined, sequences.layout)
 
 
 class TileEncoder(nn.Module):

@@ -1,0 +1,173 @@
+"""Training of baselines on the labels of a task, end to end."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geojepa_cli.config.supervised import FitConfig
+from geojepa_cli.evaluate.folds import Floats, Fold, Rows
+from geojepa_cli.models.base import TagList
+from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.sampler import TokenBudgetSampler
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
+from geojepa_cli.train.data import count_tags
+from geojepa_cli.train.optimizer import build_optimizer
+from geojepa_cli.train.schedule import learning_rate
+
+FOLD_STRIDE = 1_000_003  # distance of the seeds of two folds
+
+
+@dataclass(frozen=True)
+class TaskTiles:
+    """The n tiles of a task, and the tags that a model sees in them.
+
+    Attributes:
+        store: dataset of all regions.
+        view: entities and tags that the model sees.
+        rows: index of each tile in the dataset, in ascending order, int64 [n].
+        labels: label of each tile, float64 [n].
+        tag_table: text embedding of every distinct tag of the dataset, on the device to train on. float32 [V, E]
+    """
+
+    store: TileStore
+    view: View
+    rows: Rows
+    labels: Floats
+    tag_table: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Device to train on."""
+        return self.tag_table.device
+
+    def count_tags(self, places: Rows) -> TagList:
+        """Lists the tags of the dataset, with their counts in some of the tiles.
+
+        Args:
+            places: positions of the tiles in `rows`, int64.
+        """
+        return count_tags(self.store, self.view.restrict(self.rows[places]))
+
+    def sampler(self, places: Rows, budget: int, seed: int = 0, shuffle: bool = True) -> TokenBudgetSampler:
+        """Returns the sampler that divides some of the tiles, at positions `places` in `rows`, into batches."""
+        rows = self.rows[places]
+        lengths = self.store.compiled(self.view).lengths[rows].astype(np.int64)
+        # an empty tile costs a token too, because a mask can hide all entities of many tiles
+        return TokenBudgetSampler(rows, lengths, budget, seed, shuffle, block=1, tile_cost=1)
+
+    def read(self, rows: Rows) -> tuple[TileBatch, NDArray[np.int64]]:
+        """Reads tiles. Returns the batch, on the device to train on, and the positions of the tiles in `self.rows`."""
+        batch = self.store.read(self.view, rows).to(self.device)
+        return batch, np.searchsorted(self.rows, rows)
+
+
+class LabelNet(nn.Module, ABC):
+    """Network that predicts the label of a tile, standardised to mean 0 and deviation 1."""
+
+    @abstractmethod
+    def forward(self, batch: TileBatch) -> Tensor:
+        """Predicts the label of each tile of a batch. float [B]"""
+
+    def count_parameters(self) -> int:
+        """Returns the number of trained parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Result of a training run.
+
+    Attributes:
+        predicted: predictions for the test tiles of the fold, float64.
+        parameters: number of trained parameters.
+        epochs: number of the epoch with the lowest validation error, whose weights made the predictions.
+    """
+
+    predicted: Floats
+    parameters: int
+    epochs: int
+
+
+def fit_and_predict(
+    net: LabelNet, tiles: TaskTiles, fold: Fold, clamp: tuple[float, float], config: FitConfig, seed: int
+) -> Fitted:
+    """Trains a network on the training tiles of a fold, and predicts the labels of its test tiles.
+
+    The loss is the mean squared error of standardised labels (GeoJEPA thesis, section 6.1). The weights after the epoch
+    with the lowest mean absolute error on the validation tiles are used (on the training tiles, if the fold has no
+    validation tiles). The labels of the test tiles are not read.
+
+    Args:
+        net: untrained network, on the device of `tiles`. It is trained in place.
+        tiles: tiles of the task.
+        fold: positions of the training, validation and test tiles in `tiles.rows`.
+        clamp: minimum and maximum to which predictions are limited (clipped).
+        config: settings of the training run.
+        seed: random seed of the order of the tiles.
+    """
+    mean, scale = float(tiles.labels[fold.train].mean()), float(tiles.labels[fold.train].std()) or 1.0
+    labels = torch.from_numpy(tiles.labels).to(tiles.device)
+    sampler = tiles.sampler(fold.train, config.batch_tokens, seed)
+    schedule = config.schedule()
+    optimizer = build_optimizer(net, schedule)
+    checked = fold.val if len(fold.val) else fold.train
+    best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(net.state_dict())
+    for epoch in range(config.epochs):
+        plan = sampler.plan(epoch)
+        net.train()
+        for index, rows in enumerate(plan):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(schedule, (epoch + (index + 1) / len(plan)) / config.epochs)
+            batch, places = tiles.read(rows)
+            target = ((labels[torch.from_numpy(places).to(tiles.device)] - mean) / scale).float()
+            loss = F.mse_loss(net(batch), target)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), schedule.grad_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        predicted = (predict(net, tiles, checked, config.batch_tokens) * scale + mean).clip(*clamp)
+        error = float(np.abs(predicted - tiles.labels[checked]).mean())
+        if error < best:
+            best, best_epoch, best_state = error, epoch + 1, copy.deepcopy(net.state_dict())
+        elif epoch + 1 - best_epoch >= config.patience:
+            break
+    net.load_state_dict(best_state)
+    found = predict(net, tiles, fold.test, config.batch_tokens) * scale + mean
+    return Fitted(found.clip(*clamp), net.count_parameters(), best_epoch)
+
+
+def predict(net: LabelNet, tiles: TaskTiles, places: Rows, budget: int) -> Floats:
+    """Returns the standardised predictions for some of the tiles, float64.
+
+    Args:
+        net: trained network.
+        tiles: tiles of the task.
+        places: positions of the tiles in `tiles.rows`, int64 [m].
+        budget: maximum number of tokens in a batch.
+    """
+    net.eval()
+    found = np.full(len(tiles.rows), np.nan)
+    with torch.inference_mode():
+        for batch, at in _batches(tiles, places, budget):
+            found[at] = net(batch).double().cpu().numpy()
+    return found[places]
+
+
+def _batches(tiles: TaskTiles, places: Rows, budget: int) -> Iterator[tuple[TileBatch, NDArray[np.int64]]]:
+    for rows in tiles.sampler(places, budget, shuffle=False).plan(0):
+        yield tiles.read(rows)
+
+
+def fold_seed(seed: int, fold: Fold) -> int:
+    """Returns the seed of the initial weights and of the order of tiles in a fold."""
+    return seed + FOLD_STRIDE * fold.number

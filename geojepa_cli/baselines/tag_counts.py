@@ -1,0 +1,45 @@
+"""TagCounts: a baseline that counts 600 frequent tags and keys, without training.
+
+A head on these counts, such as gradient boosting, is the model that a practitioner would try first. The tags and keys
+are a fixed list of the package (`tags.frequent`), so the columns are the same in all regions and depend on no label.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from geojepa_cli.config.modality import TAGS_ONLY
+from geojepa_cli.models.base import BatchVectors, FrozenInputs
+from geojepa_cli.nn.counts import count_columns, entity_of_tags, tile_of_tags
+from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.tags.frequent import KEY, frequent_tags
+
+
+class TagCounts:
+    """Baseline that counts tags and keys.
+
+    The vector of an entity has the value 1 for each of its tags and keys. The vector of a tile is the sum of the
+    vectors of its entities.
+    """
+
+    name = "tag-counts"
+    needs = TAGS_ONLY
+
+    def __init__(self, inputs: FrozenInputs) -> None:
+        listed = inputs.tag_list
+        place = {text: column for column, text in enumerate(frequent_tags())}
+        self._size = len(place)
+        texts = (listed.texts(), (KEY.format(key) for key in listed.keys))
+        columns = [[place.get(text, len(place)) for text in kind] for kind in texts]
+        self._columns = torch.tensor(columns, dtype=torch.int64, device=inputs.device)  # [2, V]
+
+    def encode(self, batch: TileBatch) -> BatchVectors:
+        """Computes the vectors of the batch's entities [T, 600] and tiles [B, 600]."""
+        columns = self._columns.index_select(1, batch.tag_ids).flatten()  # tags, then keys
+        count = len(batch.tag_ids)
+        entity = entity_of_tags(batch.tag_offsets, count).repeat(2)
+        tile = tile_of_tags(batch.tag_offsets, batch.cu_seqlens, count).repeat(2)
+        return BatchVectors(
+            count_columns(columns, entity, len(batch.tag_offsets) - 1, self._size),
+            count_columns(columns, tile, len(batch.cu_seqlens) - 1, self._size),
+        )

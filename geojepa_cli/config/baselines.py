@@ -1,0 +1,118 @@
+"""Schema of configurations for baselines that train without labels, such as `tag-ae.yaml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from geojepa_cli.config.data import DataConfig
+from geojepa_cli.config.modality import TAGS_ONLY, Needs
+from geojepa_cli.config.numbers import Float, Int
+from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
+from geojepa_cli.config.section import ConflictError, Section
+
+MAX_COLUMNS = 1_000_000
+
+
+class TagAEModelConfig(Section):
+    """Settings of TagAE's architecture. Default sizes: GeoJEPA thesis, section 7.4."""
+
+    columns: Int = Field(
+        default=12_500,
+        ge=1,
+        le=MAX_COLUMNS,
+        description="maximum number of tags to count: the most frequent tags of the training tiles",
+    )
+    embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of tile and entity vectors")
+    hidden_dim: Int = Field(default=1024, ge=1, le=MAX_WIDTH, description="width of the decoder's hidden layer")
+
+
+class TagAEConfig(Section):
+    """Complete configuration of a training run of TagAE, except the regions and the seed.
+
+    Attributes:
+        family: name of the model's architecture, a key of `models.registry.FAMILIES`.
+    """
+
+    family: Literal["tag_ae"] = Field(default="tag_ae", description="architecture of the model")
+    model: TagAEModelConfig = TagAEModelConfig()
+    train: TrainConfig
+    data: DataConfig = DataConfig()
+
+    @property
+    def needs(self) -> Needs:
+        """Modalities that the model reads. Batches must contain them."""
+        return TAGS_ONLY
+
+    @property
+    def training_needs(self) -> Needs:
+        """Modalities that batches must contain in training."""
+        return TAGS_ONLY
+
+
+class TransformerConfig(Section):
+    """Settings of a transformer that reads one token per entity and a class token.
+
+    Default sizes: Tagformer in the GeoJEPA thesis, section 6.6. The thesis does not give the numbers of layers and
+    heads. With five layers, the model has as many parameters as in the thesis (table 8).
+    """
+
+    tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
+    embed_dim: Int = Field(default=128, ge=8, le=MAX_WIDTH, description="dimension of tokens")
+    depth: Int = Field(default=5, ge=1, le=MAX_DEPTH, description="number of layers of the encoder")
+    num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads")
+    mlp_ratio: Float = Field(
+        default=4.0, ge=0.125, le=64, description="ratio of each MLP's hidden dimension to the embedding dimension"
+    )
+    box: Literal["corners", "rectangle"] = Field(
+        default="rectangle",
+        description="bounding box encoding: `corners` (GeoJEPA thesis), or `rectangle` (centre, sides and angle)",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TransformerConfig:
+        if self.embed_dim % self.num_heads:
+            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
+            raise ConflictError(message, "embed_dim", "num_heads")
+        return self
+
+
+class LmaeModelConfig(TransformerConfig):
+    """Settings of TagformerLMAE's architecture (GeoJEPA thesis, section 7.5)."""
+
+    embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of tile and entity vectors")
+    decoder_depth: Int = Field(default=2, ge=1, le=MAX_DEPTH, description="number of layers of the decoder")
+    mask_ratio: Float = Field(
+        default=0.75,
+        gt=0,
+        lt=1,
+        description="fraction of a tile's encoded tokens that mask tokens replace before the decoder",
+    )
+    pooling: Literal["class", "max_mean"] = Field(
+        default="class",
+        description="vector of a tile: the class token (GeoJEPA thesis), or maximum and mean of the tile's tokens",
+    )
+
+
+class LmaeConfig(Section):
+    """Complete configuration of a training run of TagformerLMAE, except the regions and the seed.
+
+    Attributes:
+        family: name of the model's architecture, a key of `models.registry.FAMILIES`.
+    """
+
+    family: Literal["tagformer_lmae"] = Field(default="tagformer_lmae", description="architecture of the model")
+    model: LmaeModelConfig = LmaeModelConfig()
+    train: TrainConfig
+    data: DataConfig = DataConfig()
+
+    @property
+    def needs(self) -> Needs:
+        """Modalities that the model reads. Batches must contain them."""
+        return TAGS_ONLY
+
+    @property
+    def training_needs(self) -> Needs:
+        """Modalities that batches must contain in training."""
+        return TAGS_ONLY

@@ -1,0 +1,17 @@
+"""Configurations of all model families: which schema belongs to which `family`."""
+
+from __future__ import annotations
+
+from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
+from geojepa_cli.config.geometry import GeometryConfig
+from geojepa_cli.config.schema import PretrainConfig
+
+BaselineConfig = TagAEConfig | LmaeConfig  # of a baseline that trains without labels
+TileConfig = PretrainConfig | TagAEConfig | LmaeConfig  # of a model that is trained on tiles of regions
+RunConfig = PretrainConfig | GeometryConfig | TagAEConfig | LmaeConfig  # of a training run of any family
+SCHEMAS: dict[str, type[RunConfig]] = {
+    "jepa": PretrainConfig,
+    "polygon_gnn": GeometryConfig,
+    "tag_ae": TagAEConfig,
+    "tagformer_lmae": LmaeConfig,
+}

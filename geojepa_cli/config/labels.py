@@ -1,0 +1,5 @@
+"""Labels of models in reports and model cards."""
+
+from __future__ import annotations
+
+FIRST_WEIGHTS = "first weights"  # the model has its first (random) weights

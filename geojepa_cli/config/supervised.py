@@ -1,0 +1,107 @@
+"""Schema of configurations for baselines that `probe` trains on the labels of a task, such as `tagformer-p`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+from pydantic import Field
+
+from geojepa_cli.config.baselines import MAX_COLUMNS, TransformerConfig
+from geojepa_cli.config.numbers import Float, Int, Share
+from geojepa_cli.config.schema import MAX_TOKENS, MAX_WIDTH, TrainConfig
+from geojepa_cli.config.section import Section
+from geojepa_cli.config.yaml import parse_yaml
+
+PRESETS = "geojepa_cli.config.presets"
+LETTERS = {"": "", "-p": "p", "-s": "s", "-sp": "sp"}  # ending of the name -> inputs in addition to one-hot tags
+
+
+class FitConfig(Section):
+    """Settings of a training run on the labels of a task."""
+
+    epochs: Int = Field(default=25, ge=1, le=100_000, description="maximum number of passes over the training tiles")
+    patience: Int = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="training stops after this number of epochs without a lower error on the validation tiles",
+    )
+    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+    lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
+    warmup: Share = Field(default=0.1, description="fraction of training, at its start, with a rising learning rate")
+    weight_decay: Float = Field(default=0.04, ge=0, le=100, description="weight decay of weight matrices")
+
+    def schedule(self) -> TrainConfig:
+        """Returns the settings of the optimiser and of its learning rate, which falls along a cosine."""
+        return TrainConfig(
+            epochs=self.epochs, lr=self.lr, warmup=self.warmup, weight_decay=self.weight_decay, schedule="cosine"
+        )
+
+
+class TagformerModelConfig(TransformerConfig):
+    """Settings of Tagformer's architecture (GeoJEPA thesis, section 6.6)."""
+
+    inputs: Literal["", "p", "s", "sp"] = Field(
+        default="", description="p: with bounding boxes; s: text embeddings of tags instead of one column per tag"
+    )
+    columns: Int = Field(
+        default=12_500,
+        ge=1,
+        le=MAX_COLUMNS,
+        description="maximum number of tags to distinguish: the most frequent tags of the training tiles",
+    )
+    null_weight: Float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="number of empty tokens that attention adds to each sequence, so that an attention head can "
+        "distinguish many tokens from few; 0: no empty tokens, as in the GeoJEPA thesis",
+    )
+
+
+class TagformerConfig(Section):
+    """Complete configuration of a Tagformer, except the seed."""
+
+    model: TagformerModelConfig = TagformerModelConfig()
+    train: FitConfig = FitConfig()
+
+
+class TagCountModelConfig(Section):
+    """Settings of TagCountMLP's architecture (GeoJEPA thesis, section 6.5)."""
+
+    columns: Int = Field(
+        default=12_500,
+        ge=1,
+        le=MAX_COLUMNS,
+        description="maximum number of tags to count: the most frequent tags of the training tiles",
+    )
+    embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="width of the projected counts")
+
+
+class TagCountConfig(Section):
+    """Complete configuration of a TagCountMLP, except the seed."""
+
+    model: TagCountModelConfig = TagCountModelConfig()
+    train: FitConfig = FitConfig()
+
+
+def load_tagformer(name: str) -> TagformerConfig:
+    """Returns the configuration of a Tagformer.
+
+    Args:
+        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for the size of the thesis.
+    """
+    preset, _, letters = name.partition("tagformer")
+    raw = _read(f"{preset}tagformer.yaml")
+    raw["model"]["inputs"] = LETTERS[letters]
+    return TagformerConfig.model_validate(raw)
+
+
+def load_tag_count_mlp(name: str) -> TagCountConfig:
+    """Returns the configuration of a TagCountMLP: `tag-count-mlp`, or `paper-tag-count-mlp` for the thesis's size."""
+    return TagCountConfig.model_validate(_read(f"{name}.yaml"))
+
+
+def _read(name: str) -> Any:
+    return parse_yaml((resources.files(PRESETS) / "supervised" / name).read_text(encoding="utf-8"))

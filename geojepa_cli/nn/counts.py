@@ -1,0 +1,74 @@
+"""Tag counts: vectors with one column per frequent tag, and the encoder that reads them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geojepa_cli.nn.layers.mlp import Mlp
+from geojepa_cli.nn.packing import segment_ids
+
+
+def entity_of_tags(tag_offsets: Tensor, tags: int) -> Tensor:
+    """Returns the index of the entity of each tag. int64 [T+1] -> int64 [K]."""
+    entities = torch.arange(len(tag_offsets) - 1, device=tag_offsets.device)
+    return entities.repeat_interleave(tag_offsets.diff(), output_size=tags)
+
+
+def tile_of_tags(tag_offsets: Tensor, cu_seqlens: Tensor, tags: int) -> Tensor:
+    """Returns the index of the tile of each tag. int64 [T+1], [B+1] -> int64 [K]."""
+    tiles = segment_ids(cu_seqlens, len(tag_offsets) - 1)
+    return tiles.index_select(0, entity_of_tags(tag_offsets, tags))
+
+
+def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Tensor:
+    """Counts, for each owner (a tile or an entity), the tags in each column.
+
+    Args:
+        columns: column of each tag. The number `size` stands for tags that have no column. int64 [K]
+        owner: index of each tag's owner. int64 [K]
+        owners: number of owners N.
+        size: number of columns C.
+    Returns:
+        Counts. float32 [N, C]
+    """
+    counts = torch.zeros(owners * (size + 1), device=columns.device)
+    counts.index_add_(0, owner * (size + 1) + columns, torch.ones(1, device=columns.device).expand(len(columns)))
+    return counts.view(owners, size + 1)[:, :size]
+
+
+class CountEncoder(nn.Module):
+    """Projects tag counts to a narrow vector, followed by an MLP (TagCountMLP, GeoJEPA thesis, section 6.5).
+
+    The thesis normalises the counts, but does not say how. This encoder reads log(1 + count).
+
+    Args:
+        columns: number of columns C.
+        embed_dim: width D of the vectors.
+    """
+
+    def __init__(self, columns: int, embed_dim: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.proj = nn.Linear(columns, embed_dim)
+        self.mlp = Mlp(embed_dim, 2 * embed_dim, embed_dim)
+
+    def forward(self, counts: Tensor) -> Tensor:
+        """Encodes counts. [B, C] -> [B, D]."""
+        return self.mlp(F.gelu(self.proj(counts.log1p())))
+
+    def entities(self, columns: Tensor, tag_offsets: Tensor) -> Tensor:
+        """Encodes entities from their own tags, as `forward` would encode a tile with this entity alone.
+
+        Args:
+            columns: column of each tag, C for tags that have no column. int64 [K]
+            tag_offsets: the tags of entity i are `columns[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+        Returns:
+            Vectors. [T, D]
+        """
+        rows = torch.cat([self.proj.weight.T, self.proj.weight.new_zeros(1, self.proj.out_features)])
+        projected = math.log(2.0) * F.embedding_bag(columns, rows, tag_offsets[:-1], mode="sum") + self.proj.bias
+        return self.mlp(F.gelu(projected))

@@ -1,0 +1,38 @@
+"""Content of entity tokens from one-hot tags: a learned vector per tag (GeoJEPA thesis, section 6.6.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ColumnTokens(nn.Module):
+    """Projects the multi-hot vector of an entity's tags to a token, followed by a layer normalisation.
+
+    The projection sums one learned vector per tag, which is equal to the product with the multi-hot vector.
+
+    Args:
+        columns: number of tags that have a column C.
+        embed_dim: width D of the tokens.
+    """
+
+    def __init__(self, columns: int, embed_dim: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.vectors = nn.Parameter(torch.empty(columns, embed_dim))
+        self.bias = nn.Parameter(torch.zeros(embed_dim))
+        self.norm = nn.LayerNorm(embed_dim)
+        nn.init.trunc_normal_(self.vectors, std=0.02)
+
+    def forward(self, columns: Tensor, tag_offsets: Tensor) -> Tensor:
+        """Computes the token of each entity.
+
+        Args:
+            columns: column of each tag, C for tags that have no column. int64 [K]
+            tag_offsets: the tags of entity i are `columns[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+        Returns:
+            Tokens. [T, D]
+        """
+        rows = torch.cat([self.vectors, self.vectors.new_zeros(1, self.vectors.shape[1])])
+        return self.norm(F.embedding_bag(columns, rows, tag_offsets[:-1], mode="sum") + self.bias)
