@@ -62,7 +62,7 @@ def main() -> None:
         found = run_probe(data, {"tagpool": x}, HEADS, seeds=3, threads=options.threads)
         result["seconds"][task] = round(time.perf_counter() - begun, 2)
         result["tiles"][task] = {"real": len(rows), "all": len(x), "width": x.shape[1], "trained": found.labels.tiles}
-        result["scores"][task] = {score.head: round(score.relative or 0.0, 4) for score in found.scores}
+        result["scores"][task] = {score.head: score.relative for score in found.scores}
         console.note(f"{task}: {result['seconds'][task]} s")
     result |= {"heads": HEADS, "seeds": 3, "threads": options.threads, "regions": names}
     result["seconds_probes"] = round(sum(result["seconds"].values()), 2)
