@@ -155,7 +155,9 @@ def test(
         errors = read_probe(probe)[1]
         for head in options.head:
             rows = {name: [f"{_name(one)} ({head})" for one in seeds] for name, seeds in models.items()}
-            pooled = {name: np.mean([errors.models[row] for row in row_names], axis=0) for name, row_names in rows.items()}
+            pooled = {
+                name: np.mean([errors.models[row] for row in row_names], axis=0) for name, row_names in rows.items()
+            }
             found.setdefault(head, {})[task] = TaskErrors(errors.tiles, errors.groups, errors.dummy, pooled)
     return found
 
