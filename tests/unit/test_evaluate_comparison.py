@@ -95,7 +95,7 @@ def test_errors_are_those_of_kept_tiles_and_models_with_other_heads_are_not_comp
 def test_a_supervised_model_is_compared_with_every_head() -> None:
     hard = _errors(25, a=0.0)
     names = ["a (linear)", "a (linear two-part)", "a (mlp)", "t (supervised)", "u (supervised)"]
-    errors = TaskErrors("t", hard.groups, hard.dummy, {name: hard.models["a (linear)"] + 1 for name in names})
+    errors = TaskErrors("t", hard.groups, hard.dummy, dict.fromkeys(names, hard.models["a (linear)"] + 1))
     pairs = [(pair.a, pair.b) for pair in compare_all({"x": [errors]}, names)]
     assert pairs == [*((name, other) for name in names[:3] for other in names[3:]), tuple(names[3:])]
 
