@@ -13,7 +13,9 @@ from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.section import Section
 from geojepa_cli.errors import UsageError, nearest
 
-APPEARANCE = 1  # version of the colours, sizes and order of painted elements
+# Version of the colours, sizes and order of painted elements, a parameter of `images/`. Increase it with every change of
+# drawing/appearance.py, drawing/paints.py or drawing/surfaces.py; tests/unit/test_drawing_appearance.py checks it.
+APPEARANCE = 2
 MAX_LEVELS = 64.0  # maximum noise and jitter, in grey levels
 EXAMPLE = {"missing": 0.2}
 
