@@ -13,8 +13,8 @@ from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.section import Section
 from geojepa_cli.errors import UsageError, nearest
 
-# Version of the colours, sizes and order of painted elements, a parameter of `images/`. Increase it with every change of
-# drawing/appearance.py, drawing/paints.py or drawing/surfaces.py; tests/unit/test_drawing_appearance.py checks it.
+# Version of the colours, sizes and order of painted elements, a parameter of `images/`. Every change of the files
+# appearance.py, paints.py or surfaces.py in drawing/ increases it; tests/unit/test_drawing_appearance.py checks it.
 APPEARANCE = 2
 MAX_LEVELS = 64.0  # maximum noise and jitter, in grey levels
 EXAMPLE = {"missing": 0.2}
