@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
 from importlib.util import find_spec
@@ -121,6 +122,34 @@ def test_weights_of_a_file_need_no_package(package: Path, monkeypatch: pytest.Mo
     assert source.load()(pixels(1)).isfinite().all()
 
 
+def unreadable_archives(folder: Path) -> list[str]:
+    """Writes archives with a member that cannot be unpacked, or with an array whose header is wrong."""
+    array = io.BytesIO()
+    np.save(array, np.arange(300, dtype=np.float32))
+    written = {}
+    for name, method in {"locked": zipfile.ZIP_STORED, "unknown": zipfile.ZIP_STORED, "lzma": zipfile.ZIP_LZMA}.items():
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            archive.writestr("x.npy", array.getvalue())
+        written[name] = bytearray(packed.getvalue())
+    for name, offset, value in (("locked", 6, 1), ("unknown", 8, 77)):  # flags, and method of compression
+        directory = written[name].index(b"PK\1\2")
+        for place in (offset, directory + offset + 2):
+            written[name][place] = value
+    data = 30 + len("x.npy")
+    written["lzma"][data : data + 60] = bytes([*written["lzma"][data : data + 9], *([255] * 51)])
+    for name, packed_bytes in written.items():
+        (folder / f"{name}.npz").write_bytes(packed_bytes)
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    arrays = {"huge": header.getvalue() + bytes(400), "open": array.getvalue().replace(b")", b"(", 1)}
+    for name, content in arrays.items():
+        with zipfile.ZipFile(folder / f"{name}.npz", "w") as archive:
+            archive.writestr("x.npy", content)
+    return [f"{name}.npz" for name in (*written, *arrays)]
+
+
 def test_archives_that_are_damaged_or_hold_objects_are_refused(tmp_path: Path, package: Path) -> None:
     good = package / "geoembed" / "weights" / "v3.npz"
     cases = {"text.npz": b"hello", "cut.npz": good.read_bytes()[:100_000], "empty.npz": b""}
@@ -129,7 +158,8 @@ def test_archives_that_are_damaged_or_hold_objects_are_refused(tmp_path: Path, p
     np.savez(tmp_path / "objects.npz", x=np.array([{"a": 1}], dtype=object))
     with zipfile.ZipFile(tmp_path / "words.npz", "w") as archive:
         archive.writestr("x.npy", b"not an array")
-    for name in (*cases, "objects.npz", "words.npz"):
+    others = unreadable_archives(tmp_path)
+    for name in (*cases, "objects.npz", "words.npz", *others):
         with pytest.raises(DataError, match=name):
             read_state(tmp_path / name)
     np.savez(tmp_path / "other.npz", x=np.zeros(3, np.float32))
