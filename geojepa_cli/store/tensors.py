@@ -18,7 +18,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.workspace.durable import fsync
 
 MAX_ARCHIVE_BYTES = 1 << 30
-# RuntimeError: an encrypted member, or an unknown compression. MemoryError: the shape in an array's header is too large.
+# RuntimeError: an encrypted member, or an unknown compression. MemoryError: the shape in an array's header is too big.
 # SyntaxError, TokenError: an array's header is no Python literal.
 _DAMAGED_ARRAY = (ValueError, TypeError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError)
 _DAMAGED_ARCHIVE = (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
