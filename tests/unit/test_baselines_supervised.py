@@ -11,10 +11,11 @@ import pytest
 import torch
 from planted_store import NEW, PLANTED, VOCAB, Planted, write_planted
 
-from geojepa_cli.baselines import tag_count_mlp, tagformer
+from geojepa_cli.baselines import supervised, tag_count_mlp, tagformer
 from geojepa_cli.baselines.registry import SUPERVISED, fit_supervised, supervised_config
 from geojepa_cli.baselines.supervised import Fitted, LabelNet, TaskTiles
 from geojepa_cli.config.supervised import TagCountConfig, TagformerConfig
+from geojepa_cli.errors import GeojepaError
 from geojepa_cli.evaluate.folds import Fold
 from geojepa_cli.models.registry import resolve
 
@@ -133,12 +134,44 @@ def test_tiles_without_visible_entities_get_a_prediction(name: str, planted: Pla
     assert np.isfinite(found).all() and np.unique(found).size == 1
 
 
-def test_the_epoch_with_the_lowest_validation_error_is_used(planted: Planted) -> None:
-    """Validation labels are turned round, so every epoch of training makes them worse."""
+def test_the_weights_of_the_epoch_with_the_lowest_validation_error_are_used(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation labels are turned round, so training makes the validation error worse."""
+    fold, labels = planted.fold(), planted.count.copy()
+    labels[fold.val] = 8 - labels[fold.val]
+    mean, scale = labels[fold.train].mean(), labels[fold.train].std()
+    errors, tested = [], []
+    original = supervised.predict
+
+    def watched(net: LabelNet, tiles: TaskTiles, places: np.ndarray, budget: int) -> np.ndarray:
+        found = original(net, tiles, places, budget)
+        if places is fold.val:
+            errors.append(np.abs((found * scale + mean).clip(*CLAMP) - labels[fold.val]).mean())
+            tested.append((original(net, tiles, fold.test, budget) * scale + mean).clip(*CLAMP))
+        return found
+
+    monkeypatch.setattr(supervised, "predict", watched)
+    found = fitted("tag-count-mlp", tiles_of(planted, labels), fold, epochs=8, patience=8)
+    assert found.epochs == len(errors) == 8
+    assert found.best_epoch == 1 + int(np.argmin(errors)) < 8
+    np.testing.assert_array_equal(found.predicted, tested[found.best_epoch - 1])
+    assert np.abs(found.predicted - tested[-1]).max() > 0.1
+
+
+def test_training_stops_without_a_lower_error(planted: Planted) -> None:
     fold, labels = planted.fold(), planted.count.copy()
     labels[fold.val] = 8 - labels[fold.val]
     found = fitted("tag-count-mlp", tiles_of(planted, labels), fold, epochs=8, patience=2)
-    assert found.epochs <= 2
+    assert found.epochs == found.best_epoch + 2 < 8
+
+
+def test_a_run_whose_predictions_are_not_finite_is_an_error(planted: Planted) -> None:
+    tiles = tiles_of(planted, planted.count)
+    tiles = replace(tiles, tag_table=tiles.tag_table * float("inf"))
+    with pytest.raises(GeojepaError, match="training of Tagformer diverged in its first epoch") as caught:
+        fitted("tagformer-s", tiles, planted.fold(), seed=4, epochs=3)
+    assert "--seed 5" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("name", sorted(SUPERVISED))
