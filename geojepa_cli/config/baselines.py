@@ -16,7 +16,11 @@ MAX_COLUMNS = 1_000_000
 
 
 class TagAEModelConfig(Section):
-    """Settings of TagAE's architecture. Default sizes: GeoJEPA thesis, section 7.4."""
+    """Settings of TagAE's architecture.
+
+    The default numbers of columns and values are those of the GeoJEPA thesis, section 7.4. The thesis does not give the
+    width of the decoder's hidden layer.
+    """
 
     columns: Int = Field(
         default=12_500,
@@ -55,7 +59,7 @@ class TransformerConfig(Section):
     """Settings of a transformer that reads one token per entity and a class token.
 
     Default sizes: Tagformer in the GeoJEPA thesis, section 6.6. The thesis does not give the numbers of layers and
-    heads. With five layers, the model has as many parameters as in the thesis (table 8).
+    heads. With five layers, a Tagformer with one-hot tags has as many parameters as in the thesis (table 8).
     """
 
     tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")

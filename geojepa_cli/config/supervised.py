@@ -90,7 +90,7 @@ def load_tagformer(name: str) -> TagformerConfig:
     """Returns the configuration of a Tagformer.
 
     Args:
-        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for the size of the thesis.
+        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for about the size of the thesis.
     """
     preset, _, letters = name.partition("tagformer")
     raw = _read(f"{preset}tagformer.yaml")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from planted_store import PLANTED, VOCAB, Planted, write_planted
 
-from geojepa_cli.baselines.lmae import LmaePretraining, draw_hidden
-from geojepa_cli.baselines.tag_ae import TagAEPretraining
+from geojepa_cli.baselines.lmae import Lmae, LmaePretraining, draw_hidden
+from geojepa_cli.baselines.tag_ae import TagAE, TagAEPretraining
 from geojepa_cli.baselines.vocabulary import TagVocabulary
 from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import load_run_config
@@ -235,15 +235,19 @@ def test_tag_ae_counts_as_a_plain_loop_does(planted: Planted) -> None:
     np.testing.assert_array_equal(counts.numpy(), expected)
 
 
-def test_a_vocabulary_has_the_most_frequent_tags_of_all_regions_and_is_read_back() -> None:
-    tags = TagList(["a", "é", "a", "c"], ["1", "=", "1", "3"], np.array([2, 4, 3, 0]))
-    vocabulary = TagVocabulary.learn(tags, 10)
-    assert vocabulary.texts == ("a=1", "é==")
-    assert vocabulary.columns_of(tags).tolist() == [0, 1, 0, 2]
-    assert TagVocabulary.read(vocabulary.utf8, vocabulary.ends).texts == vocabulary.texts
-    assert TagVocabulary.learn(tags, 1).texts == ("a=1",)
-    with pytest.raises(ValueError, match="order"):
-        TagVocabulary.read(vocabulary.utf8, torch.tensor([7, 3]))
+def test_the_presets_have_the_stated_parameters() -> None:
+    config: Any = load_run_config("tag-ae.yaml")
+    table = FrozenInputs(torch.zeros(1, 1024), tags=TagList(["a"], ["b"], np.array([1])))
+    with torch.device("meta"):
+        vocabulary = TagVocabulary.learn(table.tag_list, 1)
+        vocabulary.texts = ("a=b",) * 12_500
+        counts = TagAEPretraining(TagAE(vocabulary, config), config, torch.empty(0)).parameter_counts()
+    assert [round(counts[key] / 1e6, 1) for key in ("parameters", "decoder_parameters")] == [3.5, 13.1]
+    for tag_dim, millions in ((1024, 17.8), (384, 17.4)):
+        large: Any = load_run_config("paper-tagformer-lmae.yaml", [f"model.tag_dim={tag_dim}"])
+        with torch.device("meta"):
+            counts = LmaePretraining(Lmae(large.model), large, table).parameter_counts()
+        assert round(sum(counts.values()) / 1e6, 1) == millions
 
 
 def test_the_share_of_hidden_entities_is_exact_in_every_tile() -> None:
