@@ -11,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from geoembed_weights import FC, OF_ITS_WEIGHTS, OF_RANDOM_WEIGHTS, pictures, random_weights
 from torch import Tensor, nn
 
 from geojepa_cli import hints
+from geojepa_cli.config.images import GEOEMBED_VERSION
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders
-from geojepa_cli.models.geoembed import packaged_weights
+from geojepa_cli.models.geoembed import PREFIX, GeoEmbedNetwork, packaged_weights
 from geojepa_cli.models.image_encoders import load_image_encoder
 from geojepa_cli.models.image_weights import find_weights, read_state, weights_version
-from geojepa_cli.stages.image_features import find_image_encoder
+from geojepa_cli.stages.image_features import find_image_encoder, rebuild_image_tokens
 from geojepa_cli.store.image_tokens import ImageTokenKind
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
+from geojepa_cli.workspace.kinds import Remains
 
 register_torchvision_ops()
 torchvision = pytest.importorskip("torchvision")
@@ -102,6 +105,7 @@ def test_without_the_package_the_error_has_the_command_that_installs_it(
     with pytest.raises(MissingExtraError, match="package geoembed, which is not installed") as refused:
         find_weights("geoembed", FROM_FILE)
     assert "pip install 'geojepa[aerial]'" in str(refused.value.hint)
+    assert "geojepa process --image-weights FILE" in str(refused.value.hint)
     with pytest.raises(NotFoundError, match="do not exist") as absent:
         weights_version("geoembed", tmp_path / "none.npz", FROM_FILE)
     assert "geojepa[aerial]" in str(absent.value.hint)
@@ -111,8 +115,10 @@ def test_a_package_without_the_weights_is_an_error(tmp_path: Path, monkeypatch: 
     (tmp_path / "geoembed").mkdir()
     (tmp_path / "geoembed" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(NotFoundError, match="no weights"):
-        packaged_weights()
+    with pytest.raises(NotFoundError, match="no weights") as refused:
+        packaged_weights(FROM_FILE)
+    assert "pip install --force-reinstall geoembed==1.1.2" in str(refused.value.hint)
+    assert "geojepa process --image-weights FILE" in str(refused.value.hint)
 
 
 def test_weights_of_a_file_need_no_package(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,16 +180,32 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
         read_state(tmp_path / "bomb.npz")
 
 
-@pytest.mark.skipif(find_spec("geoembed") is None, reason="geoembed is not installed (extra `aerial`)")
-def test_the_vectors_of_the_package_are_found() -> None:
-    import geoembed
-
-    images = pixels(2)[:, :, :128, :128]
-    expected = geoembed.Model.v3(device="cpu", workers=0).encode([one.permute(1, 2, 0).numpy() for one in images])
-    source = find_image_encoder("geoembed", None)
-    assert source.weights is not None
-    weights = read_state(source.weights)
+def vectors(weights: Path, expected: tuple[tuple[float, ...], ...]) -> None:
+    """Compares the projected tokens of the pictures with the vectors that the package computed with OpenCL."""
+    network, state = GeoEmbedNetwork().eval(), read_state(weights)
+    network.load_state_dict({key.removeprefix(PREFIX): x for key, x in state.items() if key.startswith(PREFIX)}, False)
+    images = torch.from_numpy(pictures()).permute(0, 3, 1, 2)
     with torch.no_grad():
-        cells = source.load().network((images / 255 - 0.5) / 0.5)
-        found = torch.nn.functional.normalize(cells.flatten(1) @ weights["fc.weight"] + weights["fc.bias"])
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+        cells = network((images / 255 - 0.5) / 0.5)
+        found = torch.nn.functional.normalize(cells.flatten(1) @ state[FC[0]] + state[FC[1]])
+    np.testing.assert_allclose(found[:, ::16].numpy(), expected, atol=2e-6)
+
+
+def test_the_network_gives_the_vectors_of_the_package(tmp_path: Path) -> None:
+    np.savez(tmp_path / "random.npz", **random_weights())  # type: ignore[arg-type]
+    vectors(tmp_path / "random.npz", OF_RANDOM_WEIGHTS)
+
+
+@pytest.mark.skipif(find_spec("geoembed") is None, reason="geoembed is not installed (extra `aerial`)")
+def test_the_weights_of_the_package_give_its_vectors() -> None:
+    weights = packaged_weights(FROM_FILE)
+    assert weights_version("geoembed", weights, FROM_FILE) == GEOEMBED_VERSION
+    vectors(weights, OF_ITS_WEIGHTS)
+
+
+@pytest.mark.parametrize(("version", "given"), [(GEOEMBED_VERSION, False), ("sha256-0123456789ab", True)])
+def test_tokens_of_other_weights_than_the_packages_are_rebuilt_from_a_file(version: str, given: bool) -> None:
+    params = {"image_encoder": "geoembed", "image_version": version}
+    hint = str(rebuild_image_tokens(Remains("oak", params)))
+    assert "--image-encoder geoembed" in hint
+    assert ("--image-weights FILE" in hint) == given == (version in hint)
