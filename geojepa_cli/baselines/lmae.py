@@ -80,12 +80,13 @@ class Lmae(nn.Module):
         assert sequences.joined is not None and sequences.kept is not None
         encoded = self.encode(batch, tag_table, sequences)
         places = self.tokens.tokenizer.place(batch)
-        position = self.mask_position(places.box, places.modality).to(encoded.dtype)
-        classes = len(encoded) - len(position)  # class tokens have no position, and are never hidden
-        position = torch.cat([position, position.new_zeros(classes, position.shape[1])])
+        masks = self.mask_token + self.mask_position(places.box, places.modality)
+        masks = masks.to(encoded.dtype)
+        classes = len(encoded) - len(masks)  # class tokens are never hidden
+        masks = torch.cat([masks, masks.new_zeros(classes, masks.shape[1])])
         hidden = torch.cat([data.hidden, data.hidden.new_zeros(classes)])
-        hidden, position = (x.index_select(0, sequences.joined) for x in (hidden, position))
-        x = torch.where(hidden[:, None], self.mask_token.to(encoded.dtype), encoded) + position
+        hidden, masks = (x.index_select(0, sequences.joined) for x in (hidden, masks))
+        x = torch.where(hidden[:, None], masks, encoded)
         return self.head(self.decoder(x, sequences.layout).index_select(0, sequences.kept))
 
     def vectors(self, batch: TileBatch, tag_table: Tensor) -> BatchVectors:

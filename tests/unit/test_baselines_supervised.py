@@ -40,7 +40,8 @@ def small(name: str, **train: Any) -> tuple[Any, Any]:
     if name == "tag-count-mlp":
         return TagCountConfig(model={"embed_dim": 16}, train=values), tag_count_mlp  # type: ignore[arg-type]
     letters = name.removeprefix("tagformer").removeprefix("-")
-    return TagformerConfig(model={**SMALL, "inputs": letters}, train=values), tagformer  # type: ignore[arg-type]
+    model = {**SMALL, "inputs": letters, "columns": None if "s" in letters else 500}
+    return TagformerConfig(model=model, train=values), tagformer  # type: ignore[arg-type]
 
 
 def fitted(name: str, tiles: TaskTiles, fold: Fold, seed: int = 0, **train: Any) -> Fitted:
@@ -172,6 +173,20 @@ def test_a_run_whose_predictions_are_not_finite_is_an_error(planted: Planted) ->
     with pytest.raises(GeojepaError, match="training of Tagformer diverged in its first epoch") as caught:
         fitted("tagformer-s", tiles, planted.fold(), seed=4, epochs=3)
     assert "--seed 5" in str(caught.value.hint)
+
+
+def test_text_embeddings_need_no_count_of_tags(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(TaskTiles, "count_tags", fail)
+    assert fitted("tagformer-sp", tiles_of(planted, planted.count), planted.fold(), epochs=1).epochs == 1
+
+
+def test_columns_and_text_embeddings_exclude_each_other() -> None:
+    for inputs, columns in (("s", 5), ("p", None)):
+        with pytest.raises(ValueError, match="either columns or text embeddings"):
+            TagformerConfig.model_validate({"model": {"inputs": inputs, "columns": columns}})
 
 
 @pytest.mark.parametrize("name", sorted(SUPERVISED))
