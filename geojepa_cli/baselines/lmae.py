@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.baselines import LmaeConfig, LmaeModelConfig
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
-from geojepa_cli.config.names import CONFIG, WEIGHTS
-from geojepa_cli.errors import DataError
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.encoder import Encoder, Sequences
 from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, layer_values
-from geojepa_cli.models.published import read_run
+from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.class_token import class_tokens
 from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
@@ -210,12 +209,10 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> LmaeEmbe
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    tensors, config = read_run(folder, weights)
-    if not isinstance(config, LmaeConfig):
-        raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `tagformer_lmae`")
+    return LmaeEmbedder(load_module(folder, weights, LmaeConfig, _restore).to(inputs.device), inputs)
+
+
+def _restore(config: LmaeConfig, tensors: dict[str, Tensor]) -> Lmae:
     module = Lmae(config.model)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
-    return LmaeEmbedder(module.requires_grad_(False).eval().to(inputs.device), inputs)
+    module.load_state_dict(tensors)
+    return module
