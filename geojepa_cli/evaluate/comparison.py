@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.folds import Floats
-from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, Predictions
+from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW, Predictions
 from geojepa_cli.metrics.bootstrap import Interval, bootstrap_relative_difference
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 
@@ -30,7 +30,7 @@ class TaskErrors:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
         groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
-        models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head).
+        models: errors of each model and of Dummy, float64 [m]; keys are names such as `tiny (linear)` (model and head).
     """
 
     tiles: str
@@ -101,7 +101,7 @@ def task_errors(predictions: Predictions) -> TaskErrors:
     errors = {
         key: np.abs(values - predictions.labels).mean(axis=0)[kept] for key, values in predictions.predicted.items()
     }
-    models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
+    models = {f"{model} ({head})": values for (model, head), values in errors.items()}
     digest = hashlib.sha256("\n".join(",".join(row) for row in predictions.tested.tolist()).encode()).hexdigest()
     return TaskErrors(digest, predictions.groups[kept], errors[DUMMY, DUMMY_HEAD], models)
 
@@ -137,7 +137,7 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models with the same prediction head that were tested on the same tiles of a task.
+    """Compares all pairs of models with the same prediction head, and all models with Dummy, on equal tiles of a task.
 
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
@@ -152,7 +152,7 @@ def compare_all(
     made = []
     for place, a in enumerate(models):
         for b in models[place + 1 :]:
-            if a.rpartition(" (")[2] != b.rpartition(" (")[2]:
+            if DUMMY_ROW not in (a, b) and a.rpartition(" (")[2] != b.rpartition(" (")[2]:
                 continue
             shared = {
                 name: _joined(by_model[a], by_model[b], a, b)

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.metrics.boosting import fit_boosting
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
-HEADS = ("linear", "sgd", "mlp", "boosting")
-SEEDED = ("sgd", "mlp")  # heads whose predictions depend on the seed
-TWO_PART = "{} two-part"  # name of a head that predicts in two parts
 MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 1e-3}
 SGD: dict[str, Any] = {"hidden": None, "learning_rate": 1e-2}
 Clamp = tuple[float, float]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.heads import DEFAULT_HEADS
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
@@ -16,8 +17,6 @@ from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
-    DEFAULT_HEADS,
-    Models,
     ProbeSettings,
     check_folds,
     check_heads,
@@ -30,7 +29,7 @@ from geojepa_cli.stages.probe_report import TileVectors, count_shared, report_co
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
-from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
+from geojepa_cli.stages.stage import Models, Regions, Stage, as_command, rebuilding
 from geojepa_cli.stages.supervised import SupervisedRuns
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -66,11 +65,11 @@ def _rebuild(remains: Remains) -> Hint:
     return noting_version(with_same_images(remains, again), texts(params.get("models")))
 
 
-# schema 3: `report.json` names the protocol of every score; what was called `protocol` is now `evaluation`
+# schema 4: scores in `report.json` have the reference of their model
 PROBES = Stage(
     "probes",
-    version=4,
-    schema=3,
+    version=5,
+    schema=4,
     rebuild=_rebuild,
     variant=("masked", "without_shared", "fold"),
     files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE),
