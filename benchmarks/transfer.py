@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from geojepa_cli import console, stages
 from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
-from geojepa_cli.config.load import load_config
+from geojepa_cli.config.load import load_run_config
 from geojepa_cli.console import counted
 from geojepa_cli.evaluate.comparison import TaskErrors, compare
 from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
@@ -186,7 +186,8 @@ def train(
     """Trains a variant, or only initialises it if its name ends with `-first`. Returns its artifact."""
     variant = VARIANTS[name.removesuffix(FIRST)]
     settings = dict(variant.settings)
-    tokens = load_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
+    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    tokens = load_run_config(variant.config, pairs).train
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
     settings |= {"train.max_steps": 0 if name.endswith(FIRST) else budget, "train.epochs": None}
     made = f"transfer-{name}-{seed}"
@@ -200,12 +201,14 @@ def test(
 ) -> dict[str, dict[str, TaskErrors]]:
     """Probes all models. Returns the errors by head and task, averaged over the training seeds of each model."""
     refs = list(dict.fromkeys(one.ref for seeds in models.values() for one in seeds))
-    probes = stages.probe(workspace, tasks, refs, masked=masked, head=options.head, threads=options.threads)
+    made = stages.probe(workspace, tasks, refs, masked=masked, head=options.head, threads=options.threads)
+    probes = [read_probe(probe) for probe in made]
+    used = {one["head"] for report, _ in probes for one in report["scores"]}
+    heads = [head for head in (*options.head, *map(TWO_PART.format, options.head)) if head in used]
     found: dict[str, dict[str, TaskErrors]] = {}
-    for probe in probes:
-        report, errors = read_probe(probe)
+    for report, errors in probes:
         rows = {(one["ref"], one["head"]): f"{one['model']} ({one['head']})" for one in report["scores"]}
-        for head in (*options.head, *map(TWO_PART.format, options.head)):
+        for head in heads:
             pooled = {DUMMY: errors.dummy}
             for name, seeds in models.items():
                 chosen = [_row(rows, one.ref, head) for one in seeds]

@@ -80,9 +80,10 @@ def pretrain(
     from geojepa_cli.config.geometry import GeometryConfig
     from geojepa_cli.config.load import load_run_config
 
-    pairs = (
-        [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
-    )
+    if isinstance(set_, Mapping):
+        pairs = [f"{key}={'null' if value is None else value}" for key, value in set_.items()]
+    else:
+        pairs = check_texts("set_", set_)
     pairs += [] if fold is None else [f"data.fold={fold}"]
     name = name or Path(config).stem + ("" if fold is None else f"-fold{fold}")
     with Ranks.from_environment() as ranks:
