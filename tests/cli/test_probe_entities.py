@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commandline import Run, artifact_names
+from commandline import Run, artifact_names, invoke, output_of
 from hint_commands import check_hint
 from planted_entities import BUILDINGS, CLASSES, TASK, add_planted
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
@@ -126,7 +126,7 @@ def test_models_that_count_tags_and_untrained_models_are_probed_under_their_mark
     stages.pretrain(workspace, "tiny.yaml", "alpha", settings, "untrained")
     stages.pretrain(workspace, "tag-ae.yaml", "alpha", {"train.max_steps": 1, "train.epochs": None}, "ae")
     task = workspace.root / "planted.yaml"
-    made = stages.probe_entities(workspace, task, ["tag-counts", "untrained", "ae"], "alpha", hide="probed")
+    made = stages.probe_entities(workspace, task, ["tag-counts", "untrained", "ae"], "alpha")
     scored = {score["model"]: score["accuracy"]["value"] for score in made.read_json("report.json")["scores"]}
     assert {"tag-counts", "untrained (first weights)", "ae"} <= set(scored)
 
@@ -154,11 +154,10 @@ def test_models_that_read_drawn_images_are_marked(workspace: Workspace) -> None:
     assert label_models([net, other], [[], []]) == [net.ref, other.ref]
 
 
-def test_a_skipped_context_ratio_is_a_warning(
-    workspace: Workspace, run_here: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_here(*command(workspace, "--model", "polygon-gnn", "--context"))
-    assert "`--context` is skipped for `polygon-gnn`" in " ".join(capsys.readouterr().err.split())
+def test_a_skipped_context_ratio_is_a_warning(workspace: Workspace) -> None:
+    done = invoke(workspace, *command(workspace, "--model", "polygon-gnn", "--context"))
+    assert "`--context` is skipped for `polygon-gnn`" in " ".join(done.stderr.split()), done.output
+    assert "share of surroundings" in " ".join(done.stdout.split())  # of TagPool
 
 
 def test_the_rebuild_command_names_the_file_of_a_task_that_differs_from_the_packed_one(
@@ -179,15 +178,17 @@ def test_a_limit_that_leaves_too_few_training_examples_is_named_with_a_larger_on
         assert "--per-class 1000" in str(caught.value.hint)
 
 
-def test_classes_that_are_left_out_are_printed_with_their_examples(
-    workspace: Workspace, run_here: Run, tmp_path: Path
-) -> None:
-    (tmp_path / "planted.yaml").write_text(TASK.replace("min_examples: 20", "min_examples: 31"))
-    given = ("probe-entities", "--task", tmp_path / "planted.yaml", "--region", "alpha", "--model", "tagpool")
-    report = json.loads(run_here(*given, "--json"))["result"]
-    (name, counts), *_ = report["rare_classes_left_out"].items()
-    assert counts["examples"] == counts["entities_with_tag"] > 0
-    assert f"{name} ({counts['examples']} examples of {counts['entities_with_tag']} entities)" in run_here(*given)
+def test_classes_that_are_left_out_are_printed_with_their_examples(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    rarely = lambda number, name: "yes" if name == "garage" and number % 3 else name  # noqa: E731
+    add_planted(made, "town", "shape", 0, groups=40, value_of=rarely)
+    (tmp_path / "planted.yaml").write_text(TASK.replace("min_examples: 20", "min_examples: 14"))
+    given = ("probe-entities", "--task", tmp_path / "planted.yaml", "--hide", "probed", "--model", "tagpool")
+    report = json.loads(output_of(made, *given, "--json"))["result"]
+    ((name, counts),) = report["rare_classes_left_out"].items()
+    assert name == "garage" and 0 < counts["examples"] < counts["entities_with_tag"] / 2
+    shown = f"garage ({counts['examples']} examples of {counts['entities_with_tag']} entities)"
+    assert shown in " ".join(output_of(made, *given).split())
 
 
 def remains(made: object) -> object:

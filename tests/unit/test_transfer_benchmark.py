@@ -13,6 +13,7 @@ import pytest
 from synthetic_workspace import add_region
 
 from geojepa_cli import Workspace, stages
+from geojepa_cli.config import supervised
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "transfer.py"
 SMALL = {"model.tag_dim": 16, "model.embed_dim": 16, "model.depth": 1, "model.num_heads": 2}
@@ -31,7 +32,7 @@ def transfer() -> ModuleType:
     module.FOLDS = 3
     module.VARIANTS = {
         "tiny": module.Variant("tiny.yaml", {**SMALL, "model.predictor_depth": 1}),
-        "tag-ae": module.Variant("tag-ae.yaml", {}),
+        "tag-ae": module.Variant("tag-ae.yaml", {"model.columns": 40, "model.embed_dim": 16, "model.hidden_dim": 16}),
         "tagformer-lmae": module.Variant("tagformer-lmae.yaml", SMALL),
     }
     return module
@@ -57,16 +58,17 @@ def run(module: ModuleType, workspace: Workspace, *more: str) -> dict[str, Any]:
 
 
 def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training(
-    transfer: ModuleType, workspace: Workspace
+    transfer: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read = supervised._read
+    monkeypatch.setattr(supervised, "_read", lambda name: read(name) | {"train": {**read(name)["train"], "epochs": 1}})
     stages.build_tasks(workspace, "tested", "max_speed")  # the script must not take this one, which has no folds
-    variants = ["--variant", "tiny", "--variant", "tag-ae", "--variant", "tagformer-lmae", "--first"]
+    variants = [f"--variant={name}" for name in ("tiny", "tiny-first", "tag-ae", "tagformer-lmae")]
     result = run(transfer, workspace, *variants, *(f"--baseline={one}" for one in ("tagpool", "tag-count-mlp")))
     apart = workspace.find("processed", "apart")
     assert result["trained_on"] == [apart.ref] and set(result["left_out"]) == {"copy", "adjoining"}
-    first = {f"{name} (first weights)" for name in transfer.VARIANTS}
     protocols = dict.fromkeys(transfer.VARIANTS, "transfer")
-    protocols |= dict.fromkeys((*first, "tagpool", "tag-count-mlp"), "no pretraining")
+    protocols |= dict.fromkeys(("tiny (first weights)", "tagpool", "tag-count-mlp"), "no pretraining")
     assert result["protocols"] == protocols
     for kind in ("masked", "plain"):
         assert set(result[kind]) == {"linear", "linear two-part"}
