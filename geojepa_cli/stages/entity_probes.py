@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geojepa_cli.evaluate.entity_probe import Part
+    from geojepa_cli.evaluate.protocols import Protocol
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.entity_examples import EntityExamples
@@ -130,8 +132,7 @@ def probe_entities(
     examples, parts, left_out = find_parts(workspace, plan, hide, per_class, seed)
     protocols = protocols_of(plan, examples, parts)
     inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
-    params = _params(plan, hide, per_class, context, seed)
-    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}}
+    params = _params(plan, protocols, hide, per_class, context, seed)
     read = dict.fromkeys([*plan.regions, *(one for found in inputs for one in found.artifacts)])
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)
 
@@ -146,7 +147,9 @@ def probe_entities(
     return ENTITY_PROBES.make(workspace, f"{plan.spec.name}.{plan.models[0].name}", params, list(read), write)
 
 
-def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: int) -> dict[str, Any]:
+def _params(
+    plan: EntityPlan, protocols: Mapping[str, Protocol], hide: str, per_class: int, context: bool, seed: int
+) -> dict[str, Any]:
     params: dict[str, Any] = {
         "task": plan.spec.resolved(),
         "models": [one.ref for one in plan.models],
@@ -154,6 +157,7 @@ def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: in
         "test_regions": [one.name for one in plan.test_regions],
         "per_class": per_class,
         "seed": seed,
+        "protocols": {ref: found.name for ref, found in protocols.items()},
     }
     return params | ({"context": True} if context else {})
 
