@@ -35,8 +35,8 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
     """Prints the tables of a report and the path of `report.md`.
 
     There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
-    the same kind of split. If at least two models in a table have the same head and were tested on the same tiles of a
-    task, a table of paired differences follows.
+    the same kind of split. If at least two models in a table have the same head, or one of them was trained on labels,
+    and they were tested on the same tiles of a task, a table of paired differences follows.
 
     Args:
         tables: content of the report's `report.json`.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.folds import Floats
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW, Predictions
 from geojepa_cli.metrics.bootstrap import Interval, bootstrap_relative_difference
@@ -139,6 +140,8 @@ def compare_all(
 ) -> list[Comparison]:
     """Compares all pairs of models with the same prediction head, and all models with Dummy, on equal tiles of a task.
 
+    A model that was trained on the labels has no such head, and is compared with every head of every model.
+
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
             of the newest are used.
@@ -152,7 +155,7 @@ def compare_all(
     made = []
     for place, a in enumerate(models):
         for b in models[place + 1 :]:
-            if DUMMY_ROW not in (a, b) and a.rpartition(" (")[2] != b.rpartition(" (")[2]:
+            if not _comparable(a, b):
                 continue
             shared = {
                 name: _joined(by_model[a], by_model[b], a, b)
@@ -162,6 +165,17 @@ def compare_all(
             if any(task.dummy.sum() > 0 for task in shared.values()):
                 made.append(compare(shared, a, b, random=random))
     return made
+
+
+def _comparable(a: str, b: str) -> bool:
+    """Returns True if two rows, such as `tiny (linear)`, can be compared.
+
+    They have the same head, or one is Dummy or a model that was trained on labels.
+    """
+    if DUMMY_ROW in (a, b):
+        return True
+    heads = {name.rpartition(" (")[2].removesuffix(")") for name in (a, b)}
+    return len(heads) == 1 or SUPERVISED_HEAD in heads
 
 
 def _joined(one: TaskErrors, other: TaskErrors, a: str, b: str) -> TaskErrors:

@@ -19,7 +19,8 @@ from geojepa_cli.evaluate.scores import Predicted
 from geojepa_cli.tasks.labels import label_range
 
 Progress = Callable[[int, int], None]
-Supervised = Callable[[Fold, tuple[float, float], int], Floats]  # (fold, limits of predictions, seed) -> predictions
+# (fold, limits of predictions, seed, True if the fold has all labels) -> predictions
+Supervised = Callable[[Fold, tuple[float, float], int, bool], Floats]
 SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
@@ -90,7 +91,7 @@ def fit_heads(
     total = trained + len(jobs)
     for done, (model, (place, run, fold)) in enumerate(product(supervised, own), start=1):
         clamp = label_range(data.labels[fold.train], data.clamp)
-        predicted = supervised[model](fold, clamp, seed + run)
+        predicted = supervised[model](fold, clamp, seed + run, place == 0)
         predictions[place][model, SUPERVISED_HEAD].labels[run, fold.test] = predicted
         progress(done, total)
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:

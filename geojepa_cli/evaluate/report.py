@@ -117,7 +117,7 @@ class ReportTable:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Paired differences of all pairs of rows with the same head that were tested on the same tiles."""
+        """Paired differences of all pairs of rows that were tested on the same tiles. See `compare_all`."""
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:

@@ -98,6 +98,14 @@ def test_errors_are_those_of_kept_tiles_and_models_with_other_heads_are_not_comp
     assert with_dummy["a (linear)"].difference.value == pytest.approx(2 / 3 - 1)
 
 
+def test_a_supervised_model_is_compared_with_every_head() -> None:
+    hard = _errors(25, a=0.0)
+    names = ["a (linear)", "a (linear two-part)", "a (mlp)", "t (supervised)", "u (supervised)"]
+    errors = TaskErrors("t", hard.groups, hard.dummy, dict.fromkeys(names, hard.models["a (linear)"] + 1))
+    pairs = [(pair.a, pair.b) for pair in compare_all({"x": [errors]}, names)]
+    assert pairs == [*((name, other) for name in names[:3] for other in names[3:]), tuple(names[3:])]
+
+
 @pytest.mark.parametrize(
     "change", [("0,3,1", "1,3,1"), ("16_1_1,r", "16_1_1,s"), ("0,3,1", "0,4,1"), ("16_1_1,", "16_9_9,")]
 )
