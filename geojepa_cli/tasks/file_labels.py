@@ -66,7 +66,7 @@ class ValuesAtPlaces:
             np.maximum.at(largest, tile, value)
             found[some] = largest[some]
             return found, used
-        total = np.bincount(tile, weights=value * weight, minlength=len(tiles))
+        total: Floats = np.bincount(tile, weights=value * weight, minlength=len(tiles)).astype(np.float64)
         if reduce == "mean":
             weights = np.bincount(tile, weights=weight, minlength=len(tiles))
             total = total / np.where(some, weights, 1.0)
