@@ -133,11 +133,11 @@ def _check_combination(
         hint = hints.run("build-tasks", labels=labels, label=of_file["label"] or "COLUMN")
         raise UsageError(f"`--labels` cannot be combined with `{other}`", hint)
     if labels is not None and of_file["label"] is None:
-        hint = hints.again(label="COLUMN").noting("with the column that has the values")
+        hint = hints.run("build-tasks", labels=labels, label="COLUMN")
         raise UsageError("`--labels` requires `--label`, the column with the values", hint)
     given = [f"--{name}" for name, value in of_file.items() if value]
     if labels is None and given:
-        raise UsageError(f"`{given[0]}` requires `--labels`, a file with values", hints.again(labels="FILE"))
+        raise UsageError(f"`{given[0]}` requires `--labels`, a file with values", hints.run("build-tasks", labels="FILE", label="COLUMN"))
 
 
 def _print(made: list[Artifact], json: bool) -> None:
