@@ -137,7 +137,10 @@ def _check_combination(
         raise UsageError("`--labels` requires `--label`, the column with the values", hint)
     given = [f"--{name}" for name, value in of_file.items() if value]
     if labels is None and given:
-        raise UsageError(f"`{given[0]}` requires `--labels`, a file with values", hints.run("build-tasks", labels="FILE", label="COLUMN"))
+        raise UsageError(
+            f"`{given[0]}` requires `--labels`, a file with values",
+            hints.run("build-tasks", labels="FILE", label="COLUMN"),
+        )
 
 
 def _print(made: list[Artifact], json: bool) -> None:

@@ -104,7 +104,7 @@ def build_labels(
     values, read = read_values(source)
     spec = make_spec(source, values)
     found = [label_region(processed, values, source, read) for processed in regions]
-    check_inside(source, values, regions, [len(used) for _, used in found])
+    check_inside(source.path, values, regions, [len(used) for _, used in found])
     made = [
         _make_task(workspace, processed, spec, settings, source, one)
         for processed, (one, _) in zip(regions, found, strict=True)

@@ -15,7 +15,6 @@ from geojepa_cli.workspace.artifact import Artifact
 if TYPE_CHECKING:
     from geojepa_cli.sources.places import Places
     from geojepa_cli.sources.raw_table import RawTable
-    from geojepa_cli.stages.file_labels import LabelSource
     from geojepa_cli.tasks.file_labels import ValuesAtPlaces
 
 MAX_MISSING = 0.5  # largest share of rows without a value
@@ -57,11 +56,11 @@ def check_zoom(path: Path, places: Places, zoom: int, region: str) -> None:
         raise DataError(message, hints.run("tile", region=region, zoom=other[0]).noting("then `process`"))
 
 
-def check_inside(source: LabelSource, values: ValuesAtPlaces, regions: Sequence[Artifact], used: Sequence[int]) -> None:
+def check_inside(path: Path, values: ValuesAtPlaces, regions: Sequence[Artifact], used: Sequence[int]) -> None:
     """Checks that rows of the file lie in the tiles of every region.
 
     Args:
-        source: file with labels.
+        path: path of the file.
         values: values and their places.
         regions: `processed/` artifacts of the regions.
         used: number of rows in the tiles of each region.
@@ -75,14 +74,14 @@ def check_inside(source: LabelSource, values: ValuesAtPlaces, regions: Sequence[
     inside = [one.name for one in regions if one not in outside]
     if inside:
         names = ", ".join(f"`{one.name}`" for one in outside)
-        raise DataError(f"no row of `{source.path}` lies in a tile of {names}", hints.again(region=inside))
+        raise DataError(f"no row of `{path}` lies in a tile of {names}", hints.again(region=inside))
     rows = counted(len(values.values), "row")
     if values.places.kind == "tiles":
         first = "_".join(map(str, values.places.tiles[0].tolist()))
-        message = f"none of the {rows} of `{source.path}` is a tile of `{outside[0].name}`; the first is `{first}`"
+        message = f"none of the {rows} of `{path}` is a tile of `{outside[0].name}`; the first is `{first}`"
         raise DataError(message, hints.again(region="OTHER"))
     found, bounds = _extent(values), _bounds(outside[0])
-    message = f"none of the {rows} of `{source.path}` lies in a tile of `{outside[0].name}`: they lie at {_text(found)}"
+    message = f"none of the {rows} of `{path}` lies in a tile of `{outside[0].name}`: they lie at {_text(found)}"
     message += f", the region at {_text(bounds)}"
     if _overlap((found[1], found[0], found[3], found[2]), bounds) and not _overlap(found, bounds):
         raise DataError(f"{message}; longitude and latitude seem to be swapped", hints.again().noting("after swapping"))
