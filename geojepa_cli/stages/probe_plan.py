@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from geojepa_cli import hints
+from geojepa_cli import console, hints
 from geojepa_cli.config.heads import DEFAULT_HEADS, HEADS
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.arguments import elements_of, wrong_type
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geojepa_cli.tasks.dataset import TaskData
+    from geojepa_cli.tasks.spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,14 @@ def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
 def _models(workspace: Workspace, wanted: Sequence[str | Artifact | None], regions: Sequence[Artifact]) -> list[Model]:
     models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
+
+
+def without_mask(task: TaskSpec, settings: ProbeSettings) -> ProbeSettings:
+    """Returns the settings for a task. A task with labels from a file has no mask, so it is probed without one."""
+    if task.label.file is None or not settings.masked:
+        return settings
+    console.warn(f"the labels of `{task.name}` are from a file, so nothing is masked: `--masked` is ignored for it")
+    return replace(settings, masked=False)
 
 
 def check_folds(
