@@ -44,7 +44,7 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         out: folder to which the report was copied, or None.
     """
     from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
-    from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
+    from geojepa_cli.evaluate.report_text import COMPARISON_COLUMNS, comparison_rows, score_rows
 
     for table in tables:
         columns = ["model", "protocol", *sorted(table["evaluations"]), "score", "harmonic"]

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.config.heads import SEEDED, TWO_PART
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData
-from geojepa_cli.evaluate.heads import SEEDED, TWO_PART, predict_dummy, predict_head, predict_two_parts
+from geojepa_cli.evaluate.heads import predict_dummy, predict_head, predict_two_parts
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.evaluate.scores import Predicted
 from geojepa_cli.tasks.labels import label_range

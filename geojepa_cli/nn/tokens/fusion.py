@@ -22,8 +22,8 @@ class EntityFusion(nn.Module):
         embed_dim: width D of the tokens.
         residual: multiply the result of the MLP by a trained factor per dimension, which is small at first, and add it
             to the tags (LayerScale, Touvron et al. 2021). So an untrained model computes almost the same tokens as a
-            model without geometry. False: the result of the MLP is the token (GeoJEPA thesis). With first weights, it
-            is a tenth as large as its positional encoding and says little about the tags.
+            model without geometry. False: the result of the MLP is the token (GeoJEPA thesis). An untrained MLP mixes
+            tags and geometry, so the tags are hard to read from the token.
     """
 
     def __init__(self, geometry_dim: int, embed_dim: int, residual: bool = False) -> None:
