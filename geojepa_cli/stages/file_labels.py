@@ -16,7 +16,7 @@ from geojepa_cli.stages.filters import Filters
 from geojepa_cli.stages.label_checks import check_inside, check_values
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, rebuilding
-from geojepa_cli.stages.task_checks import warn_of_empty, warn_of_small_splits
+from geojepa_cli.stages.task_checks import TaskReports, warn_of_empty, warn_of_small_splits
 from geojepa_cli.stages.tasks import REPORT_FILE, TASKS, TaskSettings
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -109,12 +109,15 @@ def build_labels(
         _make_task(workspace, processed, spec, settings, source, one)
         for processed, (one, _) in zip(regions, found, strict=True)
     ]
-    reports = {spec.name: [artifact.read_json(REPORT_FILE) for artifact in made]}
+    _warn(source, {spec.name: [artifact.read_json(REPORT_FILE) for artifact in made]})
+    return made
+
+
+def _warn(source: LabelSource, reports: TaskReports) -> None:
     warn_of_small_splits(reports)
     warn_of_empty(reports)
     if not source.attribution:
         console.warn(f"`{source.path}` has no attribution: the origin is unknown", hints.again(attribution="TEXT"))
-    return made
 
 
 def read_values(source: LabelSource) -> tuple[ValuesAtPlaces, dict[str, int]]:

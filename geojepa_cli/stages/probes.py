@@ -145,9 +145,8 @@ def probe(
 ) -> Artifact | list[Artifact]:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which pools the
-    text embeddings of a tile's tags (mean and maximum) and needs no training. Embeddings that do not exist yet are
-    computed first. Every score names its protocol: what pretraining saw of the tested tiles (see ADR 18).
+    Also tests two baselines: Dummy predicts the median label, TagPool pools the text embeddings of a tile's tags.
+    Missing embeddings are computed first. Every score names its protocol: what pretraining saw (see ADR 18).
 
     Args:
         workspace: workspace to read from and publish to.
@@ -169,8 +168,7 @@ def probe(
         labels: shares of the training labels, such as 0.1, with which heads are also fitted (learning curve).
         fold: number of the only fold of the task to test. Default: all folds; if a model was pretrained with
             `--fold` on the tested regions, its fold.
-        embeddings: Parquet files with vectors of tiles, to test next to the models: paths, or texts `NAME=FILE`. If
-            `model` is None, only these vectors and the baselines are tested.
+        embeddings: Parquet files with vectors of tiles to test, as paths or texts `NAME=FILE`; see `model_or_default`.
 
     Returns:
         The `probes/` artifact with `report.json`, `predictions.csv` and `plot.png`. If `task` is a list or None, a list

@@ -119,7 +119,7 @@ class LabelSpec(Strict):
         if (self.kind == "file") != (self.file is not None):
             raise ValueError("kind `file` requires `file`, and no other kind accepts it")
         if (self.kind == "file") == bool(self.tags):
-            raise ValueError("`tags` must have at least one rule, or none for kind `file`")
+            raise ValueError("`label.tags` must have at least one rule, or none for kind `file`")
         if (self.kind == "max") != (self.read is not None):
             raise ValueError("kind `max` requires `read`, and no other kind accepts it")
         if (self.kind == "sum") != (self.of is not None):
