@@ -21,7 +21,8 @@ NUMBERS = {
 def flags_of(group: Any) -> frozenset[str]:
     """Returns the names of all options that take no value, both of the program and of its commands."""
     params = [param for command in (group, *group.commands.values()) for param in command.params]
-    return frozenset(name for param in params if param.is_flag for name in (*param.opts, *param.secondary_opts))
+    flags = [param for param in params if getattr(param, "is_flag", False)]  # an argument has no such attribute
+    return frozenset(name for param in flags for name in (*param.opts, *param.secondary_opts))
 
 
 def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> UsageError:
@@ -99,7 +100,8 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
 
 def _params(group: Any, command: str | None) -> Sequence[Any]:
     """Returns the options of a command or, if `command` is None, the options of the program."""
-    return list(group.params if command is None else group.commands[command].params)
+    params = group.params if command is None else group.commands[command].params
+    return [param for param in params if param.param_type_name == "option"]
 
 
 def _find(params: Sequence[Any], option: str) -> Any:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import NotFoundError, UsageError, unknown
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.models import check_model_name
 from geojepa_cli.stages.probe_plan import check_heads
 from geojepa_cli.stages.probe_regions import find_built_tasks, region_groups, tasks_of
-from geojepa_cli.stages.stage import Regions, find_regions, in_fixed_order
+from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order
 from geojepa_cli.stages.sweep_jobs import Job
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -107,7 +107,13 @@ def make_plan(
     base = load_run_config(spec.base, [*(f"{key}={_yaml(one)}" for key, one in spec.set.items()), *pairs])
     regions = in_fixed_order(find_regions(workspace, "processed", region or list(spec.regions) or None))
     tested = _test_regions(workspace, spec, regions, test_region)
-    built = find_built_tasks(workspace, list(spec.tasks) or None, [one.ref for one in tested])
+    try:
+        built = find_built_tasks(workspace, list(spec.tasks) or None, [one.ref for one in tested])
+    except NotFoundError as error:
+        if not spec.tasks:
+            raise
+        corrected = hints.again().noting("after the file is corrected, or the task is built")
+        raise NotFoundError(f"`{file}`: {error.message}", corrected) from None
     return SweepPlan(spec, base, trials, reference, regions, tested, [one.name for one in built])
 
 
@@ -148,7 +154,11 @@ def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artif
     if spec.folds:
         return list(regions)
     if given or spec.test_regions:
-        return in_fixed_order(find_regions(workspace, "processed", given or list(spec.test_regions), "test_region"))
+        wanted, known = given or list(spec.test_regions), workspace.names("processed")
+        for one in as_list(wanted):
+            if isinstance(one, str) and one.partition("@")[0] not in known:
+                raise unknown("region", one, known, hints.run("artifacts"), "--test-region")
+        return in_fixed_order(find_regions(workspace, "processed", wanted, "test_region"))
     found = _unseen(workspace, spec, regions)
     if found:
         names = ", ".join(f"`{one.name}`" for one in found)

@@ -131,6 +131,19 @@ probe --task max_speed --head mlp --model demo --model tagpol
 probe --task max_speed --head foo
 probe --task max_speed --region demoo
 probe --task max_speed --seed -1
+sweep
+sweep absent.yaml
+sweep thesis-vicre --dry-run
+sweep thesis-vicreg --dry-run --region demoo
+sweep thesis-vicreg --dry-run --test-region demoo
+sweep thesis-vicreg --dry-run --set train.lrr=1
+sweep thesis-vicreg --dry-run --set train.lr=-1
+sweep thesis-vicreg --dry-run --set train.accumulation=3
+sweep thesis-vicreg --dry-run --set foo
+sweep thesis-vicreg --dry-run extra
+sweep thesis-vicreg --dry-ran
+sweep thesis-vicreg --dry-run --workers
+swep thesis-vicreg --dry-run
 report --out
 report --task x
 report --ou x
