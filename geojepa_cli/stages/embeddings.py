@@ -17,12 +17,12 @@ from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.image_features import image_tokens
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.model_inputs import open_embedder
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -178,8 +178,6 @@ def make_embeddings(
         import torch
 
         from geojepa_cli.evaluate.embed import embed_region
-        from geojepa_cli.models.base import FrozenInputs, TagList
-        from geojepa_cli.store.features import open_features
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
@@ -188,9 +186,7 @@ def make_embeddings(
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
             view = view_to_embed(store, task, masked, limits)
-        tags = open_features([features.file(FEATURES_FILE)], store)
-        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind, tags=TagList(store.keys, store.values))
-        embedder = model.open(frozen.to(pick_device(device)))
+        embedder = open_embedder(model, store, [features], device)
         check_entities(store, view, embedder.needs, task_name, masked)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"

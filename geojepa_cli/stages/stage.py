@@ -26,6 +26,7 @@ from geojepa_cli.workspace.workspace import Workspace
 P = ParamSpec("P")
 R = TypeVar("R")
 Regions = str | Artifact | Sequence[str | Artifact] | None
+Models = str | Artifact | Sequence[str | Artifact] | None
 
 
 @dataclass(frozen=True)
