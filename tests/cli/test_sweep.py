@@ -118,7 +118,7 @@ def test_a_trial_that_fails_is_recorded_and_the_others_continue(workspace: Works
         )
         + settings
     )
-    done = invoke(workspace, "sweep", written(workspace, "hot.yaml", text), "--json")
+    done = invoke(workspace, "sweep", written(workspace, "hot.yaml", text), "--json", "--threads", 1)
     assert done.exit_code == 0, done.output
     rows = {row["trial"]: row for row in json.loads(done.stdout)["result"]["tables"][0]["rows"]}
     assert rows["lr0.001"]["rank"] == 1 and not rows["lr0.001"]["error"]
