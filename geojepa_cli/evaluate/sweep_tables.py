@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geojepa_cli.evaluate.protocols import MEANINGS
-from geojepa_cli.evaluate.report import MARKED, NONE
+from geojepa_cli.evaluate.report_text import MARKED, NONE
 
 COST = ("steps", "tokens", "training_s", "parameters")
 EXPLANATION = (
