@@ -24,6 +24,7 @@ Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  
 GLOBAL = ("--workspace", "--debug")
 # options that are copied to a hint that runs the failed command with other arguments
 KEPT = ("--region", "--model", "--masked", "--head", "--k", "--html", "--exclude-same-group")
+ARGUMENTS = {"sweep": 1}  # number of arguments of commands that have arguments, not only options
 OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "knn")
 
 
@@ -42,6 +43,7 @@ class Hint:
         workspace: directory for `--workspace`; None for the default workspace.
         wrong: option to remove from the failed command, if `command` is None; `options` are inserted in its place. None
             to remove no option.
+        arguments: arguments of `command` that belong to no option, such as a file.
     """
 
     command: str | None = None
@@ -52,6 +54,7 @@ class Hint:
     note: str = ""
     workspace: str | None = None
     wrong: Option | None = None
+    arguments: tuple[str, ...] = ()
 
     def after(self, first: Hint) -> Hint:
         """Returns a copy of this hint that suggests the command of the hint `first`, and then its own command."""
@@ -91,7 +94,9 @@ class Hint:
         workspace = self.workspace or by.workspace
         if self.command is None:
             options = by.replacing(self.wrong, self.options)
-            return replace(hint, command=by.command, options=options, workspace=workspace, wrong=None)
+            arguments = self.arguments or by.arguments(by.command)
+            hint = replace(hint, command=by.command, arguments=arguments, wrong=None)
+            return replace(hint, options=options, workspace=workspace)
         # `fetch --region` names a Geofabrik region, which is no region of the workspace
         names = KEPT if self.command == by.command else ("--region",) if self.command in OF_A_REGION else ()
         names = () if by.command == "fetch" else names
@@ -105,7 +110,8 @@ class Hint:
         default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
         if self.workspace is not None and not default:
             words += ["--workspace", self.workspace]
-        return words + ([self.command] if self.command is not None else []) + option_words(self.options)
+        words += [self.command] if self.command is not None else []
+        return [*words, *self.arguments, *option_words(self.options)]
 
     def __str__(self) -> str:
         text = self.shell if self.shell is not None else paste(*self.words())
@@ -154,6 +160,10 @@ class Invocation:
         values = {option: value for option, value in options if option in GLOBAL}
         own = tuple(option for option in options if option[0] not in GLOBAL)
         return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
+
+    def arguments(self, command: str | None) -> tuple[str, ...]:
+        """Returns the arguments of this command line that a command with the name `command` accepts."""
+        return self.rest[: ARGUMENTS.get(command or "", 0)]
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, except those whose name occurs in `options`.

@@ -39,17 +39,24 @@ def check_hint(text: str) -> None:
 def check_command(words: list[str], text: str) -> None:
     """Fails where the words after `geojepa` do not parse."""
     command, known = None, option_names(None)
-    values = iter(words)
+    values, arguments = iter(words), 0
     for word in values:
         name = word.partition("=")[0]
         if not word.startswith("-"):
-            assert command is None, f"`{word}` is left over: {text}"
+            if command is not None:
+                arguments += 1
+                assert arguments <= _arguments_of(command), f"`{word}` is left over: {text}"
+                continue
             assert word in GROUP.commands, f"no command `{word}`: {text}"
             command, known = word, option_names(word)
             continue
         assert name in known, f"no option `{name}` of `{command}`: {text}"
         if "=" not in word and _takes_value(command, name):
             assert next(values, None) is not None, f"`{name}` has no value: {text}"
+
+
+def _arguments_of(command: str) -> int:
+    return sum(param.param_type_name == "argument" for param in GROUP.commands[command].params)
 
 
 def _takes_value(command: str | None, name: str) -> bool:

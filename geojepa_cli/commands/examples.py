@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from geojepa_cli import hints
@@ -19,16 +20,20 @@ def command_name(command: Callable[..., Any]) -> str:
     return command.__name__.replace("_", "-")
 
 
-def example(**options: Value) -> Callable[[Command], Command]:
+def example(*arguments: str, **options: Value) -> Callable[[Command], Command]:
     """Returns a decorator that adds an example to the help text of a command.
 
     Args:
+        arguments: arguments of the example that belong to no option, such as a file.
         options: options of the example and their values, such as `region="state-college"`.
     """
 
     def add(command: Command) -> Command:
         name = command_name(command)
-        EXAMPLES[name] = (hints.run(name, **options), *EXAMPLES.get(name, ()))  # decorators run from bottom to top
+        EXAMPLES[name] = (
+            replace(hints.run(name, **options), arguments=arguments),
+            *EXAMPLES.get(name, ()),
+        )  # decorators run from bottom to top
         return command
 
     return add

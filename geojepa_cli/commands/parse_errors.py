@@ -21,7 +21,8 @@ NUMBERS = {
 def flags_of(group: Any) -> frozenset[str]:
     """Returns the names of all options that take no value, both of the program and of its commands."""
     params = [param for command in (group, *group.commands.values()) for param in command.params]
-    return frozenset(name for param in params if param.is_flag for name in (*param.opts, *param.secondary_opts))
+    flags = [param for param in params if getattr(param, "is_flag", False)]  # an argument has no such attribute
+    return frozenset(name for param in flags for name in (*param.opts, *param.secondary_opts))
 
 
 def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> UsageError:
@@ -29,7 +30,7 @@ def unknown_command(name: str, commands: Sequence[str], line: Invocation) -> Usa
     close = nearest(name, commands)
     if close is None:
         return UsageError(f"no such command `{name}`", hints.shell(hints.PROGRAM, "--help"))
-    hint = Hint(close, line.options, workspace=line.workspace)
+    hint = Hint(close, line.options, workspace=line.workspace, arguments=line.arguments(close))
     return UsageError(f"no such command `{name}`; did you mean `{close}`?", hint)
 
 
@@ -50,14 +51,17 @@ def describe_parse_error(error: Any, line: Invocation, group: Any) -> tuple[str,
     param = getattr(error, "param", None) or _find(_params(group, command), getattr(error, "option_name", ""))
     if param is None:
         hint = hints.again() if command else hints.shell(hints.PROGRAM, "--help")
-        if kind == "UsageError" and line.rest:
-            return f"unexpected argument `{line.rest[0]}`", hint
+        unexpected = line.rest[len(line.arguments(command)) :]
+        if kind == "UsageError" and unexpected:
+            return f"unexpected argument `{unexpected[0]}`", hint
         return _decapitalised(str(error.message)), hint
     name = param.opts[0]
     given = next((option for option in reversed(line.options) if option[0] in param.opts), (name, None))
     if kind == "MissingParameter":
-        shown = EXAMPLES[command][0].options if command in EXAMPLES else ()
-        return f"missing option `{name}`", Hint(options=shown or (HELP,))
+        shown = EXAMPLES[command][0] if command in EXAMPLES else Hint(options=(HELP,))
+        if param.param_type_name == "argument":
+            return f"missing argument `{name.upper()}`", Hint(arguments=shown.arguments)
+        return f"missing option `{name}`", Hint(options=shown.options)
     if kind == "BadOptionUsage" and param.is_flag:
         return f"option `{name}` takes no value", hints.instead(given, (name, None))
     if command is None:
@@ -96,7 +100,8 @@ def _describe_unknown_option(wrong: str, command: str | None, line: Invocation, 
 
 def _params(group: Any, command: str | None) -> Sequence[Any]:
     """Returns the options of a command or, if `command` is None, the options of the program."""
-    return list(group.params if command is None else group.commands[command].params)
+    params = group.params if command is None else group.commands[command].params
+    return [param for param in params if param.param_type_name == "option"]
 
 
 def _find(params: Sequence[Any], option: str) -> Any:

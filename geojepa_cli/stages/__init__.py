@@ -17,6 +17,7 @@ from geojepa_cli.stages.embeddings import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
+from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
@@ -34,6 +35,8 @@ __all__ = [  # noqa: RUF022
     "probe",
     "probe_entities",
     "report",
+    "plan_sweep",
+    "sweep",
     "knn",
     "demo",
     "artifacts",

@@ -55,6 +55,7 @@ RANGES = {
     "year": Range(1900, 9999, 2021),
     "image_size": Range(1, 2**31 - 1, 224),
     "per_class": Range(1, 1_000_000, 1000),
+    "workers": Range(1, 256, 2),
     "steps": Range(1, 2**31 - 1, 100),
 }
 FLAGS = (
@@ -68,10 +69,17 @@ FLAGS = (
     "buffer",
     "unfinished",
     "context",
+    "ray",
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
-TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "geofabrik_url": '"URL"'}
+TEXT_OR_PATH = {
+    "imagery": '"DIR"',
+    "image_weights": '"FILE"',
+    "config": '"tiny.yaml"',
+    "file": '"lr.yaml"',
+    "geofabrik_url": '"URL"',
+}
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',

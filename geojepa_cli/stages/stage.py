@@ -225,13 +225,16 @@ def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def _as_typed(command: str, signature: inspect.Signature, arguments: Mapping[str, Any]) -> Invocation:
     root: str | None = None
     options: list[hints.Option] = []
+    rest: tuple[str, ...] = ()
     for name, value in arguments.items():
         default = signature.parameters[name].default
         if isinstance(value, Workspace):
             root = str(value.root)
+        elif name == "file" and command in hints.ARGUMENTS:
+            rest = (str(value),) if isinstance(value, str | Path) else ()
         elif type(value) is not type(default) or value != default:
             options += _typed_options(name, value)
-    return Invocation(command, tuple(dict.fromkeys(options)), root)
+    return Invocation(command, tuple(dict.fromkeys(options)), root, rest)
 
 
 def _typed_options(name: str, value: Any) -> tuple[hints.Option, ...]:

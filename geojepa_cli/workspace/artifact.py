@@ -125,7 +125,8 @@ class Artifact:
             message: message of the error.
         """
         again = self.rebuild_hint()
-        keep = any(value is not None and str(self.path) in value for _, value in again.options)
+        values = (*again.arguments, *(value for _, value in again.options))
+        keep = any(value is not None and str(self.path) in value for value in values)
         remove = ("rm", str(self.path / MANIFEST)) if keep else ("rm", "-r", str(self.path))
         first = hints.shell(*remove)
         return DataError(message, again.after(first if again.first is None else again.first.after(first)))

@@ -15,7 +15,7 @@ from geojepa_cli import Workspace
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["tile"], ["pretrain"], ["probe"], ["probe-entities"], ["knn"], ["demo"], ["fetch"]]
+    "command", [[], ["tile"], ["pretrain"], ["probe"], ["probe-entities"], ["knn"], ["demo"], ["fetch"], ["sweep"]]
 )
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
     script = (
@@ -32,7 +32,7 @@ def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
 
 def test_every_command_of_the_design_is_there(tmp_path: Path) -> None:
     shown = geojepa("--help", cwd=tmp_path).stdout
-    names = "fetch tile process build-tasks pretrain embed probe probe-entities knn demo report artifacts doctor"
+    names = "fetch tile process build-tasks pretrain embed probe probe-entities knn demo report sweep artifacts doctor"
     assert all(f" {name} " in shown for name in names.split())
 
 

@@ -83,6 +83,13 @@ def test_text_where_a_list_is_expected_is_one_element(made: Made) -> None:
     assert one.params["drop_tags"] == ["building"]
 
 
+def sweep_file(made: Made) -> Path:
+    """A sweep of one untrained model."""
+    path = Path(made["folder"]) / "untrained.yaml"
+    path.write_text("{settings: {train.max_steps: [0]}, tasks: [bridge], masked: true}")
+    return path
+
+
 def label_file(made: Made) -> Path:
     """A file with a value in the demo city."""
     path: Path = made["folder"] / "prices.csv"
@@ -101,6 +108,8 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
+    "plan_sweep": lambda m: {"file": sweep_file(m)},
+    "sweep": lambda m: {"file": sweep_file(m)},
     "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
     "demo": lambda m: {"size": "small", "steps": 1},
 }
@@ -155,6 +164,8 @@ def check_answer(error: GeojepaError, parameter: str) -> None:
 
 def is_valid(function: str, parameter: str, what: str) -> bool:
     """True for the values above that are valid for a parameter."""
+    if parameter == "test_region" and function in ("sweep", "plan_sweep"):
+        return what in ("source artifact", "tiles artifact", "processed artifact", "empty list")
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions

@@ -1,0 +1,167 @@
+"""Scores of the trials of a sweep, from the errors of their probes: means over tasks and seeds, paired differences."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import stdev
+from typing import Any
+
+import numpy as np
+
+from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare
+from geojepa_cli.evaluate.protocols import weakest
+
+Tasks = Mapping[str, TaskErrors]  # by name of the task
+
+
+@dataclass(frozen=True)
+class TrialScores:
+    """Errors and cost of a trial, which has a model for each seed and fold.
+
+    Attributes:
+        name: name of the trial, or of a baseline.
+        settings: settings in which trials differ.
+        errors: for each seed the errors of the m test tiles by task. The keys of `TaskErrors.models` are heads. Empty
+            if the trial failed.
+        protocols: protocol of each probe.
+        cost: means over the models: `steps`, `tokens`, `training_s`, `parameters`. Empty for a baseline.
+        models: references of the models.
+        error: reason why the trial failed, or an empty string.
+        baseline: True for a baseline, which has no rank.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    errors: Sequence[Tasks] = ()
+    protocols: Sequence[str] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    models: Sequence[str] = ()
+    error: str = ""
+    baseline: bool = False
+
+
+def join_folds(parts: Sequence[TaskErrors]) -> TaskErrors:
+    """Joins the errors of models that were tested on different folds of a task."""
+    if len(parts) == 1:
+        return parts[0]
+    tiles = hashlib.sha256("\n".join(part.tiles for part in parts).encode()).hexdigest()
+    models = {name: np.concatenate([part.models[name] for part in parts]) for name in parts[0].models}
+    groups, dummy = (np.concatenate([getattr(part, name) for part in parts]) for name in ("groups", "dummy"))
+    return TaskErrors(tiles, groups, dummy, models)
+
+
+def comparable(one: Tasks, other: Tasks) -> bool:
+    """Returns True if two models were tested on the same tiles of the same tasks."""
+    return one.keys() == other.keys() and all(one[name].tiles == other[name].tiles for name in one)
+
+
+def score(tasks: Tasks, head: str) -> float:
+    """Returns the score of a head: the mean over tasks of its MAE, divided by that of Dummy (predicts the median).
+
+    Tasks in which Dummy makes no error are left out.
+    """
+    return float(np.mean(list(by_task(tasks, head).values())))
+
+
+def by_task(tasks: Tasks, head: str) -> dict[str, float]:
+    """Returns the MAE of a head divided by that of Dummy, by task. Leaves out tasks in which Dummy makes no error."""
+    counted = {name: task for name, task in sorted(tasks.items()) if task.dummy.sum() > 0}
+    return {name: float(task.models[head].mean() / task.dummy.mean()) for name, task in counted.items()}
+
+
+def compare_trials(one: TrialScores, other: TrialScores, head: str, random: bool = False) -> Comparison:
+    """Compares the errors of two trials on the same tiles. The errors of each are averaged over its seeds first.
+
+    Args:
+        one, other: trials with errors.
+        head: name of the prediction head.
+        random: True if each tile was assigned to a split separately.
+    """
+    a, b = _mean_over_seeds(one.errors), _mean_over_seeds(other.errors)
+    joined = {
+        name: TaskErrors(
+            a[name].tiles, a[name].groups, a[name].dummy, {"a": a[name].models[head], "b": b[name].models[head]}
+        )
+        for name in a
+    }
+    return compare(joined, "a", "b", random=random)
+
+
+def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random: bool = False) -> list[dict[str, Any]]:
+    """Returns a row for each trial: the best first, then baselines, then trials that failed.
+
+    Args:
+        trials: trials and baselines.
+        reference: name of the trial with which the others are compared.
+        head: name of the prediction head.
+        random: True if each tile was assigned to a split separately.
+
+    Returns:
+        Dicts for JSON. `best` is true for the best trial if its paired interval excludes the next one.
+    """
+    tested = sorted(
+        (one for one in trials if one.errors and not one.baseline), key=lambda one: (_mean(one, head), one.name)
+    )
+    against = next((one for one in trials if one.name == reference and one.errors), None)
+    clear = len(tested) > 1 and compare_trials(tested[0], tested[1], head, random).verdict == "a is better"
+    baselines = [one for one in trials if one.baseline]
+    failed = [one for one in trials if not one.errors]
+    rows = []
+    for rank, trial in enumerate([*tested, *baselines, *failed], start=1):
+        rows.append(
+            {
+                "rank": rank if rank <= len(tested) else None,
+                "trial": trial.name,
+                "best": clear and rank == 1,
+                "settings": {key: list(one) if isinstance(one, tuple) else one for key, one in trial.settings.items()},
+                **_figures(trial, against, head, random),
+                **{name: trial.cost.get(name) for name in ("steps", "tokens", "training_s", "parameters")},
+                "models": list(trial.models),
+                "error": trial.error,
+            }
+        )
+    return rows
+
+
+def _figures(trial: TrialScores, against: TrialScores | None, head: str, random: bool) -> dict[str, Any]:
+    """Returns the scores of a trial and its paired difference to the reference trial `against`, rounded."""
+    names = ("score", "spread", "seeds", "tasks", "difference", "groups", "verdict", "protocol")
+    found: dict[str, Any] = dict.fromkeys(names)
+    if not trial.errors:
+        return found
+    seeds = [score(tasks, head) for tasks in trial.errors]
+    found["score"], found["seeds"] = _round(_mean(trial, head)), [_round(one) for one in seeds]
+    found["spread"] = _round(stdev(seeds)) if len(seeds) > 1 else None
+    found["tasks"] = {name: _round(one) for name, one in by_task(_mean_over_seeds(trial.errors), head).items()}
+    found["protocol"] = weakest(list(trial.protocols))
+    if against is not None:
+        compared = compare_trials(trial, against, head, random)
+        interval = compared.difference
+        found["difference"] = {name: _round(getattr(interval, name)) for name in ("value", "low", "high")}
+        found["groups"], found["verdict"] = interval.groups, _verdict(compared, trial is against)
+    return found
+
+
+def _verdict(compared: Comparison, same: bool) -> str:
+    words = {"a is better": "better", "b is better": "worse"}
+    return "reference" if same else words.get(compared.verdict, compared.verdict)
+
+
+def _mean(trial: TrialScores, head: str) -> float:
+    return math.fsum(score(tasks, head) for tasks in trial.errors) / len(trial.errors)
+
+
+def _mean_over_seeds(seeds: Sequence[Tasks]) -> dict[str, TaskErrors]:
+    """Averages the absolute error of each tile over the seeds. All seeds were tested on the same tiles."""
+    found = {}
+    for name, first in seeds[0].items():
+        models = {head: np.mean([tasks[name].models[head] for tasks in seeds], axis=0) for head in first.models}
+        found[name] = TaskErrors(first.tiles, first.groups, first.dummy, models)
+    return found
+
+
+def _round(value: float) -> float:
+    return round(value, 5)
