@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from commandline import artifact_names, call, geojepa, run_main
 from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli.grid import tile_bounds
+from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.tasks.spec import find_task
 
 PARK = """
@@ -277,11 +281,15 @@ def test_analyze_takes_a_file_and_refuses_too_few_tiles(folder: Path, tmp_path: 
 
 def test_every_command_of_tasks_md_runs(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/tasks.md").read_text()
-    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    text, _ = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
     (tmp_path / "park_area.yaml").write_text(text.replace("leisure=park", "landuse=grass"))
-    add_region(new_workspace(tmp_path / "workspace"), "state-college", n_tiles=200)
+    processed = add_region(new_workspace(tmp_path / "workspace"), "state-college", n_tiles=200)
+    store = RegionStore(processed.file("processed.h5"), "state-college")
+    names = [f"16_{x}_{y}" for x, y in zip(store["tile/x"].tolist(), store["tile/y"].tolist(), strict=True)]
+    (tmp_path / "prices.csv").write_text("tile,price\n" + "".join(f"{name},{len(name)}\n" for name in names))
+    pq.write_table(pa.table({"tile": names, "population": [*range(200)]}), tmp_path / "districts.parquet")
     commands = re.findall(r"^geojepa (build-tasks .*)$|`geojepa (probe [^`]*)`", page, flags=re.M)
-    assert len(commands) == 3
+    assert len(commands) == 5
     for build, probe in commands:
-        arguments = (build or f"{probe} --head linear").split()
+        arguments = shlex.split(build or f"{probe} --head linear")
         run_main(*arguments, cwd=tmp_path)
