@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.folds import Floats
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, Predictions
 from geojepa_cli.metrics.bootstrap import Interval, bootstrap_relative_difference
@@ -30,7 +31,8 @@ class TaskErrors:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
         groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
-        models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head).
+        models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head). NaN for
+            tiles without a prediction of a language model.
     """
 
     tiles: str
@@ -139,6 +141,8 @@ def compare_all(
 ) -> list[Comparison]:
     """Compares all pairs of models with the same prediction head that were tested on the same tiles of a task.
 
+    A language model has no such head. It is compared with every head, on the tiles that it answered.
+
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
             of the newest are used.
@@ -152,7 +156,7 @@ def compare_all(
     made = []
     for place, a in enumerate(models):
         for b in models[place + 1 :]:
-            if a.rpartition(" (")[2] != b.rpartition(" (")[2]:
+            if not _comparable(a, b):
                 continue
             shared = {
                 name: _joined(by_model[a], by_model[b], a, b)
@@ -164,5 +168,14 @@ def compare_all(
     return made
 
 
+def _comparable(a: str, b: str) -> bool:
+    """Returns True if two names, such as `tiny (linear)`, have the same head, or one model is a language model."""
+    heads = {name.rpartition(" (")[2].removesuffix(")") for name in (a, b)}
+    return len(heads) == 1 or ZERO_SHOT in heads
+
+
 def _joined(one: TaskErrors, other: TaskErrors, a: str, b: str) -> TaskErrors:
-    return TaskErrors(one.tiles, one.groups, one.dummy, {a: one.models[a], b: other.models[b]})
+    """Returns the errors of two models on the tiles for which both have a prediction."""
+    known = np.isfinite(one.models[a]) & np.isfinite(other.models[b])
+    both = {a: one.models[a][known], b: other.models[b][known]}
+    return TaskErrors(one.tiles, one.groups[known], one.dummy[known], both)

@@ -112,7 +112,7 @@ def unseen_regions(
         models: models to test.
         check: raises an error if a model cannot embed a region.
     """
-    trained = [(model, groups_of(model)) for model in models]
+    trained = [(model, groups_of(model)) for model in models if not model.trained_elsewhere]
     trained = [(model, groups) for model, groups in trained if groups is None or len(groups)]
     if not trained:
         return []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.language_model import PREFIX, TILES
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
@@ -28,13 +29,14 @@ from geojepa_cli.stages.probe_protocols import choose_fold, find_protocols
 from geojepa_cli.stages.probe_regions import BuiltTask
 from geojepa_cli.stages.probe_report import TileVectors, count_shared, report_content
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
+from geojepa_cli.stages.rebuild import Options, input_refs, number, short_ref, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.stages.supervised import SupervisedRuns
+from geojepa_cli.stages.zero_shot import ZeroShotRuns
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains
+from geojepa_cli.workspace.kinds import Remains, legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,15 +57,29 @@ def _rebuild(remains: Remains) -> Hint:
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=[short_ref(remains, "models", ref) for ref in texts(params.get("models"))] or model or None,
+        model=[_short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
         head=None if tuple(heads) == DEFAULT_HEADS else heads,
         seed=number(params.get("seed")),
         seeds=number(params.get("seeds"), 1),
         labels=shares,
         fold=number(params.get("fold"), -1),
         without_shared=params.get("without_shared") is True,
+        **_language_options(params),
     )
     return noting_version(with_same_images(remains, again), texts(params.get("models")))
+
+
+def _short_model(remains: Remains, ref: str) -> str:
+    return ref if ref.startswith(PREFIX) else short_ref(remains, "models", ref)
+
+
+def _language_options(params: Mapping[str, Any]) -> Options:
+    """Returns the options for the language models of a probe. Their address is not known."""
+    found = params.get("language_models")
+    if not isinstance(found, dict):
+        return {}
+    tiles = [one.get("tiles") for one in found.values() if isinstance(one, dict)]
+    return {"base_url": "URL", "tiles": number(tiles[0] if tiles else None, TILES)}
 
 
 # schema 3: `report.json` names the protocol of every score; what was called `protocol` is now `evaluation`
@@ -139,8 +155,9 @@ def probe(
         workspace: workspace to read from and publish to.
         task: name of a task, or its `tasks/` artifact; or a list of several. Default: all tasks that were built for
             the regions.
-        model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model or,
-            if there is none, the model that comes with the package.
+        model: models to test: names of models or baselines, `models/` artifacts, or language models
+            (`config.language_model.LanguageModel`). Default: the newest model or, if there is none, the model that
+            comes with the package.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
             the only region in the workspace. If there are several regions: those of which the models saw no tile in
             pretraining.
@@ -220,10 +237,11 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
     built, store, data, settings, protocols = prepared
     embedded = embed_models(workspace, built, models, settings)
     supervised = SupervisedRuns(workspace, models, built.regions, settings.device)
+    asked = ZeroShotRuns(workspace, models, built, store, data, settings.seed, settings.fold)
     params = {"task": built.name, **settings.params(), "models": [model.ref for model in models]}
-    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}, **supervised.params}
+    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}, **supervised.params, **asked.params}
     made = [one for row in embedded.values() for one in row.artifacts]
-    inputs = [*built.regions, *built.artifacts, *made, *supervised.features]
+    inputs = [*built.regions, *built.artifacts, *made, *supervised.features, *asked.artifacts]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -233,6 +251,7 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         from geojepa_cli.evaluate.predictions import write_predictions
         from geojepa_cli.evaluate.probe import run_probe
 
+        asked.ask()
         torch.set_num_threads(1)  # every thread fits one head, so that results do not depend on the number of threads
         rows, probed = probe_data(data)
         x = {label: vectors.read(store, rows, row.artifacts) for label, row in embedded.items()}
@@ -242,17 +261,20 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
             given = settings.seeds, settings.labels, settings.threads, settings.fold, fits
             result = run_probe(probed, x, settings.heads, settings.seed, meter.update, *given)
         of_row = {label: row.model for label, row in embedded.items()} | supervised.rows(shared)
-        content = report_content(data, result, params, built, protocols, of_row) | supervised.report
+        names = {label: protocols[ref].name for label, ref in of_row.items()}
+        random = " (RANDOM SPLIT)" if probed.random else ""
+        title = f"{data.spec.title}{' (masked)' if settings.masked else ''}{random}"
+        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE, names)
+        result, zero_shot = asked.add(result, probed, settings.seed, settings.seeds)
+        content = report_content(data, result, params, built, protocols, of_row | asked.rows)
+        content |= supervised.report | zero_shot
         if settings.without_shared:
             content["shared_entities"] = count_shared(store, data, settings.masked)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
-        random = " (RANDOM SPLIT)" if probed.random else ""
-        title = f"{data.spec.title}{' (masked)' if settings.masked else ''}{random}"
-        names = {label: protocols[ref].name for label, ref in of_row.items()}
-        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE, names)
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
-        return build.publish(counts=counts, extra={"seed": settings.seed}, timing=supervised.timing)
+        return build.publish(counts, asked.attribution, {"seed": settings.seed}, supervised.timing)
 
-    return PROBES.make(workspace, f"{built.name}.{models[0].name}", params, inputs, write)
+    first = legal_name(models[0].name) if models[0].language else models[0].name
+    return PROBES.make(workspace, f"{built.name}.{first}", params, inputs, write)

@@ -23,6 +23,8 @@ def groups_of(model: Model) -> Groups | None:
 
     from geojepa_cli.tasks.trained_groups import FILE, read_groups
 
+    if model.trained_elsewhere:
+        return None
     if model.config is None:
         return np.empty(0, np.int64)
     if model.artifact is None:

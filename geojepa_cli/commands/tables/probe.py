@@ -7,6 +7,7 @@ from typing import Any
 
 from geojepa_cli import console
 from geojepa_cli.commands.tables.counts import print_path
+from geojepa_cli.commands.tables.zero_shot import print_language_models
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
@@ -30,6 +31,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     if report.get("random"):
         console.warn(tested)
     _print_protocols(report)
+    print_language_models(report)
     _print_parts(report["scores"])
     _print_curve(report)
     if shared := report.get("shared_entities"):
