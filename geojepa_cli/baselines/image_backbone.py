@@ -35,11 +35,11 @@ class ImageBackbone:
 
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's tiles [B, C]. Those of entities have no values: [T, 0]."""
-        tiles = torch.zeros(batch.n_tiles, self._form.dim, device=self._device)
+        tiles = torch.zeros(len(batch.cu_seqlens) - 1, self._form.dim, device=self._device)
         if batch.image_tokens is not None and batch.image_tiles is not None:
             tokens = batch.image_tokens.float()
             tiles[batch.image_tiles] = tokens[:, 0] if self._form.whole else tokens.mean(1)
-        return BatchVectors(tiles.new_zeros(batch.n_tokens, 0), tiles)
+        return BatchVectors(tiles.new_zeros(len(batch.tag_offsets) - 1, 0), tiles)
 
 
 class ViT(ImageBackbone):

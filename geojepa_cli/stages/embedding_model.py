@@ -66,16 +66,11 @@ class Model:
     @property
     def supervised(self) -> bool:
         """True for a baseline that `probe` trains on the labels of a task. It computes no embeddings."""
-        return self._is_baseline and self.name in SUPERVISED
+        return self.is_baseline and self.name in SUPERVISED
 
     @property
-    def trained_elsewhere(self) -> bool:
-        """True for a language model, or an image backbone with weights, which may have seen any image or map."""
-        backbone = self._is_baseline and self.name in IMAGE_BASELINES
-        return self.language is not None or (backbone and not self.has_random_images())
-
-    @property
-    def _is_baseline(self) -> bool:
+    def is_baseline(self) -> bool:
+        """True for a baseline that needs no files in the workspace."""
         return self.artifact is None and self.shipped is None and self.language is None
 
     @property
@@ -178,7 +173,7 @@ class Model:
         from geojepa_cli.config.schema import PretrainConfig
 
         config = self.config
-        if images is not None and self._is_baseline and self.name in IMAGE_BASELINES:
+        if images is not None and self.is_baseline and self.name in IMAGE_BASELINES:
             return find_backbone(workspace, images, self.name)
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
@@ -194,7 +189,7 @@ class Model:
         """Returns True if the model reads image tokens of an encoder with random weights."""
         from geojepa_cli.config.schema import PretrainConfig
 
-        if self._is_baseline:
+        if self.is_baseline:
             return self.name in IMAGE_BASELINES and self.name.endswith(RANDOM_SUFFIX)
         return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
@@ -224,7 +219,10 @@ class Model:
 
 
 def find_model(
-    workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact] = (), supervised: bool = False
+    workspace: Workspace,
+    ref: str | Artifact | LanguageModel | None,
+    regions: Sequence[Artifact] = (),
+    supervised: bool = False,
 ) -> Model:
     """Finds a model or baseline.
 
@@ -235,8 +233,7 @@ def find_model(
             geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
             model cannot embed the regions, the default baseline. A note names the selected model.
         regions: `processed/` artifacts of the regions to embed.
-        supervised: also accept models without embeddings: baselines that are trained on the labels of a task, and
-            language models.
+        supervised: also accept baselines that are trained on the labels of a task, and language models.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact of this workspace, or the baseline computes no

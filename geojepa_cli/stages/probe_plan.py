@@ -19,7 +19,7 @@ from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.probe_regions import BuiltTask, candidates, find_built_tasks, note_choice, unseen_regions
 from geojepa_cli.stages.stage import Regions, as_list
-from geojepa_cli.stages.trained_groups import groups_of
+from geojepa_cli.stages.trained_groups import groups_of, trained_elsewhere
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -108,7 +108,7 @@ def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: 
         models = _models(workspace, wanted, possible)
         chosen = unseen_regions(workspace, possible, models, lambda one, at: check_region(workspace, one, at))
         if chosen:
-            known = [one for one in models if not one.trained_elsewhere]
+            known = [one for one in models if not trained_elsewhere(one)]
             note_choice(chosen, [one for one in known if (found := groups_of(one)) is None or len(found)])
             region = list(chosen)
         elif len(possible) == 1:

@@ -13,7 +13,7 @@ from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
-from geojepa_cli.stages.trained_groups import groups_of
+from geojepa_cli.stages.trained_groups import groups_of, trained_elsewhere
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -112,7 +112,7 @@ def unseen_regions(
         models: models to test.
         check: raises an error if a model cannot embed a region.
     """
-    trained = [(model, groups_of(model)) for model in models if not model.trained_elsewhere]
+    trained = [(model, groups_of(model)) for model in models if not trained_elsewhere(model)]
     trained = [(model, groups) for model, groups in trained if groups is None or len(groups)]
     if not trained:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
@@ -140,7 +141,7 @@ class ZeroShotRuns:
             try:
                 with console.progress(f"ask {model.ref}", len(places)) as meter:
                     questions = Questions(model, client, cache, meter.update)
-                    found = questions.ask(lambda count, model=model: self._prompt(model, count), pictures)
+                    found = questions.ask(partial(self._prompt, model), pictures)
             finally:
                 client.close()
             if not np.isfinite(found).any():
