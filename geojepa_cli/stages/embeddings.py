@@ -162,8 +162,10 @@ def make_embeddings(
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
     """
-    features = model.tag_features(workspace, processed)
-    geometry = model.geometry_features(workspace, processed, threads)
+    features, geometry = (
+        model.tag_features(workspace, processed),
+        model.geometry_features(workspace, processed, threads),
+    )
     params = _params(model, task, masked, limits, bool(without_shared))
     images, tokens = images_of_model(workspace, model, processed, device, threads)
     params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
