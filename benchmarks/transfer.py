@@ -1,14 +1,18 @@
 """Compares models on regions of which pretraining saw no tile.
 
-Trains every variant on all processed regions of the workspace but the test regions, and tests it on these. Heads are
-cross-validated over the zoom-14 groups of the test regions together. A score is the mean over tasks of MAE / MAE of
-Dummy. Errors of a variant are averaged over its training seeds. Differences of scores have 95 % paired intervals over
-groups. Prints JSON. What exists is not computed again, so an interrupted run can be resumed.
+Trains every variant on the processed regions of the workspace, and tests it on the regions of a split. Regions that
+share a zoom-14 group with a tested region, or touch one, are left out of training, whatever their names are. So the
+protocol of every model must be `transfer` or `no pretraining`; the script stops if one is not.
 
-The five tasks must not be built beforehand. `--split dev` is for choosing between variants; `final` is for reporting,
-and its regions should be looked at only at the end.
+Heads are cross-validated over the zoom-14 groups of the test regions together. A score is the mean over tasks of MAE /
+MAE of Dummy. Errors of a variant are averaged over its training seeds. Differences of scores have 95 % paired intervals
+over groups. A supervised model has its own head, and is compared with the models of every other head. `linear two-part`
+uses predictions in two parts for the tasks that have them. Prints JSON. Existing models, embeddings and probes are
+reused, so an interrupted run can be resumed.
 
-    python benchmarks/transfer.py --workspace workspace --split dev --variant t --variant gt --tokens 3e6
+`--split dev` is for choosing between variants. `final` is for reporting: do not choose by its figures.
+
+    python benchmarks/transfer.py --workspace workspace --split dev --variant t --variant tag-ae --tokens 3e6
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +29,19 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli import console, stages
-from geojepa_cli.config.load import load_config
+from geojepa_cli.config.heads import HEADS, TWO_PART
+from geojepa_cli.config.labels import FIRST_WEIGHTS
+from geojepa_cli.config.load import load_run_config
+from geojepa_cli.console import counted
 from geojepa_cli.evaluate.comparison import TaskErrors, compare
+from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
+from geojepa_cli.evaluate.predictions import DUMMY
+from geojepa_cli.evaluate.protocols import NO_PRETRAINING, TRANSFER, weakest
+from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.probe_protocols import find_protocols
+from geojepa_cli.stages.probe_regions import region_groups
 from geojepa_cli.stages.reports import read_probe
+from geojepa_cli.tasks.splits import Groups, next_to
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -42,6 +56,8 @@ SPLITS = {
 }
 LEFT_OUT = ("maldives",)  # 5,700 tiles of sea, which would be a fifth of all tiles
 
+Models = Mapping[str, Sequence[Model]]  # by name in the result: the models of all training seeds
+
 
 class Variant(NamedTuple):
     """Configuration to train.
@@ -55,7 +71,7 @@ class Variant(NamedTuple):
     settings: Mapping[str, Any]
 
 
-# the size of issue comparisons: an hour on two cores is about 20 passes over the tiles
+# one size for all JEPA variants, so that they can be compared: an hour on two cores is about 20 passes over the tiles
 SIZE = {
     "model.embed_dim": 192,
     "model.depth": 6,
@@ -68,108 +84,153 @@ SIZE = {
     "train.epochs": None,
 }
 GEOMETRY = {"model.modalities": ["tags", "geometry"]}
+POLYGON = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}
 VARIANTS = {
     "t": Variant("t.yaml", SIZE),
     "gt": Variant("gt.yaml", SIZE),
-    "gt-polygon": Variant("gt.yaml", {**SIZE, "model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}),
+    "gt-polygon": Variant("gt.yaml", {**SIZE, **POLYGON}),
     "paper-t": Variant("paper-t.yaml", SIZE),
     "paper-gt": Variant("paper-gt.yaml", SIZE),
     "small": Variant("small.yaml", SIZE),
     "small-gt": Variant("small.yaml", {**SIZE, **GEOMETRY}),
-    "small-gt-polygon": Variant(
-        "small.yaml",
-        {**SIZE, **GEOMETRY, "model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256},
-    ),
+    "small-gt-polygon": Variant("small.yaml", {**SIZE, **GEOMETRY, **POLYGON}),
     "tiny": Variant("tiny.yaml", {}),
     "tiny-gt": Variant("tiny.yaml", GEOMETRY),
+    "tag-ae": Variant("tag-ae.yaml", {}),
+    "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
 }
+FIRST = "-first"  # suffix of the variant with the first weights of a variant, which is not trained
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, tests, compares, prints."""
-    options = _options()
+    options = _options(arguments)
     workspace = Workspace(options.workspace)
-    tested = SPLITS[options.split]
-    trained = sorted({one.name for one in workspace.artifacts("processed")} - {*tested, *LEFT_OUT})
-    stages.build_tasks(workspace, region=list(tested), folds=FOLDS)
-    models: dict[str, list[Artifact | str]] = {}
+    tested = [workspace.find("processed", name) for name in SPLITS[options.split]]
+    groups = np.concatenate([region_groups(region) for region in tested])
+    trained, left_out = training_regions(workspace, tested, groups)
+    baselines = {name: [find_model(workspace, name, tested, supervised=True)] for name in options.baseline}
+    check_protocols(baselines, groups)
+    tasks = stages.build_tasks(workspace, tested, list(TASKS), folds=FOLDS)
+    models: dict[str, Sequence[Model]] = {}
     for name in options.variant:
-        for seed in range(options.seeds):
-            models.setdefault(name, []).append(train(workspace, options, name, seed, trained))
-        if options.first:
-            first = [train(workspace, options, name, seed, trained, steps=0) for seed in range(options.seeds)]
-            models[f"{name} (first weights)"] = [*first]
-    models |= {name: [name] for name in options.baseline}
-    result: dict[str, Any] = {"split": options.split, "regions": list(tested), "trained_on": trained}
-    result |= {"tokens": options.tokens, "seeds": options.seeds}
+        made = [train(workspace, options, name, seed, trained) for seed in range(options.seeds)]
+        models[_title(name)] = [Model(one.name, one) for one in made]
+    models |= baselines
+    result: dict[str, Any] = {"split": options.split, "regions": [one.ref for one in tested]}
+    result |= {"trained_on": [one.ref for one in trained], "left_out": left_out}
+    result |= {"tokens": options.tokens, "seeds": options.seeds, "protocols": check_protocols(models, groups)}
     for masked in (True, False):
-        errors = test(workspace, options, models, tested, masked)
+        errors = test(workspace, options, models, tasks, masked)
         result["masked" if masked else "plain"] = {
-            head: scores(by_task, models, options.against) for head, by_task in errors.items()
+            head: scores(by_task, list(models), options.against) for head, by_task in errors.items()
         }
     console.emit_json("transfer", None, result)
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
+def training_regions(
+    workspace: Workspace, tested: Sequence[Artifact], groups: Groups
+) -> tuple[list[Artifact], dict[str, str]]:
+    """Returns the regions to train on, and the reason for each region that is left out.
+
+    Args:
+        workspace: workspace with the regions.
+        tested: regions to test on.
+        groups: zoom-14 group of each of their tiles, int64.
+    """
+    trained: list[Artifact] = []
+    left_out: dict[str, str] = {}
+    for region in (workspace.find("processed", name) for name in workspace.names("processed")):
+        own = region_groups(region)
+        near = len(np.unique(own[next_to(own, np.unique(groups))]))
+        if region in tested:
+            continue
+        if near:
+            left_out[region.name] = f"shares or touches {counted(near, 'tested zoom-14 group')}"
+        elif region.name in LEFT_OUT:
+            left_out[region.name] = "mostly sea"
+        else:
+            trained.append(region)
+    for name, reason in left_out.items():
+        console.note(f"`{name}` is left out of training: {reason}")
+    if not trained:
+        raise SystemExit("error: there is no region to train on that is apart from the tested regions")
+    return trained, left_out
+
+
+def check_protocols(models: Models, groups: Groups) -> dict[str, str]:
+    """Returns the protocol of each model, by its name. Prints it.
+
+    Args:
+        models: models to test.
+        groups: zoom-14 group of each tile of the tested regions, int64.
+
+    Raises:
+        SystemExit: a model saw a tile near the tested ones in pretraining, or does not record what it saw.
+    """
+    found = {}
+    for name, seeds in models.items():
+        found[name] = weakest([one.name for one in find_protocols(seeds, groups, groups).values()])
+        console.note(f"{name}: protocol `{found[name]}`")
+    if wrong := [name for name, protocol in found.items() if protocol not in (TRANSFER, NO_PRETRAINING)]:
+        refused = ", ".join(f"`{name}` (`{found[name]}`)" for name in wrong)
+        raise SystemExit(f"error: expected the protocol `{TRANSFER}` or `{NO_PRETRAINING}`, found {refused}")
+    return found
+
+
 def train(
-    workspace: Workspace,
-    options: argparse.Namespace,
-    name: str,
-    seed: int,
-    regions: Sequence[str],
-    steps: int | None = None,
+    workspace: Workspace, options: argparse.Namespace, name: str, seed: int, regions: Sequence[Artifact]
 ) -> Artifact:
-    """Trains a variant, or only initialises it if `steps` is 0. Returns its artifact."""
-    variant = VARIANTS[name]
+    """Trains a variant, or only initialises it if its name ends with `-first`. Returns its artifact."""
+    variant = VARIANTS[name.removesuffix(FIRST)]
     settings = dict(variant.settings)
-    tokens = load_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
-    budget = round(options.tokens / (tokens.batch_tokens * tokens.accumulation)) if steps is None else steps
-    settings |= {"train.max_steps": budget, "train.epochs": None}
-    suffix = "-first" if steps == 0 else ""
+    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    tokens = load_run_config(variant.config, pairs).train
+    budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
+    settings |= {"train.max_steps": 0 if name.endswith(FIRST) else budget, "train.epochs": None}
+    made = f"transfer-{name}-{seed}"
     return stages.pretrain(
-        workspace,
-        variant.config,
-        regions if steps is None else regions[:1],
-        name=f"transfer-{name}{suffix}-{seed}",
-        set_=settings,
-        seed=seed,
-        threads=options.threads,
+        workspace, variant.config, regions, name=made, set_=settings, seed=seed, threads=options.threads
     )
 
 
 def test(
-    workspace: Workspace,
-    options: argparse.Namespace,
-    models: Mapping[str, Sequence[Artifact | str]],
-    regions: Sequence[str],
-    masked: bool,
+    workspace: Workspace, options: argparse.Namespace, models: Models, tasks: Sequence[Artifact], masked: bool
 ) -> dict[str, dict[str, TaskErrors]]:
     """Probes all models. Returns the errors by head and task, averaged over the training seeds of each model."""
-    listed = [one for seeds in models.values() for one in seeds]
-    probes = stages.probe(
-        workspace, list(TASKS), listed, list(regions), masked=masked, head=options.head, threads=options.threads
-    )
+    refs = list(dict.fromkeys(one.ref for seeds in models.values() for one in seeds))
+    made = stages.probe(workspace, tasks, refs, masked=masked, head=options.head, threads=options.threads)
+    probes = [read_probe(probe) for probe in made]
+    used = {one["head"] for report, _ in probes for one in report["scores"]}
+    heads = [head for head in (*options.head, *map(TWO_PART.format, options.head)) if head in used]
     found: dict[str, dict[str, TaskErrors]] = {}
-    for task, probe in zip(TASKS, probes, strict=True):
-        errors = read_probe(probe)[1]
-        for head in options.head:
-            rows = {name: [f"{_name(one)} ({head})" for one in seeds] for name, seeds in models.items()}
-            pooled = {
-                name: np.mean([errors.models[row] for row in row_names], axis=0) for name, row_names in rows.items()
-            }
-            found.setdefault(head, {})[task] = TaskErrors(errors.tiles, errors.groups, errors.dummy, pooled)
+    for report, errors in probes:
+        rows = {(one["ref"], one["head"]): f"{one['model']} ({one['head']})" for one in report["scores"]}
+        for head in heads:
+            pooled = {DUMMY: errors.dummy}
+            for name, seeds in models.items():
+                chosen = [_row(rows, one.ref, head) for one in seeds]
+                pooled[name] = np.mean([errors.models[row] for row in chosen], axis=0)
+            by_task = found.setdefault(head, {})
+            by_task[report["task"]] = TaskErrors(errors.tiles, errors.groups, errors.dummy, pooled)
     return found
 
 
-def scores(
-    errors: Mapping[str, TaskErrors], models: Mapping[str, Sequence[Artifact | str]], against: Sequence[str]
-) -> dict[str, Any]:
+def _row(rows: Mapping[tuple[str, str], str], ref: str, head: str) -> str:
+    """Returns the name of the row of a model in a table of a head. See the first lines of this file."""
+    plain = head.removesuffix(TWO_PART.format(""))
+    return next(rows[ref, one] for one in (head, plain, SUPERVISED_HEAD) if (ref, one) in rows)
+
+
+def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Sequence[str]) -> dict[str, Any]:
     """Returns the score of each model, by task and their mean, and paired differences from the models in `against`."""
     result: dict[str, Any] = {}
+    known = {DUMMY, *models}
     for name in models:
         by_task = {task: float(one.models[name].mean() / one.dummy.mean()) for task, one in errors.items()}
-        others = [other for other in (*against, f"{name} (first weights)") if other in models and other != name]
+        others = [other for other in (*against, f"{name} ({FIRST_WEIGHTS})") if other in known and other != name]
         result[name] = {
             "score": float(np.mean(list(by_task.values()))),
             "by_task": by_task,
@@ -179,27 +240,31 @@ def scores(
     return result
 
 
-def _name(model: Artifact | str) -> str:
-    return model if isinstance(model, str) else model.name
+def _title(variant: str) -> str:
+    return f"{variant.removesuffix(FIRST)} ({FIRST_WEIGHTS})" if variant.endswith(FIRST) else variant
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--split", choices=tuple(SPLITS), default="dev")
-    parser.add_argument("--variant", action="append", choices=tuple(VARIANTS), help="can be repeated; default: all")
+    names = [*VARIANTS, *(f"{name}{FIRST}" for name in VARIANTS)]
+    parser.add_argument("--variant", action="append", choices=names, help="can be repeated; default: all that train")
     parser.add_argument("--baseline", action="append", help="model to test as it is; default: tagpool, tag-counts")
-    parser.add_argument("--against", action="append", help="model to compare all others with; default: tagpool")
+    parser.add_argument("--against", action="append", help="compare all others with it; default: tagpool, dummy")
     parser.add_argument("--first", action="store_true", help="also test the first weights of each variant")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=float, default=25e6, help="tokens to train each model with")
-    parser.add_argument("--head", action="append", help="can be repeated; default: linear")
+    parser.add_argument("--head", action="append", choices=HEADS, help="can be repeated; default: linear")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON here")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.variant = options.variant or list(VARIANTS)
+    if options.first:
+        first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
+        options.variant = list(dict.fromkeys([*options.variant, *first]))
     options.baseline = options.baseline or [TAGPOOL, "tag-counts"]
-    options.against = options.against or [TAGPOOL]
+    options.against = options.against or [TAGPOOL, DUMMY]
     options.head = options.head or ["linear"]
     return options
 

@@ -91,6 +91,19 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
     return TileId(z, x, y)
 
 
+def tile_numbers(lon: npt.ArrayLike, lat: npt.ArrayLike, z: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns columns x and rows y of the tiles of zoom z that contain points, int64 [n] each. See `tile_of`."""
+    size = 1 << z
+    lon_deg, lat_deg = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+    x = np.clip(np.floor((lon_deg + 180.0) / 360.0 * size), 0, size - 1).astype(np.int64)
+    mercator = np.arcsinh(np.tan(np.radians(np.clip(lat_deg, -89.9, 89.9))))
+    y = np.clip(np.floor((1.0 - mercator / np.pi) / 2.0 * size), 0, size - 1).astype(np.int64)
+    west, south, east, north = np.moveaxis(tiles_bounds(z, x, y), -1, 0)
+    x += ((lon_deg >= east) & (x + 1 < size)).astype(np.int64) - ((lon_deg < west) & (x > 0))
+    y += ((lat_deg <= south) & (y + 1 < size)).astype(np.int64) - ((lat_deg > north) & (y > 0))
+    return x, y
+
+
 def group_of(x: int, y: int, z: int) -> str:
     """Returns the name of the zoom-14 tile that contains a tile, such as `14_4513_6489`.
 

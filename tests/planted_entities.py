@@ -38,6 +38,7 @@ def write_planted(
     corner: tuple[int, int] = (4500, 6400),
     value_of: Callable[[int, str], str] = lambda number, name: name,
     first_id: int = 1,
+    trees: bool = True,
 ) -> Path:
     """Writes a `processed.h5` with two tiles in each of `groups` zoom-14 tiles, and `BUILDINGS` buildings in each tile.
 
@@ -47,6 +48,7 @@ def write_planted(
     Args:
         value_of: value of `building=*` of the building with a given number and class; changes nothing else.
         first_id: id of the first OSM element.
+        trees: False to give the points random tags in the mode `neighbours`, too.
     """
     rng = np.random.default_rng(seed)
     columns: dict[str, list[Any]] = {name: [0] if c.csr else [] for name, c in schema.COLUMNS.items()}
@@ -56,7 +58,7 @@ def write_planted(
         for name, value in zip(("z", "x", "y", "east_m", "north_m"), (16, x, y, *ground_size(16, x, y)), strict=True):
             columns[f"tile/{name}"].append(value)
         of_tile = int(rng.integers(len(CLASSES)))
-        tree = of_tile if decides == "neighbours" else int(rng.integers(len(CLASSES)))
+        tree = of_tile if decides == "neighbours" and trees else int(rng.integers(len(CLASSES)))
         for place in range(BUILDINGS + OTHERS):
             if place < BUILDINGS:
                 label = of_tile if decides == "neighbours" else int(rng.integers(len(CLASSES)))

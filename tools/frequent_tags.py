@@ -5,12 +5,14 @@
 
 The list has the 600 tags (`key=value`) and keys (`key=*`) that are most frequent in the given regions. All regions have
 the same weight. Tags of fewer than a third of the regions are left out, because they are names of streets and places.
-The values of addresses are left out too.
+The values of addresses are left out too. The header of the list names the regions. The list of the package is made from
+regions that share no zoom-14 tile, and touch none, with the test regions of `benchmarks/transfer.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from geojepa_cli.tags.frequent import FILE, KEY
 
 COLUMNS = 600
 HEADER = (
-    "# Frequent tags and keys of OpenStreetMap, made by tools/frequent_tags.py from {regions} regions.\n"
-    "# © OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright\n"
+    "Frequent tags and keys of OpenStreetMap, made by tools/frequent_tags.py.",
+    "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright",
 )
 
 
@@ -44,14 +46,22 @@ def rank(paths: list[Path], columns: int = COLUMNS) -> list[str]:
     return sorted(mean, key=lambda text: (-mean[text], text))[:columns]
 
 
+def header(paths: list[Path]) -> str:
+    """Returns the comment at the start of the list. It names the regions: `processed/NAME@ID/processed.h5`."""
+    names = ", ".join(sorted(path.parent.name.partition("@")[0] for path in paths))
+    return "".join(
+        f"# {line}\n" for line in (*HEADER, *textwrap.wrap(f"Regions: {names}", 118, break_on_hyphens=False))
+    )
+
+
 def main() -> None:
     """Writes the list."""
     parser = argparse.ArgumentParser(description="Make the list of frequent tags.")
     parser.add_argument("processed", type=Path, nargs="+", help="`processed.h5` of each region")
     parser.add_argument("--into", type=Path, default=FILE, help="file to write")
     options = parser.parse_args()
-    header = HEADER.format(regions=len(options.processed))
-    options.into.write_text(header + "".join(f"{text}\n" for text in rank(options.processed)), encoding="utf-8")
+    lines = "".join(f"{text}\n" for text in rank(options.processed))
+    options.into.write_text(header(options.processed) + lines, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.baselines import LmaeConfig, LmaeModelConfig
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
-from geojepa_cli.config.names import CONFIG, WEIGHTS
-from geojepa_cli.errors import DataError
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.encoder import Encoder, Sequences
 from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, layer_values
-from geojepa_cli.models.published import read_run
+from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.class_token import class_tokens
 from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
@@ -80,12 +79,13 @@ class Lmae(nn.Module):
         assert sequences.joined is not None and sequences.kept is not None
         encoded = self.encode(batch, tag_table, sequences)
         places = self.tokens.tokenizer.place(batch)
-        position = self.mask_position(places.box, places.modality).to(encoded.dtype)
-        classes = len(encoded) - len(position)  # class tokens have no position, and are never hidden
-        position = torch.cat([position, position.new_zeros(classes, position.shape[1])])
+        masks = self.mask_token + self.mask_position(places.box, places.modality)
+        masks = masks.to(encoded.dtype)
+        classes = len(encoded) - len(masks)  # class tokens are never hidden
+        masks = torch.cat([masks, masks.new_zeros(classes, masks.shape[1])])
         hidden = torch.cat([data.hidden, data.hidden.new_zeros(classes)])
-        hidden, position = (x.index_select(0, sequences.joined) for x in (hidden, position))
-        x = torch.where(hidden[:, None], self.mask_token.to(encoded.dtype), encoded) + position
+        hidden, masks = (x.index_select(0, sequences.joined) for x in (hidden, masks))
+        x = torch.where(hidden[:, None], masks, encoded)
         return self.head(self.decoder(x, sequences.layout).index_select(0, sequences.kept))
 
     def vectors(self, batch: TileBatch, tag_table: Tensor) -> BatchVectors:
@@ -209,12 +209,10 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> LmaeEmbe
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    tensors, config = read_run(folder, weights)
-    if not isinstance(config, LmaeConfig):
-        raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `tagformer_lmae`")
+    return LmaeEmbedder(load_module(folder, weights, LmaeConfig, _restore).to(inputs.device), inputs)
+
+
+def _restore(config: LmaeConfig, tensors: dict[str, Tensor]) -> Lmae:
     module = Lmae(config.model)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
-    return LmaeEmbedder(module.requires_grad_(False).eval().to(inputs.device), inputs)
+    module.load_state_dict(tensors)
+    return module

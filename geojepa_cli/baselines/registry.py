@@ -35,7 +35,7 @@ _TAG_COUNT_MLP = Supervised(
     "geojepa_cli.config.supervised:load_tag_count_mlp", "geojepa_cli.baselines.tag_count_mlp:fit"
 )
 
-# name for the option `--model` of `probe` -> its code; names that start with `paper-` have the size of the thesis
+# name for the option `--model` of `probe` -> its code; names that start with `paper-` have about the size of the thesis
 SUPERVISED: dict[str, Supervised] = {
     f"{size}{name}": code
     for size, (name, code) in product(

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from geojepa_cli import hints
 from geojepa_cli.config.supervised import FitConfig
+from geojepa_cli.errors import GeojepaError
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.models.base import TagList
 from geojepa_cli.store.batch import TileBatch
@@ -90,12 +92,14 @@ class Fitted:
     Attributes:
         predicted: predictions for the test tiles of the fold, float64.
         parameters: number of trained parameters.
-        epochs: number of the epoch with the lowest validation error, whose weights made the predictions.
+        epochs: number of epochs of the run.
+        best_epoch: number of the epoch with the lowest validation error, whose weights made the predictions.
     """
 
     predicted: Floats
     parameters: int
     epochs: int
+    best_epoch: int
 
 
 def fit_and_predict(
@@ -114,6 +118,9 @@ def fit_and_predict(
         clamp: minimum and maximum to which predictions are limited (clipped).
         config: settings of the training run.
         seed: random seed of the order of the tiles.
+
+    Raises:
+        GeojepaError: the training diverged in its first epoch, so no epoch has a validation error.
     """
     mean, scale = float(tiles.labels[fold.train].mean()), float(tiles.labels[fold.train].std()) or 1.0
     labels = torch.from_numpy(tiles.labels).to(tiles.device)
@@ -139,11 +146,20 @@ def fit_and_predict(
         error = float(np.abs(predicted - tiles.labels[checked]).mean())
         if error < best:
             best, best_epoch, best_state = error, epoch + 1, copy.deepcopy(net.state_dict())
+        elif not best_epoch:
+            raise _diverged(net, seed)
         elif epoch + 1 - best_epoch >= config.patience:
             break
     net.load_state_dict(best_state)
     found = predict(net, tiles, fold.test, config.batch_tokens) * scale + mean
-    return Fitted(found.clip(*clamp), net.count_parameters(), best_epoch)
+    return Fitted(found.clip(*clamp), net.count_parameters(), epoch + 1, best_epoch)
+
+
+def _diverged(net: LabelNet, seed: int) -> GeojepaError:
+    other = hints.again(seed=seed % FOLD_STRIDE + 1).noting("another seed has other initial weights")
+    return GeojepaError(
+        f"training of {type(net).__name__} diverged in its first epoch: predictions are not finite", other
+    )
 
 
 def predict(net: LabelNet, tiles: TaskTiles, places: Rows, budget: int) -> Floats:

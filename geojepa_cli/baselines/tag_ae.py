@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from geojepa_cli.baselines.vocabulary import TagVocabulary
 from geojepa_cli.config.baselines import TagAEConfig
 from geojepa_cli.config.modality import TAGS_ONLY
-from geojepa_cli.config.names import CONFIG, WEIGHTS
-from geojepa_cli.errors import DataError
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
-from geojepa_cli.models.published import read_run
+from geojepa_cli.models.jepa.memory import FLOAT
+from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.counts import CountEncoder, count_columns, tile_of_tags
 from geojepa_cli.nn.layers.mlp import Mlp
 from geojepa_cli.store.batch import TileBatch
 
-FLOAT = 4  # bytes
 COPIES = 5  # counts, logarithms, reconstruction, difference and its gradient
 
 
@@ -143,13 +142,11 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> TagAEEmb
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    tensors, config = read_run(folder, weights)
-    if not isinstance(config, TagAEConfig):
-        raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `tag_ae`")
-    try:
-        vocabulary = TagVocabulary.read(tensors["vocabulary.utf8"], tensors["vocabulary.ends"])
-        module = TagAE(vocabulary, config)
-        module.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
-    return TagAEEmbedder(module.requires_grad_(False).eval().to(inputs.device), inputs)
+    module = load_module(folder, weights, TagAEConfig, _restore)
+    return TagAEEmbedder(module.to(inputs.device), inputs)
+
+
+def _restore(config: TagAEConfig, tensors: dict[str, Tensor]) -> TagAE:
+    module = TagAE(TagVocabulary.read(tensors["vocabulary.utf8"], tensors["vocabulary.ends"]), config)
+    module.load_state_dict(tensors)
+    return module

@@ -12,7 +12,7 @@ from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.nn.counts import count_columns, entity_of_tags, tile_of_tags
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.tags.frequent import KEY, frequent_tags
+from geojepa_cli.tags.frequent import KEY, frequent_tags, list_version
 
 
 class TagCounts:
@@ -32,6 +32,11 @@ class TagCounts:
         texts = (listed.texts(), (KEY.format(key) for key in listed.keys))
         columns = [[place.get(text, len(place)) for text in kind] for kind in texts]
         self._columns = torch.tensor(columns, dtype=torch.int64, device=inputs.device)  # [2, V]
+
+    @staticmethod
+    def params() -> dict[str, str]:
+        """Returns the version of the list of tags and keys, a parameter of the embeddings."""
+        return {"frequent_tags": list_version()}
 
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, 600] and tiles [B, 600]."""

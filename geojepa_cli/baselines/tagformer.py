@@ -32,8 +32,9 @@ class Tagformer(LabelNet):
 
     Args:
         config: architecture of the model.
-        column_of: column of every distinct tag of the dataset, `columns` for tags without a column. int64 [V]
-        columns: number of columns of one-hot tags.
+        column_of: column of every distinct tag of the dataset, `columns` for tags without a column. int64 [V]. Not used
+            by a model that reads text embeddings.
+        columns: number of columns of one-hot tags; 0 for a model that reads text embeddings.
         tag_table: text embedding of every distinct tag of the dataset. [V, E]
     """
 
@@ -82,12 +83,14 @@ def build(config: TagformerConfig, tiles: TaskTiles, fold: Fold, seed: int) -> T
         fold: positions of the training tiles in `tiles.rows`.
         seed: random seed of the initial weights.
     """
-    tags = tiles.count_tags(fold.train)
-    vocabulary = TagVocabulary.learn(tags, config.model.columns)
+    column_of, columns = torch.empty(0, dtype=torch.int64), 0
+    if config.model.columns is not None:  # counting reads all training tiles
+        tags = tiles.count_tags(fold.train)
+        vocabulary = TagVocabulary.learn(tags, config.model.columns)
+        column_of, columns = vocabulary.columns_of(tags), len(vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        column_of = vocabulary.columns_of(tags).to(tiles.device)
-        net = Tagformer(config.model, column_of, len(vocabulary), tiles.tag_table).apply(init_weights)
+        net = Tagformer(config.model, column_of.to(tiles.device), columns, tiles.tag_table).apply(init_weights)
     return net.to(tiles.device)
 
 

@@ -56,12 +56,17 @@ class TagVocabulary(nn.Module):
             ends: end of each text in `utf8`. int64 [C]
 
         Raises:
-            ValueError: the texts cannot be read.
+            ValueError: the texts cannot be read, or two are equal.
         """
+        if (utf8.dtype, utf8.ndim, ends.dtype, ends.ndim) != (torch.uint8, 1, torch.int64, 1):
+            raise ValueError("the tags are not a row of bytes, or their ends are not a row of integers")
         data, stops = bytes(utf8.tolist()), ends.tolist()
         if sorted(stops) != stops or (stops and not 0 <= stops[0] <= stops[-1] == len(data)):
             raise ValueError("the ends of the tags are not in order")
-        return cls([data[start:stop].decode() for start, stop in zip([0, *stops], stops, strict=False)])
+        texts = [data[start:stop].decode() for start, stop in zip([0, *stops], stops, strict=False)]
+        if len(set(texts)) < len(texts):
+            raise ValueError("a tag has two columns")
+        return cls(texts)
 
     def __len__(self) -> int:
         """Number of columns."""

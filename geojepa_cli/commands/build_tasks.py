@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -15,66 +16,138 @@ from geojepa_cli.commands.tables.tasks import print_tasks
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
 from geojepa_cli.stages.tasks import REPORT_FILE
+from geojepa_cli.workspace.artifact import Artifact
+
+TaskNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        help="Name of a task that comes with geojepa, or path of a YAML file. Repeat for several tasks. Default: "
+        "all tasks that come with geojepa.",
+    ),
+]
+Split = Annotated[
+    str,
+    typer.Option(
+        help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
+        "split separately. Use `random` only to measure how scores improve if test tiles adjoin training tiles."
+    ),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
+]
+Buffer = Annotated[
+    bool,
+    typer.Option(
+        "--buffer",
+        help="Do not use a tile for training or validation if its zoom-14 tile touches a zoom-14 tile of the test "
+        "split (with --folds: of the tested fold).",
+    ),
+]
+Analyze = Annotated[
+    str | None,
+    typer.Option(help="Do not build tasks, but list and plot the tags that best predict the label of this task."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with labels from outside the map: CSV, GeoJSON or GeoParquet with points, polygons or tiles (column "
+        "`tile`). Use with `--label`, instead of `--task`."
+    ),
+]
+Label = Annotated[str | None, typer.Option("--label", help="With `--labels`: column with the values.")]
+Name = Annotated[
+    str | None, typer.Option(help="With `--labels`: name of the task. Default: made from the name of the column.")
+]
+Reduce = Annotated[
+    str | None,
+    typer.Option(
+        help="With `--labels`: `mean` (of polygons: weighted by area), `sum` (of polygons: by share of area), `max` or "
+        "`nearest` (value nearest to the centre of the tile). Default: `mean`."
+    ),
+]
+Crs = Annotated[
+    str | None,
+    typer.Option(help="With `--labels`: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file."),
+]
+Attribution = Annotated[
+    list[str] | None, typer.Option(help="With `--labels`: attribution of the file. Repeat for several lines.")
+]
 
 
+@example(region="state-college", labels="prices.csv", label="price")
 @example(region="state-college", task="max_speed")
 def build_tasks(
     ctx: typer.Context,
     region: options.Regions = None,
-    task: Annotated[
-        Optional[list[str]],  # noqa: UP045 - Typer reads the annotation at run time
-        typer.Option(
-            help="Name of a task that comes with geojepa, or path of a YAML file. Repeat for several tasks. Default: "
-            "all tasks that come with geojepa."
-        ),
-    ] = None,
+    task: TaskNames = None,
     seed: options.Seed = 0,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
     bbox: options.Bbox = None,
     with_imagery: options.WithImagery = False,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
-            "split separately. Use `random` only to measure how scores improve if test tiles adjoin training tiles."
-        ),
-    ] = "group",
-    folds: Annotated[
-        int | None,
-        typer.Option("--folds", help="Number of cross-validation folds, 2 to 20. Default: no folds."),
-    ] = None,
-    buffer: Annotated[
-        bool,
-        typer.Option(
-            "--buffer",
-            help="Do not use a tile for training or validation if its zoom-14 tile touches a zoom-14 tile of the test "
-            "split (with --folds: of the tested fold).",
-        ),
-    ] = False,
-    analyze: Annotated[
-        str | None,
-        typer.Option(help="Do not build tasks, but list and plot the tags that best predict the label of this task."),
-    ] = None,
+    split: Split = "group",
+    folds: Folds = None,
+    buffer: Buffer = False,
+    analyze: Analyze = None,
+    labels: Labels = None,
+    label: Label = None,
+    name: Name = None,
+    reduce: Reduce = None,
+    crs: Crs = None,
+    attribution: Attribution = None,
     json: options.Json = False,
 ) -> None:
     """Make labels and train/validation/test splits of prediction tasks, and mask the tags that reveal a label."""
     workspace, box = options.workspace(ctx), options.parse_bbox(bbox)
     shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
+    of_file = {"label": label, "name": name, "reduce": reduce, "crs": crs, "attribution": attribution}
+    _check_combination(task, analyze, labels, of_file)
     if analyze is not None:
-        if task:
-            raise UsageError("`--analyze` cannot be combined with `--task`", hints.run("build-tasks", analyze=analyze))
         analysis = stages.analyze_task(workspace, analyze, region, *shared)
         if json:
             console.emit_json("build-tasks", analysis.ref, analysis.read_json(ANALYSIS_FILE))
         else:
             print_analysis(analysis)
         return
-    made = stages.build_tasks(workspace, region, task, *shared)
+    if labels is not None and label is not None:
+        made = stages.build_labels(workspace, labels, label, region, name, reduce, crs, attribution or (), *shared)
+    else:
+        made = stages.build_tasks(workspace, region, task, *shared)
+    _print(made, json)
+
+
+def _check_combination(
+    task: list[str] | None, analyze: str | None, labels: Path | None, of_file: dict[str, str | list[str] | None]
+) -> None:
+    """Checks that no option is given that another option makes meaningless.
+
+    Raises:
+        UsageError: two options cannot be combined, or `--labels` lacks `--label`.
+    """
+    if analyze is not None and task:
+        raise UsageError("`--analyze` cannot be combined with `--task`", hints.run("build-tasks", analyze=analyze))
+    if labels is not None and (task or analyze is not None):
+        other = "--task" if task else "--analyze"
+        hint = hints.run("build-tasks", labels=labels, label=of_file["label"] or "COLUMN")
+        raise UsageError(f"`--labels` cannot be combined with `{other}`", hint)
+    if labels is not None and of_file["label"] is None:
+        hint = hints.run("build-tasks", labels=labels, label="COLUMN")
+        raise UsageError("`--labels` requires `--label`, the column with the values", hint)
+    given = [f"--{name}" for name, value in of_file.items() if value]
+    if labels is None and given:
+        raise UsageError(
+            f"`{given[0]}` requires `--labels`, a file with values",
+            hints.run("build-tasks", labels="FILE", label="COLUMN"),
+        )
+
+
+def _print(made: list[Artifact], json: bool) -> None:
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
         console.emit_json_each("build-tasks", [(artifact.ref, report) for artifact, report in reports])
-    else:
-        print_tasks([(artifact.name.removesuffix(f".{report['task']}"), report) for artifact, report in reports])
-        for artifact in made:
-            print_path(artifact)
+        return
+    print_tasks([(artifact.name.removesuffix(f".{report['task']}"), report) for artifact, report in reports])
+    for artifact in made:
+        print_path(artifact)

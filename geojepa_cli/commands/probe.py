@@ -81,7 +81,17 @@ Tiles = Annotated[
     int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
 ]
 
+VectorFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embeddings",
+        help="Parquet file with vectors of tiles from any source: `FILE` or `NAME=FILE`, keyed by a column `tile` or "
+        "by geometry. Repeat for several. Tested like a model; without `--model`, next to the baselines only.",
+    ),
+]
 
+
+@example(task="max_speed", embeddings="mine=vectors.parquet")
 @example(task="max_speed", masked=True)
 def probe(
     ctx: typer.Context,
@@ -96,6 +106,7 @@ def probe(
     seeds: Seeds = 1,
     labels: Labels = None,
     fold: Fold = None,
+    embeddings: VectorFiles = None,
     without_shared: Annotated[
         bool,
         typer.Option(
@@ -115,7 +126,7 @@ def probe(
     """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
     models = with_language_models(model, base_url, api_key_env, max_cost, price_in, price_out, tiles)
-    given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold)
+    given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
     made = stages.probe(workspace, task, *given)
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:

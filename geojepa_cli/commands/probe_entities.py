@@ -10,7 +10,8 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.entity_probe import print_entity_probe
-from geojepa_cli.stages.entity_probes import PER_CLASS, REPORT_FILE
+from geojepa_cli.stages.entity_probe_plan import PER_CLASS
+from geojepa_cli.stages.entity_probes import REPORT_FILE
 
 
 @example(task="building_class", model="geojepa-small")

@@ -35,8 +35,8 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
     """Prints the tables of a report and the path of `report.md`.
 
     There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
-    the same kind of split. If at least two models in a table have the same head and were tested on the same tiles of a
-    task, a table of paired differences follows.
+    the same kind of split. If at least two models in a table have the same head, or one of them was trained on labels,
+    and they were tested on the same tiles of a task, a table of paired differences follows.
 
     Args:
         tables: content of the report's `report.json`.
@@ -44,7 +44,7 @@ def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None)
         out: folder to which the report was copied, or None.
     """
     from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
-    from geojepa_cli.evaluate.report import COMPARISON_COLUMNS, comparison_rows, score_rows
+    from geojepa_cli.evaluate.report_text import COMPARISON_COLUMNS, comparison_rows, score_rows
 
     for table in tables:
         columns = ["model", "protocol", *sorted(table["evaluations"]), "score", "harmonic"]

@@ -53,12 +53,15 @@ SkipFailed = Annotated[
 ImageSize = Annotated[
     int,
     typer.Option(
-        help="Width and height in pixels of tile images cut from GeoTIFFs or VRTs. "
+        help="Width and height in pixels of tile images that are drawn, or cut from GeoTIFFs or VRTs. "
         f"Models need {stage.DEFAULT_IMAGE_SIZE}."
     ),
 ]
 Bands = Annotated[
-    str, typer.Option(help="Bands of tile images cut from GeoTIFFs or VRTs: `rgb`, or `rgbn` (with near infrared).")
+    str,
+    typer.Option(
+        help="Bands of tile images that are drawn, or cut from GeoTIFFs or VRTs: `rgb`, or `rgbn` (with near infrared)."
+    ),
 ]
 ImageCodec = Annotated[
     str, typer.Option(help="Format in which tile images are stored: `raw` (uncompressed), `webp-lossless` or `webp`.")

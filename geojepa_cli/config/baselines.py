@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -13,10 +14,23 @@ from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 
 MAX_COLUMNS = 1_000_000
+_OF_TARGET_ENCODERS = ("ema_momentum", "ema_momentum_end")  # training settings
+_OF_TRANSFORMERS = ("compile", "recompute")
+
+
+def _check_unused(train: TrainConfig, family: str, keys: Sequence[str]) -> None:
+    """Raises a ConflictError if a training setting that has no effect on a family of models is not the default."""
+    for key in keys:
+        if getattr(train, key) != TrainConfig.model_fields[key].default:
+            raise ConflictError(f"{key} has no effect on a model of the family `{family}`", f"train.{key}")
 
 
 class TagAEModelConfig(Section):
-    """Settings of TagAE's architecture. Default sizes: GeoJEPA thesis, section 7.4."""
+    """Settings of TagAE's architecture.
+
+    The default numbers of columns and values are those of the GeoJEPA thesis, section 7.4. The thesis does not give the
+    width of the decoder's hidden layer.
+    """
 
     columns: Int = Field(
         default=12_500,
@@ -40,6 +54,11 @@ class TagAEConfig(Section):
     train: TrainConfig
     data: DataConfig = DataConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> TagAEConfig:
+        _check_unused(self.train, self.family, _OF_TARGET_ENCODERS + _OF_TRANSFORMERS)
+        return self
+
     @property
     def needs(self) -> Needs:
         """Modalities that the model reads. Batches must contain them."""
@@ -55,10 +74,9 @@ class TransformerConfig(Section):
     """Settings of a transformer that reads one token per entity and a class token.
 
     Default sizes: Tagformer in the GeoJEPA thesis, section 6.6. The thesis does not give the numbers of layers and
-    heads. With five layers, the model has as many parameters as in the thesis (table 8).
+    heads. With five layers, a Tagformer with one-hot tags has as many parameters as in the thesis (table 8).
     """
 
-    tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
     embed_dim: Int = Field(default=128, ge=8, le=MAX_WIDTH, description="dimension of tokens")
     depth: Int = Field(default=5, ge=1, le=MAX_DEPTH, description="number of layers of the encoder")
     num_heads: Int = Field(default=8, ge=1, le=MAX_WIDTH, description="number of attention heads")
@@ -81,6 +99,7 @@ class TransformerConfig(Section):
 class LmaeModelConfig(TransformerConfig):
     """Settings of TagformerLMAE's architecture (GeoJEPA thesis, section 7.5)."""
 
+    tag_dim: Int = Field(default=384, ge=1, le=MAX_WIDTH, description="dimension of the text embeddings of tags")
     embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of tile and entity vectors")
     decoder_depth: Int = Field(default=2, ge=1, le=MAX_DEPTH, description="number of layers of the decoder")
     mask_ratio: Float = Field(
@@ -106,6 +125,11 @@ class LmaeConfig(Section):
     model: LmaeModelConfig = LmaeModelConfig()
     train: TrainConfig
     data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> LmaeConfig:
+        _check_unused(self.train, self.family, _OF_TARGET_ENCODERS)
+        return self
 
     @property
     def needs(self) -> Needs:

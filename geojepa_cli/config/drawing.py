@@ -13,7 +13,9 @@ from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.section import Section
 from geojepa_cli.errors import UsageError, nearest
 
-APPEARANCE = 1  # version of the colours, sizes and order of painted elements
+# Version of the colours, sizes and order of painted elements, a parameter of `images/`. Every change of the files
+# appearance.py, paints.py or surfaces.py in drawing/ increases it; tests/unit/test_drawing_appearance.py checks it.
+APPEARANCE = 2
 MAX_LEVELS = 64.0  # maximum noise and jitter, in grey levels
 EXAMPLE = {"missing": 0.2}
 

@@ -32,6 +32,7 @@ class TokenForm(NamedTuple):
 
 
 GEOEMBED = "geoembed"  # the only frozen encoder that is not part of torchvision
+GEOEMBED_VERSION = "sha256-fbd6dd8e3a0f"  # of the weights in geoembed 1.1.2, which the extra `aerial` installs
 # the tokens of a convolutional network are the cells of its last feature map
 FROZEN_ENCODERS: dict[str, TokenForm] = {
     "vit_b_16": TokenForm(768, 14, True),

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 FIRST_WEIGHTS = "first weights"  # the model has its first (random) weights
+RESERVED = ("dummy", "shape", "neighbours")  # rows of probes that are no models

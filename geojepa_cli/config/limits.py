@@ -1,4 +1,4 @@
-"""Limits for the number of entities in a tile and for the number of cross-validation folds."""
+"""Limits for the number of entities in a tile, and for cross-validation."""
 
 from __future__ import annotations
 
@@ -23,4 +23,6 @@ class EntityLimits(NamedTuple):
 
 
 DEFAULT_LIMITS = EntityLimits()
+FOLDS = 5  # of cross-validation
+MIN_GROUPS = 3  # zoom-14 groups for cross-validation
 MAX_FOLDS = 20  # more folds cost time in every probe, and their results hardly differ

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geojepa_cli.config.baselines import MAX_COLUMNS, TransformerConfig
 from geojepa_cli.config.numbers import Float, Int, Share
 from geojepa_cli.config.schema import MAX_TOKENS, MAX_WIDTH, TrainConfig
-from geojepa_cli.config.section import Section
+from geojepa_cli.config.section import ConflictError, Section
 from geojepa_cli.config.yaml import parse_yaml
 
 PRESETS = "geojepa_cli.config.presets"
@@ -45,11 +45,12 @@ class TagformerModelConfig(TransformerConfig):
     inputs: Literal["", "p", "s", "sp"] = Field(
         default="", description="p: with bounding boxes; s: text embeddings of tags instead of one column per tag"
     )
-    columns: Int = Field(
+    columns: Int | None = Field(
         default=12_500,
         ge=1,
         le=MAX_COLUMNS,
-        description="maximum number of tags to distinguish: the most frequent tags of the training tiles",
+        description="maximum number of tags to distinguish: the most frequent tags of the training tiles; null: text "
+        "embeddings are used instead",
     )
     null_weight: Float = Field(
         default=0.0,
@@ -58,6 +59,12 @@ class TagformerModelConfig(TransformerConfig):
         description="number of empty tokens that attention adds to each sequence, so that an attention head can "
         "distinguish many tokens from few; 0: no empty tokens, as in the GeoJEPA thesis",
     )
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> TagformerModelConfig:
+        if ("s" in self.inputs) != (self.columns is None):
+            raise ConflictError("tags have either columns or text embeddings (`s` in inputs)", "columns", "inputs")
+        return self
 
 
 class TagformerConfig(Section):
@@ -90,11 +97,13 @@ def load_tagformer(name: str) -> TagformerConfig:
     """Returns the configuration of a Tagformer.
 
     Args:
-        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for the size of the thesis.
+        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for about the size of the thesis.
     """
     preset, _, letters = name.partition("tagformer")
     raw = _read(f"{preset}tagformer.yaml")
     raw["model"]["inputs"] = LETTERS[letters]
+    if "s" in LETTERS[letters]:
+        raw["model"]["columns"] = None
     return TagformerConfig.model_validate(raw)
 
 

@@ -34,7 +34,7 @@ _UNROOFED = {"no", "building_passage"}
 #: Keys of the tags that change the appearance of an element. All others can be left out.
 KEYS = frozenset(_PLAIN_KEYS) | {
     *("building", "building:levels", "height", "highway", "place", "bridge", "tunnel", "layer", "location", "indoor"),
-    *("width", "lanes", "surface", "crop", "sport", "parking", "area"),
+    *("width", "lanes", "surface", "crop", "sport", "parking"),
 }
 
 
@@ -71,8 +71,8 @@ def _is_hidden(tags: Mapping[str, str]) -> bool:
     """Returns True if an element lies under the ground, inside a building, or under a roof."""
     if tags.get("location") in _HIDDEN or tags.get("indoor", "no") != "no":
         return True
-    if tags.get("parking") in ("underground", "multi-storey"):
-        return True
+    if tags.get("parking") in ("underground", "multi-storey") and tags.get("building", "no") == "no":
+        return True  # the level of a car park; a building with this tag is above the ground, and has a roof
     if tags.get("tunnel", "no") not in _UNROOFED:
         return True
     return tags.get("layer", "0").startswith("-") and "building" in tags

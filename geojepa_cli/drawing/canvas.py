@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from geojepa_cli.drawing.paints import Ink
+
 OVERSAMPLING = 2
 GRAIN = 28  # number of cells of coarse noise along the side of a tile
 
-Ink = tuple[int, ...]  # value of each band of a canvas
 Ring = Sequence[float]  # x and y of each position in turn, in pixels of the canvas
 Floats = npt.NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Colour = tuple[int, int, int]
-Ink = tuple[int, int, int, int]  # red, green, blue, roughness
+Ink = tuple[int, ...]  # value of each band of a canvas: red, green, blue, roughness; sometimes near infrared
 
 
 @dataclass(frozen=True)

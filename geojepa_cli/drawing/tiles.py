@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from geojepa_cli.config.drawing import DrawingConfig
 from geojepa_cli.drawing.appearance import AREA, KEYS, LINE, paints_of
-from geojepa_cli.drawing.canvas import GRAIN, Canvas, Ink, enlarge, fine_noise, to_bytes
+from geojepa_cli.drawing.canvas import GRAIN, Canvas, enlarge, fine_noise, to_bytes
 from geojepa_cli.drawing.chance import Purpose, chance
 from geojepa_cli.drawing.light import infrared, shadow_shift, vary
-from geojepa_cli.drawing.paints import SHADOW, Colour, Paint
+from geojepa_cli.drawing.paints import SHADOW, Colour, Ink, Paint
 from geojepa_cli.drawing.surfaces import GROUND
 from geojepa_cli.grid import TileId, tile_bounds
+from geojepa_cli.store.csr import span
 from geojepa_cli.store.image_form import BANDS, ImageForm
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.tile_map import INNER
@@ -77,7 +78,7 @@ class TileDrawer:
         """Draws the tile in a row of the table `tile/`."""
         region = self._region
         tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
-        first, last = _span(region["tile/pieces"], row)
+        first, last = span(region["tile/pieces"], row)
         pieces, left_out = self._pieces(first, last)
         canvas = Canvas(self._form.size_px, self._ink(GROUND, GROUND.colour))
         geometry = _Geometry(region, tile, row, canvas.side)
@@ -112,7 +113,7 @@ class TileDrawer:
         """Returns the kind and the possible appearances of the element in a row of the table `object/`."""
         region = self._region
         kind = int(region["object/kind"][row])
-        start, end = _span(region["object/tags"], row)
+        start, end = span(region["object/tags"], row)
         tags = tuple(entry for entry in region["tag/vocab"][start:end].tolist() if entry in self._used)
         known = self._paints.get((kind, tags))
         if known is None:
@@ -179,7 +180,7 @@ class _Geometry:
 
     def __init__(self, region: RegionStore, tile: TileId, row: int, side: int) -> None:
         self.px_per_m = side / float(region["tile/east_m"][row])
-        first, last = _span(region["tile/pieces"], row)
+        first, last = span(region["tile/pieces"], row)
         parts = region["piece/parts"][first : last + 1].astype(np.int64)
         ends = region["part/nodes"][parts[0] : parts[-1] + 1].astype(np.int64)
         self._xy = _to_pixels(region["node/lonlat"][ends[0] : ends[-1]], tile, side)
@@ -225,7 +226,3 @@ def _to_pixels(lonlat: npt.NDArray[np.int32], tile: TileId, side: int) -> Floats
     top, bottom = (math.asinh(math.tan(math.radians(one))) for one in (north, south))
     y = (top - np.arcsinh(np.tan(np.radians(lat)))) / (top - bottom)
     return np.stack([(lon - west) / (east - west), y], axis=1) * side
-
-
-def _span(offsets: npt.NDArray[np.uint64], row: int) -> tuple[int, int]:
-    return int(offsets[row]), int(offsets[row + 1])

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.config.language_model import ZERO_SHOT
+from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.folds import Floats
-from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, Predictions
+from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW, Predictions
 from geojepa_cli.metrics.bootstrap import Interval, bootstrap_relative_difference
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 
@@ -31,8 +32,8 @@ class TaskErrors:
         tiles: hash of the tested tiles with their folds and labels. Compare errors only if the hashes are equal.
         groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
-        models: errors of each model, float64 [m]; keys are names such as `tiny (linear)` (model and head). NaN for
-            tiles without a prediction of a language model.
+        models: errors of each model and of Dummy, float64 [m]; keys are names such as `tiny (linear)` (model and head).
+            NaN for tiles without a prediction of a language model.
     """
 
     tiles: str
@@ -103,7 +104,7 @@ def task_errors(predictions: Predictions) -> TaskErrors:
     errors = {
         key: np.abs(values - predictions.labels).mean(axis=0)[kept] for key, values in predictions.predicted.items()
     }
-    models = {f"{model} ({head})": values for (model, head), values in errors.items() if model != DUMMY}
+    models = {f"{model} ({head})": values for (model, head), values in errors.items()}
     digest = hashlib.sha256("\n".join(",".join(row) for row in predictions.tested.tolist()).encode()).hexdigest()
     return TaskErrors(digest, predictions.groups[kept], errors[DUMMY, DUMMY_HEAD], models)
 
@@ -139,9 +140,11 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models with the same prediction head that were tested on the same tiles of a task.
+    """Compares all pairs of models with the same prediction head, and all models with Dummy, on equal tiles of a task.
 
-    A language model has no such head. It is compared with every head, on the tiles that it answered.
+    A model that was trained on the labels has no such head, and is compared with every head of every model.
+
+    So is a language model, on the tiles that it answered.
 
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
@@ -169,9 +172,14 @@ def compare_all(
 
 
 def _comparable(a: str, b: str) -> bool:
-    """Returns True if two names, such as `tiny (linear)`, have the same head, or one model is a language model."""
+    """Returns True if two rows, such as `tiny (linear)`, can be compared.
+
+    They have the same head, or one is Dummy, a language model, or a model that was trained on labels.
+    """
+    if DUMMY_ROW in (a, b):
+        return True
     heads = {name.rpartition(" (")[2].removesuffix(")") for name in (a, b)}
-    return len(heads) == 1 or ZERO_SHOT in heads
+    return len(heads) == 1 or bool(heads & {SUPERVISED_HEAD, ZERO_SHOT})
 
 
 def _joined(one: TaskErrors, other: TaskErrors, a: str, b: str) -> TaskErrors:

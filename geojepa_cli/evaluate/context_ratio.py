@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.evaluate.entity_probe import rounded
+from geojepa_cli.evaluate.scores import rounded
 from geojepa_cli.models.base import Embedder
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
@@ -23,7 +23,7 @@ from geojepa_cli.store.rearrange import rearrange
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
-PER_CLASS = 32
+SAMPLES = 32
 _AT_A_TIME = 8  # entities per batch; each of them needs three tiles in the pool and three in the batch
 ALL = "all"
 
@@ -73,7 +73,7 @@ class Exchanges:
 
 
 def draw_exchanges(
-    pieces: Rows, tiles: Rows, labels: Rows, kinds: NDArray[np.uint8], seed: int, per_class: int = PER_CLASS
+    pieces: Rows, tiles: Rows, labels: Rows, kinds: NDArray[np.uint8], seed: int, per_class: int = SAMPLES
 ) -> Exchanges:
     """Draws entities, and for each of them another entity of the same kind of geometry, and another tile.
 

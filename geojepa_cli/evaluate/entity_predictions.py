@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from geojepa_cli.evaluate.entity_probe import EntityResult, rounded
+from geojepa_cli.evaluate.entity_probe import EntityResult
 from geojepa_cli.evaluate.entity_tags import VisibleTags, informative_tags
+from geojepa_cli.evaluate.scores import rounded
 from geojepa_cli.metrics.bootstrap import Interval
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.store import TileStore
@@ -56,7 +57,11 @@ def entity_refs(store: TileStore, examples: EntityExamples) -> list[str]:
 
 
 def entity_report(
-    store: TileStore, examples: EntityExamples, tags: VisibleTags, result: EntityResult, left_out: dict[str, int]
+    store: TileStore,
+    examples: EntityExamples,
+    tags: VisibleTags,
+    result: EntityResult,
+    left_out: dict[str, dict[str, int]],
 ) -> dict[str, Any]:
     """Returns the part of `report.json` that the examples and the result give.
 
@@ -65,14 +70,15 @@ def entity_report(
         examples: examples of the task, of the classes with enough training examples.
         tags: visible tags of the examples.
         result: result of the probe.
-        left_out: number of examples of each class that is left out because it is rare.
+        left_out: for each class that is left out because it is rare, the number of its examples, and of its entities
+            before the limits.
     """
     tested = result.tested
     groups = len(np.unique(examples.groups[tested]))
     return {
         "title": examples.spec.title,
-        "protocol": result.protocol,
-        "protocol_description": result.describe(groups),
+        "evaluation": result.evaluation,
+        "evaluation_description": result.describe(groups),
         "groups": groups,
         "entities": int(tested.sum()),
         "entities_without_visible_tags": int(tags.bare[tested].sum()),

@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.config.limits import FOLDS, MIN_GROUPS
 from geojepa_cli.console import counted
 from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate.scores import rounded
 from geojepa_cli.metrics.bootstrap import Interval
 from geojepa_cli.metrics.classification import ClassBootstrap, average_precisions, recalls
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.metrics.logistic import fit_logistic
+from geojepa_cli.tasks.splits import few_tested
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 DUMMY = "dummy"
-FOLDS = 5
-MIN_GROUPS = 3
 BETWEEN_REGIONS, CROSS_VALIDATION = "test regions", "cross-validation"
 
 
@@ -70,7 +71,7 @@ class EntityResult:
     """Result of an entity probe.
 
     Attributes:
-        protocol: `test regions` or `cross-validation`.
+        evaluation: `test regions` or `cross-validation`.
         classes: names of the classes.
         scores: one score for each model. The score of Dummy is the first.
         differences: for each pair (model, other), the two differences of accuracy and balanced accuracy.
@@ -79,7 +80,7 @@ class EntityResult:
         tested: True for tested examples, bool [n].
     """
 
-    protocol: str
+    evaluation: str
     classes: tuple[str, ...]
     scores: list[EntityScore]
     differences: dict[tuple[str, str], tuple[Interval, Interval]]
@@ -87,10 +88,10 @@ class EntityResult:
     tested: NDArray[np.bool_]
 
     def describe(self, groups: int) -> str:
-        """Returns one line of text: the protocol and the number of tested examples and groups."""
+        """Returns one line of text: how heads were tested, and the number of tested examples and groups."""
         on = f"{counted(int(self.tested.sum()), 'entity', 'entities')} in {counted(groups, 'zoom-14 group')}"
-        if self.protocol == BETWEEN_REGIONS:
-            return f"trained on other regions: {on}"
+        if self.evaluation == BETWEEN_REGIONS:
+            return f"trained on other regions: {on}{few_tested(groups)}"
         return f"{FOLDS}-fold cross-validation over groups: {on}"
 
 
@@ -143,7 +144,7 @@ def run_entity_probe(
     groups: Rows,
     bare: NDArray[np.bool_],
     parts: Sequence[Part],
-    protocol: str,
+    evaluation: str,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> EntityResult:
@@ -156,7 +157,7 @@ def run_entity_probe(
         groups: group (zoom-14 tile) of each example, int64 [n].
         bare: True for examples without any visible tag, bool [n].
         parts: training, validation and test examples of each fold.
-        protocol: `test regions` or `cross-validation`.
+        evaluation: `test regions` or `cross-validation`.
         seed: seed of the bootstrap.
         progress: function called after each fit with the number of finished fits and the total number of fits.
     """
@@ -182,7 +183,7 @@ def run_entity_probe(
         (a, b): (bootstrap.accuracy(predicted[a], predicted[b]), bootstrap.balanced(predicted[a], predicted[b]))
         for a, b in pairs
     }
-    return EntityResult(protocol, tuple(classes), scores, differences, probabilities, tested)
+    return EntityResult(evaluation, tuple(classes), scores, differences, probabilities, tested)
 
 
 def _score(
@@ -208,12 +209,3 @@ def _score(
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def rounded(value: Any) -> Any:
-    """Rounds all floats in nested dicts and lists to six significant digits."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value

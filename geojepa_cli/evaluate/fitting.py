@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.config.heads import SEEDED, TWO_PART
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData
-from geojepa_cli.evaluate.heads import SEEDED, TWO_PART, predict_dummy, predict_head, predict_two_parts
+from geojepa_cli.evaluate.heads import predict_dummy, predict_head, predict_two_parts
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.evaluate.scores import Predicted
 from geojepa_cli.tasks.labels import label_range
 
 Progress = Callable[[int, int], None]
-Supervised = Callable[[Fold, tuple[float, float], int], Floats]  # (fold, limits of predictions, seed) -> predictions
+# (fold, limits of predictions, seed, True if the fold has all labels) -> predictions
+Supervised = Callable[[Fold, tuple[float, float], int, bool], Floats]
 SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
@@ -89,7 +91,7 @@ def fit_heads(
     total = trained + len(jobs)
     for done, (model, (place, run, fold)) in enumerate(product(supervised, own), start=1):
         clamp = label_range(data.labels[fold.train], data.clamp)
-        predicted = supervised[model](fold, clamp, seed + run)
+        predicted = supervised[model](fold, clamp, seed + run, place == 0)
         predictions[place][model, SUPERVISED_HEAD].labels[run, fold.test] = predicted
         progress(done, total)
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:

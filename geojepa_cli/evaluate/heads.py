@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.metrics.boosting import fit_boosting
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
-HEADS = ("linear", "sgd", "mlp", "boosting")
-SEEDED = ("sgd", "mlp")  # heads whose predictions depend on the seed
-TWO_PART = "{} two-part"  # name of a head that predicts in two parts
 MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 1e-3}
 SGD: dict[str, Any] = {"hidden": None, "learning_rate": 1e-2}
 Clamp = tuple[float, float]
@@ -59,7 +57,7 @@ def predict_head(
     standard deviation of the tiles they are fitted to. No head reads the labels of test tiles.
 
     - `linear`: ridge regression in closed form, fitted to training and validation tiles. Its penalty is chosen by
-      cross-validation over the zoom-14 tiles (groups) that contain these tiles.
+      cross-validation over the zoom-14 tiles (groups) that contain these tiles. Its folds do not depend on `seed`.
     - `sgd`: linear model, trained by gradient descent on training tiles, with early stopping on validation tiles.
     - `mlp`: two-layer MLP, trained in the same way.
     - `boosting`: gradient boosting of decision trees, fitted to training tiles. Its loss and its number of trees are
@@ -72,7 +70,7 @@ def predict_head(
         groups: number of the zoom-14 tile (group) that contains each tile, int64 [n].
         fold: indexes of the training, validation and test tiles in `x`, `y` and `groups`.
         clamp: minimum and maximum to which predictions are limited (clipped).
-        seed: seed of the cross-validation for the penalty, and of gradient descent.
+        seed: seed of gradient descent.
 
     Raises:
         ValueError: the head is unknown.
@@ -134,7 +132,7 @@ def _predict(
     test = x[fold.test]
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])
-        ridges = fit_ridges(x[rows], ys[rows], groups[rows], seed=seed, clamps=clamps)
+        ridges = fit_ridges(x[rows], ys[rows], groups[rows], clamps=clamps)
         predicted = [ridge.predict(test) for ridge in ridges]
     elif head in ("sgd", "mlp"):
         features, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(ys)

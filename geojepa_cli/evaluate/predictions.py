@@ -16,6 +16,7 @@ from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.splits import PARTS
 
 DUMMY, DUMMY_HEAD = "dummy", "median"  # always the first column of predictions
+DUMMY_ROW = f"{DUMMY} ({DUMMY_HEAD})"  # its name in tables
 COLUMNS = ("tile", "region", "group", "split", "kept", "fold", "label")
 
 

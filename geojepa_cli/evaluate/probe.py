@@ -20,7 +20,7 @@ from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
 from geojepa_cli.evaluate.label_shares import LabelCount, count_labels, with_share
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.evaluate.scores import Score, score
-from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT
+from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, few_tested
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ProbeResult:
             return f"test split: {on}"
         if self.evaluation == "task folds":
             if self.only_fold is not None:
-                return f"fold {self.only_fold} of the task: {on}"
+                return f"fold {self.only_fold} of the task: {on}{few_tested(self.groups)}"
             of = "tiles" if self.random else "groups"
             return f"{self.folds}-fold cross-validation over {of} (folds of the task): {on}"
         few = f"the test split has {counted(self.test_groups, 'group')}, fewer than {FEW_TEST_GROUPS}"

@@ -49,20 +49,20 @@ class Protocol:
         return {"protocol": self.name, "seen_groups": self.seen, "near_groups": self.near, "groups": self.groups}
 
 
-def find_protocol(seen: Groups | None, tested: Groups, regions: Groups) -> Protocol:
+def find_protocol(seen: Groups | None, tested: Groups, regions: Groups, learned: bool = False) -> Protocol:
     """Returns the protocol of figures on some tiles.
 
     Args:
-        seen: zoom-14 groups with a tile that pretraining saw, int64; empty if the model was not pretrained; None if
-            they are unknown.
+        seen: zoom-14 groups with a tile that pretraining saw, int64; empty if it saw none; None if they are unknown.
         tested: zoom-14 group of each tested tile, int64.
         regions: zoom-14 group of each tile of the tested regions, int64.
+        learned: True if the model was trained although it saw no tile: on other data.
     """
     groups = np.unique(tested)
     if seen is None:
         return Protocol(UNKNOWN, None, None, len(groups))
     if not len(seen):
-        return Protocol(NO_PRETRAINING, 0, 0, len(groups))
+        return Protocol(TRANSFER if learned else NO_PRETRAINING, 0, 0, len(groups))
     known = np.isin(groups, seen)
     near = np.isin(neighbours(groups), seen).any(axis=1) & ~known
     if known.any():

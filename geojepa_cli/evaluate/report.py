@@ -1,24 +1,21 @@
-"""Tables for `geojepa report`: errors by model and task, scores over all tasks, and paired differences of models."""
+"""Tables of `geojepa report`: errors by model and task, scores over all tasks, and paired differences of models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare_all
-from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
-from geojepa_cli.evaluate.protocols import MEANINGS, SEEN, weakest
+from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW
+from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, weakest
 from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
 
-DUMMY_ROW = f"{DUMMY} ({DUMMY_HEAD})"
-NONE = "–"
-MARKED = {SEEN: "🔴 seen"}  # Markdown has no colours
-COMPARISON_COLUMNS = ("a", "b", "tasks", "score a", "score b", "a − b", "95 % interval", "groups", "verdict")
+_T = TypeVar("_T")
 
 
 class _Strict(BaseModel):
@@ -44,8 +41,10 @@ class _Probe(_Strict):
     """The entries of a probe's `report.json` that the tables use."""
 
     task: str
+    evaluation: str
     evaluation_description: str
     masked: bool
+    fold: int | None = None
     random: bool = False
     regions: list[str]
     scores: list[_Score]
@@ -53,16 +52,20 @@ class _Probe(_Strict):
 
 @dataclass
 class ReportTable:
-    """Results of the probes on the same regions, with one column per task and one row per model and head.
+    """Results of the probes on the same tiles, with one column per task and one row per model and head.
 
-    A row is named after its model and head, such as `tiny (linear)`. Probes with masked tags and probes with all tags
-    are never in the same table. Probes of a split by zoom-14 tile and probes of a random split are never in the same
-    table, either.
+    A row is named after its model and head, such as `tiny (linear)`. Two probes are in different tables if they differ
+    in the regions, in what is hidden from the models, in the split (by zoom-14 tile or random), in the way of testing
+    (test split, folds of the task or cross-validation) or in the tested fold. A table has the models of one protocol,
+    and those without pretraining.
 
     Attributes:
         regions: tested regions, as `name@id` of their artifacts.
         masked: True if the tags and entities that reveal the labels were hidden from the models.
         random: True if each tile was assigned to a split separately, which makes scores too good.
+        evaluation: `test split`, `task folds` or `cross-validation`.
+        fold: the only tested fold; None if all folds were tested.
+        protocol: protocol of the models; `no pretraining` if no model was pretrained.
         maes: mean absolute error (MAE): `maes[task][row]`.
         intervals: confidence interval (low, high) of the MAE: `intervals[task][row]`.
         relative: MAE divided by the MAE of the baseline Dummy (predicts the median): `relative[task][row]`.
@@ -74,6 +77,9 @@ class ReportTable:
     regions: tuple[str, ...]
     masked: bool
     random: bool = False
+    evaluation: str = "cross-validation"
+    fold: int | None = None
+    protocol: str = NO_PRETRAINING
     maes: dict[str, dict[str, float]] = field(default_factory=dict)
     intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     relative: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -83,9 +89,11 @@ class ReportTable:
 
     @property
     def title(self) -> str:
-        """Title of the table, such as `masked tasks of harrisburg, state-college`."""
+        """Title of the table, such as `masked tasks of harrisburg: test split, protocol transfer`."""
         names = ", ".join(region.partition("@")[0] for region in self.regions)
-        return f"{'masked' if self.masked else 'plain'} tasks of {names}{' (RANDOM SPLIT)' if self.random else ''}"
+        tested = self.evaluation if self.fold is None else f"fold {self.fold}"
+        random = " (RANDOM SPLIT)" if self.random else ""
+        return f"{'masked' if self.masked else 'plain'} tasks of {names}: {tested}, protocol {self.protocol}{random}"
 
     @property
     def tasks(self) -> list[str]:
@@ -110,7 +118,7 @@ class ReportTable:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Paired differences of all pairs of rows with the same head that were tested on the same tiles."""
+        """Paired differences of all pairs of rows that were tested on the same tiles. See `compare_all`."""
         return compare_all(self.errors, self.rows, self.random)
 
     def score(self, row: str) -> float:
@@ -145,7 +153,7 @@ class ReportTable:
             return self.maes[task][row]
         return relative * self.maes[task][DUMMY_ROW]
 
-    def protocol(self, row: str) -> str:
+    def protocol_of(self, row: str) -> str:
         """Returns the protocol of a row. If it differs between tasks, returns the one that proves least."""
         return weakest([by_row[row] for by_row in self.protocols.values() if row in by_row])
 
@@ -165,11 +173,14 @@ class ReportTable:
             "regions": list(self.regions),
             "masked": self.masked,
             "random": self.random,
+            "evaluation": self.evaluation,
+            "fold": self.fold,
+            "protocol": self.protocol,
             "evaluations": self.evaluations,
             "models": [
                 {
                     "model": row,
-                    "protocol": self.protocol(row),
+                    "protocol": self.protocol_of(row),
                     "protocols": {task: by_row[row] for task, by_row in self.protocols.items() if row in by_row},
                     "mae": {task: self.maes[task][row] for task in self.tasks if row in self.maes[task]},
                     "interval": {task: self.intervals[task][row] for task in self.tasks if row in self.maes[task]},
@@ -189,9 +200,10 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
         reports: content of each probe's `report.json`, oldest probe first. They must be valid (see `check_probe`).
         errors: absolute errors of the same probes, in the same order; None for tables without paired differences.
     """
-    tables: dict[tuple[tuple[str, ...], bool, bool], ReportTable] = {}
+    tables: dict[tuple[Any, ...], ReportTable] = {}
     for place, probe in enumerate(reports):
-        key = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
+        selection = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
+        key = (*selection, probe["evaluation"], probe.get("fold"))
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
         table.evaluations[task] = probe["evaluation_description"]
@@ -204,7 +216,37 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
                 table.relative.setdefault(task, {})[row] = score["relative"]
         if errors is not None:
             table.errors.setdefault(task, []).append(errors[place])
-    return [tables[key] for key in sorted(tables)]
+    ordered = sorted(tables, key=lambda key: (*key[:-1], -1 if key[-1] is None else key[-1]))
+    return [table for key in ordered for table in _by_protocol(tables[key])]
+
+
+def _by_protocol(table: ReportTable) -> list[ReportTable]:
+    """Returns a table for each protocol of pretrained models, with these models and those without pretraining."""
+    by_row = {row: table.protocol_of(row) for row in table.rows}
+    found = [name for name in PROTOCOLS if name != NO_PRETRAINING and name in by_row.values()]
+    return [_only(table, name, by_row) for name in found or [NO_PRETRAINING]]
+
+
+def _only(table: ReportTable, protocol: str, by_row: Mapping[str, str]) -> ReportTable:
+    """Returns the part of a table with the rows of one protocol, and the tasks on which one of them was tested."""
+    tasks = [task for task in table.tasks if any(by_row[row] == protocol for row in table.maes[task])]
+
+    def rows(values: Mapping[str, _T]) -> dict[str, _T]:
+        return {row: value for row, value in values.items() if by_row[row] in (protocol, NO_PRETRAINING)}
+
+    def errors(task: str) -> list[TaskErrors]:
+        return [TaskErrors(one.tiles, one.groups, one.dummy, rows(one.models)) for one in table.errors.get(task, [])]
+
+    return replace(
+        table,
+        protocol=protocol,
+        maes={task: rows(table.maes[task]) for task in tasks},
+        intervals={task: rows(table.intervals[task]) for task in tasks},
+        relative={task: rows(table.relative.get(task, {})) for task in tasks},
+        evaluations={task: table.evaluations[task] for task in tasks},
+        protocols={task: rows(table.protocols[task]) for task in tasks},
+        errors={task: errors(task) for task in tasks},
+    )
 
 
 def check_probe(report: object) -> str | None:
@@ -218,82 +260,6 @@ def check_probe(report: object) -> str | None:
     if not any((score.model, score.head) == (DUMMY, DUMMY_HEAD) for score in scores):
         return "scores: no score of Dummy"
     return None
-
-
-def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Returns a Markdown document with all tables: MAEs with 95 % intervals, scores, and paired differences.
-
-    Args:
-        tables: results of `ReportTable.to_json`.
-    """
-    lines = ["# Probes", ""]
-    lines += [
-        "Cells have the MAE and its 95 % confidence interval over zoom-14 groups. `score` is the mean over tasks of",
-        "MAE relative to that of Dummy, which predicts the median: 0 is perfect, 1 is no better than Dummy. `harmonic`",
-        "compares a model with the best models of the table: 1 is best in every task. Paired differences compare two",
-        "models on the same tiles and folds. With fewer than 20 groups, no model is called better.",
-        "",
-        "`protocol` is what pretraining saw of the tested tiles:",
-        "",
-        *(f"- {MARKED.get(name, name)}: {meaning}" for name, meaning in MEANINGS.items()),
-        "",
-    ]
-    for table in tables:
-        tasks = sorted(table["evaluations"])
-        lines += [f"## {table['title'][0].upper()}{table['title'][1:]}", ""]
-        rows = [[model, MARKED.get(protocol, protocol), *cells] for model, protocol, *cells in score_rows(table)]
-        lines += _markdown_table(["model", "protocol", *tasks, "score", "harmonic"], rows, text_columns=2)
-        lines += ["", *(f"- {task}: {table['evaluations'][task]}" for task in tasks), ""]
-        if table["comparisons"]:
-            rows = comparison_rows(table)
-            lines += ["Paired differences:", "", *_markdown_table(COMPARISON_COLUMNS, rows, text_columns=2), ""]
-    return "\n".join(lines)
-
-
-def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each model and head: name, protocol, MAE by task, score, harmonic score.
-
-    `ReportTable.score` and `ReportTable.harmonic` define the two scores.
-
-    Args:
-        table: result of `ReportTable.to_json`.
-    """
-    rows = []
-    for model in table["models"]:
-        row = [model["model"], model["protocol"]]
-        for task in sorted(table["evaluations"]):
-            known = task in model["mae"]
-            row.append(
-                "{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE
-            )
-        whole = model["harmonic"] is not None
-        score = f"{float('nan') if model['score'] is None else model['score']:.3f}"
-        rows.append([*row, score if whole else NONE, f"{model['harmonic']:.3f}" if whole else NONE])
-    return rows
-
-
-def comparison_rows(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each paired difference, in the order of `COMPARISON_COLUMNS`."""
-    return [
-        [
-            comparison["a"]["model"],
-            comparison["b"]["model"],
-            str(len(comparison["tasks"])),
-            f"{comparison['a']['relative']:.3f}",
-            f"{comparison['b']['relative']:.3f}",
-            "{value:+.3f}".format(**comparison["difference"]),
-            "{low:+.3f} … {high:+.3f}".format(**comparison["difference"]),
-            str(comparison["groups"]),
-            comparison["verdict"],
-        ]
-        for comparison in table["comparisons"]
-    ]
-
-
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
-    lines = ["| " + " | ".join(columns) + " |"]
-    lines.append("|" + " --- |" * text_columns + " ---: |" * (len(columns) - text_columns))
-    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def _finite(value: float) -> float | None:

@@ -53,7 +53,7 @@ class Score:
     def to_json(self) -> dict[str, Any]:
         """Returns the score as a dict for JSON, with numbers rounded to six digits."""
         plain = {**self.__dict__, "mae": dict(self.mae.__dict__)}
-        return {key: _rounded(value) for key, value in plain.items()}
+        return {key: rounded(value) for key, value in plain.items()}
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,10 @@ def _defined(metric: Callable[[Floats, Floats], float], predicted: Floats, label
         return None
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Rounds all floats in nested mappings and lists to six significant digits."""
     if isinstance(value, Mapping):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

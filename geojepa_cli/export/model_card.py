@@ -159,11 +159,25 @@ def drawn_lines(attribution: Sequence[str]) -> list[str]:
     )
 
 
+def tiles_left_out(config: TileConfig) -> str | None:
+    """Returns the tiles that a training run with this configuration does not use. None if it uses all tiles."""
+    data = config.data
+    if data.fold is not None:  # then the test split is not left out
+        fold = f"fold {data.fold} of {data.folds} by seed {data.split_seed}"
+        return f"the groups of {fold}, and the zoom-14 tiles next to them"
+    return f"the test groups of the split by seed {data.split_seed}" if data.exclude_test_groups else None
+
+
 def _tested_tiles(config: TileConfig) -> str:
-    """Returns the section of the model card that states whether tiles of the test split were used for training."""
-    split = f"without the test groups of the split by seed {config.data.split_seed}"
+    """Returns the section of the model card that states which tested tiles were used for training."""
+    left_out = tiles_left_out(config)
+    trained = f"without {left_out}, and without any label" if left_out else "on all groups, and without any label"
+    if config.train.max_steps == 0:
+        counted = f" The tags that it counts were chosen {trained}." if isinstance(config, TagAEConfig) else ""
+        return f"It was not trained: its weights are random, and do not depend on any tile or label.{counted}"
+    if config.data.fold is not None:
+        return f"It was trained {trained}. It saw tiles of the other folds, which contain test groups of the split."
     return (
-        f"It was trained {split if config.data.exclude_test_groups else 'on all groups'}, and without any label. "
-        "A probe that is cross-validated over groups of the same regions tests all of them: also tiles that the model "
-        "saw."
+        f"It was trained {trained}. A probe that is cross-validated over groups of the same regions tests all of them: "
+        "also tiles that the model saw."
     )

@@ -12,7 +12,7 @@ from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.config.yaml import describe_yaml_error, parse_yaml
 from geojepa_cli.errors import DataError
 from geojepa_cli.export.markdown import FENCE, config_section, count_rows, join_sections, with_header
-from geojepa_cli.export.model_card import drawn_lines
+from geojepa_cli.export.model_card import drawn_lines, tiles_left_out
 
 _LABEL_FREE = ("loss", "prediction", "rankme", "std", "similarity")  # beginnings of names in `metrics.jsonl`
 _CONTEXT = "a vector depends on its tile only; entities are cut at the tile's border"
@@ -162,8 +162,8 @@ def _sections(
     ]
     measured = [f"| {one.task} | {one.dataset} | {one.metric} | {one.value:.4g} |" for one in facts.figures]
     counts = count_rows(facts.counts)
-    split = f"all tiles except the test groups of the split by seed {config.data.split_seed}"
-    tiles = split if config.data.exclude_test_groups else "all tiles"
+    left_out = tiles_left_out(config)
+    tiles = f"all tiles except {left_out}" if left_out else "all tiles"
     return {
         facts.name: [
             f"{_description(config)}. It comes with geojepa: `geojepa embed`, `probe` and `knn` use it where the "

@@ -18,6 +18,7 @@ Clamp = tuple[float, float] | None
 
 ALPHAS: tuple[float, ...] = tuple(float(10.0**e) for e in range(-1, 7))
 MAX_CHUNK = 4096  # rows that are copied to float64 together
+ROUNDING = 1e-12  # upper limit of the rounding error of a variance, relative to the variance over all rows
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def fit_ridges(
         clamps: `clamp` of each column. Empty: predictions are not clipped.
     """
     labels = torch.from_numpy(np.ascontiguousarray(ys, np.float64))
-    shift = np.asarray(x, np.float64).mean(axis=0) if len(x) <= MAX_CHUNK else x.mean(axis=0, dtype=np.float64)
+    shift: Floats = x.mean(axis=0, dtype=np.float64)
     chosen = [alphas[len(alphas) // 2]] * labels.shape[1]
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
         parts = [np.arange(len(x))]
@@ -131,7 +132,7 @@ def fit_ridges(
         error = np.zeros((len(alphas), labels.shape[1]))
         for index, held_out in enumerate(parts):
             if total is not None:
-                fitted = _solve_tall(total - sums[index], shift, alphas)
+                fitted = _solve_tall(total - sums[index], total, shift, alphas)
             else:
                 rest = np.concatenate([rows for place, rows in enumerate(parts) if place != index])
                 fitted = _solve_wide(np.asarray(x[np.sort(rest)], np.float64), labels[np.sort(rest)], alphas)
@@ -140,7 +141,7 @@ def fit_ridges(
         chosen = [max(alpha for alpha, lowest in zip(alphas, column, strict=True) if lowest) for column in best.T]
     values = tuple(sorted(set(chosen)))
     if total is not None:
-        final = _solve_tall(total, shift, values)
+        final = _solve_tall(total, total, shift, values)
     else:
         final = _solve_wide(np.asarray(x, np.float64), labels, values)
     return [final.ridge(values.index(alpha), column) for column, alpha in enumerate(chosen)]
@@ -180,12 +181,19 @@ def _moments(x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], s
     return reduce(_Moments.__add__, parts)
 
 
-def _solve_tall(sums: _Moments, shift: Floats, alphas: tuple[float, ...]) -> _Solutions:
+def _solve_tall(sums: _Moments, total: _Moments, shift: Floats, alphas: tuple[float, ...]) -> _Solutions:
+    """Solves the normal equations of some rows. `total` has the sums over all rows, from which `sums` may be derived.
+
+    The difference of two sums has a rounding error in proportion to the sums. So a column that is constant in these
+    rows, such as a tag that only the rows left out have, gets a small variance, which must not count as a deviation.
+    """
     mean, bias = sums.x / sums.rows, sums.y / sums.rows
     covariance = sums.xx - sums.rows * torch.outer(mean, mean)
     variance = covariance.diagonal().clamp(min=0) / sums.rows
     whole = torch.from_numpy(shift) + mean
     scale = _usable(variance.sqrt(), whole)
+    rounding = ROUNDING * total.xx.diagonal() / total.rows
+    scale = torch.where(variance > rounding, scale, torch.ones_like(scale))
     values, vectors = torch.linalg.eigh(covariance / torch.outer(scale, scale))
     right = vectors.T @ ((sums.xy - sums.rows * torch.outer(mean, bias)) / scale[:, None])
     values = values.clamp(min=0.0)

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from geojepa_cli import hints
 from geojepa_cli.errors import MissingExtraError, NotFoundError
+from geojepa_cli.hints import Hint
 
 INSTALL = hints.shell("pip", "install", "geojepa[aerial]")
+REINSTALL = hints.shell("pip", "install", "--force-reinstall", "geoembed==1.1.2")
 POOLED = 4  # cells of the feature map that are averaged along one side, as before the package's last layer
 PREFIX = "bb."  # of the names of the weights in the package's file
 _WEIGHTS = Path("weights") / "v3.npz"
@@ -68,8 +70,11 @@ class GeoEmbedNetwork(nn.Module):
         return F.avg_pool2d(x, POOLED)
 
 
-def packaged_weights() -> Path:
+def packaged_weights(from_file: Hint) -> Path:
     """Returns the path of the weights in the installed package geoembed.
+
+    Args:
+        from_file: command that uses weights from a file, for error messages.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -77,10 +82,9 @@ def packaged_weights() -> Path:
     """
     found = importlib.util.find_spec("geoembed")
     if found is None or found.origin is None:
-        raise MissingExtraError(
-            "the image encoder `geoembed` needs the package geoembed, which is not installed", INSTALL
-        )
+        message = "the image encoder `geoembed` needs the package geoembed, which is not installed"
+        raise MissingExtraError(message, INSTALL.or_else(from_file))
     path = Path(found.origin).parent / _WEIGHTS
     if not path.is_file():
-        raise NotFoundError(f"the package geoembed has no weights `{path}`", INSTALL)
+        raise NotFoundError(f"the package geoembed has no weights `{path}`", REINSTALL.or_else(from_file))
     return path

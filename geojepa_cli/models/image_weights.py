@@ -61,12 +61,12 @@ def find_weights(encoder: str, from_file: Hint) -> Path:
         from_file: command that uses weights from a file.
 
     Raises:
-        NotFoundError: the cache does not contain them. The hint has two commands: one lets torchvision download the
-            weights, the other is `from_file`.
+        NotFoundError: the cache, or the package, does not contain them. The hint has two commands: one lets torchvision
+            download the weights or installs the package again, the other is `from_file`.
         MissingExtraError: torchvision, or the package geoembed, is not installed.
     """
     if encoder == GEOEMBED:
-        return packaged_weights()
+        return packaged_weights(from_file)
     path = cached_weights(encoder)
     if not path.is_file():
         message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor, nn
 
+from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
 from geojepa_cli.config.families import RunConfig
+from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.load import dump_config, load_config, load_run_config
 from geojepa_cli.config.names import CONFIG, WEIGHTS
 from geojepa_cli.config.schema import PretrainConfig
@@ -14,6 +19,8 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
+ConfigT = TypeVar("ConfigT", GeometryConfig, TagAEConfig, LmaeConfig)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def save_model(folder: Path, module: nn.Module, config: RunConfig) -> None:
@@ -50,6 +57,40 @@ def read_run(folder: Path, weights: str = WEIGHTS) -> tuple[dict[str, Tensor], R
     """
     config = load_run_config(str(folder / CONFIG))
     return _read_weights(folder / weights), config
+
+
+def load_module(
+    folder: Path, weights: str, schema: type[ConfigT], build: Callable[[ConfigT, dict[str, Tensor]], ModuleT]
+) -> ModuleT:
+    """Loads a published model of one family. Its weights do not require gradients.
+
+    Args:
+        folder: folder of the model.
+        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
+        schema: schema of the family's configurations.
+        build: function that returns a model with given weights, from its configuration and the weights by name.
+
+    Raises:
+        DataError: the weights are missing or unreadable, or do not match the configuration, or the model is of another
+            family.
+        UsageError: the configuration cannot be read.
+    """
+    tensors, config = read_run(folder, weights)
+    if not isinstance(config, schema):
+        expected = schema.model_fields["family"].default
+        message = f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `{expected}`"
+        raise DataError(message)
+    with matching_weights(folder / weights):
+        return build(config, tensors).requires_grad_(False).eval()
+
+
+@contextmanager
+def matching_weights(path: Path) -> Iterator[None]:
+    """Raises a DataError if the weights that are loaded in the block do not match the configuration of their model."""
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"`{path}` does not match the model in `{CONFIG}`: {error}") from error
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -66,6 +66,18 @@ def baseline_needs(name: str) -> Needs:
     return cast("Needs", resolve(BASELINES[name]).needs)
 
 
+def baseline_params(name: str) -> dict[str, str]:
+    """Returns the parameters that identify the embeddings of a baseline, in addition to its name; usually none.
+
+    A baseline has the static method `params` if its vectors depend on data of the package.
+
+    Args:
+        name: name of the baseline. Those that compute no embeddings have no such parameters.
+    """
+    params = getattr(resolve(BASELINES[name]), "params", dict) if name in BASELINES else dict
+    return cast("dict[str, str]", params())
+
+
 def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
     """Returns a baseline to compute embeddings with.
 

@@ -10,6 +10,7 @@ from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
 from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
+from geojepa_cli.stages.file_labels import build_labels  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages.models import pretrain  # isort: skip
 from geojepa_cli.stages.embeddings import embed  # isort: skip
@@ -26,6 +27,7 @@ __all__ = [  # noqa: RUF022
     "tile",
     "process",
     "build_tasks",
+    "build_labels",
     "analyze_task",
     "pretrain",
     "embed",

@@ -14,7 +14,7 @@ from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.language_model import PREFIX, LanguageModel, language_model
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, UsageError, unknown
-from geojepa_cli.models.registry import BASELINES, DEFAULT_BASELINE, baseline_needs, open_baseline, open_published
+from geojepa_cli.models import registry
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geojepa_cli.config.families import RunConfig
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
-TAGPOOL = DEFAULT_BASELINE
+TAGPOOL = registry.DEFAULT_BASELINE
 BEST = "-best"  # suffix of a model's name
 
 
@@ -76,7 +76,8 @@ class Model:
     @property
     def params(self) -> dict[str, str]:
         """Parameters of embeddings that identify the model, in addition to the `models/` artifact in their inputs."""
-        return {"model": self.name, **(self.shipped.params if self.shipped else {})}
+        own = self.shipped.params if self.shipped else {} if self.artifact else registry.baseline_params(self.name)
+        return {"model": self.name, **own}
 
     @property
     def attribution(self) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class Model:
         if self.supervised or self.language is not None:
             return TAGS_ONLY
         config = self.config
-        return baseline_needs(self.name) if config is None else config.needs
+        return registry.baseline_needs(self.name) if config is None else config.needs
 
     def tag_features(self, workspace: Workspace, processed: Artifact) -> Artifact:
         """Returns the `features/` artifact with the tag embeddings of a region.
@@ -204,12 +205,12 @@ class Model:
         """
         config = self.config
         if config is None:
-            return open_baseline(self.name, inputs)
+            return registry.open_baseline(self.name, inputs)
         source = self.artifact or self.shipped
         assert source is not None
         folder = source.path if isinstance(source, Artifact) else source.folder
         try:
-            return open_published(folder, config.family, inputs, self.best)
+            return registry.open_published(folder, config.family, inputs, self.best)
         except FeatureMismatchError:
             raise
         except GeojepaError as error:
@@ -257,7 +258,7 @@ def find_model(
     if ref in SUPERVISED and not supervised:
         probed = hints.run("probe", task="max_speed", model=ref)
         raise UsageError(f"`{ref}` is trained on the labels of a task, so it computes no embeddings", probed)
-    if ref in BASELINES or ref in SUPERVISED:
+    if ref in registry.BASELINES or ref in SUPERVISED:
         return Model(ref)
     name, at, id_ = ref.partition("@")
     if name in shipped_names():
@@ -270,7 +271,7 @@ def find_model(
         return Model(name, artifact, best=True)
     if name not in names:
         preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
-        known = [] if preset in packed_configs() else [*names, *BASELINES, *shipped_names(), *others]
+        known = [] if preset in packed_configs() else [*names, *registry.BASELINES, *shipped_names(), *others]
         hint = hints.run("pretrain", config="tiny.yaml" if known else preset, name=legal_name(name))
         raise unknown("model", ref, known, hint, "--model")
     artifact = workspace.find("models", ref)
@@ -290,7 +291,5 @@ def _default_model(workspace: Workspace, regions: Sequence[Artifact]) -> Model:
             console.note(f"{missing}: using {model.ref}, which comes with geojepa; `geojepa pretrain` trains a model")
             return model
         missing += f", and {model.name} cannot be used ({obstacle})"
-    console.note(
-        f"{missing}: using the baseline {DEFAULT_BASELINE}, which needs no training; `geojepa pretrain` trains a model"
-    )
-    return Model(DEFAULT_BASELINE)
+    console.note(f"{missing}: using the baseline {TAGPOOL}, which needs no training; `geojepa pretrain` trains a model")
+    return Model(TAGPOOL)

@@ -16,11 +16,11 @@ from geojepa_cli.stages.embedded_view import check_entities, check_images, view_
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.image_features import image_tokens, images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.model_inputs import open_embedder
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -162,10 +162,8 @@ def make_embeddings(
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
     """
-    features, geometry = (
-        model.tag_features(workspace, processed),
-        model.geometry_features(workspace, processed, threads),
-    )
+    features = model.tag_features(workspace, processed)
+    geometry = model.geometry_features(workspace, processed, threads)
     params = _params(model, task, masked, limits, bool(without_shared))
     images, tokens = images_of_model(workspace, model, processed, device, threads)
     params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
@@ -178,8 +176,6 @@ def make_embeddings(
         import torch
 
         from geojepa_cli.evaluate.embed import embed_region
-        from geojepa_cli.models.base import FrozenInputs, TagList
-        from geojepa_cli.store.features import open_features
         from geojepa_cli.store.store import TileStore
 
         torch.set_num_threads(threads)
@@ -188,9 +184,7 @@ def make_embeddings(
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
             view = view_to_embed(store, task, masked, limits)
-        tags = open_features([features.file(FEATURES_FILE)], store)
-        frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind, tags=TagList(store.keys, store.values))
-        embedder = model.open(frozen.to(pick_device(device)))
+        embedder = open_embedder(model, store, [features], device)
         check_entities(store, view, embedder.needs, task_name, masked)
         check_images(store, view, embedder.needs)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}

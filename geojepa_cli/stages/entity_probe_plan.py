@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import RANDOM_LABEL
 from geojepa_cli.errors import DataError, UsageError, unknown
 from geojepa_cli.stages.arguments import wrong_type
-from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.embeddings import check_region, images_of_model
-from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.probe_protocols import find_protocols
+from geojepa_cli.stages.probe_regions import more_data, region_groups
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
+from geojepa_cli.stages.stage import Models, Regions, as_list, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.models.base import Embedder
+    from geojepa_cli.evaluate.entity_probe import Part
+    from geojepa_cli.evaluate.protocols import Protocol
     from geojepa_cli.store.store import TileStore
+    from geojepa_cli.tasks.entity_examples import EntityExamples
     from geojepa_cli.tasks.entity_spec import EntitySpec
 
 HIDE = ("all", "probed")  # entities whose tags are hidden
-Models = str | Artifact | Sequence[str | Artifact] | None
+PER_CLASS = 1000  # maximum number of examples of a class
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,6 @@ class EntityPlan:
     regions: list[Artifact]
     test_regions: list[Artifact]
     models: list[Model]
-
-    @property
-    def labels(self) -> list[str]:
-        """Names of the models in tables: with the id if two models have the same name."""
-        names = [model.name for model in self.models]
-        labels = names if len(set(names)) == len(names) else [model.ref for model in self.models]
-        marks = [f" ({RANDOM_LABEL})" if model.has_random_images() else "" for model in self.models]
-        return [label + mark for label, mark in zip(labels, marks, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -82,12 +74,19 @@ class ModelInputs:
 
 
 def plan_entity_probe(
-    workspace: Workspace, task: str | Path, model: Models, region: Regions, test_region: Regions, hide: str
+    workspace: Workspace,
+    task: str | Path,
+    model: Models,
+    region: Regions,
+    test_region: Regions,
+    hide: str,
+    per_class: int,
 ) -> EntityPlan:
     """Finds the task, regions and models of an entity probe, and checks that the models can embed the regions.
 
     Raises:
-        UsageError: the task is invalid, `hide` is unknown, no model is given, or a region is in both parts.
+        UsageError: the task is invalid, `hide` is unknown, `per_class` is too small, no model is given, or a region is
+            in both parts.
         NotFoundError: a task, region or model does not exist. The hint is the command that makes it.
         DataError: there is no tile to embed, or a model is damaged.
     """
@@ -98,6 +97,12 @@ def plan_entity_probe(
     if not isinstance(task, str | Path):
         raise wrong_type("task", task, "the name of an entity task or the path of a YAML file", '"building_class"')
     spec = find_entity_task(str(task))
+    if per_class < spec.min_examples:
+        needed = f"a class of `{spec.name}` needs {spec.min_examples} training examples"
+        raise UsageError(
+            f"`--per-class {per_class}`: expected at least {spec.min_examples}, because {needed}",
+            hints.again(per_class=_enough(spec)),
+        )
     regions = find_regions(workspace, "processed", region)
     tested = [] if test_region is None else _find_test_regions(workspace, test_region)
     if both := [one.name for one in tested if one in regions]:
@@ -156,27 +161,67 @@ def open_store(plan: EntityPlan, inputs: ModelInputs | None = None) -> TileStore
         )
 
 
-def open_model(model: Model, store: TileStore, inputs: ModelInputs, device: str) -> Embedder:
-    """Loads a model for all regions of a dataset.
+def find_parts(
+    workspace: Workspace, plan: EntityPlan, hide: str, per_class: int, seed: int
+) -> tuple[EntityExamples, list[Part], dict[str, dict[str, int]]]:
+    """Finds the examples of the classes that are frequent enough, their parts, and the sizes of rarer classes.
 
     Raises:
-        DataError: the files of the model or its inputs are damaged, or regions have different tag encoders.
+        UsageError: `per_class` limits the examples so much that fewer than two classes remain.
+        DataError: there are too few examples, groups or classes.
     """
-    from geojepa_cli.models.base import FrozenInputs
-    from geojepa_cli.store.features import open_features
+    import numpy as np
 
-    with rebuilding(*inputs.features):
-        tags = open_features([one.file(FEATURES_FILE) for one in inputs.features], store)
-    frozen = FrozenInputs(tags.table, store.geometry_kind, store.image_kind)
-    return model.open(frozen.to(pick_device(device)))
+    from geojepa_cli.evaluate.entity_probe import frequent_classes, make_parts
+    from geojepa_cli.tasks.entity_examples import PROBED_SHARE, find_examples
+
+    spec = plan.spec
+    found = find_examples(open_store(plan), spec, per_class, seed, 1.0 if hide == "all" else PROBED_SHARE)
+    tested = [plan.regions.index(one) for one in plan.test_regions]
+
+    def parts_of(examples: EntityExamples) -> list[Part]:
+        try:
+            return make_parts(examples.groups, np.isin(examples.regions, tested) if tested else None, seed)
+        except DataError as error:
+            raise too_few(plan, workspace, error.message) from None
+
+    kept = frequent_classes(found.labels, len(found.classes), parts_of(found), spec.min_examples)
+    counts = np.bincount(found.labels, minlength=len(found.classes)).tolist()
+    if len(kept) < 2:
+        verb = "has" if len(kept) == 1 else "have"
+        few = f"{len(kept)} of {len(found.classes)} classes" if found.classes else "no entity"
+        need = f"{verb if found.classes else 'has'} {spec.min_examples} examples in every training part"
+        message = f"{few} of `{spec.name}` {need}, expected at least 2 classes"
+        if any(count >= per_class for place, count in enumerate(counts) if place not in kept):
+            raise UsageError(f"`--per-class {per_class}`: {message}", hints.again(per_class=_enough(spec)))
+        raise too_few(plan, workspace, message)
+    examples = found.of_classes(kept)
+    rare = {
+        name: {"examples": counts[place], "entities_with_tag": int(found.sizes[place])}
+        for place, name in enumerate(found.classes)
+        if place not in kept
+    }
+    return examples, parts_of(examples), rare
+
+
+def protocols_of(plan: EntityPlan, examples: EntityExamples, parts: list[Part]) -> dict[str, Protocol]:
+    """Returns the protocol of the figures of each model, by reference of the model."""
+    import numpy as np
+
+    tested = examples.groups[np.concatenate([part.test for part in parts])]
+    regions = [region_groups(region) for region in plan.test_regions or plan.regions]
+    return find_protocols(plan.models, tested, np.concatenate(regions))
+
+
+def _enough(spec: EntitySpec) -> int:
+    return max(PER_CLASS, 2 * spec.min_examples)
 
 
 def too_few(plan: EntityPlan, workspace: Workspace, message: str) -> DataError:
     """Returns the error for too few examples. The hint adds the other regions of the workspace, if there are any."""
+    tested = [region.name for region in plan.test_regions]
     used = [region.name for region in plan.regions]
     others = [name for name in workspace.names("processed") if name not in used]
     if not others:
-        more = hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
-        return DataError(message, more)
-    tested = [region.name for region in plan.test_regions]
+        return DataError(message, more_data())
     return DataError(message, hints.again(region=[*(name for name in used if name not in tested), *others]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +12,23 @@ import yaml
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS
 from geojepa_cli.config.modality import Modality
-from geojepa_cli.errors import DataError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.entity_probe_plan import (
+    PER_CLASS,
     EntityPlan,
     ModelInputs,
-    Models,
     find_inputs,
-    open_model,
+    find_parts,
     open_store,
     plan_entity_probe,
-    too_few,
+    protocols_of,
 )
+from geojepa_cli.stages.model_inputs import open_embedder
+from geojepa_cli.stages.model_labels import label_models
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, text, texts
 from geojepa_cli.stages.shipped import noting_version
-from geojepa_cli.stages.stage import Regions, Stage, as_command
-from geojepa_cli.stages.trained_groups import count_seen
+from geojepa_cli.stages.stage import Models, Regions, Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
@@ -38,22 +39,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geojepa_cli.evaluate.entity_probe import Part
+    from geojepa_cli.evaluate.protocols import Protocol
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.entity_examples import EntityExamples
     from geojepa_cli.tasks.entity_spec import EntitySpec
 
 REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE = "report.json", "predictions.csv", "plot.png", "task.yaml"
-PER_CLASS = 1000
 
 
 def _rebuild(remains: Remains) -> Hint:
-    from geojepa_cli.tasks.entity_spec import packed_entity_tasks
+    from geojepa_cli.tasks.entity_spec import find_entity_task, packed_entity_tasks
 
     name, params = remains.name.partition(".")[0], remains.params
     copy = None if remains.path is None else remains.path / TASK_FILE
     task: str | Path = name
-    if name not in packed_entity_tasks():
+    if name not in packed_entity_tasks() or find_entity_task(name).resolved() != params.get("task"):
         whole = copy is not None and copy.is_file() and file_sha256(copy) == remains.files.get(TASK_FILE)
         task = copy if whole and copy is not None else f"{name}.yaml"
     tested = texts(params.get("test_regions"))
@@ -72,9 +73,11 @@ def _rebuild(remains: Remains) -> Hint:
     return noting_version(again, texts(params.get("models")))
 
 
+# schema 2: `report.json` names the protocol of every score; what was called `protocol` is now `evaluation`
 ENTITY_PROBES = Stage(
     "entity_probes",
-    version=1,
+    version=2,
+    schema=2,
     rebuild=_rebuild,
     variant=("hide", "test_regions", "per_class", "context"),
     files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE),
@@ -125,16 +128,17 @@ def probe_entities(
         DataError: there are too few entities or groups, or an artifact is damaged.
     """
     check_device(device)
-    plan = plan_entity_probe(workspace, task, model, region, test_region, hide)
-    examples, parts, left_out = _examples(workspace, plan, hide, per_class, seed)
+    plan = plan_entity_probe(workspace, task, model, region, test_region, hide, per_class)
+    examples, parts, left_out = find_parts(workspace, plan, hide, per_class, seed)
+    protocols = protocols_of(plan, examples, parts)
     inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
-    params = _params(plan, hide, per_class, context, seed)
+    params = _params(plan, protocols, hide, per_class, context, seed)
     read = dict.fromkeys([*plan.regions, *(one for found in inputs for one in found.artifacts)])
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)
 
     def write(build: Build) -> Artifact:
         content = _measure(build, plan, inputs, examples, parts, params, left_out, device, threads)
-        content["seen_in_pretraining"] = _seen(plan, examples, parts)
+        content["protocols"] = {ref: found.to_json() for ref, found in protocols.items()}
         _write_texts(build.partial, plan.spec, content)
         counts = {"entities": content["entities"], "groups": content["groups"]}
         attribution = tuple(line for one in plan.models for line in one.attribution)
@@ -143,7 +147,9 @@ def probe_entities(
     return ENTITY_PROBES.make(workspace, f"{plan.spec.name}.{plan.models[0].name}", params, list(read), write)
 
 
-def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: int) -> dict[str, Any]:
+def _params(
+    plan: EntityPlan, protocols: Mapping[str, Protocol], hide: str, per_class: int, context: bool, seed: int
+) -> dict[str, Any]:
     params: dict[str, Any] = {
         "task": plan.spec.resolved(),
         "models": [one.ref for one in plan.models],
@@ -151,17 +157,9 @@ def _params(plan: EntityPlan, hide: str, per_class: int, context: bool, seed: in
         "test_regions": [one.name for one in plan.test_regions],
         "per_class": per_class,
         "seed": seed,
+        "protocols": {ref: found.name for ref, found in protocols.items()},
     }
     return params | ({"context": True} if context else {})
-
-
-def _seen(plan: EntityPlan, examples: EntityExamples, parts: list[Part]) -> dict[str, int]:
-    """Counts the tested groups that each model may have seen in pretraining. Contains only models with such groups."""
-    import numpy as np
-
-    tested = examples.groups[np.concatenate([part.test for part in parts])]
-    seen = {one.ref: count_seen(one, tested) for one in plan.models}
-    return {ref: groups for ref, groups in seen.items() if groups}
 
 
 def _write_texts(folder: Path, spec: EntitySpec, content: dict[str, Any]) -> None:
@@ -172,39 +170,6 @@ def _write_texts(folder: Path, spec: EntitySpec, content: dict[str, Any]) -> Non
     (folder / TASK_FILE).write_text(definition, encoding="utf-8")
 
 
-def _examples(
-    workspace: Workspace, plan: EntityPlan, hide: str, per_class: int, seed: int
-) -> tuple[EntityExamples, list[Part], dict[str, int]]:
-    """Finds the examples of the classes that are frequent enough, their parts, and the sizes of rarer classes.
-
-    Raises:
-        DataError: there are too few examples, groups or classes.
-    """
-    import numpy as np
-
-    from geojepa_cli.evaluate.entity_probe import frequent_classes, make_parts
-    from geojepa_cli.tasks.entity_examples import PROBED_SHARE, find_examples
-
-    spec = plan.spec
-    found = find_examples(open_store(plan), spec, per_class, seed, 1.0 if hide == "all" else PROBED_SHARE)
-    tested = [plan.regions.index(one) for one in plan.test_regions]
-
-    def parts_of(examples: EntityExamples) -> list[Part]:
-        try:
-            return make_parts(examples.groups, np.isin(examples.regions, tested) if tested else None, seed)
-        except DataError as error:
-            raise too_few(plan, workspace, error.message) from None
-
-    kept = frequent_classes(found.labels, len(found.classes), parts_of(found), spec.min_examples)
-    if len(kept) < 2:
-        few = f"{len(kept)} of {len(found.classes)} classes" if found.classes else "no entity"
-        need = f"{spec.min_examples} examples in every training part"
-        raise too_few(plan, workspace, f"{few} of `{spec.name}` has {need}, expected at least 2 classes")
-    examples = found.of_classes(kept)
-    rare = {name: int(found.sizes[place]) for place, name in enumerate(found.classes) if place not in kept}
-    return examples, parts_of(examples), rare
-
-
 def _measure(
     build: Build,
     plan: EntityPlan,
@@ -212,7 +177,7 @@ def _measure(
     examples: EntityExamples,
     parts: list[Part],
     params: dict[str, Any],
-    left_out: dict[str, int],
+    left_out: dict[str, dict[str, int]],
     device: str,
     threads: int,
 ) -> dict[str, Any]:
@@ -223,18 +188,20 @@ def _measure(
     from geojepa_cli.evaluate.entity_probe import BETWEEN_REGIONS, CROSS_VALIDATION, run_entity_probe
     from geojepa_cli.evaluate.entity_tags import visible_tags
     from geojepa_cli.evaluate.plots.entity_probe import plot_entity_probe
+    from geojepa_cli.evaluate.protocols import NO_PRETRAINING
     from geojepa_cli.tasks.entity_examples import hiding_view
 
     torch.set_num_threads(threads)
     store = open_store(plan)
     view = hiding_view(store, examples, params["hide"] == "all", DEFAULT_LIMITS)
-    vectors, shifts = _vectors(plan, inputs, examples, view, params, device)
+    labels = label_models(plan.models, [files.images for files in inputs])
+    vectors, shifts = _vectors(plan, labels, inputs, examples, view, params, device)
     tags = visible_tags(store, view, examples.pieces)
     torch.set_num_threads(1)  # with one thread, results do not depend on the number of cores
     data = (examples.labels, examples.classes, examples.groups, tags.bare, parts)
-    protocol = BETWEEN_REGIONS if plan.test_regions else CROSS_VALIDATION
+    evaluation = BETWEEN_REGIONS if plan.test_regions else CROSS_VALIDATION
     with console.progress(f"probe {plan.spec.name}") as meter:
-        result = run_entity_probe(vectors, *data, protocol, params["seed"], meter.update)
+        result = run_entity_probe(vectors, *data, evaluation, params["seed"], meter.update)
     write_entity_predictions(build.partial / PREDICTIONS_FILE, store, examples, tags, result)
     plot_entity_probe(result, plan.spec.title, build.partial / PLOT_FILE)
     content = {
@@ -245,11 +212,16 @@ def _measure(
         "hidden_rules": [rule.written() for rule in plan.spec.hidden],
         **entity_report(store, examples, tags, result, left_out),
     }
+    refs = dict(zip(labels, (one.ref for one in plan.models), strict=True))
+    for score in content["scores"]:
+        ref = refs.get(score["model"])
+        score |= {"ref": ref, "protocol": NO_PRETRAINING if ref is None else params["protocols"][ref]}
     return content | ({"context": shifts} if params.get("context") else {})
 
 
 def _vectors(
     plan: EntityPlan,
+    labels: list[str],
     inputs: list[ModelInputs],
     examples: EntityExamples,
     view: View,
@@ -266,12 +238,14 @@ def _vectors(
     found: dict[str, NDArray[Any]] = {}
     shifts: dict[str, Any] = {}
     target = torch.device(pick_device(device))
-    for model, label, files in zip(plan.models, plan.labels, inputs, strict=True):
+    for model, label, files in zip(plan.models, labels, inputs, strict=True):
         store = open_store(plan, files)
-        embedder = open_model(model, store, files, device)
+        embedder = open_embedder(model, store, files.features, device)
         with console.progress(f"embed entities with {label}", len(view.tiles)) as meter:
             found[label] = model_vectors(store, view, examples.pieces, embedder, target, meter.update)
-        if params.get("context") and Modality.NODES not in embedder.needs:
+        if params.get("context") and Modality.NODES in embedder.needs:
+            console.warn(f"`--context` is skipped for `{label}`, which reads the vertices of entities")
+        elif params.get("context"):
             shifts[label] = _context(store, examples, embedder, params["seed"], target)
     table = open_features([one.file(FEATURES_FILE) for one in inputs[0].features], store).table
     with console.progress("compute simple features", len(view.tiles)) as meter:

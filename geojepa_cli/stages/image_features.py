@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, GEOEMBED, IMAGE_BASELINES, RANDOM, RANDOM_SUFFIX
+from geojepa_cli.config.images import (
+    DRAWN,
+    FROZEN_ENCODERS,
+    GEOEMBED,
+    GEOEMBED_VERSION,
+    IMAGE_BASELINES,
+    RANDOM,
+    RANDOM_SUFFIX,
+)
 from geojepa_cli.config.modality import IMAGES, Needs
 from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, unknown
@@ -43,7 +51,8 @@ def rebuild_image_tokens(remains: Remains) -> Hint:
         else:
             base = base.after(images[0].rebuild_hint())
     encoder, version = (text(remains.params.get(name)) for name in (IMAGE_ENCODER, IMAGE_VERSION))
-    weights = RANDOM if version == RANDOM else None if encoder == GEOEMBED else "FILE"
+    packaged = (encoder, version) == (GEOEMBED, GEOEMBED_VERSION)
+    weights = RANDOM if version == RANDOM else None if packaged else "FILE"
     again = base.adding(text_encoder=NO_ENCODER, image_encoder=encoder, image_weights=weights)
     return again if weights != "FILE" else again.noting(f"FILE: the weights {version}")
 
@@ -83,12 +92,13 @@ def find_image_encoder(encoder: str, weights: str | Path | None, from_file: Hint
 
     Args:
         encoder: name of the encoder, such as `vit_b_16`.
-        weights: path of a file, or `random`. None for the file in torchvision's cache.
+        weights: path of a file, or `random`. None for the file in torchvision's cache, or that of the
+            package geoembed.
         from_file: command that uses weights from a file, for error messages. Default: `process`.
 
     Raises:
         NotFoundError: the encoder is unknown, or its weights do not exist.
-        MissingExtraError: torchvision is not installed.
+        MissingExtraError: torchvision, or the package geoembed, is not installed.
     """
     from geojepa_cli.models.image_weights import find_weights, weights_version
     from geojepa_cli.store.image_tokens import ImageTokenKind
@@ -116,7 +126,7 @@ def find_image_encoder_of(
 
     Raises:
         NotFoundError: the weights do not exist, or are of another version.
-        MissingExtraError: torchvision is not installed.
+        MissingExtraError: torchvision, or the package geoembed, is not installed.
     """
     from geojepa_cli.store.image_tokens import ImageTokenKind
 

@@ -17,9 +17,10 @@ from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 def joined_images(workspace: Workspace, processed: Artifact) -> Artifact | None:
     """Returns the `images/` artifact for the tiles in a `processed/` artifact, or None if there are no images.
 
-    The `processed/` artifact was made from a `tiles/` artifact. There are two types of `images/` artifacts:
+    The `processed/` artifact was made from a `tiles/` artifact. There are three types of `images/` artifacts:
 
     - Images that were resampled from scenes are used only with the `tiles/` artifact for which they were made.
+    - Images that were drawn from the map are used only with the `tiles/` artifact from which they were drawn.
     - Images from a folder of image tiles are used only with a `tiles/` artifact that has the same zoom level and was
       made from the same `source/` artifact. Images from another source may show another place or year.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import hints
 from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import RANDOM
+from geojepa_cli.config.labels import RESERVED
 from geojepa_cli.config.modality import IMAGES, Modality
 from geojepa_cli.config.names import CARD, METRICS
 from geojepa_cli.errors import UsageError
@@ -79,9 +80,10 @@ def pretrain(
     from geojepa_cli.config.geometry import GeometryConfig
     from geojepa_cli.config.load import load_run_config
 
-    pairs = (
-        [f"{key}={value}" for key, value in set_.items()] if isinstance(set_, Mapping) else check_texts("set_", set_)
-    )
+    if isinstance(set_, Mapping):
+        pairs = [f"{key}={'null' if value is None else value}" for key, value in set_.items()]
+    else:
+        pairs = check_texts("set_", set_)
     pairs += [] if fold is None else [f"data.fold={fold}"]
     name = name or Path(config).stem + ("" if fold is None else f"-fold{fold}")
     with Ranks.from_environment() as ranks:
@@ -223,7 +225,7 @@ def check_model_name(name: str) -> None:
         UsageError: the name is not valid, or a baseline or a model of the package has this name.
     """
     check_name(name)
-    if name in BASELINES or name in SUPERVISED or name in shipped_names():
+    if name in BASELINES or name in SUPERVISED or name in RESERVED or name in shipped_names():
         what = "a model that comes with geojepa" if name in shipped_names() else "a baseline"
         raise UsageError(
             f"`{name}` is the name of {what}; choose another name for the model", hints.again(name=f"my-{name}")

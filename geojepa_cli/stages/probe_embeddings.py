@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geojepa_cli.config.images import DRAWN_LABEL
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import make_embeddings
+from geojepa_cli.stages.model_labels import label_models
 from geojepa_cli.stages.probe_plan import ProbeSettings
 from geojepa_cli.stages.probe_regions import BuiltTask
 from geojepa_cli.workspace.artifact import Artifact
@@ -45,9 +44,6 @@ def embed_models(
         A dict from the name of each model, as printed in the report, to its embeddings.
     """
     models = [model for model in models if not model.supervised and model.language is None]
-    names = [model.name for model in models]
-    labels = names if len(set(names)) == len(names) else [model.ref for model in models]
-    labels = [model.label(label) for label, model in zip(labels, models, strict=True)]
     pairs = list(zip(built.regions, built.artifacts, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> ModelEmbeddings:
@@ -68,16 +64,11 @@ def embed_models(
         return ModelEmbeddings(model.ref, made)
 
     plain = [embed(model, False) for model in models]
-    labels = [label + _drawn_mark(row.artifacts) for label, row in zip(labels, plain, strict=True)]
+    labels = label_models(models, [row.artifacts for row in plain])
     found = dict(zip(labels, plain, strict=True))
     if settings.without_shared:
         found |= {WITHOUT_SHARED.format(label): embed(model, True) for label, model in zip(labels, models, strict=True)}
     return found
-
-
-def _drawn_mark(embeddings: Sequence[Artifact]) -> str:
-    """Returns a text that marks the scores of a model that read drawn images; usually empty."""
-    return f" ({DRAWN_LABEL})" if shows_drawn_images(*embeddings) else ""
 
 
 def task_limits(task: Artifact) -> EntityLimits:

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from geojepa_cli import hints
+from geojepa_cli import console, hints
+from geojepa_cli.config.heads import DEFAULT_HEADS, HEADS
 from geojepa_cli.config.language_model import LanguageModel
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.arguments import elements_of, wrong_type
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.embeddings import check_region
-from geojepa_cli.stages.probe_regions import BuiltTask, candidates, find_built_tasks, note_choice, unseen_regions
-from geojepa_cli.stages.stage import Regions, as_list
-from geojepa_cli.stages.trained_groups import groups_of, trained_elsewhere
+from geojepa_cli.stages.probe_regions import BuiltTask, candidates, choose_regions, find_built_tasks, more_data
+from geojepa_cli.stages.stage import Models, Regions, as_list
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geojepa_cli.tasks.dataset import TaskData
-
-DEFAULT_HEADS = ("linear", "mlp")
-HEADS = ("linear", "sgd", "mlp", "boosting")
-Models = str | Artifact | LanguageModel | Sequence[str | Artifact | LanguageModel] | None
+    from geojepa_cli.tasks.spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -106,13 +103,7 @@ def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: 
     possible = candidates(workspace, task, region)
     if possible:
         models = _models(workspace, wanted, possible)
-        chosen = unseen_regions(workspace, possible, models, lambda one, at: check_region(workspace, one, at))
-        if chosen:
-            known = [one for one in models if not trained_elsewhere(one)]
-            note_choice(chosen, [one for one in known if (found := groups_of(one)) is None or len(found)])
-            region = list(chosen)
-        elif len(possible) == 1:
-            region = list(possible)
+        region = choose_regions(possible, models, lambda one, at: check_region(workspace, one, at)) or None
         return ProbePlan(find_built_tasks(workspace, task, region), models)
     tasks = find_built_tasks(workspace, task, region)
     regions = list(dict.fromkeys(one for built in tasks for one in built.regions))
@@ -160,6 +151,14 @@ def _models(
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 
 
+def without_mask(task: TaskSpec, settings: ProbeSettings) -> ProbeSettings:
+    """Returns the settings for a task. A task with labels from a file has no mask, so it is probed without one."""
+    if task.label.file is None or not settings.masked:
+        return settings
+    console.warn(f"the labels of `{task.name}` are from a file, so nothing is masked: `--masked` is ignored for it")
+    return replace(settings, masked=False)
+
+
 def check_folds(
     workspace: Workspace, data: TaskData, built: BuiltTask, seed: int, fold: int | None
 ) -> NDArray[np.int64]:
@@ -176,7 +175,7 @@ def check_folds(
         The group of each tested tile, int64.
 
     Raises:
-        UsageError: a fold is given, but the task was built without folds.
+        UsageError: the task has no fold of the given number.
         DataError: there are too few tiles or groups, or the option `--buffer` removed all tiles to train on. The hint
             is the command that builds the task with more regions. If the workspace has no other region, it is the
             command that fetches a region.
@@ -188,6 +187,9 @@ def check_folds(
     if fold is not None and data.fold is None:
         again = hints.again().after(built.artifacts[0].rebuild_hint().adding(folds=max(5, fold + 1)))
         raise UsageError(f"`--fold {fold}`: the task `{built.name}` was built without folds", again)
+    if fold is not None and data.rule.folds is not None and fold >= data.rule.folds:
+        known = f"has the folds 0 to {data.rule.folds - 1}"
+        raise UsageError(f"`--fold {fold}`: the task `{built.name}` {known}", hints.again(fold=0))
     rows, probed = probe_data(data)
     try:
         folds = make_folds(probed, seed, fold)
@@ -195,8 +197,7 @@ def check_folds(
         used = [region.name for region in built.regions]
         others = [name for name in workspace.names("processed") if name not in used]
         if not others:
-            more = hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
-            raise DataError(error.message, more) from None
+            raise DataError(error.message, more_data()) from None
         rebuilt = built.artifacts[0].rebuild_hint().adding(region=others)
         raise DataError(error.message, hints.again(region=[*used, *others]).after(rebuilt)) from None
     tested: NDArray[np.int64] = data.groups[rows[np.concatenate([one.test for one in folds])]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console
 from geojepa_cli.stages.embedding_model import Model
-from geojepa_cli.stages.trained_groups import groups_of
+from geojepa_cli.stages.trained_groups import groups_of, learned_without_tiles
 
 if TYPE_CHECKING:
     from geojepa_cli.evaluate.protocols import Protocol
@@ -25,7 +25,9 @@ def find_protocols(models: Sequence[Model], tested: Groups, regions: Groups) -> 
     """
     from geojepa_cli.evaluate.protocols import find_protocol
 
-    return {model.ref: find_protocol(groups_of(model), tested, regions) for model in models}
+    return {
+        model.ref: find_protocol(groups_of(model), tested, regions, learned_without_tiles(model)) for model in models
+    }
 
 
 def choose_fold(data: TaskData, models: Sequence[Model], regions: Groups) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import GeojepaError, NotFoundError
+from geojepa_cli.hints import Hint
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.embedding_model import Model
@@ -99,34 +100,59 @@ def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> lis
     return in_fixed_order(found)
 
 
-def unseen_regions(
-    workspace: Workspace, found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], None]
+def choose_regions(
+    found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], None]
 ) -> list[Artifact]:
-    """Returns the regions of which no model saw a tile in pretraining, and that all models can embed.
+    """Returns the regions of which no model saw a tile in pretraining, and that all models can embed. Prints them.
 
-    Only models that were pretrained are compared. If there is none, returns no region, because then none is preferred.
+    If some of them are not next to a tile that pretraining saw, only these are returned. Only models that were
+    pretrained are compared. If there is none, returns no region, because then none is preferred.
 
     Args:
-        workspace: workspace with the regions.
         found: `processed/` artifacts of the regions.
         models: models to test.
         check: raises an error if a model cannot embed a region.
     """
-    trained = [(model, groups_of(model)) for model in models if not trained_elsewhere(model)]
-    trained = [(model, groups) for model, groups in trained if groups is None or len(groups)]
-    if not trained:
+    from geojepa_cli.evaluate.protocols import SEEN_NEIGHBOURS, TRANSFER, find_protocol
+
+    known = {model.name: groups for model in models if (groups := groups_of(model)) is not None and len(groups)}
+    unknown = [model for model in models if groups_of(model) is None and not trained_elsewhere(model)]
+    if not known and not unknown:
         return []
-    unseen = [region for region in found if not any(_saw(model, groups, region) for model, groups in trained)]
-    return [region for region in unseen if _embeddable(region, models, check)]
+    by_protocol: dict[str, list[Artifact]] = {TRANSFER: [], SEEN_NEIGHBOURS: []}
+    for region in found:
+        own = region_groups(region)
+        names = {find_protocol(groups, own, own).name for groups in known.values()}
+        unseen = names <= set(by_protocol) and not any(region.name in model.regions for model in unknown)
+        if unseen and _embeddable(region, models, check):
+            by_protocol[SEEN_NEIGHBOURS if SEEN_NEIGHBOURS in names else TRANSFER].append(region)
+    chosen = by_protocol[TRANSFER] or by_protocol[SEEN_NEIGHBOURS]
+    if chosen:
+        near = not by_protocol[TRANSFER]
+        _note_choice(chosen, list(known), [model.name for model in unknown], near)
+    return chosen
 
 
-def note_choice(chosen: Sequence[Artifact], models: Sequence[Model]) -> None:
-    """Prints which regions are tested because no region was named."""
+def _note_choice(chosen: Sequence[Artifact], known: Sequence[str], unknown: Sequence[str], near: bool) -> None:
+    """Prints which regions are tested because no region was named, and why.
+
+    Args:
+        chosen: tested regions.
+        known: names of the models with a record of what pretraining saw.
+        unknown: names of the models without a record.
+        near: True if a model saw zoom-14 groups next to these regions.
+    """
     names = ", ".join(f"`{region.name}`" for region in chosen)
-    console.note(
-        f"testing on {names}: {', '.join(model.name for model in models)} saw no tile of these regions in pretraining; "
-        "to test on other regions, name them with `--region`"
-    )
+    but = ", but zoom-14 groups next to them" if near else ""
+    why = [f"{', '.join(known)} saw no tile of these regions in pretraining{but}"] if known else []
+    if unknown:
+        why.append(f"of {', '.join(unknown)} it is not recorded, but it was trained on regions of other names")
+    console.note(f"testing on {names}: {'; '.join(why)}; to test on other regions, name them with `--region`")
+
+
+def more_data() -> Hint:
+    """Returns the hint for regions with too few tiles or entities, if the workspace has no other region."""
+    return hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
 
 
 def region_groups(region: Artifact) -> Groups:
@@ -139,15 +165,6 @@ def region_groups(region: Artifact) -> Groups:
 
     with rebuilding(region):
         return TileStore.open([region.file(PROCESSED_FILE)], names=[region.name]).groups
-
-
-def _saw(model: Model, groups: Groups | None, region: Artifact) -> bool:
-    """Returns True if the model saw a tile of the region. Of a model without this record, compares names of regions."""
-    import numpy as np
-
-    if groups is None:
-        return region.name in model.regions
-    return bool(np.isin(region_groups(region), groups).any())
 
 
 def _embeddable(region: Artifact, models: Sequence[Model], check: Callable[[Model, Artifact], None]) -> bool:

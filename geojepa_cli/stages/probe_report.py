@@ -108,8 +108,9 @@ def report_content(
         strongest[processed.name] = {"measure": found["measure"], "tags": found["tags"][:3]}
 
     def scores(listed: Sequence[Score]) -> list[dict[str, Any]]:
-        named = [protocols[models[one.model]].name if one.model in models else NO_PRETRAINING for one in listed]
-        return [{**one.to_json(), "protocol": name} for one, name in zip(listed, named, strict=True)]
+        refs = [models.get(one.model) for one in listed]
+        named = [NO_PRETRAINING if ref is None else protocols[ref].name for ref in refs]
+        return [{**one.to_json(), "ref": r, "protocol": p} for one, r, p in zip(listed, refs, named, strict=True)]
 
     def labels(count: LabelCount) -> dict[str, float]:
         return {"share": count.share, "tiles": round(count.tiles, 1), "groups": round(count.groups, 1)}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.language_model import PREFIX, TILES
+from geojepa_cli.config.heads import DEFAULT_HEADS
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
@@ -17,26 +17,35 @@ from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
-    DEFAULT_HEADS,
-    Models,
     ProbeSettings,
     check_folds,
     check_heads,
     check_labels,
     plan_probe,
+    without_mask,
 )
 from geojepa_cli.stages.probe_protocols import choose_fold, find_protocols
 from geojepa_cli.stages.probe_regions import BuiltTask
 from geojepa_cli.stages.probe_report import TileVectors, count_shared, report_content
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import Options, input_refs, number, short_ref, task_ref, texts
+from geojepa_cli.stages.rebuild import input_refs, number, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
-from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
+from geojepa_cli.stages.stage import Models, Regions, Stage, as_command, rebuilding
 from geojepa_cli.stages.supervised import SupervisedRuns
-from geojepa_cli.stages.zero_shot import ZeroShotRuns
+from geojepa_cli.stages.user_vectors import (
+    UserRows,
+    UserVectors,
+    VectorFiles,
+    model_or_default,
+    name_of_probe,
+    place_user_vectors,
+    read_user_vectors,
+    rebuild_options,
+)
+from geojepa_cli.stages.zero_shot import ZeroShotRuns, language_options, short_model
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains, legal_name
+from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,36 +66,24 @@ def _rebuild(remains: Remains) -> Hint:
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=[_short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
+        model=[short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
         head=None if tuple(heads) == DEFAULT_HEADS else heads,
         seed=number(params.get("seed")),
         seeds=number(params.get("seeds"), 1),
         labels=shares,
         fold=number(params.get("fold"), -1),
         without_shared=params.get("without_shared") is True,
-        **_language_options(params),
+        embeddings=rebuild_options(params),
+        **language_options(params),
     )
     return noting_version(with_same_images(remains, again), texts(params.get("models")))
 
 
-def _short_model(remains: Remains, ref: str) -> str:
-    return ref if ref.startswith(PREFIX) else short_ref(remains, "models", ref)
-
-
-def _language_options(params: Mapping[str, Any]) -> Options:
-    """Returns the options for the language models of a probe. Their address is not known."""
-    found = params.get("language_models")
-    if not isinstance(found, dict):
-        return {}
-    tiles = [one.get("tiles") for one in found.values() if isinstance(one, dict)]
-    return {"base_url": "URL", "tiles": number(tiles[0] if tiles else None, TILES)}
-
-
-# schema 3: `report.json` names the protocol of every score; what was called `protocol` is now `evaluation`
+# schema 4: scores in `report.json` have the reference of their model
 PROBES = Stage(
     "probes",
-    version=4,
-    schema=3,
+    version=5,
+    schema=4,
     rebuild=_rebuild,
     variant=("masked", "without_shared", "fold"),
     files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE),
@@ -108,6 +105,7 @@ def probe(  # type: ignore[overload-overlap]  # text is a sequence of texts too
     seeds: int = 1,
     labels: float | Sequence[float] | None = None,
     fold: int | None = None,
+    embeddings: VectorFiles = None,
 ) -> Artifact: ...
 
 
@@ -126,6 +124,7 @@ def probe(
     seeds: int = 1,
     labels: float | Sequence[float] | None = None,
     fold: int | None = None,
+    embeddings: VectorFiles = None,
 ) -> list[Artifact]: ...
 
 
@@ -144,20 +143,19 @@ def probe(
     seeds: int = 1,
     labels: float | Sequence[float] | None = None,
     fold: int | None = None,
+    embeddings: VectorFiles = None,
 ) -> Artifact | list[Artifact]:
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
-    For comparison, also tests two baselines: Dummy, which predicts the median label, and TagPool, which pools the
-    text embeddings of a tile's tags (mean and maximum) and needs no training. Embeddings that do not exist yet are
-    computed first. Every score names its protocol: what pretraining saw of the tested tiles (see ADR 18).
+    Also tests two baselines: Dummy predicts the median label, TagPool pools the text embeddings of a tile's tags.
+    Missing embeddings are computed first. Every score names its protocol: what pretraining saw (see ADR 18).
 
     Args:
         workspace: workspace to read from and publish to.
         task: name of a task, or its `tasks/` artifact; or a list of several. Default: all tasks that were built for
             the regions.
-        model: models to test: names of models or baselines, `models/` artifacts, or language models
-            (`config.language_model.LanguageModel`). Default: the newest model or, if there is none, the model that
-            comes with the package.
+        model: names of models or baselines, `models/` artifacts, or language models (`LanguageModel`). Default: the
+            newest model or, if there is none, the model that comes with the package.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
             the only region in the workspace. If there are several regions: those of which the models saw no tile in
             pretraining.
@@ -172,6 +170,7 @@ def probe(
         labels: shares of the training labels, such as 0.1, with which heads are also fitted (learning curve).
         fold: number of the only fold of the task to test. Default: all folds; if a model was pretrained with
             `--fold` on the tested regions, its fold.
+        embeddings: Parquet files with vectors of tiles to test, as paths or texts `NAME=FILE`; see `model_or_default`.
 
     Returns:
         The `probes/` artifact with `report.json`, `predictions.csv` and `plot.png`. If `task` is a list or None, a list
@@ -185,9 +184,9 @@ def probe(
     check_device(device)
     heads, shares = check_heads(head), check_labels(labels)
     settings = ProbeSettings(heads, masked, seed, seeds, shares, without_shared, fold, device, threads)
-    plan = plan_probe(workspace, task, model, region)
-    vectors = TileVectors()
-    prepared = [_prepare(workspace, built, plan.models, settings) for built in plan.tasks]
+    plan = plan_probe(workspace, task, model_or_default(model, embeddings), region)
+    user, vectors = read_user_vectors(embeddings, plan.models), TileVectors()
+    prepared = [_prepare(workspace, built, plan.models, settings, user) for built in plan.tasks]
     made = [_make_probe(workspace, one, plan.models, vectors) for one in prepared]
     return made[0] if isinstance(task, str | Artifact) else made
 
@@ -200,6 +199,7 @@ class _Prepared(NamedTuple):
         store, data: tiles of these regions, and their labels.
         settings: settings of the probe.
         protocols: protocol of each model, by its reference.
+        user: vectors of a user.
     """
 
     built: BuiltTask
@@ -207,9 +207,16 @@ class _Prepared(NamedTuple):
     data: TaskData
     settings: ProbeSettings
     protocols: dict[str, Protocol]
+    user: UserRows
 
 
-def _prepare(workspace: Workspace, built: BuiltTask, models: Sequence[Model], settings: ProbeSettings) -> _Prepared:
+def _prepare(
+    workspace: Workspace,
+    built: BuiltTask,
+    models: Sequence[Model],
+    settings: ProbeSettings,
+    vectors: Sequence[UserVectors],
+) -> _Prepared:
     """Opens a task, and checks that it can be probed. `probe` checks all tasks before it computes anything.
 
     Raises:
@@ -222,6 +229,8 @@ def _prepare(workspace: Workspace, built: BuiltTask, models: Sequence[Model], se
         files, names = [r.file(PROCESSED_FILE) for r in built.regions], [r.name for r in built.regions]
         store = TileStore.open(files, names=names)
     data = TaskData.open(store, built.artifacts)
+    settings = without_mask(data.spec, settings)
+    data, user = place_user_vectors(vectors, store, data, names, settings.masked)
     if settings.fold is None:
         settings = replace(settings, fold=choose_fold(data, models, store.groups))
     tested = check_folds(workspace, data, built, settings.seed, settings.fold)
@@ -229,17 +238,19 @@ def _prepare(workspace: Workspace, built: BuiltTask, models: Sequence[Model], se
         for region, task in zip(built.regions, built.artifacts, strict=True):
             limits = task_limits(task)
             check_region(workspace, model, region, task if settings.masked else None, settings.masked, limits)
-    return _Prepared(built, store, data, settings, find_protocols(models, tested, store.groups))
+    protocols = find_protocols(models, tested, store.groups) | user.protocols(tested, store.groups)
+    return _Prepared(built, store, data, settings, protocols, user)
 
 
 def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Model], vectors: TileVectors) -> Artifact:
     """Publishes `probes/<task>.<model>`. `<model>` is the name of the first model."""
-    built, store, data, settings, protocols = prepared
+    built, store, data, settings, protocols, user = prepared
     embedded = embed_models(workspace, built, models, settings)
     supervised = SupervisedRuns(workspace, models, built.regions, settings.device)
     asked = ZeroShotRuns(workspace, models, built, store, data, settings.seed, settings.fold)
     params = {"task": built.name, **settings.params(), "models": [model.ref for model in models]}
-    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}, **supervised.params, **asked.params}
+    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}}
+    params |= {**supervised.params, **user.params, **asked.params}
     made = [one for row in embedded.values() for one in row.artifacts]
     inputs = [*built.regions, *built.artifacts, *made, *supervised.features, *asked.artifacts]
 
@@ -255,12 +266,14 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         torch.set_num_threads(1)  # every thread fits one head, so that results do not depend on the number of threads
         rows, probed = probe_data(data)
         x = {label: vectors.read(store, rows, row.artifacts) for label, row in embedded.items()}
+        x |= user.vectors(rows, settings.masked)
         shared = WITHOUT_SHARED if settings.without_shared else None
         fits = supervised.fits(store, data, rows, settings.masked, shared)
         with console.progress(f"probe {built.name}") as meter:
             given = settings.seeds, settings.labels, settings.threads, settings.fold, fits
             result = run_probe(probed, x, settings.heads, settings.seed, meter.update, *given)
         of_row = {label: row.model for label, row in embedded.items()} | supervised.rows(shared)
+        of_row |= user.rows(settings.masked)
         names = {label: protocols[ref].name for label, ref in of_row.items()}
         random = " (RANDOM SPLIT)" if probed.random else ""
         title = f"{data.spec.title}{' (masked)' if settings.masked else ''}{random}"
@@ -268,6 +281,7 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         result, zero_shot = asked.add(result, probed, settings.seed, settings.seeds)
         content = report_content(data, result, params, built, protocols, of_row | asked.rows)
         content |= supervised.report | zero_shot
+        content |= user.report(content["evaluation_description"])
         if settings.without_shared:
             content["shared_entities"] = count_shared(store, data, settings.masked)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -276,5 +290,4 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
         return build.publish(counts, asked.attribution, {"seed": settings.seed}, supervised.timing)
 
-    first = legal_name(models[0].name) if models[0].language else models[0].name
-    return PROBES.make(workspace, f"{built.name}.{first}", params, inputs, write)
+    return PROBES.make(workspace, f"{built.name}.{name_of_probe(models, user)}", params, inputs, write)

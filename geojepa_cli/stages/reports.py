@@ -29,7 +29,7 @@ def _rebuild(remains: Remains) -> Hint:
     return hints.run("report")
 
 
-REPORTS = Stage("reports", version=2, rebuild=_rebuild, files=(MARKDOWN_FILE, JSON_FILE))
+REPORTS = Stage("reports", version=3, rebuild=_rebuild, files=(MARKDOWN_FILE, JSON_FILE))
 
 
 @as_command("report")
@@ -53,7 +53,9 @@ def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
 
     def write(build: Build) -> Artifact:
         from geojepa_cli.evaluate.plots.probe import plot_report
-        from geojepa_cli.evaluate.report import DUMMY_ROW, build_tables, to_markdown
+        from geojepa_cli.evaluate.predictions import DUMMY_ROW
+        from geojepa_cli.evaluate.report import build_tables
+        from geojepa_cli.evaluate.report_text import to_markdown
 
         tables = build_tables([content for _, content, _ in probes], [errors for _, _, errors in probes])
         plain = [table.to_json() for table in tables]
@@ -62,7 +64,7 @@ def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
         (build.partial / JSON_FILE).write_text(text + "\n", encoding="utf-8")
         for number, table in enumerate(tables, start=1):
             scores = {row: table.score(row) for row in table.complete_rows if row != DUMMY_ROW}
-            protocols = {row: table.protocol(row) for row in scores}
+            protocols = {row: table.protocol_of(row) for row in scores}
             path = build.partial / f"report-{number}.png"
             plot_report(scores, table.relative_by_row(scores), table.title, path, protocols)
         return build.publish(counts={"probes": len(probes), "tables": len(tables)})

@@ -27,6 +27,7 @@ from geojepa_cli.workspace.workspace import Workspace
 P = ParamSpec("P")
 R = TypeVar("R")
 Regions = str | Artifact | Sequence[str | Artifact] | None
+Models = str | Artifact | LanguageModel | Sequence[str | Artifact | LanguageModel] | None
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.dataset import TaskData
 
-    Fit = Callable[[Fold, tuple[float, float], int], Floats]
+    Fit = Callable[[Fold, tuple[float, float], int, bool], Floats]
 
 
 class SupervisedRuns:
-    """Trains supervised models on the folds of a probe, and records the cost.
+    """Trains supervised models on the folds of a probe, and records the cost with all labels.
 
     Args:
         workspace: workspace that contains the artifacts.
@@ -41,7 +41,7 @@ class SupervisedRuns:
         self._device = device
         self.features = [self._models[0].tag_features(workspace, region) for region in regions if self._models]
         self._costs: dict[str, dict[str, Any]] = {}
-        self.seconds: dict[str, float] = {}
+        self._seconds: dict[str, dict[int, float]] = {}  # by label and seed
 
     @property
     def params(self) -> dict[str, Any]:
@@ -53,13 +53,14 @@ class SupervisedRuns:
 
     @property
     def report(self) -> dict[str, Any]:
-        """Entries of `report.json`: number of trained parameters of each model, and number of epochs in each fold."""
+        """Entries of `report.json`: number of trained parameters of each model, and epochs by seed and fold."""
         return {"supervised": self._costs} if self._costs else {}
 
     @property
     def timing(self) -> dict[str, Any]:
-        """Entries of `timing.json`: training time of each model in seconds, all folds together."""
-        return {"training_s": {name: round(s, 1) for name, s in self.seconds.items()}} if self.seconds else {}
+        """Entries of `timing.json`: training time of each model in seconds, of all folds, averaged over the seeds."""
+        means = {label: sum(by_seed.values()) / len(by_seed) for label, by_seed in self._seconds.items()}
+        return {"training_s": {label: round(mean, 1) for label, mean in means.items()}} if means else {}
 
     def fits(
         self, store: TileStore, data: TaskData, rows: NDArray[Any], masked: bool, without_shared: str | None = None
@@ -106,13 +107,16 @@ class SupervisedRuns:
     def _fit(self, label: str, name: str, tiles: TaskTiles) -> Fit:
         from geojepa_cli.baselines.registry import fit_supervised
 
-        def fit(fold: Fold, clamp: tuple[float, float], seed: int) -> Floats:
+        def fit(fold: Fold, clamp: tuple[float, float], seed: int, all_labels: bool) -> Floats:
             started = time.monotonic()
             fitted = fit_supervised(name, tiles, fold, clamp, seed)
-            cost = self._costs.setdefault(label, {"parameters": 0, "epochs": []})
-            cost["parameters"] = max(cost["parameters"], fitted.parameters)  # each fold has other frequent tags
-            cost["epochs"].append(fitted.epochs)
-            self.seconds[label] = self.seconds.get(label, 0.0) + time.monotonic() - started
+            if all_labels:
+                cost = self._costs.setdefault(label, {"parameters": 0, "runs": []})
+                cost["parameters"] = max(cost["parameters"], fitted.parameters)  # each fold has other frequent tags
+                epochs = {"epochs": fitted.epochs, "best_epoch": fitted.best_epoch}
+                cost["runs"].append({"seed": seed, "fold": fold.number, **epochs})
+                seconds = self._seconds.setdefault(label, {})
+                seconds[seed] = seconds.get(seed, 0.0) + time.monotonic() - started
             return fitted.predicted
 
         return fit

@@ -53,9 +53,9 @@ def warn_of_empty(reports: TaskReports) -> None:
     for task, by_region in reports.items():
         tiles = {key: sum(report["tiles"][key] for report in by_region) for key in ("eligible", "label_0")}
         if tiles["eligible"] and tiles["eligible"] == tiles["label_0"]:
-            console.warn(
-                f"every tile of task `{task}` has the label 0, because no entity matches `label.tags` of the task"
-            )
+            from_file = "label_file" in by_region[0]
+            reason = "" if from_file else ", because no entity matches `label.tags` of the task"
+            console.warn(f"every tile of task `{task}` has the label 0{reason}")
         emptied = sum(report["mask"]["tiles emptied"] for report in by_region)
         if tiles["eligible"] and emptied == tiles["eligible"]:
             console.warn(

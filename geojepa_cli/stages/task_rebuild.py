@@ -10,7 +10,7 @@ from geojepa_cli import hints
 from geojepa_cli.errors import nearest
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.rebuild import box, input_refs, limit_options, number
+from geojepa_cli.stages.rebuild import box, input_refs, limit_options, number, text, texts
 from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.kinds import Remains
 
@@ -25,9 +25,21 @@ def rebuild_task(remains: Remains) -> Hint:
     regions = input_refs(remains, "processed") or [region or base]
     option = "analyze" if base != remains.name else "task"
     given: dict[str, hints.Value] = {"region": regions}
-    if region:
+    if (labels := _file_labels(remains)) is not None:
+        given |= {"labels": "FILE", "label": labels["column"], "name": task}
+        given |= {"reduce": text(labels.get("reduce")), "crs": text(labels.get("crs"))}
+        given["attribution"] = texts(remains.params.get("attribution"))
+    elif region:
         given[option] = _task_or_file(task, remains)
     return with_same_images(remains, hints.run("build-tasks", **given, **_options(remains.params)))
+
+
+def _file_labels(remains: Remains) -> Mapping[str, Any] | None:
+    """Returns the definition of labels from a file (see `FileLabels`); None if the labels are from the map."""
+    task = remains.params.get("task")
+    label = task.get("label") if isinstance(task, Mapping) else None
+    found = label.get("file") if isinstance(label, Mapping) else None
+    return found if isinstance(found, Mapping) and isinstance(found.get("column"), str) else None
 
 
 def _task_or_file(task: str, remains: Remains) -> str | Path:

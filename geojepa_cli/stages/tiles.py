@@ -110,8 +110,8 @@ def tile(
         threads: number of threads; does not affect the result.
         memory: approximate limit of memory use, such as `512M`; does not affect the result.
         skip_failed: make no image for tiles whose imagery cannot be read, instead of raising an error.
-        image_size: side length in pixels of images that are made from scenes (such as GeoTIFF files).
-        bands: bands of images that are made from scenes: `rgb`, or `rgbn` (with near infrared).
+        image_size: side length in pixels of images that are drawn, or made from scenes (such as GeoTIFF files).
+        bands: bands of images that are drawn or made from scenes: `rgb`, or `rgbn` (with near infrared).
         image_codec: compression of images: `raw` (none), `webp-lossless` or `webp` (lossy).
         imagery: `source` for the imagery of the source, or `drawn` to draw images from the map.
         draw: settings of drawn images, such as `{"missing": 0.2}` or `["missing=0.2"]`. The keys are `missing`,

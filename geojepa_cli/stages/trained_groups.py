@@ -19,7 +19,7 @@ def trained_elsewhere(model: Model) -> bool:
 
 
 def groups_of(model: Model) -> Groups | None:
-    """Returns the zoom-14 groups that a model saw in pretraining, int64. Empty for a model that was not pretrained.
+    """Returns the zoom-14 groups that a model saw in pretraining, int64. Empty for a model that saw no tile.
 
     Returns None if the model does not record them.
 
@@ -32,7 +32,7 @@ def groups_of(model: Model) -> Groups | None:
 
     if trained_elsewhere(model):
         return None
-    if model.config is None:
+    if model.config is None or model.data_config() is None:
         return np.empty(0, np.int64)
     if model.artifact is None:
         path = model.shipped.folder / FILE if model.shipped else None
@@ -46,14 +46,7 @@ def groups_of(model: Model) -> Groups | None:
         raise model.artifact.broken(error.message) from error
 
 
-def count_seen(model: Model, tested: Groups) -> int:
-    """Returns the number of tested zoom-14 groups that a model saw in pretraining. 0 if the model does not record them.
-
-    Args:
-        model: model or baseline.
-        tested: group of each tested tile, int64.
-    """
-    import numpy as np
-
-    found = groups_of(model)
-    return 0 if found is None else len(np.intersect1d(tested, found))
+def learned_without_tiles(model: Model) -> bool:
+    """Returns True for a model that was trained on other data than tiles, such as the geometry encoder."""
+    config = model.config
+    return config is not None and model.data_config() is None and config.train.max_steps != 0

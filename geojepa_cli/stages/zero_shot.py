@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.images import DRAWN_ATTRIBUTION, DRAWN_LABEL
-from geojepa_cli.config.language_model import LanguageModel
+from geojepa_cli.config.language_model import PREFIX, TILES, LanguageModel
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.probe_regions import BuiltTask
+from geojepa_cli.stages.rebuild import Options, number, short_ref
 from geojepa_cli.stages.tile_pictures import TilePictures
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -205,3 +207,17 @@ def _read_key(model: LanguageModel) -> str | None:
             message, hints.advice(f"set `{model.api_key_env}` to the API key, or leave out `--api-key-env`")
         )
     return key
+
+
+def short_model(remains: Remains, ref: str) -> str:
+    """Returns the shortest reference to a model of a probe, see `rebuild.short_ref`."""
+    return ref if ref.startswith(PREFIX) else short_ref(remains, "models", ref)
+
+
+def language_options(params: Mapping[str, Any]) -> Options:
+    """Returns the options for the language models of a probe. Their address is not known."""
+    found = params.get("language_models")
+    if not isinstance(found, dict):
+        return {}
+    tiles = [one.get("tiles") for one in found.values() if isinstance(one, dict)]
+    return {"base_url": "URL", "tiles": number(tiles[0] if tiles else None, TILES)}

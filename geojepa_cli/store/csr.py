@@ -33,6 +33,11 @@ def ranges(first: Rows, last: Rows) -> Rows:
     return rows
 
 
+def span(ends: Array, row: int) -> tuple[int, int]:
+    """Returns the child rows of one parent row: first child row, and last child row + 1. `ends`: CSR offsets."""
+    return int(ends[row]), int(ends[row + 1])
+
+
 def spans(ends: Array, rows: Rows) -> tuple[Rows, Rows]:
     """Returns the child rows of each given parent row, as two arrays: first child row, and last child row + 1.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +18,10 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.workspace.durable import fsync
 
 MAX_ARCHIVE_BYTES = 1 << 30
+# RuntimeError: an encrypted member, or an unknown compression. MemoryError: the shape in an array's header is too big.
+# SyntaxError, TokenError: an array's header is no Python literal.
+_DAMAGED_ARRAY = (ValueError, TypeError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError)
+_DAMAGED_ARCHIVE = (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -54,5 +60,5 @@ def read_archive(path: Path) -> dict[str, Tensor]:
             raise DataError(f"`{path}` unpacks to {size:,} bytes, expected at most {MAX_ARCHIVE_BYTES:,}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (*_DAMAGED_ARRAY, *_DAMAGED_ARCHIVE) as error:
         raise DataError(f"`{path}` is not a NumPy archive of numbers: {error}") from error

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.grid import TileId, tile_bounds
 from geojepa_cli.store.batch import OSM_TYPES
+from geojepa_cli.store.csr import span
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.schema import TOKEN
 
@@ -66,7 +67,7 @@ def read_map(region: RegionStore, row: int) -> TileMap:
         row: row of the tile in that file.
     """
     tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
-    first, last = _span(region["tile/pieces"], row)
+    first, last = span(region["tile/pieces"], row)
     objects = tuple(read_piece(region, piece) for piece in range(first, last))
     size = float(region["tile/east_m"][row]), float(region["tile/north_m"][row])
     return TileMap(tile.name, tile_bounds(*tile), *size, objects)
@@ -76,8 +77,8 @@ def read_piece(region: RegionStore, piece: int) -> MapObject:
     """Reads the part of an OSM element inside a tile, from a row of the table `piece/`, with the element's tags."""
     row = int(region["piece/object"][piece])
     parts = []
-    for part in range(*_span(region["piece/parts"], piece)):
-        vertices = region.vertices(*_span(region["part/nodes"], part)).astype(np.float64)
+    for part in range(*span(region["piece/parts"], piece)):
+        vertices = region.vertices(*span(region["part/nodes"], part)).astype(np.float64)
         parts.append((int(region["part/role"][part]), vertices))
     return MapObject(
         ref=f"{OSM_TYPES[int(region['object/osm_type'][row])]}/{int(region['object/osm_id'][row])}",
@@ -92,9 +93,5 @@ def read_piece(region: RegionStore, piece: int) -> MapObject:
 
 def read_tags(region: RegionStore, row: int) -> dict[str, str]:
     """Reads the tags of an OSM element, from a row of the table `object/`."""
-    vocab = region["tag/vocab"][slice(*_span(region["object/tags"], row))].tolist()
+    vocab = region["tag/vocab"][slice(*span(region["object/tags"], row))].tolist()
     return {region.keys[entry]: region.values[entry] for entry in vocab}
-
-
-def _span(offsets: NDArray[np.uint64], row: int) -> tuple[int, int]:
-    return int(offsets[row]), int(offsets[row + 1])

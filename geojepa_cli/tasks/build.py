@@ -98,13 +98,19 @@ class TaskColumns:
     fold: PartNumbers | None = None
 
 
-def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColumns:
+def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule, labels: Labels | None = None) -> TaskColumns:
     """Computes the columns of `labels.h5` for a task.
 
     An eligible tile has a label and was not excluded by an option of `build-tasks` such as `--min-entities`. Kept
     tiles are the eligible tiles without those with label 0 that were removed to reduce their number (thinning).
+
+    Args:
+        data: opened region.
+        spec: definition of the task.
+        rule: rule that assigns tiles to splits.
+        labels: labels from a file. None: computed from the tags of the region.
     """
-    labels = label_tiles(data.tokens, spec.label)
+    labels = label_tiles(data.tokens, spec.label) if labels is None else labels
     within = np.zeros(data.store.n_tiles, np.bool_)
     within[data.base.tiles] = True
     eligible = within & ~np.isnan(labels.values)
@@ -116,9 +122,14 @@ def task_columns(data: RegionData, spec: TaskSpec, rule: SplitRule) -> TaskColum
     return TaskColumns(labels, eligible, kept, rule.splits(groups, names), rule.fold_numbers(groups, names))
 
 
-def write_task(data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path) -> dict[str, Any]:
-    """Writes `labels.h5`, `views.h5`, `task.yaml` and `report.json` to a folder. Returns the content of the report."""
-    columns = task_columns(data, spec, rule)
+def write_task(
+    data: RegionData, spec: TaskSpec, rule: SplitRule, folder: Path, labels: Labels | None = None
+) -> dict[str, Any]:
+    """Writes `labels.h5`, `views.h5`, `task.yaml` and `report.json` to a folder. Returns the content of the report.
+
+    The arguments are those of `task_columns`.
+    """
+    columns = task_columns(data, spec, rule, labels)
     plain = plain_view(data.store, columns.eligible, data.base)
     masked = masked_view(data.tokens, spec, plain)
     report = make_report(data, spec, rule, columns, masked)
@@ -160,6 +171,7 @@ def make_report(
         "test_unthinned": label_histogram(whole_test, spec),
         "warnings": _warnings(rule, parts),
         "values": {"read": columns.labels.read, "unreadable": columns.labels.unread},
+        **({"label_file": columns.labels.file} if columns.labels.file else {}),
         "mask": {
             "tags": int(masked_tags(data.tokens, spec).sum()),
             **{reason: count for reason, count in masked.counts.items() if "masked" in reason},

@@ -17,21 +17,10 @@ from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.yaml import read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.store import schema
+from geojepa_cli.tasks.label_spec import MAX_RULES, MAX_TEXT, Rules, Strict, TagRule, Text
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 from geojepa_cli.tasks.rules import Matcher
-from geojepa_cli.tasks.spec import (
-    CORRECTED,
-    MAX_RULES,
-    MAX_TEXT,
-    NAME,
-    REASONS,
-    Rules,
-    Strict,
-    TagRule,
-    Text,
-    WordsLoader,
-    definition_folders,
-)
+from geojepa_cli.tasks.spec import CORRECTED, NAME, REASONS, WordsLoader, definition_folders
 
 MAX_CLASSES = 100
 Kind = Literal["point", "line", "area", "relation"]

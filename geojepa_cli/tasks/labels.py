@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.tasks.label_spec import MAX_LABEL, LabelSpec
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 from geojepa_cli.tasks.rules import Flags
-from geojepa_cli.tasks.spec import MAX_LABEL, LabelSpec
 from geojepa_cli.tasks.tokens import Floats, RegionTokens
 
 
@@ -28,11 +28,13 @@ class Labels:
             tag value, such as `number` for `maxspeed=50`. The notation is `unreadable` for values that could not be
             parsed.
         unread: number of OSM elements by tag value, for values that could not be parsed.
+        file: for labels from a file: the kind of its rows, and numbers of rows (see docs/formats.md).
     """
 
     values: NDArray[np.float32]
     read: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
+    file: dict[str, str | int] = field(default_factory=dict)
 
 
 def label_tiles(tokens: RegionTokens, spec: LabelSpec) -> Labels:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.tasks.spec import TagRule
+from geojepa_cli.tasks.label_spec import TagRule
 
 Flags = NDArray[np.bool_]
 

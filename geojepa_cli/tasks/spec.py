@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from geojepa_cli import hints
 from geojepa_cli.config.numbers import Float
@@ -17,11 +17,10 @@ from geojepa_cli.config.reasons import describe_reason, shorten
 from geojepa_cli.config.yaml import BoundedLoader, read_yaml
 from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
 from geojepa_cli.hints import Hint
+from geojepa_cli.tasks.label_spec import LabelSpec, MaskSpec, Strict, TagRule, Text
 
 NAME = r"^[a-z][a-z0-9_]*$"
 CORRECTED = "after the file is corrected"
-MAX_TEXT = 255  # characters; the limit for keys and values in OpenStreetMap
-MAX_RULES = 1000  # maximum length of a list of rules
 REASONS = {
     "string_type": "expected text; quote numbers and dates",
     "string_pattern_mismatch": "expected lower-case letters, digits and `_`, beginning with a letter",
@@ -30,113 +29,6 @@ REASONS = {
     "tuple_type": "expected a list",
     "invalid_key": "a key must be text",
 }
-MAX_LABEL = 1e30  # labels are float32
-Label = Annotated[Float, Field(ge=-MAX_LABEL, le=MAX_LABEL)]
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-
-
-class TagRule(Strict):
-    """A rule that matches tags by key and value.
-
-    `*` in a key or value stands for any text. The short form `bridge` means `bridge=*`.
-
-    Attributes:
-        key: key or pattern that the key of a tag must match.
-        values: values or patterns; the value of a tag must match one of them.
-        excluded: values or patterns; a tag whose value matches one of them never matches the rule. The YAML key is
-            `except`.
-    """
-
-    key: str = Field(min_length=1, max_length=MAX_TEXT)
-    values: tuple[Text, ...] = Field(default=("*",), min_length=1, max_length=MAX_RULES)
-    excluded: tuple[Text, ...] = Field(default=(), alias="except", max_length=MAX_RULES)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if isinstance(value, dict | cls):
-            return value
-        if not isinstance(value, str):
-            raise ValueError(
-                f"a rule is `key=value`, a bare `key`, or {{key: ..., values: [...]}}, got `{shorten(str(value))}`"
-            )
-        key, equals, pattern = value.partition("=")
-        return {"key": key, "values": [pattern]} if equals else {"key": key}
-
-    def written(self) -> str | dict[str, Any]:
-        """Returns the rule as written in YAML: text `key=value` if possible, otherwise a mapping."""
-        if "=" in self.key or self.excluded or len(self.values) > 1:
-            return self.model_dump(mode="json", by_alias=True)
-        return self.key if self.values == ("*",) else f"{self.key}={self.values[0]}"
-
-    def __str__(self) -> str:
-        text = " or ".join(f"{self.key}={value}" for value in self.values)
-        return f"{text} but {', '.join(self.excluded)}" if self.excluded else text
-
-
-Rules = Annotated[tuple[TagRule, ...], Field(max_length=MAX_RULES)]
-
-
-class LabelSpec(Strict):
-    """Definition of a task's label, which is computed for each tile from the tags of the tile's entities.
-
-    Attributes:
-        kind: kind of label. `count`: number of matching entities. `any`: 1 if there is a matching entity, otherwise 0.
-            `sum`: total area or length of the matching entities. `max`: maximum of the numbers in the values of the
-            tags that match `tags`.
-        tags: rules. An entity matches (counts for the label) if one of its tags matches one of these rules.
-        where: further rules. If there are any, one of the entity's tags must also match one of these rules.
-        read: only for kind `max`: format of the tag values: `speed_kmh` (values of `maxspeed`) or `number`.
-        of: only for kind `sum`: quantity to add up: `area_m2` or `length_m`, measured on the ground.
-        requires: rules. If no entity of a tile has a tag that matches one of these rules, the label of the tile is the
-            number in `absent`.
-        absent: label of tiles for which `requires` is not met.
-        unit: unit of the label, for tables and plots.
-        clamp: pair (minimum, maximum) to which predictions are limited. If one of the two is None, the minimum or
-            maximum of the training labels is used instead.
-    """
-
-    kind: Literal["count", "any", "max", "sum"]
-    tags: tuple[TagRule, ...] = Field(min_length=1, max_length=MAX_RULES)
-    where: Rules = ()
-    read: Literal["speed_kmh", "number"] | None = None
-    of: Literal["area_m2", "length_m"] | None = None
-    requires: Rules = ()
-    absent: Label | None = None
-    unit: Text = ""
-    clamp: tuple[Label | None, Label | None] = (None, None)
-
-    @model_validator(mode="after")
-    def _complete(self) -> LabelSpec:
-        if (self.kind == "max") != (self.read is not None):
-            raise ValueError("kind `max` requires `read`, and no other kind accepts it")
-        if (self.kind == "sum") != (self.of is not None):
-            raise ValueError("kind `sum` requires `of`, and no other kind accepts it")
-        if bool(self.requires) != (self.absent is not None):
-            raise ValueError("`requires` and `absent` must be given together")
-        low, high = self.clamp
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"the minimum of `clamp`, {low:g}, is above its maximum, {high:g}")
-        return self
-
-
-class MaskSpec(Strict):
-    """Tags and entities that are hidden because they reveal the label, in addition to the tags of the label.
-
-    Attributes:
-        tags: rules; tags that match are hidden on every entity.
-        entities: rules; entities with a tag that matches are hidden completely.
-        signs: rules; a point with a tag that matches a rule in `tags` of the label is hidden completely if each of its
-            other tags is hidden or matches one of these rules.
-    """
-
-    tags: Rules = ()
-    entities: Rules = ()
-    signs: Rules = ()
 
 
 class TaskSpec(Strict):
@@ -162,11 +54,14 @@ class TaskSpec(Strict):
     @property
     def binary(self) -> bool:
         """True if all labels are 0 or 1."""
-        return self.label.kind == "any"
+        return self.label.kind == "any" or (self.label.file is not None and self.label.file.binary)
 
     def resolved(self) -> dict[str, Any]:
         """Returns the definition with all defaults as a dict for JSON. The ids of artifacts depend on this dict."""
-        return self.model_dump(mode="json", by_alias=True)
+        found = self.model_dump(mode="json", by_alias=True)
+        if self.label.file is None:
+            del found["label"]["file"]
+        return found
 
     def to_yaml(self) -> str:
         """Returns the definition as YAML that `load_task` can read. The text includes all default values."""
@@ -279,4 +174,4 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     names = [part for part in location if isinstance(part, str)]
     models: dict[str, type[BaseModel]] = {"label": LabelSpec, "mask": MaskSpec}
     model: type[BaseModel] = TaskSpec if not names else models.get(names[0], TaskSpec) if len(names) == 1 else TagRule
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return [field.alias or name for name, field in model.model_fields.items() if name != "file"]

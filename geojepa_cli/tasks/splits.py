@@ -209,6 +209,11 @@ def few_groups(count: int) -> list[str]:
     ]
 
 
+def few_tested(groups: int) -> str:
+    """Returns a remark on figures that are not cross-validated, if they come from fewer than 20 groups; usually ""."""
+    return f"; fewer than {FEW_TEST_GROUPS} groups: no claim" if groups < FEW_TEST_GROUPS else ""
+
+
 def groups_in(groups: Groups, rows: NDArray[np.bool_]) -> int:
     """Returns the number of zoom-14 tiles that contain at least one of the selected tiles.
 

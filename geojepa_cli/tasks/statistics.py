@@ -31,7 +31,8 @@ def label_histogram(labels: NDArray[np.float32], spec: TaskSpec) -> dict[str, An
     A tile without the entities that `spec.label.requires` demands has the label `spec.label.absent`. If this label is
     below all bins, an extra bin is added for it.
     """
-    bins, absent = BINS[spec.label.kind], spec.label.absent
+    bins = BINS[spec.label.kind] if spec.label.file is None else spec.label.file.bins
+    absent = spec.label.absent
     if absent is not None and absent < bins[0]:
         bins = (absent, *bins)
     return summary(labels.astype(np.float64), bins)

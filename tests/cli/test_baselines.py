@@ -101,12 +101,25 @@ def test_the_cost_of_a_supervised_model_is_recorded(city: DemoCity, quick: None)
     number, of_folds, _ = report["evaluation_description"].partition("-fold")
     folds = int(number) if of_folds else 1
     cost = report["supervised"]["tagformer-p"]
-    assert cost["parameters"] > 1000 and len(cost["epochs"]) == folds
+    runs = [{"seed": 3, "fold": fold, "epochs": 1, "best_epoch": 1} for fold in range(folds)]
+    assert cost["parameters"] > 1000 and cost["runs"] == runs
     probe = workspace_of(city).find("probes", answer["artifact"])
     assert json.loads((probe.path / "timing.json").read_text())["training_s"]["tagformer-p"] >= 0
     assert "tagformer-p_supervised" in probe.file("predictions.csv").read_text().splitlines()[0]
     again = json.loads(run_main(*command, cwd=city.folder))
     assert again["artifact"] == answer["artifact"]
+
+
+def test_the_cost_is_that_of_all_labels_by_seed_and_fold(city: DemoCity, quick: None) -> None:
+    command = ("probe", "--task", "max_speed", "--model", "tag-count-mlp", "--head", "linear", "--seed", "5", "--json")
+    found = {}
+    for more in ((), ("--seeds", "2", "--labels", "0.5")):
+        answer = json.loads(run_main(*command, *more, cwd=city.folder))
+        found[more] = answer["result"]["supervised"]["tag-count-mlp"]
+    alone, several = found.values()
+    places = [(run["seed"], run["fold"]) for run in alone["runs"]]
+    assert [(run["seed"], run["fold"]) for run in several["runs"]] == [*places, *((6, fold) for _, fold in places)]
+    assert several["parameters"] == alone["parameters"]
 
 
 def test_other_settings_of_a_supervised_model_are_another_probe(

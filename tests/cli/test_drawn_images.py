@@ -55,7 +55,7 @@ def model(workspace: Workspace, drawn: Artifact) -> Artifact:
 
 def test_the_manifest_has_all_settings_and_the_mark(workspace: Workspace, aerial: Artifact, drawn: Artifact) -> None:
     rates = {"missing": 0.2, "shadows": 1.0, "noise": 4.0, "jitter": 8.0, "seed": 3}
-    assert drawn.params == {"zoom": 16, "imagery": "drawn", "appearance": 1, **rates}
+    assert drawn.params == {"zoom": 16, "imagery": "drawn", "appearance": 2, **rates}
     assert CREDIT in drawn.attribution and CREDIT not in aerial.attribution
     assert drawn.counts["images"] == len(ImageStore(drawn.file("images.h5"))) == aerial.counts["images"]
     share = drawn.counts["pieces left out"] / (drawn.counts["pieces left out"] + drawn.counts["pieces drawn"])

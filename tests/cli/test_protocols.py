@@ -12,7 +12,9 @@ from synthetic_workspace import add_region
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import DataError, UsageError
-from geojepa_cli.stages.probe_regions import region_groups
+from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.probe_protocols import find_protocols
+from geojepa_cli.stages.probe_regions import choose_regions, region_groups
 from geojepa_cli.tasks.splits import fold_groups, next_to, split_groups
 from geojepa_cli.tasks.trained_groups import FILE, read_groups, write_groups
 from geojepa_cli.workspace.artifact import Artifact
@@ -55,7 +57,7 @@ def test_a_model_records_the_groups_of_its_training_tiles_and_no_others(workspac
 def test_an_untrained_model_and_baselines_have_no_pretraining(workspace: Workspace) -> None:
     stages.pretrain(workspace, "tiny.yaml", "home", SMALL | {"train.max_steps": 0}, name="untrained")
     assert _protocols(_probe(workspace, "home", model="untrained")) == dict.fromkeys(
-        ("dummy", "untrained", "tagpool"), "no pretraining"
+        ("dummy", "untrained (first weights)", "tagpool"), "no pretraining"
     )
 
 
@@ -83,13 +85,58 @@ def test_without_a_named_region_those_are_tested_that_the_model_did_not_see(work
         (done := invoke(workspace, "probe", "--model", "net", "--head", "linear", "--json")).stdout.splitlines()[-1]
     )
     assert answer["result"]["regions"] == [workspace.find("processed", "far").ref]
-    assert "testing on `far`: net saw no tile of these regions" in " ".join(done.stderr.split())
+    assert "testing on `far`: net saw no tile of these regions in pretraining;" in " ".join(done.stderr.split())
     with pytest.raises(UsageError, match="has several regions"):
         _probe(workspace, model="tagpool")
     stages.pretrain(workspace, "tiny.yaml", ["home", "far"], SMALL, name="all")
     for models in ("all", ["net", "all"]):
         with pytest.raises(UsageError, match="has several regions"):
             _probe(workspace, model=models)
+
+
+def test_a_seen_figure_is_never_chosen_silently_not_even_if_one_region_has_the_task(tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    add_region(made, "home", 0, 120)
+    add_region(made, "other", 1, 20, corner=(19000, 25956))
+    stages.pretrain(made, "tiny.yaml", "home", SMALL, name="net")
+    stages.build_tasks(made, "home", "building_count")
+    with pytest.raises(UsageError, match="has several regions"):
+        _probe(made)
+    assert _protocols(_probe(made, "home"))["net"] == "seen"
+
+
+def test_regions_apart_from_those_of_pretraining_are_preferred_to_adjoining_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Workspace(tmp_path / "workspace")
+    home = add_region(made, "home", 0, 120)
+    model = Model("net", stages.pretrain(made, "tiny.yaml", home, SMALL, name="net"))
+    east = read_groups(made.find("models", "net").file(FILE))[-1]  # groups are sorted by column
+    adjoining = add_region(made, "adjoining", 1, 12, corner=(4 * (int(east >> 32) + 1), 4 * int(east & 0xFFFFFFFF)))
+    far = add_region(made, "far", 2, 12, corner=(19000, 25956))
+
+    def choose(*regions: Artifact) -> list[Artifact]:
+        return choose_regions(regions, [model, Model("tagpool")], lambda one, region: None)
+
+    assert choose(home, adjoining, far) == [far]
+    assert "next to them" not in capsys.readouterr().err
+    assert choose(home, adjoining) == [adjoining]
+    note = " ".join(capsys.readouterr().err.split())
+    assert "net saw no tile of these regions in pretraining, but zoom-14 groups next to them" in note
+    assert choose(home) == [] == choose_regions([far], [Model("tagpool")], lambda one, region: None)
+
+
+def test_a_geometry_encoder_learned_but_saw_no_tile(workspace: Workspace) -> None:
+    encoder = find_model(workspace, "polygon-gnn")
+    groups = region_groups(workspace.find("processed", "far"))
+    assert find_protocols([encoder], groups, groups)[encoder.ref].name == "transfer"
+
+
+def test_a_fold_that_the_task_does_not_have_is_a_usage_error_with_a_fold_that_it_has(workspace: Workspace) -> None:
+    (task,) = stages.build_tasks(workspace, "home", "building_count", folds=3)
+    with pytest.raises(UsageError, match="has the folds 0 to 2") as caught:
+        stages.probe(workspace, task, "tagpool", head="linear", fold=3)
+    assert "--fold 0" in str(caught.value.hint)
 
 
 def test_the_fold_that_pretraining_left_out_is_tested_alone(workspace: Workspace) -> None:
@@ -112,7 +159,9 @@ def test_the_fold_that_pretraining_left_out_is_tested_alone(workspace: Workspace
         stages.pretrain(workspace, "tiny.yaml", "home", SMALL, fold=7)
 
 
-def test_a_model_without_a_record_is_unknown_and_a_damaged_record_is_an_error(workspace: Workspace) -> None:
+def test_a_model_without_a_record_is_unknown_and_a_damaged_record_is_an_error(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     far, model = workspace.find("processed", "far"), workspace.find("models", "net")
     for name, text in (("old", None), ("broken", "14_1_2\n14_1\n")):
         with workspace.build("models", name, {"config": name}, [far]) as build:
@@ -122,6 +171,10 @@ def test_a_model_without_a_record_is_unknown_and_a_damaged_record_is_an_error(wo
                 (build.partial / FILE).write_text(text)
             build.publish()
     assert _protocols(_probe(workspace, "far", model="old"))["old"] == "unknown"
+    home, old = workspace.find("processed", "home"), Model("old", workspace.find("models", "old"))
+    assert choose_regions([home, far], [old], lambda one, region: None) == [home]
+    note = " ".join(capsys.readouterr().err.split())
+    assert "of old it is not recorded, but it was trained on regions of other names" in note and "saw no" not in note
     with pytest.raises(DataError, match="not the name of a zoom-14 tile"):
         _probe(workspace, "far", model="broken")
 

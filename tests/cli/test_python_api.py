@@ -83,12 +83,20 @@ def test_text_where_a_list_is_expected_is_one_element(made: Made) -> None:
     assert one.params["drop_tags"] == ["building"]
 
 
+def label_file(made: Made) -> Path:
+    """A file with a value in the demo city."""
+    path: Path = made["folder"] / "prices.csv"
+    path.write_text(f"tile,price\n{TILE},3\n")
+    return path
+
+
 FUNCTIONS = {name: getattr(stages, name) for name in stages.__all__}
 # valid arguments that a call needs besides the wrong one
 NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
+    "build_labels": lambda m: {"labels": label_file(m), "label": "price", "reduce": "nearest", "name": "wrong"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},

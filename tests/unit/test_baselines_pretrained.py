@@ -11,9 +11,8 @@ import pytest
 import torch
 from planted_store import PLANTED, VOCAB, Planted, write_planted
 
-from geojepa_cli.baselines.lmae import LmaePretraining, draw_hidden
+from geojepa_cli.baselines.lmae import LmaeInput, LmaePretraining, draw_hidden
 from geojepa_cli.baselines.tag_ae import TagAEPretraining
-from geojepa_cli.baselines.vocabulary import TagVocabulary
 from geojepa_cli.config.families import RunConfig
 from geojepa_cli.config.load import load_run_config
 from geojepa_cli.errors import DataError
@@ -235,22 +234,30 @@ def test_tag_ae_counts_as_a_plain_loop_does(planted: Planted) -> None:
     np.testing.assert_array_equal(counts.numpy(), expected)
 
 
-def test_a_vocabulary_has_the_most_frequent_tags_of_all_regions_and_is_read_back() -> None:
-    tags = TagList(["a", "é", "a", "c"], ["1", "=", "1", "3"], np.array([2, 4, 3, 0]))
-    vocabulary = TagVocabulary.learn(tags, 10)
-    assert vocabulary.texts == ("a=1", "é==")
-    assert vocabulary.columns_of(tags).tolist() == [0, 1, 0, 2]
-    assert TagVocabulary.read(vocabulary.utf8, vocabulary.ends).texts == vocabulary.texts
-    assert TagVocabulary.learn(tags, 1).texts == ("a=1",)
-    with pytest.raises(ValueError, match="order"):
-        TagVocabulary.read(vocabulary.utf8, torch.tensor([7, 3]))
-
-
 def test_the_share_of_hidden_entities_is_exact_in_every_tile() -> None:
     cu = torch.tensor([0, 8, 8, 9, 14])
     hidden = draw_hidden(cu, 14, 0.75, torch.Generator().manual_seed(0))
     assert [int(part.sum()) for part in hidden.tensor_split(cu[1:-1])] == [6, 0, 1, 3]
     assert not torch.equal(hidden, draw_hidden(cu, 14, 0.75, torch.Generator().manual_seed(1)))
+
+
+def test_only_mask_tokens_contain_positions(planted: Planted) -> None:
+    run = start("tagformer-lmae", planted)
+    module, batch = run.model.module, run.data.fixed_batch(20, 0)
+    sequences = module.encoder.sequences(batch.cu_seqlens)
+    hidden = draw_hidden(batch.cu_seqlens, batch.n_tokens, 0.5, torch.Generator().manual_seed(0))
+    given: list[torch.Tensor] = []
+    module.decoder.register_forward_pre_hook(lambda _, values: given.append(values[0]))
+    table = run.data.inputs.tag_table
+    with torch.no_grad():
+        module(LmaeInput(batch, sequences, hidden), table)
+        encoded = module.encode(batch, table, sequences)
+        places = module.tokens.tokenizer.place(batch)
+        masks = module.mask_token + module.mask_position(places.box, places.modality)
+    of_entities, of_classes = given[0][sequences.kept], np.setdiff1d(np.arange(len(encoded)), sequences.kept)
+    torch.testing.assert_close(of_entities[hidden], masks[hidden])
+    assert torch.equal(of_entities[~hidden], encoded[sequences.kept][~hidden])
+    assert torch.equal(given[0][of_classes], encoded[of_classes]) and len(of_classes) == batch.n_tiles
 
 
 def test_lmae_can_pool_as_the_other_models(planted: Planted) -> None:

@@ -83,13 +83,27 @@ def test_errors_are_those_of_kept_tiles_and_models_with_other_heads_are_not_comp
     errors = task_errors(read_predictions(_write(tmp_path, lines), HEADS))
     assert errors.dummy.tolist() == [2.0, 4.0]
     assert {row: values.tolist() for row, values in errors.models.items()} == {
+        "dummy (median)": [2.0, 4.0],
         "a (linear)": [1.0, 3.0],
         "b (linear)": [0.0, 2.0],
         "b (mlp)": [1.0, 0.5],
     }
     assert errors.groups.tolist() == ["14_0_0", "14_0_1"]
-    pairs = compare_all({"x": [errors]}, [*errors.models, "dummy (median)"])
-    assert [(pair.a, pair.b) for pair in pairs] == [("a (linear)", "b (linear)")]
+    pairs = compare_all({"x": [errors]}, [*list(errors.models)[1:], "dummy (median)"])
+    assert [(pair.a, pair.b) for pair in pairs] == [
+        ("a (linear)", "b (linear)"),
+        *((model, "dummy (median)") for model in ("a (linear)", "b (linear)", "b (mlp)")),
+    ]
+    with_dummy = {pair.a: pair for pair in pairs if pair.b == "dummy (median)"}
+    assert with_dummy["a (linear)"].difference.value == pytest.approx(2 / 3 - 1)
+
+
+def test_a_supervised_model_is_compared_with_every_head() -> None:
+    hard = _errors(25, a=0.0)
+    names = ["a (linear)", "a (linear two-part)", "a (mlp)", "t (supervised)", "u (supervised)"]
+    errors = TaskErrors("t", hard.groups, hard.dummy, dict.fromkeys(names, hard.models["a (linear)"] + 1))
+    pairs = [(pair.a, pair.b) for pair in compare_all({"x": [errors]}, names)]
+    assert pairs == [*((name, other) for name in names[:3] for other in names[3:]), tuple(names[3:])]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
+from geojepa_cli.config.heads import HEADS, SEEDED
 from geojepa_cli.errors import DataError
 from geojepa_cli.evaluate.folds import Fold, ProbeData, make_folds
-from geojepa_cli.evaluate.heads import HEADS, SEEDED, predict_head, predict_two_parts
+from geojepa_cli.evaluate.heads import predict_head, predict_two_parts
 from geojepa_cli.evaluate.label_shares import with_share
 from geojepa_cli.evaluate.probe import run_probe
 

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
-from geojepa_cli.evaluate.report import build_tables, check_probe, score_rows, to_markdown
+from geojepa_cli.evaluate.report import build_tables, check_probe
+from geojepa_cli.evaluate.report_text import score_rows, to_markdown
 
 
 def _probe(
-    task: str, maes: dict[str, float], masked: bool = True, regions: tuple[str, ...] = ("a@1",)
+    task: str,
+    maes: dict[str, float],
+    masked: bool = True,
+    regions: tuple[str, ...] = ("a@1",),
+    protocol: str = "transfer",
+    **tested: object,
 ) -> dict[str, Any]:
     dummy = maes["dummy"]
     scores = [
@@ -19,13 +25,13 @@ def _probe(
             "head": "median" if model == "dummy" else "linear",
             "mae": {"value": mae, "low": mae - 0.1, "high": mae + 0.1},
             "relative": mae / dummy if dummy else None,
-            "protocol": "no pretraining" if model == "dummy" else "transfer",
+            "protocol": "no pretraining" if model == "dummy" else protocol,
             "seeds": 1,
         }
         for model, mae in maes.items()
     ]
     description = {"task": task, "masked": masked, "regions": list(regions), "evaluation_description": "30 groups"}
-    return {**description, "scores": scores}
+    return {**description, "evaluation": "task folds", **tested, "scores": scores}
 
 
 def test_score_is_the_mean_ratio_to_dummy_and_harmonic_is_relative_to_the_best() -> None:
@@ -46,6 +52,41 @@ def test_variants_and_regions_are_never_mixed_in_a_table() -> None:
         (True, ("a@1",)),
         (True, ("a@1", "b@1")),
     ]
+
+
+def test_figures_of_different_tiles_are_never_in_one_table() -> None:
+    easy, hard = {"dummy": 4.0, "m": 1.0}, {"dummy": 4.0, "n": 3.0}
+    probes = [
+        _probe("x", easy),
+        _probe("x", hard, fold=1),
+        _probe("x", easy, fold=0),
+        _probe("x", hard, evaluation="test split"),
+    ]
+    tables = build_tables(probes)
+    assert [(table.evaluation, table.fold) for table in tables] == [
+        ("task folds", None),
+        ("task folds", 0),
+        ("task folds", 1),
+        ("test split", None),
+    ]
+    assert [table.harmonic(table.rows[0]) for table in tables] == [1.0, 1.0, 1.0, 1.0]
+    assert len({table.title for table in tables}) == 4 and "fold 1" in tables[2].title
+
+
+def test_models_of_different_protocols_are_in_different_tables_each_with_the_baselines() -> None:
+    probes = [
+        _probe("x", {"dummy": 4.0, "m": 1.0}, protocol="seen"),
+        _probe("x", {"dummy": 4.0, "n": 2.0, "o": 3.0}),
+        _probe("x", {"dummy": 4.0, "tagpool": 3.5}, protocol="no pretraining"),
+        _probe("y", {"dummy": 4.0, "n": 1.0}),
+    ]
+    tables = {table.protocol: table for table in build_tables(probes)}
+    assert set(tables) == {"transfer", "seen"}
+    assert set(tables["seen"].rows) == {"m (linear)", "tagpool (linear)", "dummy (median)"}
+    assert set(tables["transfer"].rows) == {"n (linear)", "o (linear)", "tagpool (linear)", "dummy (median)"}
+    assert tables["seen"].tasks == ["x"] and tables["transfer"].tasks == ["x", "y"]
+    assert tables["transfer"].harmonic("n (linear)") == 1.0
+    assert "protocol seen" in tables["seen"].title
 
 
 def test_a_newer_probe_replaces_an_older_one_of_the_same_model() -> None:

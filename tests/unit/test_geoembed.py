@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
 from importlib.util import find_spec
@@ -10,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from geoembed_weights import FC, OF_ITS_WEIGHTS, OF_RANDOM_WEIGHTS, pictures, random_weights
 from torch import Tensor, nn
 
 from geojepa_cli import hints
+from geojepa_cli.config.images import GEOEMBED_VERSION
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders
-from geojepa_cli.models.geoembed import packaged_weights
+from geojepa_cli.models.geoembed import PREFIX, GeoEmbedNetwork, packaged_weights
 from geojepa_cli.models.image_encoders import load_image_encoder
 from geojepa_cli.models.image_weights import find_weights, read_state, weights_version
-from geojepa_cli.stages.image_features import find_image_encoder
+from geojepa_cli.stages.image_features import find_image_encoder, rebuild_image_tokens
 from geojepa_cli.store.image_tokens import ImageTokenKind
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
+from geojepa_cli.workspace.kinds import Remains
 
 register_torchvision_ops()
 torchvision = pytest.importorskip("torchvision")
@@ -101,6 +105,7 @@ def test_without_the_package_the_error_has_the_command_that_installs_it(
     with pytest.raises(MissingExtraError, match="package geoembed, which is not installed") as refused:
         find_weights("geoembed", FROM_FILE)
     assert "pip install 'geojepa[aerial]'" in str(refused.value.hint)
+    assert "geojepa process --image-weights FILE" in str(refused.value.hint)
     with pytest.raises(NotFoundError, match="do not exist") as absent:
         weights_version("geoembed", tmp_path / "none.npz", FROM_FILE)
     assert "geojepa[aerial]" in str(absent.value.hint)
@@ -110,8 +115,10 @@ def test_a_package_without_the_weights_is_an_error(tmp_path: Path, monkeypatch: 
     (tmp_path / "geoembed").mkdir()
     (tmp_path / "geoembed" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(NotFoundError, match="no weights"):
-        packaged_weights()
+    with pytest.raises(NotFoundError, match="no weights") as refused:
+        packaged_weights(FROM_FILE)
+    assert "pip install --force-reinstall geoembed==1.1.2" in str(refused.value.hint)
+    assert "geojepa process --image-weights FILE" in str(refused.value.hint)
 
 
 def test_weights_of_a_file_need_no_package(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +126,34 @@ def test_weights_of_a_file_need_no_package(package: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     source = find_image_encoder("geoembed", str(file))
     assert source.load()(pixels(1)).isfinite().all()
+
+
+def unreadable_archives(folder: Path) -> list[str]:
+    """Writes archives with a member that cannot be unpacked, or with an array whose header is wrong."""
+    array = io.BytesIO()
+    np.save(array, np.arange(300, dtype=np.float32))
+    written = {}
+    for name, method in {"locked": zipfile.ZIP_STORED, "unknown": zipfile.ZIP_STORED, "lzma": zipfile.ZIP_LZMA}.items():
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            archive.writestr("x.npy", array.getvalue())
+        written[name] = bytearray(packed.getvalue())
+    for name, offset, value in (("locked", 6, 1), ("unknown", 8, 77)):  # flags, and method of compression
+        directory = written[name].index(b"PK\1\2")
+        for place in (offset, directory + offset + 2):
+            written[name][place] = value
+    data = 30 + len("x.npy")
+    written["lzma"][data : data + 60] = bytes([*written["lzma"][data : data + 9], *([255] * 51)])
+    for name, packed_bytes in written.items():
+        (folder / f"{name}.npz").write_bytes(packed_bytes)
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    arrays = {"huge": header.getvalue() + bytes(400), "open": array.getvalue().replace(b")", b"(", 1)}
+    for name, content in arrays.items():
+        with zipfile.ZipFile(folder / f"{name}.npz", "w") as archive:
+            archive.writestr("x.npy", content)
+    return [f"{name}.npz" for name in (*written, *arrays)]
 
 
 def test_archives_that_are_damaged_or_hold_objects_are_refused(tmp_path: Path, package: Path) -> None:
@@ -129,7 +164,8 @@ def test_archives_that_are_damaged_or_hold_objects_are_refused(tmp_path: Path, p
     np.savez(tmp_path / "objects.npz", x=np.array([{"a": 1}], dtype=object))
     with zipfile.ZipFile(tmp_path / "words.npz", "w") as archive:
         archive.writestr("x.npy", b"not an array")
-    for name in (*cases, "objects.npz", "words.npz"):
+    others = unreadable_archives(tmp_path)
+    for name in (*cases, "objects.npz", "words.npz", *others):
         with pytest.raises(DataError, match=name):
             read_state(tmp_path / name)
     np.savez(tmp_path / "other.npz", x=np.zeros(3, np.float32))
@@ -144,16 +180,32 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypa
         read_state(tmp_path / "bomb.npz")
 
 
-@pytest.mark.skipif(find_spec("geoembed") is None, reason="geoembed is not installed (extra `aerial`)")
-def test_the_vectors_of_the_package_are_found() -> None:
-    import geoembed
-
-    images = pixels(2)[:, :, :128, :128]
-    expected = geoembed.Model.v3(device="cpu", workers=0).encode([one.permute(1, 2, 0).numpy() for one in images])
-    source = find_image_encoder("geoembed", None)
-    assert source.weights is not None
-    weights = read_state(source.weights)
+def vectors(weights: Path, expected: tuple[tuple[float, ...], ...]) -> None:
+    """Compares the projected tokens of the pictures with the vectors that the package computed with OpenCL."""
+    network, state = GeoEmbedNetwork().eval(), read_state(weights)
+    network.load_state_dict({key.removeprefix(PREFIX): x for key, x in state.items() if key.startswith(PREFIX)}, False)
+    images = torch.from_numpy(pictures()).permute(0, 3, 1, 2)
     with torch.no_grad():
-        cells = source.load().network((images / 255 - 0.5) / 0.5)
-        found = torch.nn.functional.normalize(cells.flatten(1) @ weights["fc.weight"] + weights["fc.bias"])
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+        cells = network((images / 255 - 0.5) / 0.5)
+        found = torch.nn.functional.normalize(cells.flatten(1) @ state[FC[0]] + state[FC[1]])
+    np.testing.assert_allclose(found[:, ::16].numpy(), expected, atol=2e-6)
+
+
+def test_the_network_gives_the_vectors_of_the_package(tmp_path: Path) -> None:
+    np.savez(tmp_path / "random.npz", **random_weights())  # type: ignore[arg-type]
+    vectors(tmp_path / "random.npz", OF_RANDOM_WEIGHTS)
+
+
+@pytest.mark.skipif(find_spec("geoembed") is None, reason="geoembed is not installed (extra `aerial`)")
+def test_the_weights_of_the_package_give_its_vectors() -> None:
+    weights = packaged_weights(FROM_FILE)
+    assert weights_version("geoembed", weights, FROM_FILE) == GEOEMBED_VERSION
+    vectors(weights, OF_ITS_WEIGHTS)
+
+
+@pytest.mark.parametrize(("version", "given"), [(GEOEMBED_VERSION, False), ("sha256-0123456789ab", True)])
+def test_tokens_of_other_weights_than_the_packages_are_rebuilt_from_a_file(version: str, given: bool) -> None:
+    params = {"image_encoder": "geoembed", "image_version": version}
+    hint = str(rebuild_image_tokens(Remains("oak", params)))
+    assert "--image-encoder geoembed" in hint
+    assert ("--image-weights FILE" in hint) == given == (version in hint)

@@ -157,3 +157,23 @@ def test_boosting_takes_the_loss_and_the_trees_with_the_lowest_validation_error(
     best = min(errors, key=lambda key: errors[key][0])
     assert (head.loss, head.trees) == best
     np.testing.assert_allclose(head.predict(x[200:]), errors[best][1])
+
+
+def test_a_column_that_one_group_alone_has_is_as_harmless_as_if_each_fold_were_fitted_from_its_own_rows() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 30)
+    x = rng.poisson(3.0, (1200, 60)).astype(np.float64)
+    for column in range(30):
+        x[groups != column, column] = 0
+    y = x[:, 30:] @ rng.normal(size=30) + rng.normal(0, 3, 1200)
+    fold = group_folds(groups, 5, 0)
+    error = np.zeros(len(ALPHAS))
+    for held_out in range(5):
+        train, test = fold != held_out, fold == held_out
+        for place, alpha in enumerate(ALPHAS):
+            scaler = StandardScaler().fit(x[train])
+            model = SklearnRidge(alpha).fit(scaler.transform(x[train]), y[train])
+            error[place] += np.abs(model.predict(scaler.transform(x[test])) - y[test]).sum()
+    ridge = fit_ridge(x, y, groups)
+    assert ridge.alpha == ALPHAS[int(error.argmin())] <= 100
+    assert np.abs(ridge.predict(x) - y).mean() < 4

@@ -10,8 +10,9 @@ from raw_tokens import TASKS, raw_tiles, slow_label
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.tasks.label_spec import LabelSpec
 from geojepa_cli.tasks.labels import label_tiles
-from geojepa_cli.tasks.spec import LabelSpec, find_task
+from geojepa_cli.tasks.spec import find_task
 from geojepa_cli.tasks.tokens import RegionTokens
 
 

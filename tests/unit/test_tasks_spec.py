@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from raw_tokens import CAR_HIGHWAYS, TASKS
 
 from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
+from geojepa_cli.tasks.label_spec import TagRule
 from geojepa_cli.tasks.rules import RuleVocabulary
-from geojepa_cli.tasks.spec import TagRule, find_task, load_task, packed_tasks
+from geojepa_cli.tasks.spec import find_task, load_task, packed_tasks
 
 BOMB = "m0: &m0 {a: 1}\n" + "".join(
     f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 20)}]}}\n" for i in range(1, 9)

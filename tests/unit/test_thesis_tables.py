@@ -1,7 +1,8 @@
 """The harmonic means of the thesis's tables 17 to 24, recomputed from the errors that the tables list.
 
 Errors and means are rounded, so each is an interval. A row adds up if some errors in their
-intervals give a mean in its interval. Rows that do not add up are listed.
+intervals give a mean in its interval. Rows that do not add up are listed, also in `docs/baselines.md`. Table 22 has no
+errors: it lists the modalities that models read.
 """
 
 from __future__ import annotations

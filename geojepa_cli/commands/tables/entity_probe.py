@@ -6,6 +6,7 @@ from typing import Any
 
 from geojepa_cli import console
 from geojepa_cli.commands.tables.counts import print_path
+from geojepa_cli.commands.tables.protocols import print_protocols
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
@@ -19,20 +20,28 @@ def print_entity_probe(report: dict[str, Any], made: Artifact) -> None:
         report: content of the probe's `report.json`.
         made: artifact of the probe.
     """
-    columns = ["model", "balanced accuracy", "95 % interval", "accuracy", "mean AP", "accuracy without visible tags"]
+    from geojepa_cli.evaluate.protocols import SEEN
+
+    columns = [
+        "model",
+        "protocol",
+        "balanced accuracy",
+        "95 % interval",
+        "accuracy",
+        "mean AP",
+        "accuracy without visible tags",
+    ]
     rows = [_row(score) for score in report["scores"]]
     hidden = "tags hidden on all entities" if report["hide"] == "all" else "tags hidden on the probed entities only"
     title = f"{report['title']} ({report['task']}, {hidden})"
-    console.table(title, columns, rows, caption=report["protocol_description"])
+    console.table(title, columns, rows, caption=report["evaluation_description"], red=(SEEN,))
     _print_classes(report)
     _print_differences(report)
-    for model, groups in report["seen_in_pretraining"].items():
-        tested = console.counted(groups, "tested zoom-14 group")
-        console.print_line(f"`{model}` may have seen tiles of {tested} during pretraining (with the hidden tags)")
+    print_protocols(report, "to test on unseen entities: name regions that the model was not pretrained on")
     bare = report["entities_without_visible_tags"]
     console.print_line(f"{bare:,} of {report['entities']:,} tested entities have no visible tag")
     if report["rare_classes_left_out"]:
-        rare = ", ".join(f"{name} ({count:,})" for name, count in report["rare_classes_left_out"].items())
+        rare = ", ".join(_rare(name, count) for name, count in report["rare_classes_left_out"].items())
         console.print_line(f"classes left out because they have too few training examples: {rare}")
     tags = [f"`{one['tag']}` ({one['bits']:.3f} bits)" for one in report["informative_tags"][:SHOWN_TAGS]]
     if tags:
@@ -41,10 +50,16 @@ def print_entity_probe(report: dict[str, Any], made: Artifact) -> None:
     print_path(made)
 
 
+def _rare(name: str, count: dict[str, int]) -> str:
+    of = console.counted(count["entities_with_tag"], "entity", "entities")
+    return f"{name} ({console.counted(count['examples'], 'example')} of {of})"
+
+
 def _row(score: dict[str, Any]) -> list[str]:
     balanced, bare = score["balanced"], score["bare_accuracy"]
     return [
         score["model"],
+        score["protocol"],
         f"{balanced['value']:.3f}",
         f"{balanced['low']:.3f} – {balanced['high']:.3f}",
         f"{score['accuracy']['value']:.3f}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from geojepa_cli import console
 from geojepa_cli.commands.tables.counts import print_path
+from geojepa_cli.commands.tables.protocols import print_protocols
 from geojepa_cli.commands.tables.zero_shot import print_language_models
 from geojepa_cli.workspace.artifact import Artifact
 
@@ -30,7 +31,11 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
     console.table(title, columns, rows, caption=tested, red=(SEEN,))
     if report.get("random"):
         console.warn(tested)
-    _print_protocols(report)
+    print_protocols(
+        report,
+        "to test on unseen tiles: name a region that the model was not pretrained on with `--region`, or pretrain it "
+        "with `--fold` for a task that was built with `--folds`",
+    )
     print_language_models(report)
     _print_parts(report["scores"])
     _print_curve(report)
@@ -68,26 +73,6 @@ def _score_table(scores: Sequence[dict[str, Any]], unit: str) -> tuple[list[str]
         row += [_number(score["relative"]), f"{score['mae_unthinned']:.3f}"]
         rows.append([*row, *(_number(score[name]) for name in figures.values())])
     return columns, rows
-
-
-def _print_protocols(report: dict[str, Any]) -> None:
-    """Explains the protocols in the table. For models that saw tested groups, prints their number and what helps."""
-    from geojepa_cli.evaluate.protocols import MEANINGS, SEEN, SEEN_NEIGHBOURS
-
-    found = {one["protocol"] for one in report["protocols"].values()}
-    for name in (one for one in MEANINGS if one in found):
-        console.print_line(f"protocol `{name}`: {MEANINGS[name]}")
-    for model, one in report["protocols"].items():
-        number = {SEEN: one["seen_groups"], SEEN_NEIGHBOURS: one["near_groups"]}.get(one["protocol"])
-        if number is not None:
-            what = "saw" if one["protocol"] == SEEN else "saw a group next to"
-            of = console.counted(one["groups"], "tested zoom-14 group")
-            console.print_line(f"`{model}` {what} {number:,} of {of} during pretraining (without labels)")
-    if SEEN in found:
-        console.print_line(
-            "to test on unseen tiles: name a region that the model was not pretrained on with `--region`, or pretrain "
-            "it with `--fold` for a task that was built with `--folds`"
-        )
 
 
 def _print_parts(scores: Sequence[dict[str, Any]]) -> None:

@@ -34,6 +34,7 @@ def print_tasks(made: Made) -> None:
     _print_dropped(by_task)
     for task, reports in by_task.items():
         _print_values(task, reports)
+        _print_label_file(task, reports)
     if any(report["split"]["by"] == "random" for _, report in made):
         from geojepa_cli.tasks.splits import RANDOM_SPLIT
 
@@ -191,6 +192,16 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
         shown = ", ".join(f"`{value}` ({count:,})" for value, count in unread.most_common(20))
         more = f" and {len(unread) - 20:,} more in report.json" if len(unread) > 20 else ""
         console.print_line(f"{task}: values that could not be parsed (number of elements): {shown}{more}")
+
+
+def _print_label_file(task: str, reports: Sequence[TaskReport]) -> None:
+    """Prints the origin of labels from a file: the column, the reduction, and the number of rows by use."""
+    for report in (report for report in reports if "label_file" in report):
+        found = dict(report["label_file"])
+        column, reduce, kind = (found.pop(name) for name in ("column", "reduce", "kind"))
+        how = f"{reduce} of {kind}" if reduce else kind
+        counts = ", ".join(f"{count:,} {what}" for what, count in found.items())
+        console.print_line(f"{task}: labels from the column `{column}` of a file ({how}): {counts}")
 
 
 def _print_histogram(title: str, what: str, columns: dict[str, dict[float | None, int]]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.names import CONFIG, WEIGHTS
-from geojepa_cli.errors import DataError
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
-from geojepa_cli.models.published import read_model
+from geojepa_cli.models.published import matching_weights, read_model
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -58,8 +57,6 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbe
     encoder = build_encoder(config.model)
     prefix = "target_encoder."
     target = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    try:
+    with matching_weights(folder / weights):
         encoder.load_state_dict(target)
-    except RuntimeError as error:
-        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
     return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

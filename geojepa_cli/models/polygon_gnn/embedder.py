@@ -9,10 +9,9 @@ from torch import Tensor
 
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.modality import Modality, Needs
-from geojepa_cli.config.names import CONFIG, WEIGHTS
-from geojepa_cli.errors import DataError
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.models.published import read_run
+from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.geometry.shapes import Shapes
 from geojepa_cli.nn.pooling import max_mean
 from geojepa_cli.store.batch import TileBatch
@@ -58,13 +57,7 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonE
 
 def load_encoder(folder: Path, weights: str = WEIGHTS) -> PolygonGNN:
     """Loads a trained geometry encoder from the folder of its model. See `load` for the arguments and errors."""
-    tensors, config = read_run(folder, weights)
-    if not isinstance(config, GeometryConfig):
-        raise DataError(f"`{folder / CONFIG}` describes a model of family `{config.family}`, expected `polygon_gnn`")
-    try:
-        return build_encoder(config, tensors)
-    except RuntimeError as error:
-        raise DataError(f"`{folder / weights}` does not match the model in `{CONFIG}`: {error}") from error
+    return load_module(folder, weights, GeometryConfig, build_encoder)
 
 
 def build_encoder(config: GeometryConfig, tensors: dict[str, Tensor]) -> PolygonGNN:

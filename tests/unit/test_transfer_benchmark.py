@@ -1,0 +1,105 @@
+"""`benchmarks/transfer.py` on tiny regions: regions near the tested ones are not trained on, and every row is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from synthetic_workspace import add_region
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.config import supervised
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "transfer.py"
+SMALL = {"model.tag_dim": 16, "model.embed_dim": 16, "model.depth": 1, "model.num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def transfer() -> ModuleType:
+    """The script as a module, with small models and two tasks."""
+    spec = importlib.util.spec_from_file_location("transfer_benchmark", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # type hints of the module's classes are looked up there
+    spec.loader.exec_module(module)
+    module.SPLITS = {"dev": ("tested",)}
+    module.TASKS = ("building_count", "max_speed")
+    module.FOLDS = 3
+    module.VARIANTS = {
+        "tiny": module.Variant("tiny.yaml", {**SMALL, "model.predictor_depth": 1}),
+        "tag-ae": module.Variant("tag-ae.yaml", {"model.columns": 40, "model.embed_dim": 16, "model.hidden_dim": 16}),
+        "tagformer-lmae": module.Variant("tagformer-lmae.yaml", SMALL),
+    }
+    return module
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """`tested`; `copy` with the same tiles under another name; `adjoining` next to it; `apart` elsewhere."""
+    made = Workspace(tmp_path_factory.mktemp("transfer") / "workspace")
+    add_region(made, "tested", 5, 120)
+    add_region(made, "copy", 5, 120)
+    add_region(made, "adjoining", 6, 12, corner=(18044, 25956))
+    add_region(made, "apart", 7, 60, corner=(19000, 25956))
+    return made
+
+
+def run(module: ModuleType, workspace: Workspace, *more: str) -> dict[str, Any]:
+    out = workspace.root / "transfer.json"
+    given = ("--workspace", str(workspace.root), "--seeds", "1", "--tokens", "1", "--threads", "1", "--out", str(out))
+    module.main([*given, *more])
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training(
+    transfer: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = supervised._read
+    monkeypatch.setattr(supervised, "_read", lambda name: read(name) | {"train": {**read(name)["train"], "epochs": 1}})
+    stages.build_tasks(workspace, "tested", "max_speed")  # the script must not take this one, which has no folds
+    variants = [f"--variant={name}" for name in ("tiny", "tiny-first", "tag-ae", "tagformer-lmae")]
+    result = run(transfer, workspace, *variants, *(f"--baseline={one}" for one in ("tagpool", "tag-count-mlp")))
+    apart = workspace.find("processed", "apart")
+    assert result["trained_on"] == [apart.ref] and set(result["left_out"]) == {"copy", "adjoining"}
+    protocols = dict.fromkeys(transfer.VARIANTS, "transfer")
+    protocols |= dict.fromkeys(("tiny (first weights)", "tagpool", "tag-count-mlp"), "no pretraining")
+    assert result["protocols"] == protocols
+    for kind in ("masked", "plain"):
+        assert set(result[kind]) == {"linear", "linear two-part"}
+        for table in result[kind].values():
+            assert set(table) == {*protocols, "groups"}
+            assert set(table["tiny"]["differences"]) == {"tagpool", "dummy", "tiny (first weights)"}
+            assert all(set(table[name]["by_task"]) == set(transfer.TASKS) for name in protocols)
+        plain, two_part = result[kind]["linear"]["tagpool"], result[kind]["linear two-part"]["tagpool"]
+        assert plain["by_task"]["building_count"] == two_part["by_task"]["building_count"]
+        assert plain["by_task"]["max_speed"] != two_part["by_task"]["max_speed"]
+        for head in ("linear", "linear two-part"):
+            assert result[kind][head]["tag-count-mlp"] != plain
+    evaluations = {one.read_json("report.json")["evaluation"] for one in workspace.artifacts("probes")}
+    assert evaluations == {"task folds"}
+
+
+def test_a_model_that_saw_tested_tiles_under_another_name_stops_the_script_before_training(
+    transfer: ModuleType, workspace: Workspace
+) -> None:
+    settings = {**SMALL, "model.predictor_depth": 1, "train.max_steps": 1}
+    stages.pretrain(workspace, "tiny.yaml", "copy", settings, name="leaky")
+    before = workspace.names("models")
+    with pytest.raises(SystemExit, match="found `leaky` \\(`seen`\\)"):
+        run(transfer, workspace, "--variant", "tag-ae", "--baseline", "leaky")
+    assert workspace.names("models") == before
+
+
+def test_without_a_region_apart_from_the_tested_ones_nothing_is_trained(transfer: ModuleType, tmp_path: Path) -> None:
+    made = Workspace(tmp_path / "workspace")
+    add_region(made, "tested", 5, 60)
+    add_region(made, "copy", 5, 60)
+    with pytest.raises(SystemExit, match="no region to train on"):
+        run(transfer, made, "--variant", "tiny")
+    assert made.names("models") == made.names("tasks") == []
