@@ -10,6 +10,7 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.probe import print_probe
+from geojepa_cli.config.language_model import TILES, with_language_models
 from geojepa_cli.stages.probes import REPORT_FILE
 
 TaskNames = Annotated[
@@ -23,8 +24,8 @@ ModelNames = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Model to test. Repeat for several models. Default: the newest model or, "
-        "if there is none, `geojepa-small`, which comes with geojepa.",
+        help="Model to test. Repeat for several models. `llm:NAME` is a language model with vision at `--base-url`. "
+        "Default: the newest model or, if there is none, `geojepa-small`, which comes with geojepa.",
     ),
 ]
 TestRegions = Annotated[
@@ -61,6 +62,24 @@ Fold = Annotated[
         "the tested regions, its fold.",
     ),
 ]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Address of the OpenAI-compatible API for `--model llm:NAME`, such as `http://localhost:8000/v1`.",
+    ),
+]
+KeyVariable = Annotated[
+    str | None, typer.Option("--api-key-env", help="Name of the environment variable with the key of this API.")
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", help="Stop before the requests of this run cost more, in USD.")
+]
+PriceIn = Annotated[float | None, typer.Option("--price-in", help="Price of a million tokens of requests, in USD.")]
+PriceOut = Annotated[float | None, typer.Option("--price-out", help="Price of a million tokens of answers, in USD.")]
+Tiles = Annotated[
+    int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
+]
 
 VectorFiles = Annotated[
     list[str] | None,
@@ -94,13 +113,20 @@ def probe(
             "--without-shared", help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles."
         ),
     ] = False,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    tiles: Tiles = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
     """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
-    given = (model, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
+    models = with_language_models(model, base_url, api_key_env, max_cost, price_in, price_out, tiles)
+    given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
     made = stages.probe(workspace, task, *given)
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:

@@ -40,3 +40,6 @@ FROZEN_ENCODERS: dict[str, TokenForm] = {
     "efficientnet_b0": TokenForm(1280, 7, False),
     GEOEMBED: TokenForm(512, 7, False),
 }
+RANDOM_SUFFIX = "-random"
+# name of a frozen image backbone as a baseline -> image encoder; names with the suffix have random weights
+IMAGE_BASELINES: dict[str, str] = {f"{name}{end}": name for end in ("", RANDOM_SUFFIX) for name in FROZEN_ENCODERS}

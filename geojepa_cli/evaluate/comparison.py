@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.folds import Floats
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW, Predictions
@@ -32,6 +33,7 @@ class TaskErrors:
         groups: name of the zoom-14 tile that contains each tile, [m].
         dummy: errors of Dummy, which always predicts the median of the training labels, float64 [m].
         models: errors of each model and of Dummy, float64 [m]; keys are names such as `tiny (linear)` (model and head).
+            NaN for tiles without a prediction of a language model.
     """
 
     tiles: str
@@ -142,6 +144,8 @@ def compare_all(
 
     A model that was trained on the labels has no such head, and is compared with every head of every model.
 
+    So is a language model, on the tiles that it answered.
+
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
             of the newest are used.
@@ -170,13 +174,16 @@ def compare_all(
 def _comparable(a: str, b: str) -> bool:
     """Returns True if two rows, such as `tiny (linear)`, can be compared.
 
-    They have the same head, or one is Dummy or a model that was trained on labels.
+    They have the same head, or one is Dummy, a language model, or a model that was trained on labels.
     """
     if DUMMY_ROW in (a, b):
         return True
     heads = {name.rpartition(" (")[2].removesuffix(")") for name in (a, b)}
-    return len(heads) == 1 or SUPERVISED_HEAD in heads
+    return len(heads) == 1 or bool(heads & {SUPERVISED_HEAD, ZERO_SHOT})
 
 
 def _joined(one: TaskErrors, other: TaskErrors, a: str, b: str) -> TaskErrors:
-    return TaskErrors(one.tiles, one.groups, one.dummy, {a: one.models[a], b: other.models[b]})
+    """Returns the errors of two models on the tiles for which both have a prediction."""
+    known = np.isfinite(one.models[a]) & np.isfinite(other.models[b])
+    both = {a: one.models[a][known], b: other.models[b][known]}
+    return TaskErrors(one.tiles, one.groups[known], one.dummy[known], both)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.folds import Floats, ProbeData
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.splits import PARTS
@@ -28,7 +29,8 @@ class Predictions:
         groups: name of the zoom-14 tile that contains each tile, text [n].
         kept: False for tiles with label 0 that were removed to reduce their number (thinning), bool [n].
         labels: label of every tile, float64 [n].
-        predicted: predictions of each head with s seeds; keys are (model, head), values float64 [s, n].
+        predicted: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN for tiles
+            about which a language model was not asked, or did not answer.
     """
 
     tested: NDArray[np.str_]
@@ -55,7 +57,8 @@ def write_predictions(
         data: labels and splits of these tiles.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested. Tiles that were not
             tested are not written.
-        predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n].
+        predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN, which
+            is written as an empty cell: a language model did not answer.
     """
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
@@ -65,7 +68,7 @@ def write_predictions(
         writer.writerow([*COLUMNS, *_columns([(*key, len(values)) for key, values in predictions.items()])])
         table = np.concatenate(list(predictions.values()))
         for place, row in enumerate(tested.tolist()):
-            values = [f"{value:.6g}" for value in table[:, row].tolist()]
+            values = ["" if value != value else f"{value:.6g}" for value in table[:, row].tolist()]
             tile = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
             writer.writerow([*tile, int(fold[row]), f"{data.labels[row]:.6g}", *values])
 
@@ -91,8 +94,11 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predi
     if not lines or any(len(line) != len(expected) for line in lines):
         raise ValueError(f"expected rows of {len(expected)} values")
     table = np.array(lines, np.str_)
-    numbers = table[:, len(COLUMNS) - 1 :].astype(np.float64)
-    if not np.isfinite(numbers).all():
+    cells = table[:, len(COLUMNS) - 1 :]
+    may_miss = np.array([False, *(head == ZERO_SHOT for _, head, seeds in heads for _ in range(seeds))])
+    missing = (cells == "") & may_miss
+    numbers = np.where(missing, "nan", cells).astype(np.float64)
+    if not (np.isfinite(numbers) | missing).all():
         raise ValueError("it has values that are not finite numbers")
     columns = {name: table[:, place] for place, name in enumerate(COLUMNS)}
     return Predictions(

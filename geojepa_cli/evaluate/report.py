@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare_all
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, weakest
@@ -126,7 +127,7 @@ class ReportTable:
         For each task, the MAE of the row is divided by the MAE of Dummy (which predicts the median label). The score is
         the mean of these ratios over tasks. It is NaN if the MAE of Dummy is 0 in all tasks.
         """
-        mine = {task: self.maes[task][row] for task in self.tasks}
+        mine = {task: self._mae(task, row) for task in self.tasks}
         if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
             return float("nan")
         return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
@@ -137,8 +138,20 @@ class ReportTable:
         For each task, the lowest MAE of all rows is divided by the MAE of the row. The harmonic score is the harmonic
         mean of these ratios over tasks.
         """
-        mine = {task: self.maes[task][row] for task in self.tasks}
-        return harmonic_score(mine, {task: min(self.maes[task].values()) for task in self.tasks})
+        mine = {task: self._mae(task, row) for task in self.tasks}
+        best = {task: min(self._mae(task, one) for one in self.maes[task]) for task in self.tasks}
+        return harmonic_score(mine, best)
+
+    def _mae(self, task: str, row: str) -> float:
+        """Returns a MAE that is comparable with the others of the task.
+
+        A language model answers about a part of the tiles, which may be easier or harder than all tiles. Its MAE,
+        divided by that of Dummy on the same tiles, is multiplied by that of Dummy on all tiles.
+        """
+        relative = self.relative.get(task, {}).get(row)
+        if relative is None or not row.endswith(f" ({ZERO_SHOT})"):
+            return self.maes[task][row]
+        return relative * self.maes[task][DUMMY_ROW]
 
     def protocol_of(self, row: str) -> str:
         """Returns the protocol of a row. If it differs between tasks, returns the one that proves least."""

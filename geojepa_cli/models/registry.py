@@ -25,6 +25,14 @@ DEFAULT_BASELINE = "tagpool"
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
     "tag-counts": "geojepa_cli.baselines.tag_counts:TagCounts",
+    "vit_b_16": "geojepa_cli.baselines.image_backbone:ViT",
+    "resnet50": "geojepa_cli.baselines.image_backbone:ResNet",
+    "efficientnet_b0": "geojepa_cli.baselines.image_backbone:EfficientNet",
+    "geoembed": "geojepa_cli.baselines.image_backbone:GeoEmbed",
+    "vit_b_16-random": "geojepa_cli.baselines.image_backbone:RandomViT",
+    "resnet50-random": "geojepa_cli.baselines.image_backbone:RandomResNet",
+    "efficientnet_b0-random": "geojepa_cli.baselines.image_backbone:RandomEfficientNet",
+    "geoembed-random": "geojepa_cli.baselines.image_backbone:RandomGeoEmbed",
 }
 
 

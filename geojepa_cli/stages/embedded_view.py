@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
+from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.modality import IMAGES, Needs
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.built_tasks import processed_of
+from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.workspace.artifact import Artifact
@@ -92,3 +94,31 @@ def check_entities(store: TileStore, view: View, needs: Needs, task: str | None,
             hints.run("embed", task=task),
         )
     raise DataError(f"there is no entity to embed in {where}", hints.run("tile", region=region))
+
+
+def check_images(store: TileStore, view: View, needs: Needs) -> None:
+    """Raises an error if no selected tile has an image and the model reads nothing else.
+
+    Args:
+        store: `processed.h5` and images of one region.
+        view: selection of tiles to embed.
+        needs: modalities that the model reads.
+
+    Raises:
+        DataError: no tile has an image, and the model reads only images.
+    """
+    if needs <= IMAGES and not (store.image_rows[view.tiles] >= 0).any():
+        region = store.regions[0].name
+        message = f"none of the {len(view.tiles):,} tiles to embed in `{region}` has an image"
+        raise DataError(message, hints.run("tile", region=region, imagery=DRAWN))
+
+
+def check_entity_vectors(model: Model) -> None:
+    """Checks that a model computes vectors of entities.
+
+    Raises:
+        UsageError: the model reads only images, which do not show entities.
+    """
+    if model.needs() <= IMAGES:
+        message = f"`{model.name}` reads only images, so it has vectors of tiles, but not of entities"
+        raise UsageError(message, hints.again(model="tagpool"))

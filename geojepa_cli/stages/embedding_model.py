@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.baselines.registry import SUPERVISED
-from geojepa_cli.config.images import RANDOM_LABEL
+from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, RANDOM_SUFFIX
 from geojepa_cli.config.labels import FIRST_WEIGHTS
+from geojepa_cli.config.language_model import PREFIX, LanguageModel, language_model
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
-from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG
-from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, UsageError, unknown
 from geojepa_cli.models import registry
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
-from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
+from geojepa_cli.stages.image_features import ImageSource, find_backbone, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
-from geojepa_cli.stages.shipped_inputs import check_tags
+from geojepa_cli.stages.shipped_inputs import check_tags, find_obstacle
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import model_config
+from geojepa_cli.stages.training import check_best, model_config
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -47,12 +47,14 @@ class Model:
         shipped: model that comes with the package; None for others.
         best: use the weights that the figure `train.select` chose, instead of the last ones. The name of the model is
             then the name of the artifact with the suffix `-best`.
+        language: language model that `probe` asks for labels; None for others.
     """
 
     name: str
     artifact: Artifact | None = None
     shipped: ShippedModel | None = None
     best: bool = False
+    language: LanguageModel | None = None
 
     @property
     def ref(self) -> str:
@@ -64,7 +66,12 @@ class Model:
     @property
     def supervised(self) -> bool:
         """True for a baseline that `probe` trains on the labels of a task. It computes no embeddings."""
-        return self.artifact is None and self.shipped is None and self.name in SUPERVISED
+        return self.is_baseline and self.name in SUPERVISED
+
+    @property
+    def is_baseline(self) -> bool:
+        """True for a baseline that needs no files in the workspace."""
+        return self.artifact is None and self.shipped is None and self.language is None
 
     @property
     def params(self) -> dict[str, str]:
@@ -112,7 +119,7 @@ class Model:
         Raises:
             DataError: `config.yaml` of the model is damaged.
         """
-        if self.supervised:
+        if self.supervised or self.language is not None:
             return TAGS_ONLY
         config = self.config
         return registry.baseline_needs(self.name) if config is None else config.needs
@@ -167,6 +174,8 @@ class Model:
         from geojepa_cli.config.schema import PretrainConfig
 
         config = self.config
+        if images is not None and self.is_baseline and self.name in IMAGE_BASELINES:
+            return find_backbone(workspace, images, self.name)
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
@@ -181,6 +190,8 @@ class Model:
         """Returns True if the model reads image tokens of an encoder with random weights."""
         from geojepa_cli.config.schema import PretrainConfig
 
+        if self.is_baseline:
+            return self.name in IMAGE_BASELINES and self.name.endswith(RANDOM_SUFFIX)
         return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
@@ -209,7 +220,10 @@ class Model:
 
 
 def find_model(
-    workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact] = (), supervised: bool = False
+    workspace: Workspace,
+    ref: str | Artifact | LanguageModel | None,
+    regions: Sequence[Artifact] = (),
+    supervised: bool = False,
 ) -> Model:
     """Finds a model or baseline.
 
@@ -220,7 +234,7 @@ def find_model(
             geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
             model cannot embed the regions, the default baseline. A note names the selected model.
         regions: `processed/` artifacts of the regions to embed.
-        supervised: also accept baselines that are trained on the labels of a task.
+        supervised: also accept baselines that are trained on the labels of a task, and language models.
 
     Raises:
         UsageError: `ref` is neither text nor a `models/` artifact of this workspace, or the baseline computes no
@@ -231,6 +245,9 @@ def find_model(
     from geojepa_cli.config.load import packed_configs
 
     check_own(workspace, ref)
+    if isinstance(ref, LanguageModel) or (isinstance(ref, str) and ref.startswith(PREFIX)):
+        language = language_model(ref, supervised)
+        return Model(language.ref, language=language)
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):
@@ -250,7 +267,7 @@ def find_model(
     plain = name.removesuffix(BEST)
     if name not in names and name != plain and plain in names:
         artifact = workspace.find("models", f"{plain}{at}{id_}")
-        _check_best(artifact)
+        check_best(artifact)
         return Model(name, artifact, best=True)
     if name not in names:
         preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
@@ -269,31 +286,10 @@ def _default_model(workspace: Workspace, regions: Sequence[Artifact]) -> Model:
     missing = f"there is no trained model in `{workspace.root}`"
     if DEFAULT_SHIPPED in shipped_names():
         model = Model(DEFAULT_SHIPPED, shipped=open_shipped(DEFAULT_SHIPPED))
-        obstacle = _obstacle(workspace, model, regions)
+        obstacle = find_obstacle(workspace, model, regions)
         if obstacle is None:
             console.note(f"{missing}: using {model.ref}, which comes with geojepa; `geojepa pretrain` trains a model")
             return model
         missing += f", and {model.name} cannot be used ({obstacle})"
     console.note(f"{missing}: using the baseline {TAGPOOL}, which needs no training; `geojepa pretrain` trains a model")
     return Model(TAGPOOL)
-
-
-def _obstacle(workspace: Workspace, model: Model, regions: Sequence[Artifact]) -> str | None:
-    """Returns the reason why a shipped model cannot embed one of the regions, or None if it can embed all of them."""
-    for processed in regions:
-        try:
-            tag_features(workspace, processed)
-        except GeojepaError:  # no model can embed this region; the command reports the error
-            continue
-        try:
-            model.tag_features(workspace, processed)
-            model.geometry(workspace, processed)
-        except GeojepaError as error:
-            return error.message
-    return None
-
-
-def _check_best(model: Artifact) -> None:
-    if not (model.path / BEST_WEIGHTS).is_file():
-        hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
-        raise NotFoundError(f"`{model.full_ref}` has only its last weights, no `{BEST_WEIGHTS}`", hint)

@@ -8,20 +8,18 @@ from typing import Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.drawing import shows_drawn_images
-from geojepa_cli.stages.embedded_view import check_entities, view_to_embed, view_without_shared
+from geojepa_cli.stages.embedded_view import check_entities, check_images, view_to_embed, view_without_shared
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
-from geojepa_cli.stages.image_features import image_tokens
+from geojepa_cli.stages.image_features import image_tokens, images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
-from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.model_inputs import open_embedder
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
@@ -132,7 +130,7 @@ def check_region(
 
     model.tag_features(workspace, processed)
     model.geometry(workspace, processed)
-    model.images(workspace, joined_images(workspace, processed) if IMAGES & model.needs() else None)
+    model.images(workspace, images_to_read(workspace, processed, model.needs()))
     with rebuilding(processed):
         store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
         view = view_to_embed(store, task, masked, limits)
@@ -188,6 +186,7 @@ def make_embeddings(
             view = view_to_embed(store, task, masked, limits)
         embedder = open_embedder(model, store, [features], device)
         check_entities(store, view, embedder.needs, task_name, masked)
+        check_images(store, view, embedder.needs)
         attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
         with console.progress(title, len(view.tiles)) as meter:
@@ -201,7 +200,7 @@ def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
     """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""
-    images = joined_images(workspace, processed) if IMAGES & model.needs() else None
+    images = images_to_read(workspace, processed, model.needs())
     source = model.images(workspace, images)
     tokens = image_tokens(workspace, images, source, device, threads) if images and source else None
     return images, tokens

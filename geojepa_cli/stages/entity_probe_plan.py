@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError, UsageError, unknown
 from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.embeddings import check_region, images_of_model
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
@@ -116,6 +117,7 @@ def plan_entity_probe(
     models = list(dict.fromkeys(find_model(workspace, one, used) for one in wanted))
     models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
     for one in models:
+        check_entity_vectors(one)
         for processed in used:
             check_region(workspace, one, processed)
     return EntityPlan(spec, used, in_fixed_order(tested), models)

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.images import DRAWN, FROZEN_ENCODERS, GEOEMBED, GEOEMBED_VERSION, RANDOM
+from geojepa_cli.config.images import (
+    DRAWN,
+    FROZEN_ENCODERS,
+    GEOEMBED,
+    GEOEMBED_VERSION,
+    IMAGE_BASELINES,
+    RANDOM,
+    RANDOM_SUFFIX,
+)
+from geojepa_cli.config.modality import IMAGES, Needs
 from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
@@ -137,6 +146,45 @@ def find_image_encoder_of(
     return source
 
 
+def find_backbone(workspace: Workspace, images: Artifact, baseline: str) -> ImageSource:
+    """Finds the frozen image encoder of a baseline such as `resnet50`.
+
+    Its weights are those of the newest stored tokens of this encoder in the workspace, whatever their region: so all
+    regions have vectors of the same weights. If there are no tokens, they are those in torchvision's cache, or of the
+    package geoembed. Random weights are used only for a name with the suffix `-random`.
+
+    Args:
+        workspace: workspace with the tokens.
+        images: `images/` artifact of the region.
+        baseline: name of the baseline, a key of `IMAGE_BASELINES`.
+
+    Raises:
+        NotFoundError: the weights do not exist, or are of another version than the stored tokens.
+        MissingExtraError: torchvision, or the package geoembed, is not installed.
+    """
+    from geojepa_cli.store.image_tokens import ImageTokenKind
+
+    encoder = IMAGE_BASELINES[baseline]
+    if baseline.endswith(RANDOM_SUFFIX):
+        return ImageSource(ImageTokenKind(encoder, RANDOM))
+
+    def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
+        return params.get(IMAGE_ENCODER) == encoder and params.get(IMAGE_VERSION) != RANDOM
+
+    newest = workspace.newest("features", None, fits)
+    version = None if newest is None else str(newest.params[IMAGE_VERSION])
+    if version is not None:
+        stored = ImageSource(ImageTokenKind(encoder, version))
+        if find_image_tokens(workspace, images, stored):
+            return stored
+    file = hints.run("process", region=images.name, image_encoder=encoder, image_weights="FILE")
+    source = find_image_encoder(encoder, None, file)
+    if version not in (None, source.kind.version):
+        message = f"the newest image tokens of `{encoder}` are of the weights {version}, but the available weights are"
+        raise NotFoundError(f"{message} {source.kind.version}", file.noting(f"FILE: the weights {version}"))
+    return source
+
+
 def find_image_tokens(workspace: Workspace, images: Artifact, source: ImageSource) -> Artifact | None:
     """Returns the newest `features/` artifact with the tokens of an `images/` artifact, or None."""
 
@@ -204,3 +252,21 @@ def images_of(
         drawn = hints.run("tile", region=[region.name for region in processed], imagery=DRAWN)
         raise NotFoundError(message, hint.or_else(otherwise or drawn))
     return found
+
+
+def images_to_read(workspace: Workspace, processed: Artifact, needs: Needs) -> Artifact | None:
+    """Returns the `images/` artifact of a region that a model reads. None if it reads none, or can do without.
+
+    Args:
+        workspace: workspace to search.
+        processed: `processed/` artifact of the region.
+        needs: modalities that the model reads.
+
+    Raises:
+        NotFoundError: the region has no images, and the model reads nothing else.
+    """
+    if not IMAGES & needs:
+        return None
+    if needs <= IMAGES:
+        return images_of(workspace, [processed])[0]
+    return joined_images(workspace, processed)

@@ -11,6 +11,7 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
+from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
@@ -111,6 +112,8 @@ def knn(
     regions = in_fixed_order(find_regions(workspace, "processed", wanted))
     _check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model, regions)
+    if entity is not None:
+        check_entity_vectors(chosen)
     return make_neighbours(
         workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
     )

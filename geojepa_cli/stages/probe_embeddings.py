@@ -34,7 +34,7 @@ def embed_models(
 ) -> dict[str, ModelEmbeddings]:
     """Returns the embeddings that a probe needs. Computes embeddings that do not exist yet.
 
-    Models that are trained on labels have no embeddings and are left out.
+    Models that are trained on labels, and language models, have no embeddings and are left out.
 
     If nothing is hidden from the models, all tiles within the entity limits of the task are embedded. These include
     tiles that the task does not use, for example because they lie outside its bounding box. So probes of other tasks
@@ -43,7 +43,7 @@ def embed_models(
     Returns:
         A dict from the name of each model, as printed in the report, to its embeddings.
     """
-    models = [model for model in models if not model.supervised]
+    models = [model for model in models if not model.supervised and model.language is None]
     pairs = list(zip(built.regions, built.artifacts, strict=True))
 
     def embed(model: Model, hide_shared: bool) -> ModelEmbeddings:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.heads import DEFAULT_HEADS, HEADS
+from geojepa_cli.config.language_model import LanguageModel
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.arguments import elements_of, wrong_type
 from geojepa_cli.stages.built_tasks import Tasks
@@ -87,7 +88,7 @@ def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: 
     Args:
         workspace: workspace to search.
         task: names of tasks, or `tasks/` artifacts. None selects all tasks that were built for the regions.
-        model: names of models or baselines, or `models/` artifacts. None selects the newest model or,
+        model: names of models or baselines, `models/` artifacts, or language models. None selects the newest model or,
             if there is none, the model that comes with the package.
         region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
             none, the only region in the workspace.
@@ -143,7 +144,9 @@ def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
     return tuple(sorted({float(one) for one in found if one < 1}))
 
 
-def _models(workspace: Workspace, wanted: Sequence[str | Artifact | None], regions: Sequence[Artifact]) -> list[Model]:
+def _models(
+    workspace: Workspace, wanted: Sequence[str | Artifact | LanguageModel | None], regions: Sequence[Artifact]
+) -> list[Model]:
     models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 

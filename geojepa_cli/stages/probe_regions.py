@@ -14,7 +14,7 @@ from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_list, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.stages.task_rebuild import ANALYSIS_SUFFIX
-from geojepa_cli.stages.trained_groups import groups_of
+from geojepa_cli.stages.trained_groups import groups_of, trained_elsewhere
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -116,7 +116,7 @@ def choose_regions(
     from geojepa_cli.evaluate.protocols import SEEN_NEIGHBOURS, TRANSFER, find_protocol
 
     known = {model.name: groups for model in models if (groups := groups_of(model)) is not None and len(groups)}
-    unknown = [model for model in models if groups_of(model) is None]
+    unknown = [model for model in models if groups_of(model) is None and not trained_elsewhere(model)]
     if not known and not unknown:
         return []
     by_protocol: dict[str, list[Artifact]] = {TRANSFER: [], SEEN_NEIGHBOURS: []}

@@ -28,7 +28,7 @@ from geojepa_cli.stages.probe_protocols import choose_fold, find_protocols
 from geojepa_cli.stages.probe_regions import BuiltTask
 from geojepa_cli.stages.probe_report import TileVectors, count_shared, report_content
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import input_refs, number, short_ref, task_ref, texts
+from geojepa_cli.stages.rebuild import input_refs, number, task_ref, texts
 from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Models, Regions, Stage, as_command, rebuilding
 from geojepa_cli.stages.supervised import SupervisedRuns
@@ -42,6 +42,7 @@ from geojepa_cli.stages.user_vectors import (
     read_user_vectors,
     rebuild_options,
 )
+from geojepa_cli.stages.zero_shot import ZeroShotRuns, language_options, short_model
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.kinds import Remains
@@ -65,7 +66,7 @@ def _rebuild(remains: Remains) -> Hint:
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=[short_ref(remains, "models", ref) for ref in texts(params.get("models"))] or model or None,
+        model=[short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
         head=None if tuple(heads) == DEFAULT_HEADS else heads,
         seed=number(params.get("seed")),
         seeds=number(params.get("seeds"), 1),
@@ -73,6 +74,7 @@ def _rebuild(remains: Remains) -> Hint:
         fold=number(params.get("fold"), -1),
         without_shared=params.get("without_shared") is True,
         embeddings=rebuild_options(params),
+        **language_options(params),
     )
     return noting_version(with_same_images(remains, again), texts(params.get("models")))
 
@@ -152,8 +154,8 @@ def probe(
         workspace: workspace to read from and publish to.
         task: name of a task, or its `tasks/` artifact; or a list of several. Default: all tasks that were built for
             the regions.
-        model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model or,
-            if there is none, the model that comes with the package.
+        model: names of models or baselines, `models/` artifacts, or language models (`LanguageModel`). Default: the
+            newest model or, if there is none, the model that comes with the package.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
             the only region in the workspace. If there are several regions: those of which the models saw no tile in
             pretraining.
@@ -245,10 +247,12 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
     built, store, data, settings, protocols, user = prepared
     embedded = embed_models(workspace, built, models, settings)
     supervised = SupervisedRuns(workspace, models, built.regions, settings.device)
+    asked = ZeroShotRuns(workspace, models, built, store, data, settings.seed, settings.fold)
     params = {"task": built.name, **settings.params(), "models": [model.ref for model in models]}
-    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}, **supervised.params, **user.params}
+    params |= {"protocols": {ref: found.name for ref, found in protocols.items()}}
+    params |= {**supervised.params, **user.params, **asked.params}
     made = [one for row in embedded.values() for one in row.artifacts]
-    inputs = [*built.regions, *built.artifacts, *made, *supervised.features]
+    inputs = [*built.regions, *built.artifacts, *made, *supervised.features, *asked.artifacts]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -258,6 +262,7 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
         from geojepa_cli.evaluate.predictions import write_predictions
         from geojepa_cli.evaluate.probe import run_probe
 
+        asked.ask()
         torch.set_num_threads(1)  # every thread fits one head, so that results do not depend on the number of threads
         rows, probed = probe_data(data)
         x = {label: vectors.read(store, rows, row.artifacts) for label, row in embedded.items()}
@@ -269,18 +274,20 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
             result = run_probe(probed, x, settings.heads, settings.seed, meter.update, *given)
         of_row = {label: row.model for label, row in embedded.items()} | supervised.rows(shared)
         of_row |= user.rows(settings.masked)
-        content = report_content(data, result, params, built, protocols, of_row) | supervised.report
+        names = {label: protocols[ref].name for label, ref in of_row.items()}
+        random = " (RANDOM SPLIT)" if probed.random else ""
+        title = f"{data.spec.title}{' (masked)' if settings.masked else ''}{random}"
+        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE, names)
+        result, zero_shot = asked.add(result, probed, settings.seed, settings.seeds)
+        content = report_content(data, result, params, built, protocols, of_row | asked.rows)
+        content |= supervised.report | zero_shot
         content |= user.report(content["evaluation_description"])
         if settings.without_shared:
             content["shared_entities"] = count_shared(store, data, settings.masked)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
         write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
-        random = " (RANDOM SPLIT)" if probed.random else ""
-        title = f"{data.spec.title}{' (masked)' if settings.masked else ''}{random}"
-        names = {label: protocols[ref].name for label, ref in of_row.items()}
-        plot_probe(probed, result, title, data.spec.label.unit, build.partial / PLOT_FILE, names)
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
-        return build.publish(counts=counts, extra={"seed": settings.seed}, timing=supervised.timing)
+        return build.publish(counts, asked.attribution, {"seed": settings.seed}, supervised.timing)
 
     return PROBES.make(workspace, f"{built.name}.{name_of_probe(models, user)}", params, inputs, write)

@@ -1,12 +1,27 @@
-"""Comparison of the tag embeddings of a region with those that a model of the package reads."""
+"""Checks that a region has the inputs that a model of the package reads, such as tag embeddings of its encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from geojepa_cli import hints
-from geojepa_cli.errors import DataError
+from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
+from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.shipped import ShippedModel
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+
+class Reader(Protocol):
+    """A model that finds its inputs."""
+
+    def tag_features(self, workspace: Workspace, processed: Artifact) -> object:
+        """Returns the tag embeddings of a region, or raises an error."""
+
+    def geometry(self, workspace: Workspace, processed: Artifact) -> object:
+        """Returns the geometry encoder for a region, or raises an error."""
 
 
 def check_tags(model: ShippedModel, features: Artifact) -> None:
@@ -33,3 +48,18 @@ def check_tags(model: ShippedModel, features: Artifact) -> None:
             f"`{model.name}` reads `{wanted[0]}` ({wanted[1]} values)",
             hints.again(model="tagpool"),
         )
+
+
+def find_obstacle(workspace: Workspace, model: Reader, regions: Sequence[Artifact]) -> str | None:
+    """Returns the reason why a shipped model cannot embed one of the regions, or None if it can embed all of them."""
+    for processed in regions:
+        try:
+            tag_features(workspace, processed)
+        except GeojepaError:  # no model can embed this region; the command reports the error
+            continue
+        try:
+            model.tag_features(workspace, processed)
+            model.geometry(workspace, processed)
+        except GeojepaError as error:
+            return error.message
+    return None

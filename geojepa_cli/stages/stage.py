@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from geojepa_cli import console, hints
+from geojepa_cli.config.language_model import LanguageModel
 from geojepa_cli.errors import DataError, UsageError, io_error
 from geojepa_cli.hints import Hint, Invocation
 from geojepa_cli.stages.arguments import check_arguments, check_digits, elements_of, wrong_type
@@ -26,7 +27,7 @@ from geojepa_cli.workspace.workspace import Workspace
 P = ParamSpec("P")
 R = TypeVar("R")
 Regions = str | Artifact | Sequence[str | Artifact] | None
-Models = str | Artifact | Sequence[str | Artifact] | None
+Models = str | Artifact | LanguageModel | Sequence[str | Artifact | LanguageModel] | None
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,8 @@ def _as_typed(command: str, signature: inspect.Signature, arguments: Mapping[str
 def _typed_options(name: str, value: Any) -> tuple[hints.Option, ...]:
     if isinstance(value, Artifact):
         return _artifact_options(name, value)
+    if isinstance(value, LanguageModel):
+        return value.options
     if isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
         return hints.as_options({name: ",".join(repr(one) for one in value)})  # for example a bounding box
     if isinstance(value, str | int | float | Path | Mapping):

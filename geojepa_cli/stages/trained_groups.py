@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from geojepa_cli.config.images import IMAGE_BASELINES
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.embedding_model import Model
 
 if TYPE_CHECKING:
     from geojepa_cli.tasks.splits import Groups
+
+
+def trained_elsewhere(model: Model) -> bool:
+    """Returns True for a language model, or an image backbone with weights, which may have seen any image or map."""
+    backbone = model.is_baseline and model.name in IMAGE_BASELINES
+    return model.language is not None or (backbone and not model.has_random_images())
 
 
 def groups_of(model: Model) -> Groups | None:
@@ -23,6 +30,8 @@ def groups_of(model: Model) -> Groups | None:
 
     from geojepa_cli.tasks.trained_groups import FILE, read_groups
 
+    if trained_elsewhere(model):
+        return None
     if model.config is None or model.data_config() is None:
         return np.empty(0, np.int64)
     if model.artifact is None:

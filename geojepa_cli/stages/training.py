@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.names import CHECKPOINT, CONFIG, METRICS, WEIGHTS
-from geojepa_cli.errors import InterruptedRunError, OtherRankError, UsageError
+from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT, CONFIG, METRICS, WEIGHTS
+from geojepa_cli.errors import InterruptedRunError, NotFoundError, OtherRankError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, number
@@ -239,6 +239,17 @@ def model_config(model: Artifact) -> RunConfig:
         return load_run_config(str(model.file(CONFIG)))
     except UsageError as error:  # `pretrain` wrote the file, so this is a data error
         raise model.broken(error.message) from error
+
+
+def check_best(model: Artifact) -> None:
+    """Checks that a model has the weights that the figure `train.select` chose.
+
+    Raises:
+        NotFoundError: it has only its last weights.
+    """
+    if not (model.path / BEST_WEIGHTS).is_file():
+        hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
+        raise NotFoundError(f"`{model.full_ref}` has only its last weights, no `{BEST_WEIGHTS}`", hint)
 
 
 def _interrupted(build: Build) -> InterruptedRunError:

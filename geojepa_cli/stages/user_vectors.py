@@ -114,7 +114,9 @@ def model_or_default(model: Any, embeddings: VectorFiles) -> Any:
 
 def name_of_probe(models: Sequence[Model], user: UserRows) -> str:
     """Returns the name of the first model of a probe or, if this is TagPool, of the first vectors of a user."""
-    return user.files[0].name if user.files and models[0].name == TAGPOOL else models[0].name
+    if user.files and models[0].name == TAGPOOL:
+        return user.files[0].name
+    return legal_name(models[0].name) if models[0].language else models[0].name
 
 
 def rebuild_options(params: Mapping[str, Any]) -> list[str]:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chat_server import chat_server
 from commandline import call, run_main
 from demo_workspace import DemoCity
 from hint_commands import check_hint
+from image_tokens import store_tokens
 from raw_tokens import raw_tiles
 
 from geojepa_cli.config import supervised
+from geojepa_cli.config.images import FROZEN_ENCODERS
 from geojepa_cli.errors import NotFoundError
 from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.store.embeddings import Embeddings
@@ -76,8 +79,12 @@ def small(words: list[str]) -> list[str]:
 def test_every_command_of_the_page_runs(city: DemoCity, quick: None) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines() if line]
     assert len(lines) > 10
-    for line in lines:
-        run_main(*small(shlex.split(line))[1:], cwd=city.folder)
+    for encoder in FROZEN_ENCODERS:
+        store_tokens(workspace_of(city), "demo", encoder)  # as `process --image-weights FILE` does
+    with chat_server() as server:
+        for line in lines:
+            words = [server.url if word == "URL" else word for word in small(shlex.split(line))]
+            run_main(*words[1:], cwd=city.folder)
     (report,) = workspace_of(city).artifacts("reports")[-1:]
     text = report.file("report.md").read_text()
     models = set(re.findall(r"--model (\S+)", TEXT))

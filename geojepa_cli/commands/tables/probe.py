@@ -8,6 +8,7 @@ from typing import Any
 from geojepa_cli import console
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.commands.tables.protocols import print_protocols
+from geojepa_cli.commands.tables.zero_shot import print_language_models
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
@@ -35,6 +36,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
         "to test on unseen tiles: name a region that the model was not pretrained on with `--region`, or pretrain it "
         "with `--fold` for a task that was built with `--folds`",
     )
+    print_language_models(report)
     _print_parts(report["scores"])
     _print_curve(report)
     if shared := report.get("shared_entities"):

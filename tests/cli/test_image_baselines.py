@@ -1,0 +1,161 @@
+"""Frozen image backbones as baselines of `embed`, `probe`, `knn` and `report`, from stored image tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from commandline import output_of, refused
+from image_tokens import store_tokens
+from synthetic_store import write_synthetic_images
+from synthetic_workspace import add_region
+
+from geojepa_cli import Workspace, stages
+from geojepa_cli.config.images import FROZEN_ENCODERS
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.models.image_weights import torchvision_models
+from geojepa_cli.stages.image_features import find_image_encoder, image_tokens
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.images import ImageStore
+from geojepa_cli.workspace.artifact import Artifact
+
+LINEAR = ("--head", "linear")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The region `oak`, in which half of the tiles have images, with image tokens of all encoders; and `bare`."""
+    made = Workspace(tmp_path_factory.mktemp("backbones") / "workspace")
+    add_region(made, "oak", 1, 60, with_images=True)
+    add_region(made, "bare", 2, 30, corner=(18200, 25956))
+    stages.build_tasks(made, "oak", "building_count")
+    for encoder in FROZEN_ENCODERS:
+        store_tokens(made, "oak", encoder)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no weights in torchvision's cache."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def tokens_of(workspace: Workspace, encoder: str) -> Artifact:
+    return [one for one in workspace.artifacts("features") if one.params.get("image_encoder") == encoder][-1]
+
+
+@pytest.mark.parametrize("name", FROZEN_ENCODERS)
+def test_a_tile_is_the_pooled_vector_of_its_image(workspace: Workspace, name: str) -> None:
+    (made,) = stages.embed(workspace, name, "oak", min_entities=0)
+    found = Embeddings(made.file("embeddings.h5"))
+    tokens = tokens_of(workspace, name)
+    with h5py.File(tokens.file("image_tokens.h5")) as file:
+        stored = file["token"][...].astype(np.float64)
+    pooled = stored[:, 0] if name == "vit_b_16" else stored.mean(1)
+    images = ImageStore(workspace.find("images", "oak").file("images.h5"))
+    rows = images.rows_of(found["tile/z"], found["tile/x"], found["tile/y"])
+    assert (rows >= 0).sum() == 30 and (rows < 0).any()
+    np.testing.assert_allclose(found["tile/vector"][rows >= 0], pooled[rows[rows >= 0]], rtol=1e-5, atol=1e-6)
+    assert not found["tile/vector"][rows < 0].any()
+    assert found["entity/vector"].shape == (found.n_entities, 0) and found.n_entities > 0
+    assert tokens.full_ref in made.inputs and made.params["model"] == name and "image_encoder" not in made.params
+
+
+def test_all_commands_know_the_backbones(workspace: Workspace) -> None:
+    words = ("probe", "--task", "building_count", "--masked", "--model", "resnet50", "--model", "vit_b_16", *LINEAR)
+    report = json.loads(output_of(workspace, *words, "--region", "oak", "--json"))["result"]
+    rows = {score["model"]: score for score in report["scores"]}
+    assert list(rows) == ["dummy", "resnet50", "vit_b_16", "tagpool"]
+    assert rows["resnet50"]["protocol"] == "unknown" and rows["tagpool"]["protocol"] == "no pretraining"
+    tile = Embeddings(stages.embed(workspace, "resnet50", "oak")[0].file("embeddings.h5")).tile_name(0)
+    near = json.loads(output_of(workspace, "knn", "--tile", tile, "--model", "resnet50", "--region", "oak", "--json"))
+    assert near["result"]["model"] == "resnet50" and len(near["result"]["neighbours"]) == 8
+    assert "resnet50 (linear)" in output_of(workspace, "report", "--json")
+    assert "saw no tile" not in output_of(workspace, *words[:3], "--model", "resnet50", *LINEAR, "--region", "oak")
+
+
+def test_entities_have_no_vectors_of_a_backbone(workspace: Workspace) -> None:
+    entity = Embeddings(stages.embed(workspace, "tagpool", "oak")[0].file("embeddings.h5")).entity_ref(0)
+    for words in (
+        ("knn", "--entity", entity, "--model", "resnet50", "--region", "oak"),
+        ("probe-entities", "--task", "building_class", "--model", "resnet50", "--region", "oak"),
+    ):
+        error = refused(workspace, *words)
+        assert isinstance(error, UsageError) and "reads only images" in error.message
+
+
+def test_random_weights_need_their_name_and_are_marked(workspace: Workspace) -> None:
+    before = tokens_of(workspace, "efficientnet_b0")
+    words = ("--region", "oak", "--threads", "1")
+    probe = json.loads(
+        output_of(
+            workspace,
+            "probe",
+            "--task",
+            "building_count",
+            "--model",
+            "efficientnet_b0-random",
+            *LINEAR,
+            *words,
+            "--json",
+        )
+    )
+    rows = {score["model"]: score["protocol"] for score in probe["result"]["scores"]}
+    assert rows["efficientnet_b0-random (random image encoder)"] == "no pretraining"
+    made = workspace.find("embeddings", "efficientnet_b0-random.oak")
+    assert made.params["image_encoder"] == "random image encoder"
+    assert tokens_of(workspace, "efficientnet_b0").params["image_version"] == "random"
+    (plain,) = stages.embed(workspace, "efficientnet_b0", "oak")
+    assert before.full_ref in plain.inputs  # newer tokens of random weights are not used
+    assert "efficientnet_b0-random (random image encoder)" in output_of(workspace, "report", "--json")
+
+
+def test_missing_weights_are_an_error_with_both_ways(tmp_path: Path) -> None:
+    fresh = Workspace(tmp_path / "workspace")
+    add_region(fresh, "elm", 3, 40, with_images=True)
+    error = refused(fresh, "embed", "--model", "resnet50")
+    assert isinstance(error, NotFoundError) and "no weights of the image encoder `resnet50`" in error.message
+    hint = str(error.hint)
+    assert "torchvision.models.get_model" in hint
+    assert "process --region elm --image-encoder resnet50 --image-weights FILE" in hint
+    error = refused(fresh, "embed", "--model", "geoembed")
+    assert "pip install" in str(error.hint) and fresh.artifacts("embeddings") == []
+
+    weights = tmp_path / "w.pth"
+    torch.save(torchvision_models().efficientnet_b0(weights=None).state_dict(), weights)
+    image_tokens(fresh, fresh.find("images", "elm"), find_image_encoder("efficientnet_b0", weights))
+    (made,) = stages.embed(fresh, "efficientnet_b0")
+    assert tokens_of(fresh, "efficientnet_b0").full_ref in made.inputs
+
+
+def test_all_regions_need_the_same_weights(tmp_path: Path) -> None:
+    fresh = Workspace(tmp_path / "workspace")
+    for place, name in enumerate(("elm", "fir")):
+        add_region(fresh, name, place, 40, corner=(18048 + 100 * place, 25956), with_images=True)
+        store_tokens(fresh, name, "resnet50", version=f"sha256-00000000000{place}")
+    assert stages.embed(fresh, "resnet50", "fir")
+    error = refused(fresh, "embed", "--model", "resnet50", "--region", "elm")
+    assert isinstance(error, NotFoundError) and "--region elm" in str(error.hint)
+
+
+def test_a_region_without_images_is_an_error(workspace: Workspace) -> None:
+    error = refused(workspace, "embed", "--model", "resnet50", "--region", "bare")
+    assert isinstance(error, NotFoundError) and "no images for the tiles of `bare`" in error.message
+    assert "--imagery drawn" in str(error.hint)
+
+
+def test_tiles_of_which_none_has_an_image_are_an_error(tmp_path: Path) -> None:
+    fresh = Workspace(tmp_path / "workspace")
+    processed = add_region(fresh, "elm", 3, 40)
+    (source,) = [one for one in fresh.artifacts("source") if one.name == "elm"]
+    with fresh.build("images", "elm", {"zoom": 16}, [source]) as build:
+        write_synthetic_images(build.partial / "images.h5", [(16, 1, 1)], 0)
+        build.publish()
+    store_tokens(fresh, "elm", "resnet50")
+    error = refused(fresh, "embed", "--model", "resnet50")
+    assert isinstance(error, DataError) and "has an image" in error.message and processed.name in error.message
