@@ -16,6 +16,7 @@ from demo_workspace import DemoCity
 from hint_commands import check_hint
 from image_tokens import store_tokens
 from raw_tokens import raw_tiles
+from vector_file import write_vectors
 
 from geojepa_cli.config import supervised
 from geojepa_cli.config.images import FROZEN_ENCODERS
@@ -76,15 +77,26 @@ def small(words: list[str]) -> list[str]:
     return [*words, *(part for size in sizes for part in ("--set", size)), "--set", "train.max_steps=0"]
 
 
+def add_vectors(city: DemoCity) -> None:
+    """Writes the files with vectors that the page names."""
+    run_main("embed", "--model", "tagpool", cwd=city.folder)
+    found = Embeddings(workspace_of(city).find("embeddings", "tagpool.demo").file("embeddings.h5"))
+    names = [found.tile_name(row) for row in range(found.n_tiles)]
+    for file in re.findall(r"(\w+\.parquet)", TEXT):
+        write_vectors(city.folder / file, names, np.asarray(found["tile/vector"]))
+
+
 def test_every_command_of_the_page_runs(city: DemoCity, quick: None) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines() if line]
     assert len(lines) > 10
     for encoder in FROZEN_ENCODERS:
         store_tokens(workspace_of(city), "demo", encoder)  # as `process --image-weights FILE` does
+    add_vectors(city)
     with chat_server() as server:
         for line in lines:
-            words = [server.url if word == "URL" else word for word in small(shlex.split(line))]
+            words = [server.url if word == "URL" else word for word in small(shlex.split(line, comments=True))]
             run_main(*words[1:], cwd=city.folder)
+    run_main("report", cwd=city.folder)
     (report,) = workspace_of(city).artifacts("reports")[-1:]
     text = report.file("report.md").read_text()
     models = set(re.findall(r"--model (\S+)", TEXT))

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import shapely
 from commandline import Run, invoke, refused
 from hint_commands import split_hint
 from synthetic_workspace import add_region
+from vector_file import write_vectors
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.grid import tile_bounds
@@ -38,12 +37,6 @@ def tagpool(workspace: Workspace) -> tuple[list[str], np.ndarray]:
     return [found.tile_name(row) for row in range(found.n_tiles)], np.asarray(found["tile/vector"])
 
 
-def write(path: Path, names: list[str], vectors: np.ndarray) -> Path:
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    pq.write_table(pa.table({"tile": names, "vector": flat}), path)
-    return path
-
-
 def maes(made: Artifact) -> dict[str, float]:
     return {score["model"]: score["mae"]["value"] for score in made.read_json("report.json")["scores"]}
 
@@ -52,7 +45,7 @@ def test_the_vectors_of_a_model_score_as_the_model_does(
     workspace: Workspace, tagpool: tuple[list[str], np.ndarray], tmp_path: Path, run_here: Run
 ) -> None:
     order = np.random.default_rng(0).permutation(len(tagpool[0]))  # rows of a file have no order
-    path = write(tmp_path / "mine.parquet", [tagpool[0][row] for row in order], tagpool[1][order])
+    path = write_vectors(tmp_path / "mine.parquet", [tagpool[0][row] for row in order], tagpool[1][order])
     answer = json.loads(run_here(*TASK, "--embeddings", path, "--json"))
     made = workspace.find("probes", answer["artifact"])
     assert made.name == "building_count.mine"
@@ -73,8 +66,8 @@ def test_the_vectors_of_a_model_score_as_the_model_does(
 def test_the_id_follows_the_content_of_the_file_and_its_name(
     workspace: Workspace, tagpool: tuple[list[str], np.ndarray], tmp_path: Path
 ) -> None:
-    first = write(tmp_path / "a.parquet", *tagpool)
-    other = write(tmp_path / "b.parquet", tagpool[0], tagpool[1] + 1)
+    first = write_vectors(tmp_path / "a.parquet", *tagpool)
+    other = write_vectors(tmp_path / "b.parquet", tagpool[0], tagpool[1] + 1)
 
     def probe(given: str | Path | list[str]) -> str:
         return stages.probe(workspace, "building_count", head="linear", embeddings=given).ref
@@ -87,8 +80,8 @@ def test_tiles_without_a_vector_are_left_out_for_all_models(
     workspace: Workspace, tagpool: tuple[list[str], np.ndarray], tmp_path: Path
 ) -> None:
     names, vectors = tagpool[0][::3] + tagpool[0][1::3], np.concatenate([tagpool[1][::3], tagpool[1][1::3]])
-    whole = write(tmp_path / "whole.parquet", *tagpool)
-    part = write(tmp_path / "part.parquet", names, vectors)
+    whole = write_vectors(tmp_path / "whole.parquet", *tagpool)
+    part = write_vectors(tmp_path / "part.parquet", names, vectors)
     done = invoke(workspace, *TASK, "--embeddings", part, "--embeddings", whole, "--json")
     result = json.loads(done.stdout)["result"]
     lacking = len(tagpool[0]) - len(names)
@@ -97,7 +90,7 @@ def test_tiles_without_a_vector_are_left_out_for_all_models(
     assert f"{lacking} tiles of {len(tagpool[0])} without a vector" in " ".join(done.stderr.split())
     found = {score["model"]: score["mae"]["value"] for score in result["scores"]}
     assert found["part"] == found["whole"] == found["tagpool"]
-    few = write(tmp_path / "few.parquet", names[:20], vectors[:20])
+    few = write_vectors(tmp_path / "few.parquet", names[:20], vectors[:20])
     error = refused(workspace, *TASK, "--embeddings", few)
     assert f"no vector for {len(tagpool[0]) - 20} of {len(tagpool[0])} tiles of `building_count`" in error.message
 
@@ -119,7 +112,7 @@ def test_vectors_keyed_by_geometry(
 def test_a_model_stands_next_to_the_vectors_and_masked_vectors_are_marked(
     workspace: Workspace, tagpool: tuple[list[str], np.ndarray], tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "mine.parquet", *tagpool)
+    path = write_vectors(tmp_path / "mine.parquet", *tagpool)
     done = invoke(workspace, *TASK, "--masked", "--model", "tag-counts", "--embeddings", path, "--json")
     answer = json.loads(done.stdout)
     assert answer["artifact"].startswith("building_count.tag-counts@")
@@ -131,11 +124,11 @@ def test_a_model_stands_next_to_the_vectors_and_masked_vectors_are_marked(
 def test_wrong_vectors_are_clear_errors_before_any_work(
     workspace: Workspace, tagpool: tuple[list[str], np.ndarray], tmp_path: Path
 ) -> None:
-    good = write(tmp_path / "good.parquet", *tagpool)
+    good = write_vectors(tmp_path / "good.parquet", *tagpool)
     broken = tagpool[1].copy()
     broken[3, 2] = np.nan
-    bad = write(tmp_path / "bad.parquet", tagpool[0], broken)
-    coarse = write(tmp_path / "coarse.parquet", ["14_4512_6489"], tagpool[1][:1])
+    bad = write_vectors(tmp_path / "bad.parquet", tagpool[0], broken)
+    coarse = write_vectors(tmp_path / "coarse.parquet", ["14_4512_6489"], tagpool[1][:1])
     (tmp_path / "text.parquet").write_text("hello")
     (tmp_path / "a.csv").write_text("tile,emb_0\n")
     before = sorted(workspace.root.rglob("*"))
