@@ -105,7 +105,9 @@ def make_plan(
     reference = find_reference(spec, trials, str(file))
     _check(spec, trials, str(file))
     base = load_run_config(spec.base, [*(f"{key}={_yaml(one)}" for key, one in spec.set.items()), *pairs])
-    regions = in_fixed_order(find_regions(workspace, "processed", region or list(spec.regions) or None))
+    regions = in_fixed_order(
+        find_regions(workspace, "processed", (list(spec.regions) or None) if region is None else region)
+    )
     tested = _test_regions(workspace, spec, regions, test_region)
     try:
         built = find_built_tasks(workspace, list(spec.tasks) or None, [one.ref for one in tested])
@@ -153,8 +155,9 @@ def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artif
         raise UsageError("`folds` are tested on the regions of training, without `--test-region`", _without_tests())
     if spec.folds:
         return list(regions)
-    if given or spec.test_regions:
-        wanted, known = given or list(spec.test_regions), workspace.names("processed")
+    if given is not None or spec.test_regions:
+        wanted = list(spec.test_regions) if given is None else given
+        known = workspace.names("processed")
         for one in as_list(wanted):
             if isinstance(one, str) and one.partition("@")[0] not in known:
                 raise unknown("region", one, known, hints.run("artifacts"), "--test-region")

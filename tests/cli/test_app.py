@@ -70,7 +70,11 @@ def test_an_unknown_name_is_a_usage_error_with_a_hint_and_no_traceback(
         (["tile", "--zoom", "13"], "`--zoom 13`", "geojepa tile --zoom 16"),
         (["knn", "--k", "0", "--tile", "16_1_2"], "`--k 0`", "geojepa knn --tile 16_1_2 --k 8"),
         (["knn", "--k", "many"], "`--k`", "geojepa knn --k 8"),
-        (["probe"], "missing option `--task`", "geojepa probe --task max_speed --masked"),
+        (
+            ["probe-entities"],
+            "missing option `--task`",
+            "geojepa probe-entities --task building_class --model geojepa-small",
+        ),
         (["knn", "--taile", "x"], "--taile", "geojepa knn --tile x"),
     ],
 )

@@ -99,7 +99,7 @@ def test_every_command_of_the_page_runs(city: DemoCity, quick: None) -> None:
     run_main("report", cwd=city.folder)
     (report,) = workspace_of(city).artifacts("reports")[-1:]
     text = report.file("report.md").read_text()
-    models = set(re.findall(r"--model (\S+)", TEXT))
+    models = set(re.findall(r"--model (\S+)", "\n".join(lines)))
     assert {model for model in models if model not in text} == set()
     assert "t-first-weights (first weights)" in text
 
