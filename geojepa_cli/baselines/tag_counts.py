@@ -10,7 +10,8 @@ import torch
 
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.nn.counts import count_columns, entity_of_tags, tile_of_tags
+from geojepa_cli.nn.counts import count_columns, tile_of_tags
+from geojepa_cli.nn.packing import segment_ids
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.tags.frequent import KEY, frequent_tags, list_version
 
@@ -42,7 +43,7 @@ class TagCounts:
         """Computes the vectors of the batch's entities [T, 600] and tiles [B, 600]."""
         columns = self._columns.index_select(1, batch.tag_ids).flatten()  # tags, then keys
         count = len(batch.tag_ids)
-        entity = entity_of_tags(batch.tag_offsets, count).repeat(2)
+        entity = segment_ids(batch.tag_offsets, count).repeat(2)
         tile = tile_of_tags(batch.tag_offsets, batch.cu_seqlens, count).repeat(2)
         return BatchVectors(
             count_columns(columns, entity, len(batch.tag_offsets) - 1, self._size),

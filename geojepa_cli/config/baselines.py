@@ -42,7 +42,21 @@ class TagAEModelConfig(Section):
     hidden_dim: Int = Field(default=1024, ge=1, le=MAX_WIDTH, description="width of the decoder's hidden layer")
 
 
-class TagAEConfig(Section):
+class _TagsOnlyConfig(Section):
+    """Common part of the configurations of models that read only tags."""
+
+    @property
+    def needs(self) -> Needs:
+        """Modalities that the model reads. Batches must contain them."""
+        return TAGS_ONLY
+
+    @property
+    def training_needs(self) -> Needs:
+        """Modalities that batches must contain in training."""
+        return TAGS_ONLY
+
+
+class TagAEConfig(_TagsOnlyConfig):
     """Complete configuration of a training run of TagAE, except the regions and the seed.
 
     Attributes:
@@ -58,16 +72,6 @@ class TagAEConfig(Section):
     def _check(self) -> TagAEConfig:
         _check_unused(self.train, self.family, _OF_TARGET_ENCODERS + _OF_TRANSFORMERS)
         return self
-
-    @property
-    def needs(self) -> Needs:
-        """Modalities that the model reads. Batches must contain them."""
-        return TAGS_ONLY
-
-    @property
-    def training_needs(self) -> Needs:
-        """Modalities that batches must contain in training."""
-        return TAGS_ONLY
 
 
 class TransformerConfig(Section):
@@ -114,7 +118,7 @@ class LmaeModelConfig(TransformerConfig):
     )
 
 
-class LmaeConfig(Section):
+class LmaeConfig(_TagsOnlyConfig):
     """Complete configuration of a training run of TagformerLMAE, except the regions and the seed.
 
     Attributes:
@@ -130,13 +134,3 @@ class LmaeConfig(Section):
     def _check(self) -> LmaeConfig:
         _check_unused(self.train, self.family, _OF_TARGET_ENCODERS)
         return self
-
-    @property
-    def needs(self) -> Needs:
-        """Modalities that the model reads. Batches must contain them."""
-        return TAGS_ONLY
-
-    @property
-    def training_needs(self) -> Needs:
-        """Modalities that batches must contain in training."""
-        return TAGS_ONLY

@@ -12,16 +12,10 @@ from geojepa_cli.nn.layers.mlp import Mlp
 from geojepa_cli.nn.packing import segment_ids
 
 
-def entity_of_tags(tag_offsets: Tensor, tags: int) -> Tensor:
-    """Returns the index of the entity of each tag. int64 [T+1] -> int64 [K]."""
-    entities = torch.arange(len(tag_offsets) - 1, device=tag_offsets.device)
-    return entities.repeat_interleave(tag_offsets.diff(), output_size=tags)
-
-
 def tile_of_tags(tag_offsets: Tensor, cu_seqlens: Tensor, tags: int) -> Tensor:
     """Returns the index of the tile of each tag. int64 [T+1], [B+1] -> int64 [K]."""
     tiles = segment_ids(cu_seqlens, len(tag_offsets) - 1)
-    return tiles.index_select(0, entity_of_tags(tag_offsets, tags))
+    return tiles.index_select(0, segment_ids(tag_offsets, tags))
 
 
 def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Tensor:
@@ -38,6 +32,20 @@ def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Ten
     counts = torch.zeros(owners * (size + 1), device=columns.device)
     counts.index_add_(0, owner * (size + 1) + columns, torch.ones(1, device=columns.device).expand(len(columns)))
     return counts.view(owners, size + 1)[:, :size]
+
+
+def sum_of_columns(vectors: Tensor, columns: Tensor, tag_offsets: Tensor) -> Tensor:
+    """Sums the vectors of an entity's tags. Tags without a column count as zeros.
+
+    Args:
+        vectors: vector of each column. [C, D]
+        columns: column of each tag, C for tags that have no column. int64 [K]
+        tag_offsets: the tags of entity i are `columns[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+    Returns:
+        Sums. [T, D]
+    """
+    rows = torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])
+    return F.embedding_bag(columns, rows, tag_offsets[:-1], mode="sum")
 
 
 class CountEncoder(nn.Module):
@@ -69,6 +77,5 @@ class CountEncoder(nn.Module):
         Returns:
             Vectors. [T, D]
         """
-        rows = torch.cat([self.proj.weight.T, self.proj.weight.new_zeros(1, self.proj.out_features)])
-        projected = math.log(2.0) * F.embedding_bag(columns, rows, tag_offsets[:-1], mode="sum") + self.proj.bias
+        projected = math.log(2.0) * sum_of_columns(self.proj.weight.T, columns, tag_offsets) + self.proj.bias
         return self.mlp(F.gelu(projected))

@@ -115,8 +115,9 @@ def choose_regions(
     """
     from geojepa_cli.evaluate.protocols import SEEN_NEIGHBOURS, TRANSFER, find_protocol
 
-    known = {model.name: groups for model in models if (groups := groups_of(model)) is not None and len(groups)}
-    unknown = [model for model in models if groups_of(model) is None and not trained_elsewhere(model)]
+    records = [(model, groups_of(model)) for model in models]
+    known = {model.name: groups for model, groups in records if groups is not None and len(groups)}
+    unknown = [model for model, groups in records if groups is None and not trained_elsewhere(model)]
     if not known and not unknown:
         return []
     by_protocol: dict[str, list[Artifact]] = {TRANSFER: [], SEEN_NEIGHBOURS: []}

@@ -20,6 +20,15 @@ from geojepa_cli.workspace.workspace import Workspace
 
 Run = Callable[..., str]
 COMMAND = [sys.executable, "-P", "-m", "geojepa_cli"]
+# settings of a training that takes a few seconds; tests add a width
+TINY_TRAINING: dict[str, object] = {
+    "model.depth": 1,
+    "model.num_heads": 2,
+    "model.predictor_dim": 16,
+    "model.predictor_depth": 1,
+    "model.predictor_heads": 2,
+    "train.max_steps": 2,
+}
 
 
 def geojepa(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commandline import invoke
+from commandline import TINY_TRAINING, invoke
 from demo_workspace import DemoCity
 from hint_commands import check_hint
 
@@ -20,12 +20,7 @@ CREDIT = "Drawn images: made from the map by geojepa, no aerial imagery"
 SETTINGS = {
     "model.modalities": "[tags, image]",
     "model.embed_dim": 16,
-    "model.depth": 1,
-    "model.num_heads": 2,
-    "model.predictor_dim": 16,
-    "model.predictor_depth": 1,
-    "model.predictor_heads": 2,
-    "train.max_steps": 2,
+    **TINY_TRAINING,
     "train.batch_tokens": 300,
 }
 

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from commandline import invoke, output_of, refused
+from commandline import TINY_TRAINING, invoke, output_of, refused
 from demo_workspace import DemoCity, linked_copy
 from hint_commands import check_hint, split_hint
 
@@ -33,12 +33,7 @@ from geojepa_cli.workspace.prune import find_prunable
 
 SETTINGS = {
     "model.embed_dim": 32,
-    "model.depth": 1,
-    "model.num_heads": 2,
-    "model.predictor_dim": 16,
-    "model.predictor_depth": 1,
-    "model.predictor_heads": 2,
-    "train.max_steps": 2,
+    **TINY_TRAINING,
     "train.accumulation": 1,
 }
 SMALL = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]

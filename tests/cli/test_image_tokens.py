@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
-from commandline import output_of, refused
+from commandline import TINY_TRAINING, output_of, refused
 from hint_commands import split_hint
 from synthetic_workspace import add_region, new_workspace
 
@@ -24,12 +24,7 @@ SETTINGS = {
     "model.modalities": "[tags, image]",
     "model.image_encoder": "resnet50",
     "model.embed_dim": 32,
-    "model.depth": 1,
-    "model.num_heads": 2,
-    "model.predictor_dim": 16,
-    "model.predictor_depth": 1,
-    "model.predictor_heads": 2,
-    "train.max_steps": 2,
+    **TINY_TRAINING,
     "train.batch_tokens": 300,
 }
 SMALL = {**SETTINGS, "model.tag_dim": 16}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from geojepa_cli.nn.counts import sum_of_columns
 
 
 class ColumnTokens(nn.Module):
@@ -34,5 +35,4 @@ class ColumnTokens(nn.Module):
         Returns:
             Tokens. [T, D]
         """
-        rows = torch.cat([self.vectors, self.vectors.new_zeros(1, self.vectors.shape[1])])
-        return self.norm(F.embedding_bag(columns, rows, tag_offsets[:-1], mode="sum") + self.bias)
+        return self.norm(sum_of_columns(self.vectors, columns, tag_offsets) + self.bias)
