@@ -33,7 +33,7 @@ from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.load import load_run_config
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.comparison import TaskErrors, compare
+from geojepa_cli.evaluate.comparison import TaskErrors, compare, relative_errors, score
 from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.predictions import DUMMY
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING, TRANSFER, weakest
@@ -229,11 +229,10 @@ def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Seq
     result: dict[str, Any] = {}
     known = {DUMMY, *models}
     for name in models:
-        by_task = {task: float(one.models[name].mean() / one.dummy.mean()) for task, one in errors.items()}
         others = [other for other in (*against, f"{name} ({FIRST_WEIGHTS})") if other in known and other != name]
         result[name] = {
-            "score": float(np.mean(list(by_task.values()))),
-            "by_task": by_task,
+            "score": score(errors, name),
+            "by_task": relative_errors(errors, name),
             "differences": {other: compare(errors, name, other).to_json()["difference"] for other in others},
         }
     result["groups"] = len(set(np.concatenate([one.groups for one in errors.values()]).tolist()))

@@ -132,9 +132,21 @@ def compare(tasks: Mapping[str, TaskErrors], a: str, b: str, seed: int = 0, rand
         [task.groups for task in found],
         seed=seed,
     )
-    counted = [task for task in found if task.dummy.sum() > 0]
-    relative = [float(np.mean([task.models[model].mean() / task.dummy.mean() for task in counted])) for model in (a, b)]
-    return Comparison(a, b, tuple(names), relative[0], relative[1], interval, random)
+    return Comparison(a, b, tuple(names), score(tasks, a), score(tasks, b), interval, random)
+
+
+def relative_errors(tasks: Mapping[str, TaskErrors], model: str) -> dict[str, float]:
+    """Returns the MAE of a model divided by that of Dummy (predicts the median), by task in alphabetical order.
+
+    Tasks in which Dummy makes no error are left out.
+    """
+    counted = {name: task for name, task in sorted(tasks.items()) if task.dummy.sum() > 0}
+    return {name: float(task.models[model].mean() / task.dummy.mean()) for name, task in counted.items()}
+
+
+def score(tasks: Mapping[str, TaskErrors], model: str) -> float:
+    """Returns the score of a model: the mean of `relative_errors`."""
+    return float(np.mean(list(relative_errors(tasks, model).values())))
 
 
 def compare_all(

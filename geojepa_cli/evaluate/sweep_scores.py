@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare
+from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare, relative_errors, score
 from geojepa_cli.evaluate.protocols import weakest
 
 Tasks = Mapping[str, TaskErrors]  # by name of the task
@@ -56,20 +56,6 @@ def join_folds(parts: Sequence[TaskErrors]) -> TaskErrors:
 def comparable(one: Tasks, other: Tasks) -> bool:
     """Returns True if two models were tested on the same tiles of the same tasks."""
     return one.keys() == other.keys() and all(one[name].tiles == other[name].tiles for name in one)
-
-
-def score(tasks: Tasks, head: str) -> float:
-    """Returns the score of a head: the mean over tasks of its MAE, divided by that of Dummy (predicts the median).
-
-    Tasks in which Dummy makes no error are left out.
-    """
-    return float(np.mean(list(by_task(tasks, head).values())))
-
-
-def by_task(tasks: Tasks, head: str) -> dict[str, float]:
-    """Returns the MAE of a head divided by that of Dummy, by task. Leaves out tasks in which Dummy makes no error."""
-    counted = {name: task for name, task in sorted(tasks.items()) if task.dummy.sum() > 0}
-    return {name: float(task.models[head].mean() / task.dummy.mean()) for name, task in counted.items()}
 
 
 def compare_trials(one: TrialScores, other: TrialScores, head: str, random: bool = False) -> Comparison:
@@ -135,7 +121,7 @@ def _figures(trial: TrialScores, against: TrialScores | None, head: str, random:
     seeds = [score(tasks, head) for tasks in trial.errors]
     found["score"], found["seeds"] = _round(_mean(trial, head)), [_round(one) for one in seeds]
     found["spread"] = _round(stdev(seeds)) if len(seeds) > 1 else None
-    found["tasks"] = {name: _round(one) for name, one in by_task(_mean_over_seeds(trial.errors), head).items()}
+    found["tasks"] = {name: _round(one) for name, one in relative_errors(_mean_over_seeds(trial.errors), head).items()}
     found["protocol"] = weakest(list(trial.protocols))
     if against is not None:
         compared = compare_trials(trial, against, head, random)
