@@ -12,7 +12,7 @@ from typing import Any
 from geojepa_cli import __version__
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.durable import file_sha256, fsync, write_durably
-from geojepa_cli.workspace.manifest import MANIFEST, MANIFEST_SCHEMA, TIMING, identity_hash
+from geojepa_cli.workspace.manifest import MANIFEST, MANIFEST_SCHEMA, TIMING, identity_hash, mark_newest
 
 
 class Build:
@@ -70,6 +70,7 @@ class Build:
         write_durably(self.partial / TIMING, json.dumps({**times, **(timing or {})}) + "\n")
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         write_durably(self.partial / MANIFEST, text + "\n")
+        mark_newest(self.partial, self._name)
         fsync(self.partial)
         self.partial.rename(self.path)
         fsync(self.path.parent)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,6 +58,25 @@ def split_directory(directory: str) -> tuple[str, str]:
 def published_at(path: Path) -> int:
     """Returns the time when a command last made the artifact at `path`, or found it up to date, in ns since 1970."""
     return (path / MANIFEST).stat().st_mtime_ns
+
+
+def mark_newest(path: Path, name: str) -> None:
+    """Gives the manifest in the directory `path` a later time than all other artifacts of this kind and name.
+
+    The time of a file has a coarse clock on many systems, and clocks are set back. So the current time alone does not
+    order two artifacts that are requested one after the other.
+
+    Args:
+        path: directory of an artifact, or the temporary directory from which it is published.
+        name: name of the artifact.
+    """
+    others = [
+        published_at(other)
+        for other in path.parent.iterdir()
+        if other != path and split_directory(other.name)[0] == name and (other / MANIFEST).is_file()
+    ]
+    now = max([time.time_ns(), *(at + 1 for at in others)])
+    os.utime(path / MANIFEST, ns=(now, now))
 
 
 def read_manifest(kind: str, path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import holds_a_file, remove, without_empty
 from geojepa_cli.workspace.kinds import KINDS, Remains, check_name, rebuild_hint, register_all
 from geojepa_cli.workspace.lock import LOCK, locked
-from geojepa_cli.workspace.manifest import MANIFEST, published_at, read_manifest, split_directory
+from geojepa_cli.workspace.manifest import MANIFEST, mark_newest, published_at, read_manifest, split_directory
 from geojepa_cli.workspace.references import check_kind, check_reference, missing_artifact, option_of
 from geojepa_cli.workspace.root import check_root, make_writable
 
@@ -207,7 +206,7 @@ class Workspace:
         build.existing = self._published(kind, build.path)
         if build.existing is not None:
             with contextlib.suppress(OSError):  # requested again: it becomes the newest of its name
-                os.utime(build.path / MANIFEST)
+                mark_newest(build.path, name)
             if _lock_of(build.path).exists():  # left by a run killed after publishing
                 with contextlib.suppress(OSError, BusyError), locked(_lock_of(build.path), what=build.path.name):
                     pass

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_a_version_that_is_built_again_becomes_the_newest(workspace: Workspace) 
     os.utime(second.path / MANIFEST, (2, 2))
     publish(workspace, zoom=16)
     assert workspace.find("source", "r").ref == first.ref
+
+
+def test_the_last_requested_is_the_newest_whatever_the_clock_says(workspace: Workspace) -> None:
+    ahead = time.time_ns() + 3_600 * 10**9
+    both = [publish(workspace, zoom=zoom) for zoom in (16, 15)]
+    for one in both:
+        os.utime(one.path / MANIFEST, ns=(ahead, ahead))
+    for zoom, one in ((16, both[0]), (15, both[1]), (16, both[0])):
+        publish(workspace, zoom=zoom)
+        assert workspace.find("source", "r").ref == one.ref
+    made = publish(workspace, zoom=14)
+    assert workspace.find("source", "r").ref == made.ref
 
 
 def test_the_manifest_has_files_counts_and_the_attribution_of_its_inputs(workspace: Workspace) -> None:
@@ -130,8 +143,8 @@ def test_older_versions_are_prunable_unless_a_newest_one_was_made_from_them(work
     tiles = publish(workspace, "tiles", inputs=(first,), zoom=16)
     other_zoom = publish(workspace, "tiles", inputs=(first,), zoom=15)
     newer = publish(workspace, "tiles", inputs=(second,), zoom=16)
-    for time, artifact in enumerate((first, second, tiles, other_zoom, newer), start=1):
-        os.utime(artifact.path / MANIFEST, (time, time))
+    for at, artifact in enumerate((first, second, tiles, other_zoom, newer), start=1):
+        os.utime(artifact.path / MANIFEST, (at, at))
     assert [artifact.ref for artifact in find_prunable(workspace.everything())] == [tiles.ref]
     workspace.remove(other_zoom)
     assert [artifact.ref for artifact in find_prunable(workspace.everything())] == [first.ref, tiles.ref]
@@ -192,8 +205,8 @@ def test_a_published_artifact_equals_the_one_that_is_read_again(workspace: Works
 
 def test_of_an_artifact_that_is_a_symbolic_link_only_the_link_is_deleted(workspace: Workspace, tmp_path: Path) -> None:
     old, new = publish(workspace, a=1), publish(workspace, a=2)
-    for time, artifact in enumerate((old, new), start=1):
-        os.utime(artifact.path / MANIFEST, (time, time))
+    for at, artifact in enumerate((old, new), start=1):
+        os.utime(artifact.path / MANIFEST, (at, at))
     target = old.path.rename(tmp_path / old.path.name)
     old.path.symlink_to(target)
     plan = plan_pruning(workspace)
