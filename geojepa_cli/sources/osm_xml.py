@@ -1,9 +1,9 @@
 """Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
 A file is read in blocks. Its compression ratio, the length of its XML tags and the depth of nested elements are
-limited, so that a malicious file cannot exhaust memory or time. This module parses only the part before the first node,
-way or relation as XML, unless the bounds must be computed from coordinates. The program `geojepa-tiler` parses the
-whole file later.
+limited, so that a malicious file cannot exhaust memory or time. Usually, only the part before the first node, way or
+relation is parsed as XML. If the bounds must be computed from coordinates, the whole file is parsed. The program
+`geojepa-tiler` reads the map data later.
 """
 
 from __future__ import annotations

@@ -89,8 +89,9 @@ def check_same_kind(stores: Iterable[GeometryStore]) -> None:
     first, *others = stores
     for other in others:
         if other.kind != first.kind:
-            message = f"`{other.path}` was made by the geometry encoder {other.kind}, expected {first.kind}"
-            raise DataError(f"{message} as for the other regions", other._hint(first.kind.encoder))
+            wanted = f"{first.kind} as for the other regions"
+            message = f"`{other.path}` was made by the geometry encoder {other.kind}, expected {wanted}"
+            raise DataError(message, other._hint(first.kind.encoder))
 
 
 def write_geometry(path: Path, n_pieces: int, kind: GeometryKind, batches: Iterable[npt.NDArray[Any]]) -> None:

@@ -151,7 +151,15 @@ def write_images(
 def create_images(
     path: Path, tiles: Sequence[TileId], form: ImageForm, images: Iterable[npt.NDArray[np.uint8]], threads: int = 1
 ) -> None:
-    """Creates an `images.h5`. The arguments are those of `put_images`."""
+    """Creates an `images.h5` with the images of tiles.
+
+    Args:
+        path: path of the `images.h5` to create.
+        tiles: tiles of the images.
+        form: size, bands and codec of the images.
+        images: image of each tile, in the order of `tiles`.
+        threads: number of threads that encode images.
+    """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
         put_images(out, tiles, form, images, threads)
 
@@ -163,7 +171,7 @@ def put_images(
     images: Iterable[npt.NDArray[np.uint8]],
     threads: int = 1,
 ) -> None:
-    """Writes an `images.h5`: its attributes, the zoom, x and y of each tile, and the images.
+    """Writes attributes, tiles (zoom, x and y) and images to an opened `images.h5`.
 
     Args:
         out: `images.h5` opened for writing.

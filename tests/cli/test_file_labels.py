@@ -139,7 +139,7 @@ def test_several_regions_share_the_definition_and_a_region_without_rows_is_refus
     [
         ("x,y,v\n380000,5300000,1\n", (), "states no CRS"),
         ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:25832"), "lies in a tile of `alpha`: they lie at longitude"),
-        ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:4326"), "is no position in WGS 84"),
+        ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:4326"), "is not a position in WGS 84"),
         ("lon,lat,v\n8.5,48.7,1\n", (), "latitude 48.7 to 48.7, the region at longitude"),
         ("lon,lat,v\n34.98,-80.85,1\n", (), "longitude and latitude seem to be swapped"),
         ("lon,lat,v\n", (), "is empty"),
