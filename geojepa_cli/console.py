@@ -164,7 +164,7 @@ def table(
     caption: str | None = None,
     red: Sequence[str] = (),
 ) -> None:
-    """Prints a table on stdout. Columns of numbers are right-aligned. Cells with a text in `red` are red."""
+    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red."""
     if _only_errors:
         return
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")

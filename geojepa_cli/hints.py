@@ -161,7 +161,7 @@ class Invocation:
         return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def arguments(self, command: str | None) -> tuple[str, ...]:
-        """Returns the first arguments that belong to no option: as many as the command `command` accepts."""
+        """Returns the arguments that belong to no option, such as a file, if the command `command` accepts them."""
         return self.rest[: ARGUMENTS.get(command or "", 0)]
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
@@ -175,8 +175,8 @@ class Invocation:
     def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, with the option `wrong` replaced by the options `right`.
 
-        If the option is repeated, only the occurrence with the value of `wrong` is replaced. If `wrong` is None or is
-        not found, the options with the same names as those in `right` are replaced.
+        If the option occurs several times, only the one with the wrong value is replaced. If `wrong` is None or does
+        not occur, the options with the same names as those in `right` are replaced.
         """
         alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
         places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
@@ -246,7 +246,7 @@ def advice(text: str) -> Hint:
 
 
 def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
-    """Converts keyword arguments to options, as described in `run`."""
+    """Converts keyword arguments to options: `min_entities=3` becomes `--min-entities 3`."""
     options: list[Option] = []
     for name, value in named.items():
         option = "--" + name.strip("_").replace("_", "-")

@@ -218,8 +218,8 @@ class _Transfer:
     def _can_resume(self) -> bool:
         """Returns True if the download may continue at the end of the partial file.
 
-        The URL and the MD5 that are recorded for the partial file must not differ from the current ones. If the server
-        publishes no MD5, an ETag or modification date must be recorded, which `_begin` compares with the response.
+        The partial file must come from the same URL and have the same published MD5. If the server publishes no MD5,
+        an ETag or modification date must be recorded for the partial file. `_begin` compares it with the response.
         """
         if self._state.get("url") not in (None, self.url):
             return False

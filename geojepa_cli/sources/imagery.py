@@ -117,7 +117,7 @@ def inspect_imagery(
 
 
 def lies_outside(imagery: Imagery, box: Bounds) -> bool:
-    """Returns True if no scene (georeferenced image) and no image tile of the imagery intersects a bounding box."""
+    """Returns True if all scenes (georeferenced images) or image tiles lie outside a bounding box."""
     names = [parse_image_name(path.name) for path in imagery.files.values()]
     boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
     return bool(boxes) and not any(meets(one, box) for one in boxes)

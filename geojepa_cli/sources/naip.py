@@ -42,7 +42,7 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
         collection: collection to search.
 
     Returns:
-        STAC items as returned by `trim_item`, sorted by id.
+        STAC items with only those fields that `fetch` stores, sorted by id.
 
     Raises:
         OfflineError: the API cannot be reached, or the response does not come from a STAC API.

@@ -31,7 +31,7 @@ class Places:
         rows: row numbers of the m rows that have a location, int64 [m].
         tiles: zoom, x and y of each row's tile, int64 [m, 3]; empty if the locations are points or polygons.
         geometry: point or (multi)polygon of each row in WGS84, shapely [m]; empty if the locations are tiles.
-        counts: number of rows without a geometry, and number of repaired polygons, each by its description.
+        counts: dict with the number of rows without a geometry, and the number of repaired polygons.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Places:
 
     @property
     def lonlat(self) -> NDArray[np.float64]:
-        """Longitude and latitude of each point, in degrees; for a polygon, of a point inside it: float64 [m, 2]."""
+        """Longitude and latitude, in degrees, of each point, or of a point inside each polygon: float64 [m, 2]."""
         import shapely
 
         points = self.geometry if self.kind == "points" else shapely.point_on_surface(self.geometry)
@@ -96,7 +96,8 @@ def _tiles(table: RawTable, name: str) -> Places:
 def _points(table: RawTable, crs: str | None) -> tuple[Geometries, str | None]:
     """Makes points from two columns of coordinates: `lon` and `lat`, or `x` and `y`.
 
-    Returns the points, and WGS84 if the columns are `lon` and `lat` and the user gave no CRS, otherwise None.
+    Returns the points and their CRS. The CRS is WGS84 for `lon` and `lat`. It is None for `x` and `y`, and if the user
+    gave a CRS.
     """
     import shapely
 

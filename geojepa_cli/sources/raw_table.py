@@ -1,4 +1,4 @@
-"""`RawTable`: a table from a CSV, GeoJSON or Parquet file of the user, before its values are converted."""
+"""`RawTable`: a table that was read from a user's CSV, GeoJSON or Parquet file. Its values are not yet converted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Geometries = NDArray[Any]  # shapely geometries, or None
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table from a file of the user, before its values are converted.
+    """A table that was read from a user's file. Its values are not yet converted.
 
     Attributes:
         path: path of the file.
@@ -45,7 +45,7 @@ class RawTable:
     crs: str | None = None
 
     def find(self, names: Sequence[str]) -> str | None:
-        """Returns the first column that has one of these names, ignoring case; None if there is no such column."""
+        """Returns the name of the first column that has one of these names, ignoring case; None if there is none."""
         return next((name for name in self.names if name.strip().lower() in names), None)
 
     def require(self, name: str, option: str = "--label") -> str:

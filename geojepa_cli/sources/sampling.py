@@ -84,7 +84,7 @@ def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float
 
     If `scale` is above 1, the raster is smoothed first, to avoid aliasing. Smoothing along each axis has the weights
     (a, 1 - 2a, a). Smoothing and bilinear sampling together act like a triangle filter with a half width of `scale`
-    pixels. To find `a`, the variances of both are set equal: 2a + 1/6 = scale² / 6.
+    pixels. To find `a`, their variances are set equal: 2a + 1/6 = scale² / 6.
 
     Args:
         data: raster, [bands, height, width].

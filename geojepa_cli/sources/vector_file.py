@@ -1,4 +1,4 @@
-"""Reads embedding vectors of other programs from a Parquet file with one vector per tile, point or polygon."""
+"""Reads a user's embedding vectors from a Parquet file with one vector per tile, point or polygon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_DIMENSION = 65_536
 
 @dataclass(frozen=True)
 class VectorTable:
-    """Embedding vectors from a file of the user, and the location of each vector on the map.
+    """Embedding vectors from a user's file, and the location of each vector on the map.
 
     Attributes:
         path: path of the file.
@@ -101,7 +101,7 @@ def _numbered(schema: Any, table: RawTable) -> list[str]:
     """Returns the names of the numbered columns that form the vectors, such as `emb_0`, `emb_1`, …, sorted by number.
 
     Raises:
-        DataError: there are no such columns, or their numbers do not start at 0 or 1 or have gaps.
+        DataError: there are no such columns, their first number is neither 0 nor 1, or a number is missing.
     """
     found: dict[str, dict[int, str]] = {}
     for one in schema:

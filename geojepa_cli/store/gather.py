@@ -188,8 +188,8 @@ class _Columns:
                 region's file, and the row of its last child + 1.
 
         Returns:
-            CSR offsets of the children of all tokens, and a list with one entry per region: the rows of the batch's
-            array in which the children from this region are stored.
+            CSR offsets of the children of all tokens, and one entry per region: the rows of the batch's array in which
+            the children from this region are stored.
         """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):

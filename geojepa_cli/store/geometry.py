@@ -24,7 +24,7 @@ CHECKED_ROWS = 1 << 16  # rows that are checked at once
 
 
 class GeometryKind(NamedTuple):
-    """Geometry encoder that computed vectors, and their width. Vectors of different kinds cannot be compared.
+    """Geometry encoder of vectors, and the width of the vectors. Vectors of different kinds cannot be compared.
 
     Attributes:
         encoder: name of the encoder, such as `fourier`.

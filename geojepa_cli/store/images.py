@@ -86,8 +86,11 @@ class ImageStore:
             fits = shape == (n, 3, SIZE_PX, SIZE_PX)
         if not fits:
             expected = [n, "3 or 4", "side", "side"] if self._any_form else [n, 3, SIZE_PX, SIZE_PX]
-            got = f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}"
-            raise DataError(f"{got}: models read RGB images of {SIZE_PX} × {SIZE_PX} px", _MODEL_FORM)
+            raise DataError(
+                f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}: "
+                f"models read RGB images of {SIZE_PX} × {SIZE_PX} px",
+                _MODEL_FORM,
+            )
 
     def _check_tiles(self) -> None:
         z, x, y = self.zxy.T

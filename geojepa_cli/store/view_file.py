@@ -1,7 +1,7 @@
 """`views.h5`: reads and writes two selections of tiles, tags and pieces (`View`), which belong to a task.
 
 A piece is the part of an OSM element inside one tile. The plain selection hides no tags. The masked selection has the
-same tiles, but also hides the tags and pieces that reveal a label. The file has four columns of bits, compressed:
+same tiles, but also hides the tags and pieces that reveal a label. The file has four columns of compressed bits:
 `tiles`: 1 for every tile that is selected.
 `dropped_pieces`: 1 for every piece that both selections hide.
 `masked_pieces`: 1 for every piece that only the masked selection hides.

@@ -75,7 +75,7 @@ def test_text_in_a_number_column_is_refused_with_its_line(tmp_path: Path) -> Non
         ("a.csv", b"\xef\xbb\xbf \n\n", "is empty"),
         ("a.csv", b"lon,lat,price\n", "is empty"),
         ("a.csv", b"lon,lat,price\n1,2,3\n1,2\n", "line 3: 2 cells, expected 3"),
-        ("a.csv", b"lon,lat,price\n1,2,Stra\xdfe\n", "no UTF-8"),
+        ("a.csv", b"lon,lat,price\n1,2,Stra\xdfe\n", "not UTF-8"),
         ("a.csv", b'lon,lat,price\n1,2,"3\n', "cannot be read as CSV"),
         ("a.geojson", b"", "is empty"),
         ("a.geojson", b"{", "cannot be read as GeoJSON"),
