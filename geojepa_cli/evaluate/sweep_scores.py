@@ -86,7 +86,8 @@ def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random
         random: True if each tile was assigned to a split separately.
 
     Returns:
-        Dicts for JSON. `best` is true for the best trial if its paired interval excludes the next one.
+        Dicts for JSON. `best` is true for the first trial if it is clearly better than the second: the confidence
+        interval of their paired difference does not contain 0.
     """
     tested = sorted(
         (one for one in trials if one.errors and not one.baseline), key=lambda one: (_mean(one, head), one.name)
@@ -113,7 +114,7 @@ def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random
 
 
 def _figures(trial: TrialScores, against: TrialScores | None, head: str, random: bool) -> dict[str, Any]:
-    """Returns the scores of a trial and its paired difference to the reference trial `against`, rounded."""
+    """Returns the scores of a trial, and the paired difference between the trial and the reference trial `against`."""
     names = ("score", "spread", "seeds", "tasks", "difference", "groups", "verdict", "protocol")
     found: dict[str, Any] = dict.fromkeys(names)
     if not trial.errors:

@@ -50,11 +50,11 @@ class FrozenInputs:
     Attributes:
         tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
             tag ids in `TileBatch.tag_ids`. float32 [V, E]
-        geometry: encoder of the geometry vectors in the batches. None: the batches have none.
-        images: encoder of the image tokens in the batches. None: the batches have none.
-        image_encoder: this encoder, on the model's device, to compute tokens in the training step. None: the training
-            step computes no image tokens.
-        tags: keys and values of the tags in `tag_table`. None: not known; models that count tags need them.
+        geometry: name and version of the encoder of the geometry vectors in the batches. None: the batches have none.
+        images: name and version of the encoder of the image tokens in the batches. None: the batches have none.
+        image_encoder: the encoder in `images`, loaded on the model's device. The training step computes image tokens
+            with it. None: the training step computes no image tokens.
+        tags: keys and values of the tags in `tag_table`. Only models that count tags need them. None: unknown.
     """
 
     tag_table: Tensor
@@ -68,7 +68,7 @@ class FrozenInputs:
         """Keys and values of the tags.
 
         Raises:
-            ValueError: they are not known.
+            ValueError: keys and values are unknown.
         """
         if self.tags is None:
             raise ValueError("the model counts tags: pass their keys and values")
