@@ -39,7 +39,7 @@ class LmaeInput(NamedTuple):
 
     Attributes:
         batch: tiles to train on.
-        sequences: sequences of the tokens, with class tokens.
+        sequences: layout of the tokens as one sequence per tile, with class tokens.
         hidden: True for entities whose encoded token is replaced by a mask token. bool [T]
     """
 
@@ -108,7 +108,7 @@ def draw_hidden(cu_seqlens: Tensor, tokens: int, ratio: float, rng: torch.Genera
     Args:
         cu_seqlens: cumulative entity counts of the tiles. [B+1]
         tokens: number of entities T.
-        ratio: fraction of the entities of a tile.
+        ratio: fraction of the entities of a tile to hide.
         rng: random generator on the CPU, so that the result is the same on any device.
     Returns:
         True for hidden entities. bool [T]

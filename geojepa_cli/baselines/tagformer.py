@@ -1,7 +1,7 @@
 """Tagformer: a transformer over the entities of a tile, trained on the labels of a task (GeoJEPA thesis, section 6.6).
 
-There are four variants. `tagformer` reads the tags of an entity as one-hot vectors. With an `s` in its suffix, it reads
-the mean text embedding of these tags instead. With a `p` in its suffix, it also reads the entity's bounding box.
+There are four variants. `tagformer` reads the tags of an entity as one-hot vectors. `tagformer-s` reads the mean text
+embedding of the tags instead. `tagformer-p` and `tagformer-sp` read the same, and also the entity's bounding box.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ AZIMUTH_DEG, ELEVATION_DEG = (110.0, 250.0), (35.0, 60.0)  # of the sun, on the 
 
 
 def shadow_shift(tile: TileId, seed: int) -> tuple[float, float]:
-    """Returns the length of the shadow of 1 m of height, in metres to the east and in metres to the south.
+    """Returns the shadow of an object that is 1 m high: its length in metres to the east and in metres to the south.
 
     The sun is in the south on the northern hemisphere, and in the north on the southern hemisphere.
     """
@@ -47,8 +47,8 @@ def infrared(colour: Colour) -> int:
     """Returns a near infrared value for a colour.
 
     The value is high for green colours (vegetation) and low for blue ones (water). For all other colours, it is the
-    mean of the bands. It is a rule of thumb, not a measurement. A colour is green if its excess green index is
-    positive: 2 · green − red − blue (Woebbecke et al. 1995).
+    mean of the bands. A colour is green if its excess green index, 2 · green − red − blue, is positive (Woebbecke et
+    al. 1995). The values are a rule of thumb, not measurements.
     """
     red, green, blue = colour
     mean, excess = (red + green + blue) / 3, 2 * green - red - blue

@@ -131,7 +131,7 @@ class TileDrawer:
         return kind, known
 
     def _paint(self, canvas: Canvas, geometry: _Geometry, pieces: Sequence[_Piece], shift: tuple[float, float]) -> None:
-        """Paints pieces in the given order. All shadows are painted before the first piece that lies above shadows."""
+        """Paints pieces in the given order. All shadows are painted together, in their place in the paint order."""
         shadows = [piece for piece in pieces if piece.shadow]
         for piece in pieces:
             if shadows and piece.layer > SHADOW.layer:
@@ -184,7 +184,7 @@ class TileDrawer:
 
 
 class _Geometry:
-    """Positions of the pieces of a tile, in pixels of the canvas.
+    """Positions of the pieces (parts of OSM elements) of a tile, in pixels of the canvas.
 
     Attributes:
         px_per_m: pixels per metre on the ground.

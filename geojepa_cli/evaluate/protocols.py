@@ -2,7 +2,7 @@
 
 For example, the protocol `seen` means that pretraining saw tiles of tested groups, and `transfer` means that it saw no
 tile of the tested regions. A group is the set of all tiles in one zoom-14 tile. Groups are compared by their position,
-not by the name of their region. So a tested group also counts as seen if pretraining saw it in another region file.
+not by the name of their region. So a tested group also counts as seen if pretraining saw it as part of another region.
 """
 
 from __future__ import annotations

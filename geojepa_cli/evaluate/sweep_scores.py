@@ -1,4 +1,7 @@
-"""Scores of the trials of a sweep, from the errors of their probes: means over tasks and seeds, paired differences."""
+"""Scores of the trials of a sweep: means over tasks and seeds, and paired differences between trials.
+
+The scores are computed from the errors of the probes of each trial.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class TrialScores:
     Attributes:
         name: name of the trial, or of a baseline.
         settings: settings in which trials differ.
-        errors: for each seed the errors of the m test tiles by task. The keys of `TaskErrors.models` are heads. Empty
-            if the trial failed.
+        errors: list with one dict for each seed: errors on the test tiles by name of the task. In these `TaskErrors`,
+            the keys of `models` are names of heads. The list is empty if the trial failed.
         protocols: protocol of each probe.
         cost: means over the models: `steps`, `tokens`, `training_s`, `parameters`. Empty for a baseline.
         models: references of the models.

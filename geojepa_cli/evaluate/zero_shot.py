@@ -18,8 +18,8 @@ from geojepa_cli.evaluate.scores import Predicted, score
 def draw_tiles(groups: Rows, candidates: Rows, count: int, seed: int) -> Rows:
     """Draws a sample of tiles. Each group has about the same share of the sample as of the tiles to draw from.
 
-    First, groups and the tiles of each group are put in random order. Then the sample takes tiles at equal distances in
-    this list.
+    First, all tiles are listed group by group, with groups and the tiles of a group in random order. Then tiles at
+    equal distances in this list are drawn.
 
     Args:
         groups: group of each tile, int64 [n].

@@ -45,8 +45,7 @@ def spread(vectors: Tensor) -> Spread:
 def similarities(vectors: Tensor, cu_seqlens: Tensor) -> tuple[float, float]:
     """Returns two mean cosine similarities: of two vectors in the same group, and of two vectors in different groups.
 
-    All pairs of different vectors are counted. They need not be compared one by one: the sums over pairs are computed
-    from the sums of the unit vectors of each group.
+    All pairs of different vectors are counted.
 
     Args:
         vectors: vectors, group by group. [n, d]

@@ -165,11 +165,11 @@ class Pretrainable(Protocol[BatchT]):
     module: nn.Module
 
     def prepare(self, batch: BatchT, rng: torch.Generator) -> Callable[[], StepLosses]:
-        """Prepares a training step, and returns the function that computes its losses with the weights of that time.
+        """Prepares a training step. Returns a function that computes the losses later, with the current weights.
 
-        Everything that does not depend on the weights belongs into the preparation, for example drawing masks: it runs
-        while a GPU is busy with earlier steps. The returned function should not wait for the GPU: it should not read
-        values of tensors. The caller enables autocast if training uses bfloat16.
+        `prepare` runs while a GPU is busy with earlier steps. So it should do everything that does not depend on the
+        weights, for example draw masks. The returned function should not wait for the GPU, so it should not read values
+        of tensors. The caller enables autocast if training uses bfloat16.
 
         Args:
             batch: data to train on, on the model's device.

@@ -73,9 +73,8 @@ def write_geometry_vectors(
 ) -> dict[str, int]:
     """Computes the geometry vectors of all pieces of a region, and writes them to `geometry.h5`.
 
-    A piece is the part of an OSM element inside one tile.
-    A few batches are in memory at a time. Each batch is computed by one thread, so the number of threads does not
-    change the vectors.
+    A piece is the part of an OSM element inside one tile. Only a few batches of pieces are in memory at the same time.
+    The number of threads does not change the vectors.
 
     Args:
         processed: path of the region's `processed.h5`.

@@ -1,7 +1,7 @@
-"""Definitions of entity tasks: a model must predict the class of an entity, which is read from a tag.
+"""Definitions of entity tasks, in which a model must predict the class of an entity.
 
-The tag is hidden from the model. The definitions are YAML files in the folder `entity/` next to the definitions of tile
-tasks.
+The class is the value of a tag that is hidden from the model. The definitions are YAML files in the folder `entity/`
+next to the definitions of tile tasks.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class EntitySpec(Strict):
 
     @property
     def hidden(self) -> tuple[TagRule, ...]:
-        """Rules for all tags that are hidden: those with the key of the task, and those that match `hide`."""
+        """Rules for all hidden tags: one for the key of the task, and those in `hide`."""
         return (TagRule(key=self.key), *self.hide)
 
     @property

@@ -104,5 +104,5 @@ class Alarms:
         return [finding.sentence.format(step=f"{step:,}") for finding in new]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the state for a checkpoint."""
+        """Returns the state of the alarms, for a checkpoint."""
         return {"suspected": list(self.suspected), "active": list(self.active)}

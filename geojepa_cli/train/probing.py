@@ -120,7 +120,7 @@ def r2(true: Floats, predicted: Floats, mean: float) -> float:
 
 
 def _count(store: TileStore, batch: TileBatch) -> tuple[dict[str, Floats], Rows]:
-    """Counts the labels of tiles in the map.
+    """Computes the labels of tiles from the map.
 
     Returns:
         First, a dict of labels by name. `buildings` is log(1 + number of entities with the key `building`). `tags

@@ -80,7 +80,7 @@ class Watch(Generic[BatchT]):
         return {**found.figures, "warnings": warnings} if warnings else dict(found.figures)
 
     def state(self) -> dict[str, Any]:
-        """Returns the state for the checkpoint."""
+        """Returns the state of this object, for the checkpoint."""
         return {"alarms": self._alarms.as_json(), "best": self._best, "best_step": self._best_step}
 
     def settle(self) -> None:

@@ -153,10 +153,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of a kind for each region in `wanted`.
-
-        If `wanted` is None or empty, the workspace must have only one region, whose artifact is returned.
-        """
+        """Returns the newest artifact of a kind for each of the `wanted` regions; None or []: the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 
