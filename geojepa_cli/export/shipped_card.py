@@ -106,9 +106,9 @@ def read_header(card: str, source: str) -> CardHeader:
     lists = [header.get(name) for name in ("training_regions", "attribution")]
     encoder = header.get("text_encoder", ...)  # null for a model that reads no tags
     if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists):
-        raise DataError(f"the header of `{source}` has no lists `training_regions` and `attribution` of texts")
+        raise DataError(f"in the header of `{source}`, `training_regions` and `attribution` must be lists of texts")
     if encoder is not None and not isinstance(encoder, str):
-        raise DataError(f"the header of `{source}` has no entry `text_encoder` with a text")
+        raise DataError(f"in the header of `{source}`, `text_encoder` must be a text or null")
     regions, attribution = (tuple(one or ()) for one in lists)
     return CardHeader(regions, attribution, encoder)
 
