@@ -212,8 +212,8 @@ def test_only_one_finite_number_for_each_image_is_an_answer(text: str, found: ob
     ("options", "message"),
     [
         ({"base_url": None}, "needs `--base-url`"),
-        ({"base_url": "ftp://host/v1"}, "is no address"),
-        ({"base_url": "http://"}, "is no address"),
+        ({"base_url": "ftp://host/v1"}, "is not an HTTP address"),
+        ({"base_url": "http://"}, "is not an HTTP address"),
         ({"base_url": "http://user:secret@host/v1"}, "no user"),
         ({"base_url": "http://host/v1?key=secret"}, "no user"),
         ({"api_key_env": "sk-abc"}, "not the key"),

@@ -80,8 +80,8 @@ def _print_parts(scores: Sequence[dict[str, Any]]) -> None:
     if not any(score["parts"] for score in scores):
         return
     console.print_line(
-        "two-part: in this task, tiles without certain entities (such as roads) have a fixed label; one head predicts if "
-        "a tile has such entities (present), another head predicts the label of tiles that have them"
+        "two-part: in this task, tiles without certain entities (such as roads) have a fixed label; one head predicts "
+        "if a tile has such entities (present), another head predicts the label of tiles that have them"
     )
     rows = [
         [score["model"], score["head"], *(_number(score["parts"][name]) for name in PARTS.values())]
