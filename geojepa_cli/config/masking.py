@@ -45,8 +45,8 @@ class MaskingConfig(Section):
         ge=-1,
         le=1,
         description="masks that hide similar entities: minimum of the similarity threshold, which is drawn at random "
-        "for each target; a target hides a random entity and all entities of the tile whose similarity to it reaches the "
-        "threshold",
+        "for each target; a target hides a random entity and all entities of the tile whose similarity to it reaches "
+        "the threshold",
     )
     kind_high: Float = Field(
         default=0.99,

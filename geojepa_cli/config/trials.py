@@ -213,7 +213,7 @@ def _draw(values: Range | tuple[Value, ...], share: float) -> Value:
 
 
 def _name_of(settings: Mapping[str, Value]) -> str:
-    """Returns the name of a trial, made from its settings: `lr0.001-depth3` for `train.lr=0.001` and `model.depth=3`."""
+    """Returns a name made from settings, such as `lr0.001-depth3` for `train.lr=0.001` and `model.depth=3`."""
     last = Counter(key.rpartition(".")[2] for key in settings)
     parts = []
     for key, value in settings.items():
