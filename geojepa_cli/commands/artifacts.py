@@ -72,8 +72,8 @@ def check_combination(lineage: str | None, modes: Mapping[str, bool], of_prune: 
 
     Args:
         lineage: value of `--lineage`, or None.
-        modes: dict that says for `verify` and `prune` if the option was given.
-        of_prune: dict that says for each option that requires `--prune` if the option was given.
+        modes: dict with the keys `verify` and `prune`. The value is True if the option was given.
+        of_prune: dict from the name of each option that requires `--prune` to True if the option was given.
 
     Raises:
         UsageError: two options cannot be combined, or `--prune` is missing.

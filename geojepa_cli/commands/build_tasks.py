@@ -64,9 +64,9 @@ Reduce = Annotated[
     str | None,
     typer.Option(
         help="With `--labels`: how one label is computed from the values in a tile. `mean`: their mean; polygons are "
-        "weighted by their area in the tile. `sum`: their sum; a polygon that lies partly in the tile adds the same "
-        "part of its value. `max`: the largest value. `nearest`: the value nearest to the centre of the tile. Default: "
-        "`mean`."
+        "weighted by their area in the tile. `sum`: their sum; if a tenth of a polygon's area is in the tile, a tenth "
+        "of its value is added. `max`: the largest value. `nearest`: the value nearest to the centre of the tile. "
+        "Default: `mean`."
     ),
 ]
 Crs = Annotated[

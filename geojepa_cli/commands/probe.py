@@ -76,10 +76,14 @@ KeyVariable = Annotated[
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost", help="Maximum cost in USD of all requests to the language models."),
+    typer.Option("--max-cost", help="Maximum cost in USD of all requests to a language model in this run."),
 ]
-PriceIn = Annotated[float | None, typer.Option("--price-in", help="Price in USD of a million tokens sent.")]
-PriceOut = Annotated[float | None, typer.Option("--price-out", help="Price in USD of a million tokens received.")]
+PriceIn = Annotated[
+    float | None, typer.Option("--price-in", help="Price in USD of a million tokens sent to the language model.")
+]
+PriceOut = Annotated[
+    float | None, typer.Option("--price-out", help="Price in USD of a million tokens received from it.")
+]
 Tiles = Annotated[
     int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
 ]

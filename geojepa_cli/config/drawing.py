@@ -23,7 +23,7 @@ EXAMPLE = {"missing": 0.2}
 class DrawingConfig(Section):
     """Settings of drawn images. The same settings and the same map give the same images."""
 
-    missing: Share = Field(default=0.1, description="probability that an OSM element is missing in all its tiles")
+    missing: Share = Field(default=0.1, description="share of OSM elements that are not drawn")
     shadows: Share = Field(default=1.0, description="share of buildings, trees and other high elements with a shadow")
     noise: Float = Field(
         default=4.0, ge=0, le=MAX_LEVELS, description="standard deviation of the noise of each pixel, in grey levels"

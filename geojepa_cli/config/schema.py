@@ -54,8 +54,8 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="null: an encoder's output is the output of its last layer (GeoJEPA thesis); a number: it is the "
-        "sum of the outputs of all layers and of the encoder's input, which is multiplied by this number",
+        description="null: an encoder's output is the output of its last layer (GeoJEPA thesis); a number: the "
+        "output is the sum of the outputs of all layers and of the encoder's input, multiplied by this number",
     )
     null_weight: Float = Field(
         default=0.0,
@@ -191,8 +191,8 @@ class TrainConfig(WatchConfig):
         default=1,
         ge=1,
         le=65_536,
-        description="number of batches per optimiser update; must be at least the number of processes of `torchrun`, "
-        "which share the batches; the trained model does not depend on the number of processes",
+        description="number of batches per optimiser update; the processes of `torchrun` divide the batches among "
+        "themselves, so each needs at least one; the trained model does not depend on the number of processes",
     )
     lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     lr_end: Float = Field(default=1e-6, ge=0, le=100, description="final learning rate")

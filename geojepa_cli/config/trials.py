@@ -149,7 +149,10 @@ def _refuse_varied(spec: SweepSpec, source: str, overrides: Sequence[str]) -> No
     varied = {*spec.settings, *(key for settings in spec.variants.values() for key in settings)}
     for text in overrides:
         if (key := text.partition("=")[0].strip()) in varied:
-            raise UsageError(f"`--set {key}`: the sweep `{source}` varies this setting", hints.instead(("--set", text)))
+            raise UsageError(
+                f"`--set {key}` cannot be used: the sweep `{source}` varies this setting",
+                hints.instead(("--set", text)),
+            )
 
 
 def _named(spec: SweepSpec, source: str) -> Iterator[tuple[str, dict[str, Value]]]:
@@ -165,7 +168,7 @@ def _named(spec: SweepSpec, source: str) -> Iterator[tuple[str, dict[str, Value]
 
 
 def _grid(spec: SweepSpec) -> Iterator[dict[str, Value]]:
-    """Yields all combinations of the values. Stops after one combination more than a sweep may have."""
+    """Yields the settings of each combination of the values. Stops after `MAX_TRIALS` + 1 combinations."""
     combinations = itertools.product(*spec.settings.values())
     for values in itertools.islice(combinations, MAX_TRIALS + 1):
         yield dict(zip(spec.settings, values, strict=True))

@@ -5,7 +5,7 @@ There are three methods, with the same result as a loop over the sequences:
 - By default, sequences are divided into groups of similar length. The sequences of a group are padded to the same
   length, and scaled dot-product attention runs once per group.
 - On CUDA in half precision, PyTorch's attention kernel for sequences of different lengths is used.
-- On CUDA, if training compiles its layers, FlexAttention is used (see `nn.flex`).
+- If, in addition, training compiles its layers, FlexAttention is used (see `nn.flex`).
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _kernel(
 
     The kernel can only compute the softmax. If there is a null weight, each sequence has one more key, the null key,
     which must get the score log(null_weight). Two additional columns of queries and keys add this score for the null
-    key only. The second column corrects the rounding error of the first, which is large in half precision.
+    key only. The second column holds the rounding error of the first, because half precision rounds coarsely.
 
     Args:
         query: queries. [T, H, D/H]

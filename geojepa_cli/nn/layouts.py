@@ -199,12 +199,12 @@ class SharedLayout:
 
     @property
     def uses(self) -> KeyUses:
-        """Rows of the K keys, without padding."""
+        """Tokens and rows of the K keys in a buffer without padding."""
         return KeyUses(self.key_token, self.context_keys, self.context_used, self.target_keys)
 
     @cached_property
     def padded_uses(self) -> KeyUses:
-        """Rows of the padded buffer of keys. Padding has a copy of the first key, which attention ignores."""
+        """Tokens and rows of the keys in the padded buffer. Attention ignores the keys in padding rows."""
         buffer = self.padded.keys
         source, rows = self.key_token.index_select(0, buffer.source), buffer.row_of
         return KeyUses(source, rows[self.context_keys], self.context_used, rows[self.target_keys])

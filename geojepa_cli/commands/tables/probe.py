@@ -76,7 +76,7 @@ def _score_table(scores: Sequence[dict[str, Any]], unit: str) -> tuple[list[str]
 
 
 def _print_parts(scores: Sequence[dict[str, Any]]) -> None:
-    """Prints the scores of both parts of two-part predictions, with an explanation. Prints nothing without them."""
+    """Explains heads that predict in two parts, and prints the scores of each part. Prints nothing for other heads."""
     if not any(score["parts"] for score in scores):
         return
     console.print_line(

@@ -1,4 +1,4 @@
-"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and dropped tiles and entities."""
+"""Tables of `build-tasks`: tasks, labels by split, statistics of tiles, and dropped tiles and entities."""
 
 from __future__ import annotations
 

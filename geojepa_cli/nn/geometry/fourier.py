@@ -121,7 +121,7 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
 
     If k·d is small, the terms of the sum for areas almost cancel, and rounding errors would dominate. So positions are
     relative to the first node of the entity. Also, the first two terms of the power series of exp(-i k·m) sinc(k·d/2)
-    are left out of the sum, and 1 is added to the transform, which is their exact contribution.
+    are left out of the sum. Their exact contribution to the transform, 1, is added instead.
 
     Source: Siampou et al. 2025. `FourierGeometry` lists the differences.
 

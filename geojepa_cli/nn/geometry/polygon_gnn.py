@@ -158,7 +158,7 @@ def _path_weights(paths: Paths, nodes: int) -> Tensor:
     """Returns the weight of the message of each path: float [M, 1]. With these weights, a sum of messages is a mean.
 
     The weight is 1 / n, where n is the number of paths that send a message to the same node and have the same kinds of
-    edges. There are two kinds: edges along a line or ring, and visibility edges.
+    edges. There are two kinds of edges: edges along a line or ring, and visibility edges.
     """
     relations = RELATIONS * (paths.first == VISIBLE).long() + (paths.second == VISIBLE)
     group = RELATIONS**2 * paths.i + relations

@@ -83,9 +83,8 @@ class Transformer(nn.Module):
 
     By default, the LayerNorm reads the output of the last layer. If `input_weight` is set, it reads a sum instead: the
     outputs of all layers, plus `input_weight` times the input. The input and the layer outputs are layer-normalised
-    before they are added. A higher `input_weight` makes the output for a token depend more on the
-    token's own content, and less on the other tokens of its tile. data2vec (Baevski et al. 2022) averages layers in a
-    similar way.
+    before they are added. A higher `input_weight` makes the output for a token depend more on the token's own content,
+    and less on the other tokens of its tile. data2vec (Baevski et al. 2022) averages layers in a similar way.
 
     Args:
         embed_dim: width D.

@@ -10,7 +10,7 @@ from geojepa_cli.nn.blocks import Blocks
 
 
 def gram_loss(x: Tensor, reference: Tensor, lengths: Tensor) -> Tensor:
-    """Compares the similarities between the tokens of a tile with their similarities in an older encoder.
+    """Compares the similarities between the tokens of a tile with those that an older encoder computes.
 
     The cosine similarities between n tokens form an n × n matrix (Gram matrix). The loss of a tile is the mean squared
     difference between the matrices of the two encoders. The result is the mean over all tiles that have tokens. DINOv3

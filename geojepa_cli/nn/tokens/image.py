@@ -134,8 +134,8 @@ class FrozenEmbed(nn.Module):
 def frozen_boxes(form: FrozenForm) -> Tensor:
     """Returns the bounding boxes of the tokens of a frozen image encoder. [P, 8]
 
-    The box of a cell's token is the cell. The box of the token for the whole image is the tile. Boxes have the format of
-    `patch_boxes`.
+    The box of a cell's token is the cell. The box of the token for the whole image is the tile. The format of a box is
+    that of `patch_boxes`.
     """
     cells = patch_boxes(form.grid)
     return torch.cat([patch_boxes(1), cells]) if form.whole else cells
