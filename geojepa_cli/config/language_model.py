@@ -93,7 +93,7 @@ def language_model(given: str | LanguageModel, accepted: bool) -> LanguageModel:
     """
     if not accepted:
         probed = hints.run("probe", task="max_speed", model=f"{PREFIX}NAME", base_url="URL")
-        raise UsageError("this command needs embeddings, which a language model does not compute", probed)
+        raise UsageError("a language model computes no embeddings, but this command needs them", probed)
     return LanguageModel(given.removeprefix(PREFIX), "") if isinstance(given, str) else given
 
 
