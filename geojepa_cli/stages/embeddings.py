@@ -56,7 +56,8 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name (`name` or `name@id`) or `models/` artifact. Default: the newest, or else the model of the package.
+        model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none, the
+            model that comes with the package.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
@@ -199,7 +200,7 @@ def make_embeddings(
 def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
-    """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""
+    """Returns the `images/` artifact and the artifact with image tokens that a model reads. None for each not read."""
     images = images_to_read(workspace, processed, model.needs())
     source = model.images(workspace, images)
     tokens = image_tokens(workspace, images, source, device, threads) if images and source else None

@@ -28,7 +28,7 @@ def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) 
         run: settings of the training run.
 
     Raises:
-        NotFoundError: the fonts of a Debian package in the configuration are not installed.
+        NotFoundError: fonts in the configuration are not installed. They come from Debian packages.
         UsageError: the device does not exist.
         DataError: a font file is damaged.
     """

@@ -1,4 +1,4 @@
-"""Checks of a file with labels: missing and too large values, other zooms, and places outside the regions."""
+"""Checks of a file with labels: missing values, values that are too large, wrong zoom levels, and wrong places."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def check_values(table: RawTable, name: str, values: Any) -> None:
 
 
 def check_zoom(path: Path, places: Places, zoom: int, region: str) -> None:
-    """Checks that rows which are tiles have the zoom of a region.
+    """Checks that the tiles in a file have the same zoom level as the tiles of a region.
 
     Raises:
-        DataError: a tile has another zoom.
+        DataError: a tile in the file has another zoom level.
     """
     other = sorted({int(z) for z in places.tiles[:, 0]} - {zoom})
     if other:
@@ -57,16 +57,16 @@ def check_zoom(path: Path, places: Places, zoom: int, region: str) -> None:
 
 
 def check_inside(path: Path, values: ValuesAtPlaces, regions: Sequence[Artifact], used: Sequence[int]) -> None:
-    """Checks that rows of the file lie in the tiles of every region.
+    """Checks that every region has at least one row of the file in its tiles.
 
     Args:
         path: path of the file.
-        values: values and their places.
+        values: values of the rows, and their places.
         regions: `processed/` artifacts of the regions.
-        used: number of rows in the tiles of each region.
+        used: for each region, the number of rows that lie in its tiles.
 
     Raises:
-        DataError: no row lies in a region. The message says where the rows and the region are.
+        DataError: a region has no row in its tiles.
     """
     outside = [one for one, rows in zip(regions, used, strict=True) if not rows]
     if not outside:

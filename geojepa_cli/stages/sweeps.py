@@ -33,7 +33,7 @@ SPEC_FILE, BASE_FILE = "sweep.yaml", "base.yaml"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that runs a sweep again, from the files in its artifact if they are undamaged."""
+    """Returns the command that runs a sweep again. It uses the sweep file in the artifact, unless this is damaged."""
     folder = remains.path
     intact = folder is not None and all(
         name in remains.files and (folder / name).is_file() and file_sha256(folder / name) == remains.files[name]
@@ -195,7 +195,7 @@ def _tables(plan: SweepPlan, scores: Sequence[TrialScores], inputs: Sequence[Art
 
 
 def _resolved(plan: SweepPlan) -> str:
-    """Returns the sweep as YAML that makes the same artifact again, next to `base.yaml`."""
+    """Returns a sweep file that makes the same artifact again. It uses `base.yaml` in the same folder."""
     spec = plan.spec
     variants: Mapping[str, Any] = {
         trial.name: {key: list(one) if isinstance(one, tuple) else one for key, one in trial.settings.items()}
