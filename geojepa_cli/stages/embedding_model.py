@@ -75,13 +75,13 @@ class Model:
 
     @property
     def params(self) -> dict[str, str]:
-        """Parameters of an `embeddings/` artifact that identify the model: such as its name."""
+        """Parameters of an `embeddings/` artifact that identify the model, such as its name."""
         own = self.shipped.params if self.shipped else {} if self.artifact else registry.baseline_params(self.name)
         return {"model": self.name, **own}
 
     @property
     def attribution(self) -> tuple[str, ...]:
-        """Attribution lines of a shipped model, which its embeddings also need. Empty for other models."""
+        """Attribution lines of a shipped model, for the embeddings that it computes. Empty for other models."""
         return self.shipped.header.attribution if self.shipped else ()
 
     @property

@@ -56,8 +56,7 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none, the
-            model that comes with the package.
+        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
@@ -200,7 +199,7 @@ def make_embeddings(
 def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
-    """Returns the `images/` artifact and the artifact with image tokens that a model reads. None for each not read."""
+    """Returns the `images/` artifact and the artifact with image tokens. Each is None if the model does not read it."""
     images = images_to_read(workspace, processed, model.needs())
     source = model.images(workspace, images)
     tokens = image_tokens(workspace, images, source, device, threads) if images and source else None

@@ -168,7 +168,7 @@ def probe(
         seeds: number of consecutive seeds over which figures are averaged.
         labels: shares of the training labels, such as 0.1. Heads are also trained with these shares (learning curve).
         fold: number of the only fold of the task to test. Default: all folds; if a model was pretrained with
-            `--fold` on the tested regions, its fold.
+            `--fold` on the tested regions, the fold that it left out.
         embeddings: Parquet files with tile vectors of your own to test, as paths or texts `NAME=FILE`. Without `model`,
             only these vectors and the baselines are tested.
 

@@ -70,7 +70,7 @@ def trial_scores(workspace: Workspace, plan: SweepPlan, trial: Trial, done: Sequ
 
 
 def is_random(probe: Artifact) -> bool:
-    """Returns True if a probe has a random split. Scores are then too good, because test tiles have training neighbours."""
+    """Returns True if a probe has a random split. Its scores are too good: test tiles are next to training tiles."""
     return bool(probe.read_json(REPORT_FILE).get("random"))
 
 

@@ -92,7 +92,7 @@ class UserRows:
         """Returns entries of `report.json`: the vector files, and the number of tiles without a vector.
 
         Args:
-            description: description of the test. If tiles have no vector, it is returned with their number added.
+            description: description of the test. The number of tiles without a vector is added to it.
         """
         if not self.files:
             return {}
@@ -108,7 +108,7 @@ class UserRows:
 
 
 def model_or_default(model: Any, embeddings: VectorFiles) -> Any:
-    """Returns the models to test. If vectors of a user are given, but no model, this is the baseline TagPool."""
+    """Returns the models to test. If the user gives vectors, but no model, returns the baseline TagPool."""
     return TAGPOOL if model is None and embeddings is not None else model
 
 
