@@ -70,7 +70,7 @@ class Model:
 
     @property
     def is_baseline(self) -> bool:
-        """True for a baseline that needs no files in the workspace."""
+        """True for a baseline, which needs no files of a model in the workspace."""
         return self.artifact is None and self.shipped is None and self.language is None
 
     @property

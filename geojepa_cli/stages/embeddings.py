@@ -157,7 +157,7 @@ def make_embeddings(
         masked: hide the tags and entities that reveal the label of the task.
         device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
-        without_shared: the task's artifacts in all regions. If given, OSM elements in several zoom-14 tiles are hidden.
+        without_shared: the `tasks/` artifacts of all regions, to hide OSM elements in several zoom-14 tiles; or empty.
 
     Raises:
         DataError: there is no tile to embed, or the model is damaged.

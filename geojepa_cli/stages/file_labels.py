@@ -1,4 +1,4 @@
-"""Tasks with labels from a file: values of points, polygons or tiles that are not in the map."""
+"""Tasks whose labels come from a file with values of points, polygons or tiles, instead of from the map."""
 
 from __future__ import annotations
 

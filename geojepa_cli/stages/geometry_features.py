@@ -76,7 +76,7 @@ def find_encoder_of(workspace: Workspace, processed: Artifact, config: ModelConf
 
 
 def find_geometry(workspace: Workspace, processed: Artifact, source: GeometrySource) -> Artifact | None:
-    """Returns the newest `features/` artifact with the geometry vectors of a region, or None."""
+    """Returns the newest `features/` artifact with the geometry vectors of a region. None if there is none."""
 
     def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
         return processed.full_ref in inputs and source.kind_params.items() <= dict(params).items()
@@ -129,8 +129,10 @@ def make_geometry(workspace: Workspace, processed: Artifact, source: GeometrySou
 
 
 def _no_weights(workspace: Workspace, version: str) -> NotFoundError:
-    message = f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in"
-    return NotFoundError(f"{message} `{workspace.root}`", hints.run("pretrain", config="geometry.yaml"))
+    return NotFoundError(
+        f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in `{workspace.root}`",
+        hints.run("pretrain", config="geometry.yaml"),
+    )
 
 
 def _of_version(workspace: Workspace, processed: Artifact, encoder: str, version: str) -> GeometrySource | None:

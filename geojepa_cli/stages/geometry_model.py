@@ -1,4 +1,4 @@
-"""Trains the geometry encoder on polygons: outlines of numbers in different fonts. Part of the stage `models/`."""
+"""Stage `models/` for geometry encoders: trains PolygonGNN on the outlines of numbers in different fonts."""
 
 from __future__ import annotations
 

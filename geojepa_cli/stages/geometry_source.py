@@ -46,7 +46,7 @@ class GeometrySource(NamedTuple):
 
     @property
     def artifact(self) -> Artifact | None:
-        """The `models/` artifact with the weights, or None."""
+        """The `models/` artifact with the weights. None if the encoder comes with the package or has no weights."""
         return self.model if isinstance(self.model, Artifact) else None
 
 

@@ -37,9 +37,11 @@ def check_values(table: RawTable, name: str, values: Any) -> None:
 
     missing = int(np.isnan(values).sum())
     if missing > MAX_MISSING * len(values):
-        message = f"{missing:,} of {len(values):,} rows of `{table.path}` have no value in `{name}`"
-        hint = hints.again().noting("after these rows are removed from the file, or with another `--label`")
-        raise DataError(f"{message}: expected at most {MAX_MISSING:.0%}", hint)
+        raise DataError(
+            f"{missing:,} of {len(values):,} rows of `{table.path}` have no value in `{name}`: "
+            f"expected at most {MAX_MISSING:.0%}",
+            hints.again().noting("after these rows are removed from the file, or with another `--label`"),
+        )
     for row in np.flatnonzero(np.abs(values) > MAX_LABEL)[:1].tolist():
         raise table.wrong(row, f"`{name}` is {values[row]:g}: expected at most {MAX_LABEL:g}")
 

@@ -36,10 +36,10 @@ class ProbeSettings:
     """Settings of a probe.
 
     Attributes:
-        heads: prediction heads to train, of `HEADS`.
+        heads: names of the prediction heads to train, such as `linear`.
         masked: hide from the models the tags and entities that reveal the label of the task.
         seed: random seed of the cross-validation folds, and first seed of the heads and the confidence intervals.
-        seeds: number of consecutive seeds over which figures are averaged.
+        seeds: number of consecutive seeds over which scores are averaged.
         labels: shares of the training labels for learning curves, each above 0 and below 1.
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         fold: the only fold of the task to test; None for all folds.
@@ -125,7 +125,7 @@ def check_heads(head: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
-    """Sorts the shares of labels for learning curves. Removes duplicates, and the share 1 (all labels).
+    """Returns the shares of labels for learning curves: sorted, without duplicates, and without 1 (all labels).
 
     Raises:
         UsageError: a share is not a number above 0 and at most 1.
@@ -150,9 +150,9 @@ def _models(
 
 
 def without_mask(task: TaskSpec, settings: ProbeSettings) -> ProbeSettings:
-    """Returns the settings with which a task is probed: the given ones, but never `masked` for labels from a file.
+    """Returns the settings with which a task is probed. If its labels come from a file, `masked` becomes False.
 
-    A mask hides the tags that reveal the label. Labels from a file do not come from tags, so there is no mask.
+    Masking hides the tags that reveal the label. Labels from a file do not come from tags.
     """
     if task.label.file is None or not settings.masked:
         return settings
@@ -173,7 +173,7 @@ def check_folds(
         fold: the only fold of the task to test; None for all folds.
 
     Returns:
-        The group of each tested tile, int64.
+        For each tested tile, the zoom-14 tile (group) that contains it, int64.
 
     Raises:
         UsageError: the task has no fold with the number `fold`.

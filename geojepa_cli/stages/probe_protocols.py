@@ -23,8 +23,8 @@ def find_protocols(models: Sequence[Model], tested: Groups, regions: Groups) -> 
 
     Args:
         models: tested models and baselines.
-        tested: zoom-14 group of each tested tile, int64.
-        regions: zoom-14 group of each tile of the tested regions, int64.
+        tested: for each tested tile, the zoom-14 tile (group) that contains it, int64.
+        regions: for each tile of the tested regions, the zoom-14 tile (group) that contains it, int64.
 
     Returns:
         A dict from the reference of each model (`name@id`) to its protocol.
@@ -46,7 +46,7 @@ def choose_fold(data: TaskData, models: Sequence[Model], regions: Groups) -> int
     Args:
         data: labels and folds of the task.
         models: models to test.
-        regions: zoom-14 group of each tile of the tested regions, int64.
+        regions: for each tile of the tested regions, the zoom-14 tile (group) that contains it, int64.
     """
     from geojepa_cli.evaluate.protocols import SEEN, find_protocol
 

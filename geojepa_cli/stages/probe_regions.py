@@ -87,8 +87,8 @@ def tasks_of(workspace: Workspace, regions: Sequence[Artifact]) -> list[str]:
 def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> list[Artifact]:
     """Returns the regions from which `probe` may choose the regions to test, if the user named none.
 
-    These are the newest versions of all regions for which the given tasks were built. If no task is given, one built
-    task is enough. Returns an empty list if the user named a region, or if the workspace has only one.
+    These are the newest versions of the regions for which the given tasks were built or, if no task is given, any task.
+    Returns an empty list if the user named a region, or if the workspace has only one.
     """
     names = workspace.names("processed")
     given = [] if task is None else as_list(task)
@@ -107,8 +107,8 @@ def choose_regions(
 ) -> list[Artifact]:
     """Chooses the regions to test: those that no model saw in pretraining. Prints the chosen regions.
 
-    All models must be able to embed a chosen region. Regions that are not next to tiles that a model saw are
-    preferred: others are chosen only if there is no such region.
+    All models must be able to embed the chosen regions. Regions next to tiles that a model saw are chosen only if there
+    are no other regions.
 
     Args:
         found: `processed/` artifacts of the regions to choose from.
@@ -146,7 +146,7 @@ def _note_choice(chosen: Sequence[Artifact], known: Sequence[str], unknown: Sequ
         chosen: tested regions.
         known: names of the models that record the tiles that pretraining saw.
         unknown: names of the models that do not record these tiles.
-        near: True if a model saw zoom-14 groups next to the tested regions.
+        near: True if a model saw zoom-14 tiles next to the tested regions.
     """
     names = ", ".join(f"`{region.name}`" for region in chosen)
     but = ", but zoom-14 groups next to them" if near else ""
@@ -162,7 +162,7 @@ def more_data() -> Hint:
 
 
 def region_groups(region: Artifact) -> Groups:
-    """Returns the zoom-14 group of each tile of a region, int64.
+    """Returns, for each tile of a region, the zoom-14 tile (group) that contains it, int64.
 
     Raises:
         DataError: `processed.h5` is damaged.

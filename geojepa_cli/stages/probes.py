@@ -165,7 +165,7 @@ def probe(
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads; does not affect the result.
-        seeds: number of consecutive seeds over which figures are averaged.
+        seeds: number of consecutive seeds over which scores are averaged.
         labels: shares of the training labels, such as 0.1. Heads are also trained with these shares (learning curve).
         fold: number of the only fold of the task to test. Default: all folds; if a model was pretrained with
             `--fold` on the tested regions, the fold that it left out.

@@ -107,16 +107,17 @@ def open_shipped(ref: str, option: str = "model") -> ShippedModel:
 
 
 def ref_in(params: Mapping[str, Any]) -> str | None:
-    """Returns the reference to the shipped model in the parameters of an artifact with embeddings or geometry vectors.
+    """Returns the reference to the shipped model with which an artifact was made. None if it was made without one.
 
-    Returns None if the artifact was not made with a shipped model.
+    Args:
+        params: parameters of an artifact with embeddings or geometry vectors.
     """
     sums = {name: params.get(name) for name in (WEIGHTS_PARAM, CONFIG_PARAM)}
     return f"{params.get('model')}@{identity_hash(sums)}" if all(sums.values()) else None
 
 
 def noting_version(hint: Hint, refs: Iterable[str | None]) -> Hint:
-    """Adds a note to a command if it needs a model that comes with another version of geojepa.
+    """Adds a note to a command if the command needs a model that comes with another version of geojepa.
 
     Args:
         hint: command that rebuilds an artifact.

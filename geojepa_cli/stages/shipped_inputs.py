@@ -32,7 +32,7 @@ def check_tags(model: ShippedModel, features: Artifact) -> None:
         features: `features/` artifact of the region with tag embeddings.
 
     Raises:
-        DataError: the tag embeddings are of another text encoder or have another width.
+        DataError: the tag embeddings are of another text encoder or have another length.
     """
     from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.store.features import tag_encoder

@@ -65,7 +65,7 @@ class SupervisedRuns:
     def fits(
         self, store: TileStore, data: TaskData, rows: NDArray[Any], masked: bool, without_shared: str | None = None
     ) -> dict[str, Fit]:
-        """Returns a dict from the name of each row of scores to a function that trains the model of this row.
+        """Returns a dict from row name in the table of scores to a function that trains the model of this row.
 
         The function trains the model on one fold, and returns the predictions for the test tiles.
 
@@ -89,7 +89,7 @@ class SupervisedRuns:
         return found
 
     def rows(self, without_shared: str | None = None) -> dict[str, str]:
-        """Returns a dict from the name of each row of scores to the name of its model. The rows are those of `fits`."""
+        """Returns a dict from row name in the table of scores to model name. The rows are those of `fits`."""
         patterns = ["{}"] if without_shared is None else ["{}", without_shared]
         return {label: name for pattern in patterns for name, label in self._labels(pattern).items()}
 

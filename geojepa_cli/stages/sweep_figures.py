@@ -33,13 +33,14 @@ def baseline_scores(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> Tr
         probes: for each fold, the `probes/` artifacts of TagPool, one for each task.
 
     Raises:
-        DataError: Dummy makes no error in any task, so there is nothing to compare.
+        DataError: the baseline Dummy (predicts the median) makes no error in any task.
     """
     from geojepa_cli.evaluate.sweep_scores import TrialScores
 
     errors, protocols = _read_model(plan, probes)
     if not any(task.dummy.sum() > 0 for task in errors.values()):
-        raise DataError("Dummy makes no error in any task: there is nothing to compare", hints.run("build-tasks"))
+        message = "the baseline Dummy (predicts the median) makes no error in any task, so there is nothing to compare"
+        raise DataError(message, hints.run("build-tasks"))
     return TrialScores(TAGPOOL, errors=[errors], protocols=protocols, baseline=True)
 
 
@@ -75,7 +76,11 @@ def is_random(probe: Artifact) -> bool:
 
 
 def _read_model(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> Read:
-    """Reads the probes of the models with one seed: for each fold, the `probes/` artifacts of all tasks.
+    """Reads the errors of the models of one trial and seed, which were tested on different folds.
+
+    Args:
+        plan: the sweep.
+        probes: for each fold, the `probes/` artifacts of all tasks.
 
     Returns:
         A dict from the name of each task to the errors in all folds, and the protocol of each probe.

@@ -53,7 +53,7 @@ class SweepPlan(NamedTuple):
 
     @property
     def folds(self) -> Sequence[int | None]:
-        """Folds that training leaves out and that are tested. Contains only None if the sweep has no folds."""
+        """Folds of the sweep. Each is left out of training and then tested. `(None,)` if there are no folds."""
         return self.spec.folds or (None,)
 
     def jobs(self, workspace: Workspace, device: str, threads: int) -> list[Job]:
@@ -126,10 +126,11 @@ def _yaml(value: object) -> str:
 
 
 def _check(spec: SweepSpec, trials: Sequence[Trial], source: str) -> None:
-    """Checks what `pretrain` and `probe` would refuse later.
+    """Raises the errors that `pretrain` and `probe` would raise later.
 
     Raises:
-        UsageError: a head is unknown, a name cannot be used, or a configuration does not train a model of tiles.
+        UsageError: a head is unknown, a name cannot be used, a configuration trains a geometry encoder, or it sets
+            `data.fold`.
     """
     from geojepa_cli.config.geometry import GeometryConfig
 
@@ -146,7 +147,8 @@ def _check(spec: SweepSpec, trials: Sequence[Trial], source: str) -> None:
                 f"`{source}`: `{spec.base}` trains a geometry encoder, which has no tile vectors", corrected
             )
         if trial.config.data.fold is not None:
-            raise UsageError(f"`{source}`, trial `{trial.name}`: data.fold is set; use the key `folds`", corrected)
+            message = f"`{source}`, trial `{trial.name}`: `data.fold` cannot be set; use the key `folds`"
+            raise UsageError(message, corrected)
 
 
 def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artifact], given: Regions) -> list[Artifact]:
@@ -166,7 +168,7 @@ def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artif
     found = _unseen(workspace, spec, regions)
     if found:
         names = ", ".join(f"`{one.name}`" for one in found)
-        console.note(f"testing on {names}, which the models do not see; to test on others, use `--test-region`")
+        console.note(f"testing on {names}, which training does not see; to test on other regions, use `--test-region`")
         return found
     console.warn("the models are tested on the training regions, because the tasks were built for no other region")
     return list(regions)

@@ -74,7 +74,7 @@ def sweep(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Trains a model for each trial of a sweep file, tests all on the same tiles, and ranks the trials.
+    """Trains models for each trial of a sweep file, tests all models on the same tiles, and ranks the trials.
 
     Models and probes are ordinary artifacts. Those that exist are not made again, so a sweep that was killed continues
     where it stopped. A trial that fails is listed in the table with the reason, and the others continue; the next run
@@ -111,7 +111,7 @@ def sweep(
     baseline = baseline_scores(plan, baselines)
     done = _run(jobs, workers if not ray or workers > 1 else 0, ray)
     if all(one["error"] for one in done):
-        raise DataError(f"all trials failed; the first: {done[0]['error']}", hints.again().noting("to try again"))
+        raise DataError(f"all trials failed; the first error: {done[0]['error']}", hints.again().noting("to try again"))
     by_trial: dict[str, list[Done]] = defaultdict(list)
     for job, one in zip(jobs, done, strict=True):
         by_trial[job["trial"]].append(one)

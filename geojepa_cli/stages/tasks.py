@@ -193,7 +193,7 @@ def _task_name(task: object, argument: str) -> str:
 
 
 def count_groups(regions: Sequence[Artifact]) -> int:
-    """Returns the number of groups (zoom-14 tiles) that contain a tile of at least one of these regions."""
+    """Returns the number of groups (zoom-14 tiles) that contain a tile of at least one of the regions."""
     import numpy as np
 
     from geojepa_cli.store.store import TileStore

@@ -45,7 +45,7 @@ def check_images(image_size: int, bands: str, image_codec: str, imagery: str, dr
 
 
 def check_scenes(by_region: Sequence[Sequence[Artifact]], wanted: WantedImages) -> None:
-    """Checks that images of the wanted form can be made from the imagery of each region.
+    """Checks that the wanted images can be made from the imagery of each region.
 
     Raises:
         UsageError: the imagery consists of image tiles, but the wanted images are not 224 × 224 pixels and RGB.

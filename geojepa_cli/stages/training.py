@@ -62,7 +62,7 @@ class Trained(NamedTuple):
 
     Attributes:
         result: progress at the end of the run, and the limit that ended the run.
-        parameters: numbers of parameters of the model's parts, by name.
+        parameters: number of parameters of each part of the model, by name of the part.
         timing: entries of `timing.json`.
     """
 

@@ -1,4 +1,4 @@
-"""Tests vectors from files of a user like the embeddings of a model (`probe --embeddings`)."""
+"""Vectors that a user gives in files (`probe --embeddings`). They are tested like the embeddings of a model."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class UserRows:
         return {"embeddings": found} if found else {}
 
     def vectors(self, rows: NDArray[Any], masked: bool) -> dict[str, NDArray[Any]]:
-        """Returns a dict from the name of each row of scores to the vectors of n tiles of the task, float32 [n, d]."""
+        """Returns a dict from row name in the table of scores to the vectors of n tiles of the task, float32 [n, d]."""
         found = zip(self.files, self.placed, strict=True)
         return {self._label(one, masked): placed.read(rows) for one, placed in found}
 
     def rows(self, masked: bool) -> dict[str, str]:
-        """Returns a dict from the name of each row of scores to the reference of the vectors in this row."""
+        """Returns a dict from row name in the table of scores to the reference of the vectors in this row."""
         return {self._label(one, masked): one.ref for one in self.files}
 
     def protocols(self, tested: Groups, regions: Groups) -> dict[str, Protocol]:
@@ -194,9 +194,11 @@ def place_user_vectors(
         lacking = int((data.eligible & ~have).sum())
         if lacking > MAX_MISSING * total:
             where = f"`{data.spec.name}` in {', '.join(f'`{name}`' for name in regions)}"
-            message = f"`{one.table.path}` has no vector for {lacking:,} of {total:,} tiles of {where}"
-            hint = hints.again(embeddings=f"{one.name}=FILE.parquet").noting("with vectors of these tiles")
-            raise DataError(f"{message}: expected at most {MAX_MISSING:.0%}", hint)
+            raise DataError(
+                f"`{one.table.path}` has no vector for {lacking:,} of {total:,} tiles of {where}: "
+                f"expected at most {MAX_MISSING:.0%}",
+                hints.again(embeddings=f"{one.name}=FILE.parquet").noting("with vectors of these tiles"),
+            )
         known &= have
     left_out = int((data.eligible & ~known).sum())
     if left_out:

@@ -119,7 +119,7 @@ class ZeroShotRuns:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Dict from the name of each row of scores to the reference of the language model in this row."""
+        """Dict from row name in the table of scores to the reference of the language model in this row."""
         return {self._label(model): model.ref for model in self._models}
 
     def ask(self) -> None:
