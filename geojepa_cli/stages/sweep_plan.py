@@ -170,7 +170,7 @@ def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artif
         names = ", ".join(f"`{one.name}`" for one in found)
         console.note(f"testing on {names}, which training does not see; to test on other regions, use `--test-region`")
         return found
-    console.warn("the models are tested on the training regions, because the tasks were built for no other region")
+    console.warn("the models are tested on the training regions, because the tasks were built for no unseen region")
     return list(regions)
 
 

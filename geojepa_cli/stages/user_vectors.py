@@ -204,7 +204,7 @@ def place_user_vectors(
     if left_out:
         tiles_ = console.counted(left_out, "tile")
         task = f"task `{data.spec.name}`"
-        console.warn(f"{tiles_} of {total:,} not used in {task}: there is no vector for them in `--embeddings`")
+        console.warn(f"{tiles_} of {total:,} not used in {task}: no vector in `--embeddings`")
     if masked:
         names = ", ".join(f"`{one.name}`" for one in files)
         console.warn(f"`--masked` hides nothing from {names}, whose vectors come from files")
