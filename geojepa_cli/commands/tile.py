@@ -53,7 +53,7 @@ SkipFailed = Annotated[
 ImageSize = Annotated[
     int,
     typer.Option(
-        help="Width and height in pixels of tile images that are drawn, or cut from GeoTIFFs or VRTs. "
+        help="Width and height, in pixels, of tile images that geojepa draws, or cuts from GeoTIFFs or VRTs. Other image tiles keep their size. "
         f"Models need {stage.DEFAULT_IMAGE_SIZE}."
     ),
 ]

@@ -1,4 +1,4 @@
-"""Image tokens of the context encoder, computed from images whose hidden cells are blank."""
+"""Image tokens of the context encoder. Masked image patches are blanked out before the tokens are computed."""
 
 from __future__ import annotations
 
