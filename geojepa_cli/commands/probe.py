@@ -119,7 +119,8 @@ def probe(
         bool,
         typer.Option(
             "--without-shared",
-            help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles. They can be in training and test data.",
+            help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles. "
+            "Such elements can be in training data and in test data.",
         ),
     ] = False,
     base_url: BaseUrl = None,
