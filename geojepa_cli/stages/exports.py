@@ -17,7 +17,7 @@ from geojepa_cli.stages.rebuild import input_refs, open_inputs
 from geojepa_cli.stages.stage import Regions, Stage, as_command, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains
+from geojepa_cli.workspace.kinds import Remains, name_of
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,11 +31,14 @@ _AT_ONCE = 256  # tiles whose tags are counted together
 
 
 def _rebuild(remains: Remains) -> Hint:
-    task = remains.name.rpartition(".")[0] or remains.name
-    base = next((one.rebuild_hint() for one in open_inputs(remains, "tasks")), hints.run("build-tasks", task=task))
+    built, regions = open_inputs(remains, "tasks"), input_refs(remains, "processed")
+    if built:
+        base, first = built[0].rebuild_hint(), built[0].name.rpartition(".")[0]
+        base = base.adding(region=[one for one in regions if name_of(one) != first])
+    else:
+        base = hints.run("build-tasks", region=regions, task=remains.name.rpartition(".")[0] or remains.name)
     masked = remains.params.get("masked") is True
-    again = base.adding(region=input_refs(remains, "processed"), export=AUTOGLUON, masked=masked)
-    return with_same_images(remains, again)
+    return with_same_images(remains, base.adding(export=AUTOGLUON, masked=masked))
 
 
 EXPORTS = Stage(
@@ -79,7 +82,7 @@ def export_task(
     Raises:
         UsageError: the format is unknown.
         NotFoundError: there is no such region or task, or no region has images.
-        DataError: a split has no tile, or an artifact is damaged.
+        DataError: no tile is left for training, or an artifact is damaged.
     """
     check_format(export)
     return [_export(workspace, built, masked) for built in find_built_tasks(workspace, task, region)]
@@ -101,10 +104,9 @@ def _export(workspace: Workspace, built: BuiltTask, masked: bool) -> Artifact:
             data = TaskData.open(store, built.artifacts)
             tiles = _read(store, data, masked, build, images)
         counts = write_tables(build.partial, tiles)
-        if not all(counts.values()):
-            empty = next(split for split, count in counts.items() if not count)
+        if not counts["train"]:
             again = hints.again(region=[*names, "ANOTHER"]).or_else(hints.again(seed=1))
-            raise DataError(f"the split `{empty}` of the task `{built.name}` has no tile", again)
+            raise DataError(f"the split `train` of the task `{built.name}` has no tile", again)
         write_texts(build.partial, data.spec.title, data.spec.label.unit, masked, build.inherited_attribution())
         return build.publish(counts | {"images": int(tiles.has_image.sum())})
 

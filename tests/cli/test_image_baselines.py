@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from commandline import output_of, refused
+from hint_commands import check_hint
 from image_tokens import store_tokens
 from synthetic_store import write_synthetic_images
 from synthetic_workspace import add_region
+from tiny_networks import tiny_network, use_tiny_networks
 
 from geojepa_cli import Workspace, stages
+from geojepa_cli.config import supervised
 from geojepa_cli.config.images import FROZEN_ENCODERS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.models.image_weights import torchvision_models
@@ -22,6 +25,7 @@ from geojepa_cli.stages.image_features import find_image_encoder, image_tokens
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.durable import file_sha256
 
 LINEAR = ("--head", "linear")
 
@@ -87,6 +91,67 @@ def test_entities_have_no_vectors_of_a_backbone(workspace: Workspace) -> None:
     ):
         error = refused(workspace, *words)
         assert isinstance(error, UsageError) and "reads only images" in error.message
+
+
+def test_backbones_are_trained_on_the_labels_of_a_task(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_networks(monkeypatch, tmp_path / "cache")
+    original = supervised._read
+    small = {"model": {"image_px": 32}, "train": {"epochs": 1, "patience": 1}}
+    monkeypatch.setattr(supervised, "_read", lambda name: small if name == "tuned.yaml" else original(name))
+    weights = tmp_path / "w.pth"
+    torch.save(tiny_network("efficientnet_b0").state_dict(), weights)
+    models = ("vit_b_16-tuned", f"efficientnet_b0-tuned={weights}", "resnet50-tuned-random", "tag-count-mlp")
+    words = ["probe", "--task", "building_count", "--region", "oak", *LINEAR, "--without-shared", "--json"]
+    words += [word for model in models for word in ("--model", model)]
+    answer = json.loads(output_of(workspace, *words))
+    report = answer["result"]
+    protocols = {score["model"]: score["protocol"] for score in report["scores"] if score["head"] == "supervised"}
+    assert protocols["vit_b_16-tuned"] == protocols["efficientnet_b0-tuned"] == "unknown"
+    assert protocols["resnet50-tuned-random (random image encoder)"] == "no pretraining"
+    assert protocols["tag-count-mlp"] == "no pretraining" and len(protocols) == 8  # all without shared elements too
+    assert "resnet50-tuned-random (random image encoder) without shared" in protocols
+    versions = report["image_weights"]
+    assert versions["efficientnet_b0-tuned"] == f"sha256-{file_sha256(weights)[:12]}"
+    assert versions["resnet50-tuned-random"] == "random" and versions["vit_b_16-tuned"].startswith("sha256-")
+    assert report["supervised"]["vit_b_16-tuned"]["model"] == {"encoder": "vit_b_16", "image_px": 32}
+    made = workspace.find("probes", answer["artifact"])
+    assert workspace.find("images", "oak").full_ref in made.inputs
+    assert json.loads(output_of(workspace, *words))["artifact"] == answer["artifact"]
+    hint = str(made.rebuild_hint())
+    check_hint(hint)
+    assert "--model efficientnet_b0-tuned=FILE" in hint and "--model resnet50-tuned-random --model" in hint
+    torch.save(tiny_network("efficientnet_b0").state_dict(), weights)  # other weights
+    assert json.loads(output_of(workspace, *words))["artifact"] != answer["artifact"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message", "hint"),
+    [
+        ("resnet50-tuned", "no weights of the image encoder `resnet50`", "--model resnet50-tuned=FILE"),
+        ("resnet50-tuned=nowhere.pth", "`nowhere.pth` of the image encoder", "--model resnet50-tuned=FILE"),
+        ("resnet50-tuned-random=w.pth", "`resnet50-tuned-random` has random weights", "--model resnet50-tuned=w.pth"),
+        ("resnet50-tuned=", "expected the path of a file", "--model resnet50-tuned=FILE"),
+    ],
+)
+def test_weights_of_trained_backbones_are_found_or_named(
+    workspace: Workspace, model: str, message: str, hint: str
+) -> None:
+    words = ("probe", "--task", "building_count", "--region", "oak", *LINEAR, "--model")
+    error = refused(workspace, *words, model)
+    assert message in error.message and hint in str(error.hint)
+
+
+def test_a_trained_backbone_needs_images_and_has_no_embeddings(workspace: Workspace) -> None:
+    stages.build_tasks(workspace, "bare", "building_count")
+    words = ("--task", "building_count", "--region", "bare", *LINEAR, "--model", "resnet50-tuned-random")
+    assert "no images for the tiles of `bare`" in refused(workspace, "probe", *words).message
+    error = refused(workspace, "embed", "--model", "resnet50-tuned", "--region", "oak")
+    assert isinstance(error, UsageError) and "computes no embeddings" in error.message
+    both = ("--model", "resnet50-tuned=a.pth", "--model", "resnet50-tuned=b.pth")
+    error = refused(workspace, "probe", "--task", "building_count", "--region", "oak", *both)
+    assert isinstance(error, UsageError) and "several files of weights" in error.message
 
 
 def test_random_weights_need_their_name_and_are_marked(workspace: Workspace) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_store import write_synthetic_images, write_synthetic_processed
+from tiny_networks import TinyResNet
 from torch import nn
 
 from geojepa_cli.baselines import tuned_backbone
@@ -30,21 +31,10 @@ from geojepa_cli.train.optimizer import build_optimizer, set_learning_rate
 KIND = ImageTokenKind("resnet50", "random")
 
 
-class TinyNetwork(nn.Module):
-    """A network with the parts that `ImageEncoder` runs of a ResNet, and 2048 channels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 8, 4, 4, bias=False), nn.BatchNorm2d(8)
-        self.relu, self.maxpool = nn.ReLU(), nn.AvgPool2d(4)
-        self.layer1 = self.layer2 = self.layer3 = nn.Identity()
-        self.layer4 = nn.Conv2d(8, 2048, 1)
-
-
 def tiny(image_px: int = 32) -> ImageEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return ImageEncoder(TinyNetwork(), KIND)
+        return ImageEncoder(TinyResNet(), KIND)
 
 
 def config_of(**train: Any) -> TuneConfig:
