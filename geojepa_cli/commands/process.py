@@ -45,15 +45,15 @@ def process(
     image_encoder: Annotated[
         str,
         typer.Option(
-            help="Frozen encoder for tokens of images: `vit_b_16`, `resnet50`, `efficientnet_b0`, `geoembed`, or "
-            "`none`. `pretrain` and `embed` compute missing tokens themselves."
+            help="Frozen encoder for tokens of images: `vit_b_16`, `resnet50`, `efficientnet_b0`, `scalemae`, "
+            "`geoembed`, or `none`. `pretrain` and `embed` compute missing tokens themselves."
         ),
     ] = NO_ENCODER,
     image_weights: Annotated[
         str | None,
         typer.Option(
             help="File with the weights of the image encoder, or `random`. Default: the file in torchvision's cache, "
-            "or of the package geoembed."
+            "or of the package geoembed; `scalemae` needs a file."
         ),
     ] = None,
     threads: options.Threads = options.default_threads(),

@@ -102,16 +102,17 @@ class ModelConfig(Section):
         description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
         "geometry",
     )
-    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "geoembed"] = Field(
+    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "scalemae", "geoembed"] = Field(
         default="patch",
         description="image encoder: `patch`, a trained patch embedding, or a frozen encoder of torchvision (GeoJEPA "
-        "thesis: `vit_b_16`), or `geoembed`, a frozen encoder of aerial images (extra `aerial`)",
+        "thesis: `vit_b_16`), or a frozen encoder of aerial images: `scalemae` (weights from a file) or `geoembed` (extra "
+        "`aerial`)",
     )
     image_weights: str | None = Field(
         default=None,
         max_length=4096,
         description="weights of a frozen image encoder: path of a file, or `random`; null: file in torchvision's "
-        "cache, or of the package geoembed",
+        "cache, or of the package geoembed (`scalemae` needs a file)",
     )
     image_version: str | None = Field(
         default=None, max_length=100, description="version of these weights; null: `pretrain` fills it in"

@@ -52,7 +52,8 @@ class SupervisedRuns:
         shown = [model for model in self._models if model.needs() <= IMAGES]
         self._features = [tagged[0].tag_features(workspace, region) for region in regions if tagged]
         self._images = images_of(workspace, regions) if shown else []
-        self._sources = {model.name: model.images(workspace, None) for model in shown}
+        sources = {model.name: model.images(workspace, None) for model in shown}
+        self._sources = {name: source for name, source in sources.items() if source is not None}
         self._costs: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, dict[int, float]] = {}  # by label and seed
 

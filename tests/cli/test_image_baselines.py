@@ -115,8 +115,11 @@ def test_backbones_are_trained_on_the_labels_of_a_task(
     versions = report["image_weights"]
     assert versions["efficientnet_b0-tuned"] == f"sha256-{file_sha256(weights)[:12]}"
     assert versions["resnet50-tuned-random"] == "random" and versions["vit_b_16-tuned"].startswith("sha256-")
-    assert report["supervised"]["vit_b_16-tuned"]["model"] == {"encoder": "vit_b_16", "image_px": 32}
     made = workspace.find("probes", answer["artifact"])
+    assert made.params["supervised"]["vit_b_16-tuned"]["model"] == {"encoder": "vit_b_16", "image_px": 32}
+    costs = report["supervised"]
+    trained = sum(p.numel() for p in tiny_network("resnet50").parameters()) + 2048 + 1
+    assert costs["resnet50-tuned-random (random image encoder)"]["parameters"] == trained
     assert workspace.find("images", "oak").full_ref in made.inputs
     assert json.loads(output_of(workspace, *words))["artifact"] == answer["artifact"]
     hint = str(made.rebuild_hint())
