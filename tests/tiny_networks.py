@@ -23,6 +23,9 @@ class TinyResNet(nn.Module):
         self.layer1 = self.layer2 = self.layer3 = nn.Identity()
         self.layer4 = nn.Conv2d(8, 2048, 1)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer4(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
+
 
 def tiny_network(encoder: str, side_px: int = 224) -> nn.Module:
     """A network in place of the one that `empty_network` returns."""

@@ -139,9 +139,8 @@ def _check_export(export: str | None, masked: bool, analyze: str | None) -> None
         UsageError: the format is unknown, or the options cannot be combined with others.
     """
     if masked and export is None:
-        raise UsageError(
-            "`--masked` requires `--export`: tasks are always built masked too", hints.again(export="autogluon")
-        )
+        hint = hints.run("build-tasks", export="autogluon", masked=True)
+        raise UsageError("`--masked` requires `--export`: tasks always have a masked variant too", hint)
     if export is not None:
         check_format(export)
     if export is not None and analyze is not None:

@@ -39,7 +39,7 @@ AutoGluon uses every column but the label as a feature. Run in this folder:
     predictor.fit(train, tuning_data=val, column_types={{"image": "image_path"}})
     predictor.evaluate(test, metrics=["mean_absolute_error"])
 
-For images alone, keep the columns `image` and `label`. ATTRIBUTION.txt names the sources of maps and images.
+If val.csv has no rows, leave out tuning_data. For images alone, keep the columns `image` and `label`. ATTRIBUTION.txt names the sources of maps and images.
 """
 
 
@@ -87,17 +87,9 @@ def write_tables(folder: Path, tiles: ExportedTiles) -> dict[str, int]:
         cells = ([tiles.image_path(row), *tiles.counts[row, kept].tolist(), labels[row]] for row in rows.tolist())
         _write_csv(folder / f"{split}.csv", [IMAGE, *names, LABEL], cells)
     order = np.concatenate(list(parts.values())).tolist()
-    folds = {} if tiles.fold is None else {"fold": tiles.fold}
-    about = (
-        [
-            tiles.region[row],
-            tiles.tile[row],
-            SPLITS[tiles.split[row]],
-            tiles.group[row],
-            *(f[row] for f in folds.values()),
-        ]
-        for row in order
-    )
+    folds = {} if tiles.fold is None else {"fold": tiles.fold.tolist()}
+    columns = [tiles.region, tiles.tile, [SPLITS[int(split)] for split in tiles.split], tiles.group, *folds.values()]
+    about = ([column[row] for column in columns] for row in order)
     _write_csv(folder / TILES, ["region", "tile", "split", "group", *folds], about)
     return {split: len(rows) for split, rows in parts.items()}
 

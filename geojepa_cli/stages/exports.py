@@ -57,7 +57,9 @@ def check_format(export: str) -> None:
         UsageError: the format is unknown.
     """
     if export not in FORMATS:
-        raise UsageError(f"unknown format `{export}`: expected `{AUTOGLUON}`", hints.again(export=AUTOGLUON))
+        raise UsageError(
+            f"unknown format `{export}`: expected `{AUTOGLUON}`", hints.run("build-tasks", export=AUTOGLUON)
+        )
 
 
 @as_command("build-tasks")
