@@ -105,8 +105,8 @@ class ModelConfig(Section):
     image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "scalemae", "geoembed"] = Field(
         default="patch",
         description="image encoder: `patch` is a patch embedding that is trained; all others are frozen. `vit_b_16` "
-        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `scalemae` needs a file with weights, `geoembed` needs "
-        "the extra `aerial`",
+        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `scalemae` needs a file with weights, "
+        "`geoembed` needs the extra `aerial`",
     )
     image_weights: str | None = Field(
         default=None,

@@ -39,7 +39,8 @@ AutoGluon uses every column but the label as a feature. Run in this folder:
     predictor.fit(train, tuning_data=val, column_types={{"image": "image_path"}})
     predictor.evaluate(test, metrics=["mean_absolute_error"])
 
-If val.csv has no rows, leave out tuning_data. For images alone, keep the columns `image` and `label`. ATTRIBUTION.txt names the sources of maps and images.
+If val.csv has no rows, leave out tuning_data. For images alone, keep the columns `image` and `label`. ATTRIBUTION.txt
+names the sources of maps and images.
 """
 
 
