@@ -81,7 +81,7 @@ def write_tables(folder: Path, tiles: ExportedTiles) -> dict[str, int]:
     """
     train = tiles.counts[tiles.split == SPLITS.index("train")]
     kept = np.flatnonzero(train.any(axis=0))
-    names = [tiles.columns[place] for place in kept]
+    names = [tiles.columns[place] for place in kept.tolist()]
     parts = {split: np.flatnonzero(tiles.split == SPLITS.index(split)) for split in SPLITS}
     labels = [np.format_float_positional(label, trim="-") for label in tiles.labels]  # the shortest text of a float32
     for split, rows in parts.items():
