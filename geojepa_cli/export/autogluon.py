@@ -26,7 +26,7 @@ _README = """\
 train.csv, val.csv and test.csv: one row per tile, for the splits of the task.
   image    path of the image, relative to this folder; empty for a tile without an image
   {counts}
-  label    what to predict{unit}
+  label    label of the task{unit}
 tiles.csv: region, tile, split and zoom-14 group of each row, in the order of train.csv, val.csv and test.csv.
 {masked}
 AutoGluon uses every column but the label as a feature. Run in this folder:
@@ -35,9 +35,9 @@ AutoGluon uses every column but the label as a feature. Run in this folder:
     from autogluon.multimodal import MultiModalPredictor
 
     train, val, test = (pandas.read_csv(f"{{name}}.csv") for name in ("train", "val", "test"))
-    predictor = MultiModalPredictor(label="label", problem_type="regression", eval_metric="mean_absolute_error")
+    predictor = MultiModalPredictor(label="label", problem_type="regression")
     predictor.fit(train, tuning_data=val, column_types={{"image": "image_path"}})
-    predictor.evaluate(test, metrics=["mean_absolute_error"])
+    print((predictor.predict(test) - test["label"]).abs().mean())  # mean absolute error
 
 If val.csv has no rows, leave out tuning_data. For images alone, keep the columns `image` and `label`. ATTRIBUTION.txt
 names the sources of maps and images.
