@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BASELINE = "tagpool"
 
-# name for the option `--model` -> "module:Class". The class attribute `name` must be the same. Image backbones share one
-# class, which is constructed with the name.
+# name for the option `--model` -> "module:Class". The class attribute `name` must be the same. Image backbones share
+# one class, which is constructed with the name.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
     "tag-counts": "geojepa_cli.baselines.tag_counts:TagCounts",

@@ -46,7 +46,7 @@ class Model:
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
-        best: use the weights that the figure `train.select` chose. The name has the suffix `-best` then.
+        best: True to use the weights that `train.select` chose instead of the last ones; `name` ends with `-best` then.
         language: language model that `probe` asks for labels; None for others.
         weights: file with the first weights of an image backbone to train. None: torchvision's cache.
     """
@@ -72,18 +72,18 @@ class Model:
 
     @property
     def is_baseline(self) -> bool:
-        """True for a baseline that needs no files in the workspace."""
+        """True for a baseline, which needs no files of a model in the workspace."""
         return self.artifact is None and self.shipped is None and self.language is None
 
     @property
     def params(self) -> dict[str, str]:
-        """Parameters of embeddings that identify the model, in addition to the `models/` artifact in their inputs."""
+        """Parameters of an `embeddings/` artifact that identify the model, such as its name."""
         own = self.shipped.params if self.shipped else {} if self.artifact else registry.baseline_params(self.name)
         return {"model": self.name, **own}
 
     @property
     def attribution(self) -> tuple[str, ...]:
-        """Attribution lines that embeddings do not inherit from their inputs: those of a shipped model."""
+        """Attribution lines of a shipped model, for the embeddings that it computes. Empty for other models."""
         return self.shipped.header.attribution if self.shipped else ()
 
     @property
@@ -139,7 +139,7 @@ class Model:
         return features
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> GeometrySource | None:
-        """Returns the geometry encoder whose vectors the model reads. None if it reads none.
+        """Returns the geometry encoder whose vectors the model reads. None if the model reads no geometry vectors.
 
         Raises:
             NotFoundError: the weights of the geometry encoder do not exist.
@@ -153,7 +153,7 @@ class Model:
         return find_encoder_of(workspace, processed, config.model)
 
     def geometry_features(self, workspace: Workspace, processed: Artifact, threads: int = 1) -> Artifact | None:
-        """Returns the geometry vectors that the model reads in a region, or None. Computes missing vectors.
+        """Returns the geometry vectors of a region, computed if they do not exist. None if the model reads none.
 
         Raises:
             NotFoundError: the vectors do not exist, and neither do the weights of the geometry encoder.
@@ -166,8 +166,8 @@ class Model:
         """Returns the frozen image encoder whose tokens the model reads, or which it trains. None if there is none.
 
         Args:
-            workspace: workspace with the tokens.
-            images: `images/` artifact of the region; None if there is none.
+            workspace: workspace that contains the image tokens.
+            images: `images/` artifact of the region; None for a region without images.
 
         Raises:
             NotFoundError: neither the tokens nor the weights of the image encoder exist.
@@ -185,7 +185,7 @@ class Model:
         return find_image_encoder_of(workspace, [images], config.model)
 
     def label(self, name: str) -> str:
-        """Returns a name of this model, with marks for random weights."""
+        """Returns `name`, with a mark added if this model or its image encoder has random weights."""
         marks = [RANDOM_LABEL] if self.has_random_images() else []
         marks += [FIRST_WEIGHTS] if self.config is not None and self.config.train.max_steps == 0 else []
         return name + "".join(f" ({mark})" for mark in marks)
@@ -233,10 +233,10 @@ def find_model(
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. With the suffix `-best` of the
-            name: the model's weights that the figure `train.select` chose. None selects the newest model, except
-            geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
-            model cannot embed the regions, the default baseline. A note names the selected model.
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. `name-best` selects the best
+            weights of a model instead of the last ones. None selects the first that exists: the newest model in the
+            workspace (no geometry encoder), the model that comes with the package if it can embed the regions, or the
+            baseline TagPool. A note then names the selected model.
         regions: `processed/` artifacts of the regions to embed.
         supervised: also accept baselines that are trained on the labels of a task, and language models.
 

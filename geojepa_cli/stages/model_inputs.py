@@ -1,4 +1,4 @@
-"""Opens a model with the tag embeddings and frozen vectors that it reads."""
+"""Loads a model with the text embeddings of the tags in a dataset."""
 
 from __future__ import annotations
 

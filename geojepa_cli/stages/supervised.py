@@ -1,4 +1,4 @@
-"""Training of supervised baselines, such as `tagformer-p`, in a probe: one run per model and fold."""
+"""Trains supervised baselines, such as `tagformer-p`, on the labels of a probe: one run for each model and fold."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 class SupervisedRuns:
-    """Trains supervised models on the folds of a probe, and records the cost with all labels.
+    """Trains supervised models on the folds of a probe. Records the cost of the runs with all training labels.
 
     Args:
         workspace: workspace that contains the artifacts.
-        models: models of a probe. Those that compute embeddings are skipped.
+        models: models of a probe. Models that are not supervised are skipped.
         regions: `processed/` artifacts of the regions.
         device: `cpu`, `cuda` or `auto`.
     """
@@ -76,27 +76,29 @@ class SupervisedRuns:
 
     @property
     def report(self) -> dict[str, Any]:
-        """Entries of `report.json`: number of trained parameters of each model, and epochs by seed and fold."""
+        """Entries of `report.json`: for each model, the number of parameters, and the epochs of each training run."""
         return {"supervised": self._costs} if self._costs else {}
 
     @property
     def timing(self) -> dict[str, Any]:
-        """Entries of `timing.json`: training time of each model in seconds, of all folds, averaged over the seeds."""
+        """Entries of `timing.json`: training time of each model in s, summed over folds and averaged over seeds."""
         means = {label: sum(by_seed.values()) / len(by_seed) for label, by_seed in self._seconds.items()}
         return {"training_s": {label: round(mean, 1) for label, mean in means.items()}} if means else {}
 
     def fits(
         self, store: TileStore, data: TaskData, rows: NDArray[Any], masked: bool, without_shared: str | None = None
     ) -> dict[str, Fit]:
-        """Returns a function for each model that trains it on a fold, and returns the predictions for the test tiles.
+        """Returns a dict from row name in the table of scores to a function that trains the model of this row.
+
+        The function trains the model on one fold, and returns the predictions for the test tiles.
 
         Args:
             store: dataset of all regions.
             data: labels of the task.
             rows: index of each tile of the probe in the dataset, in ascending order, int64 [n].
             masked: hide from the models the tags and entities that reveal the label.
-            without_shared: pattern of the labels of models that do not see OSM elements in several zoom-14 tiles. None:
-                there are no such models.
+            without_shared: pattern such as `{} without shared`, where `{}` is the name of a model. If it is given, each
+                model has a second row with this name, for which OSM elements in several zoom-14 tiles are hidden.
         """
         if not self._models:
             return {}
@@ -110,7 +112,7 @@ class SupervisedRuns:
         return found
 
     def rows(self, without_shared: str | None = None) -> dict[str, str]:
-        """Returns the reference of the model of each row of scores, by the name of the row. See `fits`."""
+        """Returns a dict from row name in the table of scores to model name. The rows are those of `fits`."""
         patterns = ["{}"] if without_shared is None else ["{}", without_shared]
         return {label: model.ref for pattern in patterns for model, label in self._labels(pattern)}
 

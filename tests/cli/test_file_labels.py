@@ -179,7 +179,7 @@ def test_the_definition_of_such_a_task_cannot_be_built_without_its_file(workspac
     path = write_points(tmp_path / "a.csv", tiles_of(workspace)[:30], [*range(30)])
     (made,) = stages.build_labels(workspace, path, "House Price", "alpha", name="given")
     error = refused(workspace, "build-tasks", "--region", "alpha", "--task", made.file("task.yaml"))
-    assert "from a file, which must be given" in error.message
+    assert "come from a file: `--labels` is required" in error.message
     assert "--labels FILE --label 'House Price' --name given" in str(error.hint)
 
 
@@ -197,4 +197,4 @@ def test_a_probe_finds_a_label_that_the_map_shows_and_has_no_mask_for_it(
     assert relative["tag-counts"] < 0.5
     done = invoke(workspace, *command, "--masked", "--json")
     assert json.loads(done.stdout)["artifact"] == plain["artifact"]
-    assert "nothing is masked: `--masked` is ignored" in " ".join(done.stderr.split())
+    assert "`--masked` is ignored, because no tag reveals them" in " ".join(done.stderr.split())
