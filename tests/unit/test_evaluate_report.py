@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from geojepa_cli.evaluate.report import build_tables, check_probe
+from geojepa_cli.evaluate.report import build_tables
+from geojepa_cli.evaluate.report_input import check_probe
 from geojepa_cli.evaluate.report_text import score_rows, to_markdown
 
 
