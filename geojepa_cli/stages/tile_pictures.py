@@ -1,4 +1,4 @@
-"""Pictures of tiles for language models and reports: the image of a tile or, where there is none, a drawing of its map."""
+"""Pictures of tiles, for language models and reports: the image of a tile or, without one, a drawing of its map."""
 
 from __future__ import annotations
 

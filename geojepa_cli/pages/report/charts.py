@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def legend(found: ErrorMap) -> list[dict[str, Any]]:
     ends = [entry["lowest"], *entry["bounds"], entry["highest"]]
     return [
         {"colour": _colour(place, len(ends) - 1), "low": low, "high": high}
-        for place, (low, high) in enumerate(zip(ends[:-1], ends[1:], strict=True))
+        for place, (low, high) in enumerate(pairwise(ends))
     ]
 
 
