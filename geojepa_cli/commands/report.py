@@ -53,7 +53,10 @@ def print_report(content: dict[str, Any], made: Artifact, out: Path | None) -> N
             ]
             columns = ["model", *(name.replace("_", "\n") for name in text.part_columns(part, False))]
             console.table(f"{title}: MAE / Dummy's, {text.part_title(part)}", columns, rows, compact=True)
-        details = [text.detail_cells(row, content["costs"]) for row in block["rows"]]
+        models = {row["name"]: row for row in reversed(block["rows"])}  # heads of a model have the same parameters
+        details = [
+            [row["name"], *text.detail_cells(row, content["costs"])[1:]] for row in reversed(list(models.values()))
+        ]
         columns = ["model", *(name.replace("parameters", "para-\nmeters") for name in text.DETAIL_COLUMNS)]
         console.table(f"{title}: leakage, parameters, cost", columns, details, red=(SEEN,), compact=True)
         for part in block["parts"]:

@@ -101,11 +101,11 @@ def _block_view(block: Mapping[str, Any], content: Mapping[str, Any], costs: Map
     ]
     rows = []
     for row in block["rows"]:
-        name, *details = text.detail_cells(row, costs)
+        details = text.detail_cells(row, costs)[1:]
         cells = [_cells(row, place, part) for place, part in enumerate(block["parts"])]
-        rows.append({"name": name, "ranked": row["ranked"], "cells": cells, "details": details})
+        rows.append({"name": row["model"], "ranked": row["ranked"], "cells": cells, "details": details})
     dots = [_dots(part["title"], content["tables"][part["table"]]) for part in parts]
-    return {"title": text.block_title(block), "parts": parts, "rows": rows, "dots": dots, "random": block["random"]}
+    return {"title": text.block_title(block), "protocol": block["protocol"], "parts": parts, "rows": rows, "dots": dots, "random": block["random"]}
 
 
 def _cells(row: Mapping[str, Any], place: int, part: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def _table_view(
         tasks.append(view)
     compared = {"columns": text.COMPARISON_COLUMNS, "rows": text.comparison_rows(table)}
     title = f"{table['title'][0].upper()}{table['title'][1:]}"
-    return {"title": title, "tasks": tasks, "compared": compared, "random": table["random"], "id": f"table-{place}"}
+    return {"title": title, "protocol": table["protocol"], "tasks": tasks, "compared": compared, "random": table["random"], "id": f"table-{place}"}
 
 
 def _figures(table: Mapping[str, Any], task: str) -> list[str]:
@@ -184,7 +184,7 @@ def _task_rows(table: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
         known = model["figures"].get(task, {})
         rows.append(
             {
-                "name": model["model"] + ("" if model["ranked"] else text.OUTSIDE),
+                "name": model["model"],
                 "ranked": model["ranked"],
                 "protocol": model["protocols"][task],
                 "shared": text.share(model["shared_entities"][task]),
