@@ -1,4 +1,4 @@
-"""Metrics of predicted classes: accuracy, balanced accuracy, average precision; bootstrap over groups."""
+"""Metrics of predicted classes: accuracy, balanced accuracy and average precision. Intervals come from a bootstrap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Labels = NDArray[np.int64]
 
 
 def recalls(predicted: Labels, true: Labels, classes: int) -> Floats:
-    """Returns the share of each class's rows whose class was predicted, [classes]. NaN for a class without a row."""
+    """Returns the recall of each class: the share of its rows for which the class was predicted correctly. [classes]
+
+    NaN for a class without a row.
+    """
     hits = np.bincount(true[predicted == true], minlength=classes)
     rows = np.bincount(true, minlength=classes)
     with np.errstate(invalid="ignore"):
@@ -21,7 +24,10 @@ def recalls(predicted: Labels, true: Labels, classes: int) -> Floats:
 
 
 def average_precisions(probabilities: Floats, true: Labels) -> Floats:
-    """Returns the average precision of each class against all others, [classes]. NaN for a class without a row."""
+    """Returns the average precision of each class against all other classes, [classes].
+
+    NaN for a class without a row.
+    """
     classes = probabilities.shape[1]
     return np.array(
         [
@@ -32,9 +38,10 @@ def average_precisions(probabilities: Floats, true: Labels) -> Floats:
 
 
 class ClassBootstrap:
-    """Paired bootstrap over groups of accuracy and balanced accuracy. All predictions share the same samples.
+    """Confidence intervals of accuracy and balanced accuracy, by a bootstrap that resamples groups of rows.
 
-    Balanced accuracy is the mean recall of the classes. Classes without a row in a sample are left out of its mean.
+    Balanced accuracy is the mean of the recalls of all classes. A sample that has no row of a class leaves out this
+    class. All intervals use the same bootstrap samples, so two sets of predictions are compared on the same rows.
 
     Args:
         true: class of each row [n].
@@ -54,11 +61,17 @@ class ClassBootstrap:
         self._rows = self._table(np.ones(len(true), np.bool_))
 
     def accuracy(self, predicted: Labels, other: Labels | None = None) -> Interval:
-        """Returns the accuracy, or the accuracy minus that of other predictions, with its 95 % interval."""
+        """Returns the accuracy of predictions with its 95 % interval.
+
+        With `other`, returns the difference: the accuracy of `predicted` minus the accuracy of `other`.
+        """
         return self._interval(*self._figures(predicted, other, balanced=False))
 
     def balanced(self, predicted: Labels, other: Labels | None = None) -> Interval:
-        """Returns the balanced accuracy, or its difference to that of other predictions, with its 95 % interval."""
+        """Returns the balanced accuracy of predictions with its 95 % interval.
+
+        With `other`, returns the difference: the balanced accuracy of `predicted` minus that of `other`.
+        """
         return self._interval(*self._figures(predicted, other, balanced=True))
 
     def _figures(self, predicted: Labels, other: Labels | None, balanced: bool) -> tuple[float, Floats]:
@@ -72,7 +85,13 @@ class ClassBootstrap:
         return float(value), drawn
 
     def _score(self, hits: Floats, weights: Floats, balanced: bool) -> Floats:
-        """Returns the figure of each sample [draws]. `hits`: number of hits by group and class."""
+        """Returns the accuracy or balanced accuracy in each bootstrap sample. [draws]
+
+        Args:
+            hits: number of correct predictions by group and class. [groups, classes]
+            weights: number of times that each sample contains each group. [draws, groups]
+            balanced: True for balanced accuracy.
+        """
         found, rows = weights @ hits, weights @ self._rows
         if not balanced:
             return np.asarray(found.sum(axis=1) / rows.sum(axis=1), np.float64)
@@ -81,7 +100,7 @@ class ClassBootstrap:
         return np.asarray(recall.sum(axis=1) / present.sum(axis=1), np.float64)
 
     def _table(self, chosen: NDArray[np.bool_]) -> Floats:
-        """Returns the number of chosen rows by group and class, [groups, classes]."""
+        """Counts the rows for which `chosen` is True, by group and class. [groups, classes]"""
         cells = self._group[chosen] * self._classes + self._true[chosen]
         counts = np.bincount(cells, minlength=self.groups * self._classes)
         return counts.reshape(self.groups, self._classes).astype(np.float64)
