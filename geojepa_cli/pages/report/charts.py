@@ -40,7 +40,8 @@ def interval_bar(value: float, low: float, high: float, dummy: float, most: floa
     colour = "#c0262d" if seen else COLOURS[0]
     return (
         '<svg class="interval" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path d="M{reference} 0V12" stroke="#666" stroke-width="1.5" stroke-dasharray="3 2" vector-effect="non-scaling-stroke"/>'
+        f'<path d="M{reference} 0V12" stroke="#666" stroke-width="1.5" stroke-dasharray="3 2" '
+        'vector-effect="non-scaling-stroke"/>'
         f'<path d="M{x0} 6H{x1}" stroke="{colour}" stroke-width="2" vector-effect="non-scaling-stroke"/>'
         f'<path d="M{x} 2V10" stroke="{colour}" stroke-width="4" vector-effect="non-scaling-stroke"/></svg>'
     )

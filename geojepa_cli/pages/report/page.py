@@ -105,7 +105,14 @@ def _block_view(block: Mapping[str, Any], content: Mapping[str, Any], costs: Map
         cells = [_cells(row, place, part) for place, part in enumerate(block["parts"])]
         rows.append({"name": row["model"], "ranked": row["ranked"], "cells": cells, "details": details})
     dots = [_dots(part["title"], content["tables"][part["table"]]) for part in parts]
-    return {"title": text.block_title(block), "protocol": block["protocol"], "parts": parts, "rows": rows, "dots": dots, "random": block["random"]}
+    return {
+        "title": text.block_title(block),
+        "protocol": block["protocol"],
+        "parts": parts,
+        "rows": rows,
+        "dots": dots,
+        "random": block["random"],
+    }
 
 
 def _cells(row: Mapping[str, Any], place: int, part: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -161,7 +168,14 @@ def _table_view(
         tasks.append(view)
     compared = {"columns": text.COMPARISON_COLUMNS, "rows": text.comparison_rows(table)}
     title = f"{table['title'][0].upper()}{table['title'][1:]}"
-    return {"title": title, "protocol": table["protocol"], "tasks": tasks, "compared": compared, "random": table["random"], "id": f"table-{place}"}
+    return {
+        "title": title,
+        "protocol": table["protocol"],
+        "tasks": tasks,
+        "compared": compared,
+        "random": table["random"],
+        "id": f"table-{place}",
+    }
 
 
 def _figures(table: Mapping[str, Any], task: str) -> list[str]:
