@@ -23,9 +23,9 @@ def build_overview(
         - `parts`: for each of its tables `table` (index in `tables`), `masked`, `evaluation` and `tasks`.
         - `rows`: for each model and head `model`, `name` (without the head), `ref`, `ranked`, `protocol`,
           `shared_entities` (lowest and highest share over tasks), `buffer` (None if it differs between tasks),
-          `parameters` and `all_parameters`; and in `parts` for each part: by task the MAE divided by Dummy's (`relative`), `score`,
-          `harmonic`, and in `bold` the tasks (and `score`) in which the row is proven to be the best. None for a part
-          without the row.
+          `parameters` and `all_parameters`; and in `parts` for each part: by task the MAE divided by Dummy's
+          (`relative`), `score`, `harmonic`, and in `bold` the tasks (and `score`) in which the row is proven to be the
+          best. None for a part without the row.
     """
     groups: dict[str, list[int]] = {}
     for place, table in enumerate(tables):
