@@ -44,13 +44,6 @@ class ReportModels:
         scores = [score for one in probes for score in one.content["scores"]]
         self.refs = sorted({score["ref"] for score in scores if score.get("ref")})
 
-    @property
-    def inputs(self) -> list[Artifact]:
-        """Artifacts from which the numbers of parameters are read."""
-        embedded = [made for ref in self.refs for made in self._embeddings.get(ref, [])]
-        models = {ref for made in embedded for ref in inputs_of_kind(made, "models")}
-        return [*embedded, *self._existing(sorted(models))]
-
     def facts(self) -> dict[str, dict[str, Any]]:
         """Returns the numbers of parameters of each model, by its reference. A number is None if it is unknown.
 
