@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -163,15 +164,22 @@ def table(
     rows: Sequence[Sequence[object]],
     caption: str | None = None,
     red: Sequence[str] = (),
+    compact: bool = False,
 ) -> None:
-    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red."""
+    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red.
+
+    A compact table has no lines between its columns, so that more of them fit on a terminal.
+    """
     if _only_errors:
         return
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
+    if compact:
+        view.box, view.padding, view.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        view.add_column(_shown(name), justify="right" if numeric else "left")
+        justify = "right" if numeric else "left"
+        view.add_column(_shown(name), justify=justify, overflow="fold" if compact else "ellipsis")
     for row in rows:
         cells = [(str(cell), _shown(str(cell))) for cell in row]
         view.add_row(*(f"[bold red]{shown}[/]" if text in red else shown for text, shown in cells))

@@ -43,6 +43,13 @@ FROZEN_ENCODERS: dict[str, TokenForm] = {
     SCALEMAE: TokenForm(1024, 14, True),
     GEOEMBED: TokenForm(512, 7, False),
 }
+# parameters of these encoders, without their last layer
+ENCODER_PARAMETERS = {
+    "vit_b_16": 85_798_656,
+    "resnet50": 23_508_032,
+    "efficientnet_b0": 4_007_548,
+    GEOEMBED: 11_168_832,
+}
 RANDOM_SUFFIX = "-random"
 # name of a frozen image backbone as a baseline -> image encoder; names with the suffix have random weights
 IMAGE_BASELINES: dict[str, str] = {f"{name}{end}": name for end in ("", RANDOM_SUFFIX) for name in FROZEN_ENCODERS}

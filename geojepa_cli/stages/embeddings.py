@@ -191,7 +191,8 @@ def make_embeddings(
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
         with console.progress(title, len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
-        return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
+        used = {"device": str(pick_device(device)), "threads": threads}
+        return build.publish(counts, model.attribution, {"units": {"entity/size": "m² of areas, m of lines"}}, used)
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.heads import DEFAULT_HEADS
+from geojepa_cli.config.labels import WITHOUT_SHARED
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
@@ -16,7 +17,7 @@ from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.image_backbones import with_weights
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
+from geojepa_cli.stages.probe_embeddings import embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
     ProbeSettings,
     check_folds,
