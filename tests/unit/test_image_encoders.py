@@ -16,7 +16,7 @@ from synthetic_store import write_synthetic_images
 from torch import Tensor, nn
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, GEOEMBED, RANDOM, TORCHVISION
+from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, RANDOM, TORCHVISION
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders, image_weights
 from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
