@@ -28,9 +28,10 @@ def jepa_losses(
 
     The prediction loss compares the predicted token vectors with their targets (`loss.prediction`). If the model
     predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. If it predicts the
-    tags of tiles, their loss is added with the weight `tag_prediction_weight`. The regulariser is computed for the vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token
-    losses are first averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages
-    over the tokens of all modalities together and does not regularise tile vectors.
+    tags of tiles, their loss is added with the weight `tag_prediction_weight`. The regulariser is computed for the
+    vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first
+    averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of
+    all modalities together and does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
