@@ -55,7 +55,7 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Returns a value as JSON. All control characters, including DEL and C1, are escaped to protect the terminal."""
+    """Returns a value as JSON. Control characters are escaped, because they could change the state of the terminal."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -68,7 +68,13 @@ class Meter(Protocol):
     """Interface of the progress displays: a bar, or plain lines."""
 
     def update(self, done: float, total: float | None = None, description: str | None = None) -> None:
-        """Sets the amount of finished work. Also sets the total amount and the description, if they are not None."""
+        """Updates the progress display.
+
+        Args:
+            done: amount of work finished so far.
+            total: total amount of work; None to keep the previous value.
+            description: text in front of the bar or the numbers; None to keep the previous text.
+        """
 
 
 class _RichMeter:
@@ -160,7 +166,7 @@ def table(
     red: Sequence[str] = (),
     compact: bool = False,
 ) -> None:
-    """Prints a table on stdout. Columns of numbers are right-aligned. Cells with a text in `red` are red.
+    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red.
 
     A compact table has no lines between its columns, so that more of them fit on a terminal.
     """

@@ -102,10 +102,11 @@ class ModelConfig(Section):
         description="fraction of the entities that lose either their tags or their geometry in training; used only if "
         "the model reads geometry",
     )
-    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "geoembed"] = Field(
+    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "scalemae", "geoembed"] = Field(
         default="patch",
         description="image encoder: `patch` is a patch embedding that is trained; all others are frozen. `vit_b_16` "
-        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `geoembed` needs the extra `aerial`",
+        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `scalemae` needs a file with weights, "
+        "`geoembed` needs the extra `aerial`",
     )
     image_weights: str | None = Field(
         default=None,

@@ -56,7 +56,7 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name (`name` or `name@id`) or `models/` artifact. Default: the newest, or else the model of the package.
+        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
@@ -157,7 +157,7 @@ def make_embeddings(
         masked: hide the tags and entities that reveal the label of the task.
         device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
-        without_shared: the task's artifacts in all regions. If given, OSM elements in several zoom-14 tiles are hidden.
+        without_shared: the `tasks/` artifacts of all regions, to hide OSM elements in several zoom-14 tiles; or empty.
 
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
@@ -200,7 +200,7 @@ def make_embeddings(
 def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
-    """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""
+    """Returns the `images/` artifact and the artifact with image tokens. Each is None if the model does not read it."""
     images = images_to_read(workspace, processed, model.needs())
     source = model.images(workspace, images)
     tokens = image_tokens(workspace, images, source, device, threads) if images and source else None

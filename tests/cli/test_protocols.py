@@ -183,7 +183,8 @@ def test_a_model_without_a_record_is_unknown_and_a_damaged_record_is_an_error(
     home, old = workspace.find("processed", "home"), Model("old", workspace.find("models", "old"))
     assert choose_regions([home, far], [old], lambda one, region: None) == [home]
     note = " ".join(capsys.readouterr().err.split())
-    assert "of old it is not recorded, but it was trained on regions of other names" in note and "saw no" not in note
+    expected = "the tiles that old saw are unknown, but the training regions have other names"
+    assert expected in note and "saw no" not in note
     with pytest.raises(DataError, match="not the name of a zoom-14 tile"):
         _probe(workspace, "far", model="broken")
 

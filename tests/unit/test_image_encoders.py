@@ -16,7 +16,7 @@ from synthetic_store import write_synthetic_images
 from torch import Tensor, nn
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, GEOEMBED, RANDOM
+from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, RANDOM, TORCHVISION
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders, image_weights
 from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
@@ -27,7 +27,7 @@ from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
 
 register_torchvision_ops()
 torchvision = pytest.importorskip("torchvision")
-ENCODERS = sorted({*FROZEN_ENCODERS} - {GEOEMBED})  # of torchvision
+ENCODERS = sorted(TORCHVISION)
 LAYER = {"vit_b_16": "encoder.ln", "resnet50": "layer4", "efficientnet_b0": "features"}
 FROM_FILE = hints.run("process", image_weights="FILE")
 
