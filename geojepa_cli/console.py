@@ -31,7 +31,7 @@ PLAIN_WIDTH = 140  # width of tables that are written to a file or a pipe
 # C1, bidirectional overrides), and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
+_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?\*?")
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
@@ -208,5 +208,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    """Returns True if a table cell is a number (with or without unit), empty, or a dash for a missing number."""
+    """Returns True if a table cell is a number (with or without unit or `*`), empty, or a dash for a missing number."""
     return _NUMBER.fullmatch(str(cell).strip()) is not None

@@ -49,14 +49,14 @@ def print_report(content: dict[str, Any], made: Artifact, out: Path | None) -> N
         title = text.block_title(block)
         for place, part in enumerate(block["parts"]):
             rows = [
-                [_name(row), *text.part_cells(row, place, part, "*")] for row in block["rows"] if row["parts"][place]
+                [_name(row), *(cell.lstrip("*") for cell in text.part_cells(row, place, part, "*"))]
+                for row in block["rows"]
+                if row["parts"][place]
             ]
             columns = ["model", *(name.replace("_", "\n") for name in text.part_columns(part, False))]
             console.table(f"{title}: MAE / Dummy's, {text.part_title(part)}", columns, rows, compact=True)
         models = {row["name"]: row for row in reversed(block["rows"])}  # heads of a model have the same parameters
-        details = [
-            [row["name"], *text.detail_cells(row, content["costs"])[1:]] for row in reversed(list(models.values()))
-        ]
+        details = [_details(row, content["costs"]) for row in reversed(list(models.values()))]
         columns = ["model", *(name.replace("parameters", "para-\nmeters") for name in text.DETAIL_COLUMNS)]
         console.table(f"{title}: leakage, parameters, cost", columns, details, red=(SEEN,), compact=True)
         for part in block["parts"]:
@@ -74,6 +74,13 @@ def _name(row: dict[str, Any]) -> str:
     from geojepa_cli.evaluate.report_text import OUTSIDE
 
     return str(row["model"]) + ("" if row["ranked"] else OUTSIDE)
+
+
+def _details(row: dict[str, Any], costs: dict[str, Any]) -> list[str]:
+    """Returns the name of a model, then its leakage, parameters and costs. Leaves out the device, to save width."""
+    from geojepa_cli.evaluate.report_text import detail_cells
+
+    return [str(row["name"]), *(cell.partition(",")[0] for cell in detail_cells(row, costs)[1:])]
 
 
 def _print_differences(table: dict[str, Any], title: str) -> None:

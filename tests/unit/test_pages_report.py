@@ -14,6 +14,7 @@ from probe_reports import errors_of, probe_report, row_tiles
 from geojepa_cli.evaluate.overview import build_overview
 from geojepa_cli.evaluate.report import ReportTable, build_tables
 from geojepa_cli.evaluate.report_text import count, ratio, share, shares
+from geojepa_cli.pages.report.charts import nice_end
 from geojepa_cli.pages.report.page import Picture, TaskPlots, render_report
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -200,6 +201,10 @@ def test_points_squares_and_pictures_are_counted_honestly(made: tuple[str, dict[
         for tile in entry["worst"]:
             assert f"true {tile['label']:.3g}, predicted {tile['predicted']:.3g}, error {tile['error']:.3g}" in html
     assert 'alt="drawn map of tile' in html and 'alt="aerial image of tile' in html and ">drawn<" in html
+
+
+def test_the_axis_of_a_plot_ends_at_a_round_number() -> None:
+    assert [nice_end(values) for values in ([1.0, 1.161], [0.0], [], [47.2, 3.0], [0.0312])] == [1.2, 1, 1, 48, 0.032]
 
 
 def test_maps_and_images_are_credited(made: tuple[str, dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ def nice_end(values: Sequence[float]) -> float:
     if most <= 0:
         return 1.0
     step = 10.0 ** (np.floor(np.log10(most)) - 1)
-    return float(np.ceil(most / step) * step)
+    return float(f"{np.ceil(most / step) * step:.3g}")
 
 
 def interval_bar(value: float, low: float, high: float, dummy: float, most: float, seen: bool) -> str:

@@ -214,6 +214,11 @@ def _task_rows(table: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _range(low: float, high: float) -> str:
+    ends = f"{low:.3g}", f"{high:.3g}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def _figure(value: float | None) -> str:
     return text.NONE if value is None else f"{value:.3g}"
 
@@ -242,8 +247,7 @@ def _plots_view(table: Mapping[str, Any], entry: Mapping[str, Any], plot: TaskPl
         "hidden": hidden,
         "square": entry["error_map"]["square"],
         "legend": [
-            {"colour": one["colour"], "text": f"{one['low']:.3g} to {one['high']:.3g}"}
-            for one in charts.legend(plot.errors)
+            {"colour": one["colour"], "text": _range(one["low"], one["high"])} for one in charts.legend(plot.errors)
         ],
     }
 
