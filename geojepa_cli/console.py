@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
+from rich.console import OverflowMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
