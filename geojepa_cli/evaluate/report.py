@@ -116,11 +116,12 @@ class ReportTable:
     @cached_property
     def best(self) -> dict[str, Best]:
         """Best ranked row of each task, and whether its paired interval excludes the next best row."""
-        found = {}
+        found: dict[str, Best] = {}
         for task in self.tasks:
             values = {row: self.comparable_mae(task, row) for row in self.cells[task]}
             best = find_best(values, {task: self.errors.get(task, [])}, self.random)
-            found |= {task: best} if best else {}
+            if best:
+                found[task] = best
         return found
 
     @cached_property
