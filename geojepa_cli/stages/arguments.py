@@ -91,6 +91,7 @@ TEXTS = {
     "reduce": '"mean"',
     "crs": '"EPSG:4326"',
     "hide": '"all"',
+    "leave_out": '"groups"',
     "size": '"small"',
     "device": '"auto"',
     "memory": '"512M"',

@@ -20,7 +20,7 @@ from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images, with_same_images
 from geojepa_cli.stages.neighbour_query import check_form, check_query
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import input_refs, limit_options, number, number, open_inputs, text
+from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
 from geojepa_cli.stages.shipped import noting_version, ref_in
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -61,7 +61,8 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # version 2 added `osm_version` and `record_id` of entities
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html", "alpha"), files=(JSON_FILE, GEOJSON_FILE))
+VARIANT = ("html", "alpha")
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=VARIANT, files=(JSON_FILE, GEOJSON_FILE))
 
 
 @as_command("knn")
