@@ -77,7 +77,7 @@ def _choose(workspace: Workspace, model: Models, leave_out: str | None) -> Chose
     models = _models(workspace, model, every)
     unseen = choose_regions(every, models, lambda one, at: check_region(workspace, one, at))
     if not unseen and all(_learned_nothing(one) for one in models):
-        unseen = every
+        unseen = [one for one in every if _can_embed(workspace, models, one)] or every
     if not unseen:  # a figure on regions that a model saw is never chosen silently
         return ChosenRegions(find_regions(workspace, "processed", None), [], GROUPS, models)
     if len(unseen) == 1 and leave_out is None:
