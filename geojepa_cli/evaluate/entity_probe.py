@@ -193,7 +193,9 @@ def _score(
     precisions = np.mean([average_precisions(one, labels) for one in probabilities], axis=0)
     return EntityScore(
         name,
-        *(bootstrap.interval(figure) for figure in figures),
+        bootstrap.interval(figures.accuracy),
+        bootstrap.interval(figures.balanced),
+        bootstrap.interval(figures.average_precision),
         float((predicted == labels)[:, bare].mean()) if bare.any() else None,
         dict(zip(classes, map(_known, found.tolist()), strict=True)),
         dict(zip(classes, map(_known, precisions.tolist()), strict=True)),

@@ -20,6 +20,7 @@ Rows = NDArray[np.int64]
 LOSSES = ("squared_error", "absolute_error")
 TREES = 100
 LEARNING_RATE = 0.1
+PATIENCE = 10  # trees per class that are added at a time, and after which no lower validation loss is expected
 LEAF_ROWS = 20  # fewest training rows of a leaf
 BINS = 63  # embeddings have no rare values that finer bins would separate, and fewer bins are faster
 
@@ -118,8 +119,9 @@ def fit_boosted_classes(
     """Fits gradient boosting (scikit-learn's `HistGradientBoostingClassifier`) to the training rows.
 
     The number of trees is that with the lowest cross-entropy on the validation rows, or on the training rows if there
-    are no validation rows. A feature that is not zero in fewer than `LEAF_ROWS` training rows cannot split them, so it
-    is left out. The result does not depend on a random seed or on the number of threads.
+    are no validation rows. Trees are added until it did not fall for `PATIENCE` trees. A feature that is not zero in
+    fewer than `LEAF_ROWS` training rows cannot split them, so it is left out. The result does not depend on a random
+    seed or on the number of threads.
 
     Args:
         x: features [n, d].
@@ -138,17 +140,21 @@ def fit_boosted_classes(
     if len(np.unique(y[train])) < 2 or not len(columns):
         return None
     chosen = val if len(val) else train
+    given, tested = x[train][:, columns], x[chosen][:, columns]
+    losses: list[float] = []
     with threadpool_limits(1, "openmp"):
         model = HistGradientBoostingClassifier(
-            max_iter=trees,
             learning_rate=LEARNING_RATE,
             max_bins=BINS,
             min_samples_leaf=LEAF_ROWS,
             early_stopping=False,
+            warm_start=True,
             random_state=0,
-        ).fit(x[train][:, columns], y[train])
-        staged = model.staged_predict_proba(x[chosen][:, columns])
-        losses = [cross_entropy(_of_all_classes(model, found, classes), y[chosen]) for found in staged]
+        )
+        while len(losses) < trees and len(losses) - (int(np.argmin(losses)) if losses else 0) <= PATIENCE:
+            model.set_params(max_iter=min(len(losses) + PATIENCE, trees)).fit(given, y[train])
+            staged = islice(model.staged_predict_proba(tested), len(losses), None)
+            losses += [cross_entropy(_of_all_classes(model, found, classes), y[chosen]) for found in staged]
     return BoostedClasses(model, columns, classes, int(np.argmin(losses)) + 1)
 
 

@@ -99,7 +99,7 @@ class ClassBootstrap:
             found.append(Resampled(float(of_seeds.mean()), of_seeds, drawn))
         precisions = np.array([np.nanmean(average_precisions(one, self._true)) for one in probabilities])
         drawn = np.mean([self._drawn_precisions(one) for one in probabilities], axis=0)
-        return ClassFigures(*found, Resampled(float(precisions.mean()), precisions, drawn))
+        return ClassFigures(found[0], found[1], Resampled(float(precisions.mean()), precisions, drawn))
 
     def interval(self, figure: Resampled, other: Resampled | None = None) -> Interval:
         """Returns a figure, or the figure minus that of other predictions, with its 95 % interval."""

@@ -49,7 +49,7 @@ def check_alphas(alpha: float | Sequence[float] | None) -> tuple[float, ...]:
     found = tuple(sorted({0.0, *(check_alpha(one) for one in given)}))
     if len(found) > MAX_ALPHAS:
         message = f"`--alpha` is given {len(found) - 1} times: expected at most {MAX_ALPHAS - 1} different numbers"
-        raise UsageError(message, hints.again(alpha=CURVE[1:]))
+        raise UsageError(message, hints.again(alpha=[f"{one:g}" for one in CURVE[1:]]))
     return found
 
 

@@ -158,7 +158,13 @@ def make_neighbours(
         for region in regions
     ]
     images = [joined_images(workspace, region) if html else None for region in regions]
-    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
+    params: dict[str, object] = {
+        "tile": tile,
+        "entity": entity,
+        "k": k,
+        "exclude_same_group": exclude_same_group,
+        "html": html,
+    }
     params |= {"alpha": alpha} if alpha else {}
     inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
 

@@ -231,7 +231,7 @@ def test_whole_regions_are_left_out_in_turn_and_many_regions_share_folds() -> No
 
 def test_the_number_of_threads_does_not_change_predictions() -> None:
     rng = np.random.default_rng(0)
-    x, y, groups = rng.normal(size=(200, 8)).astype(np.float32), rng.integers(0, 3, 200), rng.integers(0, 20, 200)
+    x, y, groups = rng.normal(size=(90, 4)).astype(np.float32), rng.integers(0, 3, 90), rng.integers(0, 9, 90)
     vectors = EntityVectors({"a": x}, {"b": np.abs(x).round()}, {"a": {0.5: x[:, ::-1], 1.0: x}})
     parts = [make_parts(groups, None, seed) for seed in (0, 1)]
     one, two = (fit_entity_heads(vectors, y, 3, parts, threads, lambda done, total: None) for threads in (1, 2))
