@@ -1,4 +1,7 @@
-"""Language models with vision as a baseline: asks for the labels of tiles, ten images at a time, without training."""
+"""Baseline that asks a language model with vision for the labels of tiles, without training it.
+
+Each request has the images of up to ten tiles.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ Prompt = Callable[[int], str]  # number of images -> text
 
 
 class UnusableReplyError(Exception):
-    """A reply without one number for each image. Its text is a reason, such as `refusal`."""
+    """Error for a reply that does not have one number for each image.
+
+    The text of the error is the reason, such as `refusal`.
+    """
 
 
 @dataclass
@@ -36,11 +42,12 @@ class Tally:
     """Counts of the requests of a run.
 
     Attributes:
-        requests: number of requests that got a reply, or none in time. Repetitions because the endpoint was busy do not
-            count.
-        cached: number of answers that were stored by an earlier run.
-        unusable: number of unusable replies, by reason.
-        failed: number of tiles without an answer, by the last reason.
+        requests: number of requests, including those that timed out. A request that is repeated because the endpoint
+            was busy counts once.
+        cached: number of requests that were not needed, because an earlier run had stored the answer.
+        unusable: dict from reason to the number of unusable replies.
+        failed: dict from reason to the number of tiles for which no attempt gave an answer. The reason is that of the
+            last attempt.
         tokens_in, tokens_out: number of tokens of the requests and replies of this run.
     """
 
@@ -57,9 +64,9 @@ class Questions:
 
     Args:
         model: language model.
-        client: client of its endpoint.
+        client: client of the endpoint that runs the language model.
         cache: stored answers.
-        progress: function that is called with the number of images that were asked about.
+        progress: function that is called repeatedly, with the number of images that were processed so far.
     """
 
     def __init__(
@@ -70,14 +77,17 @@ class Questions:
         self.tally = Tally()
 
     def ask(self, prompt: Prompt, images: Sequence[Pixels]) -> Floats:
-        """Asks about images. Returns the answers, float64 [n]; NaN for images without a usable answer.
+        """Asks the language model about images.
 
         Args:
-            prompt: function that returns the question about a number of images.
+            prompt: function that takes a number of images, and returns the question about this number of images.
             images: images, each uint8 [3, rows, columns].
 
+        Returns:
+            The answers, float64 [n]. NaN for images without a usable answer.
+
         Raises:
-            DataError: the cost reaches the limit, or the endpoint does not count tokens although there is a limit.
+            DataError: the cost reaches the limit, or the cost is limited but the endpoint does not report token counts.
             OfflineError: the endpoint cannot be reached, is busy, or rejects a request.
         """
         found = np.full(len(images), np.nan)
@@ -90,7 +100,10 @@ class Questions:
         return found
 
     def _ask(self, prompt: str, images: Sequence[Pixels], answered: int, total: int) -> tuple[float, ...] | None:
-        """Asks about a few images, again after an unusable reply. Returns the answers, or None."""
+        """Asks about the images of one request. Repeats the request if the reply is unusable.
+
+        Returns None if no attempt gives a usable reply.
+        """
         known = self._cache.find(self._model.name, prompt, images)
         if known is not None:
             self.tally.cached += 1
@@ -129,7 +142,10 @@ class Questions:
         return reply
 
     def _check_cost(self, answered: int, total: int) -> None:
-        """Raises an error if another request as expensive as the dearest so far would exceed the limit."""
+        """Raises an error if another request could exceed the cost limit.
+
+        The cost of the next request is assumed to be that of the most expensive request so far.
+        """
         limit, spent = self._model.max_cost, self._model.cost(self.tally.tokens_in, self.tally.tokens_out)
         if limit is None or spent is None or (spent < limit and spent + self._dearest <= limit):
             return
@@ -155,11 +171,11 @@ def messages_of(prompt: str, images: Sequence[Pixels], reason: str = "") -> list
 
 
 def read_answers(reply: Reply, count: int) -> tuple[float, ...]:
-    """Returns the numbers in a reply.
+    """Returns the numbers in a reply, one for each image.
 
     Args:
         reply: reply of the model.
-        count: expected number of numbers.
+        count: number of images.
 
     Raises:
         UnusableReplyError: the model refused to answer, or the reply does not contain `count` finite numbers as JSON.
@@ -176,7 +192,11 @@ def read_answers(reply: Reply, count: int) -> tuple[float, ...]:
 
 
 def _objects(text: str) -> Iterator[object]:
-    """Yields the JSON of a reply: the whole text, or what is between its outer brackets if there are words around."""
+    """Yields JSON objects and lists that are found in the text of a reply.
+
+    Tries the whole text, then the text from the first `{` to the last `}`, then the text from the first `[` to the
+    last `]`.
+    """
     for opening, closing in (("", ""), ("{", "}"), ("[", "]")):
         first = text.find(opening)
         last = text.rfind(closing) + len(closing)

@@ -32,10 +32,10 @@ class Answer(NamedTuple):
 
 
 class AnswerCache:
-    """Folder with one JSON file for each answer, whose name is a hash of model, prompt and images.
+    """Folder of stored answers, each in one JSON file. The file name is a hash of model, prompt and images.
 
     Args:
-        folder: folder, which is made when the first answer is stored.
+        folder: path of the folder. The folder is created when the first answer is stored.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """TagformerLMAE: a baseline trained by masked autoencoding in latent space (GeoJEPA thesis, section 7.5).
 
-The encoder, a Tagformer-SP, reads all entities of a tile and a class token. Mask tokens with the positions of the
-entities replace most of the encoded entities. From the class token and the remaining entities, a decoder restores the
-mean tag embedding of every entity. So the class token has to describe the tile.
+The encoder is a transformer that reads all entities of a tile and a class token. Then most of the encoded entities are
+replaced by mask tokens, which contain only the positions of the entities. From the class token and the remaining
+entities, a decoder restores the mean tag embedding of every entity. So the class token has to describe the tile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LmaeInput(NamedTuple):
 
     Attributes:
         batch: tiles to train on.
-        sequences: sequences of the tokens, with class tokens.
+        sequences: layout of the tokens as one sequence per tile, with class tokens.
         hidden: True for entities whose encoded token is replaced by a mask token. bool [T]
     """
 
@@ -70,7 +70,10 @@ class Lmae(nn.Module):
         self.pooling = config.pooling
 
     def encode(self, batch: TileBatch, tag_table: Tensor, sequences: Sequences) -> Tensor:
-        """Encodes the entities of a batch, each tile's class token after them. [T + tiles, D]"""
+        """Encodes the entities of a batch, and the class token of each tile.
+
+        In the result, the class token of a tile follows the entities of this tile. [T + tiles, D]
+        """
         return self.encoder.joined(self.tokens(batch, tag_table, self.tokens.tokenizer.place(batch)), sequences)
 
     def forward(self, data: LmaeInput, tag_table: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ def draw_hidden(cu_seqlens: Tensor, tokens: int, ratio: float, rng: torch.Genera
     Args:
         cu_seqlens: cumulative entity counts of the tiles. [B+1]
         tokens: number of entities T.
-        ratio: fraction of the entities of a tile.
+        ratio: fraction of the entities of a tile to hide.
         rng: random generator on the CPU, so that the result is the same on any device.
     Returns:
         True for hidden entities. bool [T]
@@ -126,7 +129,7 @@ class LmaePretraining:
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
-        """Draws the hidden entities of a batch. Returns a function that restores their tags and returns the losses."""
+        """Draws the hidden entities of a batch. Returns a function that computes the losses."""
         sequences = self.module.encoder.sequences(batch.cu_seqlens)
         if not self._kernel:
             _ = sequences.layout.padded  # computed here, so that the training step does not wait for it

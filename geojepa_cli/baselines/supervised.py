@@ -107,9 +107,10 @@ def fit_and_predict(
 ) -> Fitted:
     """Trains a network on the training tiles of a fold, and predicts the labels of its test tiles.
 
-    The loss is the mean squared error of standardised labels (GeoJEPA thesis, section 6.1). The weights after the epoch
-    with the lowest mean absolute error on the validation tiles are used (on the training tiles, if the fold has no
-    validation tiles). The labels of the test tiles are not read.
+    The loss is the mean squared error of standardised labels (GeoJEPA thesis, section 6.1). The predictions are made
+    with the weights of the best epoch: the epoch with the lowest mean absolute error on the validation tiles. If the
+    fold has no validation tiles, the error on the training tiles is used instead. The labels of the test tiles are not
+    read.
 
     Args:
         net: untrained network, on the device of `tiles`. It is trained in place.

@@ -45,11 +45,13 @@ class TagAE(nn.Module):
         return count_columns(columns, tiles, batch.n_tiles, len(self.vocabulary))
 
     def vectors(self, batch: TileBatch, column_of: Tensor) -> BatchVectors:
-        """Encodes entities [T, D] and tiles [B, D]. The vector of an entity is that of a tile with this entity alone.
+        """Computes the vectors of entities [T, D] and tiles [B, D].
+
+        The vector of an entity is the vector that a tile with only this entity would have.
 
         Args:
             batch: tiles to encode.
-            column_of: column of every distinct tag of the dataset. int64 [V]
+            column_of: for each distinct tag of the dataset, the index of its column in the table of counts. int64 [V]
         """
         entities = self.encoder.entities(column_of.index_select(0, batch.tag_ids), batch.tag_offsets)
         return BatchVectors(entities, self.encoder(self.counts(batch, column_of)))
@@ -64,14 +66,14 @@ class TagAEPretraining:
         self._config, self._column_of = config, column_of
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
-        """Counts the tags of each tile. Returns a function that restores the counts and returns the loss."""
+        """Counts the tags of each tile. Returns a function that restores the counts and returns the losses."""
         counts = self.module.counts(batch, self._column_of)
         return lambda: self._losses(counts, batch.n_tokens)
 
     def _losses(self, counts: Tensor, tokens: int) -> StepLosses:
-        """Returns the squared error, summed over the tags and averaged over the tiles.
+        """Returns the squared error of the restored counts, summed over the tags and averaged over the tiles.
 
-        `explained` is the share of the variance between the tiles of the batch that the reconstruction explains.
+        The training log also gets `explained`: 1 minus this error divided by the variance of the counts between tiles.
         """
         restored = self.module.decoder(self.module.encoder(counts)).float()
         target = counts.log1p()
@@ -88,7 +90,11 @@ class TagAEPretraining:
         return self.module.vectors(batch, self._column_of)
 
     def activation_bytes(self, tokens: int) -> int:
-        """Estimates the memory for activations in one training step, in bytes, for the smallest tiles allowed."""
+        """Estimates the memory for activations in one training step, in bytes.
+
+        The memory grows with the number of tiles in the batch. So the estimate assumes that the batch has `tokens`
+        tokens, and that each of its tiles has the smallest number of entities that the configuration allows.
+        """
         tiles = max(1, tokens // self._config.data.min_entities)
         return COPIES * FLOAT * tiles * (len(self.module.vocabulary) + self._config.model.hidden_dim)
 

@@ -19,8 +19,9 @@ class TagCountMlp(LabelNet):
 
     Args:
         config: architecture of the model.
-        column_of: column of every distinct tag of the dataset, `columns` for tags without a column. int64 [V]
-        columns: number of columns.
+        column_of: for each distinct tag of the dataset, the index of its column in the table of counts. Tags that are
+            not counted have the index `columns`. int64 [V]
+        columns: number of columns in the table of counts.
     """
 
     def __init__(self, config: TagCountModelConfig, column_of: Tensor, columns: int) -> None:

@@ -1,6 +1,7 @@
 """Tagformer: a transformer over the entities of a tile, trained on the labels of a task (GeoJEPA thesis, section 6.6).
 
-`tagformer` reads one-hot tags, `-s` the mean text embedding of an entity's tags instead, `-p` also its bounding box.
+There are four variants. `tagformer` reads the tags of an entity as one-hot vectors. `tagformer-s` reads the mean text
+embedding of the tags instead. `tagformer-p` and `tagformer-sp` read the same, and also the entity's bounding box.
 """
 
 from __future__ import annotations
@@ -28,13 +29,11 @@ NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 class Tagformer(LabelNet):
     """Transformer with one token per entity and a class token, followed by a linear head on the class token.
 
-    Attention is laid out for each batch in `forward`, so a GPU waits for it. The networks are small.
-
     Args:
         config: architecture of the model.
-        column_of: column of every distinct tag of the dataset, `columns` for tags without a column. int64 [V]. Not used
-            by a model that reads text embeddings.
-        columns: number of columns of one-hot tags; 0 for a model that reads text embeddings.
+        column_of: for each distinct tag of the dataset, the index of its value in one-hot vectors. Tags without a value
+            have the index `columns`. Not used if the model reads text embeddings. int64 [V]
+        columns: length of the one-hot vectors; 0 if the model reads text embeddings.
         tag_table: text embedding of every distinct tag of the dataset. [V, E]
     """
 

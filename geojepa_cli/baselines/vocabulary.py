@@ -1,4 +1,4 @@
-"""Vocabulary of a baseline that counts tags: the tags that have a column."""
+"""Vocabulary of a baseline that counts tags: the tags that are counted, each in one column of a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from geojepa_cli.models.base import TagList
 
 
 class TagVocabulary(nn.Module):
-    """Tags that have a column, most frequent first. A module without parameters, so that weights files contain it.
+    """The tags that a baseline counts, most frequent first. Each tag has one column in the table of counts.
+
+    This is a PyTorch module without parameters. Its buffers contain the tags, so weights files contain them too.
 
     Args:
         texts: tags as `key=value`.
@@ -30,7 +32,7 @@ class TagVocabulary(nn.Module):
 
     @classmethod
     def learn(cls, tags: TagList, columns: int) -> TagVocabulary:
-        """Selects the most frequent tags.
+        """Returns a vocabulary of the most frequent tags.
 
         Args:
             tags: tags of the training data, with their counts.
@@ -73,6 +75,9 @@ class TagVocabulary(nn.Module):
         return len(self.texts)
 
     def columns_of(self, tags: TagList) -> Tensor:
-        """Returns the column of each tag of a dataset. Tags without a column get the number of columns. int64 [V]"""
+        """Returns the column of each tag of a dataset, int64 [V].
+
+        Tags that are not counted get the number of columns.
+        """
         place = {text: column for column, text in enumerate(self.texts)}
         return torch.tensor([place.get(text, len(place)) for text in tags.texts()], dtype=torch.int64)

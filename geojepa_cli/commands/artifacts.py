@@ -30,7 +30,9 @@ def artifacts(
         str | None,
         typer.Option("--lineage", help="Show all direct and indirect inputs of this artifact, given as `kind/name`."),
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare all files with their SHA-256 checksums.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the files of all artifacts with their SHA-256 checksums.")
+    ] = False,
     prune: Annotated[
         bool,
         typer.Option(
@@ -70,11 +72,11 @@ def check_combination(lineage: str | None, modes: Mapping[str, bool], of_prune: 
 
     Args:
         lineage: value of `--lineage`, or None.
-        modes: values of `--verify` and `--prune`, by name without dashes.
-        of_prune: values of the options that require `--prune`, by name without dashes.
+        modes: dict with the keys `verify` and `prune`. The value is True if the option was given.
+        of_prune: dict from the name of each option that requires `--prune` to True if the option was given.
 
     Raises:
-        UsageError: options cannot be combined.
+        UsageError: two options cannot be combined, or `--prune` is missing.
     """
     given = [*(["lineage"] if lineage is not None else []), *(name for name, is_set in modes.items() if is_set)]
     if len(given) > 1:
@@ -114,7 +116,7 @@ def show_lineage(root: Lineage, json: bool) -> None:
 
 
 def verify_all(workspace: Workspace, json: bool) -> None:
-    """Compares all files with their checksums, and prints the number of artifacts.
+    """Compares the files of all artifacts with their checksums, and prints the number of verified artifacts.
 
     Raises:
         DataError: a file differs from its checksum. The hint is the command that rebuilds the first damaged artifact.

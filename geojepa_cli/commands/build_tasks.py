@@ -30,7 +30,7 @@ Split = Annotated[
     str,
     typer.Option(
         help="`group`: tiles in the same zoom-14 tile are in the same split. `random`: each tile is assigned to a "
-        "split separately. Use `random` only to measure how scores improve if test tiles adjoin training tiles."
+        "split at random. Use `random` only to measure how much scores improve if test tiles adjoin training tiles."
     ),
 ]
 Folds = Annotated[
@@ -42,7 +42,7 @@ Buffer = Annotated[
     typer.Option(
         "--buffer",
         help="Do not use a tile for training or validation if its zoom-14 tile touches a zoom-14 tile of the test "
-        "split (with --folds: of the tested fold).",
+        "split. With --folds, the tested fold is the test split.",
     ),
 ]
 Analyze = Annotated[
@@ -52,27 +52,30 @@ Analyze = Annotated[
 Labels = Annotated[
     Path | None,
     typer.Option(
-        help="File with labels from outside the map: CSV, GeoJSON or GeoParquet with points, polygons or tiles (column "
-        "`tile`). Use with `--label`, instead of `--task`."
+        help="File with labels that do not come from OpenStreetMap: CSV, GeoJSON or GeoParquet with points, polygons "
+        "or tiles (column `tile`). Requires `--label`; cannot be combined with `--task`."
     ),
 ]
-Label = Annotated[str | None, typer.Option("--label", help="With `--labels`: column with the values.")]
+Label = Annotated[str | None, typer.Option("--label", help="With `--labels`: name of the column with the values.")]
 Name = Annotated[
     str | None, typer.Option(help="With `--labels`: name of the task. Default: made from the name of the column.")
 ]
 Reduce = Annotated[
     str | None,
     typer.Option(
-        help="With `--labels`: `mean` (of polygons: weighted by area), `sum` (of polygons: by share of area), `max` or "
-        "`nearest` (value nearest to the centre of the tile). Default: `mean`."
+        help="With `--labels`: how one label is computed from the values in a tile. `mean`: their mean; polygons are "
+        "weighted by their area in the tile. `sum`: their sum; if a tenth of a polygon's area is in the tile, a tenth "
+        "of its value is added. `max`: the largest value. `nearest`: the value nearest to the centre of the tile. "
+        "Default: `mean`."
     ),
 ]
 Crs = Annotated[
     str | None,
-    typer.Option(help="With `--labels`: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file."),
+    typer.Option(help="With `--labels`: CRS of the coordinates, such as `EPSG:2248`. Default: the CRS of the file."),
 ]
 Attribution = Annotated[
-    list[str] | None, typer.Option(help="With `--labels`: attribution of the file. Repeat for several lines.")
+    list[str] | None,
+    typer.Option(help="With `--labels`: text that credits the source of the file. Repeat for several lines."),
 ]
 
 
@@ -121,10 +124,10 @@ def build_tasks(
 def _check_combination(
     task: list[str] | None, analyze: str | None, labels: Path | None, of_file: dict[str, str | list[str] | None]
 ) -> None:
-    """Checks that no option is given that another option makes meaningless.
+    """Checks that the given options can be combined.
 
     Raises:
-        UsageError: two options cannot be combined, or `--labels` lacks `--label`.
+        UsageError: two options cannot be combined, or an option lacks the option that it requires.
     """
     if analyze is not None and task:
         raise UsageError("`--analyze` cannot be combined with `--task`", hints.run("build-tasks", analyze=analyze))
@@ -138,7 +141,7 @@ def _check_combination(
     given = [f"--{name}" for name, value in of_file.items() if value]
     if labels is None and given:
         raise UsageError(
-            f"`{given[0]}` requires `--labels`, a file with values",
+            f"`{given[0]}` requires `--labels`, the file with the values",
             hints.run("build-tasks", labels="FILE", label="COLUMN"),
         )
 

@@ -41,7 +41,7 @@ class Check(NamedTuple):
     Attributes:
         name: name of the part that was checked.
         state: `ok`, `warning` (something optional is missing) or `failed`.
-        found: description of what was found: version and path of the part, or the problem.
+        found: version and path of the part, or a description of the problem.
         fix: command that fixes the problem, or None.
     """
 
@@ -98,7 +98,7 @@ def _python() -> Check:
 
 
 def _packages(load: bool) -> list[Check]:
-    """Checks that every required package is installed in an accepted version.
+    """Checks that every package that geojepa requires is installed, in a version that geojepa accepts.
 
     If `load` is True, the packages are also imported.
     """
@@ -128,7 +128,7 @@ def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> 
 
     Args:
         requirement: name and accepted versions of the package.
-        modules: modules to import for each package, by normalized package name.
+        modules: dict from the name of a package, in lower case with hyphens, to the names of its modules.
     """
     name, wanted = requirement.name, str(requirement.specifier)
     fix = hints.shell("pip", "install", f"{name}{wanted}")
@@ -148,10 +148,11 @@ def _package(requirement: Requirement, modules: Mapping[str, Sequence[str]]) -> 
 
 
 def _modules() -> dict[str, list[str]]:
-    """Returns the modules to import for each installed package, by normalized package name.
+    """Returns a dict from the name of each installed package to the names of the modules to import from the package.
 
-    If a package has a module with the same name as the package, only this module is returned. Otherwise, all public
-    modules of the package are returned. For example, `pillow` has the module `PIL`.
+    Package names are in lower case with hyphens. If a package has a module with the same name as the package, the list
+    has only this module. Otherwise, it has all public modules of the package. For example, `pillow` has the module
+    `PIL`.
     """
     found: dict[str, list[str]] = {}
     for module, packages in metadata.packages_distributions().items():
@@ -173,9 +174,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _binary() -> Check:
-    """Checks that the native binary `geojepa-tiler` runs, and that the Python package can read the files it writes.
+    """Checks that the native binary `geojepa-tiler` runs, and that the Python package can read the files of the binary.
 
-    For this, the binary must write the version of the file format (schema) that the Python package reads.
+    The binary must write the version of the file format (schema) that the Python package reads.
     """
     from geojepa_cli.store import schema
 
@@ -191,7 +192,7 @@ def _binary() -> Check:
 
 
 def _workspace(root: Path) -> Check:
-    """Checks that files can be written in the workspace or, if it does not exist, in its nearest existing parent."""
+    """Checks that files can be written in the workspace. If it does not exist, checks the nearest existing parent."""
     folder = _existing(root)
     if not folder.is_dir():
         return Check("workspace", "failed", f"`{folder}` is not a directory", OTHER_WORKSPACE)
@@ -215,7 +216,7 @@ def _disk(root: Path) -> Check:
 
 
 def _existing(root: Path) -> Path:
-    """Returns the path if it exists, otherwise its nearest existing parent."""
+    """Returns the path if it exists, otherwise the nearest parent directory that exists."""
     path = root.absolute()
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -223,9 +224,9 @@ def _existing(root: Path) -> Path:
 
 
 def _loads(name: str, load: Callable[[], str], needed: bool = True) -> Check:
-    """Checks that a package works, by calling `load`, which imports the package and uses it once.
+    """Checks that a package works: calls `load`, which imports the package and uses it once.
 
-    If `load` raises an error, the state of the check is `failed` for a required package, otherwise `warning`.
+    If `load` raises an error, the state of the check is `failed` if the package is needed, otherwise `warning`.
     """
     try:
         return Check(f"{name} works", "ok", load())

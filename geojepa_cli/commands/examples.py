@@ -24,7 +24,7 @@ def example(*arguments: str, **options: Value) -> Callable[[Command], Command]:
     """Returns a decorator that adds an example to the help text of a command.
 
     Args:
-        arguments: arguments of the example that belong to no option, such as a file.
+        arguments: positional arguments of the example, such as a file.
         options: options of the example and their values, such as `region="state-college"`.
     """
 

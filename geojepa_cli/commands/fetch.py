@@ -45,7 +45,7 @@ def fetch(
     ] = None,
     attribution: Annotated[
         list[str] | None,
-        typer.Option(help="Attribution text to add to that of OpenStreetMap. Repeat for several lines."),
+        typer.Option(help="Attribution text to show after the attribution of OpenStreetMap. Repeat for several lines."),
     ] = None,
     bbox: Annotated[
         str | None,

@@ -50,8 +50,8 @@ def pretrain(
         int | None,
         typer.Option(
             "--fold",
-            help="Leave out this fold of the tasks, and the zoom-14 tiles next to it, so that `probe` can test the "
-            "model on the fold. The number of folds is the setting `data.folds`. Default: no fold.",
+            help="Do not train on this fold of the tasks, nor on the zoom-14 tiles next to it, so that `probe` can "
+            "test the model on the fold. The number of folds is the setting `data.folds`. Default: train on all folds.",
         ),
     ] = None,
     device: options.Device = "auto",

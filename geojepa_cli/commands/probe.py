@@ -24,16 +24,17 @@ ModelNames = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Model to test. Repeat for several models. `llm:NAME` is a language model with vision at `--base-url`. "
-        "Default: the newest model or, if there is none, `geojepa-small`, which comes with geojepa.",
+        help="Model to test. Repeat for several models. `llm:NAME` asks the language model NAME, which must read "
+        "images, at `--base-url`. Default: the newest model or, if there is none, `geojepa-small`, which comes with "
+        "geojepa.",
     ),
 ]
 TestRegions = Annotated[
     list[str] | None,
     typer.Option(
         "--region",
-        help="Region to test on. Repeat for several. Default: the only region in the workspace or, if there are "
-        "several, those of which the models saw no tile in pretraining.",
+        help="Region to test on. Repeat for several. Default: the only region in the workspace. If there are several: "
+        "all regions that the models did not see in pretraining.",
     ),
 ]
 Heads = Annotated[
@@ -45,21 +46,21 @@ Heads = Annotated[
     ),
 ]
 Seeds = Annotated[
-    int, typer.Option("--seeds", help="Number of seeds over which scores are averaged: SEED, SEED + 1, …")
+    int, typer.Option("--seeds", help="Number of seeds over which scores are averaged. The first is `--seed`.")
 ]
 Labels = Annotated[
     list[float] | None,
     typer.Option(
         "--labels",
-        help="Also train the heads with this share of the labels, such as 0.1 (learning curve). Can be repeated.",
+        help="Also train the heads with only this share of the labels, such as 0.1. Repeat for a learning curve.",
     ),
 ]
 Fold = Annotated[
     int | None,
     typer.Option(
         "--fold",
-        help="Test only this fold of the task. Default: all folds or, if a model was pretrained with `--fold` on "
-        "the tested regions, its fold.",
+        help="Test only this fold of the task. Default: all folds. If a model was pretrained with `--fold` on the "
+        "tested regions: the fold that pretraining left out.",
     ),
 ]
 BaseUrl = Annotated[
@@ -70,13 +71,19 @@ BaseUrl = Annotated[
     ),
 ]
 KeyVariable = Annotated[
-    str | None, typer.Option("--api-key-env", help="Name of the environment variable with the key of this API.")
+    str | None,
+    typer.Option("--api-key-env", help="Name of the environment variable that holds the API key for `--base-url`."),
 ]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost", help="Stop before the requests of this run cost more, in USD.")
+    float | None,
+    typer.Option("--max-cost", help="Maximum cost in USD of all requests to a language model in this run."),
 ]
-PriceIn = Annotated[float | None, typer.Option("--price-in", help="Price of a million tokens of requests, in USD.")]
-PriceOut = Annotated[float | None, typer.Option("--price-out", help="Price of a million tokens of answers, in USD.")]
+PriceIn = Annotated[
+    float | None, typer.Option("--price-in", help="Price in USD of a million tokens sent to the language model.")
+]
+PriceOut = Annotated[
+    float | None, typer.Option("--price-out", help="Price in USD of a million tokens received from it.")
+]
 Tiles = Annotated[
     int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
 ]
@@ -85,8 +92,9 @@ VectorFiles = Annotated[
     list[str] | None,
     typer.Option(
         "--embeddings",
-        help="Parquet file with vectors of tiles from any source: `FILE` or `NAME=FILE`, keyed by a column `tile` or "
-        "by geometry. Repeat for several. Tested like a model; without `--model`, next to the baselines only.",
+        help="Parquet file with your own vectors of tiles, to test like a model: `FILE` or `NAME=FILE`. A column "
+        "`tile` or a geometry says where a vector belongs. Repeat for several files. Without `--model`, no other model "
+        "is tested.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""`geojepa process`: converts the tiles of a region to model inputs, and computes their features."""
+"""`geojepa process`: converts the tiles of a region to model inputs, such as text embeddings of tags."""
 
 from __future__ import annotations
 
@@ -38,22 +38,23 @@ def process(
     geometry_encoder: Annotated[
         str,
         typer.Option(
-            help="Encoder for geometry vectors: `fourier`, `polygon_gnn` (the newest trained one, else the one that "
-            "comes with geojepa), the name of one, or `none`. `pretrain` and `embed` compute missing vectors."
+            help="Encoder for geometry vectors: `fourier`, `polygon_gnn`, the name of a trained PolygonGNN, or `none`. "
+            "`polygon_gnn` is the newest trained PolygonGNN or, if there is none, the one that comes with geojepa. "
+            "`pretrain` and `embed` compute missing vectors."
         ),
     ] = NO_ENCODER,
     image_encoder: Annotated[
         str,
         typer.Option(
-            help="Frozen encoder for tokens of images: `vit_b_16`, `resnet50`, `efficientnet_b0`, `geoembed`, or "
-            "`none`. `pretrain` and `embed` compute missing tokens themselves."
+            help="Frozen encoder that computes image tokens: `vit_b_16`, `resnet50`, `efficientnet_b0`, `geoembed`, or "
+            "`none`. `pretrain` and `embed` compute missing tokens."
         ),
     ] = NO_ENCODER,
     image_weights: Annotated[
         str | None,
         typer.Option(
-            help="File with the weights of the image encoder, or `random`. Default: the file in torchvision's cache, "
-            "or of the package geoembed."
+            help="File with the weights of the image encoder, or `random` for random weights. Default: the file in "
+            "torchvision's cache; for `geoembed`, the file in the package geoembed."
         ),
     ] = None,
     threads: options.Threads = options.default_threads(),

@@ -34,9 +34,9 @@ def report(
 def print_report(tables: list[dict[str, Any]], made: Artifact, out: Path | None) -> None:
     """Prints the tables of a report and the path of `report.md`.
 
-    There is one table of scores for all probes that have the same regions, the same kind of tags (masked or plain) and
-    the same kind of split. If at least two models in a table have the same head, or one of them was trained on labels,
-    and they were tested on the same tiles of a task, a table of paired differences follows.
+    Probes with the same regions, the same tags (masked or plain) and the same kind of split share a table of scores.
+    If two of its models can be compared, a table of paired differences follows. Two models can be compared if they were
+    tested on the same tiles of a task, and have the same head or one of them was trained on labels.
 
     Args:
         tables: content of the report's `report.json`.

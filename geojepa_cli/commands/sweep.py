@@ -24,7 +24,11 @@ def sweep(
     region: options.Regions = None,
     test_region: Annotated[
         list[str] | None,
-        typer.Option("--test-region", help="Region to test on. Repeat for several. Default: those of the file."),
+        typer.Option(
+            "--test-region",
+            help="Region to test on. Repeat for several. Default: the test regions in the sweep file or, if it has "
+            "none, regions that the models do not see in training.",
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -36,13 +40,19 @@ def sweep(
     ] = 1,
     ray: Annotated[
         bool,
-        typer.Option("--ray", help="Run trials on Ray (extra `scale`): the cluster of RAY_ADDRESS, or this computer."),
+        typer.Option(
+            "--ray",
+            help="Train on the Ray cluster at the address in RAY_ADDRESS or, if it is not set, with Ray on this "
+            "computer. Requires the extra `scale`.",
+        ),
     ] = False,
     device: options.Device = "auto",
     threads: Annotated[
         int | None,
         typer.Option(
-            "--threads", help="Number of CPU threads of each model; affects models slightly. Default: cores / workers."
+            "--threads",
+            help="Number of CPU threads to train each model. Affects the model slightly, because of rounding. Default: "
+            "number of cores / number of workers.",
         ),
     ] = None,
     json: options.Json = False,
@@ -62,7 +72,7 @@ def sweep(
 
 
 def print_plan(plan: SweepPlan, json: bool) -> None:
-    """Prints the trials of a sweep, and the number of models."""
+    """Prints the trials of a sweep, and the number of models to train."""
     models = len(plan.trials) * len(plan.spec.seeds) * len(plan.folds)
     if json:
         content = {
@@ -100,10 +110,10 @@ def print_sweep(content: dict[str, Any], made: Artifact) -> None:
         console.table(title, PRINTED, printed_cells(table), red=(SEEN,))
         best = next((row["trial"] for row in table["rows"] if row["best"]), None)
         if best is not None:
-            console.print_line(f"best: {best}; the interval of its difference to the next trial excludes 0")
+            console.print_line(f"best: {best}; the 95 % interval of its difference from the next trial excludes 0")
         else:
             console.print_line("no trial is clearly the best")
-    console.print_line(f"differences to the trial {content['reference']}; {EXPLANATION}")
+    console.print_line(f"differences from the trial {content['reference']}; {EXPLANATION}")
     console.print_line(f"{made.full_ref}: {made.file(MARKDOWN_FILE)}")
 
 

@@ -19,7 +19,7 @@ _OF_TRANSFORMERS = ("compile", "recompute")
 
 
 def _check_unused(train: TrainConfig, family: str, keys: Sequence[str]) -> None:
-    """Raises a ConflictError if a training setting that has no effect on a family of models is not the default."""
+    """Raises a ConflictError if one of the training settings `keys`, which the model does not use, was changed."""
     for key in keys:
         if getattr(train, key) != TrainConfig.model_fields[key].default:
             raise ConflictError(f"{key} has no effect on a model of the family `{family}`", f"train.{key}")
@@ -28,31 +28,31 @@ def _check_unused(train: TrainConfig, family: str, keys: Sequence[str]) -> None:
 class TagAEModelConfig(Section):
     """Settings of TagAE's architecture.
 
-    The default numbers of columns and values are those of the GeoJEPA thesis, section 7.4. The thesis does not give the
-    width of the decoder's hidden layer.
+    The defaults of `columns` and `embed_dim` are those of the GeoJEPA thesis, section 7.4. The thesis does not give the
+    width of the decoder's hidden layer (`hidden_dim`).
     """
 
     columns: Int = Field(
         default=12_500,
         ge=1,
         le=MAX_COLUMNS,
-        description="maximum number of tags to count: the most frequent tags of the training tiles",
+        description="maximum number of different tags to count; rarer tags of the training tiles are ignored",
     )
     embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="dimension of tile and entity vectors")
     hidden_dim: Int = Field(default=1024, ge=1, le=MAX_WIDTH, description="width of the decoder's hidden layer")
 
 
 class _TagsOnlyConfig(Section):
-    """Common part of the configurations of models that read only tags."""
+    """Base class of the configurations of models that read only tags."""
 
     @property
     def needs(self) -> Needs:
-        """Modalities that the model reads. Batches must contain them."""
+        """Modalities that the model reads: only tags. Batches must contain them."""
         return TAGS_ONLY
 
     @property
     def training_needs(self) -> Needs:
-        """Modalities that batches must contain in training."""
+        """Modalities that batches must contain in training: only tags."""
         return TAGS_ONLY
 
 
@@ -77,8 +77,8 @@ class TagAEConfig(_TagsOnlyConfig):
 class TransformerConfig(Section):
     """Settings of a transformer that reads one token per entity and a class token.
 
-    Default sizes: Tagformer in the GeoJEPA thesis, section 6.6. The thesis does not give the numbers of layers and
-    heads. With five layers, a Tagformer with one-hot tags has as many parameters as in the thesis (table 8).
+    The default sizes are those of Tagformer in the GeoJEPA thesis, section 6.6. The thesis does not give the numbers of
+    layers and heads. With five layers, a Tagformer with one-hot tags has as many parameters as in table 8.
     """
 
     embed_dim: Int = Field(default=128, ge=8, le=MAX_WIDTH, description="dimension of tokens")
@@ -110,11 +110,12 @@ class LmaeModelConfig(TransformerConfig):
         default=0.75,
         gt=0,
         lt=1,
-        description="fraction of a tile's encoded tokens that mask tokens replace before the decoder",
+        description="fraction of a tile's tokens to hide: the decoder reads mask tokens in their place",
     )
     pooling: Literal["class", "max_mean"] = Field(
         default="class",
-        description="vector of a tile: the class token (GeoJEPA thesis), or maximum and mean of the tile's tokens",
+        description="vector of a tile: `class`, its class token (GeoJEPA thesis), or `max_mean`, maximum and mean of "
+        "its tokens",
     )
 
 

@@ -23,15 +23,15 @@ EXAMPLE = {"missing": 0.2}
 class DrawingConfig(Section):
     """Settings of drawn images. The same settings and the same map give the same images."""
 
-    missing: Share = Field(default=0.1, description="chance of an OSM element to be left out, in all of its tiles")
+    missing: Share = Field(default=0.1, description="share of OSM elements that are not drawn")
     shadows: Share = Field(default=1.0, description="share of buildings, trees and other high elements with a shadow")
     noise: Float = Field(
         default=4.0, ge=0, le=MAX_LEVELS, description="standard deviation of the noise of each pixel, in grey levels"
     )
     jitter: Float = Field(
-        default=8.0, ge=0, le=MAX_LEVELS, description="largest change of an element's colour, in grey levels"
+        default=8.0, ge=0, le=MAX_LEVELS, description="maximum random change of an element's colour, in grey levels"
     )
-    seed: Int = Field(default=0, ge=0, lt=2**32, description="seed of all random choices")
+    seed: Int = Field(default=0, ge=0, lt=2**32, description="random seed")
 
 
 def load_drawing(settings: Sequence[str]) -> DrawingConfig:

@@ -1,4 +1,4 @@
-"""Configurations of all model families: which schema belongs to which `family`."""
+"""Schemas of training configurations by the key `family`, which names the architecture of the model."""
 
 from __future__ import annotations
 

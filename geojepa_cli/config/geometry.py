@@ -42,7 +42,7 @@ class GlyphConfig(Section):
         default=1_000,
         ge=1,
         le=1_000_000,
-        description="number of test multipolygons drawn from the training fonts, and number drawn from the test fonts",
+        description="size of each of the two test sets: multipolygons from the training fonts, and from the test fonts",
     )
     rotation_deg: float = Field(default=180, ge=0, le=180, description="maximum angle of random rotations, in degrees")
     shear: float = Field(
@@ -52,8 +52,8 @@ class GlyphConfig(Section):
         default=1.3,
         ge=1,
         le=4,
-        description="maximum factor by which the width of the digits is multiplied and their height divided, "
-        "or vice versa",
+        description="maximum stretch: the width of the digits is multiplied by up to this factor, and their height is "
+        "divided by it, or vice versa",
     )
     size_low: float = Field(
         default=0.02, gt=1e-3, le=1, description="minimum height of the digits, as a fraction of the tile side"
@@ -62,10 +62,10 @@ class GlyphConfig(Section):
         default=0.5, gt=1e-3, le=1, description="maximum height of the digits, as a fraction of the tile side"
     )
     gap_low: float = Field(
-        default=0.05, gt=0, le=1, description="minimum gap between both digits, as a fraction of their height"
+        default=0.05, gt=0, le=1, description="minimum gap between the two digits, as a fraction of their height"
     )
     gap_high: float = Field(
-        default=0.3, gt=0, le=1, description="maximum gap between both digits, as a fraction of their height"
+        default=0.3, gt=0, le=1, description="maximum gap between the two digits, as a fraction of their height"
     )
 
     @model_validator(mode="after")

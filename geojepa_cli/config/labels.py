@@ -1,4 +1,4 @@
-"""Labels of models in reports and model cards."""
+"""Names that reports and model cards give to models and to rows that are not models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Language models with vision that `probe` asks for labels: how they are named, reached and paid."""
+"""Language models that `probe` asks for the labels of tiles: their names, addresses and prices."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A language model with vision behind an OpenAI-compatible endpoint for chat completions.
+    """A language model that reads images, at an OpenAI-compatible API for chat completions.
 
     Attributes:
-        name: name of the model at the endpoint, such as `gpt-4o`.
+        name: name of the model at the API, such as `gpt-4o`.
         base_url: address of the API. Requests go to `BASE_URL/chat/completions`, and nowhere else.
         api_key_env: name of the environment variable with the API key. None: no key is sent. The key is never stored.
-        max_cost: cost of the requests of a run, in USD, at which no further request is sent. None: no limit.
-        price_in, price_out: price of a million tokens of prompts and of answers, in USD. None: unknown.
+        max_cost: maximum cost in USD of all requests of a run. None: no limit.
+        price_in: price in USD of a million tokens sent. None: unknown.
+        price_out: price in USD of a million tokens received. None: unknown.
         tiles: number of test tiles to ask about.
 
     Raises:
@@ -67,32 +68,32 @@ class LanguageModel:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """Options of the command line for this model."""
+        """Command-line options that select this model, such as `--model` and `--base-url`."""
         given = {"model": self.ref, "base_url": self.base_url, "api_key_env": self.api_key_env}
         numbers = {"max_cost": self.max_cost, "price_in": self.price_in, "price_out": self.price_out}
         tiles = None if self.tiles == TILES else self.tiles
         return hints.as_options({**given, **numbers, "tiles": tiles})
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
-        """Returns the cost of requests in USD. None if a price is unknown."""
+        """Returns the cost in USD of tokens sent and tokens received, or None if a price is unknown."""
         if self.price_in is None or self.price_out is None:
             return None
         return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
 
 
 def language_model(given: str | LanguageModel, accepted: bool) -> LanguageModel:
-    """Returns a language model that was given as an object.
+    """Returns `given` if it is a `LanguageModel` and the command accepts language models.
 
     Args:
-        given: language model, or its name, which does not suffice.
-        accepted: False if the command needs embeddings.
+        given: a language model. A name such as `llm:gpt-4o` is an error, because it lacks the address of the API.
+        accepted: False if the command needs embeddings, which a language model does not compute.
 
     Raises:
-        UsageError: the command needs embeddings, or only a name was given.
+        UsageError: the command needs embeddings, or `given` is a name.
     """
     if not accepted:
         probed = hints.run("probe", task="max_speed", model=f"{PREFIX}NAME", base_url="URL")
-        raise UsageError("a language model is asked for labels, so it computes no embeddings", probed)
+        raise UsageError("a language model computes no embeddings, but this command needs them", probed)
     return LanguageModel(given.removeprefix(PREFIX), "") if isinstance(given, str) else given
 
 
@@ -105,10 +106,10 @@ def with_language_models(
     price_out: float | None,
     tiles: int | None,
 ) -> list[str | LanguageModel] | None:
-    """Replaces names such as `llm:gpt-4o` in a list of models by language models with the given options.
+    """Replaces names such as `llm:gpt-4o` in a list of models by `LanguageModel` objects with the given options.
 
     Raises:
-        UsageError: an option is invalid or missing, or there is no language model that it could belong to.
+        UsageError: an option is invalid or missing, or an option is given but the list has no language model.
     """
     given = {"--base-url": base_url, "--api-key-env": api_key_env, "--max-cost": max_cost}
     given |= {"--price-in": price_in, "--price-out": price_out, "--tiles": tiles}
@@ -126,10 +127,10 @@ def with_language_models(
 
 
 def _check_url(url: object) -> None:
-    """Checks the address of an API.
+    """Checks the address of an API. A user, a query and a fragment are not allowed, because they may be secrets.
 
     Raises:
-        UsageError: it is missing, is no address of HTTP, or has a user, a query or a fragment, which may be secrets.
+        UsageError: the address is missing, is not an HTTP address, or has a user, a query or a fragment.
     """
     example = hints.again(base_url="http://localhost:8000/v1").noting("with the address of the API")
     if not isinstance(url, str) or not url:
@@ -140,9 +141,9 @@ def _check_url(url: object) -> None:
     except ValueError:
         valid = False
     if not valid or not url.isascii() or not url.isprintable() or " " in url:
-        raise UsageError("`--base-url` is no address: expected `http://` or `https://` and a host", example)
+        raise UsageError("`--base-url` is not an HTTP address; expected for example `http://host:8000/v1`", example)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        message = "`--base-url` must have no user, query or fragment; give a key with `--api-key-env`"
+        message = "`--base-url` must not contain a user, a query or a fragment; to give a key, use `--api-key-env`"
         raise UsageError(message, example)
 
 

@@ -28,10 +28,10 @@ def packed_configs() -> list[str]:
 
 
 def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """Reads a training configuration of GeoJEPA. See `load_run_config`.
+    """Reads a training configuration of GeoJEPA, as `load_run_config` does.
 
     Raises:
-        UsageError: the configuration cannot be read, or is of another family.
+        UsageError: the configuration cannot be read, or is for another model than GeoJEPA.
     """
     config = load_run_config(path_or_name, overrides)
     if not isinstance(config, PretrainConfig):
@@ -43,7 +43,7 @@ def load_config(path_or_name: str, overrides: Sequence[str] = ()) -> PretrainCon
 def load_run_config(path_or_name: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Reads a training configuration from a file, or by name from the package (such as `tiny.yaml` or `tiny`).
 
-    The key `family` selects the schema. It is `jepa` by default.
+    The key `family` of the configuration, which is `jepa` by default, selects the schema.
 
     Args:
         path_or_name: path of a file. If no such file exists, the name of a configuration that comes with the package.
@@ -110,7 +110,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
             command without the earlier option.
 
     Returns:
-        The dotted key.
+        The key, such as `train.lr`.
     """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
@@ -137,7 +137,7 @@ def _override(raw: dict[str, Any], override: str, earlier: Mapping[str, str]) ->
 
 
 def _schema_of(raw: Mapping[str, Any]) -> Schema:
-    """Returns the schema of a configuration that is not checked yet. An unknown family counts as `jepa`."""
+    """Returns the schema of a configuration, by its key `family`. Returns that of `jepa` for an unknown family."""
     family = raw.get("family")
     return SCHEMAS[family] if isinstance(family, str) and family in SCHEMAS else PretrainConfig
 

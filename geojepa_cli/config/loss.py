@@ -33,7 +33,8 @@ class LossConfig(Section):
         default=2.0,
         ge=1e-6,
         le=MAX_WEIGHT,
-        description="difference of prediction and target above which the smooth L1 loss is linear, not quadratic",
+        description="difference between prediction and target above which the smooth L1 loss is linear instead of "
+        "quadratic",
     )
     modality_weights: dict[Modality, Weight] = Field(
         default_factory=_equal_weights, description="weight of each modality in the prediction loss"
@@ -56,7 +57,10 @@ class LossConfig(Section):
     )
     sigreg_weight: Weight = Field(default=1.0, description="weight of SIGReg; the prediction loss has weight 1")
     sigreg_slices: Int = Field(
-        default=256, ge=1, le=65_536, description="number of random directions per step that SIGReg projects vectors on"
+        default=256,
+        ge=1,
+        le=65_536,
+        description="number of random directions on which SIGReg projects vectors in each step",
     )
     gram_weight: Weight = Field(
         default=0.0,

@@ -23,8 +23,9 @@ class MaskingConfig(Section):
     )
     pixels: bool = Field(
         default=False,
-        description="compute the context's image tokens from images whose hidden cells are blank, so that they contain "
-        "no information about hidden cells; runs a frozen image encoder in every training step (GeoJEPA thesis: false)",
+        description="blank the hidden cells of an image before the frozen image encoder computes the visible tokens, "
+        "so that visible tokens do not reveal hidden cells; runs the image encoder in every training step (GeoJEPA "
+        "thesis: false)",
     )
     num_targets: Int = Field(
         default=4, ge=1, le=256, description="number of targets (sets of hidden tokens) per tile; modality masks have 1"
@@ -43,16 +44,16 @@ class MaskingConfig(Section):
         default=0.5,
         ge=-1,
         le=1,
-        description="masks that hide similar entities: lower end of the range from which the similarity threshold of "
-        "each target is drawn; the target hides all entities of the tile that are at least this similar to a randomly "
-        "chosen entity",
+        description="masks that hide similar entities: minimum of the similarity threshold, which is drawn at random "
+        "for each target; a target hides a random entity and all entities of the tile whose similarity to it reaches "
+        "the threshold",
     )
     kind_high: Float = Field(
         default=0.99,
         ge=-1,
         le=1,
-        description="masks that hide similar entities: upper end of the range from which the similarity threshold of "
-        "each target is drawn",
+        description="masks that hide similar entities: maximum of the similarity threshold, which is drawn at random "
+        "for each target",
     )
     random_context: Float = Field(
         default=0.10, ge=0, lt=1, description="random masks: minimum fraction of a tile's tokens that stay visible"

@@ -12,9 +12,11 @@ class Modality(StrEnum):
     Models identify a modality by its id (property `number`), which is its position in this enum. Trained weights depend
     on these ids, so new modalities must be added at the end.
 
-    Tags and geometry describe an entity, so both go into one token, which has the id of tags. `GEOMETRY` is the vector
-    that a geometry encoder computed from the nodes of an entity; `NODES` are these nodes. `IMAGE` are the pixels of an
-    image; `IMAGE_TOKENS` are the tokens that a frozen image encoder computed from them, which have the id of images.
+    - `TAGS`: tags of entities. The tags and the geometry of an entity share one token, which has the id of `TAGS`.
+    - `IMAGE`: pixels of an image.
+    - `GEOMETRY`: vectors that a geometry encoder computed from the nodes of entities.
+    - `NODES`: nodes of entities.
+    - `IMAGE_TOKENS`: tokens that a frozen image encoder computed from pixels. They have the id of `IMAGE`.
     """
 
     TAGS = "tags"
@@ -37,7 +39,7 @@ TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities with tokens; th
 
 
 def count_numbers(modalities: Iterable[Modality]) -> int:
-    """Returns the number of modality ids that a model has weights for: the highest id of its tokens, plus one.
+    """Returns the number of modality ids for which a model has weights: the highest id of its tokens, plus one.
 
     The ids of tags and images are always counted. So a model that reads only tags has weights of the same shapes as a
     model that reads tags and images. Geometry is not counted, because it has no tokens.

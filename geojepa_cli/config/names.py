@@ -1,4 +1,4 @@
-"""Names that several packages share: the files of a model, versions of weights, and the value for no encoder."""
+"""Names that several packages use: file names of a model, versions of weights, and the option value `none`."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _DIGITS = 12
 
 
 def checksum_version(sha256: str) -> str:
-    """Returns the version of weights: `sha256-` and the first 12 digits of the checksum of their file."""
+    """Returns the version of weights: `sha256-` and the first 12 digits of the SHA-256 checksum of the weights file."""
     return f"sha256-{sha256[:_DIGITS]}"

@@ -54,15 +54,15 @@ class ModelConfig(Section):
         default=1.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="weight of an encoder's input in the encoder's output, which is the sum of this input and the "
-        "outputs of all layers; null: the encoder's output is the output of its last layer (GeoJEPA thesis)",
+        description="null: an encoder's output is the output of its last layer (GeoJEPA thesis); a number: the "
+        "output is the sum of the outputs of all layers and of the encoder's input, multiplied by this number",
     )
     null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=MAX_WEIGHT,
-        description="number of empty tokens that attention adds to each sequence, so that an attention head can "
-        "distinguish many tokens from few; 0: no empty tokens, as in the GeoJEPA thesis",
+        description="number of empty tokens that attention adds to each sequence; with them, an attention head can "
+        "distinguish sequences of many tokens from sequences of few; 0 adds none (GeoJEPA thesis)",
     )
     freeze_tags: bool = Field(
         default=False,
@@ -73,8 +73,8 @@ class ModelConfig(Section):
     )
     shared_context: bool = Field(
         default=False,
-        description="compute the context tokens of a tile once in the predictor, for all targets together; context "
-        "tokens then do not attend to mask tokens (GeoJEPA thesis: false)",
+        description="the predictor computes the visible (context) tokens of a tile once for all targets, not once for "
+        "each; context tokens then do not attend to mask tokens (GeoJEPA thesis: false)",
     )
     pooling: Literal["max_mean", "counts", "sum", "attention"] = Field(
         default="max_mean",
@@ -83,7 +83,7 @@ class ModelConfig(Section):
     )
     tag_weighting: Literal["mean", "learned"] = Field(
         default="mean",
-        description="weights of an entity's tags: `mean`: equal (GeoJEPA thesis), or `learned`: a softmax of scores",
+        description="weights of an entity's tags: `mean`, equal weights (GeoJEPA thesis), or `learned`, trained ones",
     )
     geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
         default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"
@@ -94,27 +94,27 @@ class ModelConfig(Section):
     )
     fusion: Literal["residual", "mlp"] = Field(
         default="residual",
-        description="token of an entity's tags and geometry: `residual`: the tags plus the result of an MLP, or `mlp`: "
-        "the result of the MLP (GeoJEPA thesis)",
+        description="how tags and geometry of an entity become one token: `mlp` is the result of an MLP that reads "
+        "both (GeoJEPA thesis); `residual` adds this result to the vector of the tags",
     )
     modality_dropout: Share = Field(
         default=0.3,
-        description="fraction of the entities that lose their tags or their geometry in training, if the model reads "
-        "geometry",
+        description="fraction of the entities that lose either their tags or their geometry in training; used only if "
+        "the model reads geometry",
     )
     image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "geoembed"] = Field(
         default="patch",
-        description="image encoder: `patch`, a trained patch embedding, or a frozen encoder of torchvision (GeoJEPA "
-        "thesis: `vit_b_16`), or `geoembed`, a frozen encoder of aerial images (extra `aerial`)",
+        description="image encoder: `patch` is a patch embedding that is trained; all others are frozen. `vit_b_16` "
+        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `geoembed` needs the extra `aerial`",
     )
     image_weights: str | None = Field(
         default=None,
         max_length=4096,
-        description="weights of a frozen image encoder: path of a file, or `random`; null: file in torchvision's "
-        "cache, or of the package geoembed",
+        description="weights of a frozen image encoder: path of a file, or `random` for random weights; null: the file "
+        "in torchvision's cache; for `geoembed`, the file in the package geoembed",
     )
     image_version: str | None = Field(
-        default=None, max_length=100, description="version of these weights; null: `pretrain` fills it in"
+        default=None, max_length=100, description="version of the frozen image encoder; null: `pretrain` fills it in"
     )
     patch_px: Int = Field(default=32, ge=1, le=224, description="width of an image patch in pixels; must divide 224")
 
@@ -148,7 +148,7 @@ class ModelConfig(Section):
 
     @property
     def frozen_images(self) -> TokenForm | None:
-        """Tokens of the frozen image encoder. None if the model reads no images, or trains its patch embedding."""
+        """Number and width of the tokens of the frozen image encoder. None if the model has no such encoder."""
         return FROZEN_ENCODERS.get(self.image_encoder) if Modality.IMAGE in self.modalities else None
 
     @property
@@ -160,7 +160,7 @@ class ModelConfig(Section):
 
     @property
     def random_images(self) -> bool:
-        """True if the frozen image encoder has random weights."""
+        """True if the model has a frozen image encoder with random weights."""
         return self.frozen_images is not None and RANDOM in (self.image_weights, self.image_version)
 
 
@@ -185,14 +185,14 @@ class TrainConfig(WatchConfig):
         description="maximum training time in minutes; with this limit, results depend on the speed of the hardware",
     )
     batch_tokens: Int = Field(
-        default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch, which one process computes"
+        default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch of one process"
     )
     accumulation: Int = Field(
         default=1,
         ge=1,
         le=65_536,
-        description="number of batches per optimiser update; the processes of `torchrun` share them, so there are at "
-        "least as many batches as processes, and the model does not depend on the number of processes",
+        description="number of batches per optimiser update; the processes of `torchrun` divide the batches among "
+        "themselves, so each needs at least one; the trained model does not depend on the number of processes",
     )
     lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     lr_end: Float = Field(default=1e-6, ge=0, le=100, description="final learning rate")
@@ -202,7 +202,9 @@ class TrainConfig(WatchConfig):
         "constant, then lowers it linearly; `cosine` lowers it along a cosine (GeoJEPA thesis)",
     )
     warmup: Share = Field(default=0.1, description="fraction of training, at its start, with a rising learning rate")
-    cooldown: Share = Field(default=0.2, description="`wsd`: fraction of training, at its end, with a falling rate")
+    cooldown: Share = Field(
+        default=0.2, description="`wsd`: fraction of training, at its end, with a falling learning rate"
+    )
     weight_decay: Float = Field(default=0.04, ge=0, le=100, description="initial weight decay of weight matrices")
     weight_decay_end: Float | None = Field(
         default=None,
@@ -219,12 +221,12 @@ class TrainConfig(WatchConfig):
     grad_clip: Float = Field(default=1.0, gt=0, le=MAX_WEIGHT, description="maximum gradient norm (gradient clipping)")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="data type of matrix products")
     compile: bool = Field(
-        default=False, description="compile transformer layers with torch.compile; a CPU needs a C++ compiler for it"
+        default=False, description="compile transformer layers with torch.compile; on a CPU, this needs a C++ compiler"
     )
     recompute: bool = Field(
         default=False,
-        description="recompute the activations of each transformer layer in the backward pass, which needs less memory "
-        "and more time (activation checkpointing)",
+        description="recompute the activations of each transformer layer in the backward pass; training then needs "
+        "less memory and more time (activation checkpointing)",
     )
     log_every: Int = Field(default=20, ge=1, le=MAX_COUNT, description="number of steps per line of the training log")
     checkpoint_every: Int = Field(default=100, ge=1, le=MAX_COUNT, description="number of steps between checkpoints")
@@ -265,5 +267,5 @@ class PretrainConfig(Section):
 
     @property
     def training_needs(self) -> Needs:
-        """Modalities that batches must contain in training: those that the model reads, and pixels to mask."""
+        """Modalities that batches must contain in training. With `masking.pixels`, they include image pixels."""
         return self.needs | {Modality.IMAGE} if self.masking.pixels else self.needs

@@ -15,9 +15,9 @@ class ConflictError(ValueError):
     """Error for a value that is invalid in combination with other values of its section.
 
     Attributes:
-        keys: keys in conflict, with their section (such as `model.depth`) if the whole configuration is checked. The
-            hint of the error message suggests a value for each of them: its example in the schema, or its default.
-            Together, the suggested values must be valid.
+        keys: keys that are in conflict. If the whole configuration is checked, a key includes its section, such
+            as `model.depth`. The hint of the error message suggests a value for each key: its example in the schema or,
+            if there is none, its default. These values must be valid together.
     """
 
     def __init__(self, message: str, *keys: str) -> None:

@@ -43,21 +43,22 @@ class TagformerModelConfig(TransformerConfig):
     """Settings of Tagformer's architecture (GeoJEPA thesis, section 6.6)."""
 
     inputs: Literal["", "p", "s", "sp"] = Field(
-        default="", description="p: with bounding boxes; s: text embeddings of tags instead of one column per tag"
+        default="",
+        description="p: also read bounding boxes; s: read text embeddings of tags instead of one column per tag",
     )
     columns: Int | None = Field(
         default=12_500,
         ge=1,
         le=MAX_COLUMNS,
-        description="maximum number of tags to distinguish: the most frequent tags of the training tiles; null: text "
-        "embeddings are used instead",
+        description="maximum number of tags that have a column; rarer tags of the training tiles are ignored; null: no "
+        "columns, because the model reads text embeddings of tags",
     )
     null_weight: Float = Field(
         default=0.0,
         ge=0,
         le=1e6,
-        description="number of empty tokens that attention adds to each sequence, so that an attention head can "
-        "distinguish many tokens from few; 0: no empty tokens, as in the GeoJEPA thesis",
+        description="number of empty tokens that attention adds to each sequence; with them, an attention head can "
+        "distinguish sequences of many tokens from sequences of few; 0 adds none (GeoJEPA thesis)",
     )
 
     @model_validator(mode="after")
@@ -81,7 +82,7 @@ class TagCountModelConfig(Section):
         default=12_500,
         ge=1,
         le=MAX_COLUMNS,
-        description="maximum number of tags to count: the most frequent tags of the training tiles",
+        description="maximum number of different tags to count; rarer tags of the training tiles are ignored",
     )
     embed_dim: Int = Field(default=256, ge=8, le=MAX_WIDTH, description="width of the projected counts")
 
@@ -97,7 +98,7 @@ def load_tagformer(name: str) -> TagformerConfig:
     """Returns the configuration of a Tagformer.
 
     Args:
-        name: name of the model, such as `tagformer-sp`, or `paper-tagformer-sp` for about the size of the thesis.
+        name: name of the model, such as `tagformer-sp`. `paper-tagformer-sp` has about the size in the GeoJEPA thesis.
     """
     preset, _, letters = name.partition("tagformer")
     raw = _read(f"{preset}tagformer.yaml")
@@ -108,7 +109,11 @@ def load_tagformer(name: str) -> TagformerConfig:
 
 
 def load_tag_count_mlp(name: str) -> TagCountConfig:
-    """Returns the configuration of a TagCountMLP: `tag-count-mlp`, or `paper-tag-count-mlp` for the thesis's size."""
+    """Returns the configuration of a TagCountMLP.
+
+    Args:
+        name: `tag-count-mlp`, or `paper-tag-count-mlp` for the size in the GeoJEPA thesis.
+    """
     return TagCountConfig.model_validate(_read(f"{name}.yaml"))
 
 

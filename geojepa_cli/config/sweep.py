@@ -27,7 +27,7 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def _read_value(value: Any) -> Any:
-    """Checks a value of a setting. Converts text such as `1e-3`, which YAML 1.1 does not read as a number."""
+    """Checks a value of a setting. Converts text such as `1e-3`, which is text in YAML 1.1, to a number."""
     if isinstance(value, list | tuple):
         if len(value) > MAX_LIST or any(isinstance(one, list | tuple) for one in value):
             raise PydanticCustomError("value", f"expected a list of at most {MAX_LIST} values")
@@ -49,7 +49,7 @@ def _read_number(value: Any) -> int | float:
 
 
 def _as_seeds(value: Any) -> Any:
-    """Converts a number of seeds to the list of seeds: 3 becomes 0, 1, 2."""
+    """Converts a number of seeds to a list of seeds: 3 becomes 0, 1, 2. Returns a list unchanged."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_SEEDS:
             raise PydanticCustomError("seeds", f"expected 1 to {MAX_SEEDS} seeds, or a list of seeds")
@@ -97,10 +97,10 @@ Seeds = Annotated[
 
 
 class Range(Section):
-    """Range from which a random search draws values of a setting. Whole numbers if both ends are whole numbers.
+    """Range from which a random search draws values of a setting.
 
     Attributes:
-        low, high: smallest and largest value.
+        low, high: minimum and maximum. If both are whole numbers, only whole numbers are drawn.
         log: draw uniformly on a logarithmic scale.
     """
 
@@ -122,21 +122,22 @@ class SweepSpec(Section):
 
     Attributes:
         name: name of the sweep, which also begins the names of its models. Default: the name of the file.
-        base: configuration of which the settings vary: a path, or the name of a packed configuration.
-        set: settings of all trials that replace those of `base`.
-        method: `grid` (every combination of the values) or `random` (draws from values and ranges).
-        settings: values or range of each setting that varies, by key such as `train.lr`.
-        variants: named trials, each with the settings in which it differs from `base`; instead of `settings`.
+        base: configuration that the trials change: path of a file, or name of a configuration of geojepa.
+        set: dict of settings that replace those of `base` in all trials.
+        method: `grid` tries every combination of the values. `random` draws values at random (random search).
+        settings: dict from the key of each setting that varies, such as `train.lr`, to its values or its range.
+        variants: trials by name, each a dict of the settings that differ from `base`. Replaces `settings`.
         trials: number of trials of a random search.
-        seed: seed of the draws of a random search.
-        seeds: seeds of the models of every trial, or their number.
+        seed: random seed of a random search.
+        seeds: random seeds of the training runs. Every trial is trained once with each seed.
         regions: regions to train on. Default: the only region in the workspace.
-        test_regions: regions to test on. Default: regions that the models do not see, or the regions of training.
-        folds: folds of the tasks. For each, a model is trained without the fold and tested on it.
+        test_regions: regions to test on. Default: all regions that the models do not see in training. If there are
+            none, the models are tested on the regions of training.
+        folds: cross-validation folds of the tasks. For each fold, a model is trained without it and tested on it.
         tasks: tasks to test on. Default: all tasks that were built for the regions.
         masked: hide the tags and entities that reveal the label.
         heads: prediction heads of the probes.
-        reference: trial that the others are compared with: its name, or settings. Default: the first trial.
+        reference: trial with which the others are compared, given by its name or its settings. Default: the first.
     """
 
     name: Name | None = None

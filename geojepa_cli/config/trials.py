@@ -35,11 +35,11 @@ _REASONS = {"string_pattern_mismatch": "expected letters, digits, `-`, `_` and, 
 
 @dataclass(frozen=True)
 class Trial:
-    """A configuration to train and test.
+    """A trial of a sweep: a configuration to train and test.
 
     Attributes:
-        name: name of the trial, made from its settings.
-        settings: settings in which trials differ.
+        name: name of the trial, from the sweep file or made from `settings`.
+        settings: values of the settings that vary in the sweep.
         config: the complete configuration.
     """
 
@@ -55,9 +55,10 @@ def packed_sweeps() -> list[str]:
 
 
 def load_sweep(path_or_name: str) -> SweepSpec:
-    """Reads a sweep from a file, or by name from the package. Fills in the name of the sweep.
+    """Reads a sweep from a file, or by name from the package.
 
-    A path in `base` is relative to the file. If there is no such file, it is relative to the working directory.
+    If the file does not name the sweep, the name of the file is used. A path in `base` is relative to the folder of the
+    file. If it does not exist there, it is relative to the working directory.
 
     Raises:
         UsageError: there is no such sweep, the file is not YAML, a key is unknown, or a value is invalid.
@@ -83,7 +84,7 @@ def load_sweep(path_or_name: str) -> SweepSpec:
 
 
 def make_trials(spec: SweepSpec, source: str, overrides: Sequence[str] = ()) -> list[Trial]:
-    """Returns the trials of a sweep. Checks the configuration of each.
+    """Returns the trials of a sweep. Checks the configuration of each trial.
 
     Args:
         spec: the sweep.
@@ -114,7 +115,7 @@ def find_reference(spec: SweepSpec, trials: Sequence[Trial], source: str) -> str
     """Returns the name of the trial with which the others are compared.
 
     Raises:
-        UsageError: there is no such trial, or several trials have the settings.
+        UsageError: no trial has the name or the settings of `spec.reference`, or several trials have these settings.
     """
     wanted, names = spec.reference, [trial.name for trial in trials]
     if wanted is None:
@@ -138,17 +139,20 @@ def describe_settings(settings: Mapping[str, Value]) -> str:
 
 
 def as_text(value: Value) -> str:
-    """Returns a value as YAML in one line."""
+    """Returns a value as one line of YAML."""
     plain: Any = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True, width=1_000_000).split("\n...")[0].strip()
 
 
 def _refuse_varied(spec: SweepSpec, source: str, overrides: Sequence[str]) -> None:
-    """Raises an error if `--set` has a setting in which trials differ."""
+    """Raises an error if a `--set` option changes a setting that varies in the sweep."""
     varied = {*spec.settings, *(key for settings in spec.variants.values() for key in settings)}
     for text in overrides:
         if (key := text.partition("=")[0].strip()) in varied:
-            raise UsageError(f"`--set {key}`: the sweep `{source}` varies this setting", hints.instead(("--set", text)))
+            raise UsageError(
+                f"`--set {key}` cannot be used: the sweep `{source}` varies this setting",
+                hints.instead(("--set", text)),
+            )
 
 
 def _named(spec: SweepSpec, source: str) -> Iterator[tuple[str, dict[str, Value]]]:
@@ -164,16 +168,17 @@ def _named(spec: SweepSpec, source: str) -> Iterator[tuple[str, dict[str, Value]
 
 
 def _grid(spec: SweepSpec) -> Iterator[dict[str, Value]]:
-    """Yields all combinations; the values of the last setting vary fastest. At most one more than is allowed."""
+    """Yields the settings of each combination of the values. Stops after `MAX_TRIALS` + 1 combinations."""
     combinations = itertools.product(*spec.settings.values())
     for values in itertools.islice(combinations, MAX_TRIALS + 1):
         yield dict(zip(spec.settings, values, strict=True))
 
 
 def _draws(spec: SweepSpec, source: str) -> Iterator[dict[str, Value]]:
-    """Yields different random draws. A draw depends only on the seed, its number and the name of the setting.
+    """Yields the settings of each trial of a random search. No two trials have the same settings.
 
-    So more trials, or another setting, do not change the draws of the others.
+    The value of a setting depends only on the seed, the number of the draw and the name of the setting. So it does not
+    change if the sweep file gets more trials or more settings.
     """
     assert spec.trials is not None
     if not any(isinstance(values, Range) for values in spec.settings.values()):
@@ -197,7 +202,7 @@ def _draws(spec: SweepSpec, source: str) -> Iterator[dict[str, Value]]:
 
 
 def _draw(values: Range | tuple[Value, ...], share: float) -> Value:
-    """Returns the value at a share, 0 to 1, of a list or range."""
+    """Returns the value at a position in a list or range. The position `share` is 0 at its start and 1 at its end."""
     if not isinstance(values, Range):
         return values[min(int(share * len(values)), len(values) - 1)]
     low, high = values.low, values.high
@@ -211,7 +216,7 @@ def _draw(values: Range | tuple[Value, ...], share: float) -> Value:
 
 
 def _name_of(settings: Mapping[str, Value]) -> str:
-    """Returns a name such as `lr0.001-depth3`, made from the last part of each key and the value."""
+    """Returns a name made from settings, such as `lr0.001-depth3` for `train.lr=0.001` and `model.depth=3`."""
     last = Counter(key.rpartition(".")[2] for key in settings)
     parts = []
     for key, value in settings.items():
@@ -241,7 +246,7 @@ def _equals(settings: Mapping[str, Value], key: str, value: Value) -> bool:
 
 
 def _load(base: str, overrides: Sequence[str], where: str) -> RunConfig:
-    """Loads the configuration of a trial. Errors name the trial."""
+    """Loads the configuration of a trial. Error messages start with `where`, which names the trial."""
     try:
         return load_run_config(base, overrides)
     except UsageError as error:
@@ -253,7 +258,7 @@ def _corrected() -> hints.Hint:
 
 
 def _invalid(source: str, error: ValidationError) -> UsageError:
-    """Returns an error for the first problem of a sweep file; an unknown key comes first."""
+    """Returns an error for one problem of a sweep file: the first unknown key or, without one, the first problem."""
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if first["type"] == "extra_forbidden":

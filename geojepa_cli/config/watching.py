@@ -1,4 +1,4 @@
-"""Settings that watch a training run: figures, choice of weights, TensorBoard."""
+"""Settings of the monitor, which measures the quality of a model during training and keeps the best weights."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ Select = Literal["none", "rankme_tiles", "rankme_tokens", "probe", "knn", "loss"
 
 
 class WatchConfig(Section):
-    """Settings of the monitor. None of them changes the weights at the end of the training."""
+    """Settings of the monitor, which measures the quality of a model during training. They do not affect training."""
 
     monitor_every: Int = Field(
-        default=50, ge=1, le=MAX_STEPS, description="number of steps between two looks at the vectors (monitoring)"
+        default=50,
+        ge=1,
+        le=MAX_STEPS,
+        description="number of steps between two measurements of the quality of the vectors",
     )
     select: Select = Field(
         default="none",
-        description="figure of the training log that chooses the weights in `weights-best.safetensors`; loss: the "
-        "lowest, others: the highest after the warm-up; none: only the last weights are kept",
+        description="figure of the training log by which the weights in `weights-best.safetensors` are chosen, after "
+        "the warm-up: the lowest `loss`, or the highest value of another figure; `none` keeps only the last weights",
     )
     pictures_at: tuple[Annotated[Int, Field(ge=0, le=MAX_STEPS)], ...] = Field(
-        default=(), max_length=1000, description="steps at which a picture of the vectors is written"
+        default=(), max_length=1000, description="list of steps at which a plot of the vectors is saved"
     )
-    tensorboard: bool = Field(default=False, description="also write the training log for TensorBoard")
+    tensorboard: bool = Field(default=False, description="also write the training log in the format of TensorBoard")
 
     def looks_at(self, step: int) -> bool:
-        """Returns True if the monitor looks at the model after this number of steps."""
+        """Returns True if the monitor measures the model after this number of steps."""
         return step % self.monitor_every == 0 or step in self.pictures_at

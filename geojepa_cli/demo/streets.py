@@ -140,13 +140,12 @@ def _settle(
         street: street to change.
         length: number of tiles along the street.
         districts: district of every tile.
-        along: function for the river or motorway that runs parallel to the street. Its argument is a position along the
-            street, and it returns the x (vertical street) or y (horizontal street) of the centreline there. In tiles
-            in which the street would be too close to this centreline, the street has a gap.
-        across: function for the river or motorway that crosses the street. Its argument is `street.at`, and it returns
-            the position of the crossing along the street. If a main street (class in `THROUGH`) exists in all tiles
-            near the crossing, it gets a bridge there. Every other street is interrupted: it has a gap in the tiles near
-            the crossing.
+        along: course of the river or motorway that runs parallel to the street. The function takes a position along the
+            street, and returns the x (vertical street) or y (horizontal street) of the centreline at this position. The
+            street has a gap in tiles in which it would be too close to the centreline.
+        across: course of the river or motorway that crosses the street. The function takes `street.at`, and returns the
+            position of the crossing along the street. A main street (class in `THROUGH`) gets a bridge there, if it
+            exists in all tiles near the crossing. Every other street has a gap in these tiles.
     """
     for tile in range(length):
         near = min(abs(street.at - along(tile + step / 10)) for step in range(-1, 12))

@@ -114,7 +114,10 @@ def _pitch(tags: Mapping[str, str]) -> tuple[Paint, ...]:
 
 
 def _with_surface(paint: Paint, tags: Mapping[str, str], kind: int) -> Paint:
-    """Returns the appearance with the colour of `surface` and the size of `width`, for the elements that have them."""
+    """Returns a copy of an appearance with the colour or width that the tags give.
+
+    Car parks get the colour of the tag `surface`. Waterways get the width of the tag `width`.
+    """
     colour, width_m = paint.colour, paint.width_m
     if tags.get("surface") in SURFACES and tags.get("amenity") == "parking":
         colour = SURFACES[tags["surface"]]
@@ -124,13 +127,13 @@ def _with_surface(paint: Paint, tags: Mapping[str, str], kind: int) -> Paint:
 
 
 def _number(text: str | None) -> float | None:
-    """Returns a positive number, or None for any other text."""
+    """Returns the positive number in a text, or None if the text is not a positive number."""
     found = _NUMBER.fullmatch(text or "")
     return (float(found[1]) or None) if found and found[2] is None else None
 
 
 def _metres(text: str | None) -> float | None:
-    """Returns a length such as `12`, `12.5 m` or `40 ft` in metres; None for any other text."""
+    """Converts a length such as `12`, `12.5 m` or `40 ft` to metres. Returns None for any other text."""
     found = _NUMBER.fullmatch(text or "")
     if found is None:
         return None

@@ -18,10 +18,10 @@ Floats = npt.NDArray[np.float32]
 
 
 class Canvas:
-    """Drawing area of a tile, with `OVERSAMPLING` pixels along each side of a pixel of the image.
+    """Drawing area of a tile. Each side has `OVERSAMPLING` times as many pixels as the image of the tile.
 
-    The bands are red, green, blue and roughness, the strength of the brightness noise in grey levels. An optional fifth
-    band is near infrared.
+    The bands are red, green, blue and roughness. Roughness is the strength of the brightness noise, in grey levels. An
+    optional fifth band is near infrared.
     """
 
     def __init__(self, size_px: int, ground: Ink) -> None:
@@ -108,8 +108,8 @@ def enlarge(window: Floats, size_px: int, seamless: bool = False) -> Floats:
     Args:
         window: noise at the corners of square cells. float32 [cells + 1, cells + 1]
         size_px: side length of the image.
-        seamless: True to put the first and last values exactly on the edges of the image, so that the noise of two
-            neighbouring tiles fits. False to put them half a cell inside.
+        seamless: True to put the outer values of `window` exactly on the edges of the image. Then the noise of
+            neighbouring tiles has no seam. False to put these values half a cell inside the image.
     """
     cells = len(window) - 1
     box = (0.5, 0.5, cells + 0.5, cells + 0.5) if seamless else None
@@ -130,5 +130,8 @@ def to_bytes(pixels: Floats) -> npt.NDArray[np.uint8]:
 
 
 def _by_plane(ink: Ink) -> list[Ink | int]:
-    """Returns the value of each plane of a canvas: the first has four bands, each other plane one."""
+    """Splits a colour into the values of the image planes of a canvas.
+
+    The first plane has four bands. An optional second plane has near infrared.
+    """
     return [ink[:4], *ink[4:]]

@@ -14,7 +14,7 @@ AZIMUTH_DEG, ELEVATION_DEG = (110.0, 250.0), (35.0, 60.0)  # of the sun, on the 
 
 
 def shadow_shift(tile: TileId, seed: int) -> tuple[float, float]:
-    """Returns the length of the shadow of 1 m of height, in metres to the east and in metres to the south.
+    """Returns the shadow of an object that is 1 m high: its length in metres to the east and in metres to the south.
 
     The sun is in the south on the northern hemisphere, and in the north on the southern hemisphere.
     """
@@ -28,7 +28,7 @@ def shadow_shift(tile: TileId, seed: int) -> tuple[float, float]:
 
 
 def vary(colour: Colour, change: Sequence[float], jitter: float) -> Colour:
-    """Changes the brightness of a colour by up to three quarters of `jitter`, and each band by up to one quarter.
+    """Changes a colour at random: its brightness by up to 3/4 of `jitter`, and each band by up to another 1/4.
 
     Args:
         colour: red, green and blue.
@@ -44,10 +44,11 @@ def vary(colour: Colour, change: Sequence[float], jitter: float) -> Colour:
 
 
 def infrared(colour: Colour) -> int:
-    """Returns a near infrared value for a colour: high for vegetation, low for water, otherwise the mean of the bands.
+    """Returns a near infrared value for a colour.
 
-    It is a rule of thumb that separates the three, not a measurement. Vegetation is found by the excess green index
-    (Woebbecke et al. 1995), 2 · green − red − blue.
+    The value is high for green colours (vegetation) and low for blue ones (water). For all other colours, it is the
+    mean of the bands. A colour is green if its excess green index, 2 · green − red − blue, is positive (Woebbecke et
+    al. 1995). The values are a rule of thumb, not measurements.
     """
     red, green, blue = colour
     mean, excess = (red + green + blue) / 3, 2 * green - red - blue

@@ -28,7 +28,7 @@ class Paint:
 
     @property
     def ink(self) -> Ink:
-        """Colour and roughness, as the four bands of a canvas."""
+        """Colour and roughness: the values of the first four bands of a canvas."""
         return (*self.colour, self.roughness)
 
 
@@ -97,7 +97,10 @@ POINTS: dict[tuple[str, str], Paint] = {
 
 
 def road_paint(width_m: float, colour: Colour, bridge: bool) -> Paint:
-    """Returns the appearance of a road. Wide roads are painted over narrow ones, bridges over both, and brighter."""
+    """Returns the appearance of a road.
+
+    Wide roads are painted over narrow ones. Bridges are painted over all other roads, in a brighter colour.
+    """
     layer = 30 + min(5, int(width_m / 3))
     if bridge:
         layer, colour = layer + 10, (min(colour[0] + 24, 255), min(colour[1] + 24, 255), min(colour[2] + 22, 255))

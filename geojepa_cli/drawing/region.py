@@ -35,7 +35,7 @@ def write_drawn_images(
         region: opened `tiles.h5`.
         path: file to write.
         drawing: settings of the images.
-        form: size, bands and codec of the images.
+        form: size, bands and file format of the images.
         threads: number of threads.
         progress: function that is called after each image with (number of images done, number of all images).
 

@@ -1,6 +1,7 @@
-"""Appearance of OSM elements that the demo city does not have: land cover, roads, lines and points of real maps.
+"""Appearance of OSM elements of real maps that the demo city does not have: land cover, roads, lines and points.
 
-The tables extend those of `paints.py`. A key-value pair is looked up in the table of the element's kind.
+The tables extend those of `paints.py`. There is one table for points, one for lines and one for areas. Their keys are
+tags (key, value).
 """
 
 from __future__ import annotations

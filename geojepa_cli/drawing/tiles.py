@@ -47,7 +47,10 @@ class DrawnTile(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Part of an OSM element inside a tile, with its place in the paint order, which is that of the fields."""
+    """Part of an OSM element inside a tile, with its appearance.
+
+    Pieces are painted in the order of their first three fields.
+    """
 
     layer: int
     minus_area_m2: float
@@ -60,10 +63,13 @@ class _Piece(NamedTuple):
 
 
 class TileDrawer:
-    """Draws tiles of one region. Images depend only on the map, the settings and the form."""
+    """Draws tiles of one region.
+
+    The images depend only on the map, the drawing settings, and the size and bands of the images.
+    """
 
     def __init__(self, region: RegionStore, drawing: DrawingConfig, form: ImageForm) -> None:
-        """Makes a drawer.
+        """Prepares the drawing of tiles.
 
         Args:
             region: opened `tiles.h5`.
@@ -75,7 +81,7 @@ class TileDrawer:
         self._paints: dict[tuple[int, tuple[int, ...]], tuple[Paint, ...]] = {}
 
     def draw(self, row: int) -> DrawnTile:
-        """Draws the tile in a row of the table `tile/`."""
+        """Draws a tile. `row` is the row of the tile in the table `tile/`."""
         region = self._region
         tile = TileId(*(int(region[f"tile/{axis}"][row]) for axis in "zxy"))
         first, last = span(region["tile/pieces"], row)
@@ -110,7 +116,10 @@ class TileDrawer:
         return sorted(pieces, key=lambda piece: piece[:3]), len(found) - len(pieces)
 
     def _looks(self, row: int) -> tuple[int, tuple[Paint, ...]]:
-        """Returns the kind and the possible appearances of the element in a row of the table `object/`."""
+        """Returns the kind of geometry and the possible appearances of an OSM element.
+
+        `row` is the row of the element in the table `object/`.
+        """
         region = self._region
         kind = int(region["object/kind"][row])
         start, end = span(region["object/tags"], row)
@@ -122,7 +131,7 @@ class TileDrawer:
         return kind, known
 
     def _paint(self, canvas: Canvas, geometry: _Geometry, pieces: Sequence[_Piece], shift: tuple[float, float]) -> None:
-        """Paints pieces in their order. All shadows are painted right below the first piece that is above them."""
+        """Paints pieces in the given order. All shadows are painted together, in their place in the paint order."""
         shadows = [piece for piece in pieces if piece.shadow]
         for piece in pieces:
             if shadows and piece.layer > SHADOW.layer:
@@ -156,7 +165,10 @@ class TileDrawer:
                     canvas.disc(moved[0][0].tolist(), ink, width_px)
 
     def _pixels(self, canvas: Canvas, tile: TileId) -> npt.NDArray[np.uint8]:
-        """Returns the image of a tile with noise: uint8 [bands, side, side]. Coarse noise fits at the tile's edges."""
+        """Adds noise to the canvas, and returns the image: uint8 [bands, side, side].
+
+        The smooth part of the noise continues in neighbouring tiles, so images have no seams.
+        """
         size, seed = self._form.size_px, self._drawing.seed
         columns, rows = (np.arange(GRAIN + 1) + start * GRAIN for start in (tile.x, tile.y))
         window = 2 * chance(seed, Purpose.COARSE, tile.z, columns[None, :], rows[:, None]) - 1
@@ -172,7 +184,7 @@ class TileDrawer:
 
 
 class _Geometry:
-    """Positions of the pieces of a tile, in pixels of the canvas.
+    """Positions of the pieces (parts of OSM elements) of a tile, in pixels of the canvas.
 
     Attributes:
         px_per_m: pixels per metre on the ground.

@@ -145,18 +145,18 @@ def relative_errors(tasks: Mapping[str, TaskErrors], model: str) -> dict[str, fl
 
 
 def score(tasks: Mapping[str, TaskErrors], model: str) -> float:
-    """Returns the score of a model: the mean of `relative_errors`."""
+    """Returns the score of a model: its MAE divided by that of Dummy (predicts the median), averaged over tasks."""
     return float(np.mean(list(relative_errors(tasks, model).values())))
 
 
 def compare_all(
     tasks: Mapping[str, Sequence[TaskErrors]], models: Sequence[str], random: bool = False
 ) -> list[Comparison]:
-    """Compares all pairs of models with the same prediction head, and all models with Dummy, on equal tiles of a task.
+    """Compares all pairs of models that can be compared, on the tasks on which both were tested on the same tiles.
 
-    A model that was trained on the labels has no such head, and is compared with every head of every model.
-
-    So is a language model, on the tiles that it answered.
+    Two models can be compared if they have the same prediction head. Dummy, language models and models that were
+    trained on the labels have no head, so each of them is compared with all other models. If a language model did not
+    answer for some tiles, its comparisons leave out these tiles.
 
     Args:
         tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
@@ -165,7 +165,7 @@ def compare_all(
         random: True if each tile was assigned to a split separately.
 
     Returns:
-        One comparison for each pair, in the order of `models`, over the tasks on which both models were tested.
+        One comparison for each pair, in the order of `models`.
     """
     newest = {name: {model: errors for errors in probes for model in errors.models} for name, probes in tasks.items()}
     made = []
@@ -184,9 +184,9 @@ def compare_all(
 
 
 def _comparable(a: str, b: str) -> bool:
-    """Returns True if two rows, such as `tiny (linear)`, can be compared.
+    """Returns True if two models, such as `tiny (linear)`, can be compared.
 
-    They have the same head, or one is Dummy, a language model, or a model that was trained on labels.
+    They must have the same head, unless one of them is Dummy, a language model, or a model that was trained on labels.
     """
     if DUMMY_ROW in (a, b):
         return True
@@ -195,7 +195,7 @@ def _comparable(a: str, b: str) -> bool:
 
 
 def _joined(one: TaskErrors, other: TaskErrors, a: str, b: str) -> TaskErrors:
-    """Returns the errors of two models on the tiles for which both have a prediction."""
+    """Returns the errors of two models, on only the tiles for which both have a prediction."""
     known = np.isfinite(one.models[a]) & np.isfinite(other.models[b])
     both = {a: one.models[a][known], b: other.models[b][known]}
     return TaskErrors(one.tiles, one.groups[known], one.dummy[known], both)

@@ -31,9 +31,9 @@ class _Job(NamedTuple):
     """One fit of a head.
 
     Attributes:
-        share: place of the share of labels.
-        run: place of the seed.
-        fold: tiles to fit to and to test.
+        share: index of the share of the labels, in the list of shares.
+        run: index of the seed, from 0.
+        fold: tiles to fit to and tiles to test on.
         model, head: names of model and head.
     """
 
@@ -62,17 +62,17 @@ def fit_heads(
         data: labels of the n tiles of the task.
         vectors: vectors of these tiles by name of the model, float32 [n, d].
         heads: names of the heads.
-        shares: for each share of the labels, the folds of each seed. The first has all labels, so its folds are the
-            same for all seeds.
+        shares: folds to use, as `shares[share][seed]`. The first share has all labels, so its folds are the same for
+            all seeds. The other shares have fewer training labels, which were drawn with the seed.
         seed: first seed.
-        threads: number of heads to fit at the same time. Each is fitted on one core, because the rounding of sums would
-            depend on the number of cores. So `threads` does not affect the result.
+        threads: number of heads to fit at the same time. Does not affect the result, because each head is fitted on one
+            core.
         progress: function called after each fit with the number of finished fits and the total number of fits.
         supervised: function that trains and tests each model that is trained on labels, by name of the model.
 
     Returns:
-        For each share, the predictions of Dummy and of every head, by (model, head). Heads that do not depend on the
-        seed are fitted once if all labels are used.
+        For each share, a dict from (model, head) to the predictions of the head, including Dummy. If all labels are
+        used, heads that do not depend on the seed are fitted only once.
     """
     predictions = [_empty(data, vectors, heads, len(runs), place > 0) for place, runs in enumerate(shares)]
     for found, runs in zip(predictions, shares, strict=True):
@@ -130,7 +130,7 @@ def _empty(data: ProbeData, vectors: Vectors, heads: Sequence[str], seeds: int, 
         vectors: vectors by name of the model.
         heads: names of the heads.
         seeds: number of seeds.
-        drawn: True if labels are drawn with a seed, so that all heads depend on it.
+        drawn: True if the training labels are drawn with a seed. Then the predictions of all heads depend on the seed.
     """
     found = {(DUMMY, DUMMY_HEAD): Predicted(_nan(seeds if drawn else 1, data))}
     for model in vectors:

@@ -54,7 +54,10 @@ class ProbeData:
 
     @property
     def two_part(self) -> bool:
-        """True if some tiles have the absent value as their label, and others do not. Thinned tiles do not count."""
+        """True if heads also predict in two parts: some labels are the absent value, and others are not.
+
+        Tiles with label 0 that were removed to reduce their number (thinning) do not count.
+        """
         if self.absent is None:
             return False
         missing = self.labels[self.kept] == self.absent
@@ -122,9 +125,9 @@ def make_folds(data: ProbeData, seed: int = 0, only: int | None = None) -> list[
         only: number of the only fold of the task to return. None: all folds.
 
     Raises:
-        DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test. If
-            the task has a buffer, which leaves out groups next to tested groups, a fold may lose all training tiles.
-            Also if `only` is given, and the task has no such fold.
+        DataError: there are too few tiles or groups, a fold has no tile to train on, or no fold has a tile to test.
+            Also raised if the task has no fold with the number `only`. A fold can lose all its training tiles if the
+            task has a buffer, which leaves out the groups next to tested groups.
     """
     if data.task_fold is not None:
         _check_size(data)

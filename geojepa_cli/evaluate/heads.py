@@ -53,11 +53,11 @@ def predict_head(
 ) -> Floats:
     """Fits a prediction head, and returns its predictions for the test tiles.
 
-    All heads but boosting, which does not depend on the scale of its input, standardise the vectors with mean and
-    standard deviation of the tiles they are fitted to. No head reads the labels of test tiles.
+    All heads except `boosting` standardise the vectors: they use the mean and standard deviation of the tiles that they
+    are fitted to. No head reads the labels of test tiles.
 
-    - `linear`: ridge regression in closed form, fitted to training and validation tiles. Its penalty is chosen by
-      cross-validation over the zoom-14 tiles (groups) that contain these tiles. Its folds do not depend on `seed`.
+    - `linear`: ridge regression in closed form, fitted to training and validation tiles. The penalty is chosen by
+      cross-validation over the zoom-14 tiles (groups) that contain these tiles. The result does not depend on `seed`.
     - `sgd`: linear model, trained by gradient descent on training tiles, with early stopping on validation tiles.
     - `mlp`: two-layer MLP, trained in the same way.
     - `boosting`: gradient boosting of decision trees, fitted to training tiles. Its loss and its number of trees are
@@ -88,17 +88,18 @@ def predict_two_parts(
     clamp: Clamp,
     seed: int,
 ) -> tuple[Floats, TwoParts]:
-    """Fits a head as `predict_head` does, and a second time in two parts.
+    """Fits a head once as `predict_head` does, and once in two parts.
 
-    The first part predicts for all tiles whether the label is the absent value (such as −100 for a tile without a
-    road). The second part predicts the label; it is fitted to tiles with another label than the absent value.
+    The absent value is the label of tiles that have nothing to measure, such as −100 for a tile without a road. The
+    first part predicts whether the label of a tile is another value than the absent value. The second part is fitted
+    only to tiles with another label than the absent value, and predicts the label.
 
     Args:
-        head, x, y, groups, fold, clamp, seed: as in `predict_head`.
-        absent: label of tiles that have nothing to measure.
+        head, x, y, groups, fold, clamp, seed: same as the arguments of `predict_head`.
+        absent: the absent value.
 
     Returns:
-        The predictions of `predict_head`, and those in two parts.
+        The predictions of `predict_head`, and the predictions in two parts.
     """
     present = (y != absent).astype(np.float64)
     both = np.column_stack([y, present])
@@ -127,7 +128,11 @@ def _predict(
     clamps: tuple[Clamp, ...],
     seed: int,
 ) -> list[Floats]:
-    """Fits a head to each column of labels, float64 [n, t]. Returns the clipped predictions for each column, [t][m]."""
+    """Fits a head to each of the t columns of labels `ys`, float64 [n, t].
+
+    Returns:
+        For each column, the predictions for the m test tiles, limited to the range in `clamps`. [t][m]
+    """
     columns = range(ys.shape[1])
     test = x[fold.test]
     if head == "linear":

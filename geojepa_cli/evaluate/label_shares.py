@@ -1,4 +1,4 @@
-"""Learning curves: draws a share of the labels for training, group by group."""
+"""Learning curves: draws a random part of the labels for training. Zoom-14 tiles (groups) are drawn as a whole."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class LabelCount:
 
 
 def with_share(fold: Fold, data: ProbeData, share: float, seed: int) -> Fold:
-    """Returns a fold with a share of its training tiles and of its validation tiles. Test tiles are kept.
+    """Returns a fold with a share of its training tiles and the same share of its validation tiles.
 
-    Groups (zoom-14 tiles) are drawn in random order until they have the share of the tiles, at least one group. So no
-    group is split. A larger share has all groups of a smaller share with the same seed.
+    All test tiles are kept. Whole groups (zoom-14 tiles) are drawn in random order, at least one, until they have the
+    wanted share of the tiles. With the same seed, a larger share contains all groups of a smaller share.
 
     Args:
         fold: fold with all tiles.
@@ -43,7 +43,7 @@ def with_share(fold: Fold, data: ProbeData, share: float, seed: int) -> Fold:
 
 
 def count_labels(folds: list[Fold], data: ProbeData, share: float) -> LabelCount:
-    """Returns the mean number of tiles and groups that the heads of some folds are fitted to."""
+    """Returns the number of tiles and groups that heads are fitted to, as a mean over folds."""
     rows = [np.concatenate([fold.train, fold.val]) for fold in folds]
     groups = [len(np.unique(data.groups[one])) for one in rows]
     return LabelCount(share, float(np.mean([len(one) for one in rows])), float(np.mean(groups)))

@@ -57,8 +57,8 @@ def write_predictions(
         data: labels and splits of these tiles.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested. Tiles that were not
             tested are not written.
-        predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN, which
-            is written as an empty cell: a language model did not answer.
+        predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN for
+            tiles for which a language model gave no answer; these cells are left empty.
     """
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
@@ -111,7 +111,10 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predi
 
 
 def _columns(heads: Sequence[tuple[str, str, int]]) -> list[str]:
-    """Returns the names of the columns with predictions: `MODEL_HEAD` or, with several seeds, `MODEL_HEAD_PLACE`."""
+    """Returns the names of the columns with predictions.
+
+    The name is `MODEL_HEAD` for a head with one seed, and `MODEL_HEAD_0`, `MODEL_HEAD_1`, … for a head with several.
+    """
     return [
         f"{model}_{head}" if seeds == 1 else f"{model}_{head}_{place}"
         for model, head, seeds in heads

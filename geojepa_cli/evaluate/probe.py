@@ -116,7 +116,7 @@ def run_probe(
     Args:
         data: labels and splits of the n tiles of the task.
         vectors: vectors of these tiles by name of the model, float32 [n, d].
-        heads: heads to fit, of `HEADS`.
+        heads: names of the heads to fit, from `HEADS`.
         seed: seed of the cross-validation folds, and first seed of the heads and of the bootstrap.
         progress: function called after each fit with the number of finished fits and the total number of fits.
         seeds: number of consecutive seeds for heads that depend on a seed, for draws of labels, and for the bootstrap.

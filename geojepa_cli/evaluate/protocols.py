@@ -1,7 +1,8 @@
-"""Protocols of figures: what a model saw in pretraining of the tiles on which it is tested.
+"""Protocols: names for the knowledge that a model got in pretraining about the tiles on which it is tested.
 
-Extents count, not names: zoom-14 tiles (groups) are compared, so a region of another name or version that covers the
-same tiles counts as seen.
+For example, the protocol `seen` means that pretraining saw tiles of tested groups, and `transfer` means that it saw no
+tile of the tested regions. A group is the set of all tiles in one zoom-14 tile. Groups are compared by their position,
+not by the name of their region. So a tested group also counts as seen if pretraining saw it as part of another region.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Protocol of the figures of a model.
+    """Protocol of a model on the tested tiles.
 
     Attributes:
         name: one of `PROTOCOLS`.
-        seen: number of tested zoom-14 groups that pretraining saw; None if it is unknown.
-        near: number of tested groups that pretraining did not see, next to a group that it saw; None if it is unknown.
+        seen: number of tested groups (zoom-14 tiles) that pretraining saw; None if it is unknown.
+        near: number of tested groups that pretraining did not see, although it saw a group next to them; None if it is
+            unknown.
         groups: number of tested groups.
     """
 
@@ -50,13 +52,13 @@ class Protocol:
 
 
 def find_protocol(seen: Groups | None, tested: Groups, regions: Groups, learned: bool = False) -> Protocol:
-    """Returns the protocol of figures on some tiles.
+    """Returns the protocol of a model on the tested tiles. A group is a zoom-14 tile.
 
     Args:
-        seen: zoom-14 groups with a tile that pretraining saw, int64; empty if it saw none; None if they are unknown.
-        tested: zoom-14 group of each tested tile, int64.
-        regions: zoom-14 group of each tile of the tested regions, int64.
-        learned: True if the model was trained although it saw no tile: on other data.
+        seen: groups with a tile that pretraining saw, int64. Empty if pretraining saw no map tile. None if unknown.
+        tested: group of each tested tile, int64.
+        regions: group of each tile of the tested regions, int64.
+        learned: True if the model was trained on other data than map tiles. Used only if `seen` is empty.
     """
     groups = np.unique(tested)
     if seen is None:
@@ -75,5 +77,11 @@ def find_protocol(seen: Groups | None, tested: Groups, regions: Groups, learned:
 
 
 def weakest(names: list[str]) -> str:
-    """Returns the protocol that proves least, of a list that is not empty. Unknown names count as `unknown`."""
+    """Returns the protocol under which scores prove least about new places: the last of the names in `PROTOCOLS`.
+
+    A name that is not in `PROTOCOLS` counts as `unknown`.
+
+    Args:
+        names: names of protocols, at least one.
+    """
     return max((name if name in PROTOCOLS else UNKNOWN for name in names), key=PROTOCOLS.index)

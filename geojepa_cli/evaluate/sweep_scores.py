@@ -1,4 +1,7 @@
-"""Scores of the trials of a sweep, from the errors of their probes: means over tasks and seeds, paired differences."""
+"""Scores of the trials of a sweep: means over tasks and seeds, and paired differences between trials.
+
+The scores are computed from the errors of the probes of each trial.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class TrialScores:
     Attributes:
         name: name of the trial, or of a baseline.
         settings: settings in which trials differ.
-        errors: for each seed the errors of the m test tiles by task. The keys of `TaskErrors.models` are heads. Empty
-            if the trial failed.
+        errors: list with one dict for each seed: errors on the test tiles by name of the task. In these `TaskErrors`,
+            the keys of `models` are names of heads. The list is empty if the trial failed.
         protocols: protocol of each probe.
         cost: means over the models: `steps`, `tokens`, `training_s`, `parameters`. Empty for a baseline.
         models: references of the models.
@@ -86,7 +89,8 @@ def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random
         random: True if each tile was assigned to a split separately.
 
     Returns:
-        Dicts for JSON. `best` is true for the best trial if its paired interval excludes the next one.
+        Dicts for JSON. `best` is true for the first trial if it is clearly better than the second: the confidence
+        interval of their paired difference does not contain 0.
     """
     tested = sorted(
         (one for one in trials if one.errors and not one.baseline), key=lambda one: (_mean(one, head), one.name)
@@ -113,7 +117,7 @@ def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random
 
 
 def _figures(trial: TrialScores, against: TrialScores | None, head: str, random: bool) -> dict[str, Any]:
-    """Returns the scores of a trial and its paired difference to the reference trial `against`, rounded."""
+    """Returns the scores of a trial, and the paired difference between the trial and the reference trial `against`."""
     names = ("score", "spread", "seeds", "tasks", "difference", "groups", "verdict", "protocol")
     found: dict[str, Any] = dict.fromkeys(names)
     if not trial.errors:

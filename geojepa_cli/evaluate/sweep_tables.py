@@ -25,7 +25,7 @@ def settings_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def columns_of(table: Mapping[str, Any], reference: str) -> list[str]:
-    """Returns the names of the columns of `cells_of`."""
+    """Returns the names of the columns of the table that `cells_of` returns."""
     keys = settings_of(table["rows"])
     difference = [f"− {reference}", "95 % interval", "verdict"]
     return ["rank", "trial", *keys, "score", "spread", *difference, "protocol", "steps", "tokens", "s", "parameters"]
@@ -53,7 +53,7 @@ PRINTED = ("rank", "trial", "score", "difference and 95 % interval", "verdict", 
 
 
 def printed_cells(table: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a row of text cells for each trial, in the columns `PRINTED`, which fit on a terminal."""
+    """Returns a row of text cells for each trial, with only the columns `PRINTED`. This table fits on a terminal."""
     return [
         [
             NONE if row["rank"] is None else str(row["rank"]),

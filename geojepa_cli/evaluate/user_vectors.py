@@ -1,4 +1,4 @@
-"""Assigns the vectors of a user to the tiles of a dataset."""
+"""Assigns the vectors in a user's file to the tiles of a dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PlacedVectors:
-    """Vectors of tiles.
+    """Vectors from a user's file, assigned to tiles.
 
     Attributes:
         tiles: indexes of the tiles that have a vector, sorted, int64 [k].
@@ -27,7 +27,11 @@ class PlacedVectors:
     vectors: NDArray[np.float32]
 
     def read(self, tiles: Rows) -> NDArray[np.float32]:
-        """Returns the vectors of tiles, which must all have one, float32 [n, d]."""
+        """Returns the vectors of the given tiles, float32 [n, d].
+
+        Raises:
+            ValueError: a tile has no vector.
+        """
         places = np.searchsorted(self.tiles, tiles)
         if not np.array_equal(self.tiles[np.minimum(places, len(self.tiles) - 1)], tiles):
             raise ValueError("a tile has no vector")
@@ -35,14 +39,15 @@ class PlacedVectors:
 
 
 def place_vectors(table: VectorTable, tiles: Rows) -> PlacedVectors:
-    """Assigns vectors to tiles.
+    """Assigns the vectors in a user's file to tiles.
 
-    A vector with the name of a tile belongs to this tile. The vector of a point belongs to the tile that contains it,
-    that of a polygon to the tiles whose centres it contains. A tile with several vectors gets their mean.
+    A vector with the name of a tile belongs to this tile. A vector with a point belongs to the tile that contains the
+    point. A vector with a polygon belongs to all tiles whose centres lie in the polygon. A tile with several vectors
+    gets their mean.
 
     Args:
-        table: vectors and their places.
-        tiles: zoom, x and y of n tiles of one zoom, int64 [n, 3]. A tile may occur twice, in two regions.
+        table: vectors, each with a tile name, a point or a polygon.
+        tiles: zoom, x and y of n tiles of one zoom, int64 [n, 3]. A tile of two regions occurs twice.
     """
     distinct, of_tile = np.unique(tiles, axis=0, return_inverse=True)
     row, place = _pairs(table, distinct)
@@ -61,7 +66,11 @@ def place_vectors(table: VectorTable, tiles: Rows) -> PlacedVectors:
 
 
 def _pairs(table: VectorTable, tiles: Rows) -> tuple[Rows, Rows]:
-    """Returns pairs of a row of the file and a tile, as indexes, int64 [k] each."""
+    """Finds the tiles to which each row of the user's file belongs.
+
+    Returns:
+        Two arrays that form k pairs: index of the row, int64 [k], and index of the tile, int64 [k].
+    """
     import shapely
 
     places = table.places

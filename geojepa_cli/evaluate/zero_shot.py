@@ -1,4 +1,4 @@
-"""Scores of models that predict labels without training, on a part of the test tiles."""
+"""Scores of zero-shot models, which predict labels without training. They are tested on a sample of the test tiles."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from geojepa_cli.evaluate.scores import Predicted, score
 
 
 def draw_tiles(groups: Rows, candidates: Rows, count: int, seed: int) -> Rows:
-    """Draws representative tiles: each group has a part of the sample that is proportional to its number of tiles.
+    """Draws a sample of tiles. Each group has about the same share of the sample as of the tiles to draw from.
 
-    Groups come in random order, and so do the tiles of a group. From this list, tiles at equal distances are drawn.
+    First, all tiles are listed group by group, with groups and the tiles of a group in random order. Then tiles at
+    equal distances in this list are drawn.
 
     Args:
         groups: group of each tile, int64 [n].
@@ -50,13 +51,13 @@ def clip(values: Floats, limits: tuple[float | None, float | None]) -> Floats:
 def add_zero_shot(
     result: ProbeResult, data: ProbeData, label: str, values: Floats, seed: int, seeds: int
 ) -> tuple[ProbeResult, dict[str, Any]]:
-    """Adds the row of a zero-shot model to the result of a probe, and compares it with the other rows.
+    """Adds a zero-shot model to the result of a probe, and compares it with the other models.
 
-    Scores and comparisons read only the tiles that the model answered. So does the error of Dummy by which its error is
-    divided.
+    All errors are computed on the tiles for which the zero-shot model gave an answer. Relative errors are divided by
+    the error of Dummy on these tiles.
 
     Args:
-        result: result of the probe, in which all models were tested on all tiles, or zero-shot.
+        result: result of the probe.
         data: labels and splits of the n tiles of the task.
         label: name of the model in tables.
         values: predictions of the model, float64 [n]; NaN for tiles without an answer. At least one is not NaN.
@@ -64,9 +65,10 @@ def add_zero_shot(
         seeds: number of bootstraps with consecutive seeds.
 
     Returns:
-        The result with the row, and a dict for JSON: number of tiles (`answered`) and of their groups, and in
-        `compared` each other row on the same tiles, with the paired difference (row of this model minus the other row,
-        relative to Dummy).
+        The result, to which the score and the predictions of the zero-shot model are added; and a dict for JSON. In
+        this dict, `answered` and `groups` are the numbers of tiles with an answer and of their groups. `compared` has
+        one entry for each other model that is not zero-shot: its error, and the error of the zero-shot model minus this
+        error, relative to Dummy.
     """
     answered = np.isfinite(values)
     labels, groups = data.labels[answered], data.groups[answered].astype(np.str_)

@@ -106,15 +106,18 @@ def read_header(card: str, source: str) -> CardHeader:
     lists = [header.get(name) for name in ("training_regions", "attribution")]
     encoder = header.get("text_encoder", ...)  # null for a model that reads no tags
     if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists):
-        raise DataError(f"the header of `{source}` has no lists of texts `training_regions` and `attribution`")
+        raise DataError(f"in the header of `{source}`, `training_regions` and `attribution` must be lists of texts")
     if encoder is not None and not isinstance(encoder, str):
-        raise DataError(f"the header of `{source}` has no text `text_encoder`")
+        raise DataError(f"in the header of `{source}`, `text_encoder` must be a text or null")
     regions, attribution = (tuple(one or ()) for one in lists)
     return CardHeader(regions, attribution, encoder)
 
 
 def _header(facts: ShippingFacts, config: PretrainConfig, tile_width: int) -> dict[str, Any]:
-    """Returns the header: the fields of the Hugging Face Hub and of geoembeddings.org, and those of `CardHeader`."""
+    """Returns the header of a model card.
+
+    It has the fields that the Hugging Face Hub and geoembeddings.org read, and the fields of `CardHeader`.
+    """
     header: dict[str, Any] = {
         "license": "odbl",
         "library_name": "geojepa",

@@ -17,7 +17,7 @@ BLOCK = 8  # number of candidates that are tested at once for each node
 
 
 class _Points(NamedTuple):
-    """Points with integer coordinates. x and y are separate arrays, because NumPy is faster on contiguous arrays."""
+    """Points with integer coordinates. x and y are separate arrays, because that is faster in NumPy."""
 
     x: Ints
     y: Ints
@@ -30,9 +30,9 @@ class _Points(NamedTuple):
 def visibility_edges(nodes: Ints, parts: Ints, rings: Flags, per_node: int = 1) -> Ints:
     """Joins each node of an entity to the nearest visible nodes of other parts (points, lines or rings) of the entity.
 
-    Two nodes see each other if the straight line between them does not meet any segment of the entity. It may only
-    meet the segments that start or end at one of the two nodes, at this node. A node that lies on a segment, but not at
-    its end, sees no other node. Of several nodes at the same distance, the node with the lowest index is used.
+    A segment is the straight line between two consecutive nodes of a part. Two nodes see each other if the straight
+    line between them touches no segment, except at the two nodes themselves. A node that lies in the middle of a
+    segment sees no other node. Of several nodes at the same distance, the node with the lowest index is used.
 
     Args:
         nodes: positions of the nodes, as integers below 2²⁴. [N, 2]
@@ -96,7 +96,10 @@ def _inside(point: _Points, begin: _Points, end: _Points) -> Flags:
 
 
 def _blocked(a: _Points, b: _Points, begin: _Points, end: _Points) -> Flags:
-    """Returns True for segments that block the line from a to b. a and b must not lie between the ends of a segment."""
+    """Returns True for segments that block the line from node a to node b.
+
+    Neither a nor b may lie in the middle of a segment.
+    """
     side_begin, side_end = _cross(a, b, begin), _cross(a, b, end)
     apart = (side_begin < 0) != (side_end < 0)
     apart &= (side_begin != 0) & (side_end != 0)

@@ -1,4 +1,4 @@
-"""Metrics of predicted classes: accuracy, balanced accuracy, average precision; bootstrap over groups."""
+"""Metrics of predicted classes: accuracy, balanced accuracy and average precision. Intervals come from a bootstrap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _DRAWS_AT_A_TIME = 128  # limits memory
 
 
 def recalls(predicted: Labels, true: Labels, classes: int) -> Floats:
-    """Returns the share of each class's rows whose class was predicted, [classes]. NaN for a class without a row."""
+    """Returns the recall of each class: the share of its rows for which the class was predicted correctly. [classes]
+
+    NaN for a class without a row.
+    """
     hits = np.bincount(true[predicted == true], minlength=classes)
     rows = np.bincount(true, minlength=classes)
     with np.errstate(invalid="ignore"):
@@ -26,7 +29,10 @@ def recalls(predicted: Labels, true: Labels, classes: int) -> Floats:
 
 
 def average_precisions(probabilities: Floats, true: Labels) -> Floats:
-    """Returns the average precision of each class against all others, [classes]. NaN for a class without a row."""
+    """Returns the average precision of each class against all other classes, [classes].
+
+    NaN for a class without a row.
+    """
     classes = probabilities.shape[1]
     return np.array(
         [
@@ -59,10 +65,11 @@ class ClassFigures(NamedTuple):
 
 
 class ClassBootstrap:
-    """Paired bootstrap over groups of the figures of predicted classes. All predictions share the same samples.
+    """Confidence intervals of the figures of predicted classes, by a bootstrap that resamples groups of rows.
 
-    Balanced accuracy is the mean recall of the classes, `average_precision` the mean of their average precisions, each
-    class against all others. Classes without a row in a sample are left out of both means.
+    Balanced accuracy is the mean of the recalls of all classes, `average_precision` the mean of their average
+    precisions, each class against all others. A sample that has no row of a class leaves out this class. All intervals
+    use the same bootstrap samples, so two sets of predictions are compared on the same rows.
 
     Args:
         true: class of each row [n].
@@ -109,7 +116,13 @@ class ClassBootstrap:
         return Interval(value, *percentiles(drawn, 0.95), self.groups)
 
     def _score(self, hits: Floats, weights: Floats, balanced: bool) -> Floats:
-        """Returns the figure of each sample [draws]. `hits`: number of hits by group and class."""
+        """Returns the accuracy or balanced accuracy in each bootstrap sample. [draws]
+
+        Args:
+            hits: number of correct predictions by group and class. [groups, classes]
+            weights: number of times that each sample contains each group. [draws, groups]
+            balanced: True for balanced accuracy.
+        """
         found, rows = weights @ hits, weights @ self._rows
         if not balanced:
             return np.asarray(found.sum(axis=1) / rows.sum(axis=1), np.float64)
@@ -149,7 +162,7 @@ class ClassBootstrap:
         return found
 
     def _table(self, chosen: NDArray[np.bool_]) -> Floats:
-        """Returns the number of chosen rows by group and class, [groups, classes]."""
+        """Counts the rows for which `chosen` is True, by group and class. [groups, classes]"""
         cells = self._group[chosen] * self._classes + self._true[chosen]
         counts = np.bincount(cells, minlength=self.groups * self._classes)
         return counts.reshape(self.groups, self._classes).astype(np.float64)

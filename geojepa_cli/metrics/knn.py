@@ -110,7 +110,7 @@ def _prepared(vectors: Tensor, metric: Metric) -> Tensor:
 
 
 def _rounding(query: Tensor, block: Tensor) -> Tensor:
-    """Returns, for each query, the largest error that rounding can cause when two of its scores are compared. [q]
+    """Returns, for each query, the largest rounding error of the difference between two of its scores. [q]
 
     A score is the float32 dot product of the query with a vector of `block` (one chunk of all vectors). Both scores are
     rounded, so the returned value is twice the maximum rounding error of one score.

@@ -127,7 +127,7 @@ def _path(
 def _spread(coefficients: Floats, intercepts: Floats, known: Labels, classes: int) -> tuple[Floats, Floats]:
     """Returns the weights [d, classes] and biases [classes] of all classes, from those that scikit-learn returns.
 
-    For two classes, scikit-learn returns one vector: that of the second class minus that of the first.
+    For two classes, scikit-learn returns only one weight vector, for the second class relative to the first.
     """
     if len(known) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

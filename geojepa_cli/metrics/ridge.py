@@ -45,7 +45,9 @@ class Ridge:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over n rows of shifted features x and of labels y. They are all that a ridge regression of these rows needs.
+    """Sums over n rows of features x and labels y, from which a ridge regression of these rows can be computed.
+
+    A constant was subtracted from each feature.
 
     Attributes:
         rows: number of rows.
@@ -104,18 +106,17 @@ def fit_ridges(
     seed: int = 0,
     clamps: Sequence[Clamp] = (),
 ) -> list[Ridge]:
-    """Fits one ridge regression for each column of labels. The arguments are those of `fit_ridge`.
-
-    All columns and all values of `alpha` share the eigendecomposition of each fold.
+    """Fits one ridge regression for each column of labels, as `fit_ridge` does for one column.
 
     Args:
         x: features [n, d].
-        ys: labels [n, t]. Each column has its own `alpha`.
+        ys: labels [n, t]. The best `alpha` is chosen separately for each column.
         groups: group of each row [n].
         alphas: values of `alpha` to try.
         folds: number of folds of the cross-validation.
         seed: random seed of the folds.
-        clamps: `clamp` of each column. Empty: predictions are not clipped.
+        clamps: for each column, the minimum and maximum to which predictions in the cross-validation are clipped, or
+            None. Empty: no predictions are clipped.
     """
     labels = torch.from_numpy(np.ascontiguousarray(ys, np.float64))
     shift: Floats = x.mean(axis=0, dtype=np.float64)
@@ -170,7 +171,7 @@ class _Solutions:
 
 
 def _moments(x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], shift: Floats) -> _Moments:
-    """Returns the sums over some rows. Features are shifted by a constant first, which keeps the sums accurate."""
+    """Returns the sums over some rows. First subtracts `shift` from the features, which keeps the sums accurate."""
     parts = []
     for start in range(0, len(rows), MAX_CHUNK):
         chunk = rows[start : start + MAX_CHUNK]
@@ -182,10 +183,16 @@ def _moments(x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], s
 
 
 def _solve_tall(sums: _Moments, total: _Moments, shift: Floats, alphas: tuple[float, ...]) -> _Solutions:
-    """Solves the normal equations of some rows. `total` has the sums over all rows, from which `sums` may be derived.
+    """Computes ridge regressions from the sums over some rows, by solving the normal equations.
 
-    The difference of two sums has a rounding error in proportion to the sums. So a column that is constant in these
-    rows, such as a tag that only the rows left out have, gets a small variance, which must not count as a deviation.
+    `sums` may be the difference between `total` and other sums, and then has rounding errors. Because of them, a column
+    that is constant in these rows can have a small variance. Such a column is treated as constant.
+
+    Args:
+        sums: sums over the rows to fit to.
+        total: sums over all rows, from which the size of the rounding errors is estimated.
+        shift: constant that was subtracted from each feature.
+        alphas: values of `alpha`.
     """
     mean, bias = sums.x / sums.rows, sums.y / sums.rows
     covariance = sums.xx - sums.rows * torch.outer(mean, mean)
@@ -202,7 +209,7 @@ def _solve_tall(sums: _Moments, total: _Moments, shift: Floats, alphas: tuple[fl
 
 
 def _solve_wide(x: Floats, labels: Tensor, alphas: tuple[float, ...]) -> _Solutions:
-    """Solves the dual problem, which is smaller if there are more features than rows."""
+    """Computes ridge regressions by solving the dual problem, which is faster if there are more features than rows."""
     features = torch.from_numpy(x)
     mean, bias = features.mean(0), labels.mean(0)
     scale = _usable(features.std(0, correction=0), mean)

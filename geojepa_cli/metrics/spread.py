@@ -43,16 +43,16 @@ def spread(vectors: Tensor) -> Spread:
 
 
 def similarities(vectors: Tensor, cu_seqlens: Tensor) -> tuple[float, float]:
-    """Returns the mean cosine similarity of two different vectors: of the same group, and of two groups.
+    """Returns two mean cosine similarities: of two vectors in the same group, and of two vectors in different groups.
 
-    All pairs are counted. The sums over pairs are computed from the sums of the unit vectors of each group.
+    All pairs of different vectors are counted.
 
     Args:
         vectors: vectors, group by group. [n, d]
         cu_seqlens: cumulative sizes of the groups. [groups + 1]
 
     Returns:
-        Two means. NaN if there is no such pair.
+        The two means. A mean is NaN if there is no such pair.
     """
     unit = torch.nn.functional.normalize(vectors.detach().to(torch.float64), dim=1)
     sizes = cu_seqlens.diff().to(torch.float64)

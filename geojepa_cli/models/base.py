@@ -50,11 +50,11 @@ class FrozenInputs:
     Attributes:
         tag_table: text embedding of every distinct tag in the dataset, on the model's device. The row indices are the
             tag ids in `TileBatch.tag_ids`. float32 [V, E]
-        geometry: encoder of the geometry vectors in the batches. None: the batches have none.
-        images: encoder of the image tokens in the batches. None: the batches have none.
-        image_encoder: this encoder, on the model's device, to compute tokens in the training step. None: the training
-            step computes no image tokens.
-        tags: keys and values of the tags in `tag_table`. None: not known; models that count tags need them.
+        geometry: name and version of the encoder of the geometry vectors in the batches. None: the batches have none.
+        images: name and version of the encoder of the image tokens in the batches. None: the batches have none.
+        image_encoder: the encoder in `images`, loaded on the model's device. The training step computes image tokens
+            with it. None: the training step computes no image tokens.
+        tags: keys and values of the tags in `tag_table`. Only models that count tags need them. None: unknown.
     """
 
     tag_table: Tensor
@@ -68,7 +68,7 @@ class FrozenInputs:
         """Keys and values of the tags.
 
         Raises:
-            ValueError: they are not known.
+            ValueError: keys and values are unknown.
         """
         if self.tags is None:
             raise ValueError("the model counts tags: pass their keys and values")
@@ -165,11 +165,11 @@ class Pretrainable(Protocol[BatchT]):
     module: nn.Module
 
     def prepare(self, batch: BatchT, rng: torch.Generator) -> Callable[[], StepLosses]:
-        """Prepares a training step, and returns the function that computes its losses with the weights of that time.
+        """Prepares a training step. Returns a function that computes the losses later, with the current weights.
 
-        Everything that does not depend on the weights belongs into the preparation, for example drawing masks: it runs
-        while a GPU is busy with earlier steps. The returned function should not wait for the GPU: it should not read
-        values of tensors. The caller enables autocast if training uses bfloat16.
+        `prepare` runs while a GPU is busy with earlier steps. So it should do everything that does not depend on the
+        weights, for example draw masks. The returned function should not wait for the GPU, so it should not read values
+        of tensors. The caller enables autocast if training uses bfloat16.
 
         Args:
             batch: data to train on, on the model's device.

@@ -24,9 +24,10 @@ def encode_ahead(
     name: str,
     meter: Meter | None = None,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yields the vectors of consecutive batches. The threads are at most two batches ahead each.
+    """Yields the vectors of one batch after the other, while threads compute the following batches.
 
-    Each batch is computed by one thread, so the number of threads does not change the vectors.
+    At most two batches per thread are computed in advance. Each batch is computed by one thread, so the number of
+    threads does not change the vectors.
 
     Args:
         items: descriptions of the batches.

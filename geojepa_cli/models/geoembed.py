@@ -74,7 +74,7 @@ def packaged_weights(from_file: Hint) -> Path:
     """Returns the path of the weights in the installed package geoembed.
 
     Args:
-        from_file: command that uses weights from a file, for error messages.
+        from_file: hint with the command that loads weights from a file instead. Error messages suggest this command.
 
     Raises:
         MissingExtraError: the package is not installed.

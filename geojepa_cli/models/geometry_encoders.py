@@ -34,7 +34,7 @@ Encode = Callable[[PieceGeometry], Tensor]
 
 
 class GeometryEncoder(NamedTuple):
-    """Geometry encoder that can be applied to pieces.
+    """Geometry encoder for pieces. A piece is the part of an OSM element inside one tile.
 
     Attributes:
         kind: name and version of the encoder, and width of its vectors.
@@ -73,8 +73,8 @@ def write_geometry_vectors(
 ) -> dict[str, int]:
     """Computes the geometry vectors of all pieces of a region, and writes them to `geometry.h5`.
 
-    A few batches are in memory at a time. Each batch is computed by one thread, so the number of threads does not
-    change the vectors.
+    A piece is the part of an OSM element inside one tile. Only a few batches of pieces are in memory at the same time.
+    The number of threads does not change the vectors.
 
     Args:
         processed: path of the region's `processed.h5`.

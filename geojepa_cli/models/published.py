@@ -67,8 +67,8 @@ def load_module(
     Args:
         folder: folder of the model.
         weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
-        schema: schema of the family's configurations.
-        build: function that returns a model with given weights, from its configuration and the weights by name.
+        schema: class of the family's configurations.
+        build: function that takes the configuration and a dict from name to weights, and returns the model.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the configuration, or the model is of another
@@ -86,7 +86,11 @@ def load_module(
 
 @contextmanager
 def matching_weights(path: Path) -> Iterator[None]:
-    """Raises a DataError if the weights that are loaded in the block do not match the configuration of their model."""
+    """Context manager for code that loads weights. Raises a DataError if they do not match the configuration.
+
+    Args:
+        path: path of the weights file, for the error message.
+    """
     try:
         yield
     except (KeyError, ValueError, RuntimeError) as error:

@@ -67,12 +67,13 @@ def baseline_needs(name: str) -> Needs:
 
 
 def baseline_params(name: str) -> dict[str, str]:
-    """Returns the parameters that identify the embeddings of a baseline, in addition to its name; usually none.
+    """Returns additional parameters that identify the embeddings of a baseline; usually none.
 
-    A baseline has the static method `params` if its vectors depend on data of the package.
+    Only a baseline whose vectors depend on data of the package has parameters. Its class has the static method
+    `params`, which returns them.
 
     Args:
-        name: name of the baseline. Those that compute no embeddings have no such parameters.
+        name: name of the baseline.
     """
     params = getattr(resolve(BASELINES[name]), "params", dict) if name in BASELINES else dict
     return cast("dict[str, str]", params())
@@ -95,7 +96,8 @@ def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool =
         folder: folder of the model in `models/` of the workspace.
         family: name of the model's architecture, a key of `FAMILIES`.
         inputs: text embeddings of tags, on the device to compute on.
-        best: load the weights that the figure `train.select` chose, instead of the last ones.
+        best: True to load the best weights instead of those at the end of the training. The setting `train.select`
+            decides which weights are the best.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.

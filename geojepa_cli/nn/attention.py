@@ -1,9 +1,11 @@
 """Self-attention on packed sequences of different lengths, with little padding.
 
-Sequences are divided into groups of similar length. The sequences of a group are padded to the same length, and scaled
-dot-product attention runs once per group. On CUDA in half precision, PyTorch's attention kernel for sequences of
-different lengths is used instead, or FlexAttention (see `nn.flex`) if training compiles its layers. All methods compute
-the same result as a loop over the sequences.
+There are three methods, with the same result as a loop over the sequences:
+
+- By default, sequences are divided into groups of similar length. The sequences of a group are padded to the same
+  length, and scaled dot-product attention runs once per group.
+- On CUDA in half precision, PyTorch's attention kernel for sequences of different lengths is used.
+- If, in addition, training compiles its layers, FlexAttention is used (see `nn.flex`).
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ class _Unpad(torch.autograd.Function):
 
 
 class _TakeKeys(torch.autograd.Function):
-    """Copies the key and value of each token to all sequences that use it. The backward pass sums their gradients."""
+    """Copies the key and value of each token to all sequences that use it. The backward pass adds up the gradients."""
 
     @staticmethod
     def forward(
@@ -78,8 +80,8 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 
     An attended token with attention score s gets the weight exp(s) / (null_weight + Σ exp(s)). If `null_weight` is 0,
     this is the softmax, whose weights always sum to 1. Otherwise, the sum of the weights depends on the number of
-    tokens: for n tokens of score 0, it is n / (null_weight + n). So an attention head can distinguish many tokens from
-    few.
+    tokens: for n tokens of score 0, the sum is n / (null_weight + n). So an attention head can distinguish sequences of
+    many tokens from sequences of few.
 
     Args:
         qkv: queries, keys and values, concatenated. [T, 3·D]
@@ -113,14 +115,17 @@ def packed_attention(qkv: Tensor, num_heads: int, layout: PackedLayout, null_wei
 def shared_attention(
     query: Tensor, key_value: Tensor, num_heads: int, layout: SharedLayout, null_weight: float = 0.0
 ) -> Tensor:
-    """Computes multi-head attention of several targets that share a context. `SharedLayout` says who attends to whom.
+    """Computes multi-head attention for several sets of tokens (targets) of a tile that share context tokens.
+
+    A context token attends to the context tokens of its tile. A target token attends to the context tokens of its tile
+    and to the tokens of its target.
 
     Args:
         query: queries of the C context tokens, then of the M target tokens. [C+M, D]
         key_value: keys and values of the same tokens, concatenated. [C+M, 2·D]
         num_heads: number of attention heads. D must be a multiple of it.
         layout: layout of the tokens.
-        null_weight: see `packed_attention`.
+        null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     Returns:
         Weighted sums of the values. [C+M, D]
     """
@@ -155,7 +160,7 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, blocks: BlockMask, null_wei
 
 
 def flex_obstacle() -> str | None:
-    """Returns the reason why FlexAttention cannot be used, or None if it can."""
+    """Returns the reason why FlexAttention cannot be used, or None if it can be used."""
     try:  # imported here, because this import takes seconds
         import geojepa_cli.nn.flex  # noqa: F401
     except ImportError as error:
@@ -183,16 +188,16 @@ def _kernel(
 ) -> Tensor:
     """Runs PyTorch's attention kernel for sequences of different lengths.
 
-    The kernel knows only the softmax. For a null weight, each sequence has a null key. Additional columns of queries
-    and keys give this key the score log(null_weight) and do not change the scores of other keys. In half precision,
-    one column would round the logarithm, so a second column holds the rest.
+    The kernel can only compute the softmax. If there is a null weight, each sequence has one more key, the null key,
+    which must get the score log(null_weight). Two additional columns of queries and keys add this score for the null
+    key only. The second column holds the rounding error of the first, because half precision rounds coarsely.
 
     Args:
         query: queries. [T, H, D/H]
         key: keys. The last key of each sequence is the null key if there is a null weight. [K, H, D/H]
         value: values. [K, H, D/H]
         layout: layout of the tokens.
-        null_weight: see `packed_attention`.
+        null_weight: number of virtual tokens with score 0 and value 0 in each sequence. The null key replaces them.
     """
     tokens, heads, width = query.shape
     scale = width**-0.5
@@ -217,25 +222,25 @@ def _kernel(
 
 
 def _select_with_null(x: Tensor, index: Tensor) -> Tensor:
-    """Selects rows. An index equal to the number of rows selects a row of zeros."""
+    """Selects rows of a tensor. An index equal to the number of rows selects a row of zeros."""
     return torch.cat([x, x.new_zeros(1, *x.shape[1:])]).index_select(0, index)
 
 
 def _unpad(mixed: Sequence[Tensor], padded: Padded) -> Tensor:
-    """Joins the results of all groups, and removes the padding. [T, D]"""
+    """Joins the results of all groups and removes the padding. Returns one row per token. [T, D]"""
     buffer = padded.queries
     return _Unpad.apply(torch.cat(list(mixed)), buffer.source, buffer.row_of, buffer.padding)
 
 
 def _group_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, null_weight: float) -> Tensor:
-    """Computes attention in the N sequences of a group.
+    """Computes attention within each of the N sequences of a group.
 
     Args:
         query: queries. [N, H, L, D/H]
         key: keys. [N, H, K, D/H]
         value: values. [N, H, K, D/H]
-        group: mask of the padding.
-        null_weight: see `packed_attention`.
+        group: group of sequences, whose mask excludes padded keys.
+        null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     Returns:
         Weighted sums of the values, sequence by sequence. [N·L, D]
     """
@@ -249,14 +254,14 @@ def _group_attention(query: Tensor, key: Tensor, value: Tensor, group: Group, nu
 
 
 class SelfAttention(nn.Module):
-    """Weights of multi-head self-attention (Vaswani et al. 2017) on packed tokens.
+    """Multi-head self-attention (Vaswani et al. 2017) on packed tokens.
 
     `Block` applies `qkv`, then `attend`, then `proj`.
 
     Args:
         embed_dim: width D, a multiple of `num_heads`.
         num_heads: number of attention heads.
-        null_weight: number of virtual zero tokens added to every sequence, see `packed_attention`.
+        null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, null_weight: float = 0.0) -> None:
@@ -269,7 +274,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def attend(self, qkv: Tensor, layout: PackedLayout | SharedLayout) -> Tensor:
-        """Returns the weighted sums of values, before the output projection. [T, 3·D] -> [T, D]."""
+        """Computes attention from queries, keys and values, without the output projection. [T, 3·D] -> [T, D]."""
         if qkv.is_cuda or qkv.dtype == torch.float32:
             return self._mix(qkv, layout)
         # on a CPU, half precision speeds up matrix products but slows down attention

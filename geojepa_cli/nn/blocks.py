@@ -1,7 +1,7 @@
-"""Padded blocks of packed sequences, to compute matrices between the tokens of each sequence.
+"""Padded blocks of packed sequences, to compute a matrix of token pairs (such as similarities) for each sequence.
 
-The matrices take memory for pairs of tokens of the same sequence only, plus padding. Sequences of similar length are in
-the same block, so there is no loop over sequences.
+Sequences of similar length are in the same block. So there are few blocks and little padding, and a loop over blocks
+replaces a slow loop over sequences.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Block:
     """Sequences that are padded to the same length.
 
     Attributes:
-        index: for each row of each sequence, the index of its token. Padding has the index 0. int64 [count, length]
-        valid: False for padding. bool [count, length]
+        index: for each row of each padded sequence, the index of the row's token; 0 for padding. int64 [count, length]
+        valid: True for tokens, False for padding. bool [count, length]
     """
 
     index: Tensor
@@ -35,7 +35,7 @@ class Block:
 
     @property
     def pairs(self) -> Tensor:
-        """True for pairs of tokens of the same sequence, without padding. bool [count, length, length]"""
+        """True for each pair of tokens of a sequence, False for pairs with padding. bool [count, length, length]"""
         return self.valid[:, :, None] & self.valid[:, None, :]
 
 
@@ -45,8 +45,8 @@ class Blocks:
 
     Attributes:
         blocks: blocks, with the longest sequences first.
-        order: indices of the sequences, in the order of the blocks' rows. int64 [B]
-        row_of: for each token, its row in the concatenation of all rows of all blocks. int64 [T]
+        order: indices of the sequences, in the order in which the blocks contain them. int64 [B]
+        row_of: for each token, its row if the rows of all blocks are concatenated. int64 [T]
     """
 
     blocks: tuple[Block, ...]
@@ -57,7 +57,8 @@ class Blocks:
     def of(cls, lengths: Tensor, tokens: int) -> Blocks:
         """Divides packed sequences into blocks.
 
-        The shapes of the blocks depend on the lengths. So for lengths on a GPU, this waits for the GPU once.
+        If the lengths are on a GPU, this function waits for the GPU once, because the shapes of the blocks depend on
+        the lengths.
 
         Args:
             lengths: number of tokens of each sequence. int64 [B]

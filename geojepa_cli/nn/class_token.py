@@ -1,4 +1,4 @@
-"""Class token: a register token that comes after the tokens of a sequence and stands for the whole sequence."""
+"""Class token: an additional token at the end of a sequence, whose vector represents the whole sequence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from geojepa_cli.nn.packing import lengths_of
 
 
 def class_tokens(joined: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Returns the last token of each sequence, which is its class token. Zeros for an empty sequence.
+    """Returns the vector of the last token of each sequence, the class token. Zeros for an empty sequence.
 
     Args:
         joined: packed tokens with class tokens. [T, D]

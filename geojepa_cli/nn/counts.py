@@ -13,7 +13,15 @@ from geojepa_cli.nn.packing import segment_ids
 
 
 def tile_of_tags(tag_offsets: Tensor, cu_seqlens: Tensor, tags: int) -> Tensor:
-    """Returns the index of the tile of each tag. int64 [T+1], [B+1] -> int64 [K]."""
+    """Returns, for each tag of each entity, the index of the tile that contains the entity.
+
+    Args:
+        tag_offsets: the tags of entity i have the indices `tag_offsets[i]` to `tag_offsets[i + 1] - 1`. int64 [T+1]
+        cu_seqlens: cumulative entity counts of the tiles. [B+1]
+        tags: number of tags K.
+    Returns:
+        Tile indices. int64 [K]
+    """
     tiles = segment_ids(cu_seqlens, len(tag_offsets) - 1)
     return tiles.index_select(0, segment_ids(tag_offsets, tags))
 
@@ -35,7 +43,7 @@ def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Ten
 
 
 def sum_of_columns(vectors: Tensor, columns: Tensor, tag_offsets: Tensor) -> Tensor:
-    """Sums the vectors of an entity's tags. Tags without a column count as zeros.
+    """Adds up the vectors of the tags of each entity. Tags without a column count as zeros.
 
     Args:
         vectors: vector of each column. [C, D]
@@ -49,7 +57,7 @@ def sum_of_columns(vectors: Tensor, columns: Tensor, tag_offsets: Tensor) -> Ten
 
 
 class CountEncoder(nn.Module):
-    """Projects tag counts to a narrow vector, followed by an MLP (TagCountMLP, GeoJEPA thesis, section 6.5).
+    """Encodes tag counts: a linear projection to a narrow vector, then an MLP (GeoJEPA thesis, section 6.5).
 
     The thesis normalises the counts, but does not say how. This encoder reads log(1 + count).
 
@@ -65,11 +73,11 @@ class CountEncoder(nn.Module):
         self.mlp = Mlp(embed_dim, 2 * embed_dim, embed_dim)
 
     def forward(self, counts: Tensor) -> Tensor:
-        """Encodes counts. [B, C] -> [B, D]."""
+        """Encodes the tag counts of each tile as one vector. [B, C] -> [B, D]."""
         return self.mlp(F.gelu(self.proj(counts.log1p())))
 
     def entities(self, columns: Tensor, tag_offsets: Tensor) -> Tensor:
-        """Encodes entities from their own tags, as `forward` would encode a tile with this entity alone.
+        """Encodes each entity from its own tags. The result is that of `forward` for a tile with only this entity.
 
         Args:
             columns: column of each tag, C for tags that have no column. int64 [K]

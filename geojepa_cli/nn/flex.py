@@ -1,8 +1,8 @@
 """Attention within packed sequences by PyTorch's FlexAttention, for GPUs.
 
-The tokens of all sequences form blocks of 128. A block of queries reads only those blocks of keys that hold tokens of
-its sequences. For short sequences this needs far fewer thread blocks on the GPU than a kernel that starts at least one
-per sequence and head: on an H200 it was 1.8 to 3 times as fast on tiles of real regions (docs/log.md).
+The tokens of all sequences are divided into blocks of 128 tokens. A block of queries reads only the blocks of keys that
+contain tokens of the same sequences. On tiles of real regions and an H200, this was 1.8 to 3 times as fast as a kernel
+that processes each sequence separately (docs/log.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCK = 128
 
 
 def block_mask(cu_queries: Tensor, cu_keys: Tensor, queries: int, keys: int) -> BlockMask:
-    """Computes which blocks of keys each block of queries reads.
+    """Computes the block mask, which lists the blocks of keys that each block of queries reads.
 
     Args:
         cu_queries: cumulative numbers of queries of the sequences. [S+1]
@@ -66,8 +66,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, null_weig
         query: queries. [T, H, D/H]
         key: keys. [K, H, D/H]
         value: values. [K, H, D/H]
-        mask: blocks of the sequences.
-        null_weight: see `packed_attention`.
+        mask: result of `block_mask` for these sequences.
+        null_weight: number of virtual tokens with score 0 and value 0 that are added to every sequence.
     Returns:
         Weighted sums of the values. [T, D]
     """

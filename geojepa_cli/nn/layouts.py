@@ -1,8 +1,8 @@
 """Layouts of attention: which tokens attend to which tokens, and how sequences are padded.
 
-A layout is computed once per batch and used by all layers. A kernel for sequences of different lengths needs only the
-cumulative lengths. Without such a kernel, sequences of similar length form groups, and the sequences of a group are
-padded to the same length (property `padded`, computed on first use).
+A layout is computed once per batch and used by all layers. An attention kernel for sequences of different lengths needs
+only the cumulative lengths. Without such a kernel, sequences are divided into groups of similar length, and the
+sequences of a group are padded to the same length (property `padded`, computed on first use).
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class PackedLayout:
         return cls(cu, int(cu.diff().max()) if len(cu) > 1 else 0, int(cu[-1]))
 
     def with_blocks(self) -> PackedLayout:
-        """Returns a copy for FlexAttention."""
+        """Returns a copy of the layout that makes attention use FlexAttention."""
         from geojepa_cli.nn.flex import block_mask  # imported here, because this import takes seconds
 
         return replace(self, blocks=block_mask(self.cu_seqlens, self.cu_seqlens, self.tokens, self.tokens))
 
     @cached_property
     def padded(self) -> Padded:
-        """Padded buffers. The longest sequences come first."""
+        """Padded buffers of queries and keys. The longest sequences come first."""
         lengths = lengths_of(self.cu_seqlens)
         order = lengths.argsort(descending=True, stable=True)
         sizes = lengths[order].tolist()
@@ -67,21 +67,24 @@ class PackedLayout:
 
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:
-        """Keys with one additional key after each sequence.
+        """Two tensors that describe the keys if a null key is added at the end of each sequence.
 
-        Index of the token of each key, with the number of tokens for an additional key [T+B]. Cumulative key counts
-        [B+1].
+        The first has the index of each key's token, or the number of tokens T for a null key. int64 [T+B]
+        The second has the cumulative numbers of keys. int64 [B+1]
         """
         return _null_keys(self.cu_seqlens, torch.arange(self.tokens, device=self.cu_seqlens.device), self.tokens)
 
 
 class KeyUses(NamedTuple):
-    """The tokens of the keys in a buffer, and the rows of the tokens' keys in this buffer.
+    """Rows of a buffer of keys: the token of each row, and the rows of each token.
+
+    A context token has one key for its tile and one for each of the N targets of the tile. A target token has one key.
 
     Attributes:
         token: for each row of the buffer, the index of its token. int64 [R]
-        context: for each context token, the rows of its keys, as in `SharedLayout.context_keys`. int64 [1+N, C]
-        context_used: 1 where `context` is a key, otherwise 0. float [1+N, C]
+        context: for each context token, the rows of its keys: for the tile, then for each target. int64 [1+N, C]
+        context_used: 0 where a target has no tokens, so that the entry in `context` is not used; otherwise 1.
+            float [1+N, C]
         target: for each target token, the row of its key. int64 [M]
     """
 
@@ -93,21 +96,25 @@ class KeyUses(NamedTuple):
 
 @dataclass(frozen=True)
 class SharedLayout:
-    """Attention of several sets of tokens (targets) that share a context.
+    """Attention of several sets of tokens (targets) of a tile that share the context tokens of the tile.
 
     There are C context tokens, followed by M target tokens. A context token attends to the context tokens of its tile.
     A target token attends to the context tokens of its tile and to the tokens of its own target. So the vectors of the
     context tokens are the same for all targets of a tile, and are computed once.
 
+    There are S sequences: first one for each tile, whose queries and keys are the context tokens; then one for each
+    target that has tokens. The queries of a target's sequence are the target tokens. The keys are the context tokens of
+    the tile and the target tokens.
+
     Attributes:
-        cu_queries: cumulative numbers of queries of the S sequences: first one sequence per tile with its context
-            tokens, then one per target that has tokens. int64 [S+1]
+        cu_queries: cumulative numbers of queries of the sequences. int64 [S+1]
         cu_keys: cumulative numbers of keys of the sequences. int64 [S+1]
         key_token: for each of the K keys, the index of its token. int64 [K]
-        context_keys: for each context token, the positions of its keys: in the sequence of its tile, and in the
-            sequence of each target. 0 where a target has no tokens. int64 [1+N, C]
-        context_used: 1 where `context_keys` is a key, otherwise 0. float [1+N, C]
-        target_keys: for each target token, the position of its key. int64 [M]
+        context_keys: for each context token, the indices of its keys: one in the sequence of its tile, then one in the
+            sequence of each of the N targets. 0 where a target has no tokens. int64 [1+N, C]
+        context_used: 0 where a target has no tokens, so that the entry in `context_keys` is not used; otherwise 1.
+            float [1+N, C]
+        target_keys: for each target token, the index of its key. int64 [M]
         max_queries: largest number of queries of a sequence.
         max_keys: largest number of keys of a sequence.
         blocks: blocks of tokens for FlexAttention (see `nn.flex`). None: attention does not use it.
@@ -125,7 +132,7 @@ class SharedLayout:
 
     @classmethod
     def of(cls, context_cu: Tensor, target_cu: Tensor) -> SharedLayout:
-        """Computes the layout of N targets per tile.
+        """Computes the layout for the context and N targets of each tile.
 
         Args:
             context_cu: cumulative numbers of context tokens of the B tiles. [B+1]
@@ -163,7 +170,7 @@ class SharedLayout:
         )
 
     def with_blocks(self) -> SharedLayout:
-        """Returns a copy for FlexAttention."""
+        """Returns a copy of the layout that makes attention use FlexAttention."""
         from geojepa_cli.nn.flex import block_mask  # imported here, because this import takes seconds
 
         queries, keys = int(self.cu_queries[-1]), len(self.key_token)
@@ -171,7 +178,7 @@ class SharedLayout:
 
     @cached_property
     def padded(self) -> Padded:
-        """Padded buffers. The items of the buffer of keys are the K keys."""
+        """Padded buffers of queries and keys."""
         queries, keys = lengths_of(self.cu_queries).tolist(), lengths_of(self.cu_keys).tolist()
         kinds = [(bucket(k), bucket(q)) for q, k in zip(queries, keys, strict=True)]
         order = sorted(range(len(kinds)), key=lambda i: (kinds[i], keys[i]), reverse=True)
@@ -192,29 +199,36 @@ class SharedLayout:
 
     @property
     def uses(self) -> KeyUses:
-        """Tokens of the keys, and keys of the tokens."""
+        """Tokens and rows of the K keys in a buffer without padding."""
         return KeyUses(self.key_token, self.context_keys, self.context_used, self.target_keys)
 
     @cached_property
     def padded_uses(self) -> KeyUses:
-        """The same as `uses` for the padded buffer of keys. Padding takes the first key, which attention ignores."""
+        """Tokens and rows of the keys in the padded buffer. Attention ignores the keys in padding rows."""
         buffer = self.padded.keys
         source, rows = self.key_token.index_select(0, buffer.source), buffer.row_of
         return KeyUses(source, rows[self.context_keys], self.context_used, rows[self.target_keys])
 
     @cached_property
     def null_keys(self) -> tuple[Tensor, Tensor]:
-        """Keys with one additional key after each sequence, see `PackedLayout.null_keys`."""
+        """Two tensors that describe the keys if a null key is added at the end of each sequence.
+
+        The first has the index of each key's token, or the number of tokens C+M for a null key. int64 [K+S]
+        The second has the cumulative numbers of keys. int64 [S+1]
+        """
         return _null_keys(self.cu_keys, self.key_token, self.context_keys.shape[1] + len(self.target_keys))
 
 
 def _null_keys(cu_keys: Tensor, key_token: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
-    """Adds a key after each sequence of keys. Does not wait for a GPU.
+    """Adds one key, the null key, at the end of each sequence. Does not wait for a GPU.
 
     Args:
         cu_keys: cumulative numbers of keys. [S+1]
-        key_token: index of the token of each key. int64 [K]
-        tokens: number of tokens, the index of the added keys.
+        key_token: for each key, the index of its token. int64 [K]
+        tokens: number of tokens. It is used as token index of the null keys.
+    Returns:
+        Token index of each key. int64 [K+S]
+        Cumulative numbers of keys. [S+1]
     """
     sequences, keys = len(cu_keys) - 1, len(key_token)
     place = torch.arange(keys, device=cu_keys.device) + segment_ids(cu_keys, keys)

@@ -25,7 +25,7 @@ def segment_ids(cu_seqlens: Tensor, tokens: int | None = None) -> Tensor:
 
     Args:
         cu_seqlens: cumulative sequence lengths. [B+1]
-        tokens: number of tokens T. If it is given, a GPU does not have to report it, so the CPU does not wait.
+        tokens: number of tokens T. None reads the number from `cu_seqlens`, and waits if that tensor is on a GPU.
     """
     cu = cu_seqlens.long()
     total = int(cu[-1]) if tokens is None else tokens

@@ -72,7 +72,7 @@ def similar_spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
     Args:
         sizes: lengths of the sequences, in descending order.
     Returns:
-        For each group, two indices into `sizes`: first index, and last index + 1. Empty sequences are in no group.
+        For each group, the index of its first sequence, and of its last sequence + 1. Empty sequences are in no group.
     """
     spans: list[tuple[int, int]] = []
     first = 0
@@ -90,7 +90,7 @@ def similar_spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def bucket(size: int) -> int:
-    """Returns a number that is equal for similar lengths."""
+    """Returns the number of a length class. Similar lengths are in the same class."""
     return int(math.log(size + 8) / math.log(1.0 / GROUP_RATIO))
 
 
@@ -100,7 +100,7 @@ def pad_sequences(cu: Tensor, order: Tensor, padded_lengths: Sequence[int]) -> B
     Args:
         cu: cumulative sequence lengths. [B+1]
         order: order of the sequences in the buffer. int64 [B]
-        padded_lengths: number of rows of each sequence, in this order. Empty sequences may have none.
+        padded_lengths: number of rows of each sequence, in the order of `order`. May be 0 for empty sequences.
     Returns:
         Rows of the buffer: the tokens of each sequence, then its padding.
     """
@@ -121,7 +121,14 @@ def pad_sequences(cu: Tensor, order: Tensor, padded_lengths: Sequence[int]) -> B
 def make_groups(
     spans: Sequence[tuple[int, int]], queries: Sequence[int], keys: Sequence[int], buffer: Buffer
 ) -> list[Group]:
-    """Returns the groups. `queries` and `keys` are the padded lengths, `buffer` is the buffer of the keys."""
+    """Returns the groups of sequences, with the mask of each group.
+
+    Args:
+        spans: for each group, the index of its first sequence, and of its last sequence + 1.
+        queries: padded number of queries of each sequence.
+        keys: padded number of keys of each sequence.
+        buffer: padded buffer of the keys.
+    """
     groups, query_start, key_start = [], 0, 0
     for first, last in spans:
         count = last - first

@@ -44,14 +44,14 @@ class Pooling(nn.Module, ABC):
 
 
 class MaxMean(Pooling):
-    """Maximum and mean of each dimension, as in `max_mean`.
+    """Concatenates the maximum and the mean of each dimension and, optionally, a third part.
 
-    Optionally followed by the sum, or by the mean · log n. Both depend on the number of tokens n, which maximum and
-    mean do not show. They are zero for an empty sequence, as are maximum and mean.
+    The third part is the sum, or the mean · log n. It depends on the number of tokens n, unlike maximum and mean. The
+    vector of an empty sequence is zero.
 
     Args:
         dim: width D of the tokens.
-        third: third part of the vector: `log_count` for the mean · log n, `sum` for the sum, None for no third part.
+        third: `log_count` for the mean · log n, `sum` for the sum, or None for no third part.
     """
 
     def __init__(self, dim: int, third: str | None = None) -> None:
@@ -72,8 +72,8 @@ class MaxMean(Pooling):
 class AttentionPooling(Pooling):
     """Weighted mean of projected tokens, with weights from the attention of one trained query.
 
-    It is the pooling by multi-head attention of Lee et al. 2019 (section 3.2) with one seed vector, without the layers
-    that follow the attention.
+    Source: pooling by multi-head attention (Lee et al. 2019, section 3.2), with one seed vector (the query). The layers
+    that follow the attention are left out.
 
     Args:
         dim: width D of the tokens and of the result.
@@ -108,7 +108,7 @@ def softmax_in_segments(scores: Tensor, cu_seqlens: Tensor) -> Tensor:
         scores: packed scores. [T, H]
         cu_seqlens: cumulative sequence lengths. [B+1]
     Returns:
-        Weights. For each column, those of a sequence sum to 1. [T, H]
+        Weights. In each column, the weights of a sequence add up to 1. [T, H]
     """
     index = segment_ids(cu_seqlens, len(scores))
     shape = (len(cu_seqlens) - 1, scores.shape[1])

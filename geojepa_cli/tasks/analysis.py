@@ -35,8 +35,8 @@ IN_MAP = 12  # number of tags that the heat map takes from each list
 class Analysis:
     """Result of the analysis of a task.
 
-    An entity counts for the label if the label of its tile is computed from it, such as a bridge for the number of
-    bridges.
+    An entity counts for the label if the label of its tile is computed from this entity. For example, a bridge counts
+    for the number of bridges.
 
     Attributes:
         within: tags that are associated with the entities that count for the label, most informative first.
@@ -134,8 +134,9 @@ def _sizes(pooled: Pool, spec: TaskSpec, regions: Sequence[RegionData]) -> dict[
 def _map_tags(inside: list[Association], outside: list[Association]) -> list[tuple[str, str]]:
     """Returns the tags to show in the heat map of co-occurrences, each with the effect of the task's mask on it.
 
-    These are the most informative tags of each argument. The mask hides a tag everywhere (`hidden`), on some entities
-    (`partly`) or almost nowhere (`left`), and tags are sorted in this order of effects.
+    The most informative tags of `inside` and of `outside` are shown. The effect of the mask is `hidden` if it hides the
+    tag everywhere, `partly` if it hides the tag on some entities, and `left` if it hides the tag almost nowhere. The
+    returned tags are sorted in this order.
 
     Args:
         inside: associations of tags with the entities from which the label is computed, as returned by `within`.

@@ -107,7 +107,7 @@ class TaskData:
         return np.flatnonzero((self.kept if thinned else self.eligible) & (self.split == SPLITS.index(split)))
 
     def view_without_shared(self, store: TileStore, masked: bool) -> View:
-        """Works like `view`, but also hides the OSM elements that can be in both training and test tiles.
+        """Selects the same as `view`, but also hides the OSM elements that can be in both training and test tiles.
 
         These are the elements that lie in several zoom-14 tiles or, for a random split, in several tiles.
 

@@ -1,4 +1,7 @@
-"""Examples of an entity task: entities whose class a tag names, and the view that hides this tag from models."""
+"""Finds the examples of an entity task: entities that have the tag from which their class is read.
+
+Also hides this tag, and other tags that reveal the class, from the models.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,16 @@ class EntityExamples:
 
     Attributes:
         spec: definition of the task.
-        classes: names of all classes that occur, in the order of the definition or, without one, of their frequency.
-        pieces: row of every example's piece in the dataset, int64 [n], ascending.
+        classes: names of all classes that occur. They have the order of the definition or, if it does not list classes,
+            the most frequent class comes first.
+        pieces: row of every example in the dataset's table of pieces, int64 [n], ascending.
         labels: class of every example, as index in `classes`, int64 [n].
         tiles: row of every example's tile in the dataset, int64 [n].
         groups: number of the zoom-14 tile that contains the example, int64 [n].
         regions: index of every example's region in the dataset, int64 [n].
-        sizes: for each class, the number of entities before the limit of examples per class, int64 [classes].
-        counts: number of entities with the tag that are no examples, by reason.
+        sizes: for each class, the number of entities that could be examples, including those above the maximum number
+            of examples, int64 [classes].
+        counts: dict from reason to the number of entities that have the tag but cannot be examples.
     """
 
     spec: EntitySpec
@@ -48,7 +53,11 @@ class EntityExamples:
     counts: dict[str, int]
 
     def of_classes(self, kept: Sequence[int]) -> EntityExamples:
-        """Returns the examples of some classes. The classes are numbered in the given order."""
+        """Returns only the examples of some classes.
+
+        Args:
+            kept: indexes of the classes to keep. The first of them becomes class 0, and so on.
+        """
         number = np.full(len(self.classes), -1, np.int64)
         number[list(kept)] = np.arange(len(kept))
         chosen = number[self.labels] >= 0
@@ -58,7 +67,10 @@ class EntityExamples:
 
 
 class _Found(NamedTuple):
-    """The candidates of one region: one piece per OSM element, with its class."""
+    """Entities of one region that may become examples: one piece per OSM element, with its class.
+
+    A class of None means that the value of the tag names no class.
+    """
 
     pieces: Ints
     names: list[str | None]
@@ -83,7 +95,7 @@ def find_examples(
         spec: definition of the task.
         per_class: maximum number of examples of a class. Hashes of the elements' ids decide which ones are used.
         seed: seed of the hashes.
-        share: share of the entities that can be examples.
+        share: share of the OSM elements that can be examples, from 0 to 1. Hashes decide which ones can be.
         limits: minimum and maximum number of entities in a tile. Other tiles are ignored.
     """
     counts = {"values that name no class": 0, "elements in an earlier region": 0}
@@ -113,15 +125,15 @@ def find_examples(
 
 
 def hiding_view(store: TileStore, examples: EntityExamples, everywhere: bool, limits: EntityLimits) -> View:
-    """Selects the tiles of the examples, and hides the tags that give their classes away.
+    """Selects the tiles that contain examples, and hides the tags that reveal the classes.
 
-    Entities that lose all their tags stay: models read them as entities without tags.
+    Entities that lose all their tags stay. Models read them as entities without tags.
 
     Args:
         store: dataset of the examples.
         examples: examples of a task.
         everywhere: True to hide the tags on all entities, False to hide them only on the examples.
-        limits: minimum and maximum number of entities in a tile, as in `find_examples`.
+        limits: minimum and maximum number of entities in a tile. Other tiles are ignored.
     """
     view = View.default(store, *limits).restrict(np.unique(examples.tiles)).trimmed(store)
     dropped = [np.empty(0, np.int64)]
@@ -161,7 +173,10 @@ def _sizes(tokens: RegionTokens, pieces: Ints) -> Floats:
 
 
 def _largest(objects: Ints, sizes: Floats) -> Ints:
-    """Returns the index of the largest piece of each object, in ascending order. Of equal pieces, the first."""
+    """Returns the index of the largest piece of each OSM element, in ascending order.
+
+    If several pieces of an element are equally large, the first is used.
+    """
     order = np.lexsort((np.arange(len(objects)), -sizes, objects))
     first = np.ones(len(order), np.bool_)
     first[1:] = objects[order][1:] != objects[order][:-1]
@@ -176,7 +191,11 @@ def _class_names(spec: EntitySpec, names: list[str]) -> tuple[str, ...]:
 
 
 def _draw(labels: Ints, chance: NDArray[np.float64], per_class: int, share: float) -> Ints:
-    """Returns the indexes of the examples to use, in ascending order: of each class, those with the lowest hashes."""
+    """Selects the examples to use: in each class, those with the lowest hashes.
+
+    Returns:
+        Indexes of the selected examples, in ascending order.
+    """
     order = np.lexsort((chance, labels))
     starts = np.searchsorted(labels[order], np.arange(int(labels.max(initial=-1)) + 1))
     rank = np.arange(len(order)) - starts[labels[order]] if len(order) else np.empty(0, np.int64)

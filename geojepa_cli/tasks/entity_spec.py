@@ -1,6 +1,7 @@
-"""Definitions of entity tasks: the class of an entity, which a tag gives that models do not see.
+"""Definitions of entity tasks, in which a model must predict the class of an entity.
 
-The definitions are YAML files in the folder `entity/` next to the definitions of tile tasks.
+The class is the value of a tag that is hidden from the model. The definitions are YAML files in the folder `entity/`
+next to the definitions of tile tasks.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ class EntitySpec(Strict):
         title: title of the task in tables and plots.
         key: key of the tag whose value gives the class. It is always hidden from the models.
         kinds: kinds of geometry of the entities: `point`, `line`, `area` or `relation`.
-        where: rules. If there are any, one of the entity's tags must match one of them.
-        classes: values or patterns of each class. A value belongs to the first class with a match, and a value without
-            a match to no class. Empty: every value is a class, except those in `ignore`.
+        where: rules that select entities. An entity is used if one of its tags matches one of the rules. Empty: all
+            entities are used.
+        classes: dict from class to values or patterns of the tag. A value belongs to the first class that it matches.
+            An entity whose value matches no class is not used. Empty: every value is a class, except those in `ignore`.
         ignore: values or patterns that name no class. Cannot be combined with `classes`.
-        read: `speed_kmh`: values are read as speed limits, and `bins` are the classes. None: values are texts.
-        bins: upper bounds of the classes, in ascending order. Another class without an upper bound follows.
+        read: `speed_kmh` if values are speed limits. Then the classes are the ranges in `bins`. None: values are texts.
+        bins: upper bounds of the ranges, in ascending order. The last range, above the last bound, has no upper bound.
         hide: rules; tags that match are hidden in addition to the tag of `key`.
         min_examples: number of training examples that a class needs. Rarer classes are left out.
     """
@@ -76,7 +78,7 @@ class EntitySpec(Strict):
 
     @property
     def hidden(self) -> tuple[TagRule, ...]:
-        """Rules of all hidden tags: the key of the task and those in `hide`."""
+        """Rules for all hidden tags: one for the key of the task, and those in `hide`."""
         return (TagRule(key=self.key), *self.hide)
 
     @property
@@ -94,7 +96,7 @@ class EntitySpec(Strict):
         return None if self._ignored(value) else value
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the definition with all defaults as a dict for JSON. The ids of artifacts depend on this dict."""
+        """Returns the definition with all defaults as a dict for JSON. Artifact ids are computed from this dict."""
         return self.model_dump(mode="json", by_alias=True)
 
     @property
@@ -126,7 +128,10 @@ def packed_entity_tasks() -> dict[str, Path]:
 
 
 def find_entity_task(name_or_file: str) -> EntitySpec:
-    """Reads the definition of an entity task that comes with geojepa, or of one in a YAML file.
+    """Reads the definition of an entity task.
+
+    Args:
+        name_or_file: name of an entity task that comes with geojepa, or path of a YAML file.
 
     Raises:
         NotFoundError: there is no such task or file. The message suggests the most similar name of a task.

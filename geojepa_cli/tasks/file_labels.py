@@ -37,10 +37,14 @@ class ValuesAtPlaces:
 
         Args:
             tiles: zoom, x and y of n tiles of one zoom, int64 [n, 3].
-            reduce: `mean` of the values of a tile; for polygons weighted by their area inside the tile. `sum`: of a
-                polygon, the share of its value that equals the share of its area inside the tile. `max`. `nearest`:
-                value of the feature nearest to the centre of the tile, at any distance, measured in the plane of the
-                Web Mercator map; of several, the first in the file. Rows that are tiles are never reduced.
+            reduce: reduction, one of these. Rows that are tiles need no reduction.
+
+                - `mean`: mean of the values in the tile. A polygon has its area inside the tile as weight.
+                - `sum`: sum of the values in the tile. The value of a polygon is divided among tiles in proportion to
+                  area.
+                - `max`: largest of the values in the tile.
+                - `nearest`: value of the feature nearest to the centre of the tile, at any distance on the Web Mercator
+                  map. If several are equally near, the first in the file is used.
 
         Returns:
             The value of each tile, float64 [n], NaN for a tile without a value; and the indexes of the rows that lie in
@@ -82,11 +86,14 @@ class ValuesAtPlaces:
 
 
 def points_in_tiles(lonlat: Floats, tiles: Rows) -> tuple[Rows, Rows]:
-    """Returns the points that lie in one of the tiles, and the tile of each of these points, as indexes, int64 [k].
+    """Finds the tile of each point. Points outside all tiles are left out.
 
     Args:
         lonlat: longitude and latitude of points, float64 [m, 2].
         tiles: zoom, x and y of tiles of one zoom, int64 [n, 3].
+
+    Returns:
+        Two arrays that form k pairs: index of the point, int64 [k], and index of its tile, int64 [k].
     """
     zoom = int(tiles[0, 0])
     x, y = tile_numbers(lonlat[:, 0], lonlat[:, 1], zoom)
@@ -108,8 +115,9 @@ def areas_in_tiles(geometry: Geometries, tiles: Rows) -> tuple[Rows, Rows, Float
         tiles: zoom, x and y of n tiles, int64 [n, 3].
 
     Returns:
-        Indexes of the polygon and of the tile of each of k intersections with an area, int64 [k]; the areas of the
-        intersections, float64 [k]; and the areas of the whole polygons, float64 [m].
+        Four arrays. The first three describe the k intersections whose area is not zero: index of the polygon, int64
+        [k]; index of the tile, int64 [k]; and area of the intersection, float64 [k]. The last has the areas of the
+        whole polygons, float64 [m].
     """
     import shapely
     from pyproj import Transformer
@@ -128,7 +136,9 @@ def areas_in_tiles(geometry: Geometries, tiles: Rows) -> tuple[Rows, Rows, Float
 
 
 def nearest_to_centres(geometry: Geometries, tiles: Rows) -> Rows:
-    """Returns the index of the feature nearest to the centre of each tile, int64 [n]; of several, the first.
+    """Returns for each tile the index of the feature nearest to its centre, int64 [n].
+
+    If several features are equally near, the first is returned.
 
     Args:
         geometry: points or polygons in WGS84.
@@ -154,7 +164,9 @@ def mercator_centres(tiles: Rows) -> Floats:
 
 
 def histogram_bounds(values: Floats) -> tuple[float, ...]:
-    """Returns upper bounds of the bins of a histogram: quantiles of the values, to three digits, without the largest.
+    """Returns upper bounds for the bins of a histogram of the values.
+
+    The bounds are quantiles of the values, rounded to three significant digits. The last bin has no upper bound.
 
     Args:
         values: values, float64 [m], m > 0.
@@ -164,6 +176,14 @@ def histogram_bounds(values: Floats) -> tuple[float, ...]:
 
 
 def is_binary(values: Floats, kind: str, reduce: str) -> bool:
-    """Returns True if all labels are 0 or 1: all values are, and the reduction keeps them so."""
+    """Returns True if all labels are 0 or 1.
+
+    This is the case if all values are 0 or 1, and if the reduction to one value per tile computes no sums or means.
+
+    Args:
+        values: values of the rows of the file.
+        kind: kind of the rows: `tiles`, `points` or `polygons`.
+        reduce: method that reduces several values in a tile to one label, such as `max`.
+    """
     keeps = kind == "tiles" or reduce in ("max", "nearest")
     return keeps and bool(np.isin(values, (0.0, 1.0)).all())

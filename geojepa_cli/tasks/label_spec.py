@@ -68,8 +68,8 @@ class FileLabels(Strict):
     Attributes:
         sha256: SHA-256 checksum of the file.
         column: column with the values.
-        reduce: reduction of several values to the label of a tile; None if the rows of the file are tiles.
-        crs: CRS given by `--crs`; None for that of the file.
+        reduce: method that reduces several values in a tile to one label; None if the rows of the file are tiles.
+        crs: coordinate reference system given by `--crs`; None if the option was not used.
         binary: True if all labels are 0 or 1.
         bins: upper bounds of the bins of histograms of the labels.
     """
@@ -138,8 +138,8 @@ class MaskSpec(Strict):
     Attributes:
         tags: rules; tags that match are hidden on every entity.
         entities: rules; entities with a tag that matches are hidden completely.
-        signs: rules; a point with a tag that matches a rule in `tags` of the label is hidden completely if each of its
-            other tags is hidden or matches one of these rules.
+        signs: rules for points that count for the label (one of their tags matches `tags` of the label). Such a point
+            is hidden completely if each of its other tags is hidden or matches one of these rules.
     """
 
     tags: Rules = ()

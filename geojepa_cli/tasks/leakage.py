@@ -139,9 +139,9 @@ def without_shared(store: TileStore, view: View, blocks: Ints) -> View:
 
 
 def _entity_keys(store: TileStore, pieces: Ints) -> Ints:
-    """Returns for each piece (part of an OSM element in one tile) a number that identifies the element, int64.
+    """Returns a number for each piece (part of an OSM element in one tile), int64.
 
-    The highest bits of the number are the OSM type, the other bits are the OSM id.
+    Pieces of the same element have equal numbers. The highest bits are the OSM type, the other bits are the OSM id.
     """
     found = []
     for region, first in zip(store.regions, store.piece_offsets, strict=False):

@@ -57,7 +57,7 @@ class TaskSpec(Strict):
         return self.label.kind == "any" or (self.label.file is not None and self.label.file.binary)
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the definition with all defaults as a dict for JSON. The ids of artifacts depend on this dict."""
+        """Returns the definition with all defaults as a dict for JSON. Artifact ids are computed from this dict."""
         found = self.model_dump(mode="json", by_alias=True)
         if self.label.file is None:
             del found["label"]["file"]

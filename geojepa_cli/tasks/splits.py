@@ -200,7 +200,7 @@ def empty_parts(counts: dict[str, int]) -> list[str]:
 
 
 def few_groups(count: int) -> list[str]:
-    """Returns a list with one warning if the test tiles lie in 1 to 19 zoom-14 tiles, otherwise an empty list."""
+    """Returns a list of warnings: one if the test tiles lie in 1 to 19 zoom-14 tiles, otherwise none."""
     if not 0 < count < FEW_TEST_GROUPS:
         return []
     return [
@@ -210,7 +210,10 @@ def few_groups(count: int) -> list[str]:
 
 
 def few_tested(groups: int) -> str:
-    """Returns a remark on figures that are not cross-validated, if they come from fewer than 20 groups; usually ""."""
+    """Returns a warning to append to a description of scores, if they come from fewer than 20 groups (zoom-14 tiles).
+
+    Otherwise, returns an empty text.
+    """
     return f"; fewer than {FEW_TEST_GROUPS} groups: no claim" if groups < FEW_TEST_GROUPS else ""
 
 

@@ -1,6 +1,6 @@
 """Prepares training steps ahead of time.
 
-On a GPU, a thread prepares the next steps on a CUDA stream of its own, while the GPU computes the current step. So the
+On a GPU, a thread prepares the next steps on a separate CUDA stream, while the GPU computes the current step. So the
 training step itself never waits for a number from the GPU.
 """
 
@@ -21,10 +21,10 @@ ItemT = TypeVar("ItemT")
 
 
 class Ahead(Generic[ItemT]):
-    """Iterator over the items of another iterator, which computes them ahead of time if the device is a GPU.
+    """Iterator over the items of another iterator. On a GPU, a thread computes the items ahead of time.
 
     Args:
-        items: iterator that computes the items. It runs in a thread if the device is a GPU.
+        items: iterator that computes the items.
         device: device of the tensors in the items.
     """
 
@@ -58,7 +58,7 @@ class Ahead(Generic[ItemT]):
         return item
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Stops the thread that computes items."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

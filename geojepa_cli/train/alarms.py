@@ -1,4 +1,4 @@
-"""Detects collapsed representations in the figures of the monitor, and describes them in words.
+"""Detects collapsed representations in the figures of the monitor, and writes the texts of the warnings.
 
 The thresholds lie between healthy and collapsed models, with a wide margin on both sides. The comments below give the
 values that were measured on real tiles (Columbus and State College, 250 steps, 64 dimensions) and on random tiles.
@@ -29,11 +29,11 @@ GRACE_STEPS = 100  # no warning before this step: vectors of an untrained model 
 
 
 class Finding(NamedTuple):
-    """Sign of a collapse.
+    """A detected problem of the representations, such as a collapse.
 
     Attributes:
-        kind: kind of the collapse and the vectors concerned, such as `rank tiles`.
-        sentence: description, with the field `{step}`.
+        kind: kind of the problem and the vectors concerned, such as `rank tiles`.
+        sentence: text of the warning, in which the step replaces `{step}`.
     """
 
     kind: str
@@ -67,11 +67,11 @@ def find_collapse(name: str, label: str, found: Spread, rank: float, n: int, dim
 
 
 def find_unused(modality: str, change: float) -> list[Finding]:
-    """Finds a modality that does not change the vectors.
+    """Returns a finding if a modality does not change the vectors.
 
     Args:
         modality: name of the modality.
-        change: relative change of the vectors when the data of this modality are exchanged.
+        change: relative change of the vectors when entities (or tiles) exchange their data of this modality.
     """
     if change > UNUSED:
         return []
@@ -81,21 +81,21 @@ def find_unused(modality: str, change: float) -> list[Finding]:
 
 @dataclass
 class Alarms:
-    """Decides which findings are worth a warning.
+    """Decides which findings of the monitor become warnings.
 
-    A warning needs the same finding in two looks in a row, so that one unusual look is ignored. It is given once, and
-    again only if the finding disappeared in between.
+    The monitor checks the model at regular steps. A warning is given if two checks in a row have the same finding, so
+    one unusual check is ignored. The warning is repeated only if the finding disappeared in between.
 
     Attributes:
-        suspected: kinds of the findings of the last look.
-        active: kinds of the findings that a warning was given for and that still hold.
+        suspected: kinds of the findings of the last check.
+        active: kinds of the findings of the last check for which a warning was given.
     """
 
     suspected: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
 
     def update(self, findings: Sequence[Finding], step: int) -> list[str]:
-        """Takes the findings of a look. Returns the warnings to give."""
+        """Adds the findings of a check, and returns the texts of the warnings to give."""
         kinds = [finding.kind for finding in findings]
         confirmed = set(self.suspected) & set(kinds) if step >= GRACE_STEPS else set()
         new = [finding for finding in findings if finding.kind in confirmed - set(self.active)]
@@ -104,5 +104,5 @@ class Alarms:
         return [finding.sentence.format(step=f"{step:,}") for finding in new]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the state for a checkpoint."""
+        """Returns the state of the alarms, for a checkpoint."""
         return {"suspected": list(self.suspected), "active": list(self.active)}

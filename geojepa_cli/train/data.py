@@ -88,7 +88,7 @@ class TrainingData:
             geometry: path of `geometry.h5` of each region. Required if the model reads geometry.
             image_tokens: path of `image_tokens.h5` of each region, or None for a region without images. Required if the
                 model reads tokens of a frozen image encoder.
-            image_encoder: this encoder. Required if `masking.pixels` is true.
+            image_encoder: the frozen image encoder. Required if `masking.pixels` is true.
 
         Raises:
             DataError: no tile is left to train on, the width of the tag embeddings is not `model.tag_dim`, or the
@@ -197,7 +197,11 @@ def _check_files(
     image_tokens: Sequence[Path | None] | None,
     image_encoder: FrozenImageEncoder | None,
 ) -> None:
-    """Raises a ValueError if an argument of `TrainingData.open` is missing that the model requires."""
+    """Checks that all arguments of `TrainingData.open` that the model needs are given.
+
+    Raises:
+        ValueError: an argument is missing.
+    """
     if Modality.GEOMETRY in config.needs and geometry is None:
         raise ValueError("the model reads geometry: pass the `geometry.h5` of each region")
     if Modality.IMAGE_TOKENS in config.needs and image_tokens is None:
@@ -207,11 +211,11 @@ def _check_files(
 
 
 def count_tags(store: TileStore, view: View) -> TagList:
-    """Lists the tags of a dataset, and counts the entities that have them.
+    """Lists the tags of a dataset, and counts for each tag the entities that have it.
 
     Args:
         store: opened dataset.
-        view: tiles, entities and tags to count.
+        view: selection of the tiles, entities and tags to count.
     """
     counts = np.zeros(store.n_vocab, np.int64)
     for rows in TokenBudgetSampler(view.tiles, store.lengths(view), COUNTED_TOKENS, shuffle=False).plan(0):
@@ -231,9 +235,10 @@ def _outside_test(store: TileStore, view: View, seed: int) -> Rows:
 
 
 def _outside_fold(store: TileStore, view: View, config: DataConfig) -> Rows:
-    """Returns the indices of all tiles of `view` in zoom-14 groups that are neither in the fold nor next to it. [tiles]
+    """Returns the indices of all tiles of `view` that are not in or next to the fold `config.fold`. [tiles]
 
-    Groups of the fold without a tile in the dataset do not count, because they cannot be tested.
+    A fold is a set of zoom-14 groups. Groups next to a group of the fold are left out only if that group has a tile in
+    the dataset.
     """
     tested = store.groups[fold_groups(store.groups, config.folds, config.split_seed) == config.fold]
     return view.tiles[~next_to(store.groups[view.tiles], np.unique(tested))]

@@ -18,7 +18,7 @@ from geojepa_cli.train.tensorboard import Board
 
 
 class Means:
-    """Averages each loss term over the steps between two lines of the training log.
+    """Computes the mean of each loss term over the steps between two lines of the training log.
 
     The sums stay on the device of the terms, so that adding a step does not wait for a GPU.
 
@@ -28,7 +28,7 @@ class Means:
         ranks: processes of the run. Each process adds the terms of its own batches.
 
     Attributes:
-        count: number of steps since the last line. Checkpoints contain it.
+        count: number of steps since the last line of the training log.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Means:
         self.count = count
 
     def totals(self) -> dict[str, float]:
-        """Returns the sum of each loss term since the last line, over all processes. Checkpoints contain it."""
+        """Returns the sum of each loss term over all processes and all steps since the last line of the log."""
         return self._ranks.sum_terms({name: float(total) for name, total in self._totals.items()})
 
     def add(self, parts: Mapping[str, Tensor]) -> None:

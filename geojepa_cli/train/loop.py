@@ -41,8 +41,8 @@ class Result:
 
     Attributes:
         progress: numbers of steps, epochs, tokens and tiles at the end of the run.
-        stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`. `SIGTERM` if the run is not
-            complete: it received this signal, and saved a checkpoint.
+        stopped_by: limit that ended the run: `max_steps`, `epochs` or `max_minutes`. `SIGTERM` if the run received this
+            signal. Then the run is not complete, and has saved a checkpoint.
         tokens_per_s: throughput in tokens per second. For a resumed run, it is computed from the tokens and the time
             after the run was resumed.
         resumed_from: step of the checkpoint from which the run was resumed. None if it started from the beginning.
@@ -218,7 +218,7 @@ class _Run(Generic[BatchT]):
         return losses
 
     def _try_step(self, steps: Iterator[Prepared]) -> None:
-        """Runs a step. Raises an error with the token budget to use if the step runs out of memory."""
+        """Runs a step. If it runs out of memory, raises an error that suggests a smaller `train.batch_tokens`."""
         self.memory.start_step()
         try:
             self._step(steps)
@@ -228,7 +228,7 @@ class _Run(Generic[BatchT]):
             raise self.memory.error(self.progress.step, self.config.batch_tokens) from error
 
     def _agree(self, elapsed_s: float, terminated: bool) -> bool:
-        """Sets the training time to that of process 0. Returns True if a process has received SIGTERM."""
+        """Makes all processes use the training time of process 0. Returns True if a process has received SIGTERM."""
         own = elapsed_s if self.ranks.leads else 0.0
         self.progress.elapsed_s, signals = self.ranks.sum_numbers([own, float(terminated)])
         return signals > 0

@@ -158,10 +158,10 @@ def _fitting(config: TileConfig, data: TrainingData, available: int) -> Hint:
 def _halve(config: TileConfig, data: TrainingData, estimate: MemoryEstimate) -> tuple[str, TileConfig] | None:
     """Halves one setting, to reduce the memory of a training run.
 
-    If activations need most of the memory, the batch size is halved. Otherwise the width of the encoder or of the
-    predictor is halved, whichever has more weights. If a halved value is invalid, the next setting in this order is
-    halved instead: batch size, width and depth of the larger network, width and depth of the other network. A baseline
-    has one network, or counts tags.
+    The first of these settings whose halved value is valid is halved: batch size, width and depth of the larger
+    network, width and depth of the other network. The two networks are the encoder and the predictor. The batch size is
+    skipped if activations need less than half of the memory. For a baseline that counts tags, the number of counted
+    tags comes before the width.
 
     Returns:
         Key of the setting and the changed configuration. None if no setting can be halved.

@@ -1,7 +1,8 @@
-"""Online monitoring of a model of tiles: collapse, use of each modality, and probes. All on fixed tiles.
+"""Monitors a model of tiles during training: detects collapse, measures the use of each modality, and runs probes.
 
-The tiles are read once and kept on the device. Their number and their number of entities are limited, so one look at
-the model costs about as much as one training step of the configuration `tiny`, whatever the size of the dataset.
+All figures are computed on the same tiles, which are read once and kept on the device. The number of these tiles and of
+their entities is limited. So one check of the model costs about as much as one training step of the configuration
+`tiny`, whatever the size of the dataset.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ LABELS = {"tiles": "tile vectors", "tokens": "entity vectors", "image": "vectors
 
 @dataclass(frozen=True)
 class Look:
-    """Result of one look at a model.
+    """Result of one check of a model during training.
 
     Attributes:
         figures: figures for the training log, by name.
@@ -54,13 +55,13 @@ class Look:
 
 @dataclass(frozen=True)
 class TileMonitor:
-    """Computes the figures of a model, always on the same tiles.
+    """Checks a model during training, always on the same tiles.
 
     Attributes:
         fixed: tiles that are checked for collapse.
-        plain: some of these tiles.
-        exchanged: for each modality of the model, the tiles of `plain`, in which the data of this modality are
-            exchanged between entities or tiles. Without a modality that fewer than two entities or tiles have.
+        plain: some of these tiles, to measure the use of each modality.
+        exchanged: dict from modality to a copy of `plain` in which entities (or tiles) have exchanged their data of
+            this modality. Has no entry for a modality that fewer than two entities or tiles have.
         probe: online probe on held-out tiles, or None if there are too few tiles.
     """
 
@@ -73,7 +74,7 @@ class TileMonitor:
     def open(
         cls, store: TileStore, view: View, needs: Needs, device: torch.device, seed: int, split_seed: int
     ) -> TileMonitor:
-        """Selects the tiles, and reads them.
+        """Selects and reads the tiles on which the model is checked.
 
         Args:
             store: opened dataset.
@@ -81,8 +82,8 @@ class TileMonitor:
             needs: modalities that the model reads.
             device: device of the model.
             seed: random seed of the selection.
-            split_seed: random seed that splits the tiles into train, validation and test. Tiles of the test split are
-                not used by the probe, not even if they are used for training.
+            split_seed: random seed that splits the tiles into train, validation and test. The probe never uses tiles of
+                the test split, even if the model is trained on them.
         """
         rows = draw_tiles(store, view, view.tiles, MONITOR_TILES, seed)
         fixed = store.read(view, rows, needs=needs).to(device)
@@ -121,7 +122,7 @@ class TileMonitor:
 
 
 def draw_tiles(store: TileStore, view: View, tiles: Rows, count: int, seed: int) -> Rows:
-    """Returns random tiles, sorted: at most `count`, and at most as many as have `MONITOR_TOKENS` entities together.
+    """Draws random tiles whose entities together do not exceed `MONITOR_TOKENS`. Returns their rows in ascending order.
 
     Args:
         store: opened dataset.
@@ -177,9 +178,9 @@ def can_exchange(batch: TileBatch) -> frozenset[Modality]:
 
 
 def exchange(batch: TileBatch, modality: Modality) -> TileBatch:
-    """Returns a copy of a batch in which each entity (or image) has the data of another entity (or image).
+    """Returns a copy of a batch in which each entity (or image) has the data of another one.
 
-    The distance between the two is half of the batch, so that they are in different tiles.
+    The other entity is half a batch away, so that it is in a different tile.
 
     Args:
         batch: tiles, on the CPU.
@@ -197,19 +198,20 @@ def exchange(batch: TileBatch, modality: Modality) -> TileBatch:
 
 
 def relative_change(before: BatchVectors, after: BatchVectors, batch: TileBatch, modality: Modality) -> float | None:
-    """Returns the root mean square change of vectors, relative to their distance from their mean.
+    """Returns how much vectors change when entities (or tiles) exchange their data of a modality.
 
-    Images change the vectors of the tiles that have one; other modalities change entity vectors.
+    This is the root mean square change of the vectors, divided by their root mean square distance from their mean. For
+    images, the vectors of tiles with images are compared. For other modalities, the vectors of entities are compared.
 
     Args:
         before: vectors of the unchanged batch.
         after: vectors of the batch with exchanged data.
-        batch: the batch.
+        batch: the batch with exchanged data.
         modality: modality whose data were exchanged.
 
     Returns:
-        About 1.4 if the vectors depend on nothing else, 0 if they do not depend on the modality. None if all vectors
-        were equal before.
+        The relative change. It is 0 if the vectors do not depend on the modality, and about 1.4 if they depend on
+        nothing else. None if all vectors were equal before.
     """
     old, new = before.entities, after.entities
     if modality == Modality.IMAGE:

@@ -1,8 +1,9 @@
-"""Online probe: predicts properties of hidden entities from tile vectors while a model is trained.
+"""Online probe: predicts properties of tiles from tile vectors while a model is trained.
 
-The labels come from the map itself, so no task has to be built. All entities that show a label are removed from the
-tiles that the model reads. The heads are fitted on tiles of the train split, and tested on tiles of the validation
-split. The model was trained on both, but without labels. Tiles of the test split are never used.
+The properties (labels) are counted in the map itself, so no task has to be built: the number of buildings, and the
+presence of frequent tags. All entities that are counted are hidden from the model. The heads are fitted on tiles of the
+train split, and tested on tiles of the validation split. The model was trained on both, but without labels. Tiles of
+the test split are never used.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OnlineProbe:
-    """Ridge regression and nearest-neighbour regression of tile properties.
+    """Ridge regression and nearest-neighbour regression of properties of tiles.
 
     Attributes:
-        hidden: tiles without the entities that show a label: first those to fit on, then those to test on.
+        hidden: tiles without the entities from which labels are counted: first the tiles to fit on, then the tiles to
+            test on.
         labels: labels of these tiles, by name. [tiles]
         groups: zoom-14 group of each tile. [tiles]
         fitted: number of tiles to fit on.
@@ -55,7 +57,7 @@ class OnlineProbe:
     def open(
         cls, store: TileStore, view: View, fit: Rows, test: Rows, needs: Needs, device: torch.device
     ) -> OnlineProbe | None:
-        """Reads the tiles, counts their labels, and hides the entities that show them.
+        """Reads the tiles, counts their labels, and hides the entities from which labels were counted.
 
         Args:
             store: opened dataset.
@@ -66,7 +68,8 @@ class OnlineProbe:
             device: device of the model.
 
         Returns:
-            The probe. None if there are too few tiles, or if no label differs between the tiles of both splits.
+            The probe. None if there are too few tiles or entities, or if each label is the same in all tiles to fit on
+            or in all tiles to test on.
         """
         if min(len(fit), len(test)) < MIN_TILES:
             return None
@@ -80,12 +83,12 @@ class OnlineProbe:
         return cls(hidden, labels, store.groups[tiles], len(fit)) if hidden.n_tokens else None
 
     def __call__(self, model: Pretrainable[TileBatch]) -> dict[str, float]:
-        """Fits and tests both heads. The caller disables gradients.
+        """Fits both heads to the tile vectors of a model, and tests them. The caller disables gradients.
 
         Returns:
-            R² on the tiles to test on, relative to the mean of the tiles to fit on: `probe_NAME` of ridge regression
-            and `knn_NAME` of the mean of the nearest tiles, for the labels `buildings` and `tags` (mean over several
-            tags); `probe` and `knn` are the means over all labels.
+            A dict of R² on the tiles to test on. `probe_buildings` and `probe_tags` are the scores of ridge regression;
+            `knn_buildings` and `knn_tags` are those of the mean of the nearest tiles. The scores for `tags` are means
+            over several tags. `probe` and `knn` are the means over all labels.
         """
         tiles = model.embed(self.hidden).tiles.double().cpu()
         fit, test = tiles[: self.fitted], tiles[self.fitted :]
@@ -104,23 +107,25 @@ class OnlineProbe:
 
 
 def r2(true: Floats, predicted: Floats, mean: float) -> float:
-    """Returns 1 minus the squared error of predictions, relative to the squared error of a constant; at least `WORST`.
+    """Returns R² of predictions: 1 minus their squared error divided by the squared error of a constant prediction.
+
+    Values below `WORST` are raised to `WORST`.
 
     Args:
         true: labels.
         predicted: predictions.
-        mean: constant prediction to compare with.
+        mean: the constant prediction.
     """
     return max(WORST, 1.0 - float(((true - predicted) ** 2).sum() / ((true - mean) ** 2).sum()))
 
 
 def _count(store: TileStore, batch: TileBatch) -> tuple[dict[str, Floats], Rows]:
-    """Counts the labels of tiles.
+    """Computes the labels of tiles from the map.
 
     Returns:
-        The labels: `buildings` is log(1 + number of entities with the key `building`), and `tags KEY=VALUE` is 1 if an
-        entity of the tile has the tag, else 0. The tags are those that are closest to being in half of the tiles.
-        Second, the rows of the pieces that show a label, in the dataset's table of pieces.
+        First, a dict of labels by name. `buildings` is log(1 + number of entities with the key `building`). `tags
+        KEY=VALUE` is 1 if an entity of the tile has the tag, else 0; the tags are those that are present in about half
+        of the tiles. Second, the entities from which labels were counted, as rows of the dataset's table of pieces.
     """
     tile_of_entity = torch.repeat_interleave(torch.arange(batch.n_tiles), batch.lengths)
     entity = torch.repeat_interleave(torch.arange(batch.n_tokens), batch.tag_offsets.diff())

@@ -50,9 +50,9 @@ class Ranks:
     @classmethod
     @contextmanager
     def from_environment(cls) -> Iterator[Ranks]:
-        """Context manager that connects the processes that `torchrun` started, and yields the ranks.
+        """Context manager that connects the processes that `torchrun` started, and yields the `Ranks` of this process.
 
-        Without `torchrun`, there is one process. All processes but the first one print nothing but errors from now on.
+        Without `torchrun`, there is one process. From now on, all processes except process 0 print only errors.
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1 or "RANK" not in os.environ:
@@ -121,7 +121,7 @@ class Ranks:
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """Context manager whose body process 0 runs first. The other processes run it when process 0 has finished."""
+        """Context manager that lets process 0 run the body first. The other processes wait for process 0."""
         if not self.leads:
             self.share()
         yield
@@ -155,7 +155,7 @@ class Ranks:
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replaces each gradient by its sum over all processes. Exchanges all gradients at once.
 
-        A parameter without a gradient in all processes keeps none, as with one process.
+        A parameter that has no gradient in any process still has none afterwards.
         """
         if self.size == 1:
             return
@@ -183,7 +183,7 @@ class Ranks:
         """Checks that all processes start at the same step.
 
         Raises:
-            DataError: they do not, because they read different checkpoints.
+            DataError: the processes start at different steps, because they read different checkpoints.
         """
         steps = self._all_texts(str(step)) if self.size > 1 else [str(step)]
         if len(set(steps)) > 1:
@@ -220,7 +220,7 @@ class Ranks:
 def _as_failure_of_another() -> Iterator[None]:
     """Context manager that turns the error of a lost connection into `OtherRankError`.
 
-    Running out of memory is an error of this process, so it is not changed.
+    An error that this process ran out of memory is not changed.
     """
     import torch
 

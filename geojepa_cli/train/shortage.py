@@ -19,7 +19,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 class MemoryUse:
-    """Memory that the batches of a run needed so far. Measured on a GPU only.
+    """Measures on a GPU how much memory the batches of a run need.
 
     Args:
         device: training device.
@@ -32,21 +32,26 @@ class MemoryUse:
         self._base = 0  # bytes between two steps: weights, state of the optimiser, resident data
 
     def start_step(self) -> None:
-        """Must be called before each step. Measures the memory between two steps until a batch is measured."""
+        """Measures the memory that is in use before a step. Must be called before each step.
+
+        Does nothing after the first batch was measured.
+        """
         if self._device.type == "cuda" and not self._largest:
             self._base = torch.cuda.memory_allocated(self._device)
 
     def note(self, tokens: int) -> None:
-        """Measures the memory of a batch if it is the largest so far. Does not wait for the GPU.
+        """Measures the memory that a batch needs, if it is the largest batch so far. Does not wait for the GPU.
+
+        Must be called after the backward pass of the batch was started.
 
         Args:
-            tokens: number of tokens in the batch, whose backward pass was started.
+            tokens: number of tokens in the batch.
         """
         if self._device.type == "cuda" and tokens > self._largest:
             self._largest, self._peak = tokens, torch.cuda.max_memory_allocated(self._device)
 
     def error(self, step: int, batch_tokens: int) -> UsageError:
-        """Returns the error for a step that ran out of memory. The hint is the command with smaller batches.
+        """Returns the error for a step that ran out of memory. The hint is the failed command with smaller batches.
 
         Args:
             step: number of completed steps.
@@ -72,9 +77,9 @@ class MemoryUse:
 
 
 def fitting_tokens(available: float, per_token: float, batch_tokens: int) -> int | None:
-    """Returns the number of tokens that fit into memory, rounded down to two digits.
+    """Returns the number of tokens that fit into memory, rounded down to two significant digits.
 
-    Returns None if that is less than one token, or not less than the current number.
+    Returns None if not even one token fits, or if the current number of tokens fits.
 
     Args:
         available: memory for one batch, in bytes.

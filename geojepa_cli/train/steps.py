@@ -38,8 +38,7 @@ class Prepared(NamedTuple):
     Attributes:
         compute: function that computes the losses of the batch with the current weights.
         tiles: number of tiles in the batch.
-        epoch: number of the epoch that contains the first batch of the following step.
-        batch: index of this first batch in its epoch.
+        epoch, batch: place of the first batch of the next step: number of its epoch, and its index in this epoch.
     """
 
     compute: Callable[[], StepLosses]
@@ -74,7 +73,7 @@ def prepare_steps(
         data: training data.
         seed: random seed of the run.
         accumulation: number of batches per step, of all processes together.
-        start: place of the first batch. A step starts with it.
+        start: place of the first batch, which is the first batch of a step.
         ranks: processes of the run. Process r of W computes the batches r, r + W, r + 2 W, … of each step.
     """
     step, epoch, first = start
@@ -94,7 +93,12 @@ def prepare_steps(
 
 
 def _wrap(data: Data[BatchT], epoch: int, batch: int) -> tuple[int, int]:
-    """Returns the epoch and the index of a batch that is counted from the first batch of an earlier epoch."""
+    """Returns the epoch that contains a batch, and the index of the batch in this epoch.
+
+    Args:
+        epoch: an epoch.
+        batch: index of the batch, counted from the start of this epoch. It may lie in a later epoch.
+    """
     while batch >= (count := data.n_batches(epoch)):
         epoch, batch = epoch + 1, batch - count
     return epoch, batch

@@ -14,12 +14,12 @@ FOLDER = "tensorboard"
 
 
 class Board:
-    """Event files for TensorBoard in the folder `tensorboard`.
+    """Writes event files for TensorBoard into the subfolder `tensorboard`.
 
     Args:
         folder: folder of the run.
-        step: completed steps of the run. TensorBoard ignores earlier entries of later steps: an interrupted run wrote
-            them after its last checkpoint.
+        step: number of completed steps. If an interrupted run already wrote entries for later steps, TensorBoard
+            ignores them.
 
     Raises:
         MissingExtraError: the package `tensorboard` is not installed.
@@ -34,7 +34,7 @@ class Board:
         self._writer = SummaryWriter(str(self._folder), purge_step=step + 1 if step else None)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Writes the numbers of a line of the training log, by step. Writes warnings as text."""
+        """Writes one line of the training log: numbers as scalars at the step of the line, and warnings as text."""
         for name, value in line.items():
             if isinstance(value, int | float) and name != "step":
                 self._writer.add_scalar(name, value, line["step"])
@@ -55,7 +55,7 @@ def check_installed() -> None:
     """Checks that the package `tensorboard` is installed.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: the package is not installed.
     """
     if util.find_spec("tensorboard") is None:
         raise MissingExtraError(
@@ -65,6 +65,6 @@ def check_installed() -> None:
 
 
 def _rename(folder: Path) -> None:
-    """Numbers the event files. Their names contain the name of the computer, which must not be published."""
+    """Renames the event files to numbers, because their names contain the name of the computer."""
     for number, path in enumerate(sorted(folder.glob("events.out.tfevents.*"))):
         path.rename(folder / f"events.out.tfevents.{number:010d}")

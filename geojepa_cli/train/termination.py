@@ -8,9 +8,10 @@ from typing import Any
 
 
 class Termination:
-    """Context manager that only takes note of SIGTERM, so that a training step can end and a checkpoint can be saved.
+    """Context manager that keeps SIGTERM from ending the process, and records that the signal came.
 
-    Has no effect outside the main thread, where Python cannot set signal handlers.
+    So a training step can end and a checkpoint can be saved. Has no effect outside the main thread, where Python cannot
+    set signal handlers.
 
     Attributes:
         requested: True if the process has received SIGTERM.

@@ -1,4 +1,4 @@
-"""Watches a training run: looks at the model at regular steps, warns of collapse, and keeps the best weights."""
+"""Watches a training run: checks the model at regular steps, warns of collapse, and keeps the best weights."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class Watch(Generic[BatchT]):
-    """Observer of a training run.
+    """Checks a model at regular steps of its training, and keeps the best weights.
 
-    Its state is part of the checkpoint, so a resumed run gives the same warnings and keeps the same weights.
+    The state of this object is part of the checkpoint, so a resumed run gives the same warnings and keeps the same
+    weights.
 
     Args:
         monitor: function that computes the figures of a model.
-        config: `monitor_every` is the number of steps between two looks, `select` the figure that chooses weights.
+        config: settings. `monitor_every` is the number of steps between two checks. `select` is the figure of the
+            training log that decides which weights are the best.
         folder: folder of the run.
         state: state of an interrupted run, from its checkpoint. Empty at the beginning.
     """
@@ -50,19 +52,19 @@ class Watch(Generic[BatchT]):
         self._best_step: int = state.get("best_step", 0)
 
     def look(self, model: Pretrainable[BatchT], step: int, share: float, line: Mapping[str, float]) -> dict[str, Any]:
-        """Computes the figures of a model, prints warnings, and saves the weights if they are the best so far.
+        """Checks a model: computes its figures, prints warnings, and saves the weights if they are the best so far.
 
         Args:
             model: model in training.
             step: number of completed steps.
             share: completed fraction of the run, 0 to 1.
-            line: losses for the same line of the training log.
+            line: losses for the same line of the training log. The setting `train.select` can name one of them.
 
         Returns:
             Figures for the training log. The key `warnings` lists the warnings, if there are any.
 
         Raises:
-            UsageError: the figure that chooses weights is not computed for this model or these tiles.
+            UsageError: the figure `train.select` is not computed for this model or these tiles.
         """
         model.module.eval()
         with torch.no_grad():
@@ -78,13 +80,14 @@ class Watch(Generic[BatchT]):
         return {**found.figures, "warnings": warnings} if warnings else dict(found.figures)
 
     def state(self) -> dict[str, Any]:
-        """Returns the state for the checkpoint."""
+        """Returns the state of this object, for the checkpoint."""
         return {"alarms": self._alarms.as_json(), "best": self._best, "best_step": self._best_step}
 
     def settle(self) -> None:
-        """Deletes weights that are not the best any more.
+        """Deletes saved weights that are no longer the best.
 
-        Called when a checkpoint was saved or loaded, and at the end. Until then, an interrupted run may need them.
+        Called when a checkpoint was saved or loaded, and at the end of the run. Before that, an interrupted run may
+        still need these weights.
         """
         for path in self._folder.glob(CANDIDATES):
             if self._best is None or path != self._candidate():
@@ -116,9 +119,9 @@ class Watch(Generic[BatchT]):
 
 
 def publish_best(folder: Path, config: TrainConfig) -> None:
-    """Copies the best weights of a finished run to `weights-best.safetensors`. Warns if there are none.
+    """Copies the best weights of a finished run to `weights-best.safetensors`. Warns if no weights were kept.
 
-    The run can still resume afterwards. `discard` removes the files that it needs for that.
+    Keeps all files from which the run can resume. `discard` removes them.
     """
     found = list(folder.glob(CANDIDATES))
     for path in found:

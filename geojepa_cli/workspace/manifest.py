@@ -61,10 +61,10 @@ def published_at(path: Path) -> int:
 
 
 def mark_newest(path: Path, name: str) -> None:
-    """Gives the manifest in the directory `path` a later time than all other artifacts of this kind and name.
+    """Makes the artifact at `path` the newest of all artifacts with this kind and name.
 
-    The time of a file has a coarse clock on many systems, and clocks are set back. So the current time alone does not
-    order two artifacts that are requested one after the other.
+    The time of the manifest decides which artifact is the newest. The current time is not enough: the clock of a file
+    system can be coarse, and a clock can be set back. So the manifest gets a later time than all others.
 
     Args:
         path: directory of an artifact, or the temporary directory from which it is published.
@@ -181,7 +181,7 @@ def remains_of(path: Path, manifest: Mapping[str, Any]) -> Remains:
 
 
 def _are_counts(value: Any, or_text: bool) -> bool:
-    """Returns True for a number or a (nested) dict of numbers. `or_text` allows texts in place of numbers."""
+    """Returns True for a number or a dict of numbers, which may be nested. `or_text` also allows texts."""
     if isinstance(value, dict):
         return all(_are_counts(inner, or_text) for inner in value.values())
     return isinstance(value, (int | float | str) if or_text else (int | float)) and not isinstance(value, bool)

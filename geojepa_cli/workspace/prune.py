@@ -17,7 +17,7 @@ class Pruning:
     """Artifacts and files of a workspace that are no longer needed. Finding them deletes nothing.
 
     Attributes:
-        artifacts: old artifacts, as described in `find_prunable`.
+        artifacts: old artifacts that newer ones replace, see `find_prunable`.
         leftovers: files and directories that killed runs left, and the size of each in bytes.
         kept: directories of unfinished runs, which are not deleted because these runs can be resumed, and the size of
             each in bytes.

@@ -11,7 +11,7 @@ from geojepa_cli.workspace.kinds import KINDS, Remains, rebuild_hint
 
 
 def option_of(kind: str) -> str | None:
-    """Returns the option with which commands select an artifact of a kind, or None if no option does."""
+    """Returns the command-line option that selects an artifact of a kind. None if there is no such option."""
     return {"models": "--model", "tasks": "--task"}.get(kind, "--region" if KINDS[kind].of_region else None)
 
 
@@ -62,7 +62,7 @@ def missing_artifact(
         versions: references `name@id` to the artifacts with the same name.
         option: option of the running command in which the user gave the reference. If None, the hint is a whole
             command: it lists the artifacts, or makes the missing artifact.
-        form: format of the option's value, such as `tiles/{}`; the name replaces `{}`.
+        form: format of the option's value in the hint, such as `tiles/{}`. A name replaces `{}`.
     """
     name = ref.partition("@")[0]
     what = "region" if KINDS[kind].of_region else kind.rstrip("s")

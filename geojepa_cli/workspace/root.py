@@ -13,7 +13,12 @@ OTHER_WORKSPACE = Hint(workspace="DIR").noting("with a directory you can write t
 
 
 def check_root(root: object) -> Path:
-    """Returns the directory of a workspace as a path. Raises the errors described in `Workspace`."""
+    """Checks that a directory can be used as a workspace, and returns its path.
+
+    Raises:
+        UsageError: `root` is not a path.
+        GeojepaError: `root` is a file, or cannot be opened.
+    """
     if not isinstance(root, str | Path) or "\0" in str(root) or not str(root):
         raise wrong_argument("root", root, "the path of a directory", f'"{hints.DEFAULT_WORKSPACE}"')
     path = Path(root)

@@ -91,10 +91,12 @@ class Workspace:
         return self._find(kind, ref, option_of(kind) if hints.running() else None, "{}")
 
     def _find(self, kind: str, ref: str, option: str | None, form: str) -> Artifact:
-        """Works like `find`. If the name is misspelt, the hint of the error is the failed command with a similar name.
+        """Works like `find`, but the hint for a misspelt name can be the failed command with a similar name.
 
-        In that command, the value of `option` (such as `--lineage`) is `form` (such as `tiles/{}`), with the similar
-        name in place of `{}`. If `option` is None, the hint is another command.
+        Args:
+            option: option of that command whose value is corrected, such as `--lineage`. None: the hint is another
+                command.
+            form: format of the option's value, such as `tiles/{}`. The similar name replaces `{}`.
         """
         name, at, wanted = ref.partition("@")
         if at and not wanted:
@@ -138,8 +140,8 @@ class Workspace:
 
         Args:
             name: name that the artifact must have; None for any name.
-            fits: called with the inputs (as `kind/name@id`) and parameters of an artifact. Returns True if they meet
-                the condition. An artifact whose manifest cannot be read is assumed to meet the condition.
+            fits: the condition: a function that takes the inputs (as `kind/name@id`) and the parameters of an artifact,
+                and returns True or False. An artifact whose manifest cannot be read is assumed to meet the condition.
 
         Raises:
             DataError: the newest artifact is incomplete or has another schema version. Older ones are not tried.
@@ -151,7 +153,7 @@ class Workspace:
         return None
 
     def regions(self, kind: str, wanted: Sequence[str] | None) -> list[Artifact]:
-        """Returns the newest artifact of a kind for each region in `wanted`; None or [] selects the only region."""
+        """Returns the newest artifact of a kind for each of the `wanted` regions; None or []: the only region."""
         names = list(dict.fromkeys(wanted)) if wanted else [self.only(kind)]
         return [self.find(kind, name) for name in names]
 

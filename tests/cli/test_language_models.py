@@ -101,7 +101,7 @@ def test_failed_answers_are_counted_and_left_out(demo: Workspace, server: Chat) 
     server.faults.extend(["short", "broken", "refusal"])
     text = output_of(demo, "probe", *LINEAR, "--model", "llm:net", "--base-url", server.url, "--tiles", 20)
     words = " ".join(text.split())
-    for part in ("zero-shot", "answered about 10 tiles of 20", "refusal 10", "broken JSON 1", "4 requests"):
+    for part in ("zero-shot", "answered for 10 tiles of 20", "refusal 10", "broken JSON 1", "4 requests"):
         assert part in words, part
     (made,) = [one for one in demo.artifacts("probes") if one.name == "building_count.llm-net"]
     assert sum(bool(line["llm:net_zero-shot"]) for line in predictions(made)) == 10

@@ -35,10 +35,10 @@ def print_analysis(made: Artifact) -> None:
     )
     _print_list(f"{result['task']}: tags of the other entities in a tile", result["between"], "tiles", caption)
     console.print_line(
-        "lift, first table: of the entities with the tag, the share that counts for the label, divided by the same "
-        "share of all entities\n"
-        "lift, second table: of the tiles with the tag, the share with a high label, divided by the same share of all "
-        "tiles\n"
+        "lift, first table: share of entities that count for the label among entities with the tag, divided by the "
+        "share of such entities among all entities\n"
+        "lift, second table: share of tiles with a high label among tiles with the tag, divided by the share of "
+        "such tiles among all tiles\n"
         "bits: mutual information of tag and label\n"
         "mask: `hidden` if the mask hides the tag on all entities, `partly` if on some entities, `left` if on none or "
         "almost none (the tag is left visible)\n"

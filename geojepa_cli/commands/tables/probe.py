@@ -1,4 +1,4 @@
-"""Output of `probe`: tables of scores, how heads were tested, and the most informative tag."""
+"""Output of `probe`: tables of scores, remarks on the test, and the most informative tag."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def print_probe(report: dict[str, Any], made: Artifact) -> None:
 
 
 def _score_table(scores: Sequence[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
-    """Returns the columns and rows of a table of scores."""
+    """Returns the column names and the rows of the table of scores, with one row per model and head."""
     binary = any(score["auroc"] is not None for score in scores)
     figures = {"AUROC": "auroc", "AP": "average_precision"} if binary else {"R²": "r2", "Spearman": "spearman"}
     several = max(score["seeds"] for score in scores) > 1
@@ -76,12 +76,12 @@ def _score_table(scores: Sequence[dict[str, Any]], unit: str) -> tuple[list[str]
 
 
 def _print_parts(scores: Sequence[dict[str, Any]]) -> None:
-    """Explains predictions in two parts, if there are any, and prints the scores of the parts."""
+    """Explains heads that predict in two parts, and prints the scores of each part. Prints nothing for other heads."""
     if not any(score["parts"] for score in scores):
         return
     console.print_line(
-        "two-part: one head predicts whether a tile has a label other than the value for absence, another predicts the "
-        "label of tiles that have one"
+        "two-part: in this task, tiles without certain entities (such as roads) have a fixed label; one head predicts "
+        "if a tile has such entities (present), another head predicts the label of tiles that have them"
     )
     rows = [
         [score["model"], score["head"], *(_number(score["parts"][name]) for name in PARTS.values())]
@@ -92,7 +92,7 @@ def _print_parts(scores: Sequence[dict[str, Any]]) -> None:
 
 
 def _print_curve(report: dict[str, Any]) -> None:
-    """Prints the scores with fewer labels."""
+    """Prints the learning curve: scores of heads that were trained on a share of the labels."""
     from geojepa_cli.evaluate.protocols import SEEN
 
     whole = {"labels": report["labels"], "scores": report["scores"]}

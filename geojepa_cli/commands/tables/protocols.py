@@ -1,4 +1,4 @@
-"""Output of probes: explains the protocols of the scores."""
+"""Output of probes: explains how much of the tested regions each model saw in pretraining (the protocol)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from geojepa_cli import console
 
 
 def print_protocols(report: dict[str, Any], advice: str) -> None:
-    """Explains the protocols in a table. For models that saw tested groups, prints their number and what helps.
+    """Explains the protocols of the scores: how much of the tested regions the models saw in pretraining.
+
+    If a model saw tested zoom-14 groups, or groups next to them, also prints their number.
 
     Args:
         report: content of the `report.json` of a probe.
-        advice: line to print if a model saw tested groups.
+        advice: line to print if a model saw tested groups. It says how to test on other groups.
     """
     from geojepa_cli.evaluate.protocols import MEANINGS, SEEN, SEEN_NEIGHBOURS
 

@@ -1,4 +1,4 @@
-"""Tables of `build-tasks`: tasks, labels by split, leakage, statistics of tiles, and dropped tiles and entities."""
+"""Tables of `build-tasks`: tasks, labels by split, statistics of tiles, and dropped tiles and entities."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _print_values(task: str, reports: Sequence[TaskReport]) -> None:
 
 
 def _print_label_file(task: str, reports: Sequence[TaskReport]) -> None:
-    """Prints the origin of labels from a file: the column, the reduction, and the number of rows by use."""
+    """Prints where labels from a file come from: the column, how values were combined, and the numbers of rows."""
     for report in (report for report in reports if "label_file" in report):
         found = dict(report["label_file"])
         column, reduce, kind = (found.pop(name) for name in ("column", "reduce", "kind"))

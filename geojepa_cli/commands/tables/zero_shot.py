@@ -1,4 +1,4 @@
-"""Output of `probe` for language models: requests, answers, cost, and a comparison on the tiles that they answered."""
+"""Output of `probe` for language models: counts of requests, cost, and a comparison with the other models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ NONE = "–"
 
 
 def print_language_models(report: dict[str, Any]) -> None:
-    """Prints for each language model the counts of its requests, and a comparison with the other models.
+    """Prints, for each language model, counts of its requests and a comparison with the other models.
+
+    Models are compared on the tiles for which the language model gave an answer.
 
     Args:
         report: content of the `report.json` of a probe.
@@ -31,7 +33,7 @@ def _print_counts(label: str, found: dict[str, Any]) -> None:
     tiles = console.counted(found["answered"], "tile")
     of = f"{tiles} of {found['asked']:,} in {console.counted(found['groups'], 'zoom-14 group')}"
     drawn = f"; {found['drawn']:,} pictures are drawn from the map" if found["drawn"] else ""
-    console.print_line(f"`{label}` answered about {of}, and its row is about these tiles only{drawn}")
+    console.print_line(f"`{label}` answered for {of}; its scores cover only these tiles{drawn}")
     for title, key in (("without an answer", "failed"), ("unusable replies", "unusable")):
         if found[key]:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in found[key].items())

@@ -29,7 +29,8 @@ def build_jepa(config: ModelConfig, seed: int, loss: LossConfig | None = None) -
     Args:
         config: architecture of the model.
         seed: random seed of the initial weights.
-        loss: settings of the loss, which can need a tokenizer for the targets, and a Gram teacher.
+        loss: settings of the loss. Some of them require more modules: a tokenizer that computes targets, or a Gram
+            teacher.
     """
     loss = loss or LossConfig()
     with torch.random.fork_rng(devices=[]):

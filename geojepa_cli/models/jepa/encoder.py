@@ -18,14 +18,16 @@ from geojepa_cli.nn.tokens.tokens import TileTensors
 
 @dataclass(frozen=True)
 class Sequences:
-    """Packed sequences that an encoder reads. Computed once per batch, before the training step.
+    """Layout of the packed sequences that an encoder reads. Computed once per batch, before the training step.
+
+    The encoder adds R register tokens to each sequence that is not empty.
 
     Attributes:
         cu_seqlens: cumulative lengths of the sequences, without register tokens. int64 [B+1]
-        layout: layout of attention, with register tokens.
-        joined: with R register tokens: for each token of the encoder's input, its index in the concatenation of the T
-            tokens and the register tokens of all sequences. None without register tokens. int64 [T + R·sequences]
-        kept: indices of the T tokens in the encoder's output. None without register tokens. int64 [T]
+        layout: sequences with register tokens, in the form that attention needs.
+        joined: order in which the encoder reads the tokens. The indices refer to a list of the T tokens, followed by
+            the register tokens of all sequences. None if R is 0. int64 [T + R·sequences]
+        kept: indices of the T tokens in the encoder's output. None if R is 0. int64 [T]
     """
 
     cu_seqlens: Tensor
@@ -84,13 +86,15 @@ class Encoder(nn.Module):
         return encoded if sequences.kept is None else encoded.index_select(0, sequences.kept)
 
     def joined(self, x: Tensor, sequences: Sequences) -> Tensor:
-        """Encodes packed tokens. Unlike `forward`, also returns the register tokens, after the tokens of each sequence.
+        """Encodes packed tokens, and also returns the encoded register tokens.
+
+        The register tokens of a sequence follow its other tokens.
 
         Args:
             x: sum of content and positional encoding of each token. [T, D]
             sequences: the sequences of the tokens.
         Returns:
-            Encoded tokens and register tokens. `sequences.layout` has their sequence lengths. [T + R·sequences, D]
+            Encoded tokens and register tokens. [T + R·sequences, D]
         """
         if sequences.joined is None:
             return self.transformer(x, sequences.layout)
@@ -122,8 +126,8 @@ class TileEncoder(nn.Module):
         """Encodes all tokens of a batch, without masks.
 
         Returns:
-            Entity vectors [T, D]. Tile vectors [B, W]: pooled from the tile's encoded tokens. Vectors of image patches
-            [P, D], or None if the batch has no images.
+            Vectors of entities [T, D], vectors of tiles [B, W], and vectors of image patches [P, D] or None if the
+            batch has no images. The vector of a tile is pooled from the encoded tokens of the tile.
         """
         places = self.tokens.tokenizer.place(batch)
         x = self.tokens(batch, tag_table, places)

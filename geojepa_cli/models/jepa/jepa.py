@@ -29,18 +29,20 @@ from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPlaces
 class JepaInput:
     """A batch of tiles with its masks, and with all indices that the model needs.
 
-    Everything that a GPU must report to the CPU, such as the number of hidden tokens, is in this object. It does not
-    depend on the weights, so it can be computed while the GPU is busy with an earlier batch.
+    It does not depend on the weights. So it can be computed while the GPU is busy with an earlier batch, and the
+    training step does not wait for it.
 
     Attributes:
         tiles: tiles to train on.
         places: position and modality of the tokens.
         masks: indices of the visible and the hidden tokens.
-        dropped: input that each entity loses in the context encoder, see `EntityFusion`. None: no entity loses one.
+        dropped: input (tags or geometry) that each entity loses in the context encoder, see `EntityFusion`. None: no
+            entity loses an input.
         whole: sequences of all tokens, for the target encoder.
         context: sequences of the visible tokens, for the context encoder.
-        arranged: input of the predictor.
-        seen: the same tiles with the image tokens that the context encoder reads. None: it reads those of `tiles`.
+        arranged: arrangement of context tokens and mask tokens, for the predictor.
+        seen: tiles that the context encoder reads, if its image tokens differ from those in `tiles`. None: it reads
+            `tiles`.
     """
 
     tiles: TileTensors
@@ -70,8 +72,8 @@ class JepaOutput:
 
     Attributes:
         predicted: predicted vectors of the hidden (target) tokens. [M, D]
-        target: vectors that the target encoder computes for the hidden tokens, layer-normalised, or random projections
-            of their inputs. No gradient. [M, D]
+        target: vectors to predict for the hidden tokens. They are the layer-normalised output of the target encoder or,
+            if the loss is configured so, random projections of the tokens' inputs. No gradient. [M, D]
         target_tile: index of each hidden token's tile. int64 [M]
         target_modality: modality id of each hidden token. int64 [M]
         context: vectors that the context encoder computes for the visible (context) tokens. [C, D]
@@ -79,15 +81,15 @@ class JepaOutput:
         context_tiles: for each tile, the pooled vectors in `context`. [B, W]
         target_tiles: for each tile, the maximum and the mean of the vectors that the target encoder computes for all
             tokens of the tile, concatenated. Used only if `predicted_tiles` is not None. No gradient. [B, 2·D]
-        predicted_tiles: for each tile, three vectors that are predicted from `context_tiles`, concatenated. They
-            predict the maximum in `target_tiles`, the mean in `target_tiles`, and this mean times the logarithm of the
-            number of tokens in the tile. The predicted values are those after standardisation over the batch. None if
-            the model does not predict tile vectors. [B, 3·D]
+        predicted_tiles: for each tile, three predicted vectors, concatenated: the maximum and the mean in
+            `target_tiles`, and this mean times the logarithm of the number of tokens in the tile. All are predicted
+            from `context_tiles`, and are standardised over the batch. None if the model does not predict tile vectors.
+            [B, 3·D]
         lengths: number of tokens of each tile. int64 [B]
         context_lengths: number of visible tokens of each tile. int64 [B]
         content: input of the context encoder. [C, D]
-        gram: vectors that the Gram teacher computes for the visible tokens from these tokens. None before the Gram
-            teacher exists. No gradient. [C, D]
+        gram: vectors that the Gram teacher computes for the visible tokens. It reads only these tokens. None before the
+            Gram teacher exists. No gradient. [C, D]
     """
 
     predicted: Tensor

@@ -53,7 +53,10 @@ def layer_values(width: int, mlp_ratio: float, tokens: float, keys: float) -> fl
 
 
 def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
-    """Estimates the values per token that the tokenizer stores for geometry, images and learned weights of tags."""
+    """Estimates the number of values that the tokenizer stores per token.
+
+    Only geometry, images and learned weights of tags need a notable number of values.
+    """
     values = 0.0
     if model.frozen_images is not None:
         values += model.frozen_images.dim
@@ -67,11 +70,11 @@ def _tokenizer_values(model: ModelConfig, pixels: bool) -> float:
 
 
 def _token_shares(masking: MaskingConfig, shared_context: bool) -> tuple[float, float, float]:
-    """Estimates the tokens of the context encoder, the tokens of the predictor, and the predictor's keys.
+    """Estimates the numbers of tokens in the context encoder, of tokens in the predictor, and of keys in its attention.
 
-    All are divided by the number of tokens in the batch. They can exceed 1 for the predictor, because it processes one
-    sequence for each target of a tile: the tile's context tokens and the target's tokens. With a shared context, the
-    predictor processes the context tokens once, but attention copies their keys to the sequence of each target.
+    All three are divided by the number of tokens in the batch. The predictor can have more tokens than the batch: it
+    reads one sequence for each target of a tile, with the tile's context tokens and the target's tokens. With a shared
+    context, the predictor reads the context tokens only once, but attention copies their keys for each target.
     """
     target = max(masking.random_ratio, masking.area_high)
     least = max(masking.random_context, masking.area_context, masking.modality_context, masking.kind_context)

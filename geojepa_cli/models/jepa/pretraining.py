@@ -43,19 +43,19 @@ class JepaPretraining:
         self._modalities = {str(modality): modality.number for modality in tokens}
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
-        """Masks random tokens of a batch. Returns a function that predicts their vectors and returns the losses."""
+        """Masks random tokens of a batch. Returns a function that predicts these tokens and computes the losses."""
         prepared = self.prepare_input(batch, rng)
         return lambda: self._losses(prepared, rng)
 
     def prepare_input(self, batch: TileBatch, rng: torch.Generator) -> JepaInput:
-        """Masks random tokens of a batch, and the pixels of hidden image tokens if the configuration says so."""
+        """Masks random tokens of a batch. If `masking.pixels` is true, also masks the pixels of hidden image tokens."""
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
         if self._config.masking.pixels and self._inputs.image_encoder is not None:
             prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
         return self._complete(prepared)
 
     def _complete(self, batch: JepaInput) -> JepaInput:
-        """Computes what attention needs, so that the training step does not have to wait for it."""
+        """Computes the layouts of attention in advance, so that the training step does not wait for them."""
         if self._flex:
             return batch.with_blocks()
         for layout in (batch.whole.layout, batch.context.layout, batch.arranged.layout):
@@ -112,7 +112,7 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
 def _can_use_flex() -> bool:
     obstacle = flex_obstacle()
     if obstacle is not None:
-        console.warn(f"attention is not compiled, and slower: {obstacle}")
+        console.warn(f"attention is not compiled, so training is slower: {obstacle}")
     return obstacle is None
 
 

@@ -30,16 +30,16 @@ class FourierGeometry:
     - If the entity is rotated by a matrix R, F(f) becomes F(Rᵀf).
     - If the entity is scaled by a factor s, F(f) becomes F(s·f).
 
-    The frequencies form a grid. Along each axis, the grid has the values 0 and ±w, where w is a geometric series. Half
-    of the grid is enough, because F(-f) is the complex conjugate of F(f). It consists of all frequencies with fy > 0,
-    and of those with fy = 0 and fx > 0. By default, w goes from 0.5 to 32, and there are 112 frequencies. At 0.5 cycles
-    per tile, different coordinates in a tile have different phases. At 32 cycles per tile, a period is 15 m in a tile
-    of 480 m, so houses of 5 m and of 10 m have different magnitudes.
+    The frequencies form a grid. Along each axis, the grid has the value 0, the values w of a geometric series, and the
+    values -w. Only half of the grid is used, because F(-f) is the complex conjugate of F(f): all frequencies with
+    fy > 0, and those with fy = 0 and fx > 0. By default, w goes from 0.5 to 32, and 112 frequencies are used. At 0.5
+    cycles per tile, different coordinates in a tile have different phases. At 32 cycles per tile, a period is 15 m in a
+    tile of 480 m, so houses of 5 m and of 10 m have different magnitudes.
 
     Poly2Vec (Siampou et al. 2025) also computes the Fourier transform on a grid. Differences from Poly2Vec:
 
     - The published code of Poly2Vec has ten values w from 0.1 to 1, for coordinates in [-1, 1]. Even the shortest of
-      these periods is much longer than a building in a tile. The code uses only frequencies with fy > 0.
+      the corresponding periods is much longer than a building. The code uses only frequencies with fy > 0.
     - In Poly2Vec, F(0) is the area of a polygon. Here, F(0) is 1 for every entity. Otherwise, the values of a small
       building would be negligible compared with those of a park. The vector still contains the size of the entity: the
       smaller the entity, the more slowly |F(f)| falls with |f|.
@@ -109,19 +109,19 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
     """Computes the Fourier transform of every entity, normalised to 1 at frequency 0.
 
     If the rings of an entity have an area (see `MIN_AREA`), the entity counts as an area, and its lines and points are
-    ignored. Otherwise, it counts as lines if its lines and rings have a length. Otherwise, it counts as points. GEOS
-    computes the centroid of a collection in the same way. With k = 2πf and sinc(z) = sin(z)/z, the transform is:
+    ignored. If not, but its lines and rings have a length, it counts as lines. All other entities count as points. GEOS
+    uses the same rule for the centroid of a collection. With k = 2πf and sinc(z) = sin(z)/z, the transform is:
 
     - for points: the mean of exp(-i k·p) over all nodes p;
     - for lines: Σ |d| exp(-i k·m) sinc(k·d/2) / Σ |d|, where m is the midpoint of a segment and d is the vector from
       its start to its end. The sums are over all segments of lines and rings;
     - for areas: (i/|k|²) Σ (k × d) exp(-i k·m) sinc(k·d/2) / area, by Green's theorem. The sum is over the edges of all
-      rings. Outer rings are counter-clockwise and inner rings are clockwise. Rings may have the wrong direction in the
-      input, because the direction is corrected here.
+      rings. Outer rings must be counter-clockwise and inner rings clockwise. Rings with the wrong direction are
+      reversed.
 
     If k·d is small, the terms of the sum for areas almost cancel, and rounding errors would dominate. So positions are
-    computed relative to a node of the entity. Also, the first two terms of the power series of
-    exp(-i k·m) sinc(k·d/2) are left out of the sum. Their total is known: it contributes exactly 1 to the transform.
+    relative to the first node of the entity. Also, the first two terms of the power series of exp(-i k·m) sinc(k·d/2)
+    are left out of the sum. Their exact contribution to the transform, 1, is added instead.
 
     Source: Siampou et al. 2025. `FourierGeometry` lists the differences.
 
@@ -131,7 +131,7 @@ def fourier_transform(geometry: GeometryTensors, frequencies: Tensor) -> Tensor:
         frequencies: frequencies (fx, fy), in cycles per tile. [F, 2]
     Returns:
         Transform of each entity at each frequency. Zeros for an entity without nodes. The result for an entity does
-        not depend on the other entities; on a CPU, not even in the last bit. complex128 [T, F]
+        not depend on the other entities. On a CPU, this is exact: all bits are the same. complex128 [T, F]
     Raises:
         ValueError: the batch was read without geometry.
     """
@@ -159,10 +159,10 @@ class _Segments(NamedTuple):
         middle: midpoint of each segment, relative to the origin of the entity. float64 [N, 2]
         step: vector from the start to the end of each segment. float64 [N, 2]
         entity: index of the entity to which each segment belongs. int64 [N]
-        weight: weight of each segment in the sum of its entity. If the entity counts as an area, the weight is 1 for
-            edges of rings, -1 for edges of rings whose direction must be reversed, and 0 for other segments. If the
-            entity counts as lines, it is the segment's share of the total length. If the entity counts as points, it is
-            1 / number of nodes. float64 [N]
+        weight: weight of each segment in the sum of its entity. float64 [N]. If the entity counts as an area, the
+            weight is 1 for edges of rings, -1 for edges of rings that must be reversed, and 0 for other segments. If
+            the entity counts as lines, the weight is the segment's share of the total length. If the entity counts as
+            points, the weight is 1 / number of nodes.
         origin: position of the first node of each entity. float64 [T, 2]
         area: area of each entity; 0 for an entity that counts as lines or points. float64 [T]
     """
@@ -176,7 +176,7 @@ class _Segments(NamedTuple):
 
 
 def _segments(geometry: GeometryTensors) -> _Segments:
-    """Returns the segments of all entities, with the weight of each segment in the sum of its entity."""
+    """Returns the segments of all entities, and their weights in the sums of `fourier_transform`."""
     xy, nodes, parts, part_nodes, role = _tensors(geometry)
     count = lengths_of(nodes)
     entity, part = segment_ids(nodes), segment_ids(part_nodes)
@@ -222,18 +222,19 @@ def _tensors(geometry: GeometryTensors) -> tuple[Tensor, Tensor, Tensor, Tensor,
 
 
 def _line_terms(segments: _Segments, rows: Tensor, k: Tensor) -> Tensor:
-    """Returns the terms of the given segments in the sum for lines or points. complex128 [rows, F]"""
+    """Returns the terms of the given segments in the sums for lines or points, see `fourier_transform`. [rows, F]"""
     angle, half = _dot(segments.middle[rows], k), _dot(segments.step[rows], k) / 2
     return torch.polar(1 + _sinc_minus_1(half, half.sin()), -angle) * segments.weight[rows, None]
 
 
 def _area_terms(segments: _Segments, rows: Tensor, k: Tensor) -> Tensor:
-    """Returns the terms of the given ring edges in the sum for areas. complex128 [rows, F]
+    """Returns the terms of the given ring edges in the sum for areas, see `fourier_transform`. complex128 [rows, F]
 
-    The full term of an edge is i w exp(-iθ) s, where θ = k·m, s = sinc(k·d/2) and w = ±(k × d) / (|k|² area). Two terms
-    of its power series are left out, so the function returns i w (exp(-iθ) s - 1 + iθ). The part that is left out,
-    i w + w θ, has a known sum over the edges of a ring: i w sums to 0, and w θ sums to the area of the ring (negative
-    for an inner ring) divided by the area of the entity.
+    The full term of an edge is i w exp(-iθ) s, where θ = k·m, s = sinc(k·d/2) and w = ±(k × d) / (|k|² area). To avoid
+    rounding errors, the first two terms of its power series, i w + w θ, are left out. So the function returns
+    i w (exp(-iθ) s - 1 + iθ).
+
+    Over all edges of an entity, the terms i w add up to 0, and the terms w θ add up to 1.
     """
     step = segments.step[rows]
     scale = segments.weight[rows] / segments.area[segments.entity[rows]]

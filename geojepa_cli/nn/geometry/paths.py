@@ -29,7 +29,7 @@ class Edges(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """Paths of two edges, i ← j ← k. Node i receives a message from node k over node j. i and k are different."""
+    """Paths of two edges, i ← j ← k. Node i receives a message from node k over node j. Node k is never node i."""
 
     i: Tensor  # int64 [M], node that receives the message of the path
     j: Tensor  # int64 [M], middle node
@@ -39,7 +39,7 @@ class Paths(NamedTuple):
 
     @property
     def type(self) -> Tensor:
-        """Type of each path: an id of the pair of types of its two edges. int64 [M], 0 to `PATH_TYPES` - 1."""
+        """Type of each path: a number from 0 to `PATH_TYPES` - 1 that encodes the types of its edges. int64 [M]"""
         return self.first * EDGE_TYPES + self.second
 
 
@@ -69,10 +69,10 @@ def graph_edges(shapes: Shapes) -> Edges:
 def two_hop_paths(shapes: Shapes) -> Paths:
     """Returns the paths of two edges, i ← j ← k.
 
-    Any edge can lead from i to j. From j to k leads any edge along a line or ring, or one of the `MAX_VISIBLE` shortest
-    visibility edges of j. This limit keeps the number of paths proportional to the number of edges, even if thousands
-    of nodes see the same node. For the same purpose, Yu et al. use only some visibility edges: a random spanning tree
-    of the parts of the entity.
+    The edge between i and j can be any edge. The edge between j and k must be an edge along a line or ring, or one of
+    the `MAX_VISIBLE` shortest visibility edges of j. This limit keeps the number of paths proportional to the number of
+    edges, even if thousands of nodes see the same node. For the same purpose, Yu et al. use only the visibility edges
+    of a random spanning tree of the entity's parts.
     """
     edges = graph_edges(shapes)
     hops = _second_hops(edges, shapes.node_xy)
@@ -111,7 +111,7 @@ def path_geometry(paths: Paths, xy: Tensor) -> Tensor:
 
 
 def _second_hops(edges: Edges, xy: Tensor) -> Edges:
-    """Returns the edges that can be the second edge of a path. `two_hop_paths` describes which edges these are."""
+    """Returns the edges that can join the nodes j and k of a path i ← j ← k, see `two_hop_paths`."""
     visible = (edges.type == VISIBLE).nonzero()[:, 0]
     source = edges.source[visible]
     length = (xy[edges.target[visible]] - xy[source]).norm(dim=1)

@@ -33,8 +33,8 @@ class PolygonGNN(nn.Module):
     scaled, and does not depend on the other entities in the batch. Source: PolygonGNN (Yu et al. 2024), sections 4.3
     and 4.4. Differences from the paper:
 
-    - The first vector of a node encodes whether the node belongs to a point, a line, an outer ring or an inner ring. In
-      the paper, it is zero.
+    - The initial vector of a node says if the node belongs to a point, a line, an outer ring or an inner ring. In the
+      paper, the initial vector is zero.
     - Edges along a line or ring have two types, to the next and to the previous node.
     - The first layer of the message function is a sum of linear maps, one for each input. So most of the computation is
       done once per node instead of once per path.
@@ -114,20 +114,20 @@ class PathConv(MessagePassing):  # type: ignore[misc]
 
 
 def _pick(x: Tensor, node: Tensor, edge_type: Tensor) -> Tensor:
-    """Selects one vector for each path: float [M, dim].
+    """Selects, for each path, one of the two vectors of a node. Returns float [M, dim].
 
     Args:
-        x: two vectors of each node, concatenated: for edges along a line or ring, and for visibility edges.
-            [N, RELATIONS · dim]
-        node: node of each path whose vector is selected. int64 [M]
-        edge_type: type of an edge of each path. It decides which of the node's two vectors is selected. int64 [M]
+        x: two vectors of each node, concatenated: the first for edges along a line or ring, the second for visibility
+            edges. [N, RELATIONS · dim]
+        node: for each path, the index of the node. int64 [M]
+        edge_type: for each path, the type of the edge that decides which of the two vectors is selected. int64 [M]
     """
     rows = RELATIONS * node + (edge_type == VISIBLE)
     return x.view(RELATIONS * len(x), x.shape[1] // RELATIONS).index_select(0, rows)
 
 
 def normalise(xy: Tensor, owner: Tensor, entities: int) -> Tensor:
-    """Moves and scales each entity, so that the mean of its nodes is 0 and their mean squared distance from 0 is 1.
+    """Moves and scales the nodes of each entity, so that their mean is 0 and their mean squared distance from 0 is 1.
 
     If all nodes of an entity are at the same position, all of them are moved to 0. The published code of Yu et al. also
     normalises the size of geometries.
@@ -145,20 +145,20 @@ def normalise(xy: Tensor, owner: Tensor, entities: int) -> Tensor:
 
 
 def _typed_geometry(paths: Paths, xy: Tensor) -> Tensor:
-    """Returns the input of `PathConv.geometry`: one row per path, with separate columns for each type of path.
+    """Returns the input of the linear layer `PathConv.geometry`: one row per path, with five columns per type of path.
 
-    The columns of the path's type have the four numbers of `path_geometry` and a 1. All other columns are 0. So the
-    linear layer has separate weights and a separate bias for each type of path.
+    The five columns of the path's type have the four numbers of `path_geometry` and a 1. All other columns are 0. So
+    the linear layer has separate weights and a separate bias for each type of path.
     """
     values = F.pad(path_geometry(paths, xy), (0, 1), value=1.0)
     return (F.one_hot(paths.type, PATH_TYPES).to(xy.dtype)[:, :, None] * values[:, None]).flatten(1)
 
 
 def _path_weights(paths: Paths, nodes: int) -> Tensor:
-    """Returns the weight of each path's message, with which messages are averaged: float [M, 1].
+    """Returns the weight of the message of each path: float [M, 1]. With these weights, a sum of messages is a mean.
 
-    The weight is 1 / number of paths that send messages to the same node and have the same kinds of edges. The kind of
-    an edge is "along a line or ring" or "visibility edge".
+    The weight is 1 / n, where n is the number of paths that send a message to the same node and have the same kinds of
+    edges. There are two kinds of edges: edges along a line or ring, and visibility edges.
     """
     relations = RELATIONS * (paths.first == VISIBLE).long() + (paths.second == VISIBLE)
     group = RELATIONS**2 * paths.i + relations

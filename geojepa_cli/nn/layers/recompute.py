@@ -1,8 +1,8 @@
 """Linear layers that compute their input again in the backward pass, to store less during training.
 
-Each function computes a cheap function of its input and then a matrix product. Autograd would store the result of the
-cheap function for the gradient of the weight matrix. Here, the backward pass computes it again, which takes little time
-compared with the matrix products (Chen et al. 2016).
+Each linear layer comes after a cheap function: GELU or layer normalisation. Autograd would store the result of this
+function for the backward pass. Here, the backward pass computes the result again, which takes little time compared with
+the matrix products (Chen et al. 2016).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _NormLinear(torch.autograd.Function):
 
 
 def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Computes a linear layer of GELU(x). Stores only `x` for the backward pass.
+    """Applies GELU and then a linear layer to `x`. Stores only `x` for the backward pass.
 
     Args:
         x: packed vectors. [T, H]
@@ -67,7 +67,7 @@ def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def norm_linear(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Computes a linear layer of the layer-normalised `x`. Stores only `x` for the backward pass.
+    """Applies a layer normalisation and then a linear layer to `x`. Stores only `x` for the backward pass.
 
     Args:
         x: packed vectors. [T, D]

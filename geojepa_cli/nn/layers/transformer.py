@@ -25,7 +25,7 @@ class Block(nn.Module):
         embed_dim: width D.
         num_heads: number of attention heads.
         mlp_ratio: hidden width of the MLP, divided by D.
-        null_weight: number of virtual zero tokens added to every sequence in attention, see `packed_attention`.
+        null_weight: number of virtual tokens with score 0 and value 0 that attention adds to every sequence.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float, null_weight: float = 0.0) -> None:
@@ -48,7 +48,7 @@ class Block(nn.Module):
 def before_attention(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Computes the first part of a transformer layer: normalisation, then queries, keys and values. [T, D] -> [T, 3·D].
 
-    A function of tensors, so that one compiled version serves all layers.
+    The weights are arguments, so that all layers can use the same compiled function.
     """
     return norm_linear(x, norm_weight, norm_bias, weight, bias)
 
@@ -65,7 +65,10 @@ def after_attention(
     fc2_weight: Tensor,
     fc2_bias: Tensor,
 ) -> Tensor:
-    """Computes the second part of a transformer layer: projection and MLP, each with a residual connection. [T, D]."""
+    """Computes the second part of a transformer layer from its input `x` and the result `mixed` of attention.
+
+    Applies the output projection of attention, then the MLP, each with a residual connection. Returns [T, D].
+    """
     x = x + F.linear(mixed, proj_weight, proj_bias)
     hidden = norm_linear(x, norm_weight, norm_bias, fc1_weight, fc1_bias)
     return x + gelu_linear(hidden, fc2_weight, fc2_bias)
@@ -78,11 +81,10 @@ def _parameters(module: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:
 class Transformer(nn.Module):
     """Stack of transformer layers, followed by a LayerNorm.
 
-    By default, the output is computed from the last layer. If `input_weight` is set, the output is computed from a sum
-    instead: the outputs of all layers, plus `input_weight` times the input. The input and the layer outputs are
-    layer-normalised before they are added. A higher `input_weight` makes the output for a token depend more on the
-    token's own content, and less on the other tokens of its tile. data2vec (Baevski et al. 2022) averages layers in a
-    similar way.
+    By default, the LayerNorm reads the output of the last layer. If `input_weight` is set, it reads a sum instead: the
+    outputs of all layers, plus `input_weight` times the input. The input and the layer outputs are layer-normalised
+    before they are added. A higher `input_weight` makes the output for a token depend more on the token's own content,
+    and less on the other tokens of its tile. data2vec (Baevski et al. 2022) averages layers in a similar way.
 
     Args:
         embed_dim: width D.
@@ -90,7 +92,7 @@ class Transformer(nn.Module):
         num_heads: number of attention heads of each layer.
         mlp_ratio: hidden width of the MLPs, divided by D.
         input_weight: weight of the input in the sum. None uses the output of the last layer instead of the sum.
-        null_weight: number of virtual zero tokens added to every sequence in attention, see `packed_attention`.
+        null_weight: number of virtual tokens with score 0 and value 0 that attention adds to every sequence.
     """
 
     def __init__(
@@ -139,9 +141,9 @@ def compile_blocks(module: nn.Module) -> None:
 
 
 def recompute_activations(module: nn.Module) -> None:
-    """Lets all transformers in a module recompute the activations of a layer in the backward pass.
+    """Makes all transformers in a module compute the activations of each layer again in the backward pass.
 
-    Training then stores one vector per token and layer (activation checkpointing, Chen et al. 2016).
+    Training then stores only one vector per token and layer (activation checkpointing, Chen et al. 2016).
     """
     for transformer in _modules(module, Transformer):
         transformer.recompute = True

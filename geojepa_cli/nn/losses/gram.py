@@ -10,11 +10,11 @@ from geojepa_cli.nn.blocks import Blocks
 
 
 def gram_loss(x: Tensor, reference: Tensor, lengths: Tensor) -> Tensor:
-    """Compares the cosine similarities between the tokens of each tile with those of other vectors of the same tokens.
+    """Compares the similarities between the tokens of a tile with those that an older encoder computes.
 
-    The similarities of n tokens are a matrix of n × n values (Gram matrix). The loss of a tile is the mean squared
-    difference of the two matrices. The result is the mean over all tiles that have tokens. The formula is that of
-    DINOv3, with tiles in place of images.
+    The cosine similarities between n tokens form an n × n matrix (Gram matrix). The loss of a tile is the mean squared
+    difference between the matrices of the two encoders. The result is the mean over all tiles that have tokens. DINOv3
+    does the same with images in place of tiles.
 
     Args:
         x: vectors of the tokens. [N, D]

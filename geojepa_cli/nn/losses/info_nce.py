@@ -17,16 +17,16 @@ SAME = 0.999  # targets of at least this cosine similarity are regarded as equal
 def info_nce(predicted: Tensor, target: Tensor, tile: Tensor, tiles: int, temperature: float) -> Tensor:
     """Computes the InfoNCE loss of hidden tokens, with the other hidden tokens of the same tile as negatives.
 
-    The loss of a token is −log(exp(s / τ) / Σ exp(s_k / τ)). s is the cosine similarity between the predicted vector
-    and its target. s_k are the similarities between the predicted vector and all targets k of the tile, including its
-    own. A token without negatives has the loss 0.
+    The target of a token is the vector to predict. The loss of a token is −log(exp(s / τ) / Σ exp(s_k / τ)). s is the
+    cosine similarity between the predicted vector and the token's target. s_k are the similarities between the
+    predicted vector and the targets of the token itself and of its negatives. Without negatives, the loss is 0.
 
-    A token is no negative if its target equals that of the predicted token. It can be the same token in another target
-    of the mask, or another entity with the same tags if targets do not depend on the context.
+    Tokens with the same target as the predicted token are not used as negatives. For example, two entities with the
+    same tags can have the same target.
 
     Args:
-        predicted: predicted vectors of the hidden (target) tokens. [M, D]
-        target: vectors of the same tokens. They receive no gradient. [M, D]
+        predicted: predicted vectors of the hidden tokens. [M, D]
+        target: targets of the same tokens. They receive no gradient. [M, D]
         tile: index of each token's tile. int64 [M]
         tiles: number of tiles.
         temperature: temperature τ.

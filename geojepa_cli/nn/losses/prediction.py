@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def members(modality: Tensor, modalities: int, dtype: torch.dtype) -> Tensor:
-    """Returns 1 for each modality and each of its tokens, and 0 for tokens of other modalities.
+    """Returns a matrix with a row per modality and a column per token: 1 if the token is of the modality, otherwise 0.
 
     Args:
         modality: modality id of each token. int64 [N]
@@ -42,14 +42,16 @@ def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> T
 
 @torch.no_grad()
 def modality_shares(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
-    """Splits the result of `mean_over_modalities` into one summand per modality, which is 0 for an absent modality.
+    """Returns the part of each modality in the result of `mean_over_modalities`. The parts add up to the result.
+
+    The part of a modality without tokens is 0.
 
     Args:
         values: loss value of each token. [M]
         modality: modality id of each token. int64 [M]
         weights: weight of each modality. [modalities]
     Returns:
-        Summands, without gradient. [modalities]
+        Part of each modality, without gradient. [modalities]
     """
     member = members(modality, len(weights), values.dtype)
     count = member.sum(1)
@@ -74,8 +76,8 @@ def tile_prediction_loss(predicted: Tensor, target_tiles: Tensor, lengths: Tenso
     """Computes the smooth L1 loss between predicted and target tile vectors.
 
     A target vector concatenates three parts: the maximum over the tile's n tokens, their mean, and mean · log n. The
-    third part is computed here. It depends on the number of tokens, so it distinguishes a tile with five houses from a
-    tile with fifty. Each dimension of the target vectors is standardised over the batch.
+    third part is computed here. It depends on the number of tokens, unlike the others, so it distinguishes a tile with
+    five houses from a tile with fifty. Each dimension of the target vectors is standardised over the batch.
 
     Args:
         predicted: predicted tile vectors. [B, 3·D]

@@ -34,15 +34,15 @@ def random_directions(dim: int, slices: int, rng: torch.Generator, device: torch
 
 
 def sigreg(x: Tensor, modality: Tensor, modalities: int, directions: Tensor) -> Tensor:
-    """Measures the distance of the distribution of vectors to the standard normal distribution N(0, I).
+    """Measures how far the distribution of the vectors is from the standard normal distribution N(0, I).
 
-    The vectors are projected on each direction. The distance of the projections p_1 … p_N to N(0, 1) is that of the
-    Epps–Pulley test (Epps and Pulley 1983), divided by N: ∫ |φ_N(t) − φ(t)|² exp(−t²/2) dt. φ_N(t) is the mean of
-    exp(i·t·p_n), the empirical characteristic function, and φ(t) = exp(−t²/2) is that of N(0, 1). The result is the
-    average over the directions (algorithm 1).
+    The vectors are projected on each direction. The distance between the projections p_1 … p_N and N(0, 1) is
+    ∫ |φ_N(t) − φ(t)|² exp(−t²/2) dt (Epps and Pulley 1983). φ_N(t), the empirical characteristic function, is the mean
+    of exp(i·t·p_n). φ(t) = exp(−t²/2) is the characteristic function of N(0, 1). The result is the average over the
+    directions (algorithm 1).
 
-    The paper multiplies by N. Here, the result does not grow with the number of tokens. So one weight fits tiles,
-    entities and image patches, and batches of all sizes. Collapsed vectors (all 0) have the value 0.41.
+    The paper multiplies the distance by N. Here, the result does not grow with the number of tokens. So the same weight
+    fits tiles, entities, image patches, and batches of all sizes. If all vectors are 0 (collapse), the result is 0.41.
 
     Each modality is regularised separately, then the results are averaged, as in `vicreg`. Modalities with fewer than
     two tokens are ignored.

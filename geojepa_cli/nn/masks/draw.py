@@ -43,10 +43,11 @@ def draw_masks(
 ) -> Masks:
     """Draws a mask for each tile of a batch: first the mask type, then the targets and the context.
 
-    Targets are sets of hidden tokens. The context has the visible tokens. `MaskRates` describes the mask types. A
-    random mask is used in place of an area mask (which hides rectangles) if the rectangles contain no token. It is also
-    used in place of a kind mask (which hides similar entities) if it would hide all tokens of the tile. In a tile with
-    a single token, that token is the context.
+    Targets are sets of hidden tokens. The context has the visible tokens. `MaskRates` describes the mask types.
+
+    A random mask replaces an area mask (which hides rectangles) whose rectangles contain no token. A random mask also
+    replaces a kind mask (which hides similar entities) that would hide all tokens of the tile. The token of a tile with
+    a single token stays visible.
 
     Args:
         box: bounding box corners of each token, in tile units. [T, 8]
@@ -54,8 +55,8 @@ def draw_masks(
         cu_seqlens: cumulative token counts of the tiles. [B+1]
         rates: frequencies of the mask types, and sizes of the targets.
         rng: random generator on the CPU, so that masks are the same on any device.
-        content: vector of each token, for entities the mean embedding of their tags. Required for kind masks, which
-            compare these vectors to find similar entities. [T, E]
+        content: vector of each token. The vector of an entity is the mean embedding of its tags. Required for kind
+            masks, which compare these vectors to find similar entities. [T, E]
     """
     device = box.device
     cu = cu_seqlens.long()
@@ -105,7 +106,7 @@ def _least_context(strategy: Tensor, lengths: Tensor, rates: MaskRates) -> Tenso
 
 
 def _grow(context: Tensor, least: Tensor, noise: Tensor, segments: Tensor, cu_seqlens: Tensor) -> Tensor:
-    """Adds random tokens to the context (the visible tokens) of each tile that has too few tokens in the context.
+    """Adds random tokens to the context (the visible tokens) of each tile that has too few visible tokens.
 
     Args:
         context: True for visible tokens. bool [T]

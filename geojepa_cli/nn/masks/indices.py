@@ -47,14 +47,16 @@ class MaskIndices:
 
 @dataclass(frozen=True)
 class PredictorInput:
-    """Arrangement of context tokens and mask tokens in the predictor's input.
+    """Order of the context tokens and mask tokens in the predictor's input.
+
+    A mask token stands for a hidden token. C is the number of context tokens of the batch.
 
     Attributes:
-        index: for each of the P tokens in the predictor's input, a number that identifies the token. A number c below
-            C is the context token `context_index[c]`. A number C + t is the mask token for token t of the batch.
-            int64 [P]
-        predicted_at: positions of the mask tokens in the predictor's input, in the order of `target_index`. int64 [M]
-        layout: layout of attention.
+        index: number of each of the P tokens in the predictor's input. 0 to C - 1 are the context tokens, in the order
+            of `MaskIndices.context_index`. C + t is the mask token for token t of the batch. int64 [P]
+        predicted_at: positions of the mask tokens in the predictor's input, in the order of
+            `MaskIndices.target_index`. int64 [M]
+        layout: layout of attention: which tokens attend to which tokens.
     """
 
     index: Tensor
@@ -63,7 +65,7 @@ class PredictorInput:
 
     @classmethod
     def separate(cls, masks: MaskIndices) -> PredictorInput:
-        """Arranges one sequence for each target of each tile: the context tokens of the tile, then the mask tokens.
+        """Makes one sequence for each target of each tile: the context tokens of the tile, then the mask tokens.
 
         All tokens of a sequence attend to each other.
         """
@@ -78,9 +80,10 @@ class PredictorInput:
 
     @classmethod
     def shared(cls, masks: MaskIndices) -> PredictorInput:
-        """Arranges the context tokens of all tiles once, then the mask tokens of all targets.
+        """Makes an input with the context tokens of all tiles, then the mask tokens of all targets.
 
-        Context tokens attend to context tokens only, so that all targets of a tile can share them.
+        Each context token occurs only once, and is used for all targets of its tile. This is possible because context
+        tokens attend only to context tokens.
         """
         count = len(masks.context_index)
         device = masks.context_index.device

@@ -9,12 +9,12 @@ from geojepa_cli.nn.counts import sum_of_columns
 
 
 class ColumnTokens(nn.Module):
-    """Projects the multi-hot vector of an entity's tags to a token, followed by a layer normalisation.
+    """Computes the token of each entity: the layer-normalised sum of a learned vector per tag of the entity.
 
-    The projection sums one learned vector per tag, which is equal to the product with the multi-hot vector.
+    This is the same as a linear projection of the multi-hot vector of the entity's tags.
 
     Args:
-        columns: number of tags that have a column C.
+        columns: number C of tags that have a learned vector (a column of the multi-hot vector).
         embed_dim: width D of the tokens.
     """
 

@@ -14,16 +14,16 @@ NOTHING, TAGS, GEOMETRY = range(3)  # input of an entity that is dropped
 class EntityFusion(nn.Module):
     """Fuses the tags and the geometry of each entity by an MLP on their concatenation.
 
-    A learned vector replaces a missing input. An entity with neither tags nor geometry gets both learned vectors. The
-    published code of the thesis uses zeros, and drops an input of a whole batch instead of single entities.
+    Missing tags and a missing geometry are each replaced by a learned vector. The published code of the thesis uses
+    zeros instead, and drops the tags or the geometry of a whole batch instead of single entities.
 
     Args:
         geometry_dim: width G of the geometry vectors.
         embed_dim: width D of the tokens.
-        residual: multiply the result of the MLP by a trained factor per dimension, which is small at first, and add it
-            to the tags (LayerScale, Touvron et al. 2021). So an untrained model computes almost the same tokens as a
-            model without geometry. False: the result of the MLP is the token (GeoJEPA thesis). An untrained MLP mixes
-            tags and geometry, so the tags are hard to read from the token.
+        residual: if False, the token is the result of the MLP (GeoJEPA thesis). If True, the token is the vector of the
+            tags plus the result of the MLP. The result is multiplied by a trained factor per dimension, which is small
+            at first (LayerScale, Touvron et al. 2021). So an untrained model computes almost the same tokens as a model
+            without geometry.
     """
 
     def __init__(self, geometry_dim: int, embed_dim: int, residual: bool = False) -> None:
@@ -44,8 +44,8 @@ class EntityFusion(nn.Module):
             tags: projected and layer-normalised tags of each entity. Ignored for entities without tags. [T, D]
             tagged: True for entities with tags. bool [T]
             geometry: geometry vector of each entity. None: no entity has a geometry. [T, G]
-            dropped: input of each entity that counts as missing: NOTHING, TAGS or GEOMETRY. An input is not dropped if
-                the other one is missing. None: all inputs are used. int [T]
+            dropped: for each entity, the input to treat as missing: NOTHING, TAGS or GEOMETRY. The geometry of an
+                entity without tags is always used. None: all inputs are used. int [T]
         Returns:
             Content of each token. [T, D]
         """
@@ -62,14 +62,14 @@ class EntityFusion(nn.Module):
 
 
 def draw_dropout(entities: int, rate: float, rng: torch.Generator) -> Tensor:
-    """Draws the input that each entity of a batch loses: the tags or the geometry, with the same probability.
+    """Draws the entities that lose an input in training. Each loses its tags or its geometry, with equal probability.
 
     Args:
         entities: number of entities.
         rate: fraction of the entities that lose one of the inputs.
         rng: random generator on the CPU, so that the result is the same on any device.
     Returns:
-        NOTHING, TAGS or GEOMETRY for each entity, on the CPU. uint8 [T]
+        For each entity, what it loses: NOTHING, TAGS or GEOMETRY. On the CPU. uint8 [T]
     """
     chance = torch.rand(entities, generator=rng, dtype=torch.float64)
     return (chance < rate).to(torch.uint8) + ((chance >= rate / 2) & (chance < rate)).to(torch.uint8)

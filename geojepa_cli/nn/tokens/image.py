@@ -1,7 +1,8 @@
 """Image tokens: a trained linear projection of image patches, or of the tokens of a frozen image encoder.
 
-Each token of a pretrained image encoder contains information about the whole image, so visible tokens can reveal hidden
-ones. To prevent this, hidden cells can be blanked before the frozen encoder (docs/adr/0017).
+A frozen image encoder is trained in advance, and each of its tokens contains information about the whole image. So
+visible tokens can reveal hidden tokens. To prevent this, the hidden parts of an image can be blanked before the encoder
+reads the image (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ class ImageTensors(Protocol):
 
 
 class FrozenForm(NamedTuple):
-    """Tokens that a frozen image encoder computes for an image.
+    """Width and number of the tokens that a frozen image encoder computes for an image.
 
     Attributes:
         dim: width C of a token.
-        grid: number of cells along one side of the image. Each cell has a token.
-        whole: True if a token of the whole image comes before the tokens of the cells.
+        grid: number of square cells along one side of the image. Each cell has a token.
+        whole: True if the first token is one for the whole image, before the tokens of the cells.
     """
 
     dim: int
@@ -80,7 +81,7 @@ class PatchEmbed(nn.Module):
         return len(self.boxes)
 
     def select(self, batch: ImageTensors) -> Tensor | None:
-        """Returns the input of this module: the images of a batch. None if the batch has none."""
+        """Returns the input of this module: the images of a batch, or None if the batch has no images."""
         return batch.images
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class FrozenEmbed(nn.Module):
 
     Args:
         embed_dim: width D.
-        form: tokens of the frozen image encoder.
+        form: width and number of the tokens of the frozen image encoder.
     """
 
     boxes: Tensor
@@ -116,7 +117,7 @@ class FrozenEmbed(nn.Module):
         return len(self.boxes)
 
     def select(self, batch: ImageTensors) -> Tensor | None:
-        """Returns the input of this module: the image tokens of a batch. None if the batch has none."""
+        """Returns the input of this module: the image tokens of a batch, or None if it has none."""
         return batch.image_tokens
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -133,7 +134,8 @@ class FrozenEmbed(nn.Module):
 def frozen_boxes(form: FrozenForm) -> Tensor:
     """Returns the bounding boxes of the tokens of a frozen image encoder. [P, 8]
 
-    The box of a cell's token is the cell, the box of the token of the whole image is the tile. See `patch_boxes`.
+    The box of a cell's token is the cell. The box of the token for the whole image is the tile. The format of a box is
+    that of `patch_boxes`.
     """
     cells = patch_boxes(form.grid)
     return torch.cat([patch_boxes(1), cells]) if form.whole else cells

@@ -35,7 +35,7 @@ class WeightedTags(nn.Module):
         self.query = nn.Parameter(torch.zeros(tag_dim))
 
     def forward(self, tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor:
-        """Averages tag embeddings as `mean_tags` does, with learned weights. Returns float [T, E]."""
+        """Returns the weighted mean of each entity's tag embeddings: float [T, E]. Arguments as for `mean_tags`."""
         scores = F.embedding(tag_ids, tag_table).float() @ self.query.float()
         weights = segment_softmax(scores, tag_offsets)
         # not in half precision: embedding_bag needs weights of the type of the table

@@ -28,17 +28,19 @@ class TokenNumbers(NamedTuple):
 
 
 class TokenizerSizes(NamedTuple):
-    """Sizes and switches of the tokenizer.
+    """Sizes and options of the tokenizer.
 
     Attributes:
         tag_dim: width E of the tag embeddings.
         embed_dim: width D of the tokens.
         geometry_dim: width G of the geometry vectors. 0: the tokenizer ignores geometry.
-        residual_fusion: add the tags of an entity to the result of the fusion with its geometry.
+        residual_fusion: True: the token of an entity is the sum of the vector of its tags and the result of an MLP that
+            reads tags and geometry. False: it is the result of the MLP.
         patch_px: side length of an image patch in pixels. 0: the tokenizer ignores images.
         weight_tags: learn the weights of an entity's tags. False: all tags of an entity have the same weight.
         modality_dropout: fraction of the entities that lose their tags or their geometry in training.
-        frozen: tokens of a frozen image encoder, which replace the patches. None: the tokenizer reads pixels.
+        frozen: width and number of the tokens of a frozen image encoder, if the tokenizer reads such tokens. None: the
+            tokenizer divides images into patches.
     """
 
     tag_dim: int
@@ -56,11 +58,12 @@ class Tokenizer(nn.Module):
 
     The input of an entity token is the mean embedding of its tags and, if the tokenizer reads geometry, the vector of
     its geometry. The input of a patch token is the patch's pixels or a token of a frozen image encoder. Each input is
-    projected linearly to width D and layer-normalised. Tags and geometry are then fused by an MLP. To add a modality
-    with own tokens, add a projection, one more `TokenPart` in `place`, and its vectors in `forward`.
+    projected linearly to width D and layer-normalised. Tags and geometry are then fused by an MLP.
+
+    To add a modality that has tokens, add a linear projection here, a `TokenPart` in `place`, and vectors in `forward`.
 
     Args:
-        sizes: sizes and switches.
+        sizes: sizes and options.
         numbers: modality ids of entity tokens and patch tokens.
     """
 
@@ -97,7 +100,7 @@ class Tokenizer(nn.Module):
         return join_parts(parts)
 
     def draw_dropout(self, entities: int, rng: torch.Generator) -> Tensor | None:
-        """Draws the input that each entity loses in training, see `fusion.draw_dropout`. None: no entity loses one."""
+        """Draws the entities that lose their tags or geometry in training. Returns None if no entity loses anything."""
         if self.fusion is None or self.dropout == 0:
             return None
         return draw_dropout(entities, self.dropout, rng)
@@ -116,8 +119,8 @@ class Tokenizer(nn.Module):
             batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
             places: result of `place` for the batch.
-            rows: indices of the tokens to compute. None: all. int64 [R]
-            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
+            rows: indices of the tokens to compute. None: all tokens. int64 [R]
+            dropped: result of `draw_dropout`: what each entity loses (nothing, tags or geometry). int [entities]
         Returns:
             Token vectors. [T, D] or [R, D]
         """
@@ -165,9 +168,9 @@ class TileTokenizer(nn.Module):
         Args:
             batch: tiles, with or without geometry and images.
             tag_table: text embedding of every distinct tag of the dataset. [V, tag_dim]
-            places: position and modality of the tokens, see `Tokenizer.place`.
-            rows: indices of the tokens to compute. None: all. int64 [R]
-            dropped: input that each entity loses, see `EntityFusion`. None: no entity loses one. int [entities]
+            places: position and modality of the tokens, the result of `Tokenizer.place`.
+            rows: indices of the tokens to compute. None: all tokens. int64 [R]
+            dropped: result of `draw_dropout`: what each entity loses (nothing, tags or geometry). int [entities]
         Returns:
             Sum of content and positional encoding of each token. [T, D]
         """

@@ -62,7 +62,8 @@ class TokenPlaces:
         modality: modality id of each token. int64 [T]
         cu_seqlens: cumulative token counts of the tiles. int64 [B+1]
         entity_index: indices of the tokens that are entities, in the order of the batch's entities. int64 [entities]
-        order: for each token, its index in the concatenation of all parts. None if there is only one part. int64 [T]
+        order: for each token, its index if all entity tokens came first, then all image tokens. None if the batch has
+            only entity tokens. int64 [T]
     """
 
     box: Tensor
