@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from geojepa_cli.config.limits import FOLDS, MIN_GROUPS
 from geojepa_cli.console import counted
 from geojepa_cli.errors import DataError
-from geojepa_cli.metrics.folds import group_folds
 
 Rows = NDArray[np.int64]
 
@@ -53,10 +52,10 @@ def make_parts(
     if regions is not None:
         if len(np.unique(regions)) < 2:
             raise DataError("all entities to probe are in one region: expected entities in at least 2 regions")
-        fold = group_folds(regions, FOLDS, seed)
+        fold = _draw_folds(regions, seed)
         return [_trained_elsewhere(groups, fold == number, seed) for number in range(int(fold.max()) + 1)]
     _check_groups(groups)
-    fold = group_folds(groups, FOLDS, seed)
+    fold = _draw_folds(groups, seed)
     count = int(fold.max()) + 1
     return [
         Part(
@@ -80,8 +79,24 @@ def _trained_elsewhere(groups: Rows, tested: NDArray[np.bool_], seed: int) -> Pa
     """
     rest = np.flatnonzero(~tested & ~np.isin(groups, groups[tested]))
     _check_groups(groups[rest])
-    fold = group_folds(groups[rest], FOLDS, seed)
+    fold = _draw_folds(groups[rest], seed)
     return Part(rest[fold > 0], rest[fold == 0], np.flatnonzero(tested))
+
+
+def _draw_folds(groups: Rows, seed: int) -> Rows:
+    """Assigns rows to at most `FOLDS` folds of similar sizes, so that all rows of a group are in one fold, int64 [n].
+
+    As `metrics.folds.group_folds`, which assigns large groups first, but with random changes of the sizes. Otherwise,
+    groups of different sizes would be in the same folds with every seed.
+    """
+    names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.argsort(-counts * np.random.default_rng(seed).uniform(0.5, 1.0, len(names)), kind="stable")
+    fold_of_group = np.empty(len(names), np.int64)
+    rows = np.zeros(min(FOLDS, len(names)), np.int64)
+    for group in order:
+        fold_of_group[group] = fold = int(np.argmin(rows))
+        rows[fold] += counts[group]
+    return fold_of_group[inverse]
 
 
 def _check_groups(groups: Rows) -> None:

@@ -206,6 +206,10 @@ def test_parts_share_no_group_and_classes_are_counted_on_training_parts_only() -
         for part in parts:
             sets = [set(groups[rows]) for rows in (part.train, part.val, part.test)]
             assert not (sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2])
+    sizes = [len(part.test) for part in make_parts(groups, None, 0)]
+    assert len(sizes) == 5 and max(sizes) < 1.5 * min(sizes)
+    tests = [{tuple(part.test) for part in make_parts(groups, None, seed)} for seed in (0, 0, 1)]
+    assert tests[0] == tests[1] and not tests[0] & tests[2]  # all groups have different sizes, or nearly so
     labels = np.where(groups >= 20, 1, 0)  # the second class is in the test regions only
     assert frequent_classes(labels, 2, make_parts(groups, groups >= 20, 0), 2) == [0]
     assert frequent_classes(labels, 2, make_parts(groups, None, 0), 2) == [0, 1]
