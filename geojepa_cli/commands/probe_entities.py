@@ -10,7 +10,7 @@ from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.entity_probe import print_entity_probe
-from geojepa_cli.stages.entity_probe_plan import PER_CLASS
+from geojepa_cli.stages.entity_probe_plan import PER_CLASS, SEEDS
 from geojepa_cli.stages.entity_probes import REPORT_FILE
 
 
@@ -33,13 +33,28 @@ def probe_entities(
             "if there is none, `geojepa-small`, which comes with geojepa.",
         ),
     ] = None,
-    region: options.Regions = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            help="Region to use. Repeat for several regions. Default: the only region in the workspace or, if there "
+            "are several, those of which the models saw no tile in pretraining.",
+        ),
+    ] = None,
     test_region: Annotated[
         list[str] | None,
         typer.Option(
             "--test-region",
-            help="Region to test on, and not to train on. Repeat for several regions. Default: cross-validation over "
-            "the zoom-14 groups of `--region`.",
+            help="Region to test on, and not to train on. Repeat for several regions. Default: cross-validation, "
+            "see `--leave-out`.",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            help="What a fold of the cross-validation leaves out: whole `regions` (default for several regions), or "
+            "`groups` (zoom-14 tiles).",
         ),
     ] = None,
     hide: Annotated[
@@ -59,7 +74,18 @@ def probe_entities(
             "--context", help="Also measure how far embeddings move when the tags or the surroundings are exchanged."
         ),
     ] = False,
+    alpha: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--alpha",
+            help="Also test embeddings that are shifted from the surroundings (0) to the entity alone (1). Repeat for "
+            "several points of a curve. Default with `--context`: 0.25, 0.5, 0.75 and 1.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Number of seeds over which scores are averaged: SEED, SEED + 1, …")
+    ] = SEEDS,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -67,7 +93,20 @@ def probe_entities(
     """Test how well the embedding of an entity predicts a tag of it that was hidden from the models."""
     workspace = options.workspace(ctx)
     made = stages.probe_entities(
-        workspace, task, model, region, test_region, hide, per_class, context, seed, device, threads
+        workspace,
+        task,
+        model,
+        region,
+        test_region,
+        hide,
+        per_class,
+        context,
+        seed,
+        device,
+        threads,
+        seeds,
+        leave_out,
+        alpha,
     )
     report = made.read_json(REPORT_FILE)
     if json:
