@@ -44,7 +44,7 @@ class DataError(GeojepaError):
 
 
 class FeatureMismatchError(DataError):
-    """A model needs geometry vectors or image tokens of another encoder than the available ones."""
+    """The available geometry vectors or image tokens were made by another encoder than the model needs."""
 
 
 class BusyError(GeojepaError):
@@ -62,7 +62,10 @@ class InterruptedRunError(GeojepaError):
 
 
 class OtherRankError(GeojepaError):
-    """Another process of a training run has ended. That process prints the error, so the command line prints none."""
+    """Another process of the same training run has failed or was stopped.
+
+    That process prints the error. This process exits without a message.
+    """
 
 
 def wrong_argument(name: str, got: object, expected: str, example: str) -> UsageError:
@@ -116,13 +119,13 @@ def unknown(
     """Returns the error for an unknown name. The message suggests the most similar name, or lists existing names.
 
     Args:
-        what: kind of the named thing, such as `region`; used in the message.
+        what: type of the thing with this name, such as `region`; used in the message.
         name: unknown name that the user gave.
         candidates: existing names.
-        hint: hint of the error if no existing name is similar, or if `option` is None.
+        hint: hint of the error. It is not used if `option` is given and an existing name is similar.
         option: option in which the user gave the name, such as `--region`. If an existing name is similar, the hint
-            repeats the failed command with the existing name instead of the unknown name.
-        form: format of the option's value, such as `tiles/{}`, where `{}` stands for the name.
+            is the failed command with this existing name.
+        form: text of the option's value, such as `tiles/{}`. The name replaces `{}`.
     """
     names = sorted(set(candidates))
     close = nearest(name, names)

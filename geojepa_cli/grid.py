@@ -92,7 +92,10 @@ def tile_of(lon: float, lat: float, z: int) -> TileId:
 
 
 def tile_numbers(lon: npt.ArrayLike, lat: npt.ArrayLike, z: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Returns columns x and rows y of the tiles of zoom z that contain points, int64 [n] each. See `tile_of`."""
+    """Returns the tiles of zoom z that contain the given points, as two arrays: columns x and rows y, int64 [n] each.
+
+    For a point north or south of the grid (beyond ±85.0511° latitude), the nearest tile is returned.
+    """
     size = 1 << z
     lon_deg, lat_deg = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
     x = np.clip(np.floor((lon_deg + 180.0) / 360.0 * size), 0, size - 1).astype(np.int64)
@@ -200,6 +203,6 @@ def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float
 
 
 def _normal_radius_m(sin_lat: Floats) -> Floats:
-    """Returns the radius of curvature of the WGS84 ellipsoid in the prime vertical, in metres."""
+    """Returns the prime vertical radius of curvature of the WGS84 ellipsoid at given latitudes, in metres."""
     radius: Floats = SEMI_MAJOR_AXIS_M / np.sqrt(1.0 - ECCENTRICITY_SQUARED * sin_lat * sin_lat)
     return radius

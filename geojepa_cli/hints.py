@@ -41,8 +41,7 @@ class Hint:
         otherwise: alternative hint, which also solves the problem. It is printed after this hint, separated by `, or `.
         note: note about this command, which is printed in parentheses after it.
         workspace: directory for `--workspace`; None for the default workspace.
-        wrong: option to remove from the failed command, if `command` is None; `options` are inserted in its place. None
-            to remove no option.
+        wrong: option of the failed command that `options` replace. Used only if `command` is None.
         arguments: arguments of `command` that belong to no option, such as a file.
     """
 
@@ -162,13 +161,13 @@ class Invocation:
         return cls(free[0] if free else None, own, values.get("--workspace"), tuple(free[1:]))
 
     def arguments(self, command: str | None) -> tuple[str, ...]:
-        """Returns the arguments of this command line that a command with the name `command` accepts."""
+        """Returns the arguments that belong to no option, such as a file, if the command `command` accepts them."""
         return self.rest[: ARGUMENTS.get(command or "", 0)]
 
     def without(self, options: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, except those whose name occurs in `options`.
 
-        For `--set`, an option is left out only if `options` contains a `--set` with the same configuration key.
+        An option `--set KEY=VALUE` is left out only if `options` contains a `--set` with the same key.
         """
         replaced = {_key(option) for option in options} | {name for name, _ in options if name != "--set"}
         return tuple(o for o in self.options if o[0] not in replaced and _key(o) not in replaced)
@@ -176,8 +175,8 @@ class Invocation:
     def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, with the option `wrong` replaced by the options `right`.
 
-        All other options stay unchanged. If an option is repeated and one of its values is wrong, its other values are
-        kept. If `wrong` is None or does not occur, options with the same names as those in `right` are replaced.
+        If the option occurs several times, only the one with the wrong value is replaced. If `wrong` is None or does
+        not occur, the options with the same names as those in `right` are replaced.
         """
         alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
         places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
@@ -193,16 +192,16 @@ _running: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
 def running() -> Invocation | None:
-    """Returns the command line that is running, or None."""
+    """Returns the command line that is running; None if no geojepa command is running."""
     return _running.get()
 
 
 @contextlib.contextmanager
 def invocation(of: Invocation) -> Iterator[None]:
-    """Context manager that sets the running command line. Hints repeat its command and options.
+    """Context manager that records the running command line, so that hints can repeat its command and options.
 
-    Has no effect inside another `invocation`. So if a command calls the function of another command, hints repeat the
-    command that the user ran.
+    Has no effect inside another `invocation`: if a command calls the Python function of a second command, hints still
+    repeat the first command, which the user ran.
     """
     if _running.get() is not None:
         yield
@@ -247,7 +246,7 @@ def advice(text: str) -> Hint:
 
 
 def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
-    """Converts keyword arguments to options, as described in `run`."""
+    """Converts keyword arguments to options: `min_entities=3` becomes `--min-entities 3`."""
     options: list[Option] = []
     for name, value in named.items():
         option = "--" + name.strip("_").replace("_", "-")
@@ -265,10 +264,9 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
 
 
 def program(command: str) -> list[str]:
-    """Returns the words that start geojepa. If `torchrun` started this process, it also starts a training run again.
+    """Returns the first words of the command line that runs a geojepa command: the program and its options.
 
-    Args:
-        command: name of the command.
+    The program is `geojepa`, or `torchrun` if `torchrun` started this process and `command` is `pretrain`.
     """
     if command != "pretrain" or "TORCHELASTIC_RUN_ID" not in os.environ:
         return [PROGRAM]
@@ -295,6 +293,6 @@ def paste(*words: str) -> str:
 
 
 def _key(option: Option) -> str:
-    """Returns the name of an option. For `--set` and `--draw`, returns the name followed by the key of the setting."""
+    """Returns what identifies an option in a command: its name, or `--set KEY` for `--set KEY=VALUE`."""
     name, value = option
     return f"{name} {(value or '').partition('=')[0].strip()}" if name in ("--set", "--draw") else name

@@ -54,7 +54,7 @@ def _named_binary(path: Path) -> Path:
         what = "is not executable"
     else:
         return path
-    raise UsageError(f"`{path}`, named by ${VARIABLE}, {what}", hints.shell("unset", VARIABLE))
+    raise UsageError(f"${VARIABLE} is set to `{path}`, which {what}", hints.shell("unset", VARIABLE))
 
 
 def version() -> dict[str, Any]:
@@ -164,10 +164,12 @@ def _read_error(event: Mapping[str, Any]) -> tuple[str, Hint | None]:
     """Returns the message and the hint for an error of the binary.
 
     Args:
-        event: JSON object that the binary printed on stderr. The key `message` contains the message. If the key
-            `no_space` is true, the disk is full, and the hint is to delete artifacts. Otherwise, the hint is in the key
-            `options` (the failed command is repeated with these options) or `command` (command of another program).
-            The text in the key `advice` is appended to the message.
+        event: JSON object that the binary printed on stderr. It has these keys:
+            `message`: the message.
+            `advice`: text to append to the message.
+            `no_space`: true if the disk is full. The hint is then the command that deletes artifacts.
+            `options`: options with which the failed command can be repeated, for the hint.
+            `command`: command of another program, for the hint.
     """
     message = str(event["message"])
     if advice := event.get("advice"):

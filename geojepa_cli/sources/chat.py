@@ -32,8 +32,8 @@ class Reply(NamedTuple):
 
     Attributes:
         text: text of the answer; empty if there is none.
-        refusal: reason for which the model or the endpoint refuses to answer; None if there is an answer.
-        tokens_in, tokens_out: number of tokens of the request and of the reply. None if the endpoint does not count.
+        refusal: reason that the model or the endpoint gives for refusing to answer; None if the model answers.
+        tokens_in, tokens_out: number of tokens of the request and of the reply; None if the endpoint does not state it.
     """
 
     text: str
@@ -55,7 +55,7 @@ class ChatClient:
 
     Args:
         base_url: address of the API; requests go to `BASE_URL/chat/completions`.
-        key: API key. None: no key is sent. It is removed from messages.
+        key: API key; None to send no key. The key is removed from error messages.
         policy: retry and timeout policy.
     """
 
@@ -70,7 +70,7 @@ class ChatClient:
         self._http.close()
 
     def ask(self, model: str, messages: Sequence[Message]) -> Reply:
-        """Sends a conversation, and returns the reply.
+        """Sends a conversation to the language model, and returns the reply.
 
         The request is repeated if the endpoint is busy (429 and other temporary failures), is slow, or closes the
         connection. It is not repeated if no connection can be opened.
@@ -111,10 +111,10 @@ class ChatClient:
         return response.status_code, bytes(content)
 
     def _read(self, status: int, content: bytes) -> Reply:
-        """Returns the reply in a response.
+        """Extracts the reply of the language model from an HTTP response.
 
         Raises:
-            OfflineError: the response has an error status, or is no chat completion.
+            OfflineError: the response has an error status, or is not a chat completion.
         """
         try:
             found = json.loads(content)
@@ -135,7 +135,7 @@ class ChatClient:
             message = choice["message"]
             text, refusal = _text(message.get("content")), message.get("refusal")
         except (TypeError, KeyError, IndexError, AttributeError):
-            what = f"the response of `{self.url}` is no chat completion"
+            what = f"the response of `{self.url}` is not a chat completion"
             raise OfflineError(what, hints.again(base_url="URL")) from None
         if refusal is None and choice.get("finish_reason") == "content_filter":
             refusal = "content filter"
@@ -144,7 +144,7 @@ class ChatClient:
         return Reply(text, None if refusal is None else self._shown(refusal) or "refused", counts[0], counts[1])
 
     def _shown(self, text: object) -> str:
-        """Returns the beginning of a text of the endpoint on one line, without the key."""
+        """Returns the first 200 characters of a text from the endpoint, on one line. The API key is removed."""
         words = " ".join(str(text).split()) if isinstance(text, str) else ""
         return (words.replace(self._key, "…") if self._key else words)[:200]
 
@@ -156,7 +156,7 @@ def _is_filtered(error: dict[str, Any]) -> bool:
 
 
 def _text(content: object) -> str:
-    """Returns the text of a message, whose content is a text or a list of parts."""
+    """Returns the text of a chat message. If the content is a list of parts, the texts of the parts are joined."""
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""

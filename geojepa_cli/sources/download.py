@@ -218,8 +218,8 @@ class _Transfer:
     def _can_resume(self) -> bool:
         """Returns True if the download may continue at the end of the partial file.
 
-        Returns False if another URL or MD5 is recorded for the partial file. If no MD5 is published, also returns False
-        if no ETag or modification date is recorded. `_begin` compares the recorded value with the server's response.
+        The partial file must come from the same URL and have the same published MD5. If the server publishes no MD5,
+        an ETag or modification date must be recorded for the partial file. `_begin` compares it with the response.
         """
         if self._state.get("url") not in (None, self.url):
             return False
@@ -243,7 +243,7 @@ class _Transfer:
 
 
 def _complete(transfer: _Transfer, policy: RetryPolicy) -> bool:
-    """Receives bytes until the file is complete. Returns True if they came in several responses or several runs."""
+    """Receives bytes until the file is complete. Returns True if the bytes came in several responses or runs."""
     resumed = transfer.done > 0
 
     def report(error: TransientError) -> None:

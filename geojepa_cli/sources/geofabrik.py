@@ -79,9 +79,9 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
     Args:
         regions: regions of the index.
-        wanted: one of: the id of the region (`us/california`); the last part of the id (`california`); the name
-            (`California`); the whole `Region.path`, or the end of it (`california/norcal`); the beginning of the id, of
-            its last part, or of the name (`califor`).
+        wanted: text to search for. It can be the id of the region (`us/california`), the last part of the id
+            (`california`), the name (`California`), the beginning of one of these (`califor`), the whole
+            `Region.path`, or the end of `Region.path` (`california/norcal`).
 
     Raises:
         NotFoundError: no region matches, or several regions match. The message names the most similar regions, or the
@@ -115,7 +115,7 @@ def find_region(regions: list[Region], wanted: str) -> Region:
 
 
 def dated(region: Region, date: str) -> Region:
-    """Returns a copy of a region whose `url` is the download URL of the region's extract of a given day.
+    """Returns a copy of a region. Its `url` is the URL of the extract that Geofabrik made on the given day.
 
     Args:
         region: region of the index.

@@ -101,8 +101,9 @@ def convert_hint(path: Path, *command: str) -> Hint:
 
 
 def _other_georeference(source: Any) -> tuple[str, tuple[str, ...]] | None:
-    """Returns the georeference that a dataset has instead of a transform, and the gdalwarp options that apply it.
+    """Returns a description of the georeference that a dataset has instead of a transform, and gdalwarp options.
 
+    Such a georeference is, for example, a set of ground control points. gdalwarp applies it with the returned options.
     Returns None if the dataset has no such georeference.
     """
     points, crs = source.gcps

@@ -61,12 +61,12 @@ def list_imagery(folder: Path) -> tuple[list[tuple[TileId, Path]], list[Path]]:
         raise UsageError(f"`{folder}` is not a directory", hints.again(imagery="DIR"))
     tiles, scenes = find_images(folder), find_scenes(folder)
     if scenes and tiles:
-        what = f"`{folder}` holds both image tiles (`{tiles[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
+        found = f"both image tiles (`{tiles[0][1].name}`, …) and GeoTIFF files (`{scenes[0].name}`, …)"
         apart = f"{folder}-tiles"
         pattern = "[0-9]*_[0-9]*_[0-9]*.*"
         move = hints.Hint(None, (), f"mv {hints.paste(str(folder))}/{pattern} {hints.paste(apart)}")
         raise DataError(
-            f"{what}; expected either image tiles or GeoTIFF files",
+            f"`{folder}` holds {found}; expected either image tiles or GeoTIFF files",
             hints.again().after(move.after(hints.shell("mkdir", apart))),
         )
     if not scenes and not tiles:
@@ -109,13 +109,15 @@ def inspect_imagery(
         if meter is not None:
             meter(number, len(files))
     if transparent:
-        what = f"{len(transparent):,} of {len(files):,} image tiles have transparent pixels (`{transparent[0]}`, …)"
-        console.warn(f"`{folder}`: {what}; transparency is ignored, so transparent pixels are often black")
+        console.warn(
+            f"`{folder}`: {len(transparent):,} of {len(files):,} image tiles have transparent pixels "
+            f"(`{transparent[0]}`, …); transparency is ignored, so transparent pixels are often black"
+        )
     return Imagery(files, digest.hexdigest(), read_attribution(folder / ATTRIBUTION_FILE))
 
 
 def lies_outside(imagery: Imagery, box: Bounds) -> bool:
-    """Returns True if no scene (georeferenced image) and no image tile of the imagery intersects a bounding box."""
+    """Returns True if all scenes (georeferenced images) or image tiles lie outside a bounding box."""
     names = [parse_image_name(path.name) for path in imagery.files.values()]
     boxes = [scene.bounds for scene in imagery.scenes] or [tile_bounds(*tile) for tile in names if tile]
     return bool(boxes) and not any(meets(one, box) for one in boxes)

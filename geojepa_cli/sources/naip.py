@@ -42,7 +42,7 @@ def search(bbox: Bounds, url: str | None = None, year: int | None = None, collec
         collection: collection to search.
 
     Returns:
-        STAC items as returned by `trim_item`, sorted by id.
+        STAC items with only those fields that `fetch` stores, sorted by id.
 
     Raises:
         OfflineError: the API cannot be reached, or the response does not come from a STAC API.
@@ -116,8 +116,8 @@ def sign(href: str, refused: str | None = None) -> str:
 
     Args:
         href: URL of the image, without a signature.
-        refused: signed URL that the server refused, or None. If the signature in the cache is the one in this URL, it
-            is replaced by a new signature.
+        refused: signed URL that the server refused, or None. If the cache still holds the signature of this URL, a new
+            signature is requested.
 
     Raises:
         OfflineError: the signature cannot be obtained.
@@ -205,4 +205,4 @@ def _collect_items(pages: Iterable[Mapping[str, Any]]) -> list[Item]:
 
 
 def _search_error(url: str, why: str) -> OfflineError:
-    return OfflineError(f"`{url}` cannot be searched: {why}", hints.again(imagery="none"))
+    return OfflineError(f"the STAC API `{url}` cannot be searched: {why}", hints.again(imagery="none"))

@@ -1,9 +1,9 @@
 """Inspects OSM XML files: reads the header, finds the bounds, and checks that the file is complete.
 
 A file is read in blocks. Its compression ratio, the length of its XML tags and the depth of nested elements are
-limited, so that a malicious file cannot exhaust memory or time. This module parses only the part before the first node,
-way or relation as XML, unless the bounds must be computed from coordinates. The program `geojepa-tiler` parses the
-whole file later.
+limited, so that a malicious file cannot exhaust memory or time. Usually, only the part before the first node, way or
+relation is parsed as XML. If the bounds must be computed from coordinates, the whole file is parsed. The program
+`geojepa-tiler` reads the map data later.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def read_header(path: Path, suffix: str) -> Header:
         suffix: format of the file: `.osm`, `.osm.gz` or `.osm.bz2`.
 
     Raises:
-        DataError: the XML is not well-formed or exceeds a limit, or the file cannot be decompressed.
+        DataError: the file cannot be decompressed; or the XML is not well-formed, is nested too deeply, has too long
+            tags, or declares XML entities.
     """
     parser = _HeaderParser(path)
     for piece in _pieces(path, suffix):
@@ -108,7 +109,8 @@ def box_of_positions(path: Path, suffix: str) -> Bounds | None:
     Nodes have positions. In some files, the `<nd>` elements of ways and the members of relations have positions too.
 
     Raises:
-        DataError: the XML is not well-formed or exceeds a limit, or the file cannot be decompressed.
+        DataError: the file cannot be decompressed; or the XML is not well-formed, is nested too deeply, has too long
+            tags, or declares XML entities.
     """
     extent = Extent()
 
@@ -136,7 +138,7 @@ class Extent:
         self.bounds: Bounds | None = None
 
     def add(self, lon: float, lat: float) -> None:
-        """Extends the bounds to a position. Ignores longitudes beyond ±180 and latitudes beyond ±90."""
+        """Extends the bounds to a position. Ignores a position beyond ±180° longitude or ±90° latitude."""
         if abs(lon) <= 180 and abs(lat) <= 90:
             west, south, east, north = self.bounds or (lon, lat, lon, lat)
             self.bounds = (min(west, lon), min(south, lat), max(east, lon), max(north, lat))
@@ -164,7 +166,7 @@ class _BoundedParser:
         """Parses the next block of the file.
 
         Raises:
-            DataError: the XML is not well-formed, or exceeds a limit.
+            DataError: the XML is not well-formed, is nested too deeply, has too long tags, or declares XML entities.
         """
         self._fed += len(piece)
         try:

@@ -1,4 +1,4 @@
-"""Places of the rows of a table: tiles, points or polygons. Coordinates are converted to WGS84."""
+"""Finds the locations of the rows of a table: tiles, points or polygons. Coordinates are converted to WGS84."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EXAMPLE_CRS = "EPSG:4326"
 
 @dataclass(frozen=True)
 class Places:
-    """Places of m rows of a table.
+    """Locations of the rows of a table: one tile, point or polygon for each row that has a location.
 
     Attributes:
-        kind: kind of the places.
-        rows: rows of the table that have a place, int64 [m].
-        tiles: zoom, x and y of the tile of each row, int64 [m, 3]; empty for other kinds.
-        geometry: points or (multi)polygons in WGS84, shapely [m]; empty for tiles.
-        counts: number of rows that have no place, and of polygons that were repaired.
+        kind: `tiles`, `points` or `polygons`; the same for all rows.
+        rows: row numbers of the m rows that have a location, int64 [m].
+        tiles: zoom, x and y of each row's tile, int64 [m, 3]; empty if the locations are points or polygons.
+        geometry: point or (multi)polygon of each row in WGS84, shapely [m]; empty if the locations are tiles.
+        counts: dict with the number of rows without a geometry, and the number of repaired polygons.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Places:
 
     @property
     def lonlat(self) -> NDArray[np.float64]:
-        """Longitude and latitude of each point, or of a point in each polygon, float64 [m, 2]."""
+        """Longitude and latitude, in degrees, of each point, or of a point inside each polygon: float64 [m, 2]."""
         import shapely
 
         points = self.geometry if self.kind == "points" else shapely.point_on_surface(self.geometry)
@@ -51,19 +51,24 @@ class Places:
 
 
 def find_places(table: RawTable, crs: str | None = None) -> Places:
-    """Finds the places of the rows of a table: its column `tile`, its geometries, or its columns of coordinates.
+    """Finds the location of each row of a table.
+
+    The locations are read from the column `tile`. If there is no such column, they are read from the geometries. If
+    there are no geometries, they are read from the columns `lon` and `lat`, or `x` and `y`.
 
     Args:
-        table: table that was read.
-        crs: CRS of the coordinates, such as `EPSG:2248`. None: that of the file; WGS84 for columns `lon` and `lat`.
+        table: table with the rows.
+        crs: CRS of the coordinates, such as `EPSG:2248`. Default: the CRS that the file states, or WGS84 for columns
+            `lon` and `lat`.
 
     Raises:
-        UsageError: the rows have no place, or the CRS is unknown or differs from that of the file.
-        DataError: a place is wrong. The message has its row.
+        UsageError: the table has no locations, the CRS is not known, or `crs` differs from the CRS of the file.
+        DataError: a location is invalid. The message names the row.
     """
     if (name := table.find([TILE])) is not None:
         if crs is not None:
-            raise UsageError(f"`--crs {crs}`: `{table.path}` has tile names and no coordinates", _without_crs(crs))
+            message = f"`--crs {crs}` cannot be used: `{table.path}` has tile names and no coordinates"
+            raise UsageError(message, _without_crs(crs))
         return _tiles(table, name)
     geometry, stated = table.geometry, table.crs
     if geometry is None:
@@ -89,7 +94,11 @@ def _tiles(table: RawTable, name: str) -> Places:
 
 
 def _points(table: RawTable, crs: str | None) -> tuple[Geometries, str | None]:
-    """Returns the points in the columns of coordinates, and their CRS if the names of the columns give it."""
+    """Makes points from two columns of coordinates: `lon` and `lat`, or `x` and `y`.
+
+    Returns the points and their CRS. The CRS is WGS84 for `lon` and `lat`. It is None for `x` and `y`, and if the user
+    gave a CRS.
+    """
     import shapely
 
     lon, lat = table.find(LON), table.find(LAT)
@@ -102,7 +111,7 @@ def _points(table: RawTable, crs: str | None) -> tuple[Geometries, str | None]:
         known = ", ".join(f"`{name}`" for name in table.names[:8]) + (" …" if len(table.names) > 8 else "")
         expected = "expected geometries, a column `tile`, columns `lon` and `lat`, or columns `x` and `y`"
         hint = hints.again().noting("after the columns of the places are renamed")
-        raise UsageError(f"the rows of `{table.path}` have no place (columns: {known}): {expected}", hint)
+        raise UsageError(f"`{table.path}` has no locations (columns: {known}): {expected}", hint)
     first, second = (table.numbers(name) for name in columns)
     for row in np.flatnonzero(np.isnan(first) != np.isnan(second))[:1].tolist():
         raise table.wrong(row, f"one of `{columns[0]}` and `{columns[1]}` is missing")
@@ -162,7 +171,7 @@ def _in_wgs84(table: RawTable, geometry: Geometries, crs: CRS) -> Places:
     for row in np.flatnonzero(wrong)[:1].tolist():
         x, y = shapely.get_coordinates(flat[row])[0].tolist()
         hint = hints.again(crs="EPSG:CODE").noting("with the code of the CRS of the coordinates")
-        raise table.wrong(int(rows[row]), f"({x:g}, {y:g}) is no position in {crs.name}", hint)
+        raise table.wrong(int(rows[row]), f"({x:g}, {y:g}) is not a position in {crs.name}", hint)
     invalid = ~shapely.is_valid(moved)
     if invalid.any():
         counts[REPAIRED] = int(invalid.sum())
@@ -171,7 +180,11 @@ def _in_wgs84(table: RawTable, geometry: Geometries, crs: CRS) -> Places:
 
 
 def _one_kind(table: RawTable, geometry: Geometries, rows: NDArray[Any]) -> tuple[Geometries, Kind]:
-    """Returns the geometries as points or polygons. A multipoint with one point is a point."""
+    """Returns the geometries, and their type (points or polygons). Multipoints with one point become points.
+
+    Raises:
+        DataError: a geometry is neither a point nor a polygon, or the table has both points and polygons.
+    """
     import shapely
 
     types = shapely.get_type_id(geometry)
@@ -183,12 +196,13 @@ def _one_kind(table: RawTable, geometry: Geometries, rows: NDArray[Any]) -> tupl
         raise table.wrong(int(rows[row]), f"the geometry is a {name}: expected points or polygons")
     if points.any() and polygons.any():
         found = f"{int(points.sum()):,} points and {int(polygons.sum()):,} polygons"
-        raise DataError(f"`{table.path}` has {found}: expected one kind", hints.again().noting(CORRECTED))
+        message = f"`{table.path}` has {found}: expected only points or only polygons"
+        raise DataError(message, hints.again().noting(CORRECTED))
     return geometry, "points" if points.all() else "polygons"
 
 
 def _repaired(geometry: Geometries) -> Geometries:
-    """Returns valid polygons: rings that cross themselves become several polygons, lines and points are left out."""
+    """Repairs invalid polygons. A polygon that crosses itself becomes a multipolygon. Lines and points are dropped."""
     import shapely
 
     parts, owner = shapely.get_parts(shapely.make_valid(geometry), return_index=True)

@@ -1,4 +1,4 @@
-"""Tables with values from outside the map: rows of CSV, GeoJSON and Parquet files with a place, as they stand there."""
+"""`RawTable`: a table that was read from a user's CSV, GeoJSON or Parquet file. Its values are not yet converted."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Geometries = NDArray[Any]  # shapely geometries, or None
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it was read from a file.
+    """A table that was read from a user's file. Its values are not yet converted.
 
     Attributes:
         path: path of the file.
         names: names of the columns, without the geometry.
-        row_names: name of every row for messages, such as `line 3` or `feature 2`; the number of rows is their number.
-        column: function that takes the name of a column and returns its values.
-        geometry: geometry of every row, or None if the file has no geometries.
-        crs: CRS that the file states, in a form that pyproj reads; None if it states none.
+        row_names: name of every row for messages, such as `line 3` or `feature 2`.
+        column: function that takes the name of a column and returns the column's values.
+        geometry: geometry of every row; None if the file has no geometries.
+        crs: CRS that the file states, as a text for pyproj; None if the file states no CRS.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class RawTable:
     crs: str | None = None
 
     def find(self, names: Sequence[str]) -> str | None:
-        """Returns the first column with one of these names, in upper or lower case; None if there is none."""
+        """Returns the name of the first column that has one of these names, ignoring case; None if there is none."""
         return next((name for name in self.names if name.strip().lower() in names), None)
 
     def require(self, name: str, option: str = "--label") -> str:
@@ -56,7 +56,7 @@ class RawTable:
             option: option in which the user gave the name, for the hint.
 
         Raises:
-            UsageError: there is no such column, or several. The message names the most similar column.
+            UsageError: no column or several columns have this name. The message suggests the most similar name.
         """
         if self.names.count(name) > 1:
             message = f"`{self.path}` has {self.names.count(name)} columns `{name}`: expected one"
@@ -75,10 +75,10 @@ class RawTable:
 
         Args:
             name: name of the column.
-            required: refuse missing values.
+            required: True to raise an error for missing values.
 
         Raises:
-            DataError: a value is text or infinite. The message has its row.
+            DataError: a value is not a finite number. The message names the row.
         """
         found = np.full(len(self.row_names), np.nan)
         for row, value in enumerate(self.column(name)):
@@ -89,7 +89,7 @@ class RawTable:
         return found
 
     def wrong(self, row: int, what: str, hint: Hint | None = None) -> DataError:
-        """Returns the error for a wrong value in a row."""
+        """Returns the error for an invalid value. The message names the file and the row."""
         return DataError(f"`{self.path}`, {self.row_names[row]}: {what}", hint or hints.again().noting(CORRECTED))
 
 
@@ -99,19 +99,19 @@ def empty_table(path: Path) -> DataError:
 
 
 def unreadable(path: Path, form: str, reason: object) -> DataError:
-    """Returns the error for a file that is not in the expected form.
+    """Returns the error for a file that is damaged or does not have the expected format.
 
     Args:
         path: path of the file.
-        form: name of the form, such as `GeoJSON`.
-        reason: error of the library that reads the form.
+        form: name of the expected format, such as `GeoJSON`.
+        reason: error of the library that reads the format.
     """
     lines = str(reason).strip().splitlines() or ["damaged"]
     return DataError(f"`{path}` cannot be read as {form}: {lines[0][:200]}", hints.again().noting(CORRECTED))
 
 
 def _number(value: Any) -> float | None:
-    """Returns a cell as a number, NaN if it is missing, or None if it is no number."""
+    """Converts a table cell to a number. Returns NaN if the value is missing, and None if it is not a number."""
     if value is None:
         return np.nan
     text = str(value).strip() if isinstance(value, str) else value

@@ -33,7 +33,7 @@ def resample(make: Callable[[], Mosaic], tiles: Sequence[TileId], threads: int =
     same zoom-14 tile (a group) are resampled on the same thread, because they need the same blocks of the scenes.
 
     Args:
-        make: function that returns a new `Mosaic`, which makes tile images from scenes. Each thread has its own one.
+        make: function that returns a new `Mosaic`, which makes tile images from scenes. Each thread uses one.
         tiles: tiles to resample. The tiles of a group must be consecutive.
         threads: number of threads.
     """

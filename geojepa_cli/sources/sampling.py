@@ -82,9 +82,9 @@ def pixel_positions(grid: PixelGrid, tile: TileId, size_px: int, crs: Any, trans
 def sample(data: npt.NDArray[Any], columns: Doubles, rows: Doubles, scale: float) -> Floats:
     """Samples a raster bilinearly. Positions outside the raster get the values at its edge.
 
-    If `scale` is above 1, the raster is smoothed first, along both axes, with the weights (a, 1 - 2a, a). The weight
-    `a` is chosen so that smoothing and bilinear sampling together have the variance of a triangle kernel with a half
-    width of `scale` pixels. The condition is 2a + 1/6 = scale² / 6.
+    If `scale` is above 1, the raster is smoothed first, to avoid aliasing. Smoothing along each axis has the weights
+    (a, 1 - 2a, a). Smoothing and bilinear sampling together act like a triangle filter with a half width of `scale`
+    pixels. To find `a`, their variances are set equal: 2a + 1/6 = scale² / 6.
 
     Args:
         data: raster, [bands, height, width].

@@ -60,7 +60,7 @@ def scene_of(item: Item, infrared: bool) -> Scene:
     are valid is left empty, because it depends on the image, which is not opened here.
 
     Args:
-        item: STAC item as returned by `trim_item`.
+        item: STAC item with the fields that `trim_item` keeps.
         infrared: True to select the near-infrared band too.
     """
     west, south, east, north = (float(value) for value in item["bbox"])

@@ -18,15 +18,15 @@ WGS84 = "OGC:CRS84"  # longitude before latitude
 
 
 def read_table(path: Path) -> RawTable:
-    """Reads a table. The ending of the file's name gives its form.
+    """Reads a table from a CSV, GeoJSON or Parquet file. The file name's extension determines the format.
 
     CSV files are UTF-8, with or without a byte order mark, and separated by `,`, `;`, `|` or tabs. A GeoJSON file is a
     feature collection. Parquet files may have geometries (GeoParquet) or none.
 
     Raises:
         NotFoundError: there is no such file.
-        UsageError: the name has another ending.
-        DataError: the file is damaged or has no row.
+        UsageError: the file name has another extension.
+        DataError: the file is damaged or has no rows.
     """
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -38,11 +38,13 @@ def read_table(path: Path) -> RawTable:
     if suffix in PARQUET:
         return _read_parquet(path)
     expected = "expected CSV (.csv), GeoJSON (.geojson) or Parquet (.parquet)"
-    raise UsageError(f"`{path}` has an unknown form `{suffix or path.name}`: {expected}", hints.again(labels="FILE"))
+    raise UsageError(f"`{path}` has an unknown format `{suffix or path.name}`: {expected}", hints.again(labels="FILE"))
 
 
 def parquet_file(path: Path) -> tuple[Any, bytes | None]:
-    """Opens a Parquet file. Returns the `pyarrow.parquet.ParquetFile`, and the metadata of its geometries, if any.
+    """Opens a Parquet file.
+
+    Returns the `pyarrow.parquet.ParquetFile`, and the GeoParquet metadata (None if the file has no geometries).
 
     Raises:
         DataError: the file is damaged.
@@ -61,7 +63,7 @@ def _text(path: Path, form: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start:,} is no UTF-8"
+        found = f"byte {error.start:,} is not UTF-8"
         again = hints.again().after(hints.shell("iconv", "-f", "latin1", "-t", "utf-8", str(path), "-o", "FILE"))
         raise DataError(f"`{path}` cannot be read as {form}: {found}", again.adding(labels="FILE")) from error
 
@@ -99,7 +101,7 @@ def _read_csv(path: Path) -> RawTable:
 
 
 def _delimiter(text: str) -> str:
-    """Returns the delimiter that divides the first line into the most cells; quoted delimiters do not count."""
+    """Returns the delimiter that splits the first line into the most cells. Quoted delimiters do not split a line."""
     first = next(line for line in text.splitlines() if line.strip())
 
     def cells(delimiter: str) -> int:
@@ -140,7 +142,7 @@ def _read_geojson(path: Path) -> RawTable:
 
 
 def _crs_of(content: dict[str, Any]) -> str:
-    """Returns the CRS of a GeoJSON file: that of the member `crs` of older files, otherwise WGS84."""
+    """Returns the CRS of a GeoJSON file: the member `crs`, which older files may have, otherwise WGS84."""
     member = content.get("crs")
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
@@ -172,11 +174,11 @@ def read_geometry(path: Path, geo: bytes) -> tuple[Any, str | None, set[str]]:
 
     Args:
         path: path of the file.
-        geo: metadata of the geometries.
+        geo: GeoParquet metadata of the file.
 
     Returns:
-        The geometries of the primary column as an array of shapely geometries; their CRS as WKT (None if the file says
-        that it is unknown); and the names of all geometry columns.
+        Three values: the geometries of the primary geometry column, as an array of shapely geometries; their CRS as
+        WKT, or None if the file says that the CRS is unknown; and the names of all geometry columns.
 
     Raises:
         DataError: the metadata or the geometries are damaged.

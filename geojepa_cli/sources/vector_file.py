@@ -1,4 +1,4 @@
-"""Vectors of any user: reads a Parquet file with a vector per tile, point or polygon."""
+"""Reads a user's embedding vectors from a Parquet file with one vector per tile, point or polygon."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_DIMENSION = 65_536
 
 @dataclass(frozen=True)
 class VectorTable:
-    """Vectors and their places.
+    """Embedding vectors from a user's file, and the location of each vector on the map.
 
     Attributes:
         path: path of the file.
-        vectors: vector of each row that has a place, float32 [m, d].
-        places: places of these rows.
+        vectors: vector of each row that has a location, float32 [m, d].
+        places: locations of these rows: tiles, points or polygons.
     """
 
     path: Path
@@ -37,16 +37,18 @@ class VectorTable:
 
 
 def read_vectors(path: Path) -> VectorTable:
-    """Reads vectors from a Parquet file.
+    """Reads embedding vectors and their locations from a Parquet file.
 
-    The places of the rows are in the column `tile`, or else in the geometries (GeoParquet), or in columns `lon` and
-    `lat`. A vector is a column of lists with a name such as `embedding` or `vector` (any name if it is the only column
-    of lists), or numbered columns such as `emb_0`, `emb_1`, ….
+    The vectors are in a column of lists, named for example `embedding` or `vector`. Another name is accepted if there
+    is only one column of lists. The vectors can also be in numbered columns, such as `emb_0`, `emb_1`, ….
+
+    The locations are read from the column `tile`. If there is no such column, they are read from the geometries
+    (GeoParquet). If there are no geometries, they are read from the columns `lon` and `lat`.
 
     Raises:
         NotFoundError: there is no such file.
-        UsageError: the rows have no place.
-        DataError: the file is damaged, has no vectors, or a vector has a wrong length or a value that is not finite.
+        UsageError: the file has no locations.
+        DataError: the file is damaged or has no vectors, or a vector has a wrong length or a value that is not finite.
     """
     if not path.is_file():
         raise NotFoundError(f"`{path}` is not a file", hints.again(embeddings="FILE.parquet"))
@@ -74,7 +76,8 @@ def _read(opened: Any, table: RawTable) -> NDArray[np.float32]:
             raise DataError(f"`{table.path}`: column `{chosen[0]}` is damaged: {error}", _corrected()) from error
     if chosen:
         names = ", ".join(f"`{name}`" for name in chosen)
-        raise DataError(f"`{table.path}` has several columns of lists ({names}): expected one vector", _corrected())
+        message = f"`{table.path}` has several columns of lists ({names}): expected one column with vectors"
+        raise DataError(message, _corrected())
     columns = _numbered(opened.schema_arrow, table)
     found = [opened.read([name]).column(0).to_numpy().astype(np.float32) for name in columns]
     return np.column_stack(found)
@@ -95,7 +98,11 @@ def _from_lists(column: Any, table: RawTable, name: str) -> NDArray[np.float32]:
 
 
 def _numbered(schema: Any, table: RawTable) -> list[str]:
-    """Returns the columns such as `emb_0`, `emb_1`, …, in the order of their numbers, which start at 0 or 1."""
+    """Returns the names of the numbered columns that form the vectors, such as `emb_0`, `emb_1`, …, sorted by number.
+
+    Raises:
+        DataError: there are no such columns, their first number is neither 0 nor 1, or a number is missing.
+    """
     found: dict[str, dict[int, str]] = {}
     for one in schema:
         match = NUMBERED.fullmatch(one.name)
@@ -110,7 +117,7 @@ def _numbered(schema: Any, table: RawTable) -> list[str]:
     numbers = sorted(chosen[0])
     if numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         missing = min(set(range(min(numbers[0], 1), numbers[-1])) - set(numbers))
-        raise DataError(f"`{table.path}` lacks the column with number {missing} of the vector", _corrected())
+        raise DataError(f"`{table.path}` lacks the vector column with number {missing}", _corrected())
     return [chosen[0][number] for number in numbers]
 
 

@@ -129,9 +129,9 @@ def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) 
 
 
 def check_digits(arguments: Mapping[str, Any]) -> None:
-    """Checks that no argument is, or directly contains, an integer that is too large to be valid anywhere.
+    """Checks that no argument is or contains an integer with more than `MAX_DIGITS` digits.
 
-    Python converts larger integers neither to `float` nor to text.
+    No argument may be that large, and Python cannot convert such integers to `float` or to text.
 
     Raises:
         UsageError: an integer has more than `MAX_DIGITS` digits.
@@ -144,7 +144,7 @@ def check_digits(arguments: Mapping[str, Any]) -> None:
 
 
 def elements_of(value: Any) -> list[Any] | None:
-    """Returns the elements of an argument. Returns None for text, for a dict, and for a value without elements."""
+    """Returns the elements of a list or other collection. Returns None for text, a dict, or a single value."""
     if isinstance(value, str | bytes | Mapping):
         return None
     try:

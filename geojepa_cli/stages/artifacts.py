@@ -35,7 +35,7 @@ def prune(workspace: Workspace, unfinished: bool = False) -> Pruning:
     """Deletes old versions of artifacts, and files of interrupted runs.
 
     Old versions from which the newest artifacts were made are kept. Files that a running process uses are also kept.
-    `plan_pruning` in `geojepa_cli.workspace.prune` returns the same without deleting anything.
+    To list the artifacts and files without deleting them, call `geojepa_cli.workspace.prune.plan_pruning`.
 
     Args:
         workspace: workspace in which to delete.

@@ -26,8 +26,8 @@ def find_tasks(workspace: Workspace, task: Tasks, region: Regions) -> tuple[list
 
     Raises:
         NotFoundError: a region does not exist, or the task was not built for a region.
-        UsageError: `task` is neither a name nor `tasks/` artifacts of one task in this workspace, has two artifacts of
-            a region, or lacks the `tasks/` artifact of a given region.
+        UsageError: `task` is neither a name nor `tasks/` artifacts of this workspace; or these artifacts are of
+            different tasks, two of them are of the same region, or none is of a given region.
     """
     given = as_list(task)
     if any(isinstance(one, str) for one in given):

@@ -47,14 +47,14 @@ def check_drawing(imagery: str, draw: Settings) -> DrawingConfig | None:
 
 
 def drawing_params(drawing: DrawingConfig) -> dict[str, Any]:
-    """Returns the parameters of an `images/` artifact that stand for the settings of drawn images."""
+    """Converts the settings of drawn images to parameters of the `images/` artifact that contains them."""
     from geojepa_cli.config.drawing import APPEARANCE
 
     return {"imagery": DRAWN, "appearance": APPEARANCE, **drawing.model_dump()}
 
 
 def drawing_options(params: Mapping[str, Any]) -> Options:
-    """Converts the parameters of an `images/` artifact to options of `tile`. Returns no option if it is not drawn."""
+    """Converts the parameters of drawn images to options of `tile`. Returns an empty dict for other images."""
     if params.get("imagery") != DRAWN:
         return {}
     from geojepa_cli.config.drawing import DrawingConfig

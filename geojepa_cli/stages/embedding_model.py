@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.baselines.registry import SUPERVISED
-from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, RANDOM_SUFFIX
+from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, TUNED_BASELINES
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.language_model import PREFIX, LanguageModel, language_model
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
@@ -19,7 +19,8 @@ from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
-from geojepa_cli.stages.image_features import ImageSource, find_backbone, find_image_encoder_of
+from geojepa_cli.stages.image_backbones import RANDOM_MODELS, find_backbone, find_tuned_backbone, split_weights
+from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.shipped_inputs import check_tags, find_obstacle
 from geojepa_cli.stages.stage import check_own
@@ -45,9 +46,9 @@ class Model:
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
-        best: use the weights that the figure `train.select` chose, instead of the last ones. The name of the model is
-            then the name of the artifact with the suffix `-best`.
+        best: True to use the weights that `train.select` chose instead of the last ones; `name` ends with `-best` then.
         language: language model that `probe` asks for labels; None for others.
+        weights: file with the first weights of an image backbone to train. None: torchvision's cache.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Model:
     shipped: ShippedModel | None = None
     best: bool = False
     language: LanguageModel | None = None
+    weights: str | None = None
 
     @property
     def ref(self) -> str:
@@ -70,18 +72,18 @@ class Model:
 
     @property
     def is_baseline(self) -> bool:
-        """True for a baseline that needs no files in the workspace."""
+        """True for a baseline, which needs no files of a model in the workspace."""
         return self.artifact is None and self.shipped is None and self.language is None
 
     @property
     def params(self) -> dict[str, str]:
-        """Parameters of embeddings that identify the model, in addition to the `models/` artifact in their inputs."""
+        """Parameters of an `embeddings/` artifact that identify the model, such as its name."""
         own = self.shipped.params if self.shipped else {} if self.artifact else registry.baseline_params(self.name)
         return {"model": self.name, **own}
 
     @property
     def attribution(self) -> tuple[str, ...]:
-        """Attribution lines that embeddings do not inherit from their inputs: those of a shipped model."""
+        """Attribution lines of a shipped model, for the embeddings that it computes. Empty for other models."""
         return self.shipped.header.attribution if self.shipped else ()
 
     @property
@@ -120,7 +122,7 @@ class Model:
             DataError: `config.yaml` of the model is damaged.
         """
         if self.supervised or self.language is not None:
-            return TAGS_ONLY
+            return frozenset({Modality.IMAGE}) if self.name in TUNED_BASELINES else TAGS_ONLY
         config = self.config
         return registry.baseline_needs(self.name) if config is None else config.needs
 
@@ -137,7 +139,7 @@ class Model:
         return features
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> GeometrySource | None:
-        """Returns the geometry encoder whose vectors the model reads. None if it reads none.
+        """Returns the geometry encoder whose vectors the model reads. None if the model reads no geometry vectors.
 
         Raises:
             NotFoundError: the weights of the geometry encoder do not exist.
@@ -151,7 +153,7 @@ class Model:
         return find_encoder_of(workspace, processed, config.model)
 
     def geometry_features(self, workspace: Workspace, processed: Artifact, threads: int = 1) -> Artifact | None:
-        """Returns the geometry vectors that the model reads in a region, or None. Computes missing vectors.
+        """Returns the geometry vectors of a region, computed if they do not exist. None if the model reads none.
 
         Raises:
             NotFoundError: the vectors do not exist, and neither do the weights of the geometry encoder.
@@ -161,11 +163,11 @@ class Model:
         return geometry_features(workspace, processed, source, threads) if source else None
 
     def images(self, workspace: Workspace, images: Artifact | None) -> ImageSource | None:
-        """Returns the frozen image encoder whose tokens the model reads. None if it reads none.
+        """Returns the frozen image encoder whose tokens the model reads, or which it trains. None if there is none.
 
         Args:
-            workspace: workspace with the tokens.
-            images: `images/` artifact of the region; None if there is none.
+            workspace: workspace that contains the image tokens.
+            images: `images/` artifact of the region; None for a region without images.
 
         Raises:
             NotFoundError: neither the tokens nor the weights of the image encoder exist.
@@ -173,15 +175,17 @@ class Model:
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config
-        if images is not None and self.is_baseline and self.name in IMAGE_BASELINES:
-            return find_backbone(workspace, images, self.name)
+        config, known = self.config, self.name if self.is_baseline else ""
+        if known in TUNED_BASELINES:
+            return find_tuned_backbone(known, self.weights)
+        if images is not None and known in IMAGE_BASELINES:
+            return find_backbone(workspace, images, known)
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
 
     def label(self, name: str) -> str:
-        """Returns a name of this model with a mark if its weights, or those of its image encoder, are random."""
+        """Returns `name`, with a mark added if this model or its image encoder has random weights."""
         marks = [RANDOM_LABEL] if self.has_random_images() else []
         marks += [FIRST_WEIGHTS] if self.config is not None and self.config.train.max_steps == 0 else []
         return name + "".join(f" ({mark})" for mark in marks)
@@ -191,7 +195,7 @@ class Model:
         from geojepa_cli.config.schema import PretrainConfig
 
         if self.is_baseline:
-            return self.name in IMAGE_BASELINES and self.name.endswith(RANDOM_SUFFIX)
+            return self.name in RANDOM_MODELS
         return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
@@ -229,10 +233,10 @@ def find_model(
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. With the suffix `-best` of the
-            name: the model's weights that the figure `train.select` chose. None selects the newest model, except
-            geometry encoders. If the workspace contains none, the model that comes with the package is used or, if this
-            model cannot embed the regions, the default baseline. A note names the selected model.
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. `name-best` selects the best
+            weights of a model instead of the last ones. None selects the first that exists: the newest model in the
+            workspace (no geometry encoder), the model that comes with the package if it can embed the regions, or the
+            baseline TagPool. A note then names the selected model.
         regions: `processed/` artifacts of the regions to embed.
         supervised: also accept baselines that are trained on the labels of a task, and language models.
 
@@ -255,11 +259,12 @@ def find_model(
         raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
+    ref, weights = split_weights(ref)
     if ref in SUPERVISED and not supervised:
         probed = hints.run("probe", task="max_speed", model=ref)
         raise UsageError(f"`{ref}` is trained on the labels of a task, so it computes no embeddings", probed)
     if ref in registry.BASELINES or ref in SUPERVISED:
-        return Model(ref)
+        return Model(ref, weights=weights)
     name, at, id_ = ref.partition("@")
     if name in shipped_names():
         return Model(name, shipped=open_shipped(ref))

@@ -58,7 +58,7 @@ def embed(
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name (`name` or `name@id`) or `models/` artifact. Default: the newest, or else the model of the package.
+        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
         region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
             there are none, the only region in the workspace.
         task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
@@ -158,7 +158,7 @@ def make_embeddings(
         masked: hide the tags and entities that reveal the label of the task.
         device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
-        without_shared: the task's artifacts in all regions. If given, OSM elements in several zoom-14 tiles are hidden.
+        without_shared: the `tasks/` artifacts of all regions, to hide OSM elements in several zoom-14 tiles; or empty.
         alpha: weight of the entity alone in the vectors of entities.
 
     Raises:
@@ -194,7 +194,8 @@ def make_embeddings(
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
         with console.progress(title, len(view.tiles)) as meter:
             counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
-        return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
+        used = {"device": str(pick_device(device)), "threads": threads}
+        return build.publish(counts, model.attribution, {"units": {"entity/size": "m² of areas, m of lines"}}, used)
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
@@ -202,7 +203,7 @@ def make_embeddings(
 def images_of_model(
     workspace: Workspace, model: Model, processed: Artifact, device: str, threads: int
 ) -> tuple[Artifact | None, Artifact | None]:
-    """Returns the artifacts with the images and with the image tokens that a model reads. None where it reads none."""
+    """Returns the `images/` artifact and the artifact with image tokens. Each is None if the model does not read it."""
     images = images_to_read(workspace, processed, model.needs())
     source = model.images(workspace, images)
     tokens = image_tokens(workspace, images, source, device, threads) if images and source else None

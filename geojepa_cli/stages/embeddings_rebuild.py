@@ -13,7 +13,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 
 def rebuild_embeddings(remains: Remains) -> Hint:
-    """Returns the `embed` command that makes the same embeddings, or the `probe` command if only `probe` makes them."""
+    """Returns the command that makes the same embeddings: `embed`, or `probe` for those that `embed` cannot make."""
     params = remains.params
     name, region = _split_name(remains)
     model = next(iter(input_refs(remains, "models")), name)

@@ -1,6 +1,7 @@
-"""Stage `features/`: text embeddings of a region's distinct tags, geometry vectors of its pieces, tokens of its images.
+"""Stage `features/`: computes frozen model inputs of a region with text, geometry and image encoders.
 
-All are artifacts of the kind `features` with the name of the region. Their parameters tell them apart.
+There are three types of artifacts: text embeddings of tags, geometry vectors of OSM elements, and image tokens. All
+have the kind `features` and the name of the region. Their parameters show the type.
 """
 
 from __future__ import annotations
@@ -78,10 +79,12 @@ def process(
         visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
             another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
-        geometry_encoder: geometry encoder for the vectors that models with geometry read: `fourier`, `polygon_gnn` for
-            the newest trained PolygonGNN or, if there is none, the one that comes with the package, or the name of a
-            PolygonGNN. With `none`, no vectors are computed; then `pretrain` and `embed` compute them if a model needs
-            them.
+        geometry_encoder: encoder that computes geometry vectors: `fourier`, `polygon_gnn`, or the name of a trained
+            PolygonGNN. `polygon_gnn` is the newest PolygonGNN in the workspace or, if there is none, the one that comes
+            with the package. `none` computes no vectors now: `pretrain` and `embed` do it for models that need them.
+        image_encoder: frozen image encoder that computes image tokens, such as `vit_b_16`. `none` computes no tokens.
+        image_weights: path of a file with the weights of the image encoder, or `random`. Default: the weights in
+            torchvision's cache or, if there are none, those in the package geoembed.
         threads: number of threads; does not affect the result.
 
     Returns:

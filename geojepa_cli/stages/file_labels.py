@@ -1,4 +1,4 @@
-"""Tasks with labels from a file: values of points, polygons or tiles that are not in the map."""
+"""Tasks whose labels come from a file with values of points, polygons or tiles, instead of from the map."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class LabelSource:
         path: path of the file.
         column: column with the values.
         name: name of the task.
-        reduce: reduction of several values to the label of a tile, of `REDUCTIONS`.
-        crs: CRS of the coordinates; None for that of the file.
+        reduce: `mean`, `sum`, `max` or `nearest`: computes the label of a tile from several values.
+        crs: CRS of the coordinates; None for the CRS that the file states.
         attribution: attribution lines of the file; empty if its origin is unknown.
     """
 
@@ -72,18 +72,20 @@ def build_labels(
     folds: int | None = None,
     buffer: bool = False,
 ) -> list[Artifact]:
-    """Makes a task whose labels are values from a file: points, polygons or tiles with a value each.
+    """Makes a task whose labels come from a file with one value for each point, polygon or tile.
 
     Args:
         workspace: workspace to read from and publish to.
-        labels: path of a CSV, GeoJSON or (Geo)Parquet file. The places of its rows are its geometries, its column
-            `tile` with names such as `16_18052_25957`, or its columns `lon` and `lat`, or `x` and `y`.
+        labels: path of a CSV, GeoJSON or (Geo)Parquet file. Each row has a value and a place. The place is a geometry,
+            a tile name such as `16_18052_25957` in the column `tile`, or coordinates in the columns `lon` and `lat`, or
+            `x` and `y`.
         label: column with the values.
         region: names of regions, or artifacts. Default: the only region in the workspace.
         name: name of the task. Default: made from the name of the column.
-        reduce: `mean`, `sum`, `max` or `nearest`; see `ValuesAtPlaces.reduced`. Default: `mean`.
-        crs: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file.
-        attribution: attribution lines of the file. Default: the manifest says that it is unknown.
+        reduce: computes the label of a tile from several values: `mean` (for polygons weighted by area), `sum` (of
+            polygons: by share of area), `max`, or `nearest` (to the centre of the tile). Default: `mean`.
+        crs: CRS of the coordinates, such as `EPSG:2248`. Default: the CRS that the file states.
+        attribution: attribution lines of the file. Default: the manifest states that the attribution is unknown.
         seed, min_entities, max_entities, bbox, with_imagery, split, folds, buffer: described in `build_tasks`.
 
     Returns:
@@ -121,10 +123,15 @@ def _warn(source: LabelSource, reports: TaskReports) -> None:
 
 
 def read_values(source: LabelSource) -> tuple[ValuesAtPlaces, dict[str, int]]:
-    """Reads the rows of a file that have a value and a place. Returns them, and the numbers of rows by use.
+    """Reads the rows of a file that have a value and a place.
+
+    Returns:
+        The values with their places, and a dict of counts, such as the numbers of all rows and of rows without a value.
 
     Raises:
-        UsageError, NotFoundError, DataError: the file cannot be used; see `build_labels`.
+        UsageError: the file has no such column or no places, or its CRS is unknown.
+        NotFoundError: there is no such file.
+        DataError: the file is damaged or empty, or a value or place is wrong.
     """
     from dataclasses import replace
 
@@ -170,7 +177,7 @@ def label_region(
     """Returns the labels of the tiles of a region, and the rows of the file that lie in one of these tiles.
 
     Raises:
-        DataError: `processed.h5` is damaged, or the rows are tiles of another zoom.
+        DataError: `processed.h5` is damaged, or the file has labels of tiles with another zoom level.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Geometry vectors in the stage `features/`: computes one vector for each piece of a region with a geometry encoder."""
+"""Geometry vectors in the stage `features/`: an encoder computes one vector for each OSM element in each tile."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ GEOMETRY = Stage("features", version=1, rebuild=rebuild_geometry, registers=Fals
 
 
 def find_encoder_of(workspace: Workspace, processed: Artifact, config: ModelConfig) -> GeometrySource:
-    """Finds the geometry encoder that a model configuration names, in the version that the configuration names.
+    """Finds the geometry encoder that a model reads. Its name and version are in the configuration of the model.
 
     Args:
         workspace: workspace with the trained geometry encoders.
-        processed: `processed/` artifact of the region. If it has vectors of this version, the weights are not needed.
+        processed: `processed/` artifact of the region. If it has vectors of this encoder, the weights are not needed.
         config: architecture of the model.
 
     Raises:
         NotFoundError: there is no such encoder, or its weights do not exist any more.
-        DataError: the encoder has another width than the configuration.
+        DataError: the vectors of the encoder have another length than the model expects.
     """
     from geojepa_cli.models.jepa.inputs import check_geometry
 
@@ -76,7 +76,7 @@ def find_encoder_of(workspace: Workspace, processed: Artifact, config: ModelConf
 
 
 def find_geometry(workspace: Workspace, processed: Artifact, source: GeometrySource) -> Artifact | None:
-    """Returns the newest `features/` artifact with the geometry vectors of a region, or None."""
+    """Returns the newest `features/` artifact with the geometry vectors of a region. None if there is none."""
 
     def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
         return processed.full_ref in inputs and source.kind_params.items() <= dict(params).items()
@@ -97,7 +97,9 @@ def geometry_features(workspace: Workspace, processed: Artifact, source: Geometr
 
 
 def make_geometry(workspace: Workspace, processed: Artifact, source: GeometrySource, threads: int = 1) -> Artifact:
-    """Publishes the artifact `features/<region>` with the file `geometry.h5`: one vector for each piece.
+    """Publishes the artifact `features/<region>` with the file `geometry.h5`.
+
+    The file contains one geometry vector for each OSM element in each tile.
 
     Args:
         workspace: workspace to publish to.
@@ -127,12 +129,14 @@ def make_geometry(workspace: Workspace, processed: Artifact, source: GeometrySou
 
 
 def _no_weights(workspace: Workspace, version: str) -> NotFoundError:
-    message = f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in"
-    return NotFoundError(f"{message} `{workspace.root}`", hints.run("pretrain", config="geometry.yaml"))
+    return NotFoundError(
+        f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in `{workspace.root}`",
+        hints.run("pretrain", config="geometry.yaml"),
+    )
 
 
 def _of_version(workspace: Workspace, processed: Artifact, encoder: str, version: str) -> GeometrySource | None:
-    """Returns an encoder of a given version: one whose weights exist, or one whose vectors of the region exist."""
+    """Returns the encoder of a given version if its weights or its vectors of the region exist, otherwise None."""
     from geojepa_cli.store.geometry import GeometryKind
 
     for model in workspace.artifacts("models"):

@@ -1,4 +1,4 @@
-"""Trains the geometry encoder on polygons: outlines of numbers in different fonts. Part of the stage `models/`."""
+"""Stage `models/` for geometry encoders: trains PolygonGNN on the outlines of numbers in different fonts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_geometry_model(workspace: Workspace, run: TrainingRun[GeometryConfig]) 
         run: settings of the training run.
 
     Raises:
-        NotFoundError: the fonts of a Debian package in the configuration are not installed.
+        NotFoundError: fonts in the configuration are not installed. They come from Debian packages.
         UsageError: the device does not exist.
         DataError: a font file is damaged.
     """

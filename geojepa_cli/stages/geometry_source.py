@@ -34,19 +34,19 @@ class GeometrySource(NamedTuple):
 
     @property
     def kind_params(self) -> dict[str, Any]:
-        """Those parameters of artifacts that identify the vectors of this encoder."""
+        """Parameters that identify the vectors of this encoder in artifacts: name, version, and length of a vector."""
         return {ENCODER: self.kind.encoder, "geometry_version": self.kind.version, "geometry_dim": self.kind.dim}
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters of the artifacts with vectors of this encoder."""
+        """Parameters of an artifact with vectors of this encoder: `kind_params`, and checksums of a shipped encoder."""
         model = self.model
         shipped = {"model": model.name, **model.params} if isinstance(model, ShippedModel) else {}
         return self.kind_params | shipped
 
     @property
     def artifact(self) -> Artifact | None:
-        """The `models/` artifact with the weights, or None."""
+        """The `models/` artifact with the weights. None if the encoder comes with the package or has no weights."""
         return self.model if isinstance(self.model, Artifact) else None
 
 
@@ -55,8 +55,8 @@ def find_encoder(workspace: Workspace, encoder: str) -> GeometrySource:
 
     Args:
         workspace: workspace with the trained geometry encoders.
-        encoder: `fourier`, `polygon_gnn` for the newest PolygonGNN in the workspace or, if it has none, the PolygonGNN
-            that comes with the package, or `name` or `name@id` of a PolygonGNN.
+        encoder: `fourier`, `polygon_gnn`, or the `name` or `name@id` of a trained PolygonGNN. `polygon_gnn` is the
+            newest PolygonGNN in the workspace or, if there is none, the one that comes with the package.
 
     Raises:
         NotFoundError: there is no such encoder.
@@ -118,7 +118,10 @@ def load_encoder(source: GeometrySource) -> GeometryEncoder:
 
 
 def shipped_encoder(ref: str = SHIPPED_GEOMETRY) -> GeometrySource:
-    """Returns the PolygonGNN that comes with the package. `ref` is its name, or `name@id`.
+    """Returns the PolygonGNN that comes with the package.
+
+    Args:
+        ref: `name` or `name@id` of this PolygonGNN.
 
     Raises:
         NotFoundError: the installed encoder has another id.

@@ -54,7 +54,7 @@ def with_same_images(remains: Remains, hint: Hint) -> Hint:
     which makes the right images the newest ones.
 
     Args:
-        remains: artifact to rebuild.
+        remains: known facts about the artifact to rebuild.
         hint: command that rebuilds the artifact with the newest images.
     """
     if remains.root is None:
@@ -76,7 +76,7 @@ def with_same_images(remains: Remains, hint: Hint) -> Hint:
 
 
 def _input(workspace: Workspace, artifact: Artifact, kind: str) -> Artifact | None:
-    """Returns the artifact of a given kind from which `artifact` was made, or None if it does not exist."""
+    """Returns the artifact of a given kind from which `artifact` was made. None if it no longer exists."""
     for ref in inputs_of_kind(artifact, kind):
         try:
             return workspace.at(ref)

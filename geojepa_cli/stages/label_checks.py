@@ -1,4 +1,4 @@
-"""Checks of a file with labels: missing and too large values, other zooms, and places outside the regions."""
+"""Checks of a file with labels: missing values, values that are too large, wrong zoom levels, and wrong places."""
 
 from __future__ import annotations
 
@@ -37,18 +37,20 @@ def check_values(table: RawTable, name: str, values: Any) -> None:
 
     missing = int(np.isnan(values).sum())
     if missing > MAX_MISSING * len(values):
-        message = f"{missing:,} of {len(values):,} rows of `{table.path}` have no value in `{name}`"
-        hint = hints.again().noting("after these rows are removed from the file, or with another `--label`")
-        raise DataError(f"{message}: expected at most {MAX_MISSING:.0%}", hint)
+        raise DataError(
+            f"{missing:,} of {len(values):,} rows of `{table.path}` have no value in `{name}`: "
+            f"expected at most {MAX_MISSING:.0%}",
+            hints.again().noting("after these rows are removed from the file, or with another `--label`"),
+        )
     for row in np.flatnonzero(np.abs(values) > MAX_LABEL)[:1].tolist():
         raise table.wrong(row, f"`{name}` is {values[row]:g}: expected at most {MAX_LABEL:g}")
 
 
 def check_zoom(path: Path, places: Places, zoom: int, region: str) -> None:
-    """Checks that rows which are tiles have the zoom of a region.
+    """Checks that the tiles in a file have the same zoom level as the tiles of a region.
 
     Raises:
-        DataError: a tile has another zoom.
+        DataError: a tile in the file has another zoom level.
     """
     other = sorted({int(z) for z in places.tiles[:, 0]} - {zoom})
     if other:
@@ -57,16 +59,16 @@ def check_zoom(path: Path, places: Places, zoom: int, region: str) -> None:
 
 
 def check_inside(path: Path, values: ValuesAtPlaces, regions: Sequence[Artifact], used: Sequence[int]) -> None:
-    """Checks that rows of the file lie in the tiles of every region.
+    """Checks that every region has at least one row of the file in its tiles.
 
     Args:
         path: path of the file.
-        values: values and their places.
+        values: values of the rows, and their places.
         regions: `processed/` artifacts of the regions.
-        used: number of rows in the tiles of each region.
+        used: for each region, the number of rows that lie in its tiles.
 
     Raises:
-        DataError: no row lies in a region. The message says where the rows and the region are.
+        DataError: a region has no row in its tiles.
     """
     outside = [one for one, rows in zip(regions, used, strict=True) if not rows]
     if not outside:

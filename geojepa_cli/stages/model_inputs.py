@@ -1,4 +1,4 @@
-"""Opens a model with the tag embeddings and frozen vectors that it reads."""
+"""Loads a model, and the text embeddings of a dataset's tags, which the model reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of models in scores and reports, with marks for random weights and drawn images."""
+"""Names of models in scores and reports. A mark shows that a model has random weights, or reads drawn images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geojepa_cli.workspace.artifact import Artifact
 def label_models(models: Sequence[Model], made_from: Sequence[Sequence[Artifact | None]]) -> list[str]:
     """Returns the name of each model in scores and reports.
 
-    It has the id of the model if two models have the same name, or if a simple baseline has this name. Marks name
-    random weights and drawn images.
+    The name contains the id of the model if two models, or a model and a simple baseline, have the same name. A mark
+    follows the name of a model that has random weights, or that reads images drawn from the map.
 
     Args:
         models: models of a probe.
-        made_from: for each model, the embeddings or images of the probe, which show if images are drawn.
+        made_from: for each model, the artifacts with its embeddings or images. They show if images are drawn.
     """
     names = [model.name for model in models]
     alike = len(set(names)) < len(names)

@@ -118,7 +118,7 @@ class TrainingInputs(NamedTuple):
         images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
         image_tokens: `features/` artifacts with image tokens. An entry is None if the region has no images. None if the
             model reads no image tokens.
-        image_source: encoder of the image tokens, to run it in the training step; None if training does not need it.
+        image_source: encoder of the image tokens; None if training uses only tokens that were computed before.
     """
 
     processed: list[Artifact]
@@ -185,13 +185,14 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
 def _with_geometry(
     workspace: Workspace, processed: Sequence[Artifact], config: PretrainConfig, threads: int
 ) -> tuple[PretrainConfig, list[Artifact]]:
-    """Returns the configuration with the version of its geometry encoder, and the geometry vectors of the regions.
+    """Finds the geometry encoder of a model configuration. Computes geometry vectors that do not exist yet.
 
-    Computes vectors that do not exist yet.
+    Returns:
+        The configuration, to which the version of the encoder is added, and the geometry vectors of the regions.
 
     Raises:
         NotFoundError: the geometry encoder does not exist.
-        DataError: the vectors have another width than the configuration.
+        DataError: the vectors have another length than the model expects.
     """
     source = find_encoder_of(workspace, processed[0], config.model)
     found = [geometry_features(workspace, region, source, threads) for region in processed]
@@ -202,10 +203,11 @@ def _with_geometry(
 def _with_image_tokens(
     workspace: Workspace, images: Sequence[Artifact | None], config: PretrainConfig, device: str, threads: int
 ) -> tuple[PretrainConfig, list[Artifact | None], ImageSource | None]:
-    """Returns the configuration with the version of its image encoder, the image tokens, and the encoder to run.
+    """Finds the image encoder of a model configuration. Computes image tokens that do not exist yet.
 
-    Computes tokens that do not exist yet. The path of the weights is removed from the configuration: it does not change
-    the model.
+    Returns:
+        The configuration with the version of the encoder instead of the path of its weights, the image tokens, and the
+        encoder. The encoder is None if training does not run it.
 
     Raises:
         NotFoundError: the weights of the image encoder do not exist.
@@ -222,7 +224,7 @@ def check_model_name(name: str) -> None:
     """Checks that a name can be used for a new model.
 
     Raises:
-        UsageError: the name is not valid, or a baseline or a model of the package has this name.
+        UsageError: the name is not valid, or is the name of a baseline or of a model that comes with geojepa.
     """
     check_name(name)
     if name in BASELINES or name in SUPERVISED or name in RESERVED or name in shipped_names():

@@ -36,10 +36,10 @@ class ProbeSettings:
     """Settings of a probe.
 
     Attributes:
-        heads: prediction heads to train, of `HEADS`.
+        heads: names of the prediction heads to train, such as `linear`.
         masked: hide from the models the tags and entities that reveal the label of the task.
         seed: random seed of the cross-validation folds, and first seed of the heads and the confidence intervals.
-        seeds: number of consecutive seeds over which figures are averaged.
+        seeds: number of consecutive seeds over which scores are averaged.
         labels: shares of the training labels for learning curves, each above 0 and below 1.
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         fold: the only fold of the task to test; None for all folds.
@@ -82,16 +82,14 @@ class ProbePlan:
 def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: Regions) -> ProbePlan:
     """Finds the tasks, regions and models of a probe.
 
-    If the workspace has several regions and none is named, the regions are tested of which no model saw a tile in
-    pretraining. If there is no such region, the user must choose.
-
     Args:
         workspace: workspace to search.
         task: names of tasks, or `tasks/` artifacts. None selects all tasks that were built for the regions.
         model: names of models or baselines, `models/` artifacts, or language models. None selects the newest model or,
             if there is none, the model that comes with the package.
         region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
-            none, the only region in the workspace.
+            none, the only region in the workspace. If the workspace has several regions, None selects the regions that
+            no model saw in pretraining; if there is no such region, a region must be given.
 
     Raises:
         UsageError: no model is given, or a region must be chosen.
@@ -111,7 +109,7 @@ def plan_probe(workspace: Workspace, task: Tasks | None, model: Models, region: 
 
 
 def check_heads(head: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Returns the prediction heads to train, without duplicates. None: `linear` and `mlp`.
+    """Returns the names of the prediction heads to train, without duplicates. None selects `linear` and `mlp`.
 
     Raises:
         UsageError: a head is unknown.
@@ -127,7 +125,7 @@ def check_heads(head: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def check_labels(labels: float | Sequence[float] | None) -> tuple[float, ...]:
-    """Returns the shares of labels for learning curves, in ascending order, without duplicates and without 1.
+    """Returns the shares of labels for learning curves: sorted, without duplicates, and without 1 (all labels).
 
     Raises:
         UsageError: a share is not a number above 0 and at most 1.
@@ -148,14 +146,22 @@ def _models(
     workspace: Workspace, wanted: Sequence[str | Artifact | LanguageModel | None], regions: Sequence[Artifact]
 ) -> list[Model]:
     models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
+    refs = [one.ref for one in models]
+    twice = next((ref for ref in refs if refs.count(ref) > 1), None)
+    if twice is not None:
+        message = f"`{twice}` is given with several files of weights: expected one in each probe"
+        raise UsageError(message, hints.again(model=f"{twice}=FILE"))
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 
 
 def without_mask(task: TaskSpec, settings: ProbeSettings) -> ProbeSettings:
-    """Returns the settings for a task. A task with labels from a file has no mask, so it is probed without one."""
+    """Returns the settings with which a task is probed. If its labels come from a file, `masked` becomes False.
+
+    Masking hides the tags that reveal the label. Labels from a file do not come from tags.
+    """
     if task.label.file is None or not settings.masked:
         return settings
-    console.warn(f"the labels of `{task.name}` are from a file, so nothing is masked: `--masked` is ignored for it")
+    console.warn(f"the labels of `{task.name}` are from a file: `--masked` is ignored, because no tag reveals them")
     return replace(settings, masked=False)
 
 
@@ -172,10 +178,10 @@ def check_folds(
         fold: the only fold of the task to test; None for all folds.
 
     Returns:
-        The group of each tested tile, int64.
+        For each tested tile, the zoom-14 tile (group) that contains it, int64.
 
     Raises:
-        UsageError: the task has no fold of the given number.
+        UsageError: the task has no fold with the number `fold`.
         DataError: there are too few tiles or groups, or the option `--buffer` removed all tiles to train on. The hint
             is the command that builds the task with more regions. If the workspace has no other region, it is the
             command that fetches a region.

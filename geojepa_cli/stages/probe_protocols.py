@@ -1,4 +1,7 @@
-"""Protocols of a probe: compares the tested tiles with the tiles that each model saw in pretraining."""
+"""Protocols of a probe. A protocol states what a model saw of the tested tiles in pretraining.
+
+For example, the protocol `transfer` means that pretraining saw no tile of the tested regions.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def find_protocols(models: Sequence[Model], tested: Groups, regions: Groups) -> dict[str, Protocol]:
-    """Returns the protocol of the figures of each model, by reference of the model.
+    """Compares the tested tiles with the tiles that each model saw in pretraining.
 
     Args:
         models: tested models and baselines.
-        tested: zoom-14 group of each tested tile, int64.
-        regions: zoom-14 group of each tile of the tested regions, int64.
+        tested: for each tested tile, the zoom-14 tile (group) that contains it, int64.
+        regions: for each tile of the tested regions, the zoom-14 tile (group) that contains it, int64.
+
+    Returns:
+        A dict from the reference of each model (`name@id`) to its protocol.
     """
     from geojepa_cli.evaluate.protocols import find_protocol
 
@@ -31,15 +37,16 @@ def find_protocols(models: Sequence[Model], tested: Groups, regions: Groups) -> 
 
 
 def choose_fold(data: TaskData, models: Sequence[Model], regions: Groups) -> int | None:
-    """Returns the fold of a task that models did not see in pretraining, if they saw the other folds. None: all folds.
+    """Chooses the fold of a task to test: the fold that `pretrain --fold` left out.
 
-    `pretrain --fold` leaves out a fold. The fold is only chosen if it is the same for all models that left out one, and
-    if task and models have the same number of folds and the same seed.
+    A model only counts if it saw the other folds in pretraining, and if the folds of the task and of the model have the
+    same number and the same random seed. Returns None (all folds) if no model counts, or if models left out different
+    folds.
 
     Args:
         data: labels and folds of the task.
         models: models to test.
-        regions: zoom-14 group of each tile of the tested regions, int64.
+        regions: for each tile of the tested regions, the zoom-14 tile (group) that contains it, int64.
     """
     from geojepa_cli.evaluate.protocols import SEEN, find_protocol
 
@@ -60,5 +67,5 @@ def choose_fold(data: TaskData, models: Sequence[Model], regions: Groups) -> int
     if len(found) != 1:
         return None
     (fold,) = found
-    console.note(f"testing fold {fold} only, which was left out of pretraining (`--fold {fold}`)")
+    console.note(f"testing only fold {fold}, which pretraining left out (`--fold {fold}`)")
     return fold

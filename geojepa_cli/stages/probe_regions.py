@@ -40,13 +40,13 @@ class BuiltTask(NamedTuple):
 
 
 def find_built_tasks(workspace: Workspace, task: Tasks | None, region: Regions) -> list[BuiltTask]:
-    """Finds tasks that were built for regions. Regions are in a fixed order.
+    """Finds tasks that were built for given regions. The regions of each task are sorted by name.
 
     Args:
         workspace: workspace to search.
-        task: names of tasks, or `tasks/` artifacts. None: all tasks that were built for all of the regions.
-        region: regions, as names or artifacts. None: the regions of the artifacts in `task` or, if there are none, the
-            only region in the workspace.
+        task: names of tasks, or `tasks/` artifacts. None selects all tasks that were built for all of the regions.
+        region: names of regions, or artifacts. None selects the regions of the artifacts in `task` or, if there are
+            none, the only region in the workspace.
 
     Raises:
         NotFoundError: a region does not exist, or a task was not built for a region.
@@ -85,8 +85,10 @@ def tasks_of(workspace: Workspace, regions: Sequence[Artifact]) -> list[str]:
 
 
 def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> list[Artifact]:
-    """Returns the regions among which `probe` chooses if none is named: the newest version of each region for which all
-    given tasks were built (without tasks: any task). Returns an empty list if there is nothing to choose.
+    """Returns the regions from which `probe` may choose the regions to test, if the user named none.
+
+    These are the newest versions of the regions for which the given tasks were built or, if no task is given, any task.
+    Returns an empty list if the user named a region, or if the workspace has only one.
     """
     names = workspace.names("processed")
     given = [] if task is None else as_list(task)
@@ -103,15 +105,18 @@ def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> lis
 def choose_regions(
     found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], None]
 ) -> list[Artifact]:
-    """Returns the regions of which no model saw a tile in pretraining, and that all models can embed. Prints them.
+    """Chooses the regions to test: those that no model saw in pretraining. Prints the chosen regions.
 
-    If some of them are not next to a tile that pretraining saw, only these are returned. Only models that were
-    pretrained are compared. If there is none, returns no region, because then none is preferred.
+    All models must be able to embed the chosen regions. Regions next to tiles that a model saw are chosen only if there
+    are no other regions.
 
     Args:
-        found: `processed/` artifacts of the regions.
+        found: `processed/` artifacts of the regions to choose from.
         models: models to test.
-        check: raises an error if a model cannot embed a region.
+        check: function that raises an error if a model cannot embed a region.
+
+    Returns:
+        The chosen regions. An empty list if the models saw all regions, or if no model was pretrained.
     """
     from geojepa_cli.evaluate.protocols import SEEN_NEIGHBOURS, TRANSFER, find_protocol
 
@@ -139,25 +144,25 @@ def _note_choice(chosen: Sequence[Artifact], known: Sequence[str], unknown: Sequ
 
     Args:
         chosen: tested regions.
-        known: names of the models with a record of what pretraining saw.
-        unknown: names of the models without a record.
-        near: True if a model saw zoom-14 groups next to these regions.
+        known: names of the models that record the tiles that pretraining saw.
+        unknown: names of the models that do not record these tiles.
+        near: True if a model saw zoom-14 tiles next to the tested regions.
     """
     names = ", ".join(f"`{region.name}`" for region in chosen)
     but = ", but zoom-14 groups next to them" if near else ""
     why = [f"{', '.join(known)} saw no tile of these regions in pretraining{but}"] if known else []
     if unknown:
-        why.append(f"of {', '.join(unknown)} it is not recorded, but it was trained on regions of other names")
+        why.append(f"the tiles that {', '.join(unknown)} saw are unknown, but the training regions have other names")
     console.note(f"testing on {names}: {'; '.join(why)}; to test on other regions, name them with `--region`")
 
 
 def more_data() -> Hint:
-    """Returns the hint for regions with too few tiles or entities, if the workspace has no other region."""
+    """Returns a hint to fetch a larger extract, for a region with too few tiles or entities."""
     return hints.run("fetch", pbf="FILE", name="NAME").noting("a larger extract; then `tile` and `process`")
 
 
 def region_groups(region: Artifact) -> Groups:
-    """Returns the zoom-14 group of each tile of a region, int64.
+    """Returns, for each tile of a region, the zoom-14 tile (group) that contains it, int64.
 
     Raises:
         DataError: `processed.h5` is damaged.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TileVectors:
-    """Reads the tile embeddings of models. Each embeddings file is checked once, whatever number of tasks reads it."""
+    """Reads the tile embeddings of models. Checks each embeddings file once, even if it is read for several tasks."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
@@ -53,7 +53,7 @@ class TileVectors:
         return np.concatenate(parts)
 
     def _open(self, store: TileStore, index: int, artifact: Artifact) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Returns the rows of the tiles in an embeddings file, int64 [m], and their vectors, memory-mapped [m, W]."""
+        """Opens an embeddings file. Returns the index of each tile in the region, int64 [m], and the vectors [m, W]."""
         import numpy as np
 
         from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
@@ -97,8 +97,8 @@ def report_content(
         result: scores of the probe.
         params: parameters of the `probes/` artifact.
         built: regions and artifacts of the task.
-        protocols: protocol of each model, by its reference.
-        models: reference of the model of each row of scores, by the name of the row.
+        protocols: dict from the reference of each model (`name@id`) to its protocol.
+        models: dict from the name of each row in the table of scores to the reference of the model in this row.
     """
     from geojepa_cli.evaluate.protocols import NO_PRETRAINING
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.heads import DEFAULT_HEADS
+from geojepa_cli.config.labels import WITHOUT_SHARED
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region
+from geojepa_cli.stages.image_backbones import with_weights
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
+from geojepa_cli.stages.probe_embeddings import embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
     ProbeSettings,
     check_folds,
@@ -66,7 +68,7 @@ def _rebuild(remains: Remains) -> Hint:
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=[short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
+        model=[short_model(remains, with_weights(ref, params)) for ref in texts(params.get("models"))] or model or None,
         head=None if tuple(heads) == DEFAULT_HEADS else heads,
         seed=number(params.get("seed")),
         seeds=number(params.get("seeds"), 1),
@@ -148,7 +150,7 @@ def probe(
     """Tests how well a small prediction head can predict the label of a task from the tile embeddings of models.
 
     Also tests two baselines: Dummy predicts the median label, TagPool pools the text embeddings of a tile's tags.
-    Missing embeddings are computed first. Every score names its protocol: what pretraining saw (see ADR 18).
+    Missing embeddings are computed first. Every score has a protocol: what pretraining saw of the tested tiles.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -157,8 +159,7 @@ def probe(
         model: names of models or baselines, `models/` artifacts, or language models (`LanguageModel`). Default: the
             newest model or, if there is none, the model that comes with the package.
         region: names of regions, or artifacts. Default: the regions of the artifacts in `task` or, if there are none,
-            the only region in the workspace. If there are several regions: those of which the models saw no tile in
-            pretraining.
+            the only region in the workspace. If there are several regions: those that no model saw in pretraining.
         masked: hide from the models the tags and entities that reveal the label of the task.
         head: prediction heads to train: `linear` (ridge regression), `sgd` (linear, by gradient descent), `mlp`,
             `boosting`, or a list of several. Default: `linear` and `mlp`.
@@ -166,11 +167,12 @@ def probe(
         without_shared: also test embeddings that were made without OSM elements that lie in several zoom-14 tiles.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads; does not affect the result.
-        seeds: number of consecutive seeds over which figures are averaged.
-        labels: shares of the training labels, such as 0.1, with which heads are also fitted (learning curve).
+        seeds: number of consecutive seeds over which scores are averaged.
+        labels: shares of the training labels, such as 0.1. Heads are also trained with these shares (learning curve).
         fold: number of the only fold of the task to test. Default: all folds; if a model was pretrained with
-            `--fold` on the tested regions, its fold.
-        embeddings: Parquet files with vectors of tiles to test, as paths or texts `NAME=FILE`; see `model_or_default`.
+            `--fold` on the tested regions, the fold that it left out.
+        embeddings: Parquet files with tile vectors of your own to test, as paths or texts `NAME=FILE`. Without `model`,
+            only these vectors and the baselines are tested.
 
     Returns:
         The `probes/` artifact with `report.json`, `predictions.csv` and `plot.png`. If `task` is a list or None, a list
@@ -198,8 +200,8 @@ class _Prepared(NamedTuple):
         built: regions and artifacts of the task.
         store, data: tiles of these regions, and their labels.
         settings: settings of the probe.
-        protocols: protocol of each model, by its reference.
-        user: vectors of a user.
+        protocols: dict from the reference of each model to its protocol (what pretraining saw of the tested tiles).
+        user: vectors from files of the user (`--embeddings`).
     """
 
     built: BuiltTask
@@ -252,7 +254,7 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
     params |= {"protocols": {ref: found.name for ref, found in protocols.items()}}
     params |= {**supervised.params, **user.params, **asked.params}
     made = [one for row in embedded.values() for one in row.artifacts]
-    inputs = [*built.regions, *built.artifacts, *made, *supervised.features, *asked.artifacts]
+    inputs = [*built.regions, *built.artifacts, *made, *supervised.inputs, *asked.artifacts]
 
     def write(build: Build) -> Artifact:
         import torch

@@ -77,17 +77,17 @@ def number(value: Any, default: float = 0) -> int | float | None:
 
 
 def text(value: Any) -> str | None:
-    """Returns a parameter that is a text, or None for any other parameter."""
+    """Returns a parameter of a manifest if it is a text that is not empty; otherwise None."""
     return value if isinstance(value, str) and value else None
 
 
 def texts(value: Any) -> list[str]:
-    """Returns the texts in a parameter that is a list."""
+    """Returns the texts in a parameter of a manifest that is a list. Returns an empty list for other parameters."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def box(value: Any) -> str | None:
-    """Returns the value of the option `--bbox`, or None if the parameter is not a bounding box."""
+    """Converts a parameter of a manifest to a value of `--bbox`. Returns None if it is not a bounding box."""
     if not isinstance(value, list) or not all(isinstance(side, int | float) for side in value):
         return None
     return ",".join(repr(side) for side in value) or None

@@ -79,7 +79,7 @@ def open_shipped(ref: str, option: str = "model") -> ShippedModel:
 
     Args:
         ref: `name` or `name@id` of the model. The name is in `shipped_names()`.
-        option: option that `ref` is the value of, for hints: `model` or `geometry_encoder`.
+        option: option in which the user gave `ref`, for the hint: `model` or `geometry_encoder`.
 
     Raises:
         NotFoundError: the installed model has another id.
@@ -107,20 +107,21 @@ def open_shipped(ref: str, option: str = "model") -> ShippedModel:
 
 
 def ref_in(params: Mapping[str, Any]) -> str | None:
-    """Returns the reference to the shipped model in the parameters of an artifact with embeddings or geometry vectors.
+    """Returns the reference to the shipped model with which an artifact was made. None if it was made without one.
 
-    Returns None if the artifact was not made with a shipped model.
+    Args:
+        params: parameters of an artifact with embeddings or geometry vectors.
     """
     sums = {name: params.get(name) for name in (WEIGHTS_PARAM, CONFIG_PARAM)}
     return f"{params.get('model')}@{identity_hash(sums)}" if all(sums.values()) else None
 
 
 def noting_version(hint: Hint, refs: Iterable[str | None]) -> Hint:
-    """Adds a note to a command that rebuilds an artifact, if this version of geojepa comes with another model.
+    """Adds a note to a command if the command needs a model that comes with another version of geojepa.
 
     Args:
-        hint: command that rebuilds the artifact.
-        refs: references to the models with which the artifact was made. Only those to shipped models matter.
+        hint: command that rebuilds an artifact.
+        refs: references (`name@id`) to the models with which the artifact was made.
     """
     for ref in refs:
         name = (ref or "").partition("@")[0]

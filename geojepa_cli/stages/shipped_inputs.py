@@ -1,4 +1,4 @@
-"""Checks that a region has the inputs that a model of the package reads, such as tag embeddings of its encoder."""
+"""Checks that a region has the inputs of a model that comes with geojepa, such as tag embeddings."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from geojepa_cli.workspace.workspace import Workspace
 
 
 class Reader(Protocol):
-    """A model that finds its inputs."""
+    """Interface of models that find their inputs in a workspace."""
 
     def tag_features(self, workspace: Workspace, processed: Artifact) -> object:
-        """Returns the tag embeddings of a region, or raises an error."""
+        """Returns the tag embeddings of a region. Raises an error if the model cannot read them."""
 
     def geometry(self, workspace: Workspace, processed: Artifact) -> object:
-        """Returns the geometry encoder for a region, or raises an error."""
+        """Returns the geometry encoder whose vectors the model reads. Raises an error if it does not exist."""
 
 
 def check_tags(model: ShippedModel, features: Artifact) -> None:
-    """Checks that a shipped model can read the tag embeddings of a region. Accepts any if it reads no tags.
+    """Checks that a shipped model can read the tag embeddings of a region. Does nothing if the model reads no tags.
 
     Args:
         model: shipped model.
         features: `features/` artifact of the region with tag embeddings.
 
     Raises:
-        DataError: the tag embeddings are of another text encoder or have another width.
+        DataError: the tag embeddings are of another text encoder or have another length.
     """
     from geojepa_cli.config.schema import PretrainConfig
     from geojepa_cli.store.features import tag_encoder

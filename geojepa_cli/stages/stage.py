@@ -42,10 +42,11 @@ class Stage:
         keep: glob patterns of the files that are kept if a run fails, because the next run uses them.
         resumes_from: glob patterns. An interrupted run can resume if each pattern matches a file that is not empty. If
             None, the patterns in `keep` are used.
-        made_from: kind of the input that is named after the region of the artifact, such as `source` for `tiles`. None
-            if an artifact is not made from the artifacts of one region alone.
+        made_from: kind of artifact from which a region's artifact of this kind is made, such as `source` for `tiles`.
+            None if there is no such kind, for example because artifacts are made from several regions.
         of_region: True if the artifacts have the name of a region.
-        variant: names of parameters. If they differ, a new artifact with the same name does not replace an older one.
+        variant: names of parameters. A new artifact replaces an older one with the same name only if these parameters
+            have the same values.
         registers: True to make the kind known to workspaces. False if another stage with the same kind does so: for
             example, tasks and their analyses both have the kind `tasks`.
         files: names of the files that every artifact of this stage contains.
@@ -191,11 +192,11 @@ def as_list(given: object) -> list[Any]:
 def as_command(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator for the Python function of a command.
 
-    The decorated function checks its arguments, and raises a `GeojepaError` if a file cannot be read or written. It
-    also adds options to the hints of its errors, so that a hint is a
-    complete command to paste. On the command line, these are the options that the user typed. In Python, they are made
-    from the arguments of the call: each argument that differs from its default becomes the option with the same name.
-    An artifact becomes `--region`, `--model` or `--task`, depending on its kind.
+    The decorated function checks its arguments, and raises a `GeojepaError` if a file cannot be read or written.
+
+    It also adds options to the hints of its errors, so that a hint is a complete command to paste. On the command line,
+    these are the options that the user typed. In Python, each argument that differs from its default becomes the option
+    with the same name. An artifact becomes `--region`, `--model` or `--task`, depending on its kind.
 
     Args:
         name: name of the command.

@@ -1,4 +1,4 @@
-"""Reads the probes and models of a sweep, and makes the scores of its trials."""
+"""Computes the scores of the trials of a sweep from the probes of their models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.probes import REPORT_FILE
-from geojepa_cli.stages.reports import read_probe
+from geojepa_cli.stages.report_probes import read_probe
 from geojepa_cli.stages.sweep_jobs import Done
 from geojepa_cli.stages.sweep_plan import SweepPlan
 from geojepa_cli.workspace.artifact import Artifact
@@ -26,16 +26,21 @@ Read = tuple[dict[str, "TaskErrors"], list[str]]  # errors by task, and the prot
 
 
 def baseline_scores(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> TrialScores:
-    """Returns the scores of TagPool, from its probes in each fold.
+    """Returns the scores of the baseline TagPool.
+
+    Args:
+        plan: the sweep.
+        probes: for each fold, the `probes/` artifacts of TagPool, one for each task.
 
     Raises:
-        DataError: Dummy makes no error in any task, so there is nothing to compare.
+        DataError: the baseline Dummy (predicts the median) makes no error in any task.
     """
     from geojepa_cli.evaluate.sweep_scores import TrialScores
 
     errors, protocols = _read_model(plan, probes)
     if not any(task.dummy.sum() > 0 for task in errors.values()):
-        raise DataError("Dummy makes no error in any task: there is nothing to compare", hints.run("build-tasks"))
+        message = "the baseline Dummy (predicts the median) makes no error in any task, so there is nothing to compare"
+        raise DataError(message, hints.run("build-tasks"))
     return TrialScores(TAGPOOL, errors=[errors], protocols=protocols, baseline=True)
 
 
@@ -46,7 +51,8 @@ def trial_scores(workspace: Workspace, plan: SweepPlan, trial: Trial, done: Sequ
         workspace: workspace with the artifacts.
         plan: the sweep.
         trial: the trial.
-        done: results of the trial's jobs: for every seed, one for each fold. If one failed, the trial has no scores.
+        done: results of the jobs of the trial, in the order of seeds and, for each seed, of folds. If a job failed, the
+            trial has no scores.
     """
     from geojepa_cli.evaluate.sweep_scores import TrialScores
 
@@ -65,12 +71,20 @@ def trial_scores(workspace: Workspace, plan: SweepPlan, trial: Trial, done: Sequ
 
 
 def is_random(probe: Artifact) -> bool:
-    """Returns True if each tile was assigned to a split separately, which makes scores too good."""
+    """Returns True if a probe has a random split. Its scores are too good: test tiles are next to training tiles."""
     return bool(probe.read_json(REPORT_FILE).get("random"))
 
 
 def _read_model(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> Read:
-    """Reads the probes of a seed: a list of probes for each fold. Joins the errors of folds, by task."""
+    """Reads the errors of the models of one trial and seed, which were tested on different folds.
+
+    Args:
+        plan: the sweep.
+        probes: for each fold, the `probes/` artifacts of all tasks.
+
+    Returns:
+        A dict from the name of each task to the errors in all folds, and the protocol of each probe.
+    """
     from geojepa_cli.evaluate.sweep_scores import join_folds
 
     parts: dict[str, list[TaskErrors]] = {}
@@ -85,7 +99,7 @@ def _read_model(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> Read:
 
 
 def _first_model(content: dict[str, Any]) -> tuple[str, list[str]]:
-    """Returns the name of the first model in the scores of a probe, which comes after Dummy, and its protocols."""
+    """Returns the name of the first model after Dummy in the scores of a probe, and the protocols of its scores."""
     from geojepa_cli.evaluate.predictions import DUMMY
 
     label = next(score["model"] for score in content["scores"] if score["model"] != DUMMY)

@@ -18,7 +18,7 @@ PROBE_SEED = 0  # all models are tested on the same folds, so that their errors 
 
 
 class Job(TypedDict):
-    """A model of a sweep: a trial with a seed and perhaps a fold.
+    """A job of a sweep: the model of one trial, seed and fold.
 
     Attributes:
         workspace: directory of the workspace.
@@ -26,7 +26,7 @@ class Job(TypedDict):
         model: name of the model.
         config: complete configuration as YAML.
         seed: seed of the model.
-        fold: fold that training leaves out and the probes test; None for no fold.
+        fold: fold that training leaves out and on which the model is tested; None if the sweep has no folds.
         regions, test_regions: `processed/` artifacts to train on and to test on, as `name@id`.
         tasks: names of the tasks.
         masked: hide the tags and entities that reveal the label.
@@ -107,7 +107,7 @@ def describe(error: BaseException) -> str:
 
 
 def _free_memory() -> None:
-    """Frees the memory of a model that failed, on a GPU too, for the models after it."""
+    """Frees the memory of a failed model, also on the GPU, so that the next model has enough memory."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

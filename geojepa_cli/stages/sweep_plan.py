@@ -1,4 +1,4 @@
-"""Plans a sweep: finds regions and tasks, makes and checks the trials, before anything is trained."""
+"""Plans a sweep before anything is trained: finds regions and tasks, and makes and checks the trials."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Settings = Mapping[str, object] | str | Sequence[str]
 
 
 class SweepPlan(NamedTuple):
-    """Everything that a sweep will do.
+    """Plan of a sweep: everything that will be trained and tested.
 
     Attributes:
-        spec: the sweep file.
+        spec: content of the sweep file.
         base: base configuration with the settings that all trials share.
         trials: trials, with their checked configurations.
         reference: name of the trial with which the others are compared.
@@ -53,11 +53,11 @@ class SweepPlan(NamedTuple):
 
     @property
     def folds(self) -> Sequence[int | None]:
-        """Folds to train without and to test on; only None if models are trained without folds."""
+        """Folds of the sweep. Each is left out of training and then tested. `(None,)` if there are no folds."""
         return self.spec.folds or (None,)
 
     def jobs(self, workspace: Workspace, device: str, threads: int) -> list[Job]:
-        """Returns a job for each model: for every trial, seed and fold."""
+        """Returns the jobs of the sweep: one for each combination of trial, seed and fold."""
         return [
             self.job(workspace, trial, seed, fold, device, threads)
             for trial in self.trials
@@ -66,7 +66,7 @@ class SweepPlan(NamedTuple):
         ]
 
     def job(self, workspace: Workspace, trial: Trial, seed: int, fold: int | None, device: str, threads: int) -> Job:
-        """Returns the job of a model."""
+        """Returns the job of the model with the given trial, seed and fold."""
         from geojepa_cli.config.load import dump_config
 
         return {
@@ -126,10 +126,11 @@ def _yaml(value: object) -> str:
 
 
 def _check(spec: SweepSpec, trials: Sequence[Trial], source: str) -> None:
-    """Checks what `pretrain` and `probe` would refuse later.
+    """Checks a sweep before it starts, so that it does not fail in one of its runs.
 
     Raises:
-        UsageError: a head is unknown, a name cannot be used, or a configuration does not train a model of tiles.
+        UsageError: a head is unknown, the name of a run is not allowed, or a configuration cannot be used in a sweep
+            because it trains a geometry encoder or sets `data.fold`.
     """
     from geojepa_cli.config.geometry import GeometryConfig
 
@@ -146,13 +147,15 @@ def _check(spec: SweepSpec, trials: Sequence[Trial], source: str) -> None:
                 f"`{source}`: `{spec.base}` trains a geometry encoder, which has no tile vectors", corrected
             )
         if trial.config.data.fold is not None:
-            raise UsageError(f"`{source}`, trial `{trial.name}`: data.fold is set; use the key `folds`", corrected)
+            message = f"`{source}`, trial `{trial.name}`: `data.fold` cannot be set; use the key `folds`"
+            raise UsageError(message, corrected)
 
 
 def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artifact], given: Regions) -> list[Artifact]:
-    """Returns the regions to test on. Default: all that share no zoom-14 group with the training regions."""
+    """Returns the regions to test on. Default: all regions that share no zoom-14 tile with the training regions."""
     if given and spec.folds:
-        raise UsageError("`folds` are tested on the regions of training, without `--test-region`", _without_tests())
+        message = "`--test-region` cannot be combined with `folds` of the sweep file, which test on training regions"
+        raise UsageError(message, _without_tests())
     if spec.folds:
         return list(regions)
     if given is not None or spec.test_regions:
@@ -165,9 +168,9 @@ def _test_regions(workspace: Workspace, spec: SweepSpec, regions: Sequence[Artif
     found = _unseen(workspace, spec, regions)
     if found:
         names = ", ".join(f"`{one.name}`" for one in found)
-        console.note(f"testing on {names}, which the models do not see; to test on others, use `--test-region`")
+        console.note(f"testing on {names}, which training does not see; to test on other regions, use `--test-region`")
         return found
-    console.warn("the models are tested on the regions of training, because there is no other region with the tasks")
+    console.warn("the models are tested on the training regions, because the tasks were built for no unseen region")
     return list(regions)
 
 

@@ -1,6 +1,6 @@
 """Process that runs one job of a sweep: reads the job from stdin, and prints its result, both as one line of JSON.
 
-The sweep keeps stdin open. If the sweep is killed, stdin ends, and this process stops too: training saves a checkpoint.
+The sweep keeps stdin open. If the sweep is killed, stdin ends. Training then saves a checkpoint, and the process stops.
 """
 
 from __future__ import annotations

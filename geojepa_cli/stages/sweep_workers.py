@@ -27,20 +27,20 @@ def check_ray() -> None:
     """Checks that Ray is installed.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: Ray is not installed.
     """
     if util.find_spec("ray") is None:
         raise MissingExtraError("`--ray` needs the package `ray`", hints.shell("pip", "install", "geojepa[scale]"))
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, ray: bool, start: Callable[[Job], None]) -> Results:
-    """Runs jobs, and yields the place and the result of each when it is finished.
+    """Runs jobs. Yields the index of each job in `jobs` and its result, as soon as the job is finished.
 
     Args:
         jobs: jobs to run.
-        workers: number of jobs that run at the same time; 0 for as many as a Ray cluster has room for.
+        workers: number of jobs that run at the same time; 0 for as many as the Ray cluster can run.
         ray: run the jobs on Ray.
-        start: called with each job before it starts.
+        start: function that is called with each job before the job starts.
 
     Raises:
         InterruptedRunError: the sweep was stopped with Ctrl-C, or a job with SIGTERM.
@@ -113,7 +113,10 @@ def _run_process(job: Job, running: set[subprocess.Popen[str]]) -> Done:
 
 
 def _with_ray(jobs: Sequence[Job], workers: int, start: Callable[[Job], None]) -> Results:
-    """Runs each job as a Ray task: on the cluster of `RAY_ADDRESS`, or on this computer. All need the workspace."""
+    """Runs each job as a Ray task: on the cluster of `RAY_ADDRESS` or, without it, on this computer.
+
+    All machines need the workspace at the same path.
+    """
     import ray
 
     if not ray.is_initialized():
@@ -144,6 +147,6 @@ def _submit(ray: Any, job: Job, resources: dict[str, float]) -> Any:
 
 
 def _python_path() -> str:
-    """Returns a `PYTHONPATH` with which another process imports this package."""
+    """Returns a value of `PYTHONPATH` with which other processes can import this package."""
     folder = str(Path(geojepa_cli.__file__).resolve().parents[1])
     return os.pathsep.join(part for part in (folder, os.environ.get("PYTHONPATH", "")) if part)

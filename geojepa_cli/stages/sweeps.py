@@ -33,7 +33,7 @@ SPEC_FILE, BASE_FILE = "sweep.yaml", "base.yaml"
 
 
 def _rebuild(remains: Remains) -> Hint:
-    """Returns the command that runs a sweep again, from the files in its artifact if they are undamaged."""
+    """Returns the command that runs a sweep again. It uses the sweep file in the artifact, unless this is damaged."""
     folder = remains.path
     intact = folder is not None and all(
         name in remains.files and (folder / name).is_file() and file_sha256(folder / name) == remains.files[name]
@@ -74,7 +74,7 @@ def sweep(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Trains a model for each trial of a sweep file, tests all on the same tiles, and ranks the trials.
+    """Trains models for each trial of a sweep file, tests all models on the same tiles, and ranks the trials.
 
     Models and probes are ordinary artifacts. Those that exist are not made again, so a sweep that was killed continues
     where it stopped. A trial that fails is listed in the table with the reason, and the others continue; the next run
@@ -111,7 +111,7 @@ def sweep(
     baseline = baseline_scores(plan, baselines)
     done = _run(jobs, workers if not ray or workers > 1 else 0, ray)
     if all(one["error"] for one in done):
-        raise DataError(f"all trials failed; the first: {done[0]['error']}", hints.again().noting("to try again"))
+        raise DataError(f"all trials failed; the first error: {done[0]['error']}", hints.again().noting("to try again"))
     by_trial: dict[str, list[Done]] = defaultdict(list)
     for job, one in zip(jobs, done, strict=True):
         by_trial[job["trial"]].append(one)
@@ -195,7 +195,7 @@ def _tables(plan: SweepPlan, scores: Sequence[TrialScores], inputs: Sequence[Art
 
 
 def _resolved(plan: SweepPlan) -> str:
-    """Returns the sweep as YAML that makes the same artifact again, next to `base.yaml`."""
+    """Returns a sweep file that makes the same artifact again. It uses `base.yaml` in the same folder."""
     spec = plan.spec
     variants: Mapping[str, Any] = {
         trial.name: {key: list(one) if isinstance(one, tuple) else one for key, one in trial.settings.items()}

@@ -92,10 +92,11 @@ def make_analysis(
         opened = [settings.filters.open_region(workspace, processed) for processed in regions]
         analysis = analyze(opened, spec, settings.rule)
         if not analysis.within and not analysis.between:
-            found = f"`{spec.name}` has too few tiles ({analysis.sizes['tiles']} kept), or all their labels are equal"
             other = [*(processed.name for processed in regions), "ANOTHER"]
             raise DataError(
-                f"{found}; an analysis would show tags that seem informative by chance", hints.again(region=other)
+                f"`{spec.name}` has too few tiles ({analysis.sizes['tiles']} kept), or all their labels are equal; "
+                "an analysis would show tags that seem informative by chance",
+                hints.again(region=other),
             )
         analysis.save(build.partial / ANALYSIS_FILE)
         names = ", ".join(processed.name for processed in regions[:3]) + (" and more" if len(regions) > 3 else "")

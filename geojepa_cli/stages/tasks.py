@@ -162,7 +162,7 @@ def find_specs(tasks: TaskNames, option: str = "--task") -> list[TaskSpec]:
     for given, spec in zip(wanted, specs, strict=True):
         if spec.label.file is not None:
             hint = hints.run("build-tasks", labels="FILE", label=spec.label.file.column, name=spec.name)
-            raise UsageError(f"the labels of the task in `{given}` are from a file, which must be given", hint)
+            raise UsageError(f"the labels of the task in `{given}` come from a file: `--labels` is required", hint)
     names = [spec.name for spec in specs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -193,7 +193,7 @@ def _task_name(task: object, argument: str) -> str:
 
 
 def count_groups(regions: Sequence[Artifact]) -> int:
-    """Returns the number of groups (zoom-14 tiles) that contain a tile of at least one of these regions."""
+    """Returns the number of groups (zoom-14 tiles) that contain a tile of at least one of the regions."""
     import numpy as np
 
     from geojepa_cli.store.store import TileStore

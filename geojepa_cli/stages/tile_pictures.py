@@ -1,4 +1,4 @@
-"""Pictures of tiles for language models: the image of a tile or, where there is none, a drawing of its map."""
+"""Pictures of tiles, for language models and reports: the image of a tile or, without one, a drawing of its map."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class _Source(NamedTuple):
-    """Sources of the pictures of one region.
+    """Sources of the pictures of n tiles in one region.
 
     Attributes:
-        images: `images/` artifact; None if no picture is read from it.
-        tiles: `tiles/` artifact; None if no picture is drawn.
-        places: positions of the tiles among the pictured tiles, int64 [n].
+        images: `images/` artifact; None if all pictures are drawn.
+        tiles: `tiles/` artifact with the map to draw; None if no picture is drawn.
+        places: index of each tile in the list of all pictures, int64 [n].
         zxy: zoom, x and y of the tiles, int64 [n, 3].
         drawn: True for tiles whose picture is drawn, bool [n].
     """
@@ -43,13 +43,13 @@ class _Source(NamedTuple):
 
 
 class TilePictures:
-    """Pictures of some tiles. They are read and drawn by `read`.
+    """Pictures of selected tiles. The method `read` reads or draws them.
 
     Args:
         workspace: workspace with the images.
         regions: `processed/` artifacts of the regions, in the order of the dataset.
         store: dataset of the regions.
-        rows: row of each tile in the dataset, int64.
+        rows: index of each selected tile in the dataset, int64.
 
     Raises:
         NotFoundError: a tile has no image, and the `tiles/` artifact from which it would be drawn does not exist.
@@ -79,6 +79,15 @@ class TilePictures:
     def drawn(self) -> int:
         """Number of pictures that are drawn from the map."""
         return sum(len(one.places) if shows_drawn_images(one.images) else int(one.drawn.sum()) for one in self._sources)
+
+    @property
+    def are_drawn(self) -> list[bool]:
+        """For each tile, True if its picture is drawn from the map, now or when the images of its region were made."""
+        found = [False] * self._count
+        for one in self._sources:
+            for place, drawn in zip(one.places.tolist(), one.drawn.tolist(), strict=True):
+                found[place] = drawn or shows_drawn_images(one.images)
+        return found
 
     def read(self) -> list[Pixels]:
         """Returns the picture of each tile, uint8 [3, rows, columns].

@@ -45,10 +45,10 @@ def check_images(image_size: int, bands: str, image_codec: str, imagery: str, dr
 
 
 def check_scenes(by_region: Sequence[Sequence[Artifact]], wanted: WantedImages) -> None:
-    """Checks that images of the wanted form can be made from the imagery of each region.
+    """Checks that the wanted images can be made from the imagery of each region.
 
     Raises:
-        UsageError: the source has image tiles, which have another form.
+        UsageError: the imagery consists of image tiles, but the wanted images are not 224 × 224 pixels and RGB.
     """
     from geojepa_cli.stages.images import check_image_form
 
@@ -90,8 +90,11 @@ def regions_to_tile(
 ) -> list[Sequence[Artifact]]:
     """Returns a list of the regions to make. Each region is a list of its `source/` artifacts.
 
-    With `merge`, there is one region, made from the artifacts of all given regions. If `warn` is True, warns that their
-    imagery is left out.
+    Args:
+        workspace: workspace that contains the regions.
+        regions: names of regions, or `source/` artifacts.
+        merge: name of the region into which all given regions are merged; None to keep them separate.
+        warn: warn if regions with imagery are merged, because merged regions have no imagery.
 
     Raises:
         UsageError: `merge` is given for fewer than two regions, or is the name of an existing region.

@@ -70,7 +70,7 @@ TILES = Stage(
 
 
 class TiledRegion(NamedTuple):
-    """The `tiles/` artifact of a region, and the `images/` artifact if the source has imagery."""
+    """The `tiles/` artifact of a region, and its `images/` artifact or None if it has no images."""
 
     tiles: Artifact
     images: Artifact | None

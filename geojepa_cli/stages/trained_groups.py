@@ -1,30 +1,30 @@
-"""Zoom-14 groups that a model saw in pretraining, which `probe` compares with the tested tiles."""
+"""Zoom-14 tiles (groups) that a model saw in pretraining. `probe` compares them with the tested tiles."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geojepa_cli.config.images import IMAGE_BASELINES
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.image_backbones import IMAGE_MODELS
 
 if TYPE_CHECKING:
     from geojepa_cli.tasks.splits import Groups
 
 
 def trained_elsewhere(model: Model) -> bool:
-    """Returns True for a language model, or an image backbone with weights, which may have seen any image or map."""
-    backbone = model.is_baseline and model.name in IMAGE_BASELINES
+    """Returns True for language models and pretrained image backbones: their training data are unknown."""
+    backbone = model.is_baseline and model.name in IMAGE_MODELS
     return model.language is not None or (backbone and not model.has_random_images())
 
 
 def groups_of(model: Model) -> Groups | None:
-    """Returns the zoom-14 groups that a model saw in pretraining, int64. Empty for a model that saw no tile.
+    """Returns the zoom-14 tiles (groups) that a model saw in pretraining, int64.
 
-    Returns None if the model does not record them.
+    Returns an empty array if the model saw no tile, and None if it does not record the tiles that it saw.
 
     Raises:
-        DataError: the record is damaged.
+        DataError: the file with the record is damaged.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Code for all training runs: the stage `models/`, settings and result of a run, and functions that run it."""
+"""Training of models of all kinds: the stage `models/`, and settings and results of training runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Trained(NamedTuple):
 
     Attributes:
         result: progress at the end of the run, and the limit that ended the run.
-        parameters: numbers of parameters of the model's parts, by name.
+        parameters: number of parameters of each part of the model, by name of the part.
         timing: entries of `timing.json`.
     """
 
@@ -242,14 +242,14 @@ def model_config(model: Artifact) -> RunConfig:
 
 
 def check_best(model: Artifact) -> None:
-    """Checks that a model has the weights that the figure `train.select` chose.
+    """Checks that a model has its best weights, in addition to the last weights of the training run.
 
     Raises:
-        NotFoundError: it has only its last weights.
+        NotFoundError: the model was trained without the setting `train.select`, so its best weights were not kept.
     """
     if not (model.path / BEST_WEIGHTS).is_file():
         hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
-        raise NotFoundError(f"`{model.full_ref}` has only its last weights, no `{BEST_WEIGHTS}`", hint)
+        raise NotFoundError(f"`{model.full_ref}` has only its last weights: `{BEST_WEIGHTS}` does not exist", hint)
 
 
 def _interrupted(build: Build) -> InterruptedRunError:

@@ -1,4 +1,4 @@
-"""Vectors of a user in a probe (`probe --embeddings`): they stand in the tables like those of a model."""
+"""Vectors that a user gives in files (`probe --embeddings`). They are tested like the embeddings of a model."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ MAX_MISSING = 0.5  # largest share of the tiles of a task without a vector
 
 @dataclass(frozen=True)
 class UserVectors:
-    """Vectors of a user.
+    """Vectors from one file of a user.
 
     Attributes:
-        name: name in tables.
+        name: name of the vectors in tables of scores.
         sha256: SHA-256 checksum of the file.
-        table: vectors and their places.
+        table: vectors, each with the tile, point or polygon to which it belongs.
     """
 
     name: str
@@ -53,12 +53,12 @@ class UserVectors:
 
 @dataclass(frozen=True)
 class UserRows:
-    """Vectors of a user for the tiles of a task.
+    """Vectors from files of a user, assigned to the tiles of a task.
 
     Attributes:
-        files: vectors of the user.
-        placed: their tiles in the dataset of the task, in the same order.
-        left_out: number of tiles of the task that are left out, because they lack a vector.
+        files: vectors from each file.
+        placed: for each file, the tiles that have a vector, and the vectors of these tiles.
+        left_out: number of tiles of the task that are not used, because a file has no vector for them.
     """
 
     files: Sequence[UserVectors]
@@ -67,32 +67,32 @@ class UserRows:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters of the `probes/` artifact: name, checksum and dimension. Empty without such vectors."""
+        """Parameters of the `probes/` artifact: name, checksum and vector length of each file. Empty without files."""
         found = [
             {"name": one.name, "sha256": one.sha256, "dimension": int(one.table.vectors.shape[1])} for one in self.files
         ]
         return {"embeddings": found} if found else {}
 
     def vectors(self, rows: NDArray[Any], masked: bool) -> dict[str, NDArray[Any]]:
-        """Returns the vectors of tiles of the task, float32 [n, d], by name of the row in the tables."""
+        """Returns a dict from row name in the table of scores to the vectors of n tiles of the task, float32 [n, d]."""
         found = zip(self.files, self.placed, strict=True)
         return {self._label(one, masked): placed.read(rows) for one, placed in found}
 
     def rows(self, masked: bool) -> dict[str, str]:
-        """Returns the reference of the vectors of each row of scores, by the name of the row."""
+        """Returns a dict from row name in the table of scores to the reference of the vectors in this row."""
         return {self._label(one, masked): one.ref for one in self.files}
 
     def protocols(self, tested: Groups, regions: Groups) -> dict[str, Protocol]:
-        """Returns the protocol `unknown` for all vectors, by reference."""
+        """Returns a dict from the reference of each vector file to the protocol `unknown` (unknown training data)."""
         from geojepa_cli.evaluate.protocols import find_protocol
 
         return {one.ref: find_protocol(None, tested, regions) for one in self.files}
 
     def report(self, description: str) -> dict[str, Any]:
-        """Returns entries of `report.json`: dimensions, tiles that were left out, and the description of the test.
+        """Returns entries of `report.json`: the vector files, and the number of tiles without a vector.
 
         Args:
-            description: description of how heads were tested.
+            description: description of the test. The number of tiles without a vector is added to it.
         """
         if not self.files:
             return {}
@@ -108,12 +108,12 @@ class UserRows:
 
 
 def model_or_default(model: Any, embeddings: VectorFiles) -> Any:
-    """Returns the models to test: if only vectors of a user are given, these and the baseline TagPool."""
+    """Returns the models to test. If the user gives vectors, but no model, returns the baseline TagPool."""
     return TAGPOOL if model is None and embeddings is not None else model
 
 
 def name_of_probe(models: Sequence[Model], user: UserRows) -> str:
-    """Returns the name of the first model of a probe or, if this is TagPool, of the first vectors of a user."""
+    """Returns the name of the first model of a probe. If this is TagPool, returns the name of the first vector file."""
     if user.files and models[0].name == TAGPOOL:
         return user.files[0].name
     return legal_name(models[0].name) if models[0].language else models[0].name
@@ -127,14 +127,14 @@ def rebuild_options(params: Mapping[str, Any]) -> list[str]:
 
 
 def read_user_vectors(embeddings: VectorFiles, models: Sequence[Model]) -> list[UserVectors]:
-    """Reads the files with vectors of a user.
+    """Reads the vector files of a user.
 
     Args:
         embeddings: paths of Parquet files, or texts `NAME=FILE`.
-        models: models of the probe, whose names the vectors must not have.
+        models: models of the probe. No file may have the name of a model.
 
     Raises:
-        UsageError: a name is used twice, or an argument is neither text nor a path.
+        UsageError: a name is used twice, or `embeddings` contains something that is neither text nor a path.
         NotFoundError: there is no such file.
         DataError: a file is damaged, or has no vectors.
     """
@@ -162,17 +162,20 @@ def read_user_vectors(embeddings: VectorFiles, models: Sequence[Model]) -> list[
 def place_user_vectors(
     files: Sequence[UserVectors], store: TileStore, data: TaskData, regions: Sequence[str], masked: bool
 ) -> tuple[TaskData, UserRows]:
-    """Assigns vectors of a user to tiles. Tiles without a vector are left out of the task, for all models alike.
+    """Assigns the vectors of a user to tiles. The probe uses only the tiles that have a vector in every file.
 
     Args:
-        files: vectors of the user.
+        files: vectors from each file.
         store: tiles of all regions of the task.
         data: labels of the task.
         regions: names of the regions.
-        masked: the tags that reveal the label are hidden from the models.
+        masked: True if the tags that reveal the label are hidden from the models; only for a warning.
+
+    Returns:
+        The labels of the tiles that have a vector in every file, and the vectors of these tiles.
 
     Raises:
-        DataError: more than half of the tiles of the task lack a vector, or the vectors are of tiles of another zoom.
+        DataError: a file has no vector for more than half of the tiles, or its tiles have another zoom level.
     """
     import numpy as np
 
@@ -191,14 +194,17 @@ def place_user_vectors(
         lacking = int((data.eligible & ~have).sum())
         if lacking > MAX_MISSING * total:
             where = f"`{data.spec.name}` in {', '.join(f'`{name}`' for name in regions)}"
-            message = f"`{one.table.path}` has no vector for {lacking:,} of {total:,} tiles of {where}"
-            hint = hints.again(embeddings=f"{one.name}=FILE.parquet").noting("with vectors of these tiles")
-            raise DataError(f"{message}: expected at most {MAX_MISSING:.0%}", hint)
+            raise DataError(
+                f"`{one.table.path}` has no vector for {lacking:,} of {total:,} tiles of {where}: "
+                f"expected at most {MAX_MISSING:.0%}",
+                hints.again(embeddings=f"{one.name}=FILE.parquet").noting("with vectors of these tiles"),
+            )
         known &= have
     left_out = int((data.eligible & ~known).sum())
     if left_out:
         tiles_ = console.counted(left_out, "tile")
-        console.warn(f"{tiles_} of {total:,} without a vector in `--embeddings` left out of `{data.spec.name}`")
+        task = f"task `{data.spec.name}`"
+        console.warn(f"{tiles_} of {total:,} not used in {task}: no vector in `--embeddings`")
     if masked:
         names = ", ".join(f"`{one.name}`" for one in files)
         console.warn(f"`--masked` hides nothing from {names}, whose vectors come from files")
@@ -207,7 +213,7 @@ def place_user_vectors(
 
 
 def _split(given: str | Path) -> tuple[str, Path]:
-    """Returns the name and the path in `NAME=FILE` or `FILE`."""
+    """Splits `NAME=FILE` into name and path. For a path alone, the name is the file name without its extension."""
     text = str(given)
     name, equals, file = text.partition("=")
     if isinstance(given, Path) or not equals or "/" in name or Path(text).is_file():

@@ -1,4 +1,4 @@
-"""Language models in a probe: asks them for the labels of a sample of the test tiles."""
+"""Language models in a probe: asks models for the labels of a sample of the test tiles, with pictures of the tiles."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class ZeroShotRuns:
 
     Args:
         workspace: workspace with the images, and with the folder of stored answers.
-        models: models of a probe. Those that are no language models are skipped.
+        models: models of a probe. Only the language models among them are asked.
         built: regions and artifacts of the task.
         store, data: tiles of these regions, and their labels.
-        seed: seed of the sample, and of the folds.
+        seed: random seed of the sample and of the folds.
         fold: the only fold of the task to test; None for all folds.
 
     Raises:
-        UsageError: the environment variable with an API key is not set.
+        UsageError: the environment variable with the API key of a model is not set or not valid.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ZeroShotRuns:
             self._draw(built, store, seed, fold)
 
     def _draw(self, built: BuiltTask, store: TileStore, seed: int, fold: int | None) -> None:
-        """Draws the tiles to ask about, and finds their pictures."""
+        """Selects a random sample of tiles to ask about, and finds their pictures."""
         import numpy as np
 
         from geojepa_cli.evaluate.folds import make_folds, probe_data
@@ -102,12 +102,12 @@ class ZeroShotRuns:
 
     @property
     def attribution(self) -> tuple[str, ...]:
-        """Attribution of drawn pictures."""
+        """Attribution lines of pictures that are drawn from the map. Empty if no picture is drawn."""
         return (DRAWN_ATTRIBUTION,) if any(one.drawn for one in self._pictures.values()) else ()
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters of the `probes/` artifact: number of tiles and question of each model. Empty without models."""
+        """Parameters of the `probes/` artifact: number of tiles and hash of the prompt, for each language model."""
         found = {
             model.ref: {
                 "tiles": model.tiles,
@@ -119,14 +119,14 @@ class ZeroShotRuns:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Reference of the model of each row of scores, by the name of the row."""
+        """Dict from row name in the table of scores to the reference of the language model in this row."""
         return {self._label(model): model.ref for model in self._models}
 
     def ask(self) -> None:
-        """Asks all models. Answers that are stored in the workspace are not asked for again.
+        """Asks all language models. Questions whose answers are stored in the workspace are not asked again.
 
         Raises:
-            DataError: the limit of the cost is reached, or a model gave no usable answer.
+            DataError: the cost limit is reached, or a model gave no usable answer.
             OfflineError: an endpoint cannot be reached, is busy, or rejects a request.
         """
         import numpy as np
@@ -154,10 +154,10 @@ class ZeroShotRuns:
             self._asked[model.ref] = _Asked(values, questions.tally)
 
     def add(self, result: ProbeResult, data: ProbeData, seed: int, seeds: int) -> tuple[ProbeResult, dict[str, Any]]:
-        """Adds the rows of all models to the result of a probe.
+        """Adds the scores of all language models to the result of a probe.
 
         Returns:
-            The result with the rows, and the entries of `report.json`; see docs/formats.md.
+            The result with the added scores, and entries of `report.json`, which docs/formats.md describes.
         """
         from geojepa_cli.evaluate.zero_shot import add_zero_shot
 
@@ -192,7 +192,7 @@ class ZeroShotRuns:
 
 
 def _read_key(model: LanguageModel) -> str | None:
-    """Returns the API key of a model. None if no key is needed.
+    """Reads the API key of a model from the environment variable that `--api-key-env` names. None without this option.
 
     Raises:
         UsageError: the environment variable is not set, or has a value that no HTTP header can contain.
@@ -210,12 +210,12 @@ def _read_key(model: LanguageModel) -> str | None:
 
 
 def short_model(remains: Remains, ref: str) -> str:
-    """Returns the shortest reference to a model of a probe, see `rebuild.short_ref`."""
+    """Returns the shortest reference to a model of a probe: its name, or `name@id` if there is a newer model."""
     return ref if ref.startswith(PREFIX) else short_ref(remains, "models", ref)
 
 
 def language_options(params: Mapping[str, Any]) -> Options:
-    """Returns the options for the language models of a probe. Their address is not known."""
+    """Returns the options for the language models of a probe. The user must fill in the address of the API (`URL`)."""
     found = params.get("language_models")
     if not isinstance(found, dict):
         return {}

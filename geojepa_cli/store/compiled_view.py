@@ -51,8 +51,8 @@ class CompiledView:
 def compile_region(region: RegionStore, view: View) -> CompiledRegion:
     """Returns the row numbers of the pieces and tags that a `View` selects in a region.
 
-    A piece is the part of an OSM element inside one tile. It is left out if its tile is not selected, if the `View`
-    hides the piece, or if the `View` hides all tags of the OSM element and does not keep pieces without tags.
+    A piece is the part of an OSM element inside one tile. A piece is selected if its tile is selected and the `View`
+    does not hide the piece. If the OSM element has no visible tags, `View.keep_untagged` must also be True.
 
     Args:
         region: opened file of the region.

@@ -20,7 +20,7 @@ _EXPONENT = np.uint16(0x7C00)  # exponent bits; infinity and NaN have all of the
 
 
 def expected_column(name: str, axes: int) -> Expected:
-    """Returns the required content of a file that `write_column` wrote.
+    """Returns the schema, column and attributes that a file from `write_column` must have.
 
     Args:
         name: name of the column.

@@ -129,7 +129,7 @@ class _Columns:
         self.arrays["piece_rows"][share.place] = share.pieces + share.piece_base
 
     def take_tags(self, shares: list[_Share]) -> None:
-        """Reads the tags of every token into `tag_ids` and `tag_offsets`. Skips tags that are hidden in the batch."""
+        """Reads the tags of every token into `tag_ids` and `tag_offsets`. Skips tags that the `View` hides."""
         spans = [csr.spans(s.view.tag_ends, s.objects) for s in shares]
         ends, places = self._children(shares, spans)
         ids = np.empty(int(ends[-1]), np.int64)
@@ -149,8 +149,8 @@ class _Columns:
     def take_nodes(self, shares: list[_Share]) -> None:
         """Reads the geometry of every token: points, lines and rings with their vertices, and visibility edges.
 
-        A visibility edge joins two near vertices of different parts (points, lines or rings) of the same OSM element,
-        if no line or ring of this element lies between the two vertices.
+        A visibility edge joins a vertex to a nearby vertex of another part (point, line or ring) of the same OSM
+        element. No line or ring of this element crosses the edge.
         """
         for share in shares:
             share.region.check_geometry()
@@ -178,17 +178,18 @@ class _Columns:
         self.arrays |= {"part_node_offsets": csr.offsets(part_sizes), "edges": edges, "edge_offsets": edge_ends}
 
     def _children(self, shares: list[_Share], spans: list[tuple[Rows, Rows]]) -> tuple[Rows, list[Slots]]:
-        """Computes where the children of each token, for example its tags, are stored in the batch's array of children.
+        """Computes where the children of each token (such as its tags) are stored in the batch.
+
+        The batch has one array with the children of all tokens, one token after the other.
 
         Args:
             shares: tokens of the batch, divided by region.
-            spans: for each region, two arrays with one value per token: the first row of the token's children in the
-                region's file, and their last row + 1.
+            spans: for each region, two arrays with one value per token: the row of the token's first child in the
+                region's file, and the row of its last child + 1.
 
         Returns:
-            Two values. The first holds the CSR offsets of the children of all tokens in the batch. The second is a list
-            with one entry per region: the row numbers, in the batch's array of children, at which the children from
-            this region are stored.
+            CSR offsets of the children of all tokens, and one entry per region: the rows of the batch's array in which
+            the children from this region are stored.
         """
         counts = np.empty(self.n_tokens, np.int64)
         for share, (first, last) in zip(shares, spans, strict=True):
@@ -259,11 +260,13 @@ def _take_shown(
     Args:
         store: dataset to read from.
         tiles: row numbers of the tiles in the dataset.
-        columns: for each region, the column or None. Its rows are those of the `images.h5` of the region.
+        columns: column of each region, with one row for each image in the region's `images.h5`; None for a region
+            without images.
         shape, dtype: shape and type of a row.
 
     Returns:
-        The rows, in the order of the tiles, and for each row the index of its tile in `tiles`, int64.
+        Two tensors: the rows that were read, in the order of `tiles`; and the index in `tiles` of each row's tile,
+        int64.
     """
     rows = store.image_rows[tiles]
     shown = np.flatnonzero(rows >= 0)

@@ -24,7 +24,7 @@ CHECKED_ROWS = 1 << 16  # rows that are checked at once
 
 
 class GeometryKind(NamedTuple):
-    """Geometry encoder that computed vectors, and their width. Vectors of different kinds cannot be compared.
+    """Geometry encoder of vectors, and the width of the vectors. Vectors of different kinds cannot be compared.
 
     Attributes:
         encoder: name of the encoder, such as `fourier`.
@@ -89,8 +89,9 @@ def check_same_kind(stores: Iterable[GeometryStore]) -> None:
     first, *others = stores
     for other in others:
         if other.kind != first.kind:
-            message = f"`{other.path}` was made by the geometry encoder {other.kind}, expected {first.kind}"
-            raise DataError(f"{message} as for the other regions", other._hint(first.kind.encoder))
+            wanted = f"{first.kind} as for the other regions"
+            message = f"`{other.path}` was made by the geometry encoder {other.kind}, expected {wanted}"
+            raise DataError(message, other._hint(first.kind.encoder))
 
 
 def write_geometry(path: Path, n_pieces: int, kind: GeometryKind, batches: Iterable[npt.NDArray[Any]]) -> None:

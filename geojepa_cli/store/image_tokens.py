@@ -71,8 +71,9 @@ class ImageTokenStore:
         form = self.kind.form
         if self.token.shape != (n_images, form.tokens, form.dim):
             expected = [n_images, form.tokens, form.dim]
-            message = f"column `token` of `{self.path}` has shape {list(self.token.shape)}, expected {expected}"
-            raise DataError(f"{message} for the images of region `{region}`", self._hint(encoder))
+            wanted = f"{expected} for the images of region `{region}`"
+            message = f"column `token` of `{self.path}` has shape {list(self.token.shape)}, expected {wanted}"
+            raise DataError(message, self._hint(encoder))
         check_finite(self.path, "token", self.token, CHECKED_ROWS)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,8 +114,9 @@ def check_same_tokens(stores: Iterable[ImageTokenStore | None]) -> None:
     found = [store for store in stores if store is not None]
     for other in found[1:]:
         if other.kind != found[0].kind:
-            message = f"`{other.path}` was made by the image encoder {other.kind}, expected {found[0].kind}"
-            raise DataError(f"{message} as for the other regions", other._hint(found[0].kind.encoder))
+            wanted = f"{found[0].kind} as for the other regions"
+            message = f"`{other.path}` was made by the image encoder {other.kind}, expected {wanted}"
+            raise DataError(message, other._hint(found[0].kind.encoder))
 
 
 def write_image_tokens(path: Path, n_images: int, kind: ImageTokenKind, batches: Iterable[npt.NDArray[Any]]) -> None:

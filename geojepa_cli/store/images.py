@@ -86,8 +86,11 @@ class ImageStore:
             fits = shape == (n, 3, SIZE_PX, SIZE_PX)
         if not fits:
             expected = [n, "3 or 4", "side", "side"] if self._any_form else [n, 3, SIZE_PX, SIZE_PX]
-            got = f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}"
-            raise DataError(f"{got}: models read RGB images of {SIZE_PX} × {SIZE_PX} px", _MODEL_FORM)
+            raise DataError(
+                f"`image` of `{self.path}` is uint8 {list(shape)}, expected {expected}: "
+                f"models read RGB images of {SIZE_PX} × {SIZE_PX} px",
+                _MODEL_FORM,
+            )
 
     def _check_tiles(self) -> None:
         z, x, y = self.zxy.T
@@ -151,7 +154,15 @@ def write_images(
 def create_images(
     path: Path, tiles: Sequence[TileId], form: ImageForm, images: Iterable[npt.NDArray[np.uint8]], threads: int = 1
 ) -> None:
-    """Creates an `images.h5`. The arguments are those of `put_images`."""
+    """Creates an `images.h5` with the images of tiles.
+
+    Args:
+        path: path of the `images.h5` to create.
+        tiles: tiles of the images.
+        form: size, bands and codec of the images.
+        images: image of each tile, in the order of `tiles`.
+        threads: number of threads that encode images.
+    """
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as out:
         put_images(out, tiles, form, images, threads)
 
@@ -163,7 +174,7 @@ def put_images(
     images: Iterable[npt.NDArray[np.uint8]],
     threads: int = 1,
 ) -> None:
-    """Writes an `images.h5`: its attributes, the zoom, x and y of each tile, and the images.
+    """Writes attributes, tiles (zoom, x and y) and images to an opened `images.h5`.
 
     Args:
         out: `images.h5` opened for writing.

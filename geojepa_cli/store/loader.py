@@ -56,7 +56,7 @@ class TileLoader:
         return self.read(self.sampler.batches(epoch, position, self.rank, self.ranks))
 
     def read(self, plan: Iterator[npt.NDArray[np.int64]]) -> Iterator[TileBatch]:
-        """Yields the batches of a plan. Each element of the plan has the row numbers of the tiles of a batch."""
+        """Reads and yields batches. Each element of `plan` is an array with the row numbers of the tiles of a batch."""
         self.store.compiled(self.view)  # compiled here, so that the threads do not each do it
         if self.prefetch == 0:
             yield from map(self._read, plan)

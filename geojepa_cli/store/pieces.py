@@ -15,7 +15,10 @@ from geojepa_cli.store.reader import RegionStore, decode_xy
 
 
 class PieceGeometry(NamedTuple):
-    """Geometry of T pieces, packed without padding. The fields are those of `TileBatch` with the same names."""
+    """Geometry of T pieces (parts of OSM elements in a tile), packed without padding.
+
+    Each field has the same meaning as the field of `TileBatch` with this name.
+    """
 
     node_xy: Tensor  # float32 [N, 2] in tile units
     node_offsets: Tensor  # int64 [T + 1]
@@ -47,7 +50,7 @@ def piece_spans(region: RegionStore, max_nodes: int, max_pieces: int) -> Iterato
 
 
 def read_pieces(region: RegionStore, first: int, last: int) -> PieceGeometry:
-    """Reads the geometry of the pieces from `first` to `last` (excluded).
+    """Reads the geometry of the pieces (parts of OSM elements in a tile) in rows `first` to `last` (excluded).
 
     Raises:
         DataError: the geometry in the file is damaged.
@@ -71,5 +74,5 @@ def read_pieces(region: RegionStore, first: int, last: int) -> PieceGeometry:
 
 
 def _span(ends: Array, first: int, last: int) -> Rows:
-    """Returns the offsets of the rows from `first` to `last` (excluded), and the end of the last row. int64"""
+    """Returns the CSR offsets from `ends[first]` to `ends[last]` (included), converted to int64."""
     return ends[first : last + 1].astype(np.int64)

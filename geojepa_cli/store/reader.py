@@ -147,9 +147,8 @@ class RegionStore:
         """Checks the columns of geometry. Only the first call checks them; later calls do nothing.
 
         Raises:
-            DataError: offsets do not start at 0 or decrease; or a part of a geometry is neither a point, a line, an
-                outer ring nor an inner ring; or a visibility edge refers to a vertex that the edge's piece (part of an
-                OSM element in a tile) does not have.
+            DataError: offsets decrease or do not start at 0; a part of a geometry has an unknown type (other than
+                point, line, outer ring and inner ring); or a visibility edge refers to a vertex that does not exist.
         """
         if self._geometry_checked:
             return
@@ -165,7 +164,7 @@ class RegionStore:
         """Checks columns whose values are used as indices or as row numbers of other tables.
 
         Raises:
-            DataError: offsets do not start at 0 or decrease, a row number is too large for the other table, or an
+            DataError: offsets decrease or do not start at 0, a row number is too large for the other table, or an
                 enumeration value is unknown.
         """
         for name in names:
@@ -230,7 +229,7 @@ def box_corners(centre: Array, side: Array) -> npt.NDArray[np.float32]:
     """Returns the four corners of rotated bounding rectangles in tile units.
 
     Args:
-        centre: centres of the rectangles as returned by `decode_xy`, float32 [n, 2].
+        centre: centres (x, y) of the rectangles in tile units, float32 [n, 2].
         side: three values for each rectangle. The first two are half of one side, as a vector (x, y). The third is the
             ratio of the side lengths: length of the other side / length of the first side. float32 [n, 3]
 

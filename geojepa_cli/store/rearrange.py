@@ -24,7 +24,7 @@ def rearrange(batch: TileBatch, tokens: Rows, lengths: Rows, tiles: Rows, tags_f
         lengths: number of entities of every tile of the result, int64 [B].
         tiles: for every tile of the result, the index in `batch` of the tile whose name and image it gets, int64 [B].
         tags_from: for every entity of the result, the index in `batch` of the entity whose tags it gets, int64 [T].
-            Default: its own.
+            Default: every entity keeps its tags.
 
     Raises:
         ValueError: the batch has nodes, or `lengths` do not add up to the number of tokens.

@@ -1,8 +1,7 @@
 """`ResidentTiles`: keeps all tiles in the memory of a device such as a GPU, to make batches without reading files.
 
-The tokens of a tile are stored together, and so are their tags and their geometry (vertices, lines, rings, visibility
-edges). So the rows of a tile are consecutive in every column. The CPU knows the first row of each tile in every column,
-so it never waits for the device to compute the size of a tensor.
+In every column (tokens, tags, vertices, lines, rings, visibility edges), the rows of a tile are consecutive. The CPU
+knows the first row of each tile in every column, so it never waits for the device to compute the size of a tensor.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def read_map(region: RegionStore, row: int) -> TileMap:
 
 
 def read_piece(region: RegionStore, piece: int) -> MapObject:
-    """Reads the part of an OSM element inside a tile, from a row of the table `piece/`, with the element's tags."""
+    """Reads one row of the table `piece/`: the part of an OSM element inside a tile, with the element's tags."""
     row = int(region["piece/object"][piece])
     parts = []
     for part in range(*span(region["piece/parts"], piece)):

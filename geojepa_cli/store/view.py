@@ -41,10 +41,10 @@ class View:
         dropped_tags: sorted row numbers of the tags to hide, in the dataset's list of distinct tags, int64.
         dropped_pieces: sorted row numbers of the pieces to hide, in the dataset's table of pieces, int64.
         counts: number of dropped tiles or pieces, by the reason for dropping them.
-        tags_dropped_of: sorted row numbers of pieces, int64. `dropped_tags` are hidden only on the OSM elements of
-            these pieces. None: they are hidden on all OSM elements.
-        keep_untagged: True to keep pieces without visible tags, which a model then reads as entities without tags. If
-            pieces that never had tags shall stay hidden, `dropped_pieces` must contain them, as in `View.default`.
+        tags_dropped_of: None to hide `dropped_tags` on all OSM elements. Otherwise, sorted row numbers of pieces,
+            int64: the tags are hidden only on the OSM elements of these pieces.
+        keep_untagged: True to keep pieces without visible tags. A model reads them as entities without tags. This
+            applies also to pieces that never had tags, unless `dropped_pieces` contains them.
     """
 
     shape: Shape
@@ -122,11 +122,11 @@ class View:
         """Joins the selections from several regions into one selection from a dataset with all these regions.
 
         Args:
-            views: one selection for each region, in the order of the regions in the dataset. Either all or none of
-                them must have `keep_untagged`, and `tags_dropped_of`.
+            views: one selection for each region, in the order of the regions in the dataset. `keep_untagged` must
+                be the same in all selections. `tags_dropped_of` must be None in all selections or in none.
 
         Raises:
-            ValueError: the selections differ in `keep_untagged`, or only some of them have `tags_dropped_of`.
+            ValueError: the selections do not meet these conditions.
         """
         if len({(view.keep_untagged, view.tags_dropped_of is None) for view in views}) > 1:
             raise ValueError("the views hide tags in different ways")
@@ -181,9 +181,9 @@ class View:
         )
 
     def trimmed(self, store: Dataset) -> View:
-        """Returns an equal selection without unnecessary rows.
+        """Returns an equal selection with a shorter list `dropped_pieces`.
 
-        `dropped_pieces` need not contain the pieces (parts of OSM elements) of tiles that are not selected.
+        Pieces (parts of OSM elements) of tiles that are not selected are removed from the list.
         """
         kept = np.zeros(store.n_tiles, bool)
         kept[self.tiles] = True
@@ -192,7 +192,7 @@ class View:
     def region(self, index: int) -> View:
         """Returns the part of this selection that belongs to one region.
 
-        Row numbers in the result are those of the region's file. The result has no counts.
+        Row numbers in the result refer to the region's file, not to the dataset. The result has no counts.
         """
         base = np.array(self.shape[:index], np.int64).reshape(-1, 3).sum(0)
         sizes = self.shape[index]
@@ -235,7 +235,7 @@ def _sorted(rows: npt.ArrayLike) -> Rows:
 
 
 def _part(rows: Rows, start: int, size: int) -> Rows:
-    """Returns the row numbers from `start` to `start + size` (excluded), minus `start`."""
+    """Selects the values of a sorted array from `start` to `start + size` (excluded), and subtracts `start`."""
     return rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + size)] - start
 
 

@@ -1,10 +1,11 @@
-"""`views.h5`: reads and writes the two selections of tiles, tags and parts of OSM elements (`View`) of a task.
+"""`views.h5`: reads and writes two selections of tiles, tags and pieces (`View`), which belong to a task.
 
-The plain selection hides no tags. The masked selection has the same tiles, but hides the tags and the parts of OSM
-elements that reveal a label. The part of an OSM element inside one tile is called a piece. For the plain selection, the
-file stores one bit for every tile (1: kept) and every piece (1: hidden). For the masked selection, it stores one bit
-for every piece (1: hidden only by the masked selection) and every tag (1: hidden). The bits are compressed. The numbers
-of tiles and pieces that were left out for each reason are not in this file but in the task's report.
+A piece is the part of an OSM element inside one tile. The plain selection hides no tags. The masked selection has the
+same tiles, but also hides the tags and pieces that reveal a label. The file has four columns of compressed bits:
+`tiles`: 1 for every tile that is selected.
+`dropped_pieces`: 1 for every piece that both selections hide.
+`masked_pieces`: 1 for every piece that only the masked selection hides.
+`masked_tags`: 1 for every tag that the masked selection hides.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ _ATTRIBUTES = {"kind": str, "shape": tuple}
 
 
 def save_views(path: Path, plain: View, masked: View) -> None:
-    """Writes the plain and the masked selection of tiles, tags and parts of OSM elements (pieces) of one region.
+    """Writes the plain and the masked selection of a region to a `views.h5`.
 
     Args:
         path: file to write.
-        plain: selection that hides no tags.
-        masked: selection that hides the tags and pieces that reveal a label. It must have the same tiles as `plain`,
-            and hide every piece that `plain` hides.
+        plain: selection of tiles and pieces (parts of OSM elements) of one region. It must hide no tags.
+        masked: selection that also hides the tags and pieces that reveal a label. It must have the same region and
+            tiles as `plain`, and hide every piece that `plain` hides. `tags_dropped_of` must be None, and
+            `keep_untagged` must be False.
 
     Raises:
-        ValueError: a selection belongs to several regions, `plain` hides tags, `masked` does not match `plain`, or
-            `masked` hides tags on some elements only or keeps elements without tags.
+        ValueError: the selections do not meet these conditions.
     """
     if masked.tags_dropped_of is not None or masked.keep_untagged:
         raise ValueError("a view that hides tags on some elements only, or that keeps bare elements, cannot be stored")

@@ -139,7 +139,7 @@ def test_several_regions_share_the_definition_and_a_region_without_rows_is_refus
     [
         ("x,y,v\n380000,5300000,1\n", (), "states no CRS"),
         ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:25832"), "lies in a tile of `alpha`: they lie at longitude"),
-        ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:4326"), "is no position in WGS 84"),
+        ("x,y,v\n380000,5300000,1\n", ("--crs", "EPSG:4326"), "is not a position in WGS 84"),
         ("lon,lat,v\n8.5,48.7,1\n", (), "latitude 48.7 to 48.7, the region at longitude"),
         ("lon,lat,v\n34.98,-80.85,1\n", (), "longitude and latitude seem to be swapped"),
         ("lon,lat,v\n", (), "is empty"),
@@ -179,7 +179,7 @@ def test_the_definition_of_such_a_task_cannot_be_built_without_its_file(workspac
     path = write_points(tmp_path / "a.csv", tiles_of(workspace)[:30], [*range(30)])
     (made,) = stages.build_labels(workspace, path, "House Price", "alpha", name="given")
     error = refused(workspace, "build-tasks", "--region", "alpha", "--task", made.file("task.yaml"))
-    assert "from a file, which must be given" in error.message
+    assert "come from a file: `--labels` is required" in error.message
     assert "--labels FILE --label 'House Price' --name given" in str(error.hint)
 
 
@@ -197,4 +197,4 @@ def test_a_probe_finds_a_label_that_the_map_shows_and_has_no_mask_for_it(
     assert relative["tag-counts"] < 0.5
     done = invoke(workspace, *command, "--masked", "--json")
     assert json.loads(done.stdout)["artifact"] == plain["artifact"]
-    assert "nothing is masked: `--masked` is ignored" in " ".join(done.stderr.split())
+    assert "`--masked` is ignored, because no tag reveals them" in " ".join(done.stderr.split())

@@ -142,7 +142,7 @@ def test_running_out_of_memory_fails_one_trial_only(workspace: Workspace, monkey
     text = SMALL.replace("data.min_entities: 1, ", "") + "settings: {data.min_entities: [1, 2]}\nregions: [home]\n"
     rows = rows_of(stages.sweep(workspace, written(workspace, "memory.yaml", text)))
     assert rows["min_entities2"]["error"] == "not enough memory" and rows["min_entities1"]["rank"] == 1
-    with pytest.raises(DataError, match="all trials failed; the first: not enough memory"):
+    with pytest.raises(DataError, match="all trials failed; the first error: not enough memory"):
         only = text.replace("[1, 2]", "[2]")
         stages.sweep(workspace, written(workspace, "memory.yaml", only))
 

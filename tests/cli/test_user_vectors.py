@@ -87,7 +87,7 @@ def test_tiles_without_a_vector_are_left_out_for_all_models(
     lacking = len(tagpool[0]) - len(names)
     assert result["tiles_without_vectors"] == lacking and result["tiles_unthinned"] == len(names)
     assert f"{lacking} tiles without vectors left out" in result["evaluation_description"]
-    assert f"{lacking} tiles of {len(tagpool[0])} without a vector" in " ".join(done.stderr.split())
+    assert f"{lacking} tiles of {len(tagpool[0])} not used in task `building_count`" in " ".join(done.stderr.split())
     found = {score["model"]: score["mae"]["value"] for score in result["scores"]}
     assert found["part"] == found["whole"] == found["tagpool"]
     few = write_vectors(tmp_path / "few.parquet", names[:20], vectors[:20])

@@ -75,7 +75,7 @@ def test_text_in_a_number_column_is_refused_with_its_line(tmp_path: Path) -> Non
         ("a.csv", b"\xef\xbb\xbf \n\n", "is empty"),
         ("a.csv", b"lon,lat,price\n", "is empty"),
         ("a.csv", b"lon,lat,price\n1,2,3\n1,2\n", "line 3: 2 cells, expected 3"),
-        ("a.csv", b"lon,lat,price\n1,2,Stra\xdfe\n", "no UTF-8"),
+        ("a.csv", b"lon,lat,price\n1,2,Stra\xdfe\n", "not UTF-8"),
         ("a.csv", b'lon,lat,price\n1,2,"3\n', "cannot be read as CSV"),
         ("a.geojson", b"", "is empty"),
         ("a.geojson", b"{", "cannot be read as GeoJSON"),
@@ -89,7 +89,7 @@ def test_text_in_a_number_column_is_refused_with_its_line(tmp_path: Path) -> Non
         ),
         ("a.parquet", b"PAR1 damaged PAR1", "cannot be read as Parquet"),
         ("a.parquet", b"", "cannot be read as Parquet"),
-        ("a.xlsx", b"PK", "unknown form `.xlsx`"),
+        ("a.xlsx", b"PK", "unknown format `.xlsx`"),
     ],
 )
 def test_damaged_and_empty_files_are_clear_errors(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -117,7 +117,7 @@ def test_coordinates_are_converted_from_the_given_crs(tmp_path: Path) -> None:
         find_places(table, "EPSG:99999999")
     with pytest.raises(UsageError, match="is not a CRS of positions on the map"):
         find_places(table, "EPSG:4978")  # geocentric
-    with pytest.raises(DataError, match=r"line 2: \(.*\) is no position in WGS 84"):
+    with pytest.raises(DataError, match=r"line 2: \(.*\) is not a position in WGS 84"):
         find_places(table, "EPSG:4326")
     # axes in the order of the file, whatever order the CRS has
     lonlat = table_of(tmp_path, "lon,lat,price\n8.55,48.75,1\n8.56,48.76,1\n8.57,48.74,1\n")
@@ -192,7 +192,7 @@ def test_tiles_by_name(tmp_path: Path) -> None:
 
 
 def test_rows_without_any_place_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"have no place \(columns: `street`, `price`\)"):
+    with pytest.raises(UsageError, match=r"has no locations \(columns: `street`, `price`\)"):
         find_places(table_of(tmp_path, "street,price\na,1\n"))
     with pytest.raises(DataError, match=r"line 3: one of `lon` and `lat` is missing"):
         find_places(table_of(tmp_path, "lon,lat\n1,2\n1,\n"))
@@ -232,7 +232,7 @@ def test_vectors_as_lists_of_any_type_or_as_numbered_columns_are_the_same(tmp_pa
         ({"vector": [[1.0], [2.0], [None]]}, "row 3: the vector has a value"),
         ({"vector": pa.array([[], [], []], pa.list_(pa.float32()))}, "0 values"),
         ({"a": [[1.0]] * 3, "b": [[1.0]] * 3}, "several columns of lists"),
-        ({"emb_0": [1.0] * 3, "emb_2": [1.0] * 3}, "lacks the column with number 1"),
+        ({"emb_0": [1.0] * 3, "emb_2": [1.0] * 3}, "lacks the vector column with number 1"),
         ({"price": [1.0] * 3}, "has no vectors"),
         ({"a_0": [1.0] * 3, "a_1": [1.0] * 3, "b_0": [1.0] * 3, "b_1": [1.0] * 3}, "has no vectors"),
     ],
